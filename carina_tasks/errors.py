@@ -1,0 +1,137 @@
+"""The error tree.
+
+One root. Below it three answers to the only question a caller has: *transient* (try again later), *permanent* (trying
+again changes nothing), *refused* (a guard said no, and a person may say yes). Exceptions of libraries are translated in
+the adapters and never travel further. The docstring of an error is its message when none is given.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+
+class CarinaTasksError(Exception):
+    """Something in carina-tasks failed."""
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        self.message = message or inspect.getdoc(type(self)) or type(self).__name__
+        self.facts = facts
+        super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Celery pickles and rebuilds exceptions from their arguments: keep that working with keyword facts."""
+        return (type(self), (self.message,), {"facts": self.facts})
+
+
+# --- transient: try again later -------------------------------------------------------------------------------------
+
+
+class TransientError(CarinaTasksError):
+    """It failed now and may work later."""
+
+
+class ApiUnavailable(TransientError):
+    """The Kubernetes API server did not answer."""
+
+
+class ApiConflict(TransientError):
+    """The object changed since it was read; read it again and decide again."""
+
+
+class ApiGone(TransientError):
+    """The API server no longer has that resourceVersion; list again."""
+
+
+class BrokerUnavailable(TransientError):
+    """The broker did not answer."""
+
+
+class NodeSilent(TransientError):
+    """The node's worker did not answer before the deadline."""
+
+
+class LvmTimeout(TransientError):
+    """The lvm command did not end before its deadline and was ended."""
+
+
+class LvmBusy(TransientError):
+    """Another process holds the volume or its lock."""
+
+
+class LostMidway(TransientError):
+    """The rebuild is under way but not finished; resume goes on with it."""
+
+
+# --- permanent: trying again changes nothing ------------------------------------------------------------------------
+
+
+class PermanentError(CarinaTasksError):
+    """It failed and will fail again until somebody changes something."""
+
+
+class BadInput(PermanentError):
+    """An argument is not what the task takes."""
+
+
+class BadObject(PermanentError):
+    """An object in the cluster lacks a field or has a wrong one."""
+
+
+class BadAnswer(PermanentError):
+    """A node answered with something that is not an answer."""
+
+
+class BadSetting(PermanentError):
+    """A setting is missing or wrong."""
+
+
+class ApiDenied(PermanentError):
+    """The API server refused the credentials or the verb; see deploy/rbac.yaml for what is needed."""
+
+
+class ApiInvalid(PermanentError):
+    """The API server refused the object as invalid."""
+
+
+class NotFound(PermanentError):
+    """The API server answered 404: the object does not exist."""
+
+
+class LvmFailed(PermanentError):
+    """The lvm command failed."""
+
+
+class LvmNotFound(LvmFailed):
+    """There is no such volume or volume group."""
+
+
+class LvmNoSpace(LvmFailed):
+    """The volume group has not enough free space."""
+
+
+class LvmReportUnreadable(LvmFailed):
+    """lvm answered with something that is not a JSON report."""
+
+
+class NodeFailed(PermanentError):
+    """The node's worker ran the task and it failed."""
+
+
+# --- refused: a guard said no ---------------------------------------------------------------------------------------
+
+
+class Refused(CarinaTasksError):
+    """A guard said no; nothing was changed."""
+
+
+class Paused(Refused):
+    """carina-tasks is paused; nothing is changed until a person resumes it."""
+
+
+class MassFailure(Refused):
+    """Too many nodes failed at once; nothing is changed until a person resumes it."""
+
+
+class NotLost(Refused):
+    """The node is not lost, so nothing of it is touched."""

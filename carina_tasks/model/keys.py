@@ -1,0 +1,37 @@
+"""Names that stand in the cluster and on disks: Carina's (fixed, we must stay compatible) and ours.
+
+Source of Carina's: its CRDs and constants, v0.14.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Carina's
+CSI_DRIVER: Final = "carina.storage.io"
+LOGIC_VOLUME_FINALIZER: Final = "carina.storage.io/logicvolume"
+MANAGE_TYPE: Final = "carina.io/volume-manage-type"
+MANAGE_TYPE_LVM: Final = "lvm"
+MIGRATION_ALLOWED: Final = "carina.storage.io/allow-pod-migration-if-node-notready"
+TOPOLOGY_NODE: Final = "topology.carina.storage.io/node"
+ATTRIBUTE_NODE: Final = "carina.storage.io/node"
+ATTRIBUTE_GROUP: Final = "carina.storage.io/disk-group-name"
+ATTRIBUTE_PATH: Final = "carina.storage.io/path"
+ATTRIBUTE_MAJOR: Final = "carina.storage.io/major"
+ATTRIBUTE_MINOR: Final = "carina.storage.io/minor"
+ATTRIBUTE_CACHE: Final = "carina.storage.io/cache/"
+STATUS_SUCCESS: Final = "Success"
+
+# Kubernetes'
+PROVISIONED_BY: Final = "pv.kubernetes.io/provisioned-by"
+HOSTNAME: Final = "kubernetes.io/hostname"
+
+# Ours, in the cluster
+OURS: Final = "tasks.carina.storage.io/"
+JOURNAL: Final = OURS + "journal"
+TOUCH: Final = OURS + "touch"
+STATE_CONFIG_MAP: Final = "carina-tasks-state"
+
+# Ours, on disks. LVM tags take a-z A-Z 0-9 _ + . - / = ! : # & and at most 1024 characters (lvm(8), "VALID NAMES")
+TAG_INTENT: Final = "carina-tasks.intent="
+TAG_ORPHAN: Final = "carina-tasks.orphan="

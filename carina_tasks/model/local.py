@@ -1,0 +1,82 @@
+"""Local volumes, volume groups and a node's inventory: what lvm2 on one node reports.
+
+Sizes are bytes. These are also the shapes that a node's answer is decoded into, so every field has a bound.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from carina_tasks.model import keys
+
+Name = Annotated[str, Meta(min_length=1, max_length=127, pattern=r"^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]*$")]
+Uuid = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9]{6}(-[a-zA-Z0-9]{4}){5}-[a-zA-Z0-9]{6}$")]
+Size = Annotated[int, Meta(ge=0, le=1 << 60)]
+Count = Annotated[int, Meta(ge=0, le=1 << 20)]
+Tag = Annotated[str, Meta(max_length=1024)]
+Text = Annotated[str, Meta(max_length=2000)]
+Device = Annotated[int, Meta(ge=-1, le=1 << 32)]
+
+
+class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One logical volume of a node, as ``lvs`` reports it."""
+
+    group: Name
+    name: Name
+    uuid: Uuid
+    size: Size
+    is_open: bool
+    """Device open count above zero (lv_device_open): mounted or held. Unknown counts as open."""
+    active: bool
+    layout: Tag
+    """``linear``, ``thin,sparse``, ``thin,pool``, … (lv_layout)."""
+    role: Tag
+    """``public``, ``private``, ``public,origin,…`` (lv_role)."""
+    pool: Tag = ""
+    """Name of the thin pool that holds it, or empty."""
+    pool_volumes: Count = 0
+    """How many thin volumes that pool holds, itself included (thin_count)."""
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=64)] = ()
+    created: int = 0
+    """Seconds since the epoch by the node's own clock (lv_time): a hint, never proof of age."""
+    major: Device = -1
+    minor: Device = -1
+
+    @property
+    def intent(self) -> str:
+        """The id of the rebuild that made it, or empty."""
+        return self._tag(keys.TAG_INTENT)
+
+    @property
+    def marked_at(self) -> int | None:
+        """When a sweep marked it as an orphan (seconds since the epoch, API server's clock), or None if unmarked."""
+        text = self._tag(keys.TAG_ORPHAN)
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None
+
+    def _tag(self, prefix: str) -> str:
+        return next((tag.removeprefix(prefix) for tag in self.tags if tag.startswith(prefix)), "")
+
+
+class VolumeGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One volume group of a node, as ``vgs`` reports it."""
+
+    name: Name
+    uuid: Uuid
+    size: Size
+    free: Size
+    extent: Size
+
+
+class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything lvm2 on one node reports, at one moment."""
+
+    node: Annotated[str, Meta(min_length=1, max_length=253)]
+    groups: Annotated[tuple[VolumeGroup, ...], Meta(max_length=1000)]
+    volumes: Annotated[tuple[LocalVolume, ...], Meta(max_length=20000)]
+
+    def find(self, group: str, name: str) -> LocalVolume | None:
+        """Return the volume `group`/`name`, or None if the node has none of that name."""
+        return next((v for v in self.volumes if v.group == group and v.name == name), None)

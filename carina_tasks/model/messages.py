@@ -1,0 +1,107 @@
+"""What a control worker asks a node, and what a node answers.
+
+Both directions are checked on arrival: a request by the node worker, an answer by the control worker. Times are seconds
+since the epoch; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from carina_tasks.errors import BadInput
+from carina_tasks.model.local import Device, Inventory, Name, Size, Text, Uuid
+
+Intent = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+LocalName = Annotated[str, Meta(max_length=127, pattern=r"^volume-[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+Epoch = Annotated[int, Meta(ge=0, le=1 << 40)]
+
+
+class CreateVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Make the LV of one LogicVolume, for one rebuild."""
+
+    group: Name
+    name: LocalName
+    size: Size
+    intent: Intent
+    stale: Uuid | None = None
+    """UUID of an LV of that name that stood there before the plan: removed first when closed. Any other is adopted."""
+
+
+class CreateVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``carina.volume.create``: one batch, one lvm shell."""
+
+    reserve: Size
+    """Bytes of each VG that stay free, as Carina keeps them."""
+    volumes: Annotated[tuple[CreateVolume, ...], Meta(min_length=1, max_length=2000)]
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One LV by VG, name and UUID: every mark and removal names all three."""
+
+    group: Name
+    name: LocalName
+    uuid: Uuid
+
+
+class MarkVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``carina.volume.mark``: tag these as orphans since `at`, take the tag off those."""
+
+    at: Epoch
+    mark: Annotated[tuple[Target, ...], Meta(max_length=2000)] = ()
+    unmark: Annotated[tuple[Target, ...], Meta(max_length=2000)] = ()
+
+
+class RemoveVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``carina.volume.remove``: remove these orphans, if still closed and marked at `marked_before` or earlier."""
+
+    marked_before: Epoch
+    volumes: Annotated[tuple[Target, ...], Meta(min_length=1, max_length=2000)]
+
+
+class VolumeDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What became of one volume of a request, in the request's order."""
+
+    group: Name
+    name: Name
+    outcome: Literal["created", "adopted", "kept", "replaced", "removed", "absent", "marked", "unmarked", "failed"]
+    reason: Text = ""
+    """Why it failed or was left; empty when all went well."""
+    transient: bool = False
+    """With ``failed``: asking again may help."""
+    uuid: Annotated[str, Meta(max_length=64)] = ""
+    size: Size = 0
+    major: Device = -1
+    minor: Device = -1
+
+
+class VolumesDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The answer to each request about volumes."""
+
+    node: Annotated[str, Meta(min_length=1, max_length=253)]
+    volumes: Annotated[tuple[VolumeDone, ...], Meta(max_length=4000)]
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def read_request(body: object, kind: type[T]) -> T:
+    """Return the request `body` (JSON data of a message) as a `kind`. Raises BadInput naming the field that is wrong."""
+    try:
+        return msgspec.convert(body, kind, strict=True)
+    except (msgspec.ValidationError, ValueError, TypeError, RecursionError) as exc:
+        raise BadInput(f"the request is not a {kind.__name__}: {str(exc)[:300]}") from exc
+
+
+def to_json(value: msgspec.Struct) -> dict[str, object]:
+    """Return `value` as plain JSON data, as Celery's serialiser wants it."""
+    plain: dict[str, object] = msgspec.to_builtins(value)
+    return plain
+
+
+__all__ = [
+    "CreateVolume", "CreateVolumes", "Inventory", "MarkVolumes", "RemoveVolumes", "Target", "VolumeDone",
+    "VolumesDone", "read_request", "to_json",
+]  # fmt: skip
