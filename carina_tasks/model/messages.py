@@ -88,7 +88,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def read_request(body: object, kind: type[T]) -> T:
-    """Return the request `body` (JSON data of a message) as a `kind`. Raises BadInput naming the field that is wrong."""
+    """Return `body` (JSON data of a message) as a `kind`. Raises BadInput, naming the field that is wrong."""
     try:
         return msgspec.convert(body, kind, strict=True)
     except (msgspec.ValidationError, ValueError, TypeError, RecursionError) as exc:

@@ -3,8 +3,8 @@
 Every name that comes from a message or an object passes one of these before it reaches a queue name, a URL or an lvm
 command line.
 
-Sources: Kubernetes "Object Names and IDs" (RFC 1123 subdomain, 253 characters); lvm(8) "VALID NAMES": ``a-z A-Z 0-9 + _
-. -``, not starting with a hyphen, at most 127 characters with the VG, not ``.`` or ``..``, no reserved words or infixes.
+Sources: Kubernetes "Object Names and IDs" (RFC 1123 subdomain, 253 characters); lvm(8) "VALID NAMES": ``a-z A-Z 0-9 +
+_ . -``, not starting with a hyphen, at most 127 characters, not ``.`` or ``..``, no reserved words or infixes.
 """
 
 from __future__ import annotations
