@@ -1,0 +1,50 @@
+"""The rebuild's journal: an annotation on the LogicVolume that says what is left to do, whoever does it.
+
+It holds everything that would be lost with the objects that a rebuild deletes (the PV's manifest above all), so any
+control worker can finish what another began, with no help from the broker or from memory.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from carina_tasks.errors import BadObject
+from carina_tasks.model.messages import Intent
+
+NodeName = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+Uid = Annotated[str, Meta(max_length=64)]
+
+
+class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One volume's rebuild."""
+
+    intent: Intent
+    """Id of this rebuild; also the LVM tag of the volume it makes."""
+    kind: Literal["rebuild", "migrate"]
+    source: NodeName
+    target: NodeName
+    reason: Annotated[str, Meta(max_length=1000)]
+    started: int
+    """Seconds since the epoch, by the API server's clock."""
+    manifest: dict[str, Any]
+    """The PV to be made again: name, labels, annotations, finalizers, ownerReferences and spec, as raw JSON."""
+    source_uid: Uid = ""
+    """UID of the lost node's object, when it was known."""
+    stale: Annotated[str, Meta(max_length=64)] = ""
+    """UUID of an LV of the wanted name on the target that the plan-time inventory had, or empty."""
+    version: Literal[1] = 1
+
+    def to_json(self) -> str:
+        """Return the annotation's value."""
+        return msgspec.json.encode(self).decode()
+
+    @staticmethod
+    def from_json(text: str) -> Journal:
+        """Read the annotation's value. Raises BadObject when it is not a journal of a version that we know."""
+        try:
+            return msgspec.json.decode(text, type=Journal)
+        except (msgspec.DecodeError, RecursionError) as exc:
+            raise BadObject(f"the journal does not parse: {str(exc)[:200]}") from exc
