@@ -1,0 +1,247 @@
+"""Every setting: its type, unit, default and why.
+
+Read from the environment as ``CARINA_TASKS_<NAME>``; ``NODE_NAME`` and ``KUBECONFIG`` keep the names that the field uses.
+All of them are checked before anything starts, and a wrong one is named together with what it should be.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from carina_tasks.errors import BadInput, BadSetting
+from carina_tasks.model import names, quantity
+
+PREFIX = "CARINA_TASKS_"
+
+
+def _words(value: Any) -> Any:
+    return tuple(word for word in re.split(r"[,\s]+", value) if word) if isinstance(value, str) else value
+
+
+def _size(value: Any) -> Any:
+    try:
+        return 0 if value in (0, "0") else quantity.to_bytes(value)
+    except BadInput as exc:
+        raise ValueError(exc.message) from exc
+
+
+Seconds = Annotated[float, Field(ge=0, le=86400)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=86400)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseSettings):
+    """What a process of carina-tasks needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
+
+    # --- broker ---
+    broker_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="URL of Redis or Valkey: broker and result backend in one. redis://, rediss://, redis+socket:// or "
+        "sentinel://. Default: a Redis on this machine, as Celery's own tutorial has it.",
+    )
+    broker_master_name: str = Field(
+        "", description="Name of the Sentinel master, with a sentinel:// broker_url. Default: none."
+    )
+
+    # --- node worker ---
+    node_name: str = Field(
+        "",
+        validation_alias=AliasChoices("NODE_NAME", PREFIX + "NODE_NAME", "node_name"),
+        description="Name of the Kubernetes node that a node worker serves (the downward API's spec.nodeName). "
+        "No default: a node worker does not start without it.",
+    )
+    node_profile: Literal["open", "sealed"] = Field(
+        "open",
+        description="open: events and remote control on, for Flower and `celery inspect` (a trusted Redis). sealed: both "
+        "off, so one Redis ACL line ties a node to its own queue. Default open; the manifests in deploy/ set sealed.",
+    )
+    lvm_command: str = Field(
+        "lvm", description="The lvm executable, found on PATH or an absolute path. Default: the system's own."
+    )
+    lvm_timeout: PositiveSeconds = Field(
+        30.0,
+        description="Seconds one lvm command may take before it is ended. Default 30: a hundred times what lvs needs, "
+        "yet shorter than a person's patience with a dying disk.",
+    )
+    heartbeat_interval: PositiveSeconds = Field(
+        5.0, description="Seconds between two heartbeats of a node worker (key alive.<node>). Default 5."
+    )
+    heartbeat_ttl: PositiveSeconds = Field(
+        20.0,
+        description="Seconds after which a silent node worker counts as silent. Default 20: four missed heartbeats.",
+    )
+
+    # --- asking nodes ---
+    node_deadline: PositiveSeconds = Field(
+        45.0,
+        description="Seconds a control task waits for a node's answer, and after which the node task expires. Default "
+        "45: lvm_timeout and a poll interval of the queue, with room.",
+    )
+    answer_limit: Annotated[int, Field(ge=1024)] = Field(
+        16 << 20,
+        description="Bytes of the largest answer of a node that is read. Default 16 MiB: 20000 volumes are 8 MiB.",
+    )
+
+    # --- guards ---
+    confirm_absence: Seconds = Field(
+        10.0,
+        description="Seconds between the two GETs that must both answer 404 before a node counts as deleted. Default 10: "
+        "longer than a re-registration by a restarted kubelet takes, short against a database's failover.",
+    )
+    not_ready_after: Seconds = Field(
+        60.0,
+        description="Seconds a node must have been NotReady (since the condition's transition time) before its annotated "
+        "pods move. Default 60: a reboot of a node's kubelet ends before.",
+    )
+    not_ready_witnessed: Seconds = Field(
+        300.0,
+        description="The same, while a second witness (the node's Lease, or its worker's heartbeat) says the node lives. "
+        "Default 300: Kubernetes' own tolerationSeconds for not-ready.",
+    )
+    lease_fresh: Seconds = Field(
+        40.0,
+        description="Seconds after its renewal for which a node Lease is a witness. Default 40: the kubelet's own.",
+    )
+    mass_failure_share: Share = Field(
+        0.5,
+        description="Share of nodes that may be lost at once; above it all failover stops until a person resumes it. "
+        "Default 0.5: one of two nodes still goes on, more is a network or a control plane in trouble.",
+    )
+    orphan_grace: Seconds = Field(
+        600.0,
+        description="Seconds an LV without a LogicVolume must have existed before a sweep marks it. Default 600: one "
+        "sweep interval.",
+    )
+    orphan_mark_age: Seconds = Field(
+        300.0,
+        description="Seconds a mark must have stood before the orphan is removed. Default 300: half a sweep interval, so "
+        "the next sweep removes, and a doubled message or two sweeps at once do not.",
+    )
+    orphan_limit: Annotated[int, Field(ge=0)] = Field(
+        10,
+        description="Orphans that one sweep may remove on one node without a person; the larger of this and orphan_share "
+        "counts. Default 10.",
+    )
+    orphan_share: Share = Field(0.2, description="The same as a share of the node's volumes. Default 0.2.")
+    logic_volume_grace: Seconds = Field(
+        600.0,
+        description="Seconds a LogicVolume without a PV must have existed before it is deleted. Default 600: provisioning "
+        "makes the LogicVolume first and the PV after it.",
+    )
+    managed_groups: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        ("carina-vg-*",),
+        description="Shell patterns (comma separated) of the volume groups in which orphans may be removed. Default "
+        "carina-vg-*: the names that Carina makes; add the groups of your disk selectors.",
+    )
+    reserve: Annotated[int, BeforeValidator(_size), Field(ge=0)] = Field(
+        10 * quantity.GIB,
+        description="Space of each volume group that stays free, a Kubernetes quantity. Default 10Gi: Carina's own rule.",
+    )
+
+    # --- rebuild ---
+    bind_timeout: PositiveSeconds = Field(
+        20.0,
+        description="Seconds a step waits for the claim to be Bound again before it is left to the resume schedule. "
+        "Default 20: measured 0.5 s at most.",
+    )
+    touch_interval: PositiveSeconds = Field(
+        0.1,
+        description="Seconds between two touches of a claim while it is Lost. Default 0.1: the controller looks at a "
+        "claim again only when it changes, or every 15 s.",
+    )
+    concurrency: Annotated[int, Field(ge=1, le=64)] = Field(
+        8, description="Volumes of one failover that are worked on at the same time. Default 8: API calls, not CPU."
+    )
+    lock_ttl: PositiveSeconds = Field(
+        30.0,
+        description="Seconds after which a dead worker's hold on a failover ends. Default 30: the resume interval. Only "
+        "saves double work; safety never depends on it.",
+    )
+
+    # --- Kubernetes ---
+    namespace: str = Field(
+        "kube-system",
+        description="Namespace of the state ConfigMap (pause) and of our Events on cluster-scoped objects. Default "
+        "kube-system: where Carina lives.",
+    )
+    api_timeout: PositiveSeconds = Field(
+        15.0, description="Seconds one call to the API server may take. Default 15: a list of 10000 volumes takes 1."
+    )
+    page_size: Annotated[int, Field(ge=1, le=10000)] = Field(
+        500, description="Objects per page of a list (limit/continue). Default 500: kubectl's own."
+    )
+    watch_publish_interval: PositiveSeconds = Field(
+        30.0,
+        description="Seconds after which the node watch says again that a node is lost, while it is. Default 30: a lost "
+        "message costs this much.",
+    )
+
+    # --- observability ---
+    log_format: Literal["console", "json"] = Field(
+        "console", description="console for people, json for collectors. Default console."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Default info.")
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="Port of the Prometheus endpoint of this process; 0 is off. Default 0."
+    )
+
+    @field_validator("node_name", "namespace")
+    @classmethod
+    def _is_name(cls, value: str) -> str:
+        try:
+            return names.node_name(value) if value else value
+        except BadInput as exc:
+            raise ValueError(exc.message) from exc
+
+    @field_validator("managed_groups")
+    @classmethod
+    def _has_groups(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(set(pattern) <= {"*", "?"} for pattern in value):
+            raise ValueError("a pattern that matches every volume group would put the system's own at risk")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_broker(cls, value: str) -> str:
+        if not value.startswith(("redis://", "rediss://", "redis+socket://", "sentinel://", "memory://")):
+            raise ValueError("it should start with redis://, rediss://, redis+socket:// or sentinel://")
+        return value
+
+
+def load(environ: dict[str, str] | None = None) -> Settings:
+    """Return the settings of `environ` (default: the process's). Raises BadSetting that names each wrong one."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise BadSetting(f"there is no setting {', '.join(unknown)}; all settings stand in docs/settings.md")
+    try:
+        return Settings() if environ is None else Settings.model_validate(_from(environ))
+    except ValidationError as exc:
+        lines = [f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in exc.errors()]
+        raise BadSetting("; ".join(lines) + " (see docs/settings.md)") from exc
+
+
+@cache
+def current() -> Settings:
+    """Return this process's settings, read once. Raises BadSetting."""
+    return load()
+
+
+def _from(environ: dict[str, str]) -> dict[str, str]:
+    values = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
+    if "NODE_NAME" in environ:
+        values["node_name"] = environ["NODE_NAME"]
+    return values
+
+
+def _variable(loc: tuple[int | str, ...]) -> str:
+    name = str(loc[0]) if loc else "?"
+    return name if name.isupper() else PREFIX + name.upper()
