@@ -3,12 +3,12 @@
 Where to look, from the outside in:
 
 =====================  ==============================================================
-``app``                the Celery application: queues, broker options, what it imports
-``tasks/``             thin Celery tasks: parse, observe, decide, act
-``failover/``          the observing and acting that several tasks share
+``celery``, ``queues`` the Celery application: broker options, queues, what it imports
+``tasks/``             thin Celery tasks: parse the message, call the flow, give the result back
+``flows/``             what a task does, without Celery: observe, decide, act
 ``kube/``              the only code that talks to the Kubernetes API server
 ``lvm/``               the only code that runs lvm2
-``nodes/``             the only code that sends to a node's queue and reads its answers
+``broker/``            the only code that talks to Redis: asking nodes, heartbeats, locks
 ``decisions/``         pure functions on frozen values: no I/O, no Celery, no clock
 ``model/``             values, names and quantities
 ``errors``             the error tree

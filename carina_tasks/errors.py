@@ -39,6 +39,10 @@ class ApiConflict(TransientError):
     """The object changed since it was read; read it again and decide again."""
 
 
+class AlreadyExists(ApiConflict):
+    """An object of that name is already there."""
+
+
 class ApiGone(TransientError):
     """The API server no longer has that resourceVersion; list again."""
 

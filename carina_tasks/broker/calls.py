@@ -1,0 +1,166 @@
+"""A control worker asks nodes and waits: straight-line code with a deadline.
+
+A node task's id is ``<node>:<uuid>``. A colon cannot stand in a node name, so one Redis ACL pattern
+(``celery-task-meta-<node>:*``) ties a node to its own answers. Answers are read as raw bytes with a size limit and decoded
+as typed data; Celery's ``AsyncResult`` would build exceptions and children from whatever it reads.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from carina_tasks import queues
+from carina_tasks.errors import BadAnswer, BrokerUnavailable, CarinaTasksError, NodeFailed, NodeSilent
+from carina_tasks.model.local import Inventory
+from carina_tasks.model.messages import VolumesDone, to_json
+
+T = TypeVar("T", Inventory, VolumesDone)
+
+RESULT_KEY = "celery-task-meta-"
+_FIRST_POLL, _LAST_POLL = 0.02, 0.25
+
+
+class _Meta(msgspec.Struct):
+    """What Celery's Redis backend stores for a task, as far as we look at it."""
+
+    status: str
+    result: msgspec.Raw
+
+
+class _Failure(msgspec.Struct):
+    """The result of a failed task, as Celery's backend stores it."""
+
+    exc_type: str
+    exc_message: Any = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending(Generic[T]):
+    """A question that was sent."""
+
+    node: str
+    id: str
+    deadline: float
+    """By `time.monotonic`."""
+    answer: type[T]
+
+
+class NodeCalls:
+    """Asks node workers. Safe to share between threads."""
+
+    def __init__(
+        self,
+        app: Celery,
+        deadline: float,
+        answer_limit: int,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._app = app
+        self._deadline = deadline
+        self._limit = answer_limit
+        self._sleep = sleep
+
+    def ask(self, node: str, task: str, request: msgspec.Struct | None, answer: type[T]) -> T:
+        """Return the answer of `node`. Raises NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable."""
+        result = self.ask_all({node: request}, task, answer)[node]
+        if isinstance(result, CarinaTasksError):
+            raise result
+        return result
+
+    def ask_all(
+        self, requests: Mapping[str, msgspec.Struct | None], task: str, answer: type[T]
+    ) -> dict[str, T | CarinaTasksError]:
+        """Ask every node of `requests` at once; return for each its answer, or why there is none."""
+        results: dict[str, T | CarinaTasksError] = {}
+        pending: list[Pending[T]] = []
+        for node, request in requests.items():
+            try:
+                pending.append(self.send(node, task, request, answer))
+            except CarinaTasksError as exc:
+                results[node] = exc
+        results.update(self._wait(pending))
+        return results
+
+    def send(self, node: str, task: str, request: msgspec.Struct | None, answer: type[T]) -> Pending[T]:
+        """Send one question. It expires with its deadline, so a node that returns later does not run it."""
+        task_id = f"{node}:{uuid.uuid4()}"
+        try:
+            self._app.send_task(
+                task,
+                args=[] if request is None else [to_json(request)],
+                queue=queues.node_queue(node),
+                task_id=task_id,
+                expires=self._deadline,
+                retry_policy={"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5},
+            )
+        except (OperationalError, redis.RedisError, OSError) as exc:
+            raise BrokerUnavailable(f"the broker does not take a message for {node}: {exc}") from exc
+        return Pending(node, task_id, time.monotonic() + self._deadline, answer)
+
+    def _wait(self, pending: Iterable[Pending[T]]) -> dict[str, T | CarinaTasksError]:
+        results: dict[str, T | CarinaTasksError] = {}
+        waiting, pause = list(pending), _FIRST_POLL
+        while waiting:
+            still = []
+            for question in waiting:
+                try:
+                    answer = self._poll(question)
+                except CarinaTasksError as exc:
+                    results[question.node] = exc
+                    continue
+                if answer is not None:
+                    results[question.node] = answer
+                elif time.monotonic() >= question.deadline:
+                    results[question.node] = NodeSilent(
+                        f"the worker of node {question.node} did not answer within {self._deadline:.0f} s"
+                    )
+                else:
+                    still.append(question)
+            waiting = still
+            if waiting:
+                self._sleep(pause)
+                pause = min(pause * 1.5, _LAST_POLL)
+        return results
+
+    def _poll(self, question: Pending[T]) -> T | None:
+        try:
+            data: bytes = self._app.backend.client.getrange(RESULT_KEY + question.id, 0, self._limit)
+        except (redis.RedisError, OSError) as exc:
+            raise BrokerUnavailable(f"the broker does not give answers back: {exc}") from exc
+        return read_answer(data, question.node, question.answer, self._limit) if data else None
+
+
+def read_answer(data: bytes, node: str, answer: type[T], limit: int) -> T | None:
+    """Return the answer in `data`, or None while the task still runs.
+
+    Raises BadAnswer for anything that is not what `node` was asked for, NodeFailed when its task failed, NodeSilent when
+    the node found the question too late.
+    """
+    if len(data) > limit:
+        raise BadAnswer(f"the answer of node {node} is larger than {limit} bytes")
+    try:
+        meta = msgspec.json.decode(data, type=_Meta)
+        if meta.status == "SUCCESS":
+            value = msgspec.json.decode(meta.result, type=answer)
+            if value.node != node:
+                raise BadAnswer(f"node {node} answered for node {value.node[:80]!r}")
+            return value
+        if meta.status == "REVOKED":
+            raise NodeSilent(f"node {node} came to the question after it had expired")
+        if meta.status != "FAILURE":
+            return None
+        failure = msgspec.json.decode(meta.result, type=_Failure)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise BadAnswer(f"node {node} answered with something else than asked: {str(exc)[:200]}") from exc
+    parts = failure.exc_message if isinstance(failure.exc_message, list | tuple) else [failure.exc_message]
+    text = " ".join(str(part) for part in parts)[:500]
+    raise NodeFailed(f"node {node}: {failure.exc_type[:60]}: {text}")

@@ -1,0 +1,51 @@
+"""One worker at a time per failover.
+
+This saves double work and nothing else: two workers on one rebuild are safe, because every write carries UID and
+resourceVersion preconditions. So a lock that cannot be had for want of a broker is no reason to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import redis
+from celery import Celery
+from redis.exceptions import LockError
+
+
+class Hold:
+    """A lock that is held, or was not needed."""
+
+    def __init__(self, lock: redis.lock.Lock | None) -> None:
+        self._lock = lock
+
+    def renew(self) -> None:
+        """Hold it for another time to live; a lock that was lost (the broker was emptied) stays lost, and nobody minds."""
+        try:
+            if self._lock is not None:
+                self._lock.reacquire()
+        except (LockError, redis.RedisError, OSError):
+            self._lock = None
+
+
+@contextmanager
+def hold(app: Celery, name: str, ttl: float) -> Iterator[Hold | None]:
+    """Yield a Hold on `name`, or None when another worker has it."""
+    lock = None
+    try:
+        candidate = app.backend.client.lock(
+            f"carina-tasks.lock.{name}", timeout=ttl, blocking=False, thread_local=False
+        )
+        if not candidate.acquire():
+            yield None
+            return
+        lock = candidate
+    except (redis.RedisError, OSError):
+        lock = None
+    try:
+        yield Hold(lock)
+    finally:
+        if lock is not None:
+            with suppress(LockError, redis.RedisError, OSError):
+                lock.release()

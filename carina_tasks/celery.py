@@ -1,0 +1,106 @@
+"""The Celery application: ``celery -A carina_tasks …``.
+
+`make_app` decides by role. A *node* worker imports only the node tasks and talks to Redis in the narrow way that its ACL
+allows; everything else (control worker, beat, node watch, Flower, command line) is *control*.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Literal
+
+from celery import Celery
+
+from carina_tasks import queues, settings
+from carina_tasks.errors import BadSetting
+from carina_tasks.settings import Settings
+
+Role = Literal["control", "node"]
+
+TASK_MODULES = {
+    "control": (
+        "carina_tasks.tasks.sweep",
+        "carina_tasks.tasks.failover",
+        "carina_tasks.tasks.volume",
+        "carina_tasks.tasks.node",
+        "beat_schedule",
+    ),
+    "node": ("carina_tasks.tasks.volume", "carina_tasks.tasks.node"),
+}
+
+
+def transport_options(conf: Settings, role: Role) -> dict[str, Any]:
+    """Return the broker options of a process.
+
+    Without these timeouts a half-open connection hung publishers for good; with them 10 s (measured). A node neither keeps
+    a record of unacknowledged messages nor looks at priorities: that needs scripts and shared keys, which its ACL denies,
+    and a lost message is sent again by resume.
+    """
+    options: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 2, "health_check_interval": 5}
+    if not conf.broker_url.startswith("redis+socket:"):
+        options["socket_keepalive"] = True
+    if conf.broker_master_name:
+        options["master_name"] = conf.broker_master_name
+    if role == "node":
+        options |= {"ack_emulation": False, "priority_steps": [0], "polling_interval": 5}
+    else:
+        # Nothing here runs longer, and a task that is run again because of it is harmless: it reads the objects anew.
+        options["visibility_timeout"] = 3600
+    return options
+
+
+def make_app(conf: Settings, role: Role) -> Celery:
+    """Return the Celery application of a process with `role`."""
+    app = Celery("carina_tasks", amqp=queues.KnownQueuesAMQP, set_as_current=True)
+    options = transport_options(conf, role)
+    observed = role == "control" or conf.node_profile == "open"
+    app.conf.update(
+        broker_url=conf.broker_url,
+        result_backend=conf.broker_url,
+        broker_transport_options=options,
+        result_backend_transport_options={"master_name": conf.broker_master_name} if conf.broker_master_name else {},
+        redis_socket_timeout=10,
+        redis_socket_connect_timeout=2,
+        redis_socket_keepalive="socket_keepalive" in options,
+        redis_backend_health_check_interval=5,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        # JSON only: a pickle from a queue would be somebody else's code.
+        task_serializer="json",
+        result_serializer="json",
+        accept_content=["json"],
+        include=TASK_MODULES[role],
+        task_default_queue=queues.CONTROL,
+        task_queues=[queues.queue(queues.CONTROL) if role == "control" else queues.node_queue(conf.node_name)],
+        task_create_missing_queues=False,
+        task_ignore_result=False,
+        task_track_started=role == "control",
+        task_store_errors_even_if_ignored=True,
+        result_expires=86400,
+        result_extended=role == "control",
+        worker_pool="threads" if role == "control" else "solo",
+        worker_concurrency=conf.concurrency if role == "control" else 1,
+        worker_prefetch_multiplier=1,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_send_task_events=observed,
+        task_send_sent_event=role == "control",
+        worker_enable_remote_control=observed,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        beat_cron_starting_deadline=300,
+        timezone="UTC",
+        enable_utc=True,
+    )
+    return app
+
+
+def _app_of_this_process() -> Celery:
+    try:
+        conf = settings.current()
+    except BadSetting as exc:
+        # Imported by every celery command: one line that says what to do, not a stack trace.
+        sys.exit(f"carina-tasks: {exc.message}")
+    return make_app(conf, "node" if conf.node_name else "control")
+
+
+app = _app_of_this_process()

@@ -1,0 +1,172 @@
+"""Keep, mark, unmark or remove this local volume? And: is the local volume of this LogicVolume missing?
+
+The one rule that must never be wrong: a volume is removed only if nobody can still want it. Source: design §5; carina
+issues 53, 95, 177 (volumes removed that should not have been).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from carina_tasks.errors import BadInput
+from carina_tasks.model import keys, names
+
+if TYPE_CHECKING:
+    from carina_tasks.model.local import Inventory, LocalVolume
+    from carina_tasks.model.objects import LogicVolume, PersistentVolume
+    from carina_tasks.model.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Leave it alone."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmark:
+    """It was marked as an orphan and is none: take the mark off."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """It looks like an orphan for the first time: mark it, a later sweep looks again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """An earlier sweep marked it, and it still is an orphan: remove it."""
+
+    reason: str
+
+
+Verdict = Keep | Unmark | Mark | Remove
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanRules:
+    """Seconds, and shell patterns of the volume groups in which orphans may be removed."""
+
+    grace: float
+    mark_age: float
+    groups: tuple[str, ...]
+
+
+def judge(
+    local: LocalVolume,
+    inventory: Inventory,
+    logic_volume: LogicVolume | None,
+    volume: PersistentVolume | None,
+    now: float,
+    rules: OrphanRules,
+) -> Verdict:
+    """Judge one local volume of `inventory.node` against its LogicVolume and PV.
+
+    None for either means that a complete list, or the API server's own 404, said so; an error never does.
+    """
+    if not any(fnmatchcase(local.group, pattern) for pattern in rules.groups):
+        return Keep(f"volume group {local.group} is not managed")
+    try:
+        name = names.logic_volume_of(local.name)
+    except BadInput:
+        return Keep(f"its name is not Carina's ({names.VOLUME_PREFIX}<LogicVolume>)")
+    wanted = _wanted(name, inventory.node, logic_volume, volume)
+    if wanted:
+        return Unmark(wanted) if _marked(local) else Keep(wanted)
+    exotic = _exotic(local, name)
+    if exotic:
+        return Keep(exotic)
+    if local.is_open:
+        in_use = "it is open: something on the node uses it"
+        return Unmark(in_use) if _marked(local) else Keep(in_use)
+    if now - local.created < rules.grace:
+        return Keep(f"it is younger than {rules.grace:.0f} s")
+    marked = local.marked_at
+    if marked is None:
+        return Mark(_why(inventory.node, logic_volume, volume))
+    if now - marked < rules.mark_age:
+        return Keep(f"it was marked {now - marked:.0f} s ago; it is removed {rules.mark_age:.0f} s after its mark")
+    return Remove(f"{_why(inventory.node, logic_volume, volume)}; marked {now - marked:.0f} s ago")
+
+
+def _wanted(name: str, node: str, logic_volume: LogicVolume | None, volume: PersistentVolume | None) -> str:
+    """Say why somebody may still want the volume; empty when nobody can.
+
+    An orphan has neither LogicVolume nor PV; or both are there and both name another node, with no journal between them:
+    the stale copy on a node that returned.
+    """
+    if logic_volume is None and volume is None:
+        return ""
+    if logic_volume is None:
+        return f"PersistentVolume {name} exists"
+    if logic_volume.journalled:
+        return f"LogicVolume {name} is being rebuilt"
+    if logic_volume.node == node:
+        return f"LogicVolume {name} names this node"
+    if volume is None:
+        return f"LogicVolume {name} exists (on {logic_volume.node}) and has no PersistentVolume"
+    if not volume.nodes or node in volume.nodes:
+        return f"PersistentVolume {name} names this node, or none"
+    return ""
+
+
+def _exotic(local: LocalVolume, name: str) -> str:
+    """Say why removing the volume could remove more than itself; empty for a plain one."""
+    layout, roles = set(local.layout.split(",")), set(local.role.split(","))
+    if "public" not in roles or roles & {"origin", "thickorigin", "multithickorigin", "thinorigin", "multithinorigin",
+                                         "snapshot", "thicksnapshot", "thinsnapshot", "cowsnapshot"}:  # fmt: skip
+        return f"it is no plain volume (role {local.role}): others may depend on it"
+    if layout == {"linear"}:
+        return ""
+    if "thin" in layout and "pool" not in layout:
+        if local.pool == names.THIN_POOL_PREFIX + name and local.pool_volumes == 1:
+            return ""
+        return f"its thin pool {local.pool} is not its own alone"
+    return f"its layout is {local.layout}, not Carina's"
+
+
+def _marked(local: LocalVolume) -> bool:
+    return any(tag.startswith(keys.TAG_ORPHAN) for tag in local.tags)
+
+
+def _why(node: str, logic_volume: LogicVolume | None, volume: PersistentVolume | None) -> str:
+    if logic_volume is None or volume is None:
+        return "it has neither LogicVolume nor PersistentVolume"
+    return f"its LogicVolume and PersistentVolume are on {logic_volume.node}; this is an old copy on {node}"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A LogicVolume is `Success` on a live node whose local volume is not there."""
+
+    volume: LogicVolume
+    reason: str
+
+
+def missing(world: World, inventory: Inventory, grace: float) -> Sequence[Missing]:
+    """Return the LogicVolumes of `inventory.node` whose local volume is not there.
+
+    They are reported, never made again: an empty volume in place of a lost one would hide the loss of data (carina issue 14).
+    """
+    found = []
+    for volume in world.logic_volumes.values():
+        if volume.node != inventory.node or volume.status != keys.STATUS_SUCCESS or volume.journalled:
+            continue
+        if volume.manage_type not in ("", keys.MANAGE_TYPE_LVM) or volume.meta.deleting or volume.meta.owners:
+            continue
+        if world.now - volume.meta.created < grace:
+            continue
+        name = names.VOLUME_PREFIX + volume.name
+        if inventory.find(volume.group, name) is None:
+            found.append(
+                Missing(volume, f"node {inventory.node} has no {volume.group}/{name}; its data is lost or elsewhere")
+            )
+    return tuple(found)

@@ -1,0 +1,245 @@
+"""Which step comes next for this volume's journal?
+
+A pure function of what is observed: no task trusts where it thinks it was, so any process may die after any step and any
+other goes on. The order of the steps is design §4; each step's docstring says why it is safe to die after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from carina_tasks.model import keys, quantity
+from carina_tasks.model.objects import copy_of
+
+if TYPE_CHECKING:
+    from carina_tasks.model.journal import Journal
+    from carina_tasks.model.messages import VolumeDone
+    from carina_tasks.model.objects import Claim, LogicVolume, PersistentVolume, Pod
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What was observed of one volume whose LogicVolume carries a journal."""
+
+    volume: LogicVolume
+    journal: Journal
+    pv: PersistentVolume | None
+    claim: Claim | None
+    local: VolumeDone | None
+    """What the target node said of the LV in this pass; None: not asked yet, or no longer valid."""
+    pods: tuple[Pod, ...] = ()
+    """Pods that use the claim and are bound to the journal's source."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearStatus:
+    """Empty `status.status`, keep `volumeID`: carina-controller deletes a LogicVolume with a status and no PV."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateLocal:
+    """Have the target node make the LV: idempotent, tagged with the intent."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshManifest:
+    """Write the PV as it is now into the journal: it may have been expanded since the plan."""
+
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Retain:
+    """Set the PV's policy to Retain, so that no provisioner acts on its deletion; the journal has the original."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteVolume:
+    """Delete the PV with UID and resourceVersion preconditions: its manifest is in the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class StripFinalizers:
+    """Take the finalizers off the PV that is being deleted, until it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateVolume:
+    """Make the PV again under its name, for the new node."""
+
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Touch the claim until it and the PV are Bound again: the controller looks at a claim only when it changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Delete the pods of the claim that are bound to the lost node: UID precondition, grace 0."""
+
+    pods: tuple[Pod, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Untouch:
+    """Take the touch off the claim: nothing of us stays on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearResize:
+    """Clear the claim's resize conditions: the new volume has the full size already."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetSuccess:
+    """Write the LogicVolume's status: Success, size and device numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropJournal:
+    """Take the journal off the LogicVolume: the rebuild is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can be done now; resume comes back."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """The target cannot take the volume: choose another; the volume is still empty."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Objects contradict each other: a person must look."""
+
+    reason: str
+
+
+Step = (
+    ClearStatus | CreateLocal | RefreshManifest | Retain | DeleteVolume | StripFinalizers | CreateVolume | Bind | Evict
+    | Untouch | ClearResize | SetSuccess | DropJournal | Wait | Replan | Refuse
+)  # fmt: skip
+
+_RESIZE_CONDITIONS = ("Resizing", "FileSystemResizePending")
+
+
+def wanted_size(volume: LogicVolume, manifest: dict[str, Any]) -> int:
+    """Return the bytes of the new LV: what the LogicVolume says now, never below the PV's capacity, in whole GiB."""
+    capacity = ((manifest.get("spec") or {}).get("capacity") or {}).get("storage")
+    return quantity.whole_gib(max(volume.size, quantity.to_bytes(capacity)))
+
+
+def next_step(view: View) -> Step:
+    """Return what is to be done next for the volume, from what is observed alone."""
+    volume, journal, pv = view.volume, view.journal, view.pv
+    if volume.node != journal.target:
+        return Refuse(f"LogicVolume names {volume.node}, its journal {journal.target}: somebody changed one of them")
+    on_target = pv is not None and pv.meta.deleting is None and pv.nodes == (journal.target,)
+    if not on_target and volume.status:
+        return ClearStatus()
+    local = _local_step(view)
+    if local is not None:
+        return local
+    if pv is None:
+        return CreateVolume(_replacement(view))
+    if pv.meta.deleting is not None:
+        return StripFinalizers()
+    if not on_target:
+        return _step_before_replacement(view, pv)
+    return _step_after_replacement(view, pv)
+
+
+def _local_step(view: View) -> Step | None:
+    size = wanted_size(view.volume, view.journal.manifest)
+    if view.local is None:
+        return CreateLocal(size)
+    if view.local.outcome == "failed":
+        reason = f"{view.journal.target}: {view.local.reason}"
+        return Wait(reason) if view.local.transient else Replan(reason)
+    # It was expanded since the node was asked.
+    return CreateLocal(size) if view.local.size < size else None
+
+
+def _step_before_replacement(view: View, pv: PersistentVolume) -> Step:
+    if pv.nodes != (view.journal.source,):
+        return Refuse(
+            f"PersistentVolume names {', '.join(pv.nodes) or 'no node'}, its journal {view.journal.source} and "
+            f"{view.journal.target}: somebody changed it"
+        )
+    manifest = manifest_of(pv, policy=_policy(view.journal.manifest))
+    if manifest != view.journal.manifest:
+        return RefreshManifest(manifest)
+    return Retain() if pv.policy != "Retain" else DeleteVolume()
+
+
+def _step_after_replacement(view: View, pv: PersistentVolume) -> Step:
+    claim = view.claim
+    ours = claim is not None and claim.meta.uid == pv.claim_uid and claim.volume == pv.meta.name
+    if claim is not None and ours and not (claim.phase == "Bound" and pv.phase == "Bound"):
+        return Bind()
+    if view.pods:
+        return Evict(view.pods)
+    if claim is not None and keys.TOUCH in claim.meta.annotations:
+        return Untouch()
+    if claim is not None and ours and _resize_is_stale(claim, pv):
+        return ClearResize()
+    if view.volume.status != keys.STATUS_SUCCESS or view.volume.current_size < view.volume.size:
+        return SetSuccess()
+    return DropJournal()
+
+
+def manifest_of(pv: PersistentVolume, policy: str) -> dict[str, Any]:
+    """Return what the PV is made from again: name, labels, annotations, finalizers, owners and spec, with `policy`.
+
+    Raw JSON on purpose: a field that this release does not know must come back too. The claimRef's resourceVersion is left
+    out, because it names a version of the claim that is past.
+    """
+    meta, spec = pv.raw.get("metadata") or {}, copy_of(pv.raw.get("spec") or {})
+    spec["persistentVolumeReclaimPolicy"] = policy
+    (spec.get("claimRef") or {}).pop("resourceVersion", None)
+    kept = {k: meta[k] for k in ("name", "labels", "annotations", "finalizers", "ownerReferences") if meta.get(k)}
+    return {"metadata": copy_of(kept), "spec": spec}
+
+
+def _replacement(view: View) -> dict[str, Any]:
+    manifest, local, target = copy_of(view.journal.manifest), view.local, view.journal.target
+    meta, spec = manifest["metadata"], manifest["spec"]
+    meta.setdefault("annotations", {}).setdefault(keys.PROVISIONED_BY, keys.CSI_DRIVER)
+    spec["nodeAffinity"] = {
+        "required": {
+            "nodeSelectorTerms": [
+                {"matchExpressions": [{"key": keys.TOPOLOGY_NODE, "operator": "In", "values": [target]}]}
+            ]
+        }
+    }
+    attributes = spec["csi"].setdefault("volumeAttributes", {})
+    attributes[keys.ATTRIBUTE_NODE] = target
+    if local is not None and local.major >= 0:
+        for key, value in ((keys.ATTRIBUTE_MAJOR, local.major), (keys.ATTRIBUTE_MINOR, local.minor)):
+            if key in attributes:
+                attributes[key] = str(value)
+    return {"apiVersion": "v1", "kind": "PersistentVolume", **manifest}
+
+
+def _policy(manifest: dict[str, Any]) -> str:
+    return str((manifest.get("spec") or {}).get("persistentVolumeReclaimPolicy") or "Delete")
+
+
+def _resize_is_stale(claim: Claim, pv: PersistentVolume) -> bool:
+    status = claim.raw.get("status") or {}
+    conditions = {condition.get("type") for condition in status.get("conditions") or ()}
+    storage = (status.get("capacity") or {}).get("storage")
+    return (
+        bool(conditions & set(_RESIZE_CONDITIONS)) and storage is not None and quantity.to_bytes(storage) == pv.capacity
+    )

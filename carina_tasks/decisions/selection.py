@@ -1,0 +1,112 @@
+"""Which volumes of a lost node are to be rebuilt?
+
+Deletion of the node: all of them, annotated or not. NotReady: only those of annotated pods, and nothing that an un-annotated
+pod uses. Source: Carina's failover manual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from carina_tasks.model import keys
+
+if TYPE_CHECKING:
+    from carina_tasks.model.objects import LogicVolume, PersistentVolume, Pod
+    from carina_tasks.model.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """It is to be rebuilt."""
+
+    volume: LogicVolume
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """It is left as it is."""
+
+    volume: LogicVolume
+    reason: str
+
+
+def of_deleted_node(world: World, node: str) -> tuple[Wanted | Skip, ...]:
+    """Judge every LogicVolume that names the deleted `node`."""
+    return tuple(_judge(world, v, node) for v in _on(world, node))
+
+
+def of_not_ready_node(world: World, node: str) -> tuple[Wanted | Skip, ...]:
+    """Judge every LogicVolume that names the NotReady `node`: only annotated pods may be moved."""
+    return tuple(
+        _only_annotated(world, verdict, node) if isinstance(verdict, Wanted) else verdict
+        for verdict in (_judge(world, v, node) for v in _on(world, node))
+    )
+
+
+def movable_pods(world: World, node: str) -> tuple[Pod, ...]:
+    """Return the annotated pods of the NotReady `node` that use no Carina volume there and that a controller makes again.
+
+    They need nothing but an eviction. One without a controller would be gone for ever, a DaemonSet's or a static pod belongs
+    to its node.
+    """
+    on_node = {v.name for v in _on(world, node)}
+    return tuple(
+        pod
+        for pod in world.pods
+        if pod.node == node
+        and pod.migration_allowed
+        and not pod.finished
+        and pod.controller is not None
+        and pod.controller.kind not in ("DaemonSet", "Node")
+        and not any(_volume_of(world, pod, claim) in on_node for claim in pod.claims)
+    )
+
+
+def _on(world: World, node: str) -> list[LogicVolume]:
+    return sorted((v for v in world.logic_volumes.values() if v.node == node), key=lambda v: v.name)
+
+
+def _judge(world: World, volume: LogicVolume, node: str) -> Wanted | Skip:
+    pv = world.volumes.get(volume.name)
+    reason = _unfit(volume, pv, node)
+    return Skip(volume, reason) if reason else Wanted(volume, "it was on the lost node")
+
+
+def _unfit(volume: LogicVolume, pv: PersistentVolume | None, node: str) -> str:
+    if volume.journalled:
+        return volume.journal_error or "its rebuild is already under way"
+    if volume.meta.deleting is not None:
+        return "it is being deleted"
+    if volume.meta.owners:
+        return "it belongs to another volume (bcache): left alone"
+    if volume.manage_type not in ("", keys.MANAGE_TYPE_LVM):
+        return f"it is managed as {volume.manage_type!r}, not by LVM"
+    if pv is None:
+        return "it has no PersistentVolume: the sweep's business"
+    if not pv.ours:
+        return "its PersistentVolume is not a plain Carina LVM volume: left alone"
+    if pv.meta.deleting is not None:
+        return "its PersistentVolume is being deleted"
+    if pv.phase == "Released" and pv.policy == "Delete":
+        return "its claim is gone and its PersistentVolume waits for its provisioner to delete it"
+    if pv.nodes != (node,):
+        return f"its PersistentVolume names {', '.join(pv.nodes) or 'no node'}, not {node}: a person must look at it"
+    return ""
+
+
+def _only_annotated(world: World, wanted: Wanted, node: str) -> Wanted | Skip:
+    pv = world.volumes[wanted.volume.name]
+    pods = [pod for pod in world.pods_of(pv.claim_key) if pod.node == node]
+    if not pods:
+        return Skip(wanted.volume, "no pod of the node uses it")
+    unwilling = [pod.meta.key for pod in pods if not pod.migration_allowed]
+    if unwilling:
+        return Skip(wanted.volume, f'pod {unwilling[0]} is not annotated {keys.MIGRATION_ALLOWED}: "true"')
+    return Wanted(wanted.volume, f"pod {pods[0].meta.key} may be migrated")
+
+
+def _volume_of(world: World, pod: Pod, claim: str) -> str:
+    found = world.claims.get(f"{pod.meta.namespace}/{claim}")
+    return found.volume if found else ""

@@ -1,0 +1,268 @@
+"""One request to the API server: credentials, timeouts, and every answer as a value or an error of ours.
+
+Built on the official client's configuration and connection pool, but with raw JSON bodies: its models (37 and newer) drop
+fields that they do not know, and what we delete must come back whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.config.config_exception import ConfigException
+
+from carina_tasks.errors import (
+    AlreadyExists,
+    ApiConflict,
+    ApiDenied,
+    ApiGone,
+    ApiInvalid,
+    ApiUnavailable,
+    BadSetting,
+    CarinaTasksError,
+    NotFound,
+)
+
+Raw = dict[str, Any]
+Observe = Callable[[str, str, float, int], None]
+"""Called after each request with verb, path, seconds and HTTP status (0: no answer)."""
+
+MERGE = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A complete list: every page of it."""
+
+    items: tuple[Raw, ...]
+    version: str
+    now: float
+    """The API server's clock when it answered (seconds since the epoch)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One line of a watch."""
+
+    type: str
+    object: Raw
+
+
+def connect(timeout: float, page_size: int, observe: Observe | None = None) -> Api:
+    """Return the API server that ``KUBECONFIG`` (or ~/.kube/config) names, else the one of the pod we run in.
+
+    Raises BadSetting when there is neither.
+    """
+    default = Path.home() / ".kube" / "config"
+    try:
+        if os.environ.get("KUBECONFIG") or default.exists():
+            api_client = config.new_client_from_config(os.environ.get("KUBECONFIG") or str(default))
+        else:
+            configuration = client.Configuration()
+            config.load_incluster_config(client_configuration=configuration)
+            api_client = client.ApiClient(configuration)
+    except (ConfigException, OSError, ValueError, TypeError) as exc:
+        raise BadSetting(f"no cluster to work on: set KUBECONFIG to a readable file, or run in a pod ({exc})") from exc
+    return Api(api_client, timeout, page_size, observe)
+
+
+class Api:
+    """The API server. Safe to share between threads."""
+
+    def __init__(
+        self, api_client: client.ApiClient, timeout: float, page_size: int, observe: Observe | None = None
+    ) -> None:
+        self._client = api_client
+        configuration = api_client.configuration
+        # Retries are ours to decide: the pool's own would hide a fault and repeat a DELETE.
+        configuration.retries = False
+        configuration.connection_pool_maxsize = 32
+        self._client.rest_client = client.rest.RESTClientObject(configuration)
+        self._host: str = configuration.host.rstrip("/")
+        self._timeout = timeout
+        self._page_size = page_size
+        self._observe = observe
+
+    @property
+    def host(self) -> str:
+        """The API server's URL."""
+        return self._host
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Raw:
+        """Return the object at `path`. Raises NotFound only when the API server says that this very object is absent."""
+        return self._call("GET", path, query=query)[0]
+
+    def read(self, path: str) -> tuple[Raw, float]:
+        """Return the object at `path` and the API server's clock."""
+        return self._call("GET", path)
+
+    def list(self, path: str, query: Mapping[str, str] | None = None) -> Listing:
+        """Return every object at `path`, all pages of it. Raises ApiUnavailable for anything that is not a whole list."""
+        items: list[Raw] = []
+        version, now, more = "", 0.0, ""
+        while True:
+            page_query = {**(query or {}), "limit": str(self._page_size), **({"continue": more} if more else {})}
+            page, date = self._call("GET", path, query=page_query)
+            meta = page.get("metadata")
+            if not str(page.get("kind", "")).endswith("List") or not isinstance(meta, dict):
+                raise ApiUnavailable(f"GET {path}: the answer is not a list")
+            got = page.get("items")
+            if got is None:
+                got = []
+            if not isinstance(got, list) or not all(isinstance(item, dict) for item in got):
+                raise ApiUnavailable(f"GET {path}: the list has no items")
+            items += got
+            version, now, more = version or meta.get("resourceVersion", ""), now or date, meta.get("continue") or ""
+            if not more:
+                return Listing(tuple(items), version, now)
+
+    def create(self, path: str, body: Raw) -> Raw:
+        """Create an object. Raises AlreadyExists when one of that name is there."""
+        return self._call("POST", path, body=body)[0]
+
+    def merge(self, path: str, body: Raw) -> Raw:
+        """Apply a JSON merge patch; `metadata.uid` and `metadata.resourceVersion` in it are preconditions (409)."""
+        return self._call("PATCH", path, body=body, content_type=MERGE)[0]
+
+    def delete(self, path: str, *, uid: str, version: str = "", grace: int | None = None) -> None:
+        """Delete the object of that UID (and resourceVersion). Raises NotFound, and ApiConflict when it is another one."""
+        preconditions = {"uid": uid} | ({"resourceVersion": version} if version else {})
+        body: Raw = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        if grace is not None:
+            body["gracePeriodSeconds"] = grace
+        self._call("DELETE", path, body=body)
+
+    def watch(self, path: str, version: str, seconds: int) -> Iterator[WatchEvent]:
+        """Yield what changes at `path` after `version`, for `seconds`. Raises ApiGone when `version` is too old."""
+        query = {
+            "watch": "1",
+            "resourceVersion": version,
+            "timeoutSeconds": str(seconds),
+            "allowWatchBookmarks": "true",
+        }
+        response = self._send(
+            "GET", path, query=query, timeout=urllib3.Timeout(connect=self._timeout, read=seconds + 10)
+        )
+        try:
+            if response.status != 200:
+                self._raise_for("GET", path, response.status, response.read())
+            rest = b""
+            for chunk in response.stream(65536, decode_content=True):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in filter(None, lines):
+                    event = self._decode("GET", path, line)
+                    if event.get("type") == "ERROR":
+                        status = event.get("object") or {}
+                        self._raise_for("GET", path, int(status.get("code") or 500), json.dumps(status).encode())
+                    yield WatchEvent(str(event.get("type")), event.get("object") or {})
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            raise ApiUnavailable(f"the watch on {path} broke: {exc}") from exc
+        finally:
+            response.release_conn()
+            response.close()
+
+    def _call(
+        self,
+        verb: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Raw | None = None,
+        content_type: str = "application/json",
+    ) -> tuple[Raw, float]:
+        begun, status = time.monotonic(), 0
+        try:
+            response = self._send(verb, path, query, body, content_type, urllib3.Timeout(total=self._timeout))
+            try:
+                data, status = response.read(), response.status
+            except (urllib3.exceptions.HTTPError, OSError) as exc:
+                raise ApiUnavailable(f"{verb} {path}: the answer broke off: {exc}") from exc
+            finally:
+                response.release_conn()
+        finally:
+            if self._observe:
+                self._observe(verb, path, time.monotonic() - begun, status)
+        if not 200 <= status < 300:
+            self._raise_for(verb, path, status, data)
+        return self._decode(verb, path, data), _date(response.headers.get("Date"))
+
+    def _send(
+        self,
+        verb: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Raw | None = None,
+        content_type: str = "application/json",
+        timeout: urllib3.Timeout | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        headers: dict[str, str] = {"Accept": "application/json", "User-Agent": "carina-tasks"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, verb, body)
+        url = self._host + path + ("?" + urlencode(query) if query else "")
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            response: urllib3.BaseHTTPResponse = self._client.rest_client.pool_manager.request(
+                verb, url, body=data, headers=headers, timeout=timeout, preload_content=False, retries=False
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            raise ApiUnavailable(f"the API server at {self._host} does not answer: {exc}") from exc
+        return response
+
+    @staticmethod
+    def _decode(verb: str, path: str, data: bytes) -> Raw:
+        try:
+            value = json.loads(data)
+        except ValueError as exc:
+            raise ApiUnavailable(f"{verb} {path}: the answer is not JSON") from exc
+        if not isinstance(value, dict):
+            raise ApiUnavailable(f"{verb} {path}: the answer is not an object")
+        return value
+
+    @staticmethod
+    def _raise_for(verb: str, path: str, status: int, data: bytes) -> None:
+        try:
+            answer = json.loads(data)
+            answer = answer if isinstance(answer, dict) else {}
+        except ValueError:
+            answer = {}
+        reason, details = answer.get("reason", ""), answer.get("details") or {}
+        text = f"{verb} {path}: {status} {answer.get('message') or data[:200].decode(errors='replace')}"
+        raise _error(path, status, reason, details)(text, status=status)
+
+
+def _error(path: str, status: int, reason: str, details: Mapping[str, Any]) -> type[CarinaTasksError]:
+    if status == 404:
+        # Absence is only what the API server says of this very object: a proxy's 404, or one because the CRD is not
+        # installed, names no object and must never look like a volume without an owner.
+        wanted = path.rstrip("/").removesuffix("/status").rsplit("/", 1)[-1]
+        return NotFound if reason == "NotFound" and details.get("name") == wanted else ApiUnavailable
+    if status == 409:
+        return AlreadyExists if reason == "AlreadyExists" else ApiConflict
+    if status == 410:
+        return ApiGone
+    if status in (401, 403):
+        return ApiDenied
+    if status in (400, 413, 415, 422):
+        return ApiInvalid
+    return ApiUnavailable
+
+
+def _date(header: str | None) -> float:
+    try:
+        return parsedate_to_datetime(header).timestamp() if header else time.time()
+    except ValueError:
+        return time.time()
+
+
+def segment(name: str) -> str:
+    """Return `name` as one segment of a path."""
+    return quote(name, safe="")

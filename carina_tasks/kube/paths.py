@@ -1,0 +1,55 @@
+"""Where each kind lives in the API."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from carina_tasks.kube.api import segment
+
+NODES: Final = "/api/v1/nodes"
+PODS: Final = "/api/v1/pods"
+CLAIMS: Final = "/api/v1/persistentvolumeclaims"
+VOLUMES: Final = "/api/v1/persistentvolumes"
+LOGIC_VOLUMES: Final = "/apis/carina.storage.io/v1/logicvolumes"
+STORAGE_CLASSES: Final = "/apis/storage.k8s.io/v1/storageclasses"
+NODE_LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+
+def node(name: str) -> str:
+    """Return the path of a Node."""
+    return f"{NODES}/{segment(name)}"
+
+
+def volume(name: str) -> str:
+    """Return the path of a PersistentVolume."""
+    return f"{VOLUMES}/{segment(name)}"
+
+
+def logic_volume(name: str) -> str:
+    """Return the path of a LogicVolume."""
+    return f"{LOGIC_VOLUMES}/{segment(name)}"
+
+
+def claim(namespace: str, name: str) -> str:
+    """Return the path of a PersistentVolumeClaim."""
+    return f"/api/v1/namespaces/{segment(namespace)}/persistentvolumeclaims/{segment(name)}"
+
+
+def pod(namespace: str, name: str) -> str:
+    """Return the path of a Pod."""
+    return f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(name)}"
+
+
+def events(namespace: str) -> str:
+    """Return the path of the Events of `namespace`."""
+    return f"/api/v1/namespaces/{segment(namespace)}/events"
+
+
+def config_map(namespace: str, name: str) -> str:
+    """Return the path of a ConfigMap."""
+    return f"{config_maps(namespace)}/{segment(name)}"
+
+
+def config_maps(namespace: str) -> str:
+    """Return the path of the ConfigMaps of `namespace`."""
+    return f"/api/v1/namespaces/{segment(namespace)}/configmaps"
