@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Gets the real parts of tests/system (and podman for the compose test) on a fresh Debian 12, as root.
+# Idempotent, and quick when everything is there: it asks for what is missing before it fetches anything.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+repository=$(cd "$here/../.." && pwd)
+say() { echo "install: $*"; }
+
+[ "$(id -u)" = 0 ] || { say "run as root" >&2; exit 1; }
+
+# --- Debian packages -------------------------------------------------------------------------------------------------
+packages=(
+  ca-certificates openssl git                                    # fetch, keys, the list of source files
+  user-mode-linux lvm2 thin-provisioning-tools kmod iproute2     # nodes
+  redis-server python3 python3-venv                              # broker, the nodes' Python
+  podman runc podman-compose debootstrap                         # the compose test
+)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+updated=
+apt_install() {
+  [ -n "$updated" ] || apt-get update -q
+  updated=1
+  # --no-install-recommends: recommended packages bring a running redis or a container network nobody asked for.
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+}
+# Keeps Debian from starting a redis-server of its own: the tests start theirs, on sockets of their own.
+if [ ${#missing[@]} -gt 0 ]; then
+  say "apt: ${missing[*]}"
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' > $policy && chmod +x $policy
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  apt_install "${missing[@]}"
+fi
+
+# --- Go (only when something must be built) --------------------------------------------------------------------------
+# Kubernetes 1.34 needs Go 1.24 and kwok 0.8 needs 1.25 or so; any Go from 1.21 on fetches the toolchain that a go.mod
+# asks for (GOTOOLCHAIN=auto), and Debian 12 has 1.19, its backports a newer one.
+go_works() { command -v go >/dev/null && go version | grep -qE 'go1\.(2[1-9]|[3-9][0-9])'; }
+need_go() {
+  export GOTOOLCHAIN=auto PATH=$PATH:/usr/local/go/bin:/usr/lib/go/bin
+  go_works && return
+  say "Go 1.21 or newer is lacking: trying bookworm-backports"
+  local backports=/etc/apt/sources.list.d/carina-tasks-backports.list mirror
+  mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -n1 | tr -d ' ' || true)
+  echo "deb ${mirror:-none} bookworm-backports main" > $backports
+  updated=
+  DEBIAN_FRONTEND=noninteractive apt_install -t bookworm-backports golang-go || rm -f $backports
+  go_works && return
+  say "no Go. Install Go 1.26 or newer, run again" >&2
+  exit 1
+}
+
+# --- Kubernetes control plane and kwok, built from their Go modules, kept outside the repository ---------------------
+settings=$(cd "$repository" && /usr/bin/python3 -c '
+from tests.lab import paths
+print(paths.KUBERNETES_VERSION, paths.KWOK_VERSION, paths.control_plane_folder(), paths.kwok_folder())
+print(int(all(map(paths.control_plane_binary, ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]))),
+      int(paths.kwok_binary() is not None), int(paths.kubectl_binary() is not None))')
+read -r kubernetes_version kwok_version control_plane kwok control_plane_there kwok_there kubectl_there <<<"${settings//$'\n'/ }"
+
+if [ "$control_plane_there" = 0 ] || [ "$kubectl_there" = 0 ]; then
+  need_go
+  say "building the control plane $kubernetes_version (5 minutes on 2 cores)"
+  "$here/controlplane/build.sh" "$kubernetes_version" "$control_plane"
+fi
+if [ "$kwok_there" = 0 ]; then
+  need_go
+  say "building kwok $kwok_version (2 minutes on 2 cores)"
+  mkdir -p "$kwok"
+  GOBIN="$kwok" go install "sigs.k8s.io/kwok/cmd/kwok@$kwok_version"
+  module=$(cd "$(mktemp -d)" && go mod download -json "sigs.k8s.io/kwok@$kwok_version" | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')
+  for stage in node/fast/node-initialize node/heartbeat-with-lease/node-heartbeat-with-lease \
+               pod/fast/pod-ready pod/fast/pod-complete pod/fast/pod-delete; do
+    echo '---'
+    cat "$module/kustomize/stage/$stage.yaml"
+  done > "$kwok/.stages.yaml"
+  mv "$kwok/.stages.yaml" "$kwok/stages.yaml"
+fi
+if ! command -v kubectl >/dev/null && [ -x "$control_plane/kubectl" ]; then
+  ln -s "$control_plane/kubectl" /usr/local/bin/kubectl
+fi
+
+cd "$repository" && exec /usr/bin/python3 - <<'PYTHON'
+from tests.lab import paths
+say = "install: control plane {}, kwok {}, kubectl {}".format
+print(say(paths.control_plane_binary("kube-apiserver"), paths.kwok_binary(), paths.kubectl_binary()))
+PYTHON

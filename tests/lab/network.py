@@ -1,0 +1,80 @@
+"""A network namespace with a bridge for the nodes, and a link by which the host reaches it.
+
+Lab number N has the subnet 10.99.N.0/24: the bridge (where the broker listens) is .1, the nodes are .11 and up, and
+.252/31 is a link of its own between host and namespace. It is not on the bridge: a node reaches the broker and its
+fellow nodes, never the host. Deleting the namespace deletes everything in it, the link's host end too.
+"""
+
+import subprocess
+from pathlib import Path
+
+from tests.lab.errors import LabError
+
+BRIDGE = "br0"
+
+
+class LabNetwork:
+    """The network of one lab."""
+
+    def __init__(self, number: int) -> None:
+        self.namespace = f"carina-lab-{number}"
+        self.prefix = f"10.99.{number}"
+        self.bridge_address = f"{self.prefix}.1"
+        self.host_link_address = f"{self.prefix}.252"
+        self.link_address = f"{self.prefix}.253"
+        self._link = f"carina-lab-{number}"
+
+    def up(self) -> None:
+        """Make the namespace, the bridge and the link to the host; raises LabError when the system refuses."""
+        _ip("netns", "add", self.namespace)
+        self._inside("link", "set", "lo", "up")
+        self._inside("link", "add", BRIDGE, "type", "bridge")
+        self._inside("addr", "add", f"{self.bridge_address}/24", "dev", BRIDGE)
+        self._inside("link", "set", BRIDGE, "up")
+        _ip("link", "add", self._link, "type", "veth", "peer", "name", "host", "netns", self.namespace)
+        _ip("addr", "add", f"{self.host_link_address}/31", "dev", self._link)
+        _ip("link", "set", self._link, "up")
+        self._inside("addr", "add", f"{self.link_address}/31", "dev", "host")
+        self._inside("link", "set", "host", "up")
+
+    def down(self) -> None:
+        """Delete the namespace and all that is in it; one that is not there is no error."""
+        if Path("/run/netns", self.namespace).exists():
+            _ip("netns", "del", self.namespace)
+
+    def prefix_command(self) -> list[str]:
+        """Return the words before a command that shall run inside the namespace."""
+        return ["nsenter", f"--net=/run/netns/{self.namespace}"]
+
+    def node_address(self, index: int) -> str:
+        """Return the address of node number `index`, which counts from 0."""
+        return f"{self.prefix}.{11 + index}"
+
+    def add_tap(self, name: str, uid: int) -> None:
+        """Make a tap on the bridge that user `uid` may open; nothing happens when it is there."""
+        if any(line.startswith(f"{name}:") for line in self._inside("tuntap", "show").splitlines()):
+            return
+        self._inside("tuntap", "add", "dev", name, "mode", "tap", "user", str(uid))
+        self.heal(name)
+        self._inside("link", "set", name, "up")
+
+    def cut(self, tap: str) -> None:
+        """Take a tap off the bridge: the cable is out at the switch, the node's own link stays up.
+
+        Setting the tap down instead would kill the guest's interface until it is set up again inside.
+        """
+        self._inside("link", "set", tap, "nomaster")
+
+    def heal(self, tap: str) -> None:
+        """Put a tap on the bridge."""
+        self._inside("link", "set", tap, "master", BRIDGE)
+
+    def _inside(self, *arguments: str) -> str:
+        return _ip("-n", self.namespace, *arguments)
+
+
+def _ip(*arguments: str) -> str:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
