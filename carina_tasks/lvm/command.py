@@ -1,0 +1,238 @@
+"""The one gate for every lvm call: no shell, a deadline, limits, and lvm's words translated into our errors.
+
+Facts of lvm2 2.03.16 that this file stands on, each tried on a real device mapper:
+
+* exit codes: 0 done, 2 no such command, 3 bad command line, 4 not initialised, 5 failed (lvm2 ``tools/errors.h``).
+* ``lvm`` with commands on stdin (its own shell) costs 25 to 30 ms a command, a process of its own 75 to 130 ms. The
+  shell always exits with 0 and says nothing about which command failed. So each command of a batch is followed by a
+  word that is no command: lvm answers ``No such command 'WORD'`` on stderr, in order, at no cost, and that tells whose
+  error is whose. What was *done* is never read from there: callers read a report afterwards.
+* the shell splits words at blanks and knows quotes, but not a backslash before a quote: an argument that held both
+  would fall apart into positional names. `_shell_word` refuses such arguments.
+* SIGTERM ends a command that waits for a lock ("Giving up waiting for lock"), and the shell then goes on with the next
+  command; only SIGKILL ends the shell.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Final, cast
+
+from carina_tasks.errors import BadInput, CarinaTasksError, LvmBusy, LvmFailed, LvmNoSpace, LvmNotFound, LvmTimeout
+
+Observe = Callable[[str, float, str], None]
+"""Called after every lvm process with its subcommand, its seconds, and ``ok`` or the name of the error."""
+
+OUTPUT_LIMIT: Final = 64 << 20
+"""Bytes of stdout and stderr of one call: 20 000 volumes are about 8 MB."""
+
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PASSED_ON: Final = ("LVM_SYSTEM_DIR",)
+_MARK: Final = "end-of-command-"
+_SUBCOMMAND = re.compile(r"[a-z]{2,20}")
+_PATTERNS: Final = (
+    (LvmBusy, re.compile(r"can't get lock|flock failed|giving up waiting for lock|\bin use\b|is being used", re.I)),
+    (LvmNoSpace, re.compile(r"insufficient (free space|suitable)|not enough free", re.I)),
+    (LvmNotFound, re.compile(r"failed to find (logical volume|volume group)|\bnot found\b", re.I)),
+)
+
+
+@dataclass(frozen=True)
+class Lvm:
+    """How lvm2 is run on this node."""
+
+    binary: tuple[str, ...] = ("lvm",)
+    """The executable with its leading arguments, such as ``("nsenter", "-t", "1", "-m", "--", "lvm")``."""
+    timeout: float = 30.0
+    """Seconds one command may take, waiting for the VG's lock included."""
+    batch_timeout: float = 2.0
+    """Seconds that each further command of a batch adds to its deadline."""
+    grace: float = 5.0
+    """Seconds between SIGTERM and SIGKILL: lvm finishes a metadata write first."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to the minimal environment."""
+    observe: Observe = lambda subcommand, seconds, outcome: None
+
+    def run(self, subcommand: str, *arguments: str) -> str:
+        """Run one lvm command and return its stdout.
+
+        Raises LvmTimeout, LvmBusy, LvmNoSpace, LvmNotFound, LvmFailed, and BadInput for an argument no command takes.
+        """
+        argv = [_subcommand(subcommand), *map(_argument, arguments)]
+        output, _ = self._observed(subcommand, argv, None, self.timeout)
+        return output
+
+    def batch(self, commands: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        """Run `commands` (each a subcommand and its arguments) in one lvm shell.
+
+        Return what lvm wrote to stderr for each: empty or a warning for success, else the reason; never proof that
+        something was done (read a report). Raises LvmTimeout, LvmFailed, BadInput.
+        """
+        if not commands:
+            return ()
+        lines = []
+        for number, (subcommand, *arguments) in enumerate(commands):
+            lines += [" ".join([_subcommand(subcommand), *map(_shell_word, arguments)]), f"{_MARK}{number}"]
+        deadline = self.timeout + self.batch_timeout * (len(commands) - 1)
+        _, said = self._observed("shell", [], ("\n".join(lines) + "\n").encode(), deadline)
+        return _by_command(said, len(commands))
+
+    def _observed(self, subcommand: str, argv: list[str], stdin: bytes | None, timeout: float) -> tuple[str, str]:
+        started, outcome = time.monotonic(), "ok"
+        try:
+            return self._call(argv, stdin, timeout)
+        except CarinaTasksError as exc:
+            outcome = type(exc).__name__
+            raise
+        finally:
+            self.observe(subcommand, time.monotonic() - started, outcome)
+
+    def _call(self, argv: list[str], stdin: bytes | None, timeout: float) -> tuple[str, str]:
+        environment = {"PATH": _PATH, "LC_ALL": "C", "LVM_SUPPRESS_FD_WARNINGS": "1"}
+        environment |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | dict(self.environment)
+        try:
+            process = subprocess.Popen(  # noqa: S603 - no shell, every argument checked above
+                [*self.binary, *argv],
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd="/",
+                start_new_session=True,  # so that a deadline ends what lvm started, too
+            )
+        except OSError as exc:
+            raise LvmFailed(f"cannot run {self.binary[0]!r}: {exc.strerror}; is lvm2 installed?") from exc
+        try:
+            output, said, ended = _exchange(process, stdin, time.monotonic() + timeout)
+        finally:
+            code = self._end(process)
+        text = said.decode(errors="replace")
+        if not ended:
+            words = " ".join([*self.binary[-1:], *argv[:1]])
+            raise LvmTimeout(f"{words} did not end within {timeout:.0f} s and was ended: {_reason(text)}")
+        if code != 0:
+            raise translate(text, code)
+        return output.decode(errors="replace"), text
+
+    def _end(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for the process, or end its whole group, and return its exit code."""
+        for signal_number in (None, signal.SIGTERM, signal.SIGKILL):
+            if signal_number is not None:
+                _signal_group(process, signal_number)
+            try:
+                # Its pipes are closed when it is well, so it is about to end
+                return process.wait(0.5 if signal_number is None else self.grace)
+            except subprocess.TimeoutExpired:
+                continue
+        raise LvmTimeout("the lvm process does not end even when killed: its disk does not answer")
+
+
+def translate(said: str, code: int = 5) -> CarinaTasksError:
+    """Return what lvm wrote to stderr as one of our errors; its message is lvm's own words."""
+    reason = _reason(said)
+    for kind, pattern in _PATTERNS:
+        if pattern.search(reason):
+            return kind(reason, code=code)
+    return LvmFailed(reason or f"lvm failed with exit code {code} and said nothing", code=code)
+
+
+def failed(said: str) -> bool:
+    """Return whether lvm wrote something that is more than a warning."""
+    return bool(_reason(said))
+
+
+def _exchange(process: subprocess.Popen[bytes], stdin: bytes | None, deadline: float) -> tuple[bytes, bytes, bool]:
+    """Feed stdin, collect stdout and stderr, and return them and whether both ended before the deadline."""
+    stdout, stderr = cast("tuple[IO[bytes], IO[bytes]]", (process.stdout, process.stderr))
+    collected = {stdout: bytearray(), stderr: bytearray()}
+    left = memoryview(stdin or b"")
+    with selectors.DefaultSelector() as selector:
+        for stream in collected:
+            selector.register(stream, selectors.EVENT_READ)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            selector.register(process.stdin, selectors.EVENT_WRITE)
+        while selector.get_map():
+            remaining = deadline - time.monotonic()
+            ready = selector.select(remaining) if remaining > 0 else []
+            if not ready:
+                break
+            for key, _ in ready:
+                stream = key.fileobj  # type: ignore[assignment]
+                if stream is process.stdin:
+                    try:
+                        left = left[os.write(key.fd, left[:65536]) :]
+                    except BrokenPipeError:
+                        left = left[:0]
+                    if not left:
+                        selector.unregister(stream)
+                        stream.close()
+                    continue
+                piece = os.read(key.fd, 1 << 16)
+                if not piece:
+                    selector.unregister(stream)
+                collected[stream] += piece
+                if sum(map(len, collected.values())) > OUTPUT_LIMIT:
+                    _signal_group(process, signal.SIGKILL)
+                    raise LvmFailed(f"lvm wrote more than {OUTPUT_LIMIT >> 20} MiB and was ended")
+        ended = not selector.get_map()
+    if not ended:
+        _signal_group(process, signal.SIGTERM)
+    for pipe in (process.stdin, stdout, stderr):
+        if pipe is not None:
+            pipe.close()
+    return bytes(collected[stdout]), bytes(collected[stderr]), ended
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        process.send_signal(number)
+
+
+def _by_command(said: str, count: int) -> tuple[str, ...]:
+    """Split the stderr of a batch at the marks; what follows a missing mark belongs to the command before it."""
+    parts: list[list[str]] = [[] for _ in range(count)]
+    at = 0
+    for line in said.splitlines():
+        mark = line.find(_MARK)
+        if mark < 0:
+            parts[min(at, count - 1)].append(line)
+            continue
+        digits = re.match(r"\d+", line[mark + len(_MARK) :])
+        at = int(digits.group()) + 1 if digits else at + 1
+    return tuple("\n".join(part) for part in parts)
+
+
+def _reason(said: str) -> str:
+    """Return the lines of stderr that are errors, as one line of at most 300 characters."""
+    lines = (line.strip() for line in said.splitlines())
+    return "; ".join(line for line in lines if line and not line.startswith(("WARNING:", "File descriptor ")))[:300]
+
+
+def _subcommand(value: str) -> str:
+    if not isinstance(value, str) or not _SUBCOMMAND.fullmatch(value):
+        raise BadInput(f"{value!r} is not an lvm subcommand")
+    return value
+
+
+def _argument(value: str) -> str:
+    """Return `value` if it can be one argument. Names are checked by `carina_tasks.model.names` before they get here."""
+    if not isinstance(value, str) or not value or len(value) > 4096 or not value.isprintable():
+        raise BadInput(f"{str(value)[:40]!r} cannot be an argument of lvm: it is empty, too long or not printable")
+    return value
+
+
+def _shell_word(value: str) -> str:
+    """Return `value` as one word of lvm's shell."""
+    if "'" in _argument(value) or "\\" in value or "#" in value:
+        raise BadInput(f"{value[:40]!r} cannot be an argument in an lvm shell")
+    return f"'{value}'" if re.search(r'[\s"]', value) else value
