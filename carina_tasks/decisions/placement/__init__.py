@@ -1,0 +1,22 @@
+"""Placement: where can the volumes of a lost node go?
+
+================  ====================================================================
+``plan``          one verdict for each volume; the only function that tasks call
+``verdict``       Place, NoFit, Rules; Fits and Misfit of the filters
+``groups``        what must go together, and what rules out a move at all
+``companions``    the other volumes of the pods that move
+``candidate``     a node with its inventory
+``filters/``      one reason a file why a node cannot take a group
+``score``         which of the nodes that fit is best
+``standing``      ledger of pods: the world, plus what the plan placed so far
+``space``         ledger of bytes: what each VG can still give
+``constraints``   one pod's constraints, read once
+``selectors``     label and node selectors
+``spec``          the part of a pod's spec that is read, typed
+================  ====================================================================
+"""
+
+from carina_tasks.decisions.placement.plan import plan
+from carina_tasks.decisions.placement.verdict import NoFit, Place, Rules
+
+__all__ = ["NoFit", "Place", "Rules", "plan"]

@@ -1,0 +1,42 @@
+"""A node that might take volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
+from carina_tasks.model.objects import Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A node, and what its worker said about its disks."""
+
+    node: Node
+    answered: bool
+    groups: Mapping[str, VolumeGroup] = field(default_factory=dict)
+    locals: Mapping[tuple[str, str], LocalVolume] = field(default_factory=dict)
+    """Its LVs by (VG, name)."""
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.node.name
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The node's labels."""
+        return self.node.meta.labels
+
+
+def candidate(node: Node, inventory: Inventory | None) -> Candidate:
+    """Return a node with its inventory (None when its worker does not answer), indexed for look-ups."""
+    if inventory is None:
+        return Candidate(node, answered=False)
+    return Candidate(
+        node,
+        answered=True,
+        groups={group.name: group for group in inventory.groups},
+        locals={(volume.group, volume.name): volume for volume in inventory.volumes},
+    )

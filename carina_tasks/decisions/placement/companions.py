@@ -1,0 +1,141 @@
+"""The other volumes of a pod that moves: what they tie it to.
+
+A Carina volume that is not moved pins the pod to its node; a PV of another driver brings its node affinity and zone
+labels; a claim that is still unbound brings its class's allowed topologies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from carina_tasks.decisions.placement.selectors import NodeSelector, Requirement, node_selector
+from carina_tasks.decisions.placement.spec import NodeTerms, read
+from carina_tasks.errors import BadObject
+from carina_tasks.model.objects import Claim, LogicVolume, Node, PersistentVolume, Pod, Raw
+from carina_tasks.model.world import World
+
+ZONE_LABELS: Final = {
+    "topology.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region": "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+}
+"""Zone labels of PVs, with the label that took their place (source: scheduler plug-in VolumeZone)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Nodes that a volume allows; `reason` says, in the scheduler's words, what is wrong with the others."""
+
+    reason: str
+    nodes: NodeSelector | None = None
+    zones: tuple[tuple[str, frozenset[str]], ...] = ()
+
+    def allows(self, node: Node) -> bool:
+        """Tell whether the volume can be used on the node."""
+        labels = node.meta.labels
+        if self.nodes is not None and not self.nodes.matches(node.name, labels):
+            return False
+        if not any(key in labels for key in ZONE_LABELS):
+            return True
+        return all(labels.get(key, labels.get(ZONE_LABELS[key])) in values for key, values in self.zones)
+
+
+def companion_of(world: World, pod: Pod, name: str, wanted: set[str], source: str) -> LogicVolume | Demand | None:
+    """Return what the pod's claim `name` ties it to: a Carina volume that stays, a Demand, or None for nothing.
+
+    Raises BadObject when the pod cannot run anywhere with that claim as it is.
+    """
+    key = f"{pod.meta.namespace}/{name}"
+    claim = world.claims.get(key)
+    if claim is None:
+        if _is_ephemeral(pod, name):
+            return None  # made together with the pod
+        raise BadObject(f'persistentvolumeclaim "{name}" not found (pod {pod.meta.key})')
+    if claim.meta.deleting is not None:
+        raise BadObject(f'persistentvolumeclaim "{name}" is being deleted (pod {pod.meta.key})')
+    if not claim.volume:
+        held = next((v for v in world.volumes.values() if v.claim_key == key and v.claim_uid == claim.meta.uid), None)
+        if held is None:
+            return _of_class(world, claim)
+        return _of_volume(world, pod, held.meta.name, wanted, source)
+    return _of_volume(world, pod, claim.volume, wanted, source)
+
+
+def zone_demands(world: World, volumes: Iterable[LogicVolume]) -> tuple[Demand, ...]:
+    """Return what zone labels and classes of the wanted volumes' own PVs ask for: a replaced PV keeps both."""
+    found = []
+    for volume in volumes:
+        kept = world.volumes.get(volume.name)
+        if kept is not None:
+            found += [_zones(kept), _topologies(world, kept.storage_class)]
+    return tuple(demand for demand in found if demand is not None)
+
+
+def _of_volume(world: World, pod: Pod, name: str, wanted: set[str], source: str) -> LogicVolume | Demand | None:
+    if name in wanted:
+        return None
+    logic = world.logic_volumes.get(name)
+    if logic is not None:
+        if logic.node == source:
+            raise BadObject(f"pod {pod.meta.key} also uses {name}, which stays on {source}")
+        return logic
+    volume = world.volumes.get(name)
+    if volume is None:
+        raise BadObject(f'persistentvolume "{name}" not found (pod {pod.meta.key})')
+    return _affinity(volume)
+
+
+def _affinity(volume: PersistentVolume) -> Demand | None:
+    zones = _zones(volume)
+    raw = ((volume.raw.get("spec") or {}).get("nodeAffinity") or {}).get("required")
+    if raw is None:
+        return zones
+    try:
+        nodes = node_selector(read(raw, NodeTerms).node_selector_terms)
+    except BadObject as exc:
+        raise BadObject(f"nodeAffinity of persistentvolume {volume.meta.name}: {exc.message}") from exc
+    reason = f"node(s) didn't match PersistentVolume's node affinity ({volume.meta.name})"
+    return Demand(reason, nodes, zones.zones if zones else ())
+
+
+def _zones(volume: PersistentVolume) -> Demand | None:
+    labels = volume.meta.labels
+    zones = tuple((key, frozenset(labels[key].split("__"))) for key in ZONE_LABELS if key in labels)
+    return Demand(f"node(s) had no available volume zone ({volume.meta.name})", zones=zones) if zones else None
+
+
+def _of_class(world: World, claim: Claim) -> Demand | None:
+    name = (claim.raw.get("spec") or {}).get("storageClassName") or ""
+    return _topologies(world, name)
+
+
+def _topologies(world: World, name: str) -> Demand | None:
+    known = world.classes.get(name)
+    if known is None or not known.allowed_topologies:
+        return None
+    try:
+        terms = tuple((_labels_of(term), ()) for term in known.allowed_topologies)
+    except BadObject as exc:
+        raise BadObject(f"allowedTopologies of storageclass {name}: {exc.message}") from exc
+    return Demand(f"node(s) are not in the allowedTopologies of storageclass {name}", NodeSelector(terms))
+
+
+def _labels_of(term: Raw) -> tuple[Requirement, ...]:
+    expressions: Any = term.get("matchLabelExpressions") or ()
+    read_ones = read(list(expressions), list[dict[str, Any]])
+    found = []
+    for one in read_ones:
+        values = read(one.get("values"), tuple[str, ...])
+        found.append(Requirement(read(one.get("key"), str), "In", frozenset(values)))
+    return tuple(found)
+
+
+def _is_ephemeral(pod: Pod, claim: str) -> bool:
+    prefix = f"{pod.meta.name}-"
+    return any(
+        "ephemeral" in volume and prefix + str(volume.get("name", "")) == claim
+        for volume in pod.spec.get("volumes") or ()
+    )

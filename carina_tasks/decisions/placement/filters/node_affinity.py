@@ -1,0 +1,16 @@
+"""nodeSelector and required node affinity (scheduler plug-in NodeAffinity)."""
+
+from __future__ import annotations
+
+from carina_tasks.decisions.placement.candidate import Candidate
+from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.standing import Standing
+from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+
+
+def node_affinity(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+    """Fit when the node has what every pod requires of its labels and its name."""
+    if all(pod.wants(candidate.node) for pod in group.pods):
+        return FITS
+    return Misfit("node(s) didn't match Pod's node affinity/selector")

@@ -1,0 +1,23 @@
+"""Are the host ports free? (scheduler plug-in NodePorts)"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from carina_tasks.decisions.placement.candidate import Candidate
+from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.standing import Standing
+from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+
+
+def ports(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+    """Fit when no pod of the group wants a host port that another pod there, or of the group, has."""
+    reason = "node(s) didn't have free ports for the requested pod ports"
+    wanted = [pod.footprint.ports for pod in group.pods if pod.footprint.ports]
+    taken = tuple(standing.ports(candidate.name)) if wanted else ()
+    if any(port.conflicts(other) for mine in wanted for port in mine for other in taken):
+        return Misfit(reason)
+    if any(port.conflicts(other) for mine, theirs in combinations(wanted, 2) for port in mine for other in theirs):
+        return Misfit(reason)
+    return FITS

@@ -1,0 +1,22 @@
+"""Is the node there to take volumes at all?"""
+
+from __future__ import annotations
+
+from carina_tasks.decisions.placement.candidate import Candidate
+from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.standing import Standing
+from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+
+
+def ready(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+    """Fit when the node is Ready, is not being deleted, its worker answers and its pods can be read."""
+    if candidate.node.meta.deleting is not None:
+        return Misfit("is being deleted")
+    if candidate.node.ready != "True":
+        return Misfit(f"is not ready (Ready is {candidate.node.ready})")
+    if not candidate.answered:
+        return Misfit("its worker does not answer")
+    if reason := standing.unreadable.get(candidate.name):
+        return Misfit(f"has a pod that cannot be read: {reason}")
+    return FITS

@@ -1,0 +1,21 @@
+"""Has Carina's CSI driver registered on the node?
+
+kubelet sets the label when the driver registers. The new PV's node affinity asks for it, so without it no pod could
+ever be scheduled to the volume.
+"""
+
+from __future__ import annotations
+
+from carina_tasks.decisions.placement.candidate import Candidate
+from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.standing import Standing
+from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+from carina_tasks.model import keys
+
+
+def registered(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+    """Fit when the node's label ``topology.carina.storage.io/node`` is its own name."""
+    if candidate.labels.get(keys.TOPOLOGY_NODE) == candidate.name:
+        return FITS
+    return Misfit(f"has no label {keys.TOPOLOGY_NODE}={candidate.name}: Carina's CSI driver is not registered there")

@@ -1,0 +1,30 @@
+"""Do cpu, memory, pods and extended resources suffice?
+
+Source: scheduler plug-in NodeResourcesFit: only what is requested above zero is compared. Preemption of pods with a
+lower priority is not counted on.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from carina_tasks.decisions.placement.candidate import Candidate
+from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.standing import Standing
+from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+
+_NONE = Decimal(0)
+
+
+def resources(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+    """Fit when the node has, beside what its pods request, what all pods of the group request together."""
+    if not group.pods:
+        return FITS
+    allocatable, used = candidate.node.allocatable, standing.used(candidate.name)
+    if standing.pod_count(candidate.name) + len(group.pods) > allocatable.get("pods", _NONE):
+        return Misfit("Too many pods")
+    for name, wanted in group.requests.items():
+        if wanted > 0 and wanted > allocatable.get(name, _NONE) - used.get(name, _NONE):
+            return Misfit(f"Insufficient {name}")
+    return FITS

@@ -1,0 +1,22 @@
+"""Taints and tolerations.
+
+Source: scheduler plug-in TaintToleration: PreferNoSchedule does not keep a pod away. A volume without a pod tolerates
+nothing: the pod that uses it later may tolerate nothing either.
+"""
+
+from __future__ import annotations
+
+from carina_tasks.decisions.placement.candidate import Candidate
+from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.standing import Standing
+from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+
+
+def taints(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+    """Fit when every pod tolerates every NoSchedule and NoExecute taint of the node."""
+    if group.pods:
+        bad = next((taint for pod in group.pods if (taint := pod.untolerated(candidate.node))), None)
+    else:
+        bad = next((taint for taint in candidate.node.taints if taint.effect in ("NoSchedule", "NoExecute")), None)
+    return Misfit(f"node(s) had untolerated taint {{{bad.key}: {bad.value}}}") if bad else FITS

@@ -1,0 +1,76 @@
+"""Topology spread constraints with DoNotSchedule.
+
+Source: scheduler plug-in PodTopologySpread: terminating pods and other namespaces are not counted, an empty selector
+counts nobody but the pod itself, domains are those of nodes that have every key and pass the inclusion policies, and
+with fewer domains than minDomains the minimum is zero. The lost node is a domain as long as its object exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from carina_tasks.decisions.placement.candidate import Candidate
+from carina_tasks.decisions.placement.constraints import Shape, Spread, Term
+from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.standing import Standing
+from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+from carina_tasks.model.objects import Node
+
+_REASON = "node(s) didn't match pod topology spread constraints"
+
+
+def topology_spread(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+    """Fit when no pod's skew would be above maxSkew, with the other pods of the group on the node already."""
+    for pod in group.pods:
+        for spread in pod.spread:
+            here = candidate.labels.get(spread.topology_key)
+            if here is None:
+                return Misfit(f"{_REASON} (missing required label)")
+            others = [other for other in group.pods if other is not pod]
+            if _skew(candidate, here, pod, others, spread, standing) > spread.max_skew:
+                return Misfit(_REASON)
+    return FITS
+
+
+def _skew(candidate: Candidate, here: str, one: Shape, others: list[Shape], spread: Spread, standing: Standing) -> int:
+    counts = _counts(one, spread, standing)
+    there = counts.get(here, 0)
+    if _is_counted(candidate.node, one, spread):
+        there += sum(_is_seen(spread, one, other) for other in others)
+    minimum = 0
+    if len(counts) >= spread.min_domains:
+        minimum = min([there, *(number for value, number in counts.items() if value != here)])
+        if here not in counts:
+            minimum = min(counts.values())
+    itself = spread.selector.matches(one.pod.meta.labels)
+    return there + itself - minimum
+
+
+def _counts(one: Shape, spread: Spread, standing: Standing) -> Mapping[str, int]:
+    """Return how many pods that the constraint sees stand in each domain, empty domains included."""
+    key = (id(one), spread)
+    if key not in standing.spread_counts:
+        counts: dict[str, int] = {}
+        term = Term(frozenset((one.pod.meta.namespace,)), spread.selector, spread.topology_key)
+        seen = {} if spread.selector.empty else standing.census((term,), terminating=False)
+        for node in standing.nodes.values():
+            if _is_counted(node, one, spread):
+                value = node.meta.labels[spread.topology_key]
+                counts[value] = counts.get(value, 0) + seen.get(node.name, 0)
+        standing.spread_counts[key] = counts
+    return standing.spread_counts[key]
+
+
+def _is_counted(node: Node, one: Shape, spread: Spread) -> bool:
+    if any(other.topology_key not in node.meta.labels for other in one.spread):
+        return False
+    if spread.honor_affinity and not one.wants(node):
+        return False
+    return not (spread.honor_taints and one.untolerated(node) is not None)
+
+
+def _is_seen(spread: Spread, one: Shape, other: Shape) -> bool:
+    if spread.selector.empty or other.pod.meta.namespace != one.pod.meta.namespace:
+        return False
+    return spread.selector.matches(other.pod.meta.labels)

@@ -1,0 +1,202 @@
+"""What must go together: the volumes of one pod, and the pods that share one of them.
+
+A group is all or nothing. What already speaks against moving it at all (a volume in use elsewhere, a constraint that
+cannot be read) is its `refusal`; what ties it to certain nodes is in `pinned` and `demands`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from carina_tasks.decisions.placement.companions import Demand, companion_of, zone_demands
+from carina_tasks.decisions.placement.constraints import Shape, shape
+from carina_tasks.errors import BadObject
+from carina_tasks.model.objects import LogicVolume, Pod
+from carina_tasks.model.quantity import whole_gib
+from carina_tasks.model.world import World
+
+MIRROR = "kubernetes.io/config.mirror"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PodGroup:
+    """Volumes that are rebuilt on one node, and the pods that will follow them there."""
+
+    volumes: tuple[LogicVolume, ...]
+    needs: Mapping[str, int]
+    """Bytes that its volumes take, by VG."""
+    pods: tuple[Shape, ...] = ()
+    leaving: tuple[Pod, ...] = ()
+    """The same pods as they are now, and those whose replacements are among them: none stays where it is."""
+    pinned: tuple[tuple[str, str], ...] = ()
+    """Volumes of its pods that stay where they are, as (LogicVolume, node)."""
+    demands: tuple[Demand, ...] = ()
+    refusal: str = ""
+
+    @property
+    def rank(self) -> tuple[int, int, str]:
+        """Sort key: the largest first (first-fit decreasing), then by name so that the order is always the same."""
+        return (-sum(self.needs.values()), -len(self.pods), self.volumes[0].name)
+
+    @property
+    def requests(self) -> Mapping[str, Decimal]:
+        """What its pods request together, by resource."""
+        total: dict[str, Decimal] = {}
+        for one in self.pods:
+            for name, value in one.pod.requests.items():
+                total[name] = total.get(name, Decimal(0)) + value
+        return dict(sorted(total.items()))
+
+    @property
+    def owners(self) -> frozenset[str]:
+        """UIDs of the controllers of its pods."""
+        return frozenset(owner.uid for one in self.pods if (owner := one.pod.controller))
+
+
+def wanted_size(volume: LogicVolume, world: World) -> int:
+    """Return the bytes that its new LV takes: whole GiB, and never below the capacity that the PV promises."""
+    promised = world.volumes.get(volume.name)
+    return whole_gib(max(volume.size, promised.capacity if promised else 0))
+
+
+def make_groups(world: World, wanted: Sequence[LogicVolume], source: str) -> tuple[PodGroup, ...]:
+    """Return the groups of these volumes; each volume is in exactly one."""
+    by_claim = {claim: volume for volume in wanted if (claim := _claim_of(volume, world))}
+    users = _users(world, by_claim)
+    names = {volume.name for volume in wanted}
+    joined = _Joined(volume.name for volume in wanted)
+    for pod, claims in users:
+        if _moves(pod, world, source):
+            for claim in claims[1:]:
+                joined.join(by_claim[claims[0]].name, by_claim[claim].name)
+    members: dict[str, list[LogicVolume]] = {}
+    for volume in wanted:
+        members.setdefault(joined.root(volume.name), []).append(volume)
+    pods: dict[str, list[Pod]] = {}
+    for pod, claims in users:
+        for root in dict.fromkeys(joined.root(by_claim[claim].name) for claim in claims):
+            pods.setdefault(root, []).append(pod)
+    return tuple(_group(world, volumes, pods.get(root, []), names, source) for root, volumes in members.items())
+
+
+def _group(world: World, volumes: list[LogicVolume], users: list[Pod], wanted: set[str], source: str) -> PodGroup:
+    volumes = sorted(volumes, key=lambda volume: volume.name)
+    needs: Counter[str] = Counter()
+    for volume in volumes:
+        needs[volume.group] += wanted_size(volume, world)
+    elsewhere = next((p for p in users if not _moves(p, world, source) and p.node and p.node != source), None)
+    if elsewhere is not None:
+        return PodGroup(tuple(volumes), needs, refusal=f"in use on {elsewhere.node} by pod {elsewhere.meta.key}")
+    moving = sorted((p for p in users if _moves(p, world, source)), key=lambda p: (p.meta.key, p.meta.uid))
+    leaving = tuple(moving)
+    follow = tuple(_renewed(pod) for pod in _without_replaced(moving))
+    try:
+        shapes = tuple(shape(pod) for pod in follow)
+        pinned, demands = _companions(world, follow, wanted, source)
+        demands += zone_demands(world, volumes)
+    except BadObject as exc:
+        return PodGroup(tuple(volumes), needs, refusal=exc.message)
+    uncertain = next((s.pod for s in shapes if any(t.uncertain for t in s.affinity + s.anti_affinity)), None)
+    if uncertain is not None:
+        refusal = (
+            f"pod {uncertain.meta.key}: required pod (anti-)affinity with a namespaceSelector cannot be judged, "
+            "because the labels of namespaces are not observed"
+        )
+        return PodGroup(tuple(volumes), needs, refusal=refusal)
+    return PodGroup(tuple(volumes), needs, shapes, leaving, pinned, demands)
+
+
+def _companions(
+    world: World, pods: Sequence[Pod], wanted: set[str], source: str
+) -> tuple[tuple[tuple[str, str], ...], tuple[Demand, ...]]:
+    """Return what the other volumes of the pods tie them to. Raises BadObject when one of them rules out a move."""
+    pinned: dict[str, str] = {}
+    demands: list[Demand] = []
+    for pod in pods:
+        for name in pod.claims:
+            found = companion_of(world, pod, name, wanted, source)
+            if isinstance(found, Demand):
+                demands.append(found)
+            elif found is not None:
+                pinned[found.name] = found.node
+    return tuple(sorted(pinned.items())), tuple(demands)
+
+
+def _claim_of(volume: LogicVolume, world: World) -> str:
+    """Return ``namespace/name`` of its claim, or empty when that claim is gone or holds another volume."""
+    key = f"{volume.namespace}/{volume.claim}"
+    claim = world.claims.get(key)
+    return key if claim is not None and claim.volume in ("", volume.name) else ""
+
+
+def _users(world: World, by_claim: Mapping[str, LogicVolume]) -> list[tuple[Pod, list[str]]]:
+    """Return the pods that use wanted volumes, each with those claims; DaemonSets' and static pods do not move."""
+    found = []
+    for pod in world.pods:
+        if pod.finished:
+            continue
+        claims = [key for key in dict.fromkeys(f"{pod.meta.namespace}/{c}" for c in pod.claims) if key in by_claim]
+        if claims and not (_stays(pod) and not _lives(pod, world)):
+            found.append((pod, claims))
+    return found
+
+
+def _stays(pod: Pod) -> bool:
+    """Tell whether it belongs to its node: a DaemonSet's pod, or a static pod's mirror."""
+    owner = pod.controller
+    return MIRROR in pod.meta.annotations or (owner is not None and owner.kind in ("DaemonSet", "Node"))
+
+
+def _lives(pod: Pod, world: World) -> bool:
+    return bool(pod.node) and pod.node in world.nodes
+
+
+def _moves(pod: Pod, world: World, source: str) -> bool:
+    """Tell whether it follows its volumes: unbound, on the lost node, or on a node that is not there any more."""
+    return not _stays(pod) and (pod.node == source or not _lives(pod, world))
+
+
+def _renewed(pod: Pod) -> Pod:
+    """Return the pod as its controller will make it again: bound nowhere, and not terminating."""
+    return replace(pod, node="", meta=replace(pod.meta, deleting=None))
+
+
+def _without_replaced(pods: Sequence[Pod]) -> tuple[Pod, ...]:
+    """Return the pods without the terminating ones whose replacement is among them already.
+
+    A ReplicaSet makes the replacement while the old pod of a dead node still terminates: both use the claim, only one
+    of them will run. A StatefulSet's replacement has the same name and cannot exist beside the old pod.
+    """
+    waiting = Counter(
+        (owner.uid, frozenset(pod.claims))
+        for pod in pods
+        if not pod.node and pod.meta.deleting is None and (owner := pod.controller)
+    )
+    follow = []
+    for pod in pods:
+        owner = pod.controller
+        key = (owner.uid if owner else "", frozenset(pod.claims))
+        same_name = owner is not None and owner.kind == "StatefulSet"
+        if pod.meta.deleting is not None and owner is not None and not same_name and waiting[key] > 0:
+            waiting[key] -= 1
+        else:
+            follow.append(pod)
+    return tuple(follow)
+
+
+class _Joined:
+    """Union-find over names."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._parent = {name: name for name in names}
+
+    def root(self, name: str) -> str:
+        while self._parent[name] != name:
+            self._parent[name] = name = self._parent[self._parent[name]]
+        return name
+
+    def join(self, one: str, other: str) -> None:
+        self._parent[self.root(one)] = self.root(other)

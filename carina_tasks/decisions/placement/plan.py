@@ -1,0 +1,134 @@
+"""Where can the volumes of a lost node go? One verdict for each volume, nothing is written.
+
+Groups are placed the largest first; each takes the best node by score that passes every filter, and stands there for
+the groups after it. A group that finds none is left as it is. One that waits for another (pod affinity) is asked again
+as long as others find a place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from carina_tasks.decisions.placement.candidate import Candidate, candidate
+from carina_tasks.decisions.placement.filters import FILTERS
+from carina_tasks.decisions.placement.groups import PodGroup, make_groups
+from carina_tasks.decisions.placement.score import Score, score
+from carina_tasks.decisions.placement.space import Space, stale_of
+from carina_tasks.decisions.placement.standing import Standing
+from carina_tasks.decisions.placement.verdict import Misfit, NoFit, Place, Rules, readable
+from carina_tasks.model.local import Inventory
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.world import World
+
+NODES_NAMED: Final = 10
+"""How many nodes a reason names; it ends in an Event, whose message may have 1024 bytes."""
+REASON_LENGTH: Final = 1000
+"""Characters of a whole reason (the journal takes no more)."""
+NODE_REASON_LENGTH: Final = 200
+
+
+def plan(
+    world: World,
+    inventories: Mapping[str, Inventory],
+    wanted: Sequence[LogicVolume],
+    source: str,
+    rules: Rules = Rules(),  # noqa: B008  frozen
+) -> tuple[Place | NoFit, ...]:
+    """Return one verdict for each wanted volume, in the order of `wanted`.
+
+    `source` is the node that they leave; it may or may not be in the world any more. A node without an inventory is a
+    node whose worker does not answer. The same arguments give the same answer, in whatever order mappings are.
+    """
+    unique = {volume.name: volume for volume in wanted}
+    groups = sorted(make_groups(world, tuple(unique.values()), source), key=lambda group: group.rank)
+    candidates = [
+        candidate(node, inventories.get(name)) for name, node in sorted(world.nodes.items()) if name != source
+    ]
+    planning = _Planning(world, candidates, groups, rules)
+    verdicts: dict[str, Place | NoFit] = {}
+    open_groups = groups
+    while open_groups:
+        retry = []
+        placed = False
+        for group in open_groups:
+            found = planning.place(group)
+            verdicts.update(found)
+            fits = all(isinstance(verdict, Place) for verdict in found.values())
+            placed = placed or fits
+            if not fits and any(pod.affinity for pod in group.pods):
+                retry.append(group)
+        open_groups = retry if placed else []
+    return tuple(verdicts[volume.name] for volume in wanted)
+
+
+class _Planning:
+    """One plan under way: the candidates and the ledgers of pods, bytes and volumes."""
+
+    def __init__(self, world: World, candidates: Sequence[Candidate], groups: Sequence[PodGroup], rules: Rules) -> None:
+        self._world = world
+        self._candidates = candidates
+        self._standing = Standing(world, (pod for group in groups for pod in group.leaving))
+        self._space = Space(world, candidates, rules.reserve)
+        moving = {volume.name for group in groups for volume in group.volumes}
+        self._volumes = Counter(v.node for v in world.logic_volumes.values() if v.name not in moving)
+
+    def place(self, group: PodGroup) -> dict[str, Place | NoFit]:
+        """Return the verdict for each volume of the group, and book it where it goes."""
+        if group.refusal:
+            self._stay(group)
+            return {volume.name: NoFit(volume, group.refusal[:REASON_LENGTH]) for volume in group.volumes}
+        self._leave(group)
+        misfits: dict[str, str] = {}
+        for one in sorted(self._candidates, key=self._score_for(group)):
+            misfit = self._first_misfit(one, group)
+            if misfit is None:
+                return self._book(one, group)
+            misfits[one.name] = misfit.reason
+        self._stay(group)
+        reason = _no_fit(misfits)
+        return {volume.name: NoFit(volume, reason) for volume in group.volumes}
+
+    def _score_for(self, group: PodGroup) -> Callable[[Candidate], Score]:
+        return lambda one: score(one, group, self._standing, self._space, self._volumes)
+
+    def _first_misfit(self, one: Candidate, group: PodGroup) -> Misfit | None:
+        for fit in FILTERS:
+            verdict = fit(one, group, self._standing, self._space)
+            if isinstance(verdict, Misfit):
+                return verdict
+        return None
+
+    def _book(self, one: Candidate, group: PodGroup) -> dict[str, Place | NoFit]:
+        left = self._space.take(one, group)
+        for pod in group.pods:
+            self._standing.put(pod.pod, one.name, pod.footprint)
+        self._volumes[one.name] += len(group.volumes)
+        reason = f"{self._volumes[one.name]} Carina volumes there with it"
+        for vg, free in sorted(left.items()):
+            reason += f", {readable(free)} left in {vg}"
+        if group.pinned:
+            reason = f"its pod also uses {group.pinned[0][0]} there; {reason}"
+        return {
+            volume.name: Place(volume, one.name, reason, stale.uuid if (stale := stale_of(one, volume)) else "")
+            for volume in group.volumes
+        }
+
+    def _stay(self, group: PodGroup) -> None:
+        """Let the group's pods stand where they are: they count for the groups that come after it."""
+        for pod in group.leaving:
+            if pod.node in self._world.nodes:
+                self._standing.put(pod, pod.node)
+
+    def _leave(self, group: PodGroup) -> None:
+        for pod in group.leaving:
+            self._standing.take(pod)
+
+
+def _no_fit(misfits: Mapping[str, str]) -> str:
+    """Return the reason as the scheduler words it: ``0/3 nodes fit: n1: …; n2: …``."""
+    named = [f"{name}: {misfits[name][:NODE_REASON_LENGTH]}" for name in sorted(misfits)[:NODES_NAMED]]
+    more = [f"and {len(misfits) - NODES_NAMED} more"] if len(misfits) > NODES_NAMED else []
+    text = f"0/{len(misfits)} nodes fit" + (": " if misfits else "") + "; ".join(named + more)
+    return text if len(text) <= REASON_LENGTH else text[: REASON_LENGTH - 3] + "..."

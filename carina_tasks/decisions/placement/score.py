@@ -1,0 +1,27 @@
+"""Which of the nodes that fit is best: spread first, then best fit.
+
+1. fewest Carina volumes, so that the next lost node takes few with it
+2. fewest pods of the same controllers
+3. least free space left, so that large volumes still find a place
+4. the name, so that the answer is always the same
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from carina_tasks.decisions.placement.candidate import Candidate
+from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.standing import Standing
+
+Score = tuple[int, int, int, str]
+
+
+def score(one: Candidate, group: PodGroup, standing: Standing, space: Space, volumes: Mapping[str, int]) -> Score:
+    """Return the sort key of a node for a group, lowest is best; `volumes` is Carina volumes by node, plan included."""
+    left = 0
+    if group.needs.keys() <= one.groups.keys():
+        left = sum(space.available(one, group).values()) - sum(group.needs.values())
+    owned = sum(standing.owned(uid, one.name) for uid in group.owners)
+    return (volumes.get(one.name, 0) + len(group.volumes), owned, left, one.name)

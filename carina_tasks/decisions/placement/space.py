@@ -1,0 +1,89 @@
+"""How much of each VG can still be given away.
+
+    what `vgs` calls free
+    - what LogicVolumes claim there (spec.nodeName, or the target of a journal) and the inventory does not have yet
+    - the reserve
+    - what this plan has placed there already
+
+A stale, closed LV of the wanted name is removed before the new one is made, so its bytes are counted back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from carina_tasks.decisions.placement.candidate import Candidate
+from carina_tasks.decisions.placement.groups import PodGroup, wanted_size
+from carina_tasks.model import names
+from carina_tasks.model.local import LocalVolume
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.world import World
+
+WITH_AN_LV: Final = ("", "lvm")
+"""Manage types of LogicVolumes that have an LV; `raw` and `host` have none."""
+
+
+class Space:
+    """The ledger of free bytes by node and VG: `take` books, everything else only looks."""
+
+    def __init__(self, world: World, candidates: Sequence[Candidate], reserve: int) -> None:
+        self._free = {
+            (one.name, group.name): group.free - reserve for one in candidates for group in one.groups.values()
+        }
+        self._claims: dict[tuple[str, str], dict[str, int]] = {}
+        by_name = {one.name: one for one in candidates}
+        for volume in world.logic_volumes.values():
+            nodes = {volume.node, volume.journal.target} if volume.journal else {volume.node}
+            if volume.manage_type in WITH_AN_LV:
+                for node in nodes & by_name.keys():
+                    self._claim(by_name[node], volume, wanted_size(volume, world))
+
+    def available(self, one: Candidate, group: PodGroup) -> dict[str, int]:
+        """Return the bytes that the group may take of each of its VGs on the node; below zero when overbooked.
+
+        The node must have those VGs.
+        """
+        found = {}
+        for vg in group.needs:
+            claims = self._claims.get((one.name, vg), {})
+            found[vg] = self._free[one.name, vg] + sum(claims.get(volume.name, 0) for volume in group.volumes)
+        for volume in group.volumes:
+            found[volume.group] += _given_back(one, stale_of(one, volume))
+        return found
+
+    def take(self, one: Candidate, group: PodGroup) -> dict[str, int]:
+        """Book the group on the node and return the bytes left; what its volumes claimed anywhere is free again."""
+        left = {vg: available - group.needs[vg] for vg, available in self.available(one, group).items()}
+        for (node, vg), claims in self._claims.items():
+            for volume in group.volumes:
+                self._free[node, vg] += claims.pop(volume.name, 0)
+        for vg, free in left.items():
+            self._free[one.name, vg] = free
+        return left
+
+    def _claim(self, one: Candidate, volume: LogicVolume, size: int) -> None:
+        key = (one.name, volume.group)
+        if key not in self._free:
+            return
+        there = stale_of(one, volume)
+        missing = max(0, size - (there.size if there else 0))
+        if missing:
+            self._claims.setdefault(key, {})[volume.name] = missing
+            self._free[key] -= missing
+
+
+def stale_of(one: Candidate, volume: LogicVolume) -> LocalVolume | None:
+    """Return the LV of that LogicVolume's name and VG that the node has already, or None."""
+    return one.locals.get((volume.group, names.VOLUME_PREFIX + volume.name))
+
+
+def _given_back(one: Candidate, stale: LocalVolume | None) -> int:
+    """Return the bytes of its VG that removing this LV frees; a thin one frees only a pool that it has to itself."""
+    if stale is None or stale.is_open:
+        return 0
+    if not stale.pool:
+        return stale.size
+    pool = one.locals.get((stale.group, stale.pool))
+    alone = stale.pool_volumes == 1 and stale.pool.startswith(names.THIN_POOL_PREFIX)
+    return pool.size if pool is not None and alone else 0

@@ -1,0 +1,61 @@
+"""What placement answers: of one filter about one node, and of the whole plan about one volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.quantity import GIB, show
+
+_MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """The filter has nothing against the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """The node cannot take the group; the reason is in the scheduler's own words where it has some."""
+
+    reason: str
+
+
+Verdict = Fits | Misfit
+
+FITS: Final = Fits()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Rebuild `volume` on `node`."""
+
+    volume: LogicVolume
+    node: str
+    reason: str
+    stale: str
+    """UUID of an LV ``volume-<name>`` that stands in the same VG of that node in the inventory, else empty."""
+
+
+@dataclass(frozen=True)
+class NoFit:
+    """`volume` can go nowhere now; nothing of its pods may be touched."""
+
+    volume: LogicVolume
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an operator may set about placement."""
+
+    reserve: int = 10 * GIB
+    """Bytes of each VG that stay free: Carina itself refuses to go below 10 GiB."""
+
+
+def readable(size: int) -> str:
+    """Return `size` bytes as people read it (``3Gi``, ``512Mi``): rounded down to whole MiB, never below zero."""
+    whole = max(size, 0) // _MIB * _MIB
+    return show(whole) if whole else "0"
