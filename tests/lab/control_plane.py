@@ -82,6 +82,15 @@ class ControlPlane:
             self._stop(name)
         shutil.rmtree(self.folder / "etcd", ignore_errors=True)
 
+    def restore(self) -> None:
+        """Start again what a test has stopped."""
+        if "kube-apiserver" not in self._processes:
+            self.start_apiserver()
+        if self.options.controllers and "kube-controller-manager" not in self._processes:
+            self.start_controller_manager()
+        if self.options.scheduler and "kube-scheduler" not in self._processes:
+            self.start_scheduler()
+
     def start_apiserver(self) -> None:
         """Start kube-apiserver and wait until it is ready."""
         key = self.folder / "service-account.key"

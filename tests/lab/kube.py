@@ -4,6 +4,7 @@ The product has its own client; the lab does not look through it, so that a faul
 """
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,20 @@ class Kube:
         )
 
     def request(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Json:
-        """Send a request and return the decoded answer; raises KubeError for a code of 300 or more."""
-        answer = self._http.request(
-            method,
-            self._url + path,
-            body=None if body is None else json.dumps(body).encode(),
-            headers={**self._http.headers, "Content-Type": kind},
-        )
+        """Send a request and return the decoded answer; raises KubeError for a code of 300 or more.
+
+        429 means "not now" (a CRD's storage is being made): tried again for 10 s, as every client does.
+        """
+        for _ in range(50):
+            answer = self._http.request(
+                method,
+                self._url + path,
+                body=None if body is None else json.dumps(body).encode(),
+                headers={**self._http.headers, "Content-Type": kind},
+            )
+            if answer.status != 429:
+                break
+            time.sleep(0.2)
         if answer.status >= 300:
             raise KubeError(answer.status, f"{method} {path}: {answer.data.decode(errors='replace')[:1000]}")
         decoded = json.loads(answer.data) if answer.headers.get("Content-Type", "").endswith("json") else {}

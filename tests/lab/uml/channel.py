@@ -8,7 +8,8 @@ import itertools
 import json
 import os
 import threading
-from concurrent.futures import Future, TimeoutError as FutureTimeout
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from tests.lab.errors import LabError

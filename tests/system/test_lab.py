@@ -1,0 +1,184 @@
+"""The laboratory itself: each of its means does what the tests of the product rely on."""
+
+import time
+
+import pytest
+import redis
+
+from tests.lab import kube as k
+from tests.lab.errors import LabError
+from tests.lab.kube import Kube
+from tests.lab.lab import Lab, wait_for
+
+ONE, TWO, THREE = "10.20.9.151", "10.20.9.152", "10.20.9.153"
+GIB = 1 << 30
+
+
+def test_it_is_up(lab: Lab) -> None:
+    """Three nodes are Ready, each with its two volume groups of real lvm2 and a storage report that agrees with them."""
+    print({what: round(seconds, 1) for what, seconds in lab.times.items()})
+    assert sorted(lab.kube.names(k.NODES)) == [ONE, TWO, THREE]
+    for name in lab.names:
+        assert {vg["vg_name"] for vg in lab.nodes[name].vgs()} == {"carina-vg-hdd", "system-vg"}
+        report = lab.kube.get(f"{k.NODE_STORAGE_RESOURCES}/{name}")
+        assert report["status"]["capacity"]["carina.storage.io/carina-vg-hdd"] == "40"
+        assert report["status"]["allocatable"]["carina.storage.io/carina-vg-hdd"] == "29"
+
+
+def test_a_crash_keeps_what_is_on_the_disks(lab: Lab) -> None:
+    """An LV with a synced file is there after the machine lost its power; what lay in memory only is not."""
+    node = lab.nodes[ONE]
+    node.create_lv("volume-kept", 2 * GIB)
+    node.mount("volume-kept")
+    node.run("sh", "-c", "echo kept > /mnt/volume-kept/file && sync && echo lost > /tmp/file")
+    node.crash()
+    with pytest.raises(LabError):
+        node.run("true")
+    print(f"boot after a crash: {node.boot():.1f} s")
+    assert node.lv_sizes() == {"volume-kept": 2 * GIB}
+    node.mount("volume-kept")
+    assert node.run("cat", "/mnt/volume-kept/file").stdout == "kept\n"
+    assert node.run("cat", "/tmp/file", check=False).returncode == 1
+
+
+def test_an_open_volume_is_not_removed(lab: Lab) -> None:
+    """lvm2 itself refuses to remove an LV that is mounted, and removes it once it is let go."""
+    node = lab.nodes[TWO]
+    node.create_lv("volume-held", GIB)
+    node.mount("volume-held")
+    assert node.run("lvremove", "-y", "carina-vg-hdd/volume-held", check=False).returncode == 5
+    node.unmount("volume-held")
+    node.run("lvremove", "-y", "carina-vg-hdd/volume-held")
+    assert node.lv_sizes() == {}
+
+
+def test_a_cut_is_only_of_the_network(lab: Lab) -> None:
+    """A node that is cut off cannot reach the broker, can be looked into all the same, and reaches it when healed."""
+    node = lab.nodes[THREE]
+    probe = (
+        "import socket; s = socket.create_connection(('%s', 6379), 2); s.sendall(b'PING\\r\\n'); print(s.recv(64))"
+        % lab.network.bridge_address
+    )
+    reach = lambda: node.run("/usr/bin/python3", "-c", probe, check=False)  # noqa: E731
+    assert "NOAUTH" in reach().stdout
+    node.cut()
+    assert reach().returncode != 0
+    node.heal()
+    wait_for("the node reaches the broker again", lambda: "NOAUTH" in reach().stdout, 10)
+
+
+def test_a_frozen_node_goes_on_where_it_stood(lab: Lab) -> None:
+    """A frozen machine answers nothing, and everything once it is thawed."""
+    node = lab.nodes[ONE]
+    node.freeze()
+    with pytest.raises(LabError, match="did not answer"):
+        node.run("true", timeout=-4)
+    node.thaw()
+    assert node.run("echo", "here").stdout == "here\n"
+
+
+def test_a_silent_kubelet_makes_its_node_unknown(lab: Lab) -> None:
+    """A kubelet that stops makes its node, and no other, Unknown within the grace period; it returns when resumed."""
+    lab.kubelets[TWO].silence()
+    seconds = wait_for(f"{TWO} is Unknown", lambda: lab.world.ready(TWO) == "Unknown", 30)
+    print(f"silent to Unknown: {seconds:.1f} s")
+    assert 4 < seconds < 25
+    assert [lab.world.ready(name) for name in (ONE, THREE)] == ["True", "True"]
+    lab.kubelets[TWO].resume()
+    wait_for(f"{TWO} is Ready again", lambda: lab.world.ready(TWO) == "True", 15)
+
+
+def test_a_deleted_node_stays_deleted(lab: Lab) -> None:
+    """A kubelet of the lab does not register its node again."""
+    lab.kubectl("delete", "node", THREE)
+    time.sleep(3)
+    assert sorted(lab.kube.names(k.NODES)) == [ONE, TWO]
+
+
+def test_mysql_runs_with_a_local_volume_each(lab: Lab) -> None:
+    """Three replicas become Running, and each has an LV of 5 GiB on the node where its pod runs, and nowhere else."""
+    begun = time.monotonic()
+    pods = lab.world.add_mysql()
+    print(f"mysql Running: {time.monotonic() - begun:.1f} s")
+    claims = {one["metadata"]["name"]: one for one in lab.kube.list(k.claims())}
+    expected: dict[str, dict[str, int]] = {name: {} for name in lab.names}
+    for pod in pods:
+        claim = claims[f"data-{pod['metadata']['name']}"]
+        volume = claim["spec"]["volumeName"]
+        assert lab.kube.get(f"{k.LOGIC_VOLUMES}/{volume}")["spec"]["nodeName"] == pod["spec"]["nodeName"]
+        expected[pod["spec"]["nodeName"]][f"volume-{volume}"] = 5 * GIB
+    assert lab.lvs() == expected
+    assert all(len(volumes) == 1 for volumes in expected.values())
+    assert lab.provisioner.errors == []
+
+
+def test_a_volume_by_hand(lab: Lab) -> None:
+    """A single volume has the name, node and size asked for, in LVM and in `kubectl get lv`, and its pod runs."""
+    name = "pvc-177854eb-f811-4612-92c5-b8bb98126b94"
+    lab.world.add_volume("data", TWO, "3Gi", name=name, migrate="true", labels={"app": "x"})
+    assert lab.lvs()[TWO] == {f"volume-{name}": 3 * GIB}
+    assert lab.kubectl("get", "lv", "--no-headers").split() == [name, "3Gi", "carina-vg-hdd", TWO, "Success"]
+    assert lab.world.phase("pod-data") == "Running"
+
+
+def test_a_node_may_only_use_its_own_keys(lab: Lab) -> None:
+    """A node's Redis user takes from its own queue and is refused another's queue, every write to one, and the default user."""
+    own = redis.Redis.from_url(lab.redis.node_url_from_host(ONE))
+    assert own.llen(f"node.{ONE}") == 0
+    own.setex(f"alive.{ONE}", 20, "1")
+    for command in (("LLEN", f"node.{TWO}"), ("LPUSH", f"node.{ONE}", "x"), ("LPUSH", "control", "x"), ("KEYS", "*")):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            own.execute_command(*command)
+    with pytest.raises(redis.exceptions.AuthenticationError):
+        redis.Redis.from_url(lab.redis.url.replace(lab.redis.password, "wrong")).ping()
+
+
+def test_a_worker_is_started_again(lab: Lab) -> None:
+    """What runs as worker gets the node's name and broker, is started again after SIGKILL and after a crash of the machine."""
+    script = "import os, time; print(os.environ['NODE_NAME'], os.environ['EXTRA'], flush=True); time.sleep(600)"
+    lab.start_workers({"EXTRA": "it's $x"}, argv=("-c", script), only=[ONE])
+    node = lab.nodes[ONE]
+    line = f"{ONE} it's $x"
+    log = lambda: node.worker_log.read_text().splitlines().count(line)  # noqa: E731
+    wait_for("the worker runs", lambda: log() == 1, 10)
+    node.kill_worker()
+    wait_for("the worker runs again", lambda: log() == 2, 10)
+    node.crash()
+    node.boot()
+    wait_for("the worker runs after a crash", lambda: log() == 3, 10)
+    node.stop_worker()
+    assert node.worker_status()["pid"] is None
+
+
+def test_a_service_account_may_do_nothing_at_first(lab: Lab) -> None:
+    """RBAC is on: a new ServiceAccount is known by name and refused everything."""
+    kubeconfig = lab.control_plane.service_account("carina-tasks", "control")
+    assert kubeconfig.exists()
+    answer = lab.kubectl(
+        "auth", "can-i", "list", "nodes", "--as=system:serviceaccount:carina-tasks:control", check=False
+    )
+    assert answer.strip() == "no"
+
+
+def test_the_api_server_can_be_away(lab: Lab) -> None:
+    """The API server can be stopped alone and comes back with the same address, token and objects."""
+    lab.control_plane.stop_apiserver()
+    with pytest.raises(Exception, match="refused"):
+        lab.kube.list(k.NODES)
+    lab.control_plane.start_apiserver()
+    assert sorted(lab.kube.names(k.NODES)) == [ONE, TWO, THREE]
+
+
+def test_processes_of_the_host(lab: Lab) -> None:
+    """A process of the product gets the cluster and the broker, its log is kept, and it ends with `clean`."""
+    process = lab.process(
+        ["python", "-c", "import os, time; print(os.environ['KUBECONFIG'], flush=True); time.sleep(600)"], {"X": "y"}
+    )
+    wait_for("it has printed", lambda: str(lab.kubeconfig) in process.tail(), 10)
+    print(f"clean: {lab.clean():.1f} s")
+    assert not process.alive
+    assert lab.lvs() == {name: {} for name in lab.names}
+
+
+def _client(lab: Lab, token: str) -> Kube:
+    return Kube(lab.control_plane.url, token, lab.control_plane.ca)
