@@ -13,16 +13,12 @@ from carina_tasks.model.objects import Node
 class Candidate:
     """A node, and what its worker said about its disks."""
 
+    name: str
     node: Node
     answered: bool
     groups: Mapping[str, VolumeGroup] = field(default_factory=dict)
     locals: Mapping[tuple[str, str], LocalVolume] = field(default_factory=dict)
     """Its LVs by (VG, name)."""
-
-    @property
-    def name(self) -> str:
-        """The node's name."""
-        return self.node.name
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -33,8 +29,9 @@ class Candidate:
 def candidate(node: Node, inventory: Inventory | None) -> Candidate:
     """Return a node with its inventory (None when its worker does not answer), indexed for look-ups."""
     if inventory is None:
-        return Candidate(node, answered=False)
+        return Candidate(node.name, node, answered=False)
     return Candidate(
+        node.name,
         node,
         answered=True,
         groups={group.name: group for group in inventory.groups},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from carina_tasks.decisions.placement.companions import Demand, companion_of, zone_demands
@@ -35,25 +35,26 @@ class PodGroup:
     """Volumes of its pods that stay where they are, as (LogicVolume, node)."""
     demands: tuple[Demand, ...] = ()
     refusal: str = ""
+    size: int = field(init=False)
+    """Bytes of all its volumes."""
+    requests: Mapping[str, Decimal] = field(init=False)
+    """What its pods request together, by resource."""
+    owners: frozenset[str] = field(init=False)
+    """UIDs of the controllers of its pods."""
 
-    @property
-    def rank(self) -> tuple[int, int, str]:
-        """Sort key: the largest first (first-fit decreasing), then by name so that the order is always the same."""
-        return (-sum(self.needs.values()), -len(self.pods), self.volumes[0].name)
-
-    @property
-    def requests(self) -> Mapping[str, Decimal]:
-        """What its pods request together, by resource."""
+    def __post_init__(self) -> None:
         total: dict[str, Decimal] = {}
         for one in self.pods:
             for name, value in one.pod.requests.items():
                 total[name] = total.get(name, Decimal(0)) + value
-        return dict(sorted(total.items()))
+        object.__setattr__(self, "size", sum(self.needs.values()))
+        object.__setattr__(self, "requests", dict(sorted(total.items())))
+        object.__setattr__(self, "owners", frozenset(o.uid for one in self.pods if (o := one.pod.controller)))
 
     @property
-    def owners(self) -> frozenset[str]:
-        """UIDs of the controllers of its pods."""
-        return frozenset(owner.uid for one in self.pods if (owner := one.pod.controller))
+    def rank(self) -> tuple[int, int, str]:
+        """Sort key: the largest first (first-fit decreasing), then by name so that the order is always the same."""
+        return (-self.size, -len(self.pods), self.volumes[0].name)
 
 
 def wanted_size(volume: LogicVolume, world: World) -> int:

@@ -22,6 +22,6 @@ def score(one: Candidate, group: PodGroup, standing: Standing, space: Space, vol
     """Return the sort key of a node for a group, lowest is best; `volumes` is Carina volumes by node, plan included."""
     left = 0
     if group.needs.keys() <= one.groups.keys():
-        left = sum(space.available(one, group).values()) - sum(group.needs.values())
-    owned = sum(standing.owned(uid, one.name) for uid in group.owners)
+        left = sum(space.available(one, group).values()) - group.size
+    owned = standing.owned(group.owners, one.name)
     return (volumes.get(one.name, 0) + len(group.volumes), owned, left, one.name)

@@ -32,6 +32,7 @@ class Space:
             (one.name, group.name): group.free - reserve for one in candidates for group in one.groups.values()
         }
         self._claims: dict[tuple[str, str], dict[str, int]] = {}
+        self._memo: dict[tuple[str, int], dict[str, int]] = {}
         by_name = {one.name: one for one in candidates}
         for volume in world.logic_volumes.values():
             nodes = {volume.node, volume.journal.target} if volume.journal else {volume.node}
@@ -44,10 +45,17 @@ class Space:
 
         The node must have those VGs.
         """
+        key = (one.name, id(group))  # score and filter ask the same, for each node
+        if key not in self._memo:
+            self._memo[key] = self._available(one, group)
+        return self._memo[key]
+
+    def _available(self, one: Candidate, group: PodGroup) -> dict[str, int]:
         found = {}
         for vg in group.needs:
             claims = self._claims.get((one.name, vg), {})
-            found[vg] = self._free[one.name, vg] + sum(claims.get(volume.name, 0) for volume in group.volumes)
+            own = sum(claims.get(volume.name, 0) for volume in group.volumes) if claims else 0
+            found[vg] = self._free[one.name, vg] + own
         for volume in group.volumes:
             found[volume.group] += _given_back(one, stale_of(one, volume))
         return found
@@ -60,6 +68,7 @@ class Space:
                 self._free[node, vg] += claims.pop(volume.name, 0)
         for vg, free in left.items():
             self._free[one.name, vg] = free
+        self._memo.clear()
         return left
 
     def _claim(self, one: Candidate, volume: LogicVolume, size: int) -> None:

@@ -18,6 +18,8 @@ from carina_tasks.model.world import World
 
 K = TypeVar("K")
 
+Label = tuple[str, str]
+
 Matcher = tuple[Term, ...]
 """Pods that every one of these terms speaks of."""
 
@@ -32,9 +34,10 @@ class Standing:
         self._pods: dict[str, dict[int, Pod]] = {name: {} for name in world.nodes}
         self._used: dict[str, dict[str, Decimal]] = {name: {} for name in world.nodes}
         self._ports: dict[str, Counter[HostPort]] = {name: Counter() for name in world.nodes}
-        self._owned: Counter[tuple[str, str]] = Counter()
-        self._keep_away: dict[Term, Counter[str]] = {}
-        self._census: dict[tuple[Matcher, bool], Counter[str]] = {}
+        self._owned: dict[str, Counter[str]] = {}
+        self._by_label: dict[Label, dict[int, tuple[Pod, str]]] = {}
+        self._keep_away: dict[Label | None, dict[Term, Counter[str]]] = {}
+        self._census: dict[Label | None, dict[tuple[Matcher, bool], Counter[str]]] = {}
         self._domains: dict[tuple[Matcher, str], Counter[str]] = {}
         self._where: dict[int, tuple[str, Footprint]] = {}
         self.spread_counts: dict[tuple[int, Spread], dict[str, int]] = {}
@@ -72,20 +75,17 @@ class Standing:
         """Return the host ports that are taken on the node."""
         return self._ports[node]
 
-    def owned(self, uid: str, node: str) -> int:
-        """Return how many pods of the controller with that UID the node has."""
-        return self._owned[uid, node]
+    def owned(self, uids: Iterable[str], node: str) -> int:
+        """Return how many pods of the controllers with those UIDs the node has."""
+        return sum(self._owned[uid][node] for uid in uids if uid in self._owned)
 
     def census(self, matcher: Matcher, *, terminating: bool = True) -> Mapping[str, int]:
         """Return how many matching pods each node has; nodes with none are left out."""
-        key = (matcher, terminating)
-        if key not in self._census:
-            counts: Counter[str] = Counter()
-            for node, pods in self._pods.items():
-                if number := sum(_counts(pod, matcher, terminating) for pod in pods.values()):
-                    counts[node] = number
-            self._census[key] = counts
-        return self._census[key]
+        key, anchor = (matcher, terminating), _anchor(matcher)
+        counted = self._census.setdefault(anchor, {})
+        if key not in counted:
+            counted[key] = Counter(node for pod, node in self._with_label(anchor) if _counts(pod, matcher, terminating))
+        return counted[key]
 
     def domains(self, matcher: Matcher, topology_key: str) -> Mapping[str, int]:
         """Return how many matching pods each domain of a topology has; nodes without the label are left out."""
@@ -100,27 +100,52 @@ class Standing:
 
     def keeping_away(self, pod: Pod) -> Iterable[tuple[Term, Iterable[str]]]:
         """Return the required anti-affinity terms of standing pods that speak of this pod, each with its nodes."""
-        return [(term, tuple(nodes)) for term, nodes in self._keep_away.items() if nodes and term.matches(pod)]
+        return [
+            (term, tuple(nodes))
+            for anchor in (None, *pod.meta.labels.items())
+            for term, nodes in self._keep_away.get(anchor, {}).items()
+            if nodes and term.matches(pod)
+        ]
+
+    def _with_label(self, anchor: Label | None) -> Iterable[tuple[Pod, str]]:
+        if anchor is not None:
+            return self._by_label.get(anchor, {}).values()
+        return ((pod, node) for node, pods in self._pods.items() for pod in pods.values())
 
     def _count(self, pod: Pod, marks: Footprint, node: str, step: int) -> None:
+        labels = tuple(pod.meta.labels.items())
         if step > 0:
             self._pods[node][id(pod)] = pod
+            for label in labels:
+                self._by_label.setdefault(label, {})[id(pod)] = (pod, node)
         else:
             self._pods[node].pop(id(pod))
+            for label in labels:
+                self._by_label[label].pop(id(pod))
         used = self._used[node]
         for name, value in pod.requests.items():
             used[name] = used.get(name, Decimal(0)) + step * value
         if owner := pod.controller:
-            self._owned[owner.uid, node] += step
+            self._owned.setdefault(owner.uid, Counter())[node] += step
         for port in marks.ports:
             _add(self._ports[node], port, step)
         for term in marks.anti_affinity:
-            _add(self._keep_away.setdefault(term, Counter()), node, step)
-        for (matcher, terminating), counts in self._census.items():
-            if _counts(pod, matcher, terminating):
-                _add(counts, node, step)
+            _add(self._keep_away.setdefault(_anchor((term,)), {}).setdefault(term, Counter()), node, step)
+        for anchor in (None, *labels):
+            for (matcher, terminating), counts in self._census.get(anchor, {}).items():
+                if _counts(pod, matcher, terminating):
+                    _add(counts, node, step)
         self._domains.clear()
         self.spread_counts.clear()
+
+
+def _anchor(matcher: Matcher) -> Label | None:
+    """Return a label that every matching pod has, if the terms name one: it saves looking at all the others."""
+    for term in matcher:
+        for requirement in term.selector.requirements:
+            if requirement.operator == "In" and len(requirement.values) == 1:
+                return (requirement.key, *requirement.values)  # type: ignore[return-value]
+    return None
 
 
 def _counts(pod: Pod, matcher: Matcher, terminating: bool) -> bool:
