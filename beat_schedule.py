@@ -1,1 +1,32 @@
+"""What runs when: the schedule of ``celery -A carina_tasks beat``.
 
+The sweeps are crontab entries and not intervals, because an interval starts anew whenever beat's pod moves. Every entry
+expires before the next is due, so a worker that was away does not run a heap of them. Two beats at once are harmless: each
+task reads the objects anew and does only what is left to do.
+"""
+
+from __future__ import annotations
+
+from celery.schedules import crontab
+
+from carina_tasks.celery import app
+
+BEAT_SCHEDULE = {
+    "sweep-local-volumes": {
+        "task": "carina.sweep.local_volumes",
+        "schedule": crontab(minute="*/10"),
+        "options": {"expires": 600},
+    },
+    "sweep-logic-volumes": {
+        "task": "carina.sweep.logic_volumes",
+        "schedule": crontab(minute="*/10"),
+        "options": {"expires": 600},
+    },
+    "resume": {
+        "task": "carina.failover.resume",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
+}
+
+app.conf.beat_schedule = BEAT_SCHEDULE

@@ -10,9 +10,11 @@ import sys
 from typing import Any, Literal
 
 from celery import Celery
+from celery.signals import setup_logging
 
 from carina_tasks import queues, settings
 from carina_tasks.errors import BadSetting
+from carina_tasks.observability import logs
 from carina_tasks.settings import Settings
 
 Role = Literal["control", "node"]
@@ -85,13 +87,19 @@ def make_app(conf: Settings, role: Role) -> Celery:
         worker_send_task_events=observed,
         task_send_sent_event=role == "control",
         worker_enable_remote_control=observed,
-        worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         beat_cron_starting_deadline=300,
         timezone="UTC",
         enable_utc=True,
     )
     return app
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _configure_logs(**_: Any) -> None:
+    """Every celery process logs as the settings say; without a receiver Celery would set up its own format."""
+    conf = settings.current()
+    logs.configure(conf.log_format, conf.log_level)
 
 
 def _app_of_this_process() -> Celery:

@@ -64,7 +64,8 @@ class Settings(BaseSettings):
         "off, so one Redis ACL line ties a node to its own queue. Default open; the manifests in deploy/ set sealed.",
     )
     lvm_command: str = Field(
-        "lvm", description="The lvm executable, found on PATH or an absolute path. Default: the system's own."
+        "lvm", description="The lvm command: an executable, with arguments before it where it must be entered (nsenter). Default: the "
+        "system's own lvm."
     )
     lvm_timeout: PositiveSeconds = Field(
         30.0,

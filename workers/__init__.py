@@ -1,0 +1,1 @@
+"""The processes: control worker, node worker, node watch."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from carina_tasks.decisions import selection
 from carina_tasks.errors import BadInput
 from carina_tasks.model import keys, names
 
@@ -160,7 +161,7 @@ def missing(world: World, inventory: Inventory, grace: float) -> Sequence[Missin
     for volume in world.logic_volumes.values():
         if volume.node != inventory.node or volume.status != keys.STATUS_SUCCESS or volume.journalled:
             continue
-        if volume.manage_type not in ("", keys.MANAGE_TYPE_LVM) or volume.meta.deleting or volume.meta.owners:
+        if not selection.managed(volume) or volume.meta.deleting is not None:
             continue
         if world.now - volume.meta.created < grace:
             continue

@@ -131,7 +131,7 @@ Step = (
     | Untouch | ClearResize | SetSuccess | DropJournal | Wait | Replan | Refuse
 )  # fmt: skip
 
-_RESIZE_CONDITIONS = ("Resizing", "FileSystemResizePending")
+RESIZE_CONDITIONS = ("Resizing", "FileSystemResizePending")
 
 
 def wanted_size(volume: LogicVolume, manifest: dict[str, Any]) -> int:
@@ -241,5 +241,5 @@ def _resize_is_stale(claim: Claim, pv: PersistentVolume) -> bool:
     conditions = {condition.get("type") for condition in status.get("conditions") or ()}
     storage = (status.get("capacity") or {}).get("storage")
     return (
-        bool(conditions & set(_RESIZE_CONDITIONS)) and storage is not None and quantity.to_bytes(storage) == pv.capacity
+        bool(conditions & set(RESIZE_CONDITIONS)) and storage is not None and quantity.to_bytes(storage) == pv.capacity
     )

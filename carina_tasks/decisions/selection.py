@@ -64,6 +64,14 @@ def movable_pods(world: World, node: str) -> tuple[Pod, ...]:
     )
 
 
+def managed(volume: LogicVolume) -> bool:
+    """Say whether the LogicVolume is of a kind that we rebuild: LVM, and no half of a bcache volume.
+
+    Old releases of Carina wrote no type; for those the PersistentVolume tells.
+    """
+    return not volume.meta.owners and volume.manage_type in ("", keys.MANAGE_TYPE_LVM)
+
+
 def _on(world: World, node: str) -> list[LogicVolume]:
     return sorted((v for v in world.logic_volumes.values() if v.node == node), key=lambda v: v.name)
 
@@ -79,10 +87,11 @@ def _unfit(volume: LogicVolume, pv: PersistentVolume | None, node: str) -> str:
         return volume.journal_error or "its rebuild is already under way"
     if volume.meta.deleting is not None:
         return "it is being deleted"
-    if volume.meta.owners:
-        return "it belongs to another volume (bcache): left alone"
-    if volume.manage_type not in ("", keys.MANAGE_TYPE_LVM):
-        return f"it is managed as {volume.manage_type!r}, not by LVM"
+    if not managed(volume):
+        owner = volume.meta.owners[0].kind if volume.meta.owners else ""
+        return (
+            f"it belongs to a {owner}: left alone" if owner else f"it is managed as {volume.manage_type!r}, not by LVM"
+        )
     if pv is None:
         return "it has no PersistentVolume: the sweep's business"
     if not pv.ours:

@@ -110,7 +110,7 @@ class Lvm:
         except OSError as exc:
             raise LvmFailed(f"cannot run {self.binary[0]!r}: {exc.strerror}; is lvm2 installed?") from exc
         try:
-            output, said, ended = _exchange(process, stdin, time.monotonic() + timeout)
+            output, said, ended = _exchange(process, stdin, time.monotonic() + timeout, self.grace)
         finally:
             code = self._end(process)
         text = said.decode(errors="replace")
@@ -148,47 +148,73 @@ def failed(said: str) -> bool:
     return bool(_reason(said))
 
 
-def _exchange(process: subprocess.Popen[bytes], stdin: bytes | None, deadline: float) -> tuple[bytes, bytes, bool]:
-    """Feed stdin, collect stdout and stderr, and return them and whether both ended before the deadline."""
+def _exchange(
+    process: subprocess.Popen[bytes], stdin: bytes | None, deadline: float, grace: float
+) -> tuple[bytes, bytes, bool]:
+    """Feed stdin, collect stdout and stderr, and return them and whether the process ended them before the deadline.
+
+    At the deadline the group gets SIGTERM and no more input; what lvm says in the `grace` seconds then (which lock it
+    waited for) is still read.
+    """
     stdout, stderr = cast("tuple[IO[bytes], IO[bytes]]", (process.stdout, process.stderr))
-    collected = {stdout: bytearray(), stderr: bytearray()}
-    left = memoryview(stdin or b"")
-    with selectors.DefaultSelector() as selector:
-        for stream in collected:
-            selector.register(stream, selectors.EVENT_READ)
-        if process.stdin is not None:
-            os.set_blocking(process.stdin.fileno(), False)
-            selector.register(process.stdin, selectors.EVENT_WRITE)
+    collected = {stdout.fileno(): bytearray(), stderr.fileno(): bytearray()}
+    in_time = True
+    with selectors.DefaultSelector() as selector, stdout, stderr:
+        selector.register(stdout, selectors.EVENT_READ)
+        selector.register(stderr, selectors.EVENT_READ)
+        feed = _Feed(process.stdin, stdin or b"", selector)
         while selector.get_map():
             remaining = deadline - time.monotonic()
-            ready = selector.select(remaining) if remaining > 0 else []
-            if not ready:
-                break
-            for key, _ in ready:
-                stream = key.fileobj  # type: ignore[assignment]
-                if stream is process.stdin:
-                    try:
-                        left = left[os.write(key.fd, left[:65536]) :]
-                    except BrokenPipeError:
-                        left = left[:0]
-                    if not left:
-                        selector.unregister(stream)
-                        stream.close()
+            if remaining <= 0:
+                if not in_time:
+                    break
+                in_time, deadline = False, time.monotonic() + grace
+                _signal_group(process, signal.SIGTERM)
+                feed.stop()
+                continue
+            for key, _ in selector.select(remaining):
+                if key.fileobj is process.stdin:
+                    feed.push()
                     continue
                 piece = os.read(key.fd, 1 << 16)
+                collected[key.fd] += piece
                 if not piece:
-                    selector.unregister(stream)
-                collected[stream] += piece
+                    selector.unregister(key.fileobj)
                 if sum(map(len, collected.values())) > OUTPUT_LIMIT:
                     _signal_group(process, signal.SIGKILL)
+                    feed.stop()
                     raise LvmFailed(f"lvm wrote more than {OUTPUT_LIMIT >> 20} MiB and was ended")
-        ended = not selector.get_map()
-    if not ended:
-        _signal_group(process, signal.SIGTERM)
-    for pipe in (process.stdin, stdout, stderr):
+        feed.stop()
+        said, words = (bytes(piece) for piece in collected.values())
+    return said, words, in_time
+
+
+class _Feed:
+    """The stdin of a process, written as fast as it reads."""
+
+    def __init__(self, pipe: IO[bytes] | None, data: bytes, selector: selectors.BaseSelector) -> None:
+        self._pipe, self._left, self._selector = pipe, memoryview(data), selector
         if pipe is not None:
-            pipe.close()
-    return bytes(collected[stdout]), bytes(collected[stderr]), ended
+            os.set_blocking(pipe.fileno(), False)
+            selector.register(pipe, selectors.EVENT_WRITE)
+
+    def push(self) -> None:
+        """Write what the pipe takes now; close it after the last byte, or when nobody reads any more."""
+        if self._pipe is None:
+            return
+        try:
+            self._left = self._left[os.write(self._pipe.fileno(), self._left[:65536]) :]
+        except BrokenPipeError:
+            self._left = self._left[:0]
+        if not self._left:
+            self.stop()
+
+    def stop(self) -> None:
+        """Close the pipe: the process reads the end of its input."""
+        if self._pipe is not None:
+            self._selector.unregister(self._pipe)
+            self._pipe.close()
+            self._pipe = None
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

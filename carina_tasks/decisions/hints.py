@@ -1,0 +1,91 @@
+"""What the node watch should say, and when.
+
+A pure state machine: it is told what was seen and what time it is, and answers which hints are due. Times are seconds of
+any steady clock; the condition's own transition time (API server's clock) is brought to it by the offset of the last list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from carina_tasks.model.objects import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A node that a control task should look at."""
+
+    node: str
+    kind: Literal["deleted", "not-ready"]
+    reason: str
+
+
+@dataclass(slots=True)
+class NodeWatchState:
+    """What the watch has seen, and what it has said."""
+
+    after: float
+    """Seconds of NotReady before it is worth saying."""
+    every: float
+    """Seconds before the same thing is said again."""
+    _offset: float = 0.0
+    _nodes: dict[str, Node] = field(default_factory=dict)
+    _deleted: set[str] = field(default_factory=set)
+    _said: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def listed(self, nodes: Iterable[Node], offset: float) -> None:
+        """Take a complete list; what was there before and is not any more was deleted unseen.
+
+        `offset` is the API server's clock minus the steady clock.
+        """
+        self._offset = offset
+        now = {node.name: node for node in nodes}
+        for name in self._nodes.keys() - now.keys():
+            self._forget(name)
+            self._deleted.add(name)
+        for node in now.values():
+            self.seen(node)
+
+    def seen(self, node: Node) -> None:
+        """Take a node that was added or changed."""
+        self._deleted.discard(node.name)
+        if node.ready == "True":
+            self._forget(node.name)
+        self._nodes[node.name] = node
+
+    def deleted(self, node: Node) -> None:
+        """Take a deletion."""
+        self._forget(node.name)
+        self._deleted.add(node.name)
+
+    def due(self, now: float) -> tuple[Hint, ...]:
+        """Return what should be said now: new things at once, the same thing again after `every` seconds.
+
+        A deletion is said twice in all: the second time covers a message that was lost, resume covers the rest.
+        """
+        hints = [Hint(name, "deleted", f"node {name} was deleted") for name in sorted(self._deleted)]
+        for node in self._nodes.values():
+            age = now + self._offset - node.ready_since
+            if node.ready != "True" and age >= self.after:
+                hints.append(Hint(node.name, "not-ready", f"node {node.name} has been NotReady for {age:.0f} s"))
+        return tuple(hint for hint in hints if now >= self._said.get((hint.node, hint.kind), now) + self._pause(hint))
+
+    def said(self, hint: Hint, now: float) -> None:
+        """Take note that `hint` was published."""
+        key = (hint.node, hint.kind)
+        if hint.kind == "deleted" and key in self._said:
+            self._deleted.discard(hint.node)
+            del self._said[key]
+            return
+        self._said[key] = now
+
+    def _pause(self, hint: Hint) -> float:
+        return self.every if (hint.node, hint.kind) in self._said else 0.0
+
+    def _forget(self, name: str) -> None:
+        self._nodes.pop(name, None)
+        self._said.pop((name, "deleted"), None)
+        self._said.pop((name, "not-ready"), None)

@@ -1,0 +1,11 @@
+"""What a task does, without Celery: observe, decide, act.
+
+``context``       everything a flow works with, handed in, so that a test can hand in its own
+``observe``       inventories of nodes
+``failover``      a node is lost: which volumes, whereto, and the journals that say so
+``advance``       one journalled volume, step by step, and a batch of them
+``resume``        whatever is journalled and unfinished, and whatever the watch missed
+``sweep_local``   local volumes against LogicVolumes
+``sweep_logic``   LogicVolumes against PersistentVolumes
+``results``       what the tasks give back
+"""

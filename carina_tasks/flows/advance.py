@@ -1,0 +1,251 @@
+"""One journalled volume, step by step; and a batch of them, target by target.
+
+Each pass reads the objects anew, asks `decisions.rebuild` for the next step, and does it. Whatever fails leaves the journal
+where it is: resume, or another worker, goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+
+import msgspec.structs
+import structlog
+
+from carina_tasks.decisions import rebuild
+from carina_tasks.errors import ApiConflict, CarinaTasksError, LostMidway, NotFound, PermanentError
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.results import VolumeResult
+from carina_tasks.kube.events import About
+from carina_tasks.model.journal import Journal
+from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumeDone, VolumesDone
+from carina_tasks.model.names import local_volume_of
+from carina_tasks.model.objects import Claim, LogicVolume
+from carina_tasks.observability import metrics
+from carina_tasks.observability.audit import about_claim, about_node, about_pod, about_pv, about_volume
+
+CREATE = "carina.volume.create"
+MOST_STEPS = 60
+"""Steps of one volume in one run: the path has 12; more means that somebody else keeps changing the objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsLocal:
+    """The volume cannot go on until its target node has made the LV."""
+
+    volume: LogicVolume
+    journal: Journal
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsTarget:
+    """The volume's target cannot take it: another must be planned."""
+
+    volume: LogicVolume
+    journal: Journal
+    reason: str
+
+
+Advance = VolumeResult | NeedsLocal | NeedsTarget
+
+
+def advance_all(ctx: Context, names: Sequence[str], targets: dict[str, str]) -> list[VolumeResult | NeedsTarget]:
+    """Bring the journalled volumes `names` as far as they get; `targets` says the node of each.
+
+    Each target node is a group of its own, so that one that does not answer holds nobody else up.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(targets[name], []).append(name)
+    if not groups:
+        return []
+    with ThreadPoolExecutor(min(len(groups), ctx.settings.concurrency)) as pool:
+        parts = pool.map(lambda item: _advance_group(ctx, *item), groups.items())
+        return [result for part in parts for result in part]
+
+
+def _advance_group(ctx: Context, target: str, names: list[str]) -> list[VolumeResult | NeedsTarget]:
+    done: list[VolumeResult | NeedsTarget] = []
+    local: dict[str, VolumeDone] = {}
+    waiting = names
+    with ThreadPoolExecutor(min(len(names), ctx.settings.concurrency)) as pool:
+        # Round one stops at the LV, round two goes to the end, a third is for a volume expanded meanwhile.
+        for _ in range(4):
+            results = list(pool.map(_advance, repeat(ctx), waiting, [local.get(name) for name in waiting]))
+            needs = [result for result in results if isinstance(result, NeedsLocal)]
+            done += [result for result in results if not isinstance(result, NeedsLocal)]
+            if not needs:
+                return done
+            try:
+                local = _create(ctx, target, needs)
+            except CarinaTasksError as exc:
+                return done + [_unfinished(need.volume.name, exc.message, need.journal) for need in needs]
+            waiting = [need.volume.name for need in needs]
+    return done + [_unfinished(name, "it keeps growing while it is rebuilt") for name in waiting]
+
+
+def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, VolumeDone]:
+    request = CreateVolumes(
+        reserve=ctx.settings.reserve,
+        volumes=tuple(
+            CreateVolume(
+                group=need.volume.group,
+                name=local_volume_of(need.volume.name),
+                size=need.size,
+                intent=need.journal.intent,
+                stale=need.journal.stale or None,
+            )
+            for need in needs
+        ),
+    )
+    answer = ctx.nodes.ask(target, CREATE, request, VolumesDone)
+    by_name = {(done.group, done.name): done for done in answer.volumes}
+    result = {}
+    for need, asked in zip(needs, request.volumes, strict=True):
+        done = by_name.get((asked.group, asked.name))
+        result[need.volume.name] = done or VolumeDone(
+            asked.group, asked.name, "failed", f"node {target} did not say what became of it", transient=True
+        )
+    return result
+
+
+def _advance(ctx: Context, name: str, local: VolumeDone | None) -> Advance:
+    log = structlog.get_logger().bind(volume=name)
+    for _ in range(MOST_STEPS):
+        try:
+            view = _view(ctx, name, local)
+            if isinstance(view, VolumeResult):
+                return view
+            step = rebuild.next_step(view)
+            log.debug("next step", step=type(step).__name__)
+            result = _act(ctx, view, step)
+            if result is not None:
+                return result
+        except (ApiConflict, NotFound):
+            # An object changed or went between our read and our write: read again, decide again.
+            continue
+        except PermanentError as exc:
+            ctx.audit.warn(
+                About("LogicVolume", name, "", api_version="carina.storage.io/v1"), "RebuildFailed", exc.message
+            )
+            return VolumeResult(name, "failed", exc.message)
+        except CarinaTasksError as exc:
+            return _unfinished(name, exc.message)
+    return _unfinished(name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects")
+
+
+def _view(ctx: Context, name: str, local: VolumeDone | None) -> rebuild.View | VolumeResult:
+    volume = ctx.cluster.logic_volume(name)
+    if volume is None:
+        return VolumeResult(name, "failed", "its LogicVolume is gone, and its journal with it")
+    journal = volume.journal
+    if journal is None:
+        if volume.journal_error:
+            return VolumeResult(name, "refused", volume.journal_error)
+        return VolumeResult(name, "rebuilt", "another worker finished it", target=volume.node)
+    claim = ctx.cluster.claim(volume.namespace, volume.claim)
+    return rebuild.View(
+        volume=volume,
+        journal=journal,
+        pv=ctx.cluster.volume(name),
+        claim=claim,
+        local=local,
+        pods=ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim),
+    )
+
+
+def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
+    """Do one step; return a result when the volume is done with for now, None to look again."""
+    volume, journal, pv, writes = view.volume, view.journal, view.pv, ctx.writes
+    match step:
+        case rebuild.ClearStatus():
+            writes.clear_status(volume)
+        case rebuild.CreateLocal(size):
+            return NeedsLocal(volume, journal, size)
+        case rebuild.RefreshManifest(manifest):
+            writes.write_journal(volume, _with_manifest(journal, manifest))
+        case rebuild.Retain() if pv is not None:
+            writes.retain(pv)
+        case rebuild.DeleteVolume() if pv is not None:
+            writes.delete_volume(pv)
+            ctx.audit.acted(
+                "delete-pv", about_pv(pv), f"PersistentVolume {volume.name} is replaced: {journal.source} -> {journal.target}",
+                "VolumeReplaced", intent=journal.intent, volume=volume.name,
+            )  # fmt: skip
+        case rebuild.StripFinalizers() if pv is not None:
+            writes.strip_finalizers(pv)
+        case rebuild.CreateVolume(body):
+            writes.create_volume(body)
+        case rebuild.Bind() if view.claim is not None:
+            _bind(ctx, view.claim, volume.name)
+        case rebuild.Evict(pods):
+            for pod in pods:
+                writes.evict(pod)
+                ctx.audit.acted(
+                    "evict-pod", about_pod(pod), f"pod evicted from the lost node {journal.source}: its volume was rebuilt",
+                    "PodEvicted", intent=journal.intent, volume=volume.name, node=journal.source,
+                )  # fmt: skip
+        case rebuild.Untouch() if view.claim is not None:
+            writes.untouch(view.claim)
+        case rebuild.ClearResize() if view.claim is not None:
+            writes.clear_resize(view.claim, rebuild.RESIZE_CONDITIONS)
+        case rebuild.SetSuccess():
+            local = view.local
+            writes.set_success(volume, local.major if local else -1, local.minor if local else -1)
+        case rebuild.DropJournal():
+            writes.drop_journal(volume)
+            _finished(ctx, view)
+            return VolumeResult(volume.name, "rebuilt", journal.reason, journal.source, journal.target)
+        case rebuild.Wait(reason):
+            return _unfinished(volume.name, reason, journal)
+        case rebuild.Replan(reason):
+            return NeedsTarget(volume, journal, reason)
+        case rebuild.Refuse(reason):
+            ctx.audit.warn(about_volume(volume), "RebuildRefused", reason, intent=journal.intent)
+            return VolumeResult(volume.name, "refused", reason, journal.source, journal.target)
+        case _:
+            raise LostMidway(f"{volume.name}: an object went away between reading and acting")
+    return None
+
+
+def _bind(ctx: Context, claim: Claim, name: str) -> None:
+    """Touch the claim until it and the PV are Bound. Raises LostMidway when that takes too long."""
+    end = ctx.monotonic() + ctx.settings.bind_timeout
+    while ctx.monotonic() < end:
+        ctx.writes.touch(claim, ctx.monotonic())
+        ctx.sleep(ctx.settings.touch_interval)
+        fresh, pv = ctx.cluster.claim(claim.meta.namespace, claim.meta.name), ctx.cluster.volume(name)
+        if fresh is None or pv is None or (fresh.phase == "Bound" and pv.phase == "Bound"):
+            return
+    raise LostMidway(
+        f"claim {claim.meta.key} is not Bound {ctx.settings.bind_timeout:.0f} s after its volume was made: "
+        "is kube-controller-manager running?"
+    )
+
+
+def _finished(ctx: Context, view: rebuild.View) -> None:
+    volume, journal = view.volume, view.journal
+    message = (
+        f"volume {volume.name} is new and empty on node {journal.target}: it was on {journal.source}, and data does not "
+        f"travel ({journal.reason})"
+    )
+    metrics.VOLUMES.labels("rebuilt").inc()
+    about = about_claim(view.claim) if view.claim is not None else about_volume(volume)
+    ctx.audit.acted(
+        "rebuild", about, message, "VolumeRebuiltEmpty", intent=journal.intent, volume=volume.name,
+        source=journal.source, target=journal.target,
+    )  # fmt: skip
+    ctx.audit.said(about_node(journal.source), "Normal", "VolumeRebuiltElsewhere", message)
+
+
+def _unfinished(name: str, reason: str, journal: Journal | None = None) -> VolumeResult:
+    return VolumeResult(
+        name, "unfinished", reason, journal.source if journal else "", journal.target if journal else ""
+    )
+
+
+def _with_manifest(journal: Journal, manifest: dict[str, object]) -> Journal:
+    return msgspec.structs.replace(journal, manifest=manifest)

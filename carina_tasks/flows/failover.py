@@ -1,0 +1,235 @@
+"""A node is lost: which of its volumes, whereto, and the journals that say so; then the rebuild itself.
+
+Deletion (`rebuild_node`) and NotReady (`migrate_node`) differ in the proof that the node is lost and in which volumes may be
+touched; the rest is one path.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from carina_tasks.decisions import guards, node_loss, placement, rebuild, selection
+from carina_tasks.errors import ApiConflict, MassFailure, NotFound, Refused
+from carina_tasks.flows import observe
+from carina_tasks.flows.advance import NeedsTarget, advance_all
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.results import FailoverResult, VolumeResult, shown
+from carina_tasks.model import names
+from carina_tasks.model.journal import Journal
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.world import World
+from carina_tasks.observability.audit import about_claim, about_node, about_pod, about_volume
+
+Selected = tuple[selection.Wanted | selection.Skip, ...]
+
+
+def rebuild_node(ctx: Context, node: str) -> FailoverResult:
+    """Rebuild every volume of the deleted node. Raises BadInput, and transient errors when nothing could be decided."""
+    names.node_name(node)
+    return _guarded(ctx, node, lambda: _rebuild_node(ctx, node))
+
+
+def migrate_node(ctx: Context, node: str) -> FailoverResult:
+    """Rebuild the volumes of the NotReady node's annotated pods elsewhere, and evict those pods. Raises BadInput."""
+    names.node_name(node)
+    return _guarded(ctx, node, lambda: _migrate_node(ctx, node))
+
+
+def check_mass_failure(ctx: Context, world: World) -> None:
+    """Latch and raise MassFailure when too much of the cluster is lost at once."""
+    verdict = guards.mass_failure(world, ctx.settings.mass_failure_share)
+    if isinstance(verdict, guards.Stop):
+        ctx.state.write(latched=verdict.reason)
+        raise MassFailure(f"stopped until a person resumes it: {verdict.reason}")
+
+
+def confirm_absence(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLost:
+    """Ask the API server twice, `confirm_absence` seconds apart."""
+    first, _ = ctx.cluster.node(node)
+    if first is not None:
+        return node_loss.absent(node, first, first, ctx.settings.confirm_absence)
+    ctx.sleep(ctx.settings.confirm_absence)
+    second, _ = ctx.cluster.node(node)
+    return node_loss.absent(node, first, second, ctx.settings.confirm_absence)
+
+
+def judge_not_ready(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLost | node_loss.NotYet:
+    """Ask the API server how long the node has been NotReady, and the witnesses whether it lives."""
+    fresh, now = ctx.cluster.node(node)
+    if fresh is None:
+        return node_loss.NotLost(f"node {node} does not exist: that is a deletion, see rebuild_node")
+    rules = node_loss.NotReadyRules(
+        ctx.settings.not_ready_after, ctx.settings.not_ready_witnessed, ctx.settings.lease_fresh
+    )
+    return node_loss.not_ready(fresh, ctx.cluster.lease(node), ctx.worker_alive(node), now, rules)
+
+
+def _guarded(ctx: Context, node: str, work: Callable[[], FailoverResult]) -> FailoverResult:
+    try:
+        ctx.check_pause()
+        with ctx.lock(f"failover.{node}") as hold:
+            if hold is None:
+                return FailoverResult(node, "refused", "another worker is at it")
+            result = work()
+    except Refused as exc:
+        ctx.audit.guarded(type(exc).__name__, exc.message, about_node(node))
+        return FailoverResult(node, "refused", exc.message)
+    structlog.get_logger().info(result.summary, node=node)
+    return result
+
+
+def _rebuild_node(ctx: Context, node: str) -> FailoverResult:
+    loss = confirm_absence(ctx, node)
+    if not isinstance(loss, node_loss.Lost):
+        return FailoverResult(node, "refused", loss.reason)
+    world = ctx.cluster.observe()
+    if node in world.nodes:
+        return FailoverResult(node, "refused", f"node {node} has come back")
+    check_mass_failure(ctx, world)
+    return _fail_over(ctx, node, world, selection.of_deleted_node(world, node), "rebuild", loss.reason)
+
+
+def _migrate_node(ctx: Context, node: str) -> FailoverResult:
+    loss = judge_not_ready(ctx, node)
+    if not isinstance(loss, node_loss.Lost):
+        return FailoverResult(node, "refused", loss.reason)
+    world = ctx.cluster.observe()
+    check_mass_failure(ctx, world)
+    evicted = _evict_free_pods(ctx, world, node, loss.reason)
+    selected = selection.of_not_ready_node(world, node)
+    return _fail_over(ctx, node, world, selected, "migrate", loss.reason, evicted)
+
+
+def _evict_free_pods(ctx: Context, world: World, node: str, reason: str) -> tuple[str, ...]:
+    pods = selection.movable_pods(world, node)
+    for pod in pods:
+        ctx.writes.evict(pod)
+        ctx.audit.acted("evict-pod", about_pod(pod), f"pod evicted: {reason}", "PodEvicted", node=node)
+    return tuple(pod.meta.key for pod in pods)
+
+
+def _fail_over(
+    ctx: Context, node: str, world: World, selected: Selected, kind: str, reason: str, evicted: tuple[str, ...] = ()
+) -> FailoverResult:
+    results = [VolumeResult(s.volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)]
+    wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
+    if wanted:
+        results += _rebuild(ctx, node, world, wanted, kind, reason)
+    open_ = [r for r in results if r.outcome not in ("rebuilt", "skipped")]
+    return FailoverResult(
+        node=node,
+        outcome="unfinished" if open_ else "done" if wanted or evicted else "nothing-to-do",
+        reason=reason,
+        volumes=tuple(sorted(results, key=lambda r: r.volume)),
+        evicted=evicted,
+        unreadable=shown(world.unreadable),
+    )
+
+
+def _rebuild(
+    ctx: Context, node: str, world: World, wanted: list[LogicVolume], kind: str, reason: str
+) -> list[VolumeResult]:
+    results: list[VolumeResult] = []
+    targets: dict[str, str] = {}
+    uid = world.nodes[node].meta.uid if node in world.nodes else ""
+    # Planned in one go, and every journal is written before the first volume is touched.
+    for verdict in plan(ctx, world, wanted, node):
+        volume = verdict.volume
+        if isinstance(verdict, placement.NoFit):
+            _tell_no_fit(ctx, world, volume, node, verdict.reason)
+            results.append(VolumeResult(volume.name, "no-fit", verdict.reason, node))
+            continue
+        pv = world.volumes[volume.name]
+        journal = Journal(
+            intent=str(uuid.uuid4()),
+            kind="rebuild" if kind == "rebuild" else "migrate",
+            source=node,
+            source_uid=uid,
+            target=verdict.node,
+            reason=reason,
+            started=int(world.now),
+            manifest=rebuild.manifest_of(pv, pv.policy),
+            stale=verdict.stale,
+        )
+        try:
+            ctx.writes.write_journal(volume, journal)
+        except (ApiConflict, NotFound) as exc:
+            results.append(VolumeResult(volume.name, "unfinished", f"it changed since the plan: {exc.message}", node))
+            continue
+        targets[volume.name] = verdict.node
+        structlog.get_logger().info(
+            "planned",
+            volume=volume.name,
+            source=node,
+            target=verdict.node,
+            reason=verdict.reason,
+            intent=journal.intent,
+        )
+    return results + finish(ctx, advance_all(ctx, list(targets), targets))
+
+
+def plan(
+    ctx: Context, world: World, wanted: Sequence[LogicVolume], source: str, without: Iterable[str] = ()
+) -> tuple[placement.Place | placement.NoFit, ...]:
+    """Choose a node for each volume, with what the candidates' workers report now."""
+    candidates = [
+        n.name for n in world.nodes.values() if n.ready == "True" and n.name != source and n.name not in without
+    ]
+    inventories = observe.answered(observe.inventories(ctx, candidates))
+    return placement.plan(world, inventories, wanted, source, placement.Rules(reserve=ctx.settings.reserve))
+
+
+def finish(ctx: Context, results: Iterable[VolumeResult | NeedsTarget]) -> list[VolumeResult]:
+    """Plan again for the volumes whose target cannot take them, and leave the others as they are."""
+    done: list[VolumeResult] = []
+    again: list[NeedsTarget] = []
+    for result in results:
+        if isinstance(result, VolumeResult):
+            done.append(result)
+        else:
+            again.append(result)
+    for need in again:
+        done.append(replan(ctx, need.volume, need.journal, need.reason))
+    return done
+
+
+def replan(ctx: Context, volume: LogicVolume, journal: Journal, reason: str) -> VolumeResult:
+    """Choose another target for a journalled volume that is still empty, and write it into the journal.
+
+    resume goes on from there. When its PV already is on the target that failed, that target is the source now.
+    """
+    world = ctx.cluster.observe()
+    pv = world.volumes.get(volume.name)
+    moved = pv is not None and pv.nodes == (journal.target,)
+    source = journal.target if moved else journal.source
+    left_behind = {pod.meta.uid for pod in world.pods if pod.node == source}
+    seen = World(
+        world.now, world.nodes, tuple(p for p in world.pods if p.meta.uid not in left_behind), world.claims,
+        world.volumes, world.logic_volumes, world.classes, world.leases, world.unreadable,
+    )  # fmt: skip
+    verdict = plan(ctx, seen, [volume], journal.target, without=(journal.source, journal.target))[0]
+    if isinstance(verdict, placement.NoFit):
+        _tell_no_fit(ctx, world, volume, journal.target, f"{reason}; and no other node: {verdict.reason}")
+        return VolumeResult(volume.name, "unfinished", f"{reason}; {verdict.reason}", source, journal.target)
+    changed = Journal(
+        intent=str(uuid.uuid4()), kind=journal.kind, source=source, target=verdict.node, reason=journal.reason,
+        started=journal.started, manifest=journal.manifest, source_uid=journal.source_uid, stale=verdict.stale,
+    )  # fmt: skip
+    try:
+        ctx.writes.write_journal(volume, changed)
+    except (ApiConflict, NotFound) as exc:
+        return VolumeResult(volume.name, "unfinished", f"it changed since the plan: {exc.message}", source)
+    structlog.get_logger().warning(
+        "planned again", volume=volume.name, source=source, target=verdict.node, before=journal.target, reason=reason
+    )
+    return VolumeResult(volume.name, "unfinished", f"planned again: {reason}", source, verdict.node)
+
+
+def _tell_no_fit(ctx: Context, world: World, volume: LogicVolume, node: str, reason: str) -> None:
+    claim = world.claims.get(f"{volume.namespace}/{volume.claim}")
+    about = about_claim(claim) if claim is not None else about_volume(volume)
+    message = f"volume {volume.name} of node {node} has nowhere to go and is left as it is: {reason}"
+    ctx.audit.warn(about, "NoNodeFits", message, volume=volume.name, node=node)

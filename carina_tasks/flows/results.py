@@ -1,0 +1,83 @@
+"""What the tasks give back: plain JSON in the result backend, one reason for each volume."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class VolumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one volume."""
+
+    volume: str
+    outcome: Literal["rebuilt", "unfinished", "no-fit", "skipped", "refused", "failed"]
+    reason: str
+    source: str = ""
+    target: str = ""
+
+
+class FailoverResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a node's failover."""
+
+    node: str
+    outcome: Literal["done", "unfinished", "refused", "nothing-to-do"]
+    reason: str
+    volumes: tuple[VolumeResult, ...] = ()
+    evicted: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """One line for logs."""
+        rebuilt = sum(v.outcome == "rebuilt" for v in self.volumes)
+        return f"{self.node}: {self.outcome}, {rebuilt} of {len(self.volumes)} volumes rebuilt ({self.reason})"
+
+
+class ResumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a resume found and did."""
+
+    volumes: tuple[VolumeResult, ...] = ()
+    deleted_nodes: tuple[str, ...] = ()
+    """Nodes that LogicVolumes name and that do not exist: a rebuild is asked for each."""
+    not_ready_nodes: tuple[str, ...] = ()
+    """Nodes that are NotReady for long enough: a migration is asked for each."""
+
+
+class LocalSweepNode(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the sweep of local volumes did on one node."""
+
+    node: str
+    outcome: Literal["swept", "skipped", "refused", "failed"]
+    reason: str = ""
+    kept: int = 0
+    marked: tuple[str, ...] = ()
+    unmarked: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class LocalSweepResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the sweep of local volumes did."""
+
+    nodes: tuple[LocalSweepNode, ...]
+    unreadable: tuple[str, ...] = ()
+
+
+class LogicSweepResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the sweep of LogicVolumes did."""
+
+    kept: int
+    deleted: tuple[str, ...] = ()
+    helped: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    noted: tuple[str, ...] = ()
+    """LogicVolumes that are kept for a reason that a person should know."""
+    unreadable: tuple[str, ...] = ()
+    deleted_nodes: tuple[str, ...] = ()
+
+
+def shown(world_unreadable: tuple[object, ...]) -> tuple[str, ...]:
+    """Return unreadable objects as lines."""
+    return tuple(f"{u.kind} {u.name}: {u.reason}" for u in world_unreadable)  # type: ignore[attr-defined]

@@ -1,0 +1,91 @@
+"""Whatever is journalled and unfinished, and whatever the watch missed.
+
+Runs every 30 seconds, so it looks at little first: only LogicVolumes and nodes. It makes every loss of a message, a worker or
+the whole broker cost no more than its interval.
+"""
+
+from __future__ import annotations
+
+from carina_tasks.decisions import node_loss, selection
+from carina_tasks.errors import BadObject, Refused
+from carina_tasks.flows.advance import advance_all
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.failover import check_mass_failure, confirm_absence, finish, judge_not_ready, replan
+from carina_tasks.flows.results import ResumeResult, VolumeResult
+from carina_tasks.kube import paths
+from carina_tasks.kube.cluster import parse
+from carina_tasks.model import objects
+from carina_tasks.model.journal import Journal
+from carina_tasks.model.objects import LogicVolume, Node
+
+
+def resume(ctx: Context) -> ResumeResult:
+    """Go on with every journal, and name the nodes whose failover must be asked for."""
+    ctx.check_pause()
+    volumes, nodes = _volumes(ctx), _nodes(ctx)
+    # Only hints: rebuild_node and migrate_node look for themselves whether the node is lost.
+    used = {v.node for v in volumes if v.journal is None and selection.managed(v)}
+    absent = sorted(used - nodes.keys())
+    sick = sorted(name for name in used & nodes.keys() if nodes[name].ready != "True")
+    results: list[VolumeResult] = []
+    journalled = [v for v in volumes if v.journal is not None]
+    if journalled:
+        try:
+            check_mass_failure(ctx, ctx.cluster.observe())
+        except Refused as exc:
+            ctx.audit.guarded(type(exc).__name__, exc.message)
+            raise
+        with ctx.lock("resume") as hold:
+            if hold is not None:
+                results = _go_on(ctx, journalled, nodes)
+    return ResumeResult(volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick))
+
+
+def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node]) -> list[VolumeResult]:
+    results: list[VolumeResult] = []
+    targets: dict[str, str] = {}
+    lost = {target: _target_loss(ctx, target, nodes) for target in {v.journal.target for v in volumes if v.journal}}
+    for volume in volumes:
+        journal = volume.journal
+        if journal is None:
+            continue
+        reason = lost[journal.target]
+        if reason and _still_empty(ctx, volume.name, journal, nodes):
+            results.append(replan(ctx, volume, journal, reason))
+        else:
+            targets[volume.name] = journal.target
+    return results + finish(ctx, advance_all(ctx, list(targets), targets))
+
+
+def _still_empty(ctx: Context, name: str, journal: Journal, nodes: dict[str, Node]) -> bool:
+    """Say whether the volume may go to another target: nobody can have written to it, or its target is deleted."""
+    if journal.target not in nodes:
+        return True
+    pv = ctx.cluster.volume(name)
+    return pv is None or pv.nodes != (journal.target,)
+
+
+def _target_loss(ctx: Context, target: str, nodes: dict[str, Node]) -> str:
+    """Say why the target is lost, empty when it is not: then its worker will answer sooner or later."""
+    node = nodes.get(target)
+    if node is not None and node.ready == "True":
+        return ""
+    loss = confirm_absence(ctx, target) if node is None else judge_not_ready(ctx, target)
+    return loss.reason if isinstance(loss, node_loss.Lost) else ""
+
+
+def _volumes(ctx: Context) -> list[LogicVolume]:
+    found = []
+    for raw in ctx.cluster.api.list(paths.LOGIC_VOLUMES).items:
+        try:
+            found.append(parse(raw, objects.parse_logic_volume))
+        except BadObject:
+            # The sweep reports it; here it would be said every 30 seconds.
+            continue
+    return found
+
+
+def _nodes(ctx: Context) -> dict[str, Node]:
+    # An unreadable node is a node: it must not look deleted, so an error here ends the resume.
+    nodes = (parse(raw, objects.parse_node) for raw in ctx.cluster.api.list(paths.NODES).items)
+    return {node.name: node for node in nodes}

@@ -1,0 +1,67 @@
+"""The sweep of LogicVolumes: each against the PersistentVolumes. It also finds deleted nodes that the watch missed."""
+
+from __future__ import annotations
+
+from carina_tasks.decisions import logic_volumes, selection
+from carina_tasks.errors import CarinaTasksError
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.results import LogicSweepResult, shown
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.world import World
+from carina_tasks.observability import metrics
+from carina_tasks.observability.audit import about_volume
+
+
+def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
+    """Delete LogicVolumes without a PV, help those that hang in deletion, and name the nodes that are gone."""
+    ctx.check_pause()
+    world = ctx.cluster.observe()
+    kept, deleted, helped, failed, noted = 0, [], [], [], []
+    for volume in sorted(world.logic_volumes.values(), key=lambda v: v.name):
+        try:
+            verdict = _judge(ctx, world, volume)
+            match verdict:
+                case logic_volumes.Keep(reason):
+                    kept += 1
+                    if volume.name not in world.volumes:
+                        noted.append(f"{volume.name}: {reason}")
+                case logic_volumes.Delete(reason):
+                    ctx.writes.delete_logic_volume(volume)
+                    ctx.audit.acted(
+                        "delete-logic-volume", about_volume(volume), f"LogicVolume {volume.name} deleted: {reason}",
+                        "LogicVolumeDeleted", volume=volume.name, node=volume.node,
+                    )  # fmt: skip
+                    deleted.append(volume.name)
+                case logic_volumes.Help(reason):
+                    ctx.writes.help_logic_volume(volume)
+                    ctx.audit.acted(
+                        "help-logic-volume", about_volume(volume), f"finalizer of LogicVolume {volume.name} taken off: {reason}",
+                        "FinalizerRemoved", volume=volume.name, node=volume.node,
+                    )  # fmt: skip
+                    helped.append(volume.name)
+        except CarinaTasksError as exc:
+            # What went wrong with one volume holds no other up; it is looked at again by the next sweep.
+            failed.append(f"{volume.name}: {exc.message}")
+    for line in (unreadable := shown(world.unreadable)):
+        ctx.audit.guarded("Unreadable", line)
+    metrics.SWEEP_DONE.labels("logic_volumes").set_to_current_time()
+    used = {v.node for v in world.logic_volumes.values() if v.journal is None and selection.managed(v)}
+    return LogicSweepResult(
+        kept=kept,
+        deleted=tuple(deleted),
+        helped=tuple(helped),
+        failed=tuple(failed),
+        noted=tuple(noted),
+        unreadable=unreadable,
+        deleted_nodes=tuple(sorted(used - world.nodes.keys())),
+    )
+
+
+def _judge(ctx: Context, world: World, volume: LogicVolume) -> logic_volumes.Verdict:
+    grace = ctx.settings.logic_volume_grace
+    verdict = logic_volumes.judge(volume, world.volumes.get(volume.name), None, world.now, grace)
+    if isinstance(verdict, logic_volumes.Keep):
+        return verdict
+    # Before anything goes: the PV and the claim, asked for by name.
+    pv, claim = ctx.cluster.volume(volume.name), ctx.cluster.claim(volume.namespace, volume.claim)
+    return logic_volumes.judge(volume, pv, claim, world.now, grace)

@@ -1,0 +1,52 @@
+"""The ConfigMap that holds what a person decided: whether carina-tasks is paused, and why.
+
+Every mutating task reads it first. A ConfigMap, because it outlives every process and the broker, and anybody with kubectl
+can set it when nothing else works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from carina_tasks.errors import NotFound
+from carina_tasks.kube import paths
+from carina_tasks.kube.api import Api
+from carina_tasks.model import keys
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a person, or a guard on a person's behalf, decided."""
+
+    paused: str
+    """Why everything is paused; empty when it is not."""
+    latched: str
+    """Why the mass-failure guard stopped everything; empty when it did not."""
+
+
+class StateMap:
+    """Reads and writes the state."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        self._api, self._namespace = api, namespace
+
+    def read(self) -> State:
+        """Return the state; without a ConfigMap nothing is paused. An error is an error, never `not paused`."""
+        try:
+            data = self._api.get(paths.config_map(self._namespace, keys.STATE_CONFIG_MAP)).get("data") or {}
+        except NotFound:
+            data = {}
+        return State(paused=str(data.get("paused") or ""), latched=str(data.get("latched") or ""))
+
+    def write(self, **changes: str | None) -> None:
+        """Set (text) or clear (None) the keys ``paused`` and ``latched``."""
+        try:
+            self._api.merge(paths.config_map(self._namespace, keys.STATE_CONFIG_MAP), {"data": dict(changes)})
+        except NotFound:
+            body = {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": keys.STATE_CONFIG_MAP},
+                "data": {key: value for key, value in changes.items() if value},
+            }
+            self._api.create(paths.config_maps(self._namespace), body)

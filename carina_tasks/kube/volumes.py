@@ -1,0 +1,160 @@
+"""The writes of a rebuild and of the sweeps, each guarded by UID and, where order matters, resourceVersion.
+
+Every write may have happened without its answer having arrived, so each is either idempotent or fails with ApiConflict on a
+second try; the caller reads again and decides again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from carina_tasks.errors import ApiConflict, LostMidway, NotFound
+from carina_tasks.kube import paths
+from carina_tasks.kube.api import Api, Raw
+from carina_tasks.kube.cluster import parse
+from carina_tasks.model import keys, names, objects, quantity
+from carina_tasks.model.journal import Journal
+from carina_tasks.model.objects import Claim, LogicVolume, Meta, PersistentVolume, Pod
+
+
+class VolumeWrites:
+    """Writes to LogicVolumes, PersistentVolumes, claims and pods. Safe to share between threads."""
+
+    def __init__(self, api: Api, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._api = api
+        self._sleep = sleep
+
+    # --- LogicVolume ---
+
+    def write_journal(self, volume: LogicVolume, journal: Journal) -> LogicVolume:
+        """Write the journal and the node that it names, in one PATCH. Raises ApiConflict when the object has changed."""
+        body = _guarded(volume.meta, {keys.JOURNAL: journal.to_json()}) | {"spec": {"nodeName": journal.target}}
+        return _logic_volume(self._api.merge(paths.logic_volume(volume.name), body))
+
+    def drop_journal(self, volume: LogicVolume) -> LogicVolume:
+        """Take the journal off. Raises ApiConflict when the object has changed."""
+        return _logic_volume(
+            self._api.merge(paths.logic_volume(volume.name), _guarded(volume.meta, {keys.JOURNAL: None}))
+        )
+
+    def clear_status(self, volume: LogicVolume) -> LogicVolume:
+        """Empty `status.status`, keep `volumeID`, set `currentSize` to the size: no agent of Carina's then acts on it."""
+        status = {"status": "", "code": 0, "currentSize": quantity.show(volume.size)}
+        return self._status(volume, status)
+
+    def set_success(self, volume: LogicVolume, major: int, minor: int) -> LogicVolume:
+        """Write the status of a volume that is there (major, minor: its device numbers, or -1)."""
+        status: dict[str, Any] = {
+            "status": keys.STATUS_SUCCESS,
+            "code": 0,
+            "message": "",
+            "volumeID": names.local_volume_of(volume.name),
+            "currentSize": quantity.show(volume.size),
+        }
+        if major >= 0:
+            status |= {"deviceMajor": major, "deviceMinor": minor}
+        return self._status(volume, status)
+
+    def delete_logic_volume(self, volume: LogicVolume) -> None:
+        """Delete this very LogicVolume, unchanged since it was read, then take Carina's finalizer off."""
+        try:
+            self._api.delete(paths.logic_volume(volume.name), uid=volume.meta.uid, version=volume.meta.version)
+            self.help_logic_volume(volume)
+        except NotFound:
+            return
+
+    def help_logic_volume(self, volume: LogicVolume) -> None:
+        """Take Carina's finalizer off a LogicVolume that is being deleted."""
+        try:
+            raw = self._api.get(paths.logic_volume(volume.name))
+            fresh = _logic_volume(raw)
+            if fresh.meta.uid != volume.meta.uid or fresh.meta.deleting is None:
+                return
+            left = [finalizer for finalizer in fresh.meta.finalizers if finalizer != keys.LOGIC_VOLUME_FINALIZER]
+            body = _guarded(fresh.meta)
+            body["metadata"]["finalizers"] = left or None
+            self._api.merge(paths.logic_volume(volume.name), body)
+        except NotFound:
+            return
+
+    def _status(self, volume: LogicVolume, status: dict[str, Any]) -> LogicVolume:
+        body = _guarded(volume.meta) | {"status": status}
+        return _logic_volume(self._api.merge(paths.logic_volume(volume.name) + "/status", body))
+
+    # --- PersistentVolume ---
+
+    def retain(self, pv: PersistentVolume) -> None:
+        """Set this PV's policy to Retain."""
+        body = _guarded(pv.meta) | {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
+        self._api.merge(paths.volume(pv.meta.name), body)
+
+    def delete_volume(self, pv: PersistentVolume) -> None:
+        """Delete this very PV, unchanged since it was read."""
+        try:
+            self._api.delete(paths.volume(pv.meta.name), uid=pv.meta.uid, version=pv.meta.version)
+        except NotFound:
+            return
+
+    def strip_finalizers(self, pv: PersistentVolume, tries: int = 50) -> None:
+        """Take the finalizers off the PV that is being deleted, until it is gone or another has its name.
+
+        A provisioner puts its finalizer back within 3 to 34 ms (measured), so this is said again. Raises LostMidway when
+        the PV still stands after `tries` tries.
+        """
+        for _ in range(tries):
+            try:
+                self._api.merge(paths.volume(pv.meta.name), {"metadata": {"uid": pv.meta.uid, "finalizers": None}})
+                fresh = self._api.get(paths.volume(pv.meta.name))
+            except (NotFound, ApiConflict):
+                return
+            if (fresh.get("metadata") or {}).get("uid") != pv.meta.uid:
+                return
+            self._sleep(0.02)
+        raise LostMidway(f"PersistentVolume {pv.meta.name} keeps its finalizers: somebody puts them back")
+
+    def create_volume(self, body: Raw) -> None:
+        """Make a PV. Raises AlreadyExists."""
+        self._api.create(paths.VOLUMES, body)
+
+    # --- claim and pods ---
+
+    def touch(self, claim: Claim, now: float) -> None:
+        """Change the claim's touch annotation, so that the volume controller looks at it now."""
+        self._claim_patch(claim, {keys.TOUCH: f"{now:.3f}"})
+
+    def untouch(self, claim: Claim) -> None:
+        """Take the touch annotation off."""
+        self._claim_patch(claim, {keys.TOUCH: None})
+
+    def clear_resize(self, claim: Claim, types: tuple[str, ...]) -> None:
+        """Take the conditions of these types off the claim's status. Raises ApiConflict when the claim has changed."""
+        conditions = (claim.raw.get("status") or {}).get("conditions") or ()
+        left = [condition for condition in conditions if condition.get("type") not in types]
+        body = _guarded(claim.meta) | {"status": {"conditions": left or None}}
+        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name) + "/status", body)
+
+    def evict(self, pod: Pod) -> None:
+        """Delete this very pod at once: its node is lost, so nobody can end it in grace."""
+        try:
+            self._api.delete(paths.pod(pod.meta.namespace, pod.meta.name), uid=pod.meta.uid, grace=0)
+        except (NotFound, ApiConflict):
+            # Gone, or made again under its name: either way this one is no more.
+            return
+
+    def _claim_patch(self, claim: Claim, annotations: dict[str, str | None]) -> None:
+        body = {"metadata": {"uid": claim.meta.uid, "annotations": annotations}}
+        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
+
+
+def _guarded(meta: Meta, annotations: dict[str, str | None] | None = None) -> Raw:
+    """Return a patch body that the API server refuses (409) unless the object is the one that was read."""
+    metadata: Raw = {"uid": meta.uid, "resourceVersion": meta.version}
+    if annotations:
+        metadata["annotations"] = annotations
+    return {"metadata": metadata}
+
+
+def _logic_volume(raw: Raw) -> LogicVolume:
+    return parse(raw, objects.parse_logic_volume)

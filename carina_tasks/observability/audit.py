@@ -1,0 +1,66 @@
+"""Every irreversible act is an audit record: a structured log line, a Kubernetes Event and a metric."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import structlog
+
+from carina_tasks.kube.events import About, Events
+from carina_tasks.model.objects import Claim, LogicVolume, PersistentVolume, Pod
+from carina_tasks.observability import metrics
+
+
+class Audit:
+    """Records acts, refusals and findings."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._log = structlog.get_logger("carina_tasks.audit")
+
+    def acted(self, action: str, about: About, message: str, reason: str, **facts: str | int) -> None:
+        """Record something that was done and cannot be undone; `reason` is the Event's (CamelCase)."""
+        metrics.AUDIT.labels(action).inc()
+        self._log.info(message, action=action, object=about.name, **facts)
+        self._events.say(about, "Normal", reason, message)
+
+    def warn(self, about: About, reason: str, message: str, **facts: str | int) -> None:
+        """Record something that a person should look at."""
+        self._log.warning(message, reason=reason, object=about.name, **facts)
+        self._events.say(about, "Warning", reason, message)
+
+    def guarded(self, guard: str, message: str, about: About | None = None) -> None:
+        """Record that a guard said no."""
+        metrics.GUARDS.labels(guard).inc()
+        self._log.warning(message, guard=guard)
+        if about is not None:
+            self._events.say(about, "Warning", "CarinaTasksRefused", message)
+
+    def said(self, about: About, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Write an Event alone: the act it tells of is recorded elsewhere."""
+        self._events.say(about, type_, reason, message)
+
+
+def about_volume(volume: LogicVolume) -> About:
+    """Return the reference to a LogicVolume."""
+    return About("LogicVolume", volume.name, volume.meta.uid, api_version="carina.storage.io/v1")
+
+
+def about_claim(claim: Claim) -> About:
+    """Return the reference to a claim."""
+    return About("PersistentVolumeClaim", claim.meta.name, claim.meta.uid, claim.meta.namespace)
+
+
+def about_pv(pv: PersistentVolume) -> About:
+    """Return the reference to a PersistentVolume."""
+    return About("PersistentVolume", pv.meta.name, pv.meta.uid)
+
+
+def about_pod(pod: Pod) -> About:
+    """Return the reference to a pod."""
+    return About("Pod", pod.meta.name, pod.meta.uid, pod.meta.namespace)
+
+
+def about_node(name: str) -> About:
+    """Return the reference to a node, which need not exist any more."""
+    return About("Node", name, name)

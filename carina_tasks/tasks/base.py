@@ -1,0 +1,84 @@
+"""What all tasks share: quiet failures, retries with growing pauses, and the context of this process."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import msgspec
+from celery import Task, current_app
+
+from carina_tasks import queues, settings
+from carina_tasks.broker.calls import NodeCalls
+from carina_tasks.errors import BadInput, CarinaTasksError, TransientError
+from carina_tasks.model import names
+from carina_tasks.model.messages import VolumesDone
+
+PAUSES = (2, 5, 15, 30, 60)
+"""Seconds before each retry of a transient failure; after them resume or the next sweep comes round anyway."""
+
+
+class ControlTask(Task):  # type: ignore[misc]
+    """A task of the control queue. Transient errors are retried, all others are the task's failure, in one line."""
+
+    abstract = True
+    # Ours are told in one line; a stack trace is for what nobody foresaw.
+    throws = (CarinaTasksError,)
+    max_retries = len(PAUSES)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task; on a transient error ask Celery for a retry."""
+        try:
+            result = super().__call__(*args, **kwargs)
+        except TransientError as exc:
+            if self.request.called_directly or self.request.retries >= self.max_retries:
+                raise
+            raise self.retry(exc=exc, countdown=PAUSES[self.request.retries]) from exc
+        return msgspec.to_builtins(result)
+
+    def send(self, *args: Any, **options: Any) -> None:
+        """Put the task on the control queue, as another task does."""
+        self.apply_async(args=args, **options)
+
+
+class NodeTask(Task):  # type: ignore[misc]
+    """A task of a node's queue; it is never retried here, because whoever asked asks again."""
+
+    abstract = True
+    throws = (CarinaTasksError,)
+    answer: type[Any] = VolumesDone
+    """What the answer is read as."""
+    # The answer is read within the deadline; after that it is only for `celery result`.
+    result_expires = 3600
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task and return plain JSON."""
+        return msgspec.to_builtins(super().__call__(*args, **kwargs))
+
+    def ask(self, node: str, request: msgspec.Struct | None = None) -> Any:
+        """Send the task to the queue of `node`, wait for the answer and return it, read as what it should be.
+
+        Raises BadInput, NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable.
+
+        >>> inventory.ask("10.20.9.153").volumes        # doctest: +SKIP
+        """
+        return node_calls().ask(names.node_name(node), self.name, request, self.answer)
+
+
+def node_calls() -> NodeCalls:
+    """Return what asks nodes."""
+    conf = settings.current()
+    return NodeCalls(current_app._get_current_object(), conf.node_deadline, conf.answer_limit)
+
+
+@cache
+def this_node() -> str:
+    """Return the node that this worker serves: NODE_NAME, or the one of its queue ``node.<name>``. Raises BadInput."""
+    name = settings.current().node_name
+    if name:
+        return name
+    consumed = list(current_app.amqp.queues.consume_from)
+    try:
+        return queues.node_of(consumed[0])
+    except (BadInput, IndexError) as exc:
+        raise BadInput("this worker serves no node: start it with NODE_NAME or with -Q node.<name>") from exc

@@ -1,0 +1,16 @@
+"""The lvm2 of this node."""
+
+from __future__ import annotations
+
+import shlex
+from functools import cache
+
+from carina_tasks import settings
+from carina_tasks.lvm.command import Lvm
+
+
+@cache
+def lvm() -> Lvm:
+    """Return the gate to lvm2, as the settings name it."""
+    conf = settings.current()
+    return Lvm(binary=tuple(shlex.split(conf.lvm_command)), timeout=conf.lvm_timeout)

@@ -1,0 +1,19 @@
+"""What a node worker answers about its node."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from carina_tasks.lvm import report
+from carina_tasks.model.local import Inventory
+from carina_tasks.tasks.base import NodeTask, this_node
+from carina_tasks.tasks.lvm2 import lvm
+
+
+@shared_task(base=NodeTask, name="carina.node.inventory", answer=Inventory)
+def inventory() -> Inventory:
+    """Return the node's volume groups and logical volumes as lvm2 reports them now.
+
+    >>> inventory.ask("10.20.9.153").volumes        # doctest: +SKIP
+    """
+    return report.inventory(lvm(), this_node())

@@ -1,0 +1,42 @@
+"""The two sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from celery import shared_task
+
+from carina_tasks.errors import BadInput
+from carina_tasks.flows.results import LocalSweepResult, LogicSweepResult
+from carina_tasks.flows.sweep_local import sweep_local_volumes as sweep_local
+from carina_tasks.flows.sweep_logic import sweep_logic_volumes as sweep_logic
+from carina_tasks.model import names
+from carina_tasks.tasks.base import ControlTask
+from carina_tasks.tasks.failover import rebuild_node
+from carina_tasks.tasks.process import context
+
+
+@shared_task(base=ControlTask, name="carina.sweep.local_volumes", expires=600)
+def sweep_local_volumes(confirm: Mapping[str, int] | None = None) -> LocalSweepResult:
+    """Compare each node's local volumes with the LogicVolumes: mark orphans, remove those marked before, report missing.
+
+    `confirm` is a person's yes to more orphans than one sweep may remove: the node's name and the very number.
+
+    >>> sweep_local_volumes.delay(confirm={"10.20.9.153": 37})      # doctest: +SKIP
+    """
+    confirm = {} if confirm is None else confirm
+    if not isinstance(confirm, Mapping) or not all(type(n) is int and n > 0 for n in confirm.values()):
+        raise BadInput('confirm takes a node and the number of its orphans: {"10.20.9.153": 37}')
+    return sweep_local(context(), {names.node_name(node): number for node, number in confirm.items()})
+
+
+@shared_task(base=ControlTask, name="carina.sweep.logic_volumes", expires=600)
+def sweep_logic_volumes() -> LogicSweepResult:
+    """Compare the LogicVolumes with the PersistentVolumes: delete those without one; find deleted nodes that were missed.
+
+    >>> sweep_logic_volumes.delay()      # doctest: +SKIP
+    """
+    result = sweep_logic(context())
+    for node in result.deleted_nodes:
+        rebuild_node.send(node)
+    return result

@@ -1,0 +1,39 @@
+"""The control worker: ``python -m workers.control``.
+
+The same as ``celery -A carina_tasks worker -Q control``, with the settings checked, logs as configured and the metrics
+endpoint served before the first message is taken.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from carina_tasks import settings
+from carina_tasks.errors import CarinaTasksError
+from carina_tasks.observability import metrics
+
+
+def main() -> int:
+    """Run the worker until SIGTERM; return its exit code."""
+    try:
+        conf = settings.current()
+        from carina_tasks.celery import app
+        from carina_tasks.tasks.process import context
+
+        context()
+    except CarinaTasksError as exc:
+        sys.exit(f"carina-tasks control worker: {exc.message}")
+    metrics.serve(conf.metrics_port)
+    worker = app.Worker(
+        queues=["control"],
+        hostname="control@%h",
+        loglevel=conf.log_level.upper(),
+        without_gossip=True,
+        without_mingle=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
