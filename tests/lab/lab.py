@@ -132,7 +132,7 @@ class Lab:
             node.stop_worker()
 
     def kill_node(self, name: str) -> None:
-        """What a power cut does: the machine crashes and its kubelet falls silent."""
+        """Cut the power of a node: the machine crashes and its kubelet falls silent."""
         self.kubelets[name].silence()
         self.nodes[name].crash()
 

@@ -39,6 +39,9 @@ class LabNetwork:
 
     def down(self) -> None:
         """Delete the namespace and all that is in it; one that is not there is no error."""
+        # The kernel empties a deleted namespace when it finds the time; until then the link's name would be taken.
+        if Path("/sys/class/net", self._link).exists():
+            _ip("link", "del", self._link)
         if Path("/run/netns", self.namespace).exists():
             _ip("netns", "del", self.namespace)
 

@@ -89,7 +89,7 @@ def start(
     log = folder / f"{name}.log"
     with log.open("ab") as output:
         popen = subprocess.Popen(
-            [*(DIE_WITH_PARENT if die_with_parent else ()), *map(os.fspath, argv)],
+            [*(DIE_WITH_PARENT if die_with_parent else ()), *(os.fspath(word) for word in argv)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

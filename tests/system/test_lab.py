@@ -1,13 +1,17 @@
 """The laboratory itself: each of its means does what the tests of the product rely on."""
 
+import contextlib
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import redis
 
 from tests.lab import kube as k
+from tests.lab import paths, slot
 from tests.lab.errors import LabError
-from tests.lab.kube import Kube
 from tests.lab.lab import Lab, wait_for
 
 ONE, TWO, THREE = "10.20.9.151", "10.20.9.152", "10.20.9.153"
@@ -55,16 +59,17 @@ def test_an_open_volume_is_not_removed(lab: Lab) -> None:
 def test_a_cut_is_only_of_the_network(lab: Lab) -> None:
     """A node that is cut off cannot reach the broker, can be looked into all the same, and reaches it when healed."""
     node = lab.nodes[THREE]
-    probe = (
-        "import socket; s = socket.create_connection(('%s', 6379), 2); s.sendall(b'PING\\r\\n'); print(s.recv(64))"
-        % lab.network.bridge_address
-    )
-    reach = lambda: node.run("/usr/bin/python3", "-c", probe, check=False)  # noqa: E731
-    assert "NOAUTH" in reach().stdout
+    probe = "import socket, sys; s = socket.create_connection((sys.argv[1], 6379), 2); s.send(b'PING\\r\\n'); print(s.recv(9))"
+
+    def reaches() -> bool:
+        done = node.run("/usr/bin/python3", "-c", probe, lab.network.bridge_address, check=False)
+        return "NOAUTH" in done.stdout
+
+    assert reaches()
     node.cut()
-    assert reach().returncode != 0
+    assert not reaches()
     node.heal()
-    wait_for("the node reaches the broker again", lambda: "NOAUTH" in reach().stdout, 10)
+    wait_for("the node reaches the broker again", reaches, 10)
 
 
 def test_a_frozen_node_goes_on_where_it_stood(lab: Lab) -> None:
@@ -125,7 +130,7 @@ def test_a_node_may_only_use_its_own_keys(lab: Lab) -> None:
     """A node's Redis user takes from its own queue and is refused another's queue, every write to one, and the default user."""
     own = redis.Redis.from_url(lab.redis.node_url_from_host(ONE))
     assert own.llen(f"node.{ONE}") == 0
-    own.setex(f"alive.{ONE}", 20, "1")
+    own.set(f"alive.{ONE}", "1")
     for command in (("LLEN", f"node.{TWO}"), ("LPUSH", f"node.{ONE}", "x"), ("LPUSH", "control", "x"), ("KEYS", "*")):
         with pytest.raises(redis.exceptions.NoPermissionError):
             own.execute_command(*command)
@@ -136,16 +141,20 @@ def test_a_node_may_only_use_its_own_keys(lab: Lab) -> None:
 def test_a_worker_is_started_again(lab: Lab) -> None:
     """What runs as worker gets the node's name and broker, is started again after SIGKILL and after a crash of the machine."""
     script = "import os, time; print(os.environ['NODE_NAME'], os.environ['EXTRA'], flush=True); time.sleep(600)"
-    lab.start_workers({"EXTRA": "it's $x"}, argv=("-c", script), only=[ONE])
     node = lab.nodes[ONE]
     line = f"{ONE} it's $x"
-    log = lambda: node.worker_log.read_text().splitlines().count(line)  # noqa: E731
-    wait_for("the worker runs", lambda: log() == 1, 10)
+
+    def started() -> int:
+        return node.worker_log.read_text().splitlines().count(line)
+
+    before = started()
+    lab.start_workers({"EXTRA": "it's $x"}, argv=("-c", script), only=[ONE])
+    wait_for("the worker runs", lambda: started() == before + 1, 10)
     node.kill_worker()
-    wait_for("the worker runs again", lambda: log() == 2, 10)
+    wait_for("the worker runs again", lambda: started() == before + 2, 10)
     node.crash()
     node.boot()
-    wait_for("the worker runs after a crash", lambda: log() == 3, 10)
+    wait_for("the worker runs after a crash", lambda: started() == before + 3, 10)
     node.stop_worker()
     assert node.worker_status()["pid"] is None
 
@@ -169,6 +178,64 @@ def test_the_api_server_can_be_away(lab: Lab) -> None:
     assert sorted(lab.kube.names(k.NODES)) == [ONE, TWO, THREE]
 
 
+def test_the_nodes_have_the_products_software(lab: Lab) -> None:
+    """A node's Python has what the lock file pins, and the product's sources of now."""
+    code = "import celery, carina_tasks; print(celery.__version__, carina_tasks.__file__)"
+    lab.start_workers(argv=("-c", f"{code}; import time; time.sleep(600)"), only=[TWO])
+    want = f"5.7.0 {lab.folder}/src/carina_tasks/__init__.py"
+    wait_for("it has printed", lambda: want in lab.nodes[TWO].worker_log.read_text(), 20)
+    lab.nodes[TWO].stop_worker()
+
+
+def members(group: int) -> list[int]:
+    """Return the processes of a group that have not ended (a zombie has)."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            pid, rest = file.parent.name, file.read_text().rsplit(")", 1)[1].split()
+            if int(rest[2]) == group and rest[0] != "Z":
+                found.append(int(pid))
+    return found
+
+
+def test_a_dead_lab_is_removed_by_the_next(lab: Lab) -> None:
+    """A second lab has a place of its own; when it is killed, the next one removes its namespace and processes."""
+    program = (
+        "from tests.lab import slot, processes\n"
+        "place = slot.take(); place.network.up()\n"
+        "child = processes.start('child', ['sh', '-c', 'sleep 600 & wait'], folder=place.folder / 'x')\n"
+        "print(place.number, child.pid, flush=True); input()\n"
+    )
+
+    def second() -> tuple[subprocess.Popen[str], int, int]:
+        popen = subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=paths.REPOSITORY,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert popen.stdout
+        number, child = popen.stdout.readline().split()
+        return popen, int(number), int(child)
+
+    first, number, child = second()
+    assert f"carina-lab-{number}" != lab.network.namespace
+    wait_for("both processes of the group run", lambda: len(members(child)) == 2, 5)
+    first.kill()
+    first.wait()
+    wait_for("the child died with its parent", lambda: child not in members(child), 5)
+    assert len(members(child)) == 1  # the grandchild is what is left behind
+    again, same, other = second()
+    assert same == number
+    assert members(child) == []
+    assert lab.nodes[ONE].run("true").returncode == 0
+    again.kill()
+    again.wait()
+    slot.take().release()
+    assert members(other) == []
+
+
 def test_processes_of_the_host(lab: Lab) -> None:
     """A process of the product gets the cluster and the broker, its log is kept, and it ends with `clean`."""
     process = lab.process(
@@ -178,7 +245,3 @@ def test_processes_of_the_host(lab: Lab) -> None:
     print(f"clean: {lab.clean():.1f} s")
     assert not process.alive
     assert lab.lvs() == {name: {} for name in lab.names}
-
-
-def _client(lab: Lab, token: str) -> Kube:
-    return Kube(lab.control_plane.url, token, lab.control_plane.ca)

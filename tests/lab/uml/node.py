@@ -4,6 +4,7 @@ It runs as an unprivileged user in a mount namespace in which everything but its
 that happens in it reaches the machine. Disks are sparse files: large for lvm2, small in truth.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -136,10 +137,8 @@ class UmlNode:
         process = self._process
         if process is None:
             return
-        try:
+        with contextlib.suppress(LabError):  # it ends instead of answering
             self._line().call("power_off", timeout)
-        except LabError:
-            pass  # it ends instead of answering
         deadline = time.monotonic() + timeout
         while process.alive and time.monotonic() < deadline:
             time.sleep(0.05)

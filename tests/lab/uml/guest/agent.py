@@ -15,6 +15,10 @@ import sys
 import threading
 import time
 import tty
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Json = dict[str, Any]
 
 RB_POWER_OFF = 0x4321FEDC
 LVM_CONF = """
@@ -30,18 +34,18 @@ backup { backup=0 archive=0 }
 """
 
 
-def say(text):
+def say(text: str) -> None:
     """Write to the console, which the lab keeps as a file."""
     print(f"[{uptime():.2f}] {text}", flush=True)
 
 
-def uptime():
+def uptime() -> float:
     """Return the seconds since the kernel started."""
     with open("/proc/uptime") as file:
         return float(file.read().split()[0])
 
 
-def run(*argv):
+def run(*argv: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the set-up; say what went wrong and go on: the lab sees it on the console."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
@@ -49,7 +53,7 @@ def run(*argv):
     return done
 
 
-def set_up(config):
+def set_up(config: Json) -> None:
     """Give the node its name, address and volume groups."""
     socket.sethostname(config["name"])
     with open("/etc/hosts", "w") as file:
@@ -76,15 +80,15 @@ def set_up(config):
 class Worker:
     """A service manager for one process: starts it again a second after it ends, until told to stop."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.wanted = None
-        self.process = None
+        self.wanted: Json | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
         self.wake = threading.Event()
         threading.Thread(target=self.supervise, daemon=True).start()
 
-    def supervise(self):
+    def supervise(self) -> None:
         """Keep the wanted process running."""
         with open("/dev/ttyS1", "wb", buffering=0) as output:
             tty.setraw(output.fileno())
@@ -106,12 +110,12 @@ class Worker:
                     self.wake.wait()
                     self.wake.clear()
                     continue
-                code = self.process.wait()
+                code = self.process.wait() if self.process else 0
                 say(f"worker ended with {code}")
                 if self.wanted:
                     time.sleep(1)
 
-    def start(self, argv, env, cwd):
+    def start(self, argv: list[str], env: dict[str, str], cwd: str) -> Json:
         """Start it, or leave it as it is when the same one runs."""
         wanted = {"argv": argv, "env": env, "cwd": cwd}
         if self.wanted == wanted:
@@ -122,46 +126,52 @@ class Worker:
         self.wake.set()
         return self.status()
 
-    def stop(self, number=signal.SIGTERM, timeout=10):
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 10) -> Json:
         """End it and do not start it again."""
         with self.lock:
             self.wanted = None
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(number)
+        process = self.process
+        if process and process.poll() is None:
+            process.send_signal(number)
             try:
-                self.process.wait(timeout)
+                process.wait(timeout)
             except subprocess.TimeoutExpired:
                 self.kill()
         return self.status()
 
-    def kill(self, number=signal.SIGKILL):
+    def kill(self, number: int = signal.SIGKILL) -> Json:
         """Send a signal to its group; it is started again unless it was stopped before."""
-        if self.process and self.process.poll() is None:
-            os.killpg(self.process.pid, number)
+        process = self.process
+        if process and process.poll() is None:
+            os.killpg(process.pid, number)
         return self.status()
 
-    def status(self):
+    def status(self) -> Json:
         """Return pid (None when it does not run) and how often it was started."""
-        alive = self.process is not None and self.process.poll() is None
-        return {"pid": self.process.pid if alive else None, "starts": self.starts, "wanted": self.wanted is not None}
+        process = self.process
+        return {
+            "pid": process.pid if process and process.poll() is None else None,
+            "starts": self.starts,
+            "wanted": self.wanted is not None,
+        }
 
 
 class Line:
     """The serial line: reads requests, answers each from a thread of its own."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.file = os.open("/dev/ttyS0", os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self.file)
         self.lock = threading.Lock()
 
-    def send(self, message):
+    def send(self, message: Json) -> None:
         """Write one line."""
         data = json.dumps(message).encode() + b"\n"
         with self.lock:
             while data:
                 data = data[os.write(self.file, data[:1024]) :]
 
-    def requests(self):
+    def requests(self) -> Iterator[Json]:
         """Yield each request."""
         pending = b""
         while True:
@@ -171,7 +181,7 @@ class Line:
                 yield json.loads(line)
 
 
-def run_command(argv, stdin, timeout, env):
+def run_command(argv: list[str], stdin: str | None, timeout: float, env: dict[str, str]) -> Json:
     """Run one of the lab's commands."""
     done = subprocess.run(
         argv,
@@ -187,7 +197,7 @@ def run_command(argv, stdin, timeout, env):
     }
 
 
-def power_off(worker):
+def power_off(worker: Worker) -> None:
     """End the node in good order: the worker first, then what is in memory goes to the disks."""
     worker.stop()
     subprocess.run(["umount", "-a", "-t", "ext4"], capture_output=True)
@@ -195,7 +205,7 @@ def power_off(worker):
     ctypes.CDLL(None).reboot(RB_POWER_OFF)
 
 
-def main():
+def main() -> None:
     """Set the node up and serve."""
     with open(sys.argv[1]) as file:
         config = json.load(file)
@@ -204,7 +214,7 @@ def main():
     worker = Worker()
     if config.get("worker"):
         worker.start(**config["worker"])
-    operations = {
+    operations: dict[str, Callable[..., Any]] = {
         "run": run_command,
         "worker.start": worker.start,
         "worker.stop": worker.stop,
@@ -213,7 +223,7 @@ def main():
         "power_off": lambda: power_off(worker),
     }
 
-    def answer(request):
+    def answer(request: Json) -> None:
         try:
             value = operations[request["op"]](**request.get("with", {}))
             line.send({"id": request["id"], "ok": value})
