@@ -11,6 +11,7 @@ One set of tests, on up to three nodes:
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -428,23 +429,16 @@ def test_errors_are_ours(node: Node):
         node.lvm.run("nosuch")
 
 
-def test_a_lock_that_is_never_released(node: Node, tmp_path: Path):
+@pytest.mark.parametrize("kind", ["loop", *KNOWING[1:]])
+def test_a_lock_that_is_never_released(kind: str, tmp_path: Path):
     """Real lvm2 waits for the VG's lock; the deadline ends the wait, nothing is made, and its words are kept."""
-    lock = tmp_path / "lock" / f"V_{VG}"
-    if not lock.parent.is_dir():
-        pytest.skip("the simulated lvm has no VG locks")
-    impatient = replace(node.lvm, timeout=1.0)
-    holder = subprocess.Popen(["flock", str(lock), "sleep", "30"])
-    try:
-        while not lock.exists():
-            pass
-        with pytest.raises(LvmTimeout, match="lock"):
-            create_volumes(impatient, "n1", CreateVolumes(reserve=0, volumes=(want("volume-a"),)))
-    finally:
-        holder.terminate()
-        subprocess.run(["pkill", "-P", str(holder.pid)], check=False)
-        holder.wait()
-    assert node.volumes() == {}
+    with _node(kind, tmp_path) as node:
+        with (tmp_path / "lock" / f"V_{VG}").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            impatient = replace(node.lvm, timeout=1.0)
+            with pytest.raises(LvmTimeout, match="waiting for lock"):
+                create_volumes(impatient, "n1", CreateVolumes(reserve=0, volumes=(want("volume-a"),)))
+        assert node.volumes() == {}
 
 
 def test_many_volumes_are_one_batch(node: Node):

@@ -20,7 +20,8 @@ def selects(text: str, row: Row) -> bool:
     """Return whether all conditions hold for `row` (not --binary). Raises CommandError for what is not understood."""
     at = 0
     chosen = True
-    while at < len(text) or at == 0:
+    joined = True
+    while joined:
         match = _CONDITION.match(text, at)
         if match is None or (match[4] == "" and match.end() != len(text)):
             raise CommandError(5, f"  Selection syntax error at '{text[at:]}'.")
@@ -30,7 +31,7 @@ def selects(text: str, row: Row) -> bool:
                 5, f"  Unrecognised selection field: {field}", f"  Selection syntax error at '{text[at:]}'."
             )
         chosen &= _holds(field, operator, value, row[field])
-        at = match.end()
+        at, joined = match.end(), match[4] == "&&"
     return chosen
 
 
