@@ -1,0 +1,1 @@
+"""The embedded default: everything a demonstration needs beside the product itself."""

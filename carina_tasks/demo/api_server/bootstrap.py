@@ -1,0 +1,21 @@
+"""The cluster as it is when the server starts: three namespaces and Carina's definitions."""
+
+from __future__ import annotations
+
+from .cluster import Cluster, Target
+from .kinds import DEFINITIONS, NAMESPACES
+from .registry import carina_definitions
+from .writes import create
+
+NAMESPACES_AT_START = ("default", "kube-node-lease", "kube-system")
+
+
+def new_cluster(history: int = 10_000) -> Cluster:
+    """Return an empty cluster that remembers its last `history` writes."""
+    cluster = Cluster(history)
+    for name in NAMESPACES_AT_START:
+        create(cluster, Target(NAMESPACES), {"metadata": {"name": name}})
+    for definition in carina_definitions():
+        create(cluster, Target(DEFINITIONS), definition)
+    cluster.store.forget_history()
+    return cluster
