@@ -91,9 +91,8 @@ def _group(world: World, volumes: list[LogicVolume], users: list[Pod], wanted: s
     elsewhere = next((p for p in users if not _moves(p, world, source) and p.node and p.node != source), None)
     if elsewhere is not None:
         return PodGroup(tuple(volumes), needs, refusal=f"in use on {elsewhere.node} by pod {elsewhere.meta.key}")
-    moving = sorted((p for p in users if _moves(p, world, source)), key=lambda p: (p.meta.key, p.meta.uid))
-    leaving = tuple(moving)
-    follow = tuple(_renewed(pod) for pod in _without_replaced(moving))
+    leaving = tuple(p for p in users if _moves(p, world, source))
+    follow = tuple(_renewed(pod) for pod in _without_replaced(leaving))
     try:
         shapes = tuple(shape(pod) for pod in follow)
         pinned, demands = _companions(world, follow, wanted, source)
@@ -134,10 +133,13 @@ def _claim_of(volume: LogicVolume, world: World) -> str:
 
 
 def _users(world: World, by_claim: Mapping[str, LogicVolume]) -> list[tuple[Pod, list[str]]]:
-    """Return the pods that use wanted volumes, each with those claims; DaemonSets' and static pods do not move."""
+    """Return the pods that use wanted volumes, each with those claims, by name.
+
+    DaemonSets' and static pods of nodes that are gone are left out: nothing follows from them.
+    """
     found = []
-    for pod in world.pods:
-        if pod.finished:
+    for pod in sorted(world.pods, key=lambda p: (p.meta.key, p.meta.uid)):
+        if pod.finished or not pod.claims:
             continue
         claims = [key for key in dict.fromkeys(f"{pod.meta.namespace}/{c}" for c in pod.claims) if key in by_claim]
         if claims and not (_stays(pod) and not _lives(pod, world)):
