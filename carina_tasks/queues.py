@@ -40,6 +40,11 @@ def node_of(name: str) -> str:
 class KnownQueues(Queues):  # type: ignore[misc]
     """Celery's queue table, which makes node queues on demand and refuses every other name."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        # With a default exchange Celery would put it in place of Exchange(""), which is falsy, and bind each queue to it:
+        # a shared key in Redis that a node may not write.
+        super().__init__(*args, **{**options, "default_exchange": None})
+
     def __missing__(self, name: str) -> Any:
         """Declare `name`, or raise KeyError: Celery reports an unknown queue by it."""
         try:

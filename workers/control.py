@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from celery.utils.nodenames import host_format
+
 from carina_tasks import settings
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.observability import metrics
@@ -26,7 +28,7 @@ def main() -> int:
     metrics.serve(conf.metrics_port)
     worker = app.Worker(
         queues=["control"],
-        hostname="control@%h",
+        hostname=host_format("control@%h"),
         loglevel=conf.log_level.upper(),
         without_gossip=True,
         without_mingle=True,

@@ -14,7 +14,6 @@ def configure(fmt: str, level: str) -> None:
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: list[Any] = (
@@ -37,5 +36,6 @@ def configure(fmt: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # A task's arrival and its result are Celery's own lines at info; its retries of a broken connection are enough said once.
-    logging.getLogger("kombu").setLevel(max(logging.WARNING, root.level))
+    # Said once a retry, or once a request: more than anybody reads.
+    for name in ("kombu", "redis", "urllib3", "kubernetes", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)

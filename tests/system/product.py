@@ -1,0 +1,148 @@
+"""The product on the lab's real parts: its processes, and its tasks called as an operator calls them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from tests.lab import kube as k
+from tests.lab.lab import Lab
+from tests.lab.processes import Process
+
+JOURNAL = "tasks.carina.storage.io/journal"
+FAST = {
+    "CARINA_TASKS_CONFIRM_ABSENCE": "1",
+    "CARINA_TASKS_NOT_READY_AFTER": "3",
+    "CARINA_TASKS_NOT_READY_WITNESSED": "3",
+    "CARINA_TASKS_ORPHAN_GRACE": "0",
+    "CARINA_TASKS_ORPHAN_MARK_AGE": "2",
+    "CARINA_TASKS_LOGIC_VOLUME_GRACE": "0",
+    "CARINA_TASKS_NODE_DEADLINE": "15",
+    "CARINA_TASKS_LOG_LEVEL": "debug",
+}
+"""Settings by which a test need not wait ten minutes; a test that shows a waiting time sets it itself."""
+
+
+class Product:
+    """Starts the product's processes in a lab, and calls its tasks."""
+
+    def __init__(self, lab: Lab, **settings: str) -> None:
+        self.lab = lab
+        self.env = {**FAST, **{f"CARINA_TASKS_{name.upper()}": value for name, value in settings.items()}}
+
+    def start(self, *processes: str, nodes: bool = True) -> list[Process]:
+        """Start node workers (sealed: each with its own ACL user), and `processes`: control, beat, node_watch."""
+        if nodes:
+            self.lab.start_workers(
+                {"CARINA_TASKS_NODE_PROFILE": "sealed", "CARINA_TASKS_LOG_LEVEL": "info"}, sealed=True
+            )
+            client = self.lab.redis.client
+            self.lab.world.wait(
+                "all node workers give a sign",
+                lambda: all(client.exists(f"alive.{name}") for name in self.lab.names),
+                30,
+            )
+        started = []
+        for name in processes:
+            if name == "beat":
+                schedule = self.lab.folder / "beat-schedule"
+                argv = ["celery", "-A", "carina_tasks", "beat", "-s", str(schedule)]
+            elif name == "control-cli":
+                argv = ["celery", "-A", "carina_tasks", "worker", "-Q", "control"]
+            else:
+                argv = ["python", "-m", f"workers.{name}"]
+            started.append(self.lab.process(argv, self.env, name))
+        return started
+
+    def celery(self, *arguments: str, timeout: float = 90) -> str:
+        """Run a ``celery -A carina_tasks`` command and return what it prints."""
+        process = self.lab.process(["celery", "-A", "carina_tasks", *arguments], self.env, f"cli-{time.monotonic_ns()}")
+        process.popen.wait(timeout)
+        text = process.tail(500)
+        self.lab.processes.remove(process)
+        assert process.popen.returncode == 0, text
+        return text
+
+    def call(self, task: str, *args: Any, timeout: float = 90, **kwargs: Any) -> Any:
+        """Call a task with ``celery call``, and return its result; a failure is raised as AssertionError with its text."""
+        return self.result(self.send(task, *args, **kwargs), timeout)
+
+    def send(self, task: str, *args: Any, **kwargs: Any) -> str:
+        """Call a task with ``celery call`` and return its id."""
+        options = ["--args", json.dumps(args), "--kwargs", json.dumps(kwargs)]
+        return self.celery("call", task, *options).split()[-1]
+
+    def result(self, task_id: str, timeout: float = 90) -> Any:
+        """Wait for the result of a task."""
+        client, end = self.lab.redis.client, time.monotonic() + timeout
+        while time.monotonic() < end:
+            data = client.get(f"celery-task-meta-{task_id}")
+            meta = json.loads(data) if data else {}
+            if meta.get("status") == "SUCCESS":
+                return meta["result"]
+            assert meta.get("status") != "FAILURE", meta["result"]
+            time.sleep(0.1)
+        raise AssertionError(f"no result of {task_id} after {timeout} s")
+
+    def logic_volumes(self) -> dict[str, Mapping[str, Any]]:
+        """Return the LogicVolumes by name."""
+        return {one["metadata"]["name"]: one for one in self.lab.kube.list(k.LOGIC_VOLUMES)}
+
+    def table(self) -> dict[str, tuple[str, ...]]:
+        """Return the rows of ``kubectl get lv``: name to SIZE, GROUP, NODE, STATUS."""
+        lines = self.lab.kubectl("get", "lv", "--no-headers").splitlines()
+        return {line.split()[0]: tuple(line.split()[1:]) for line in lines}
+
+    def journals(self) -> list[str]:
+        """Return the names of the LogicVolumes that carry a journal."""
+        return [n for n, v in self.logic_volumes().items() if JOURNAL in (v["metadata"].get("annotations") or {})]
+
+    def wait_rebuilt(self, *names: str, away_from: str, timeout: float = 60) -> float:
+        """Wait until these LogicVolumes are Success on another node and carry no journal; return the seconds."""
+
+        def rebuilt() -> bool:
+            table, journals = self.table(), self.journals()
+            return all(table[n][2] != away_from and table[n][3:] == ("Success",) and n not in journals for n in names)
+
+        return self.lab.world.wait(f"{len(names)} volumes are rebuilt away from {away_from}", rebuilt, timeout)
+
+    def running_elsewhere(self, selector: str, count: int, away_from: str) -> bool:
+        """Say whether `count` pods of a label selector are Running, none of them on `away_from`."""
+        pods = self.lab.kube.list(f"{k.pods()}?labelSelector={selector}")
+        good = [
+            one
+            for one in pods
+            if one["status"].get("phase") == "Running"
+            and "deletionTimestamp" not in one["metadata"]
+            and one["spec"].get("nodeName") != away_from
+        ]
+        return len(good) == count == len(pods)
+
+    def lv_uuid(self, node: str, name: str, vg: str = "carina-vg-hdd") -> str:
+        """Return the UUID that lvm2 on `node` gives for an LV."""
+        return self.lab.nodes[node].run("lvs", "--noheadings", "-o", "lv_uuid", f"{vg}/{name}").stdout.strip()
+
+    @contextmanager
+    def freeze_after_inventory(self, node: str) -> Iterator[None]:
+        """Let the node's worker answer one inventory and stop it before its next task; it goes on afterwards."""
+        lab, client = self.lab, self.lab.redis.client
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(0.01):
+                if any(True for _ in client.scan_iter(f"celery-task-meta-{node}:*")):
+                    lab.nodes[node].freeze()
+                    return
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            lab.nodes[node].thaw()
