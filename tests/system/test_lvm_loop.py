@@ -1,438 +1,109 @@
-"""The lvm adapter on what lies below it: the simulated executable, and real lvm2.
+"""The lvm adapter on real lvm2: the tests that the simulated executable passes, on two kinds of node.
 
-One set of tests, on up to three nodes:
-
-* ``simulated``: the executable of the embedded default;
-* ``loop``: real lvm2 on a loop device without a device mapper (any Linux, as root). It cannot know what is open, so
-  nothing may be removed there;
-* ``device-mapper``: real lvm2 with a device mapper, where `CARINA_TASKS_TEST_DISKS` names empty disks to use, such as
-  ``/dev/ubda,/dev/ubdb`` in a user-mode-linux guest. All of their content is lost.
+* ``loop``: lvm2 on a loop device without a device mapper. It cannot know what is open, so nothing may be removed there;
+* ``device-mapper``: lvm2 with a device mapper, in a node of the laboratory.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from carina_tasks.decisions.local_volume import Remove, decide_remove
-from carina_tasks.demo.lvm.install import install, set_open
-from carina_tasks.errors import LvmBusy, LvmFailed, LvmNoSpace, LvmNotFound, LvmTimeout
+from carina_tasks.errors import LvmTimeout
 from carina_tasks.lvm import commands
-from carina_tasks.lvm.command import Lvm
-from carina_tasks.lvm.report import inventory
-from carina_tasks.lvm.volumes import create_volumes, mark_volumes, remove_volumes
-from carina_tasks.model import keys
-from carina_tasks.model.local import LocalVolume
-from carina_tasks.model.messages import (
-    CreateVolume,
-    CreateVolumes,
-    MarkVolumes,
-    RemoveVolumes,
-    Target,
-    VolumeDone,
-)
+from carina_tasks.lvm.command import Lvm, translate
+from carina_tasks.lvm.volumes import create_volumes
+from carina_tasks.model.messages import CreateVolumes
 from carina_tasks.model.quantity import GIB
+from tests.lab.lab import Lab
+from tests.lab.uml.node import UmlNode
+from tests.unit.lvm_behaviour import *  # noqa: F403 - every test there
+from tests.unit.lvm_behaviour import MARK, VG, Node, decision, outcomes, remove, want
 
-pytestmark = pytest.mark.system
-
-VG = "carina-test-hdd"
-INTENT = "9b2cbb3d-88f0-4b0c-a3ca-0c2b0d3f1f6b"
-OTHER = "11111111-88f0-4b0c-a3ca-0c2b0d3f1f6b"
-DISKS = [disk for disk in os.environ.get("CARINA_TASKS_TEST_DISKS", "").split(",") if disk]
-KNOWING = ["simulated", *(["device-mapper"] if DISKS else [])]
 CONFIG = """
 devices {{
   use_devicesfile=0 obtain_device_list_from_udev=0 external_device_info_source="none"
-  filter=[{filter},"r|.*|"]
+  filter=["a|^{device}$|","r|.*|"]
 }}
-global {{ activation={activation} locking_dir="{folder}/lock" }}
+global {{ activation=0 locking_dir="{folder}/lock" }}
 activation {{ udev_sync=0 udev_rules=0 monitoring=0 }}
 backup {{ backup=0 archive=0 }}
 """
 
 
-@dataclass
-class Node:
-    """A node with one VG of 40 GiB, and a way to hold a volume open."""
+@dataclass(frozen=True)
+class GuestLvm(Lvm):
+    """The adapter with its lvm process in a node of the laboratory: same command lines, another machine."""
 
-    lvm: Lvm
-    hold: Callable[[str], AbstractContextManager[None]]
-    knows_open: bool = True
+    guest: UmlNode | None = None
 
-    def volumes(self) -> dict[str, LocalVolume]:
-        """Return what is there, by name."""
-        return {v.name: v for v in inventory(self.lvm, "n1").volumes if v.group == VG}
-
-    def make(self, name: str, size: int = GIB, *tags: str) -> Target:
-        """Make a volume as somebody else would, and return it as a target."""
-        words = [word for tag in tags for word in ("--addtag", tag)]
-        self.lvm.run("lvcreate", "-y", "-n", name, "-L", f"{size}b", *words, VG)
-        return Target(group=VG, name=name, uuid=self.volumes()[name].uuid)
+    def _call(self, argv: list[str], stdin: bytes | None, timeout: float) -> tuple[str, str]:
+        assert self.guest is not None
+        text = None if stdin is None else stdin.decode()
+        done = self.guest.run("lvm", *argv, stdin=text, timeout=timeout, check=False)
+        if done.returncode:
+            raise translate(done.stderr, done.returncode)
+        return done.stdout, done.stderr
 
 
-@pytest.fixture(params=["simulated", "loop", *KNOWING[1:]])
+@pytest.fixture(params=["loop", "device-mapper"])
 def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
-    """Each kind of node there is."""
-    with _node(request.param, tmp_path) as made:
+    """Give a test each kind of node, with an empty VG."""
+    if request.param == "device-mapper":
+        yield request.getfixturevalue("knowing_node")
+        return
+    with loop_node(tmp_path) as made:
         yield made
 
 
-@pytest.fixture(params=KNOWING)
-def knowing_node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
-    """Each kind of node that knows which volumes are open."""
-    with _node(request.param, tmp_path) as made:
-        yield made
-
-
-@contextmanager
-def _node(kind: str, folder: Path) -> Iterator[Node]:
-    if kind == "simulated":
-        state = folder / "state.json"
-        path = install(folder / "bin", state, {VG: 40 * GIB})
-
-        @contextmanager
-        def hold(name: str) -> Iterator[None]:
-            set_open(state, VG, name, True)
-            yield
-            set_open(state, VG, name, False)
-
-        yield Node(Lvm((str(path),)), hold)
-    elif kind == "loop":
-        _require_loop()
-        disk = folder / "disk"
-        disk.touch()
-        os.truncate(disk, 40 * GIB + (64 << 20))
-        device = subprocess.run(
-            ["losetup", "--find", "--show", str(disk)], check=True, capture_output=True, text=True
-        ).stdout.strip()
-        try:
-            with _real(folder, [device], activation=0) as made:
-                yield made
-        finally:
-            subprocess.run(["losetup", "--detach", device], check=True)
-    else:
-        with _real(folder, DISKS, activation=1) as made:
-            yield made
-
-
-def _require_loop() -> None:
-    lacking = [
-        words
-        for words, there in (
-            ("not root", os.geteuid() == 0),
-            ("no lvm2", shutil.which("lvm", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")),
-            ("no loop devices", Path("/dev/loop-control").exists()),
-        )
-        if not there
-    ]
-    if lacking:
-        reason = "real lvm2 on a loop device cannot run: " + ", ".join(lacking)
-        if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-
-
-@contextmanager
-def _real(folder: Path, disks: list[str], activation: int) -> Iterator[Node]:
-    (folder / "lock").mkdir()
-    accepted = ",".join(f'"a|^{disk}$|"' for disk in disks)
-    (folder / "lvm.conf").write_text(CONFIG.format(filter=accepted, activation=activation, folder=folder))
-    lvm = Lvm(environment={"LVM_SYSTEM_DIR": str(folder)})
+@pytest.fixture
+def knowing_node(whole_lab: Lab) -> Iterator[Node]:
+    """Give a test a node with a device mapper, and with an empty VG."""
+    guest = next(iter(whole_lab.nodes.values()))
+    guest.restore()
+    guest.wipe()
 
     @contextmanager
     def hold(name: str) -> Iterator[None]:
-        descriptor = os.open(f"/dev/{VG}/{name}", os.O_RDONLY)
+        guest.mount(name, VG)
         yield
-        os.close(descriptor)
+        guest.unmount(name)
 
-    lvm.run("vgcreate", "-y", "-ff", VG, *disks)
+    yield Node(GuestLvm(guest=guest), hold)
+    guest.wipe()
+
+
+@contextmanager
+def loop_node(folder: Path) -> Iterator[Node]:
+    """Lend a node whose lvm2 has a loop device and no device mapper."""
+    disk = folder / "disk"
+    disk.touch()
+    os.truncate(disk, 40 * GIB + (64 << 20))
+    device = _losetup("--find", "--show", str(disk))
     try:
-        yield Node(lvm, hold, knows_open=bool(activation))
+        (folder / "lock").mkdir()
+        (folder / "lvm.conf").write_text(CONFIG.format(device=device, folder=folder))
+        lvm = Lvm(environment={"LVM_SYSTEM_DIR": str(folder)})
+        lvm.run("vgcreate", "-y", VG, device)
+        yield Node(lvm, hold=lambda name: pytest.fail("nothing can be held open there"), knows_open=False)
     finally:
-        lvm.run("vgremove", "-ff", "-y", VG)
-        lvm.run("pvremove", "-ff", "-y", *disks)
+        _losetup("--detach", device)
 
 
-def want(name: str, size: int = GIB, intent: str = INTENT, stale: str | None = None, group: str = VG) -> CreateVolume:
-    """Return a wish for one volume."""
-    return CreateVolume(group=group, name=name, size=size, intent=intent, stale=stale)
+def _losetup(*words: str) -> str:
+    return subprocess.run(["losetup", *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def create(node: Node, *wanted: CreateVolume, reserve: int = 0) -> list[VolumeDone]:
-    """Ask for volumes and return what became of them."""
-    return list(create_volumes(node.lvm, "n1", CreateVolumes(reserve=reserve, volumes=wanted)).volumes)
-
-
-def remove(node: Node, *targets: Target, before: int = 1000) -> list[VolumeDone]:
-    """Ask for removals and return what became of them."""
-    return list(remove_volumes(node.lvm, "n1", RemoveVolumes(marked_before=before, volumes=targets)).volumes)
-
-
-def outcomes(done: list[VolumeDone]) -> list[str]:
-    """Return the outcomes alone."""
-    return [each.outcome for each in done]
-
-
-MARK = f"{keys.TAG_ORPHAN}1000"
-
-
-def test_create_and_again(node: Node):
-    """Volumes are made with whole GiB, the intent as a tag, UUID and device numbers told; asked again they are kept."""
-    wanted = [want("volume-a"), want("volume-b", 2 * GIB - 5), want("volume-c.d-e")]
-    first = create(node, *wanted)
-    assert outcomes(first) == ["created"] * 3
-    there = node.volumes()
-    for done in first:
-        found = there[done.name]
-        assert (done.uuid, done.size, done.major, done.minor) == (found.uuid, found.size, found.major, found.minor)
-        assert found.intent == INTENT
-        assert (found.layout, found.role) == ("linear", "public")
-        assert found.major >= 0 or not node.knows_open
-    assert there["volume-b"].size == 2 * GIB
-    assert [(d.outcome, d.uuid) for d in create(node, *wanted)] == [("kept", d.uuid) for d in first]
-
-
-def test_a_full_group_fails_what_does_not_fit(node: Node):
-    """The reserve stays free over the whole batch; a smaller volume after one that does not fit is still made."""
-    free = inventory(node.lvm, "n1").groups[0].free // GIB
-    done = create(
-        node, want("volume-a", (free - 12) * GIB), want("volume-b", 3 * GIB), want("volume-c"), reserve=10 * GIB
-    )
-    assert outcomes(done) == ["created", "failed", "created"]
-    assert "not enough free space" in done[1].reason
-    assert not done[1].transient
-    assert set(node.volumes()) == {"volume-a", "volume-c"}
-
-
-def test_one_bad_group_does_not_stop_the_others(node: Node):
-    """A VG that the node has not is that volume's failure."""
-    done = create(node, want("volume-a", group="nowhere"), want("volume-b"))
-    assert outcomes(done) == ["failed", "created"]
-    assert "nowhere" in done[0].reason
-
-
-def test_a_claim_that_grew_in_mid_rebuild(node: Node):
-    """The same intent with a larger size extends the volume, once."""
-    create(node, want("volume-a"))
-    uuid = node.volumes()["volume-a"].uuid
-    for _ in range(2):
-        assert [(d.outcome, d.uuid, d.size) for d in create(node, want("volume-a", 3 * GIB))] == [
-            ("kept", uuid, 3 * GIB)
-        ]
-
-
-def test_made_since_the_plan_is_adopted(node: Node):
-    """A volume of another intent, with an orphan mark, becomes this rebuild's own."""
-    made = node.make("volume-a", GIB, keys.TAG_INTENT + OTHER, MARK, "site.rack=7")
-    assert [(d.outcome, d.uuid) for d in create(node, want("volume-a"))] == [("adopted", made.uuid)]
-    assert set(node.volumes()["volume-a"].tags) == {keys.TAG_INTENT + INTENT, "site.rack=7"}
-    assert outcomes(create(node, want("volume-a"))) == ["kept"]
-
-
-def test_made_since_the_plan_of_another_size_is_refused(node: Node):
-    """A stale LV of another size that the plan did not know is not handed to the pod, nor removed."""
-    made = node.make("volume-a", 2 * GIB)
-    assert outcomes(create(node, want("volume-a"))) == ["failed"]
-    assert node.volumes()["volume-a"].uuid == made.uuid
-    assert node.volumes()["volume-a"].tags == ()
-
-
-def test_a_stale_copy_is_replaced(knowing_node: Node):
-    """A closed copy that the plan knew, of another size, goes; the new one is another LV; asked again it is kept."""
-    node = knowing_node
-    old = node.make("volume-a", 3 * GIB)
-    wanted = want("volume-a", 2 * GIB, stale=old.uuid)
-    (done,) = create(node, wanted, want("volume-b"))[:1]
-    assert (done.outcome, done.size) == ("replaced", 2 * GIB)
-    assert done.uuid != old.uuid
-    assert [(d.outcome, d.uuid) for d in create(node, wanted)] == [("kept", done.uuid)]
-
-
-def test_a_stale_copy_that_is_open_stays(knowing_node: Node):
-    """What something holds is not replaced; the request may be repeated, and then works."""
-    node = knowing_node
-    old = node.make("volume-a", 3 * GIB)
-    with node.hold("volume-a"):
-        (done,) = create(node, want("volume-a", stale=old.uuid))
-        assert (done.outcome, done.transient) == ("failed", True)
-        assert node.volumes()["volume-a"].uuid == old.uuid
-    assert outcomes(create(node, want("volume-a", stale=old.uuid))) == ["replaced"]
-
-
-def test_marks(node: Node):
-    """A mark is put on once and not renewed, comes off, and binds to the UUID."""
-    a, b = node.make("volume-a"), node.make("volume-b")
-    gone = Target(group=VG, name="volume-z", uuid=a.uuid)
-    wrong = Target(group=VG, name="volume-a", uuid=b.uuid)
-
-    def mark(at: int, mark: tuple[Target, ...] = (), unmark: tuple[Target, ...] = ()) -> list[str]:
-        request = MarkVolumes(at=at, mark=mark, unmark=unmark)
-        return outcomes(list(mark_volumes(node.lvm, "n1", request).volumes))
-
-    assert mark(100, (a, b, gone, wrong)) == ["marked", "marked", "absent", "failed"]
-    assert mark(200, (a,), (b, gone, wrong)) == ["marked", "unmarked", "absent", "failed"]
-    assert node.volumes()["volume-a"].marked_at == 100
-    assert node.volumes()["volume-b"].marked_at is None
-    assert mark(300, (), (b,)) == ["unmarked"]
-
-
-def test_removal(knowing_node: Node):
-    """Of marked, unmarked, freshly marked, open and renamed volumes only the marked and closed one goes."""
-    node = knowing_node
-    gone, unmarked = node.make("volume-gone", GIB, MARK), node.make("volume-unmarked")
-    young, held = node.make("volume-young", GIB, f"{keys.TAG_ORPHAN}1001"), node.make("volume-held", GIB, MARK)
-    other = replace_uuid(node.make("volume-other", GIB, MARK), gone.uuid)
-    with node.hold("volume-held"):
-        done = remove(node, gone, unmarked, young, held, other)
-        assert outcomes(done) == ["removed", "failed", "failed", "failed", "failed"]
-        assert [d.transient for d in done] == [False, False, True, True, False]
-        assert set(node.volumes()) == {"volume-unmarked", "volume-young", "volume-held", "volume-other"}
-    assert outcomes(remove(node, gone, held)) == ["absent", "removed"]
-
-
-def replace_uuid(target: Target, uuid: str) -> Target:
-    """Return the target with another UUID."""
-    return Target(group=target.group, name=target.name, uuid=uuid)
-
-
-def test_an_inactive_orphan_is_removed(knowing_node: Node):
-    """A volume without a device cannot be held by anyone."""
-    node = knowing_node
-    target = node.make("volume-a", GIB, MARK)
-    node.lvm.run("lvchange", "-y", "-a", "n", f"{VG}/volume-a")
-    assert not node.volumes()["volume-a"].active
-    assert outcomes(remove(node, target)) == ["removed"]
-
-
-def test_unknown_is_never_closed(node: Node):
-    """Where lvm cannot tell what is open, a marked orphan stays."""
-    target = node.make("volume-a", GIB, MARK)
-    done = remove(node, target)
-    assert outcomes(done) == (["removed"] if node.knows_open else ["failed"])
-    assert ("volume-a" in node.volumes()) != node.knows_open
-    assert done[0].transient != node.knows_open
-
-
-def decision(node: Node, target: Target) -> Remove:
-    """Return the decision to remove, as of now."""
-    request = RemoveVolumes(marked_before=1000, volumes=(target,))
-    (decided,) = decide_remove(request, inventory(node.lvm, "n1"))
-    assert isinstance(decided, Remove)
-    return decided
-
-
-@pytest.mark.parametrize("change", ["opened", "unmarked", "marked anew", "another LV"])
-def test_what_changed_after_the_report_stays(knowing_node: Node, change: str):
-    """Between report and removal the volume is opened, unmarked, marked anew or replaced: lvm itself then refuses."""
-    node = knowing_node
-    target = node.make("volume-a", GIB, MARK)
-    decided = decision(node, target)
-    path = f"{VG}/volume-a"
-    if change == "opened":
-        with node.hold("volume-a"):
-            node.lvm.batch(commands.remove(decided))
-    else:
-        if change == "another LV":
-            node.lvm.run("lvremove", "-y", path)
-            node.make("volume-a", GIB, MARK)
-        else:
-            new = ("--addtag", f"{keys.TAG_ORPHAN}1001") if change == "marked anew" else ()
-            node.lvm.run("lvchange", "-y", "--deltag", MARK, *new, path)
-        node.lvm.batch(commands.remove(decided))
-    assert "volume-a" in node.volumes()
-
-
-def test_an_open_volume_without_a_selection_stays_too(knowing_node: Node):
-    """Should a volume be opened after lvm's selection, lvremove itself says that it is in use."""
-    node = knowing_node
-    node.make("volume-a")
-    with node.hold("volume-a"), pytest.raises(LvmBusy, match="in use"):
-        node.lvm.run("lvremove", "-y", f"{VG}/volume-a")
-
-
-def thin(node: Node, pool: str, *names: str) -> list[Target]:
-    """Make marked thin volumes in a pool."""
-    node.lvm.run("lvcreate", "-y", "--type", "thin-pool", "-n", pool, "-L", "1g", VG)
-    for name in names:
-        node.lvm.run("lvcreate", "-y", "-n", name, "-V", "1g", "--thinpool", pool, "--addtag", MARK, VG)
-    return [Target(group=VG, name=name, uuid=node.volumes()[name].uuid) for name in names]
-
-
-def test_a_thin_orphan_goes_with_its_own_pool(knowing_node: Node):
-    """The pool goes too when it is the volume's own; a shared one, and its volumes, stay."""
-    node = knowing_node
-    (own,) = thin(node, "thin-a", "volume-a")
-    shared = thin(node, "thin-b", "volume-b", "volume-c")
-    assert outcomes(remove(node, own, *shared)) == ["removed", "failed", "failed"]
-    assert set(node.volumes()) == {"thin-b", "volume-b", "volume-c"}
-
-
-def test_a_pool_that_got_another_volume_stays(knowing_node: Node):
-    """A volume made in the pool after the report keeps the pool, and itself."""
-    node = knowing_node
-    (own,) = thin(node, "thin-a", "volume-a")
-    decided = decision(node, own)
-    node.lvm.run("lvcreate", "-y", "-n", "late", "-V", "1g", "--thinpool", "thin-a", VG)
-    node.lvm.batch(commands.remove(decided))
-    assert set(node.volumes()) == {"thin-a", "late"}
-
-
-@pytest.mark.skipif(not DISKS, reason="snapshots need a device mapper (CARINA_TASKS_TEST_DISKS)")
-def test_an_origin_stays_with_its_snapshot(tmp_path: Path):
-    """An origin is refused by the decision, and, had it become one after the report, by lvm's selection."""
-    with _node("device-mapper", tmp_path) as node:
-        target = node.make("volume-a", GIB, MARK)
-        decided = decision(node, target)
-        node.lvm.run("lvcreate", "-y", "-s", "-n", "snap", "-L", "64m", f"{VG}/volume-a")
-        node.lvm.batch(commands.remove(decided))
-        assert outcomes(remove(node, target)) == ["failed"]
-        assert set(node.volumes()) == {"volume-a", "snap"}
-
-
-def test_a_batch_tells_whose_error_is_whose(node: Node):
-    """Every command of one lvm shell gets its own words, and the shell goes on after errors."""
-    said = node.lvm.batch(
-        [
-            ("lvcreate", "-y", "-n", "volume-a", "-L", "64m", VG),
-            ("lvcreate", "-y", "-n", "volume-a", "-L", "64m", VG),
-            ("lvcreate", "-y", "-n", "volume-b", "-L", "9t", VG),
-            ("lvcreate", "-y", "-n", "volume-b", "-L", "64m", "nowhere"),
-            ("lvcreate", "--bogus"),
-            ("lvcreate", "-y", "-n", "volume-c", "-L", "64m", VG),
-        ]
-    )
-    patterns = ["", "already exists", "insufficient free space", 'Volume group "nowhere" not found', "unrecognized", ""]
-    for pattern, words in zip(patterns, said, strict=True):
-        lines = [line for line in words.splitlines() if "WARNING" not in line]
-        assert pattern in words
-        assert bool(lines) == bool(pattern), words
-    assert set(node.volumes()) == {"volume-a", "volume-c"}
-
-
-def test_errors_are_ours(node: Node):
-    """Single commands raise our errors with lvm's words."""
-    with pytest.raises(LvmNoSpace, match="insufficient free space"):
-        node.lvm.run("lvcreate", "-y", "-n", "volume-a", "-L", "9t", VG)
-    with pytest.raises(LvmNotFound):
-        node.lvm.run("lvremove", "-y", f"{VG}/volume-z")
-    with pytest.raises(LvmNotFound):
-        node.lvm.run("lvs", "nowhere")
-    with pytest.raises(LvmFailed):
-        node.lvm.run("nosuch")
-
-
-@pytest.mark.parametrize("kind", ["loop", *KNOWING[1:]])
-def test_a_lock_that_is_never_released(kind: str, tmp_path: Path):
+def test_a_lock_that_is_never_released(tmp_path: Path):
     """Real lvm2 waits for the VG's lock; the deadline ends the wait, nothing is made, and its words are kept."""
-    with _node(kind, tmp_path) as node:
+    with loop_node(tmp_path) as node:
         with (tmp_path / "lock" / f"V_{VG}").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             impatient = replace(node.lvm, timeout=1.0)
@@ -441,11 +112,12 @@ def test_a_lock_that_is_never_released(kind: str, tmp_path: Path):
         assert node.volumes() == {}
 
 
-def test_many_volumes_are_one_batch(node: Node):
-    """Thirty volumes cost two reports and one lvm shell."""
-    calls: list[str] = []
-    counted = replace(node.lvm, observe=lambda subcommand, seconds, outcome: calls.append(f"{subcommand} {outcome}"))
-    names = [f"volume-{i:03}" for i in range(30)]
-    done = create_volumes(counted, "n1", CreateVolumes(reserve=0, volumes=tuple(want(name) for name in names)))
-    assert [d.outcome for d in done.volumes] == ["created"] * 30
-    assert calls == ["fullreport ok", "shell ok", "fullreport ok"]
+def test_an_origin_stays_with_its_snapshot(knowing_node: Node):
+    """An origin is refused by the decision, and, had it become one after the report, by lvm's own selection."""
+    node = knowing_node
+    target = node.make("volume-a", GIB, MARK)
+    decided = decision(node, target)
+    node.lvm.run("lvcreate", "-y", "-s", "-n", "snap", "-L", "64m", f"{VG}/volume-a")
+    node.lvm.batch(commands.remove(decided))
+    assert outcomes(remove(node, target)) == ["failed"]
+    assert set(node.volumes()) == {"volume-a", "snap"}
