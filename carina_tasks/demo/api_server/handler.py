@@ -97,6 +97,11 @@ class ApiHandler(RequestHandler):
     def _wanted(self) -> Wanted:
         return wanted(self.request.headers.get("Accept", ""), self._query("includeObject"))
 
+    def _plain_not_found(self) -> None:
+        self.set_status(404)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.write(_NOT_FOUND)
+
     def _target(self) -> Target:
         target = resource_target(self.cluster.registry, self.request.path)
         if target is None:
@@ -184,9 +189,7 @@ class ApiHandler(RequestHandler):
         elif parts[0] == "apis" and len(parts) == 3:
             found = discovery.resources(registry, parts[1], parts[2])
         if found is None:
-            self.set_status(404)
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-            self.write(_NOT_FOUND)
+            self._plain_not_found()
             return
         self._send(found)
 

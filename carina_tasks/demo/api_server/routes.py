@@ -20,6 +20,8 @@ def resource_target(registry: Registry, path: str) -> Target | None:
         group, version, rest = "", parts[1], parts[2:]
     elif parts[0] == "apis" and len(parts) > 3:
         group, version, rest = parts[1], parts[2], parts[3:]
+        if version not in registry.groups().get(group, ()):
+            return None
     else:
         return None
     namespace = ""

@@ -18,6 +18,7 @@ from .errors import (
     conflict,
     forbidden,
     invalid,
+    invalid_value,
     not_found,
     required,
     unsupported_media_type,
@@ -110,6 +111,9 @@ def replace(cluster: Cluster, target: Target, body: Any, options: WriteOptions =
             raise target.not_found()
         obj["metadata"].pop("resourceVersion", None)
         return create(cluster, target, obj, options), True
+    if not obj["metadata"].get("resourceVersion") and not target.resource.behaviour.unconditional_update:
+        cause = invalid_value("metadata.resourceVersion", "0x0", "must be specified for an update")
+        raise invalid(target.resource.kind, target.resource.group, target.name, [cause])
     uid = obj["metadata"].get("uid")
     if uid and uid != old["metadata"]["uid"]:
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"

@@ -65,6 +65,8 @@ class Behaviour:
     """A finalizer must be qualified or one of the standard ones (custom resources are only warned)."""
     create_on_update = False
     """A PUT or a patch of an object that does not exist creates it."""
+    unconditional_update = True
+    """A PUT need not name the resourceVersion that it replaces."""
     returns_deleted = False
     """DELETE answers with the object and not with a Status."""
     generation = False

@@ -16,6 +16,7 @@ from .base import AGE, NAME, NAME_FIELDS, Behaviour, Cell, Column, Resource, Wit
 class DefinitionBehaviour(WithStatus):
     """A definition is established at once: names never clash here."""
 
+    unconditional_update = False
     generation = True
 
     def on_create(self, obj: JSON) -> None:
@@ -73,7 +74,7 @@ class CustomBehaviour(Behaviour):
     """What every custom resource does: schema, and a strict split of status from the rest."""
 
     standard_finalizers = False
-    create_on_update = False
+    unconditional_update = False
     generation = True
 
     def __init__(self, schema: JSON, *, status: bool) -> None:

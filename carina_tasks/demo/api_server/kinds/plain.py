@@ -46,6 +46,7 @@ class LeaseBehaviour(Behaviour):
     """A lease is created by its first update, too."""
 
     create_on_update = True
+    unconditional_update = False
 
     def default(self, obj: JSON) -> None:
         """Show a spec even where none was sent."""

@@ -9,6 +9,7 @@ from .. import durations
 from ..errors import JSON, Cause, required
 from .base import AGE, NAME, NAME_FIELDS, Column, Resource, WithStatus, dig
 
+_TOLERATION_SECONDS = 300
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -19,7 +20,13 @@ class PodBehaviour(WithStatus):
     generation = True
 
     def on_create(self, obj: JSON) -> None:
-        """Start Pending, whatever status was sent."""
+        """Start Pending, whatever status was sent, and tolerate a lost node for a while, as admission does."""
+        tolerations = obj["spec"].setdefault("tolerations", [])
+        for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+            if not any(_tolerates(toleration, key) for toleration in tolerations):
+                tolerations.append(
+                    {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATION_SECONDS}
+                )
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
 
     def default(self, obj: JSON) -> None:
@@ -46,6 +53,10 @@ class PodBehaviour(WithStatus):
         if not obj["spec"].get("nodeName") or dig(obj, "status", "phase") in _ENDED:
             return 0
         return max(int(period), 0)
+
+
+def _tolerates(toleration: JSON, key: str) -> bool:
+    return toleration.get("key") in (key, None, "") and toleration.get("effect") in ("NoExecute", None, "")
 
 
 def default_pod_spec(spec: JSON) -> None:

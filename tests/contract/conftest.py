@@ -1,0 +1,83 @@
+"""Both servers, started once; a namespace and a prefix for names for each test."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import urllib3
+
+from carina_tasks.demo.api_server import ApiServer
+from tests.contract.server import LOGIC_VOLUMES, Server
+from tests.lab import parts, paths
+from tests.lab.control_plane import ControlPlane, Options
+from tests.lab.processes import wait_until
+
+CRDS = paths.REPOSITORY / "deploy" / "crds"
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run the emulator in a thread."""
+    with ApiServer() as server:
+        config = server.kubeconfig(tmp_path_factory.mktemp("emulator") / "kubeconfig")
+        yield Server("emulator", server.url, config, server.forget_history)
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run a real etcd and kube-apiserver, without controllers: nothing moves objects but the test."""
+    parts.require("apiserver", "kubectl")
+    plane = ControlPlane(tmp_path_factory.mktemp("real"), Options(controllers="", scheduler=False))
+    with contextlib.ExitStack() as stack:
+        stack.callback(plane.stop)
+        plane.start()
+
+        def forget_history() -> None:
+            newest = server.get("/api/v1/namespaces").ok()["metadata"]["resourceVersion"]
+            url = f"http://127.0.0.1:{plane._etcd_port}/v3/kv/compaction"
+            answer = urllib3.request("POST", url, json={"revision": newest, "physical": True})
+            assert answer.status == 200, answer.data
+
+        server = Server("real", plane.url, plane.kubeconfig, forget_history, plane.token, plane.ca)
+        server.kubectl("apply", "-f", str(CRDS))
+        wait_until("LogicVolumes are served", lambda: server.get(LOGIC_VOLUMES).code == 200, 30, every=0.1)
+        wait_until("namespaces are there", lambda: server.get("/api/v1/namespaces/default").code == 200, 30, every=0.1)
+        yield server
+
+
+@pytest.fixture(params=["emulator", "real"])
+def cluster(request: pytest.FixtureRequest) -> Server:
+    """One of the two servers: what a test shows of one must hold for the other."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Return a prefix for names that no other test uses."""
+    return f"t{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def namespace(cluster: Server, prefix: str) -> str:
+    """Make a namespace of the test's own."""
+    cluster.create("/api/v1/namespaces", {"metadata": {"name": prefix}})
+    return prefix
+
+
+@pytest.fixture
+def pods(namespace: str) -> str:
+    """Return the path of the test's pods."""
+    return f"/api/v1/namespaces/{namespace}/pods"
+
+
+@pytest.fixture
+def config_maps(namespace: str) -> str:
+    """Return the path of the test's ConfigMaps."""
+    return f"/api/v1/namespaces/{namespace}/configmaps"
+
+
+@pytest.fixture
+def claims(namespace: str) -> str:
+    """Return the path of the test's claims."""
+    return f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
