@@ -52,8 +52,7 @@ class NodeWatch:
                 nodes = [parse(raw, objects.parse_node) for raw in listing.items]
                 with self._lock:
                     self._state.listed(nodes, listing.now - time.monotonic())
-                if failures:
-                    self._log.info("the API server answers again")
+                self._log.info("watching", nodes=len(nodes))
                 failures, version = 0, listing.version
                 while not self._stopped.is_set():
                     version = self._follow(version)

@@ -14,6 +14,7 @@ from tests.lab.lab import Lab
 from tests.lab.processes import Process
 
 JOURNAL = "tasks.carina.storage.io/journal"
+READY = {"beat": "beat: Starting", "node_watch": "watching"}
 FAST = {
     "CARINA_TASKS_CONFIRM_ABSENCE": "1",
     "CARINA_TASKS_NOT_READY_AFTER": "3",
@@ -22,7 +23,6 @@ FAST = {
     "CARINA_TASKS_ORPHAN_MARK_AGE": "2",
     "CARINA_TASKS_LOGIC_VOLUME_GRACE": "0",
     "CARINA_TASKS_NODE_DEADLINE": "15",
-    "CARINA_TASKS_LOG_LEVEL": "debug",
 }
 """Settings by which a test need not wait ten minutes; a test that shows a waiting time sets it itself."""
 
@@ -55,7 +55,10 @@ class Product:
                 argv = ["celery", "-A", "carina_tasks", "worker", "-Q", "control"]
             else:
                 argv = ["python", "-m", f"workers.{name}"]
-            started.append(self.lab.process(argv, self.env, name))
+            started.append(self.lab.process(argv, self.env, f"{name}-{time.monotonic_ns()}"))
+        for name, process in zip(processes, started, strict=True):
+            sign = READY.get(name, "ready.")
+            self.lab.world.wait(f"{name} is ready", lambda p=process, s=sign: s in p.tail(500), 30)
         return started
 
     def celery(self, *arguments: str, timeout: float = 90) -> str:
