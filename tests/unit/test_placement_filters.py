@@ -378,3 +378,18 @@ def test_a_node_without_the_volume_group_takes_nothing() -> None:
     cluster = world([node(LOST), node("n2")], [logic_volume("v")])
     other = {"n2": inventory("n2", group="carina-vg-ssd")}
     assert reason(plan_all(cluster, other)["v"]) == f"0/1 nodes fit: n2: has no volume group {VG}"
+
+
+@pytest.mark.parametrize(
+    "terms", [["zone"], [{"matchLabelExpressions": 5}], [{"matchLabelExpressions": [{"key": ZONE}]}]]
+)
+def test_a_class_or_volume_that_cannot_be_read_is_a_reason(terms: Any) -> None:
+    """Malformed allowedTopologies or PV node affinity refuse the pods that depend on them, with the object's name."""
+    odd = {"metadata": {"name": "odd"}, "allowedTopologies": terms}
+    unbound = claim("data", "", storageClassName="odd")
+    found = verdict(on=[node("n2")], mine={"claims": ("data",)}, claims=[unbound], classes=[odd])
+    assert reason(found).startswith("allowedTopologies of storageclass odd: ")
+    pv = local_pv("pv-x", "n2")
+    pv["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["operator"] = "Near"
+    found = verdict(on=[node("n2")], mine={"claims": ("data",)}, claims=[claim("data", "pv-x")], persistent=[pv])
+    assert reason(found).startswith("nodeAffinity of persistentvolume pv-x: ")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from carina_tasks.decisions.placement.selectors import NodeSelector, Requirement, node_selector
-from carina_tasks.decisions.placement.spec import NodeTerms, read
+from carina_tasks.decisions.placement.spec import NodeTerms, TopologyTerm, read
 from carina_tasks.errors import BadObject
-from carina_tasks.model.objects import Claim, LogicVolume, Node, PersistentVolume, Pod, Raw
+from carina_tasks.model.objects import Claim, LogicVolume, Node, PersistentVolume, Pod
 from carina_tasks.model.world import World
 
 ZONE_LABELS: Final = {
@@ -117,20 +117,14 @@ def _topologies(world: World, name: str) -> Demand | None:
     if known is None or not known.allowed_topologies:
         return None
     try:
-        terms = tuple((_labels_of(term), ()) for term in known.allowed_topologies)
+        terms = tuple((_labels_of(term), ()) for term in read(known.allowed_topologies, tuple[TopologyTerm, ...]))
     except BadObject as exc:
         raise BadObject(f"allowedTopologies of storageclass {name}: {exc.message}") from exc
     return Demand(f"node(s) are not in the allowedTopologies of storageclass {name}", NodeSelector(terms))
 
 
-def _labels_of(term: Raw) -> tuple[Requirement, ...]:
-    expressions: Any = term.get("matchLabelExpressions") or ()
-    read_ones = read(list(expressions), list[dict[str, Any]])
-    found = []
-    for one in read_ones:
-        values = read(one.get("values"), tuple[str, ...])
-        found.append(Requirement(read(one.get("key"), str), "In", frozenset(values)))
-    return tuple(found)
+def _labels_of(term: TopologyTerm) -> tuple[Requirement, ...]:
+    return tuple(Requirement(one.key, "In", frozenset(one.values)) for one in term.match_label_expressions)
 
 
 def _is_ephemeral(pod: Pod, claim: str) -> bool:

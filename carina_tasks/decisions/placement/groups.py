@@ -65,12 +65,13 @@ def wanted_size(volume: LogicVolume, world: World) -> int:
 
 def make_groups(world: World, wanted: Sequence[LogicVolume], source: str) -> tuple[PodGroup, ...]:
     """Return the groups of these volumes; each volume is in exactly one."""
+    left = frozenset({source} | {volume.journal.source for volume in wanted if volume.journal})
     by_claim = {claim: volume for volume in wanted if (claim := _claim_of(volume, world))}
     users = _users(world, by_claim)
     names = {volume.name for volume in wanted}
     joined = _Joined(volume.name for volume in wanted)
     for pod, claims in users:
-        if _moves(pod, world, source):
+        if _moves(pod, world, left):
             for claim in claims[1:]:
                 joined.join(by_claim[claims[0]].name, by_claim[claim].name)
     members: dict[str, list[LogicVolume]] = {}
@@ -80,18 +81,20 @@ def make_groups(world: World, wanted: Sequence[LogicVolume], source: str) -> tup
     for pod, claims in users:
         for root in dict.fromkeys(joined.root(by_claim[claim].name) for claim in claims):
             pods.setdefault(root, []).append(pod)
-    return tuple(_group(world, volumes, pods.get(root, []), names, source) for root, volumes in members.items())
+    return tuple(_group(world, volumes, pods.get(root, []), names, source, left) for root, volumes in members.items())
 
 
-def _group(world: World, volumes: list[LogicVolume], users: list[Pod], wanted: set[str], source: str) -> PodGroup:
+def _group(
+    world: World, volumes: list[LogicVolume], users: list[Pod], wanted: set[str], source: str, left: frozenset[str]
+) -> PodGroup:
     volumes = sorted(volumes, key=lambda volume: volume.name)
     needs: Counter[str] = Counter()
     for volume in volumes:
         needs[volume.group] += wanted_size(volume, world)
-    elsewhere = next((p for p in users if not _moves(p, world, source) and p.node and p.node != source), None)
+    elsewhere = next((p for p in users if not _moves(p, world, left) and p.node and p.node not in left), None)
     if elsewhere is not None:
         return PodGroup(tuple(volumes), needs, refusal=f"in use on {elsewhere.node} by pod {elsewhere.meta.key}")
-    leaving = tuple(p for p in users if _moves(p, world, source))
+    leaving = tuple(p for p in users if _moves(p, world, left))
     follow = tuple(_renewed(pod) for pod in _without_replaced(leaving))
     try:
         shapes = tuple(shape(pod) for pod in follow)
@@ -157,9 +160,12 @@ def _lives(pod: Pod, world: World) -> bool:
     return bool(pod.node) and pod.node in world.nodes
 
 
-def _moves(pod: Pod, world: World, source: str) -> bool:
-    """Tell whether it follows its volumes: unbound, on the lost node, or on a node that is not there any more."""
-    return not _stays(pod) and (pod.node == source or not _lives(pod, world))
+def _moves(pod: Pod, world: World, left: frozenset[str]) -> bool:
+    """Tell whether it follows its volumes: unbound, on a node that they leave, or on one that is not there any more.
+
+    They leave the lost node; planned again in mid-rebuild, also the node that their journals name as source.
+    """
+    return not _stays(pod) and (pod.node in left or not _lives(pod, world))
 
 
 def _renewed(pod: Pod) -> Pod:

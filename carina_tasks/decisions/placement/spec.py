@@ -126,6 +126,19 @@ class PodSpec(_Part, frozen=True):
     resource_claims: tuple[Any, ...] | None = None
 
 
+class TopologyRequirement(_Part, frozen=True):
+    """TopologySelectorLabelRequirement."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+class TopologyTerm(_Part, frozen=True):
+    """TopologySelectorTerm; one without expressions matches no node."""
+
+    match_label_expressions: tuple[TopologyRequirement, ...] = ()
+
+
 T = TypeVar("T")
 
 

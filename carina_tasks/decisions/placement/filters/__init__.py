@@ -7,7 +7,7 @@ Each takes (candidate, group, standing, space) and returns Fits or Misfit(reason
 ``unschedulable``    not cordoned
 ``taints``           NoSchedule and NoExecute, with tolerations
 ``node_affinity``    nodeSelector and required node affinity
-``elsewhere``        not where the volume is now
+``elsewhere``        not where the volume is now, nor where its journal began
 ``pinned``           Carina volumes of the pods that stay where they are
 ``volumes``          other volumes' node affinity and zones; allowed topologies
 ``registered``       Carina's CSI driver has put its label on the node

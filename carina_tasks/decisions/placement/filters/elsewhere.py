@@ -1,4 +1,4 @@
-"""A rebuild goes somewhere else than where the volume is."""
+"""A rebuild goes somewhere else than where the volume is, and never back by itself to where its journal began."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
 
 
 def elsewhere(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
-    """Fit when none of the group's volumes names this node now: a volume is never rebuilt over itself."""
-    here = next((volume for volume in group.volumes if volume.node == candidate.name), None)
-    return Misfit(f"{here.name} is there already") if here else FITS
+    """Fit when no volume of the group is on this node now, and none is being rebuilt away from it."""
+    for volume in group.volumes:
+        if volume.node == candidate.name:
+            return Misfit(f"{volume.name} is there already")
+        if volume.journal and volume.journal.source == candidate.name:
+            return Misfit(f"{volume.name} is being rebuilt away from there")
+    return FITS
