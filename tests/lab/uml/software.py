@@ -16,7 +16,7 @@ from tests.lab import paths
 from tests.lab.errors import LabError
 
 PYTHON = "/usr/bin/python3"
-LOCK_FILE = paths.REPOSITORY / "requirements" / "runtime.txt"
+LOCK_FILE = paths.REPOSITORY / "deploy" / "requirements" / "runtime.txt"
 SOURCES = ("carina_tasks", "workers", "beat_schedule.py", "pyproject.toml")
 
 

@@ -1,0 +1,56 @@
+# Two commands do all the set-up: `make demo` and `make test`. Everything else is for those who develop.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+LOCK   := deploy/requirements/dev.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint types layers format lock parts lab clean bench compose
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   the main job on the embedded default, in a minute (KEEP=1 leaves it running)"
+	@echo "make test   every tier that this machine can have; names those that it cannot, and what they lack"
+	@echo "make lab    install what the tests on real parts need (Debian, root)"
+	@echo "make lint   ruff, mypy and the layers"
+
+# The virtual environment is made again when the lock file changes.
+$(VENV)/ready: $(LOCK) pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing: install python3 and python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
+	@echo "installing what the lock file $(LOCK) names into $(VENV) …"
+	@$(BIN)/pip install -q --require-hashes -r $(LOCK)
+	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(VENV)/ready
+	@$(BIN)/python -m carina_tasks.demo $(if $(KEEP),--keep) $(DEMO_ARGS)
+
+test: $(VENV)/ready
+	@$(BIN)/python -m tests.lab.parts
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/ready
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/ready
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lab:
+	@bash tests/lab/install.sh
+
+# The lock files name no index, so that any mirror serves them. Each holds the versions of the one before.
+lock: $(VENV)/ready
+	@$(BIN)/pip install -q uv
+	@cd deploy/requirements && for set in "runtime" "demo --extra demo -c runtime.txt" "dev --extra demo --extra dev -c demo.txt"; do \
+	  set -- $$set; name=$$1; shift; \
+	  env -u PIP_FIND_LINKS ../../$(BIN)/uv pip compile -q ../../pyproject.toml "$$@" --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o $$name.txt || exit 1; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
