@@ -31,7 +31,10 @@ def pod(name: str, node_name: str | None = None, **spec: Any) -> JSON:
 
 def config_map(name: str, data: JSON | None = None, **labels: str) -> JSON:
     """Return a ConfigMap."""
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": data or {}}
+    metadata: JSON = {"name": name}
+    if labels:
+        metadata["labels"] = labels
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data or {}}
 
 
 def volume(name: str, node_name: str = "n1") -> JSON:

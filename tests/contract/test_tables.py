@@ -180,7 +180,7 @@ def test_event(cluster: Server, namespace: str) -> None:
         "Source": "contract",
         "Message": "said",
         "First Seen": "<unknown>",
-        "Count": "3",
+        "Count": 3,
         "Name": "a",
     }
 
@@ -188,7 +188,7 @@ def test_event(cluster: Server, namespace: str) -> None:
 def test_other_kinds(cluster: Server, namespace: str, config_maps: str, prefix: str) -> None:
     """ConfigMaps, StatefulSets, Leases, StorageClasses and namespaces have their own columns."""
     cluster.create(config_maps, config_map("one", {"a": "1", "b": "2"}))
-    assert cells(cluster, f"{config_maps}/one") == {"Name": "one", "Data": "2"}
+    assert cells(cluster, f"{config_maps}/one") == {"Name": "one", "Data": 2}
     sets = f"/apis/apps/v1/namespaces/{namespace}/statefulsets"
     cluster.create(sets, stateful_set("db"))
     assert cells(cluster, f"{sets}/db") == {"Name": "db", "Ready": "0/1", "Containers": "app", "Images": "app:1"}

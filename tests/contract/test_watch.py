@@ -98,18 +98,19 @@ def test_too_old(cluster: Server) -> None:
 
 
 def test_bookmark_before_the_end(cluster: Server, config_maps: str) -> None:
-    """A watch that allows bookmarks gets one before it times out, from which the next can go on."""
+    """A watch that saw nothing of what was written gets a bookmark before it times out, and the next goes on there."""
     start = version(cluster, config_maps)
-    query = {"resourceVersion": start, "allowWatchBookmarks": "true", "timeoutSeconds": "4"}
+    query = {"resourceVersion": start, "allowWatchBookmarks": "true", "timeoutSeconds": "4", "labelSelector": "l=yes"}
     with cluster.watch(config_maps, **query) as events:
+        cluster.create(config_maps, config_map("a"))
         bookmarks = list(events)
     assert {event["type"] for event in bookmarks} == {"BOOKMARK"}
     last = bookmarks[-1]["object"]
     assert (last["kind"], last["apiVersion"]) == ("ConfigMap", "v1")
-    assert int(last["metadata"]["resourceVersion"]) >= int(start)
-    cluster.create(config_maps, config_map("a"))
+    assert int(last["metadata"]["resourceVersion"]) > int(start)
+    cluster.create(config_maps, config_map("b"))
     with cluster.watch(config_maps, resourceVersion=last["metadata"]["resourceVersion"]) as events:
-        assert seen([next(events)]) == [("ADDED", "a")]
+        assert seen([next(events)]) == [("ADDED", "b")]
 
 
 def test_timeout(cluster: Server, config_maps: str) -> None:

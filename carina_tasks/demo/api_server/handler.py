@@ -15,9 +15,9 @@ from tornado.web import RequestHandler
 
 from . import deletion, discovery, openapi, writes
 from .cluster import Cluster, Target
-from .errors import JSON, StatusError, bad_request, method_not_allowed, no_such_resource
+from .errors import JSON, StatusError, bad_request, invalid, method_not_allowed, no_such_resource, required
 from .negotiation import Wanted, decode, encode, media_type, wanted
-from .patches import merge_patch
+from .patches import APPLY, merge_patch
 from .routes import resource_target
 from .selectors import Selection
 from .tables import View
@@ -274,6 +274,9 @@ class ApiHandler(RequestHandler):
             scale = merge_patch(writes.scale_of(self.cluster.get(target)), self._body())
             self._send(writes.set_scale(self.cluster, target, scale, self._options()))
             return
+        if self._media() == APPLY and not self._query("fieldManager"):
+            cause = required("fieldManager", "is required for apply patch")
+            raise invalid("PatchOptions", "meta.k8s.io", "", [cause])
         obj, created = writes.patch(self.cluster, target, self._media(), self._body(), self._options())
         self._send_object(obj, target, 201 if created else 200)
 

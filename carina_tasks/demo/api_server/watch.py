@@ -106,8 +106,11 @@ async def events(cluster: Cluster, resource: Resource, options: WatchOptions, vi
         next_bookmark = min(time.monotonic() + BOOKMARK_SECONDS, last_bookmark)
         while (now := time.monotonic()) < deadline:
             if options.bookmarks and now >= next_bookmark:
-                # Everything queued has been sent, so the whole store's version is safe to resume from.
-                yield _bookmark(resource, store.version, view)
+                # Everything queued has been sent, so the whole store's version is safe to resume from. One that the
+                # watcher knows already says nothing, and is not sent.
+                if store.version > seen_version:
+                    seen_version = store.version
+                    yield _bookmark(resource, seen_version, view)
                 next_bookmark = deadline if now >= last_bookmark else min(now + BOOKMARK_SECONDS, last_bookmark)
             until = min(deadline, next_bookmark) if options.bookmarks else deadline
             try:

@@ -79,7 +79,7 @@ EVENTS = Resource(
         Column("Source", lambda obj, _: _source(obj), priority=1),
         Column("Message", lambda obj, _: str(obj.get("message", "")).strip()),
         Column("First Seen", _first_seen, priority=1),
-        Column("Count", lambda obj, _: str(dig(obj, "series", "count") or obj.get("count") or 1), priority=1),
+        Column("Count", lambda obj, _: dig(obj, "series", "count") or obj.get("count") or 1, priority=1),
         Column("Name", lambda obj, _: obj["metadata"]["name"], format="name", priority=1),
     ),
 )

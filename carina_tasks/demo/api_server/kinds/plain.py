@@ -112,7 +112,7 @@ CONFIG_MAPS = Resource(
     short_names=("cm",),
     columns=(
         NAME,
-        Column("Data", lambda obj, _: str(len(obj.get("data") or {}) + len(obj.get("binaryData") or {}))),
+        Column("Data", lambda obj, _: len(obj.get("data") or {}) + len(obj.get("binaryData") or {})),
         AGE,
     ),
 )
@@ -128,7 +128,7 @@ SECRETS = Resource(
     columns=(
         NAME,
         Column("Type", lambda obj, _: obj.get("type", "")),
-        Column("Data", lambda obj, _: str(len(obj.get("data") or {}))),
+        Column("Data", lambda obj, _: len(obj.get("data") or {})),
         AGE,
     ),
 )
@@ -161,7 +161,7 @@ SERVICE_ACCOUNTS = Resource(
     "ServiceAccount",
     namespaced=True,
     short_names=("sa",),
-    columns=(NAME, Column("Secrets", lambda obj, _: str(len(obj.get("secrets") or []))), AGE),
+    columns=(NAME, Column("Secrets", lambda obj, _: len(obj.get("secrets") or [])), AGE),
 )
 LEASES = Resource(
     "coordination.k8s.io",
@@ -185,7 +185,7 @@ STORAGE_CLASSES = Resource(
         Column("Provisioner", lambda obj, _: obj.get("provisioner", "")),
         Column("ReclaimPolicy", lambda obj, _: obj.get("reclaimPolicy", "")),
         Column("VolumeBindingMode", lambda obj, _: obj.get("volumeBindingMode", "")),
-        Column("AllowVolumeExpansion", lambda obj, _: str(bool(obj.get("allowVolumeExpansion"))).lower()),
+        Column("AllowVolumeExpansion", lambda obj, _: bool(obj.get("allowVolumeExpansion"))),
         AGE,
     ),
 )

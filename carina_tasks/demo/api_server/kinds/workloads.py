@@ -70,8 +70,8 @@ def _containers(obj: JSON, key: str) -> str:
     return ",".join(str(c.get(key, "")) for c in dig(obj, "spec", "template", "spec", "containers") or [])
 
 
-def _count(obj: JSON, key: str) -> str:
-    return str(dig(obj, "status", key) or 0)
+def _count(obj: JSON, key: str) -> int:
+    return int(dig(obj, "status", key) or 0)
 
 
 def _ready(obj: JSON) -> str:

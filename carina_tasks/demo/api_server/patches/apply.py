@@ -62,9 +62,17 @@ def _conflict(conflicts: list[tuple[JSON, Path]]) -> StatusError:
                 "field": shown(path),
             }
         )
-    noun = "conflict" if len(causes) == 1 else "conflicts"
-    listed = "; ".join(f"{cause['message']}: {cause['field']}" for cause in causes)
-    return StatusError(409, "Conflict", f"Apply failed with {len(causes)} {noun}: {listed}", {"causes": causes})
+    if len(causes) == 1:
+        listed = f"1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+    else:
+        by_manager: dict[str, list[str]] = {}
+        for cause in causes:
+            by_manager.setdefault(cause["message"].replace("conflict with", "conflicts with", 1), []).append(
+                cause["field"]
+            )
+        lines = [f"{who}:\n" + "\n".join(f"- {field}" for field in fields) for who, fields in by_manager.items()]
+        listed = f"{len(causes)} conflicts: " + "\n".join(lines)
+    return StatusError(409, "Conflict", f"Apply failed with {listed}", {"causes": causes})
 
 
 def _merge(field: str, live: Any, config: Any, keyed_lists: bool) -> Any:
