@@ -39,8 +39,8 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # --- Go (only when something must be built) --------------------------------------------------------------------------
-# Kubernetes 1.34 needs Go 1.24 and kwok 0.8 needs 1.25 or so; any Go from 1.21 on fetches the toolchain that a go.mod
-# asks for (GOTOOLCHAIN=auto), and Debian 12 has 1.19, its backports a newer one.
+# kwok 0.8 needs Go 1.26. Any Go from 1.21 on fetches the toolchain that a go.mod asks for from the module proxy
+# (GOTOOLCHAIN=auto); Debian 12 has 1.19, its backports 1.23.
 go_works() { command -v go >/dev/null && go version | grep -qE 'go1\.(2[1-9]|[3-9][0-9])'; }
 need_go() {
   export GOTOOLCHAIN=auto PATH=$PATH:/usr/local/go/bin:/usr/lib/go/bin
@@ -86,8 +86,11 @@ if ! command -v kubectl >/dev/null && [ -x "$control_plane/kubectl" ]; then
   ln -s "$control_plane/kubectl" /usr/local/bin/kubectl
 fi
 
+# --- the nodes' virtual environment ----------------------------------------------------------------------------------
 cd "$repository" && exec /usr/bin/python3 - <<'PYTHON'
 from tests.lab import paths
-say = "install: control plane {}, kwok {}, kubectl {}".format
-print(say(paths.control_plane_binary("kube-apiserver"), paths.kwok_binary(), paths.kubectl_binary()))
+from tests.lab.uml import software
+
+control_plane, kwok, kubectl = paths.control_plane_binary("kube-apiserver"), paths.kwok_binary(), paths.kubectl_binary()
+print(f"install: control plane {control_plane}, kwok {kwok}, kubectl {kubectl}, nodes {software.environment()}")
 PYTHON

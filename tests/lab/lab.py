@@ -11,6 +11,7 @@ from types import TracebackType
 
 from tests.lab import paths, slot
 from tests.lab.control_plane import ControlPlane, Options
+from tests.lab.errors import LabError
 from tests.lab.kube import Kube
 from tests.lab.kwok import KwokNode
 from tests.lab.processes import Process, adopt_orphans, start, wait_until
@@ -154,15 +155,20 @@ class Lab:
         begun = time.monotonic()
         self.end_processes()
         self.control_plane.restore()
+        # First of all, so that the node workers find nothing more to do.
         self.redis.restore()
+        self.redis.flushall()
         for kubelet in self.kubelets.values():
             kubelet.start()
             kubelet.resume()
-        with ThreadPoolExecutor(len(self.nodes)) as pool:
-            list(pool.map(UmlNode.restore, self.nodes.values()))
+        with ThreadPoolExecutor(len(self.nodes) + 1) as pool:
             cleared = pool.submit(self.world.clear)
-            list(pool.map(UmlNode.wipe, self.nodes.values()))
+            list(pool.map(_empty, self.nodes.values()))
             cleared.result()
+        # A node task that was under way may have made or answered something meanwhile.
+        for name, volumes in self.lvs().items():
+            if volumes:
+                self.nodes[name].wipe()
         self.redis.flushall()
         self._furnish()
         return time.monotonic() - begun
@@ -240,6 +246,14 @@ class Lab:
         begun = time.monotonic()
         action()
         self.times[what] = time.monotonic() - begun
+
+
+def _empty(node: UmlNode) -> None:
+    node.restore()
+    try:
+        node.wipe()
+    except LabError:
+        node.reset()
 
 
 def wait_for(what: str, check: Callable[[], object], timeout: float = 30) -> float:

@@ -1,8 +1,8 @@
 """Child processes that end with the test run, each with a log file that a failing test can show.
 
 Two things make sure that nothing stays behind after a killed pytest: the kernel sends SIGKILL to each child when its
-parent dies (PR_SET_PDEATHSIG, set by `setpriv`), and each process group is written to a file, so that the next lab
-ends what that signal does not reach (grandchildren; see `end_recorded`).
+parent dies (PR_SET_PDEATHSIG, set by `setpriv`), and each process group is written to a file, so that a lab's guardian,
+or the next lab, ends what that signal does not reach (see `end_recorded` and `slot`).
 """
 
 import contextlib
@@ -81,8 +81,8 @@ def start(
 ) -> Process:
     """Start a child. Its log is `<folder>/<name>.log` (appended), its group is recorded in `<folder>/groups`.
 
-    `env` is the whole environment; None takes ours. With `die_with_parent=False` the caller's argv sees to that
-    itself (a change of user clears the setting, so it must come after it).
+    `env` is the whole environment; None takes ours. Beware: for the kernel a child's parent is the *thread* that
+    started it; what a short-lived thread starts needs `die_with_parent=False`, and then only its record ends it.
     """
     groups = folder / "groups"
     groups.mkdir(parents=True, exist_ok=True)
@@ -99,21 +99,21 @@ def start(
             pass_fds=tuple(pass_fds),
         )
     record = groups / str(popen.pid)
-    record.write_text(str(_started(popen.pid)))
+    record.write_text(f"{_boot_id()} {_started(popen.pid)}")
     return Process(name, log, popen, record)
 
 
 def end_recorded(folder: Path) -> list[int]:
     """SIGKILL what is left of the groups that a dead lab recorded in `folder`; return their ids.
 
-    A group's id may have been given to a stranger since. A leader that was not started when we started ours is a
-    stranger; and while any member of our group lives, the kernel gives its id to nobody.
+    A group's id may have been given to a stranger since. After a reboot every id is a stranger's, and so is a leader
+    that was not started when we started ours; while any member of our group lives, the kernel gives its id to nobody.
     """
     ended = []
     for record in (folder / "groups").glob("*"):
         group = int(record.name)
-        begun = _started(group)
-        if begun is None or str(begun) == record.read_text():
+        boot, begun = record.read_text().split()
+        if boot == _boot_id() and _started(group) in {None, int(begun)}:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
                 ended.append(group)
@@ -157,6 +157,10 @@ def _reap(group: int) -> None:
         while time.monotonic() < deadline:
             if os.waitpid(-group, os.WNOHANG)[0] == 0:
                 time.sleep(0.01)
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def _started(pid: int) -> int | None:

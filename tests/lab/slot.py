@@ -1,12 +1,14 @@
 """A lab's place: its number, folder and user id. Two labs at once have different ones.
 
-The place is held by a lock on a file, which the kernel lets go of when its holder ends, however it ends. Whoever gets
-the lock afterwards removes what a dead predecessor left: its processes, network namespace and disks. A place whose
-lock is held is never touched.
+The place is held by a lock on a file, which the kernel lets go of when its holder ends, however it ends. A guardian,
+a process of its own, waits for that and then ends what the dead holder left: process groups and network namespace. If
+the guardian was killed too, whoever gets the place next does the same. A place whose lock is held is never touched.
 """
 
 import fcntl
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TextIO
 
@@ -24,17 +26,28 @@ class Slot:
     """One place, held until `release` or the end of this process."""
 
     def __init__(self, number: int, lock: TextIO) -> None:
+        _end_leftovers(number)
         self.number = number
         self.uid = FIRST_UID + number
         self.folder = _folder(number)
         self.network = LabNetwork(number)
         self._lock = lock
+        shutil.rmtree(self.folder, ignore_errors=True)
+        open_folder(self.folder)
+        # It reads a pipe that nobody writes to: the end of that pipe is the end of this process.
+        self._guardian = subprocess.Popen(
+            [sys.executable, "-m", "tests.lab.slot", str(number)],
+            stdin=subprocess.PIPE,
+            cwd=paths.REPOSITORY,
+            start_new_session=True,
+        )
 
     def release(self) -> None:
         """Give the place back. Logs stay in its folder until the next lab of that number; disks do not."""
         for disk in self.folder.glob("nodes/*/disk-*.img"):
             disk.unlink()
         self._lock.close()
+        self._guardian.communicate(timeout=20)
 
 
 def take() -> Slot:
@@ -48,20 +61,30 @@ def take() -> Slot:
         except BlockingIOError:
             lock.close()
             continue
-        slot = Slot(number, lock)
-        _clean(slot)
-        open_folder(slot.folder)
-        return slot
+        return Slot(number, lock)
     raise LabError(f"all {PLACES} labs of this machine are in use")
 
 
-def _clean(slot: Slot) -> None:
-    for folder in {one.parent for one in slot.folder.rglob("groups")}:
-        end_recorded(folder)
-    slot.network.down()
-    if slot.folder.exists():
-        shutil.rmtree(slot.folder)
+def guard(number: int) -> None:
+    """Wait for the end of the pipe, then end what the holder left, unless a new holder has the place already."""
+    sys.stdin.read()
+    with (_folder(0).parent / f"{number}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        _end_leftovers(number)
+
+
+def _end_leftovers(number: int) -> None:
+    for groups in _folder(number).rglob("groups"):
+        end_recorded(groups.parent)
+    LabNetwork(number).down()
 
 
 def _folder(number: int) -> Path:
     return paths.shared() / "labs" / str(number)
+
+
+if __name__ == "__main__":
+    guard(int(sys.argv[1]))

@@ -36,8 +36,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the ends of the product's logs, and where the rest lies, with each failure."""
     report = yield
-    lab = getattr(item, "funcargs", {}).get("lab")
-    if call.when == "call" and report.failed and lab is not None:
+    lab = getattr(item, "funcargs", {}).get("whole_lab")
+    if report.failed and lab is not None:
         item.stash[FAILED] = True
         for title, text in lab.logs().items():
             report.sections.append((f"{title} (all of it: {lab.folder})", text))

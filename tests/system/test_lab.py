@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from tests.lab import kube as k
-from tests.lab import paths, slot
+from tests.lab import parts, paths
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab, wait_for
 
@@ -198,42 +198,52 @@ def members(group: int) -> list[int]:
     return found
 
 
-def test_a_dead_lab_is_removed_by_the_next(lab: Lab) -> None:
-    """A second lab has a place of its own; when it is killed, the next one removes its namespace and processes."""
+def test_a_killed_lab_leaves_nothing_behind(lab: Lab) -> None:
+    """A second lab has a place of its own; when it is killed, its processes and its namespace go, and no others."""
     program = (
         "from tests.lab import slot, processes\n"
         "place = slot.take(); place.network.up()\n"
         "child = processes.start('child', ['sh', '-c', 'sleep 600 & wait'], folder=place.folder / 'x')\n"
-        "print(place.number, child.pid, flush=True); input()\n"
+        "print(place.network.namespace, child.pid, flush=True); input()\n"
     )
-
-    def second() -> tuple[subprocess.Popen[str], int, int]:
-        popen = subprocess.Popen(
-            [sys.executable, "-c", program],
-            cwd=paths.REPOSITORY,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert popen.stdout
-        number, child = popen.stdout.readline().split()
-        return popen, int(number), int(child)
-
-    first, number, child = second()
-    assert f"carina-lab-{number}" != lab.network.namespace
-    wait_for("both processes of the group run", lambda: len(members(child)) == 2, 5)
-    first.kill()
-    first.wait()
-    wait_for("the child died with its parent", lambda: child not in members(child), 5)
-    assert len(members(child)) == 1  # the grandchild is what is left behind
-    again, same, other = second()
-    assert same == number
-    assert members(child) == []
+    second = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=paths.REPOSITORY, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert second.stdout
+    namespace, child = second.stdout.readline().split()
+    assert namespace != lab.network.namespace
+    wait_for("both processes of the group run", lambda: len(members(int(child))) == 2, 5)
+    second.kill()
+    second.wait()
+    wait_for("its processes have ended", lambda: members(int(child)) == [], 10)
+    wait_for("its namespace is gone", lambda: not Path("/run/netns", namespace).exists(), 10)
     assert lab.nodes[ONE].run("true").returncode == 0
-    again.kill()
-    again.wait()
-    slot.take().release()
-    assert members(other) == []
+
+
+def test_a_node_is_emptied_whatever_a_test_did_to_it(lab: Lab) -> None:
+    """`clean` brings back a node whose VG is gone, one that is crashed and cut, and one with an open LV and a thin pool."""
+    one, two, three = (lab.nodes[name] for name in lab.names)
+    one.run("vgremove", "-q", "-y", "carina-vg-hdd")
+    two.cut()
+    two.crash()
+    three.create_lv("volume-open", GIB)
+    three.mount("volume-open")
+    three.run("lvcreate", "-q", "-y", "--type", "thin-pool", "-L", "1G", "-n", "thin-x", "carina-vg-hdd")
+    three.run("lvcreate", "-q", "-y", "-V", "1G", "--thinpool", "thin-x", "-n", "volume-x", "carina-vg-hdd")
+    assert sorted(three.lv_sizes()) == ["thin-x", "volume-open", "volume-x"]
+    print(f"clean: {lab.clean():.1f} s")
+    assert lab.lvs() == {name: {} for name in lab.names}
+    assert all({vg["vg_name"] for vg in node.vgs()} == {"carina-vg-hdd", "system-vg"} for node in lab.nodes.values())
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_a_lacking_part_fails_in_ci_only(monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[Exception]) -> None:
+    """A test that lacks its real part fails with CI=true and skips elsewhere, with what is lacking and how to get it."""
+    lacking = parts.Part(lambda: False, "no flux capacitor", "ask a doctor")
+    monkeypatch.setitem(parts.PARTS, "flux", lacking)
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match=r"no flux capacitor \(ask a doctor\)"):
+        parts.require("root", "flux")
 
 
 def test_processes_of_the_host(lab: Lab) -> None:

@@ -105,13 +105,13 @@ class UmlNode:
                     *("unshare", "--mount", "sh", "-c", ENTER, "sh", str(self.folder)),
                     # One processor for each node: boots and lvm2 are 3 to 10 times slower when it moves about.
                     *("taskset", "--cpu-list", str(self._processor())),
-                    *("setpriv", f"--reuid={self._uid}", f"--regid={self._uid}", "--clear-groups"),
-                    *("--pdeathsig", "KILL", "--"),
+                    *("setpriv", f"--reuid={self._uid}", f"--regid={self._uid}", "--clear-groups", "--"),
                     *self._kernel_command(disks, read, write, worker_log.fileno()),
                 ],
                 folder=self.folder,
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": "/dev/shm"},
                 pass_fds=(read, write, worker_log.fileno()),
+                # Never the kernel process alone: the guest's processes, which it traces, would run on, on the host.
                 die_with_parent=False,
             )
         channel.attach()
@@ -214,7 +214,10 @@ class UmlNode:
         self.run("umount", f"/mnt/{lv}")
 
     def wipe(self) -> None:
-        """Bring the node back to its empty volume groups: mounts, LVs and VGs that a test made are gone."""
+        """Bring the node back to its empty volume groups: mounts and LVs that a test made are gone.
+
+        Raises LabError when that cannot be (a VG is lost, an LV is held open in some other way); then see `reset`.
+        """
         self.run("sh", "-c", "umount -q /mnt/* 2>/dev/null; true")
         if report := self.lvs(fields="vg_name,lv_name,pool_lv"):
             # Thin volumes before their pools; all at once is 20 times faster than one by one.
@@ -252,14 +255,23 @@ class UmlNode:
         return "\n".join(text.splitlines()[-lines:])
 
     def restore(self) -> None:
-        """Bring back whatever a test left: frozen, cut or crashed; it is up and connected afterwards."""
+        """Bring back whatever a test left: frozen, cut, crashed or out of its mind; it is up and connected afterwards."""
         if self.up and self._frozen:
             self.thaw()
         if self.is_cut:
             self.heal()
-        if not self.up:
+        try:
+            self.run("true", timeout=5)
+        except LabError:
             self.crash()
             self.boot()
+
+    def reset(self) -> None:
+        """Give the node new disks and boot it: for what `wipe` cannot undo."""
+        self.crash()
+        for disk in self.folder.glob("disk-*.img"):
+            disk.unlink()
+        self.boot()
 
     def _report(self, command: str, kind: str, fields: str, target: str | None) -> list[dict[str, str]]:
         done = self.run(
