@@ -69,28 +69,33 @@ class NodeCalls:
         self._limit = answer_limit
         self._sleep = sleep
 
-    def ask(self, node: str, task: str, request: msgspec.Struct | None, answer: type[T]) -> T:
-        """Return the answer of `node`. Raises NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable."""
-        result = self.ask_all({node: request}, task, answer)[node]
+    def ask(self, node: str, task: str, request: msgspec.Struct | None, answer: type[T], more: float = 0) -> T:
+        """Return the answer of `node`. Raises NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable.
+
+        `more` seconds are added to the deadline, for a request that is a batch.
+        """
+        result = self.ask_all({node: request}, task, answer, more)[node]
         if isinstance(result, CarinaTasksError):
             raise result
         return result
 
     def ask_all(
-        self, requests: Mapping[str, msgspec.Struct | None], task: str, answer: type[T]
+        self, requests: Mapping[str, msgspec.Struct | None], task: str, answer: type[T], more: float = 0
     ) -> dict[str, T | CarinaTasksError]:
         """Ask every node of `requests` at once; return for each its answer, or why there is none."""
         results: dict[str, T | CarinaTasksError] = {}
         pending: list[Pending[T]] = []
         for node, request in requests.items():
             try:
-                pending.append(self.send(node, task, request, answer))
+                pending.append(self.send(node, task, request, answer, more))
             except CarinaTasksError as exc:
                 results[node] = exc
         results.update(self._wait(pending))
         return results
 
-    def send(self, node: str, task: str, request: msgspec.Struct | None, answer: type[T]) -> Pending[T]:
+    def send(
+        self, node: str, task: str, request: msgspec.Struct | None, answer: type[T], more: float = 0
+    ) -> Pending[T]:
         """Send one question. It expires with its deadline, so a node that returns later does not run it."""
         task_id = f"{node}:{uuid.uuid4()}"
         try:
@@ -99,12 +104,12 @@ class NodeCalls:
                 args=[] if request is None else [to_json(request)],
                 queue=queues.node_queue(node),
                 task_id=task_id,
-                expires=self._deadline,
+                expires=self._deadline + more,
                 retry_policy={"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5},
             )
         except (OperationalError, redis.RedisError, OSError) as exc:
             raise BrokerUnavailable(f"the broker does not take a message for {node}: {exc}") from exc
-        return Pending(node, task_id, time.monotonic() + self._deadline, answer)
+        return Pending(node, task_id, time.monotonic() + self._deadline + more, answer)
 
     def _wait(self, pending: Iterable[Pending[T]]) -> dict[str, T | CarinaTasksError]:
         results: dict[str, T | CarinaTasksError] = {}
@@ -120,9 +125,7 @@ class NodeCalls:
                 if answer is not None:
                     results[question.node] = answer
                 elif time.monotonic() >= question.deadline:
-                    results[question.node] = NodeSilent(
-                        f"the worker of node {question.node} did not answer within {self._deadline:.0f} s"
-                    )
+                    results[question.node] = NodeSilent(f"the worker of node {question.node} did not answer in time")
                 else:
                     still.append(question)
             waiting = still

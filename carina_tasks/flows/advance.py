@@ -20,13 +20,15 @@ from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import VolumeResult
 from carina_tasks.kube.events import About
 from carina_tasks.model.journal import Journal
-from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumeDone, VolumesDone
+from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumeDone, VolumesDone, batch_time
 from carina_tasks.model.names import local_volume_of
 from carina_tasks.model.objects import Claim, LogicVolume
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_claim, about_node, about_pod, about_pv, about_volume
 
 CREATE = "carina.volume.create"
+BATCH = 50
+"""Volumes of one request to a node: a node that falls silent is noticed within two minutes, however many there are."""
 MOST_STEPS = 60
 """Steps of one volume in one run: the path has 12; more means that somebody else keeps changing the objects."""
 
@@ -79,11 +81,18 @@ def _advance_group(ctx: Context, target: str, names: list[str]) -> list[VolumeRe
             done += [result for result in results if not isinstance(result, NeedsLocal)]
             if not needs:
                 return done
-            try:
-                local = _create(ctx, target, needs)
-            except CarinaTasksError as exc:
-                return done + [_unfinished(need.volume.name, exc.message, need.journal) for need in needs]
-            waiting = [need.volume.name for need in needs]
+            local = {}
+            for start in range(0, len(needs), BATCH):
+                batch = needs[start : start + BATCH]
+                try:
+                    local |= _create(ctx, target, batch)
+                except CarinaTasksError as exc:
+                    left = needs[start:]
+                    done += [_unfinished(need.volume.name, exc.message, need.journal) for need in left]
+                    break
+            waiting = list(local)
+            if not waiting:
+                return done
     return done + [_unfinished(name, "it keeps growing while it is rebuilt") for name in waiting]
 
 
@@ -101,7 +110,7 @@ def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, Vol
             for need in needs
         ),
     )
-    answer = ctx.nodes.ask(target, CREATE, request, VolumesDone)
+    answer = ctx.nodes.ask(target, CREATE, request, VolumesDone, more=batch_time(len(needs)))
     by_name = {(done.group, done.name): done for done in answer.volumes}
     result = {}
     for need, asked in zip(needs, request.volumes, strict=True):

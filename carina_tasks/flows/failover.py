@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec.structs
 import structlog
 
 from carina_tasks.decisions import guards, node_loss, placement, rebuild, selection
@@ -172,12 +173,10 @@ def _rebuild(
 
 
 def plan(
-    ctx: Context, world: World, wanted: Sequence[LogicVolume], source: str, without: Iterable[str] = ()
+    ctx: Context, world: World, wanted: Sequence[LogicVolume], source: str
 ) -> tuple[placement.Place | placement.NoFit, ...]:
     """Choose a node for each volume, with what the candidates' workers report now."""
-    candidates = [
-        n.name for n in world.nodes.values() if n.ready == "True" and n.name != source and n.name not in without
-    ]
+    candidates = [n.name for n in world.nodes.values() if n.ready == "True" and n.name != source]
     inventories = observe.answered(observe.inventories(ctx, candidates))
     return placement.plan(world, inventories, wanted, source, placement.Rules(reserve=ctx.settings.reserve))
 
@@ -185,47 +184,51 @@ def plan(
 def finish(ctx: Context, results: Iterable[VolumeResult | NeedsTarget]) -> list[VolumeResult]:
     """Plan again for the volumes whose target cannot take them, and leave the others as they are."""
     done: list[VolumeResult] = []
-    again: list[NeedsTarget] = []
+    again: dict[str, list[NeedsTarget]] = {}
     for result in results:
         if isinstance(result, VolumeResult):
             done.append(result)
         else:
-            again.append(result)
-    for need in again:
-        done.append(replan(ctx, need.volume, need.journal, need.reason))
+            again.setdefault(result.journal.target, []).append(result)
+    for target, needs in again.items():
+        done += replan(ctx, target, needs)
     return done
 
 
-def replan(ctx: Context, volume: LogicVolume, journal: Journal, reason: str) -> VolumeResult:
-    """Choose another target for a journalled volume that is still empty, and write it into the journal.
+def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[VolumeResult]:
+    """Choose another target for the journalled volumes that `target` cannot take, and write it into their journals.
 
-    resume goes on from there. When its PV already is on the target that failed, that target is the source now.
+    All of them in one go, because volumes of one pod go together. resume goes on from there. When the PV of one already is
+    on the target that failed, that target is its source now.
     """
     world = ctx.cluster.observe()
-    pv = world.volumes.get(volume.name)
-    moved = pv is not None and pv.nodes == (journal.target,)
-    source = journal.target if moved else journal.source
-    left_behind = {pod.meta.uid for pod in world.pods if pod.node == source}
-    seen = World(
-        world.now, world.nodes, tuple(p for p in world.pods if p.meta.uid not in left_behind), world.claims,
-        world.volumes, world.logic_volumes, world.classes, world.leases, world.unreadable,
-    )  # fmt: skip
-    verdict = plan(ctx, seen, [volume], journal.target, without=(journal.source, journal.target))[0]
-    if isinstance(verdict, placement.NoFit):
-        _tell_no_fit(ctx, world, volume, journal.target, f"{reason}; and no other node: {verdict.reason}")
-        return VolumeResult(volume.name, "unfinished", f"{reason}; {verdict.reason}", source, journal.target)
-    changed = Journal(
-        intent=str(uuid.uuid4()), kind=journal.kind, source=source, target=verdict.node, reason=journal.reason,
-        started=journal.started, manifest=journal.manifest, source_uid=journal.source_uid, stale=verdict.stale,
-    )  # fmt: skip
-    try:
-        ctx.writes.write_journal(volume, changed)
-    except (ApiConflict, NotFound) as exc:
-        return VolumeResult(volume.name, "unfinished", f"it changed since the plan: {exc.message}", source)
-    structlog.get_logger().warning(
-        "planned again", volume=volume.name, source=source, target=verdict.node, before=journal.target, reason=reason
-    )
-    return VolumeResult(volume.name, "unfinished", f"planned again: {reason}", source, verdict.node)
+    by_name = {need.volume.name: need for need in needs}
+    fresh = [volume for name in by_name if (volume := world.logic_volumes.get(name)) is not None]
+    results = []
+    for verdict in plan(ctx, world, fresh, target):
+        volume, need = verdict.volume, by_name[verdict.volume.name]
+        journal, pv = volume.journal, world.volumes.get(volume.name)
+        if journal is None or journal.intent != need.journal.intent:
+            results.append(VolumeResult(volume.name, "unfinished", "another worker went on with it"))
+            continue
+        source = target if pv is not None and pv.nodes == (target,) else journal.source
+        if isinstance(verdict, placement.NoFit):
+            _tell_no_fit(ctx, world, volume, target, f"{need.reason}; and no other node: {verdict.reason}")
+            results.append(VolumeResult(volume.name, "unfinished", f"{need.reason}; {verdict.reason}", source, target))
+            continue
+        changed = msgspec.structs.replace(
+            journal, intent=str(uuid.uuid4()), source=source, target=verdict.node, stale=verdict.stale
+        )
+        try:
+            ctx.writes.write_journal(volume, changed)
+        except (ApiConflict, NotFound) as exc:
+            results.append(VolumeResult(volume.name, "unfinished", f"it changed since the plan: {exc.message}", source))
+            continue
+        structlog.get_logger().warning(
+            "planned again", volume=volume.name, source=source, target=verdict.node, before=target, reason=need.reason
+        )
+        results.append(VolumeResult(volume.name, "unfinished", f"planned again: {need.reason}", source, verdict.node))
+    return results
 
 
 def _tell_no_fit(ctx: Context, world: World, volume: LogicVolume, node: str, reason: str) -> None:

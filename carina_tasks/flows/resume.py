@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from carina_tasks.decisions import node_loss, selection
 from carina_tasks.errors import BadObject, Refused
-from carina_tasks.flows.advance import advance_all
+from carina_tasks.flows.advance import NeedsTarget, advance_all
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover import check_mass_failure, confirm_absence, finish, judge_not_ready, replan
+from carina_tasks.flows.failover import check_mass_failure, confirm_absence, finish, judge_not_ready
 from carina_tasks.flows.results import ResumeResult, VolumeResult
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
@@ -42,7 +42,7 @@ def resume(ctx: Context) -> ResumeResult:
 
 
 def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node]) -> list[VolumeResult]:
-    results: list[VolumeResult] = []
+    stranded: list[NeedsTarget] = []
     targets: dict[str, str] = {}
     lost = {target: _target_loss(ctx, target, nodes) for target in {v.journal.target for v in volumes if v.journal}}
     for volume in volumes:
@@ -51,10 +51,10 @@ def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node]) -> 
             continue
         reason = lost[journal.target]
         if reason and _still_empty(ctx, volume.name, journal, nodes):
-            results.append(replan(ctx, volume, journal, reason))
+            stranded.append(NeedsTarget(volume, journal, reason))
         else:
             targets[volume.name] = journal.target
-    return results + finish(ctx, advance_all(ctx, list(targets), targets))
+    return finish(ctx, [*stranded, *advance_all(ctx, list(targets), targets)])
 
 
 def _still_empty(ctx: Context, name: str, journal: Journal, nodes: dict[str, Node]) -> bool:

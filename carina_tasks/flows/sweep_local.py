@@ -20,7 +20,7 @@ from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
 from carina_tasks.model import objects
 from carina_tasks.model.local import Inventory, LocalVolume
-from carina_tasks.model.messages import MarkVolumes, RemoveVolumes, Target, VolumesDone
+from carina_tasks.model.messages import MarkVolumes, RemoveVolumes, Target, VolumesDone, batch_time
 from carina_tasks.model.names import VOLUME_PREFIX
 from carina_tasks.model.world import World
 from carina_tasks.observability import metrics
@@ -70,7 +70,7 @@ def _sweep_node(ctx: Context, inventory: Inventory, world: World, confirmed: int
         request = MarkVolumes(
             at=int(world.now), mark=tuple(map(_target, to_mark)), unmark=tuple(map(_target, to_unmark))
         )
-        answer = ctx.nodes.ask(node, MARK, request, VolumesDone)
+        answer = ctx.nodes.ask(node, MARK, request, VolumesDone, more=batch_time(len(to_mark) + len(to_unmark)))
         failed += [f"{v.group}/{v.name}: {v.reason}" for v in answer.volumes if v.outcome == "failed"]
     removed = _remove(ctx, inventory, to_remove, failed)
     return LocalSweepNode(
@@ -105,7 +105,7 @@ def _remove(ctx: Context, inventory: Inventory, doomed: list[tuple[LocalVolume, 
     # The node checks mark, UUID and openness again, under its volume group's lock.
     newest = max(local.marked_at or 0 for local, _ in doomed)
     request = RemoveVolumes(marked_before=newest, volumes=tuple(_target(local) for local, _ in doomed))
-    answer = ctx.nodes.ask(node, REMOVE, request, VolumesDone)
+    answer = ctx.nodes.ask(node, REMOVE, request, VolumesDone, more=batch_time(len(doomed)))
     reasons = {(local.group, local.name): reason for local, reason in doomed}
     removed = []
     for done in answer.volumes:

@@ -366,6 +366,8 @@ def _pod_requests(spec: Raw, key: str) -> dict[str, Decimal]:
             _add(wanted, beside)
         peak = {k: max(peak.get(k, Decimal(0)), wanted.get(k, Decimal(0))) for k in peak.keys() | wanted.keys()}
     result = {k: max(total.get(k, Decimal(0)), peak.get(k, Decimal(0))) for k in total.keys() | peak.keys()}
+    # KEP-2837: what the pod as a whole asks for counts in place of the sum, for the resources that it names.
+    result |= _requests_of(spec, key)
     _add(result, _amounts(spec.get("overhead") or {}, key))
     return result
 
