@@ -8,7 +8,7 @@ import pytest
 import urllib3
 
 from carina_tasks.demo.api_server import ApiServer
-from tests.contract.server import LOGIC_VOLUMES, Server
+from tests.contract.server import LOGIC_VOLUMES, NODE_STORAGE, Server
 from tests.lab import parts, paths
 from tests.lab.control_plane import ControlPlane, Options
 from tests.lab.processes import wait_until
@@ -44,7 +44,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
         server = Server("real", plane.url, plane.kubeconfig, forget_history, plane.token, plane.ca)
         server.kubectl("apply", "-f", str(CRDS))
-        wait_until("LogicVolumes are served", lambda: server.get(LOGIC_VOLUMES).code == 200, 30, every=0.1)
+        for path in (LOGIC_VOLUMES, NODE_STORAGE):
+            wait_until(f"{path} is served", lambda path=path: server.get(path).code == 200, 30, every=0.1)
         wait_until("namespaces are there", lambda: server.get("/api/v1/namespaces/default").code == 200, 30, every=0.1)
         yield server
 

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+import yaml
 
 from tests.contract.objects import claim, event, logic_volume, node, pod, stateful_set, volume
 from tests.contract.server import LOGIC_VOLUMES, NODES, VOLUMES, Server
@@ -21,8 +22,8 @@ def _kubectl() -> None:
 
 
 def manifest(*objects: dict) -> str:
-    """Return objects as one List in JSON."""
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+    """Return objects as one stream of documents."""
+    return yaml.safe_dump_all(objects)
 
 
 def test_get_lv(cluster: Server, prefix: str) -> None:
@@ -52,11 +53,20 @@ def test_apply(cluster: Server, namespace: str, prefix: str) -> None:
     for size, image in (("5Gi", "app:1"), ("5Gi", "app:1"), ("6Gi", "app:2")):
         db = stateful_set("db")
         db["metadata"]["namespace"] = namespace
+        del db["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+        del db["spec"]["volumeClaimTemplates"]  # kubectl always finds a difference in their defaults
         db["spec"]["template"]["spec"]["containers"][0]["image"] = image
         texts.append(cluster.kubectl("apply", "-f", "-", stdin=manifest(logic_volume(prefix, size=size), db)))
     verbs = [[line.split()[-1] for line in text.splitlines()] for text in texts]
     assert verbs == [["created"] * 2, ["unchanged"] * 2, ["configured"] * 2]
     assert cluster.get(f"{LOGIC_VOLUMES}/{prefix}").ok()["spec"]["size"] == "6Gi"
+
+
+def test_apply_list(cluster: Server, prefix: str) -> None:
+    """`kubectl apply` takes a List, as `kubectl get -o json` writes it."""
+    both = {"apiVersion": "v1", "kind": "List", "items": [logic_volume(f"{prefix}-a"), logic_volume(f"{prefix}-b")]}
+    done = cluster.kubectl("apply", "-f", "-", stdin=json.dumps(both))
+    assert [line.split()[-1] for line in done.splitlines()] == ["created"] * 2
 
 
 def test_apply_server_side(cluster: Server, namespace: str, prefix: str) -> None:

@@ -3,11 +3,9 @@
 import pytest
 
 from tests.contract.objects import claim, config_map, event, logic_volume, node, pod, stateful_set, volume
-from tests.contract.server import LOGIC_VOLUMES, NODES, TABLE, VOLUMES, Server
+from tests.contract.server import LOGIC_VOLUMES, NODE_STORAGE, NODES, TABLE, VOLUMES, Server
 
 pytestmark = pytest.mark.contract
-
-NODE_STORAGE = "/apis/carina.storage.io/v1beta1/nodestorageresources"
 
 
 def cells(cluster: Server, path: str) -> dict[str, object]:

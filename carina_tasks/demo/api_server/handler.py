@@ -172,6 +172,10 @@ class ApiHandler(RequestHandler):
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.write(b"ok")
             return
+        if path == "/openapi/v2":
+            self.set_header("Content-Type", openapi.V2_PROTOBUF)
+            self.write(openapi.V2_EMPTY)
+            return
         if path == "/version":
             found = discovery.version()
         elif path == "/api":

@@ -1,4 +1,4 @@
-"""OpenAPI v3, as far as `kubectl apply` reads it.
+"""OpenAPI, as far as `kubectl apply` reads it.
 
 kubectl asks whether a kind's PATCH takes `fieldValidation`: then the server validates, and kubectl needs no schema.
 The strategic merge media type is left out on purpose: with it kubectl would look for merge keys in schemas that are
@@ -7,12 +7,15 @@ not here; without it, it uses its own.
 
 from __future__ import annotations
 
-from typing import Any
-
 from .discovery import VERSION
 from .errors import JSON
 from .kinds import Resource
 from .registry import Registry
+
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+V2_EMPTY = b""
+"""An OpenAPI v2 document without schemas, in protobuf: kubectl reads it for a `List` only, and then leaves the checks of
+the items to the server."""
 
 
 def index(registry: Registry) -> JSON:
@@ -50,7 +53,7 @@ def document(registry: Registry, path: str) -> JSON | None:
     }
 
 
-def _kind(resource: Resource) -> dict[str, Any]:
+def _kind(resource: Resource) -> JSON:
     return {"group": resource.group, "version": resource.version, "kind": resource.kind}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import JSON, StatusError
 from ..store import clone
+from . import last_applied
 from .fields import Path, entry_of, from_fields_v1, leaves, shown, to_fields_v1
 from .keys import MERGED_SETS, merge_key
 
@@ -36,11 +37,16 @@ def server_side_apply(
             mine = paths
         else:
             others.append((entry, paths))
-    conflicts = [(entry, path) for entry, paths in others for path in sorted(paths & differing)]
+    contested = differing
+    if manager == last_applied.MANAGER:
+        contested = differing - last_applied.unchanged_since(base, keyed_lists=keyed_lists)
+    conflicts = [(entry, path) for entry, paths in others for path in sorted(paths & contested)]
     if conflicts and not force:
         raise _conflict(conflicts)
 
     merged: JSON = _merge("", base, config, keyed_lists)
+    if manager == last_applied.MANAGER and not subresource:
+        last_applied.refresh(merged, config)
     foreign: set[Path] = set().union(*(paths for _, paths in others))
     for path in mine - applied.keys() - foreign:
         _remove(merged, path)
