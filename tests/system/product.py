@@ -12,6 +12,7 @@ from typing import Any
 from tests.lab import kube as k
 from tests.lab.lab import Lab
 from tests.lab.processes import Process
+from tests.lab.world import pod
 
 JOURNAL = "tasks.carina.storage.io/journal"
 READY = {"beat": "beat: Starting", "node_watch": "watching"}
@@ -149,3 +150,47 @@ class Product:
             stop.set()
             thread.join()
             lab.nodes[node].thaw()
+
+    def versions(self, *claims: str) -> dict[str, str]:
+        """Return UID and resourceVersion of all objects of these claims' volumes, to see that nothing touched them.
+
+        A pod's status is the kubelet's and the node controller's to write (Ready turns False on a NotReady node), so of a
+        pod on a node only UID and spec count.
+        """
+        kube, found = self.lab.kube, {}
+        for claim in claims:
+            volume = kube.get(f"{k.claims()}/{claim}")["spec"]["volumeName"]
+            for path in (f"{k.claims()}/{claim}", f"{k.PVS}/{volume}", f"{k.LOGIC_VOLUMES}/{volume}"):
+                meta = kube.get(path)["metadata"]
+                found[path] = f"{meta['uid']} {meta['resourceVersion']}"
+            pod = kube.get(f"{k.pods()}/pod-{claim}")
+            found[f"pod-{claim}"] = f"{pod['metadata']['uid']} {pod['spec']['nodeName']}"
+        return found
+
+    def pod(self, name: str, claims: list[str], **options: Any) -> Any:
+        """Return a pod as JSON."""
+        return pod(name, claims, **options)
+
+    def of(self, sweep: Any, node: str) -> Any:
+        """Return what a sweep of local volumes says of one node."""
+        return next(one for one in sweep["nodes"] if one["node"] == node)
+
+    def add_logic_volume(self, name: str, node: str, manage_type: str = "lvm", owners: Any = None) -> None:
+        """Make a LogicVolume that is Success and has no PV."""
+        meta: dict[str, Any] = {
+            "name": name,
+            "annotations": {"carina.io/volume-manage-type": manage_type},
+            "finalizers": ["carina.storage.io/logicvolume"],
+            **({"ownerReferences": owners} if owners else {}),
+        }
+        spec = {
+            "nodeName": node,
+            "size": "1Gi",
+            "deviceGroup": "carina-vg-hdd",
+            "pvc": f"none-{name}",
+            "nameSpace": "default",
+        }
+        body = {"apiVersion": "carina.storage.io/v1", "kind": "LogicVolume", "metadata": meta, "spec": spec}
+        self.lab.kube.create(k.LOGIC_VOLUMES, body)
+        status = {"status": {"volumeID": f"volume-{name}", "status": "Success", "currentSize": "1Gi"}}
+        self.lab.kube.patch(f"{k.LOGIC_VOLUMES}/{name}/status", status)
