@@ -1,0 +1,55 @@
+"""What all acts share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from carina_tasks.demo.show import Screen, server_table
+from carina_tasks.demo.stage import Stage
+from carina_tasks.demo.world import World
+from carina_tasks.kube import paths
+
+TASK_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Stage, world and screen."""
+
+    stage: Stage
+    world: World
+    screen: Screen
+
+    def show_volumes(self) -> list[list[str]]:
+        """Print what ``kubectl get lv`` prints, and return its rows with the header."""
+        self.screen.command("kubectl get lv")
+        rows = server_table(self.stage.api.host + paths.LOGIC_VOLUMES)
+        self.screen.table(rows)
+        return rows
+
+    def call(self, task: str, *args: Any) -> Any:
+        """Call a control task as ``celery call`` does, and return its result. Raises what the task raised."""
+        words = "".join(f" --args '[\"{arg}\"]'" for arg in args)
+        self.screen.command(f"celery -A carina_tasks call {task}{words}")
+        result = self.stage.app.send_task(task, args=list(args), queue="control", expires=TASK_SECONDS)
+        return result.get(timeout=TASK_SECONDS)
+
+    def follow(self, what: str, done: Callable[[], bool], timeout: float) -> float:
+        """Print how the volumes change until `done`; return the seconds. Raises NotInTime."""
+        shown: dict[str, str] = {}
+
+        def look() -> bool:
+            for name, volume in self.world.volumes().items():
+                busy = f"being rebuilt, {volume.journal.source} -> {volume.journal.target}" if volume.journal else ""
+                text = busy or f"{volume.status or 'new'} on {volume.node}"
+                if name in shown and shown[name] != text:
+                    self.screen.progress(f"{name[:12]}…  {text}")
+                shown[name] = text
+            return done()
+
+        begun = time.monotonic()
+        self.world.wait(what, look, timeout)
+        return time.monotonic() - begun

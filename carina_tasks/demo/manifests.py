@@ -1,0 +1,164 @@
+"""The objects of the demo as raw JSON, field for field as Carina v0.14, its CSI provisioner and Kubernetes write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from carina_tasks.demo.nodes import GROUP
+from carina_tasks.model import keys
+
+Raw = dict[str, Any]
+
+NAMESPACE = "default"
+STORAGE_CLASS = "csi-carina-sc"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+VOLUME_NAME = "demo.carina.storage.io/volume-name"
+"""A claim with this annotation gets a volume of that name, in place of ``pvc-<UID>``: the demo shows known names."""
+_CAPACITY = {"cpu": "8", "memory": "32Gi", "pods": "110"}
+
+
+def node(name: str) -> Raw:
+    """Return a node on which Carina's CSI driver has registered."""
+    labels = {keys.HOSTNAME: name, "kubernetes.io/os": "linux", keys.TOPOLOGY_NODE: name}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "status": {"capacity": _CAPACITY, "allocatable": _CAPACITY},
+    }
+
+
+def storage_class() -> Raw:
+    """Return the StorageClass of Carina's volumes."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": STORAGE_CLASS},
+        "provisioner": keys.CSI_DRIVER,
+        "parameters": {"csi.storage.k8s.io/fstype": "ext4", keys.ATTRIBUTE_GROUP: GROUP},
+        "reclaimPolicy": "Delete",
+        "allowVolumeExpansion": True,
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+
+
+def claim(name: str, size: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> Raw:
+    """Return a claim of Carina's class."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "labels": dict(labels), "annotations": dict(annotations)},
+        "spec": _claim_spec(size),
+    }
+
+
+def stateful_set(name: str, size: str, replicas: int, *, migrate: str | None = None) -> Raw:
+    """Return a StatefulSet with a claim ``data`` for each replica; `migrate` is the migration annotation's value."""
+    labels = {"app": name}
+    annotations = {} if migrate is None else {keys.MIGRATION_ALLOWED: migrate}
+    container = {"name": name, "image": name, "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name},
+        "spec": {
+            "serviceName": name,
+            "replicas": replicas,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels, "annotations": annotations},
+                "spec": {"schedulerName": "carina-scheduler", "containers": [container]},
+            },
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": _claim_spec(size)}],
+        },
+    }
+
+
+def logic_volume(name: str, node: str, size: str, claim: str, namespace: str = NAMESPACE) -> Raw:
+    """Return a LogicVolume as Carina's CSI controller creates it."""
+    return {
+        "apiVersion": "carina.storage.io/v1",
+        "kind": "LogicVolume",
+        "metadata": {
+            "name": name,
+            "annotations": {keys.MANAGE_TYPE: keys.MANAGE_TYPE_LVM},
+            "finalizers": [keys.LOGIC_VOLUME_FINALIZER],
+        },
+        "spec": {"nodeName": node, "size": size, "deviceGroup": GROUP, "pvc": claim, "nameSpace": namespace},
+    }
+
+
+def logic_volume_status(name: str, size: str, major: int, minor: int) -> Raw:
+    """Return the status of a LogicVolume once Carina's agent on the node has made the LV."""
+    return {
+        "status": {
+            "volumeID": f"volume-{name}",
+            "status": keys.STATUS_SUCCESS,
+            "code": 0,
+            "currentSize": size,
+            "deviceMajor": major,
+            "deviceMinor": minor,
+        }
+    }
+
+
+def persistent_volume(
+    name: str, node: str, size: str, claim: Raw, *, major: int, minor: int, modes: Sequence[str] = ("ReadWriteOnce",)
+) -> Raw:
+    """Return the PersistentVolume of `claim` as a newer CSI provisioner creates it, with its finalizer and annotations."""
+    meta = claim["metadata"]
+    affinity = {"matchExpressions": [{"key": keys.TOPOLOGY_NODE, "operator": "In", "values": [node]}]}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {
+            "name": name,
+            "annotations": {
+                keys.PROVISIONED_BY: keys.CSI_DRIVER,
+                "volume.kubernetes.io/provisioner-deletion-secret-name": "",
+                "volume.kubernetes.io/provisioner-deletion-secret-namespace": "",
+            },
+            "finalizers": ["external-provisioner.volume.kubernetes.io/finalizer", "kubernetes.io/pv-protection"],
+        },
+        "spec": {
+            "capacity": {"storage": size},
+            "accessModes": list(modes),
+            "persistentVolumeReclaimPolicy": "Delete",
+            "storageClassName": STORAGE_CLASS,
+            "volumeMode": "Filesystem",
+            "claimRef": {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "namespace": meta["namespace"],
+                "name": meta["name"],
+                "uid": meta["uid"],
+            },
+            "csi": {
+                "driver": keys.CSI_DRIVER,
+                "volumeHandle": f"volume-{name}",
+                "fsType": "ext4",
+                "volumeAttributes": {
+                    "csi.storage.k8s.io/pv/name": name,
+                    "csi.storage.k8s.io/pvc/name": meta["name"],
+                    "csi.storage.k8s.io/pvc/namespace": meta["namespace"],
+                    "storage.kubernetes.io/csiProvisionerIdentity": f"1732400000000-8081-{keys.CSI_DRIVER}",
+                    keys.ATTRIBUTE_NODE: node,
+                    keys.ATTRIBUTE_GROUP: GROUP,
+                    keys.ATTRIBUTE_PATH: f"/dev/{GROUP}/volume-{name}",
+                    keys.ATTRIBUTE_MAJOR: str(major),
+                    keys.ATTRIBUTE_MINOR: str(minor),
+                },
+            },
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [affinity]}},
+        },
+    }
+
+
+def _claim_spec(size: str) -> Raw:
+    return {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": STORAGE_CLASS,
+        "resources": {"requests": {"storage": size}},
+    }
