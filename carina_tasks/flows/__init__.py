@@ -7,5 +7,7 @@
 ``resume``        whatever is journalled and unfinished, and whatever the watch missed
 ``sweep_local``   local volumes against LogicVolumes
 ``sweep_logic``   LogicVolumes against PersistentVolumes
+``plan``          what the loss of a node would do; writes nothing
+``status``        what is going on now
 ``results``       what the tasks give back
 """

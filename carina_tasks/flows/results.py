@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from carina_tasks.model.world import Unreadable
+
 
 class VolumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one volume."""
@@ -78,6 +80,51 @@ class LogicSweepResult(msgspec.Struct, frozen=True, omit_defaults=True):
     deleted_nodes: tuple[str, ...] = ()
 
 
-def shown(world_unreadable: tuple[object, ...]) -> tuple[str, ...]:
+class PlannedVolume(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What would become of one volume."""
+
+    volume: str
+    outcome: Literal["place", "no-fit", "skipped"]
+    reason: str
+    target: str = ""
+
+
+class PlanResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the loss of a node would do."""
+
+    node: str
+    reason: str
+    volumes: tuple[PlannedVolume, ...] = ()
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """One node: its Ready condition (or ``deleted``), its worker, and how many LogicVolumes name it."""
+
+    node: str
+    ready: str
+    worker: str
+    volumes: int
+
+
+class UnderWay(msgspec.Struct, frozen=True):
+    """One rebuild that is not finished, and for how many seconds it has been under way."""
+
+    volume: str
+    source: str
+    target: str
+    seconds: int
+    reason: str
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What is going on now."""
+
+    paused: str
+    latched: str
+    nodes: tuple[NodeStatus, ...]
+    under_way: tuple[UnderWay, ...]
+
+
+def shown(unreadable: tuple[Unreadable, ...]) -> tuple[str, ...]:
     """Return unreadable objects as lines."""
-    return tuple(f"{u.kind} {u.name}: {u.reason}" for u in world_unreadable)  # type: ignore[attr-defined]
+    return tuple(f"{u.kind} {u.name}: {u.reason}" for u in unreadable)

@@ -6,7 +6,8 @@ from celery import shared_task
 
 from carina_tasks.flows import failover
 from carina_tasks.flows import resume as flow_resume
-from carina_tasks.flows.results import FailoverResult, ResumeResult
+from carina_tasks.flows.plan import plan_node
+from carina_tasks.flows.results import FailoverResult, PlanResult, ResumeResult
 from carina_tasks.tasks.base import ControlTask
 from carina_tasks.tasks.process import context
 
@@ -29,6 +30,15 @@ def migrate_node(node: str) -> FailoverResult:
     >>> migrate_node.delay("10.20.9.154").get(timeout=60)      # doctest: +SKIP
     """
     return failover.migrate_node(context(), node)
+
+
+@shared_task(base=ControlTask, name="carina.failover.plan", expires=60)
+def plan(node: str, not_ready: bool = False) -> PlanResult:
+    """Say what the loss of `node` would do: verdict, target and reason for each volume. Nothing is written.
+
+    >>> plan.delay("10.20.9.154").get(timeout=60)      # doctest: +SKIP
+    """
+    return plan_node(context(), node, not_ready is True)
 
 
 @shared_task(base=ControlTask, name="carina.failover.resume", expires=60)

@@ -1,0 +1,41 @@
+"""The ``celery -A carina_tasks carina …`` commands.
+
+Every ``celery`` command imports every plugin, so nothing but click is imported here: a command's module is imported when it
+is asked for.
+
+``pause``, ``resume``   stop everything, and go on (work without a broker)
+``plan``                what the loss of a node would do, with target and reason for each volume; writes nothing
+``status``              pause, nodes and their workers, what is under way
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "pause": "carina_tasks.cli.pause",
+    "plan": "carina_tasks.cli.plan",
+    "resume": "carina_tasks.cli.resume",
+    "status": "carina_tasks.cli.status",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command, or None when there is none of that name."""
+        module = COMMANDS.get(cmd_name)
+        command: click.Command | None = importlib.import_module(module).command if module else None
+        return command
+
+
+@click.group(cls=LazyGroup)
+def carina() -> None:
+    """Look at and steer the failover of Carina's local volumes."""

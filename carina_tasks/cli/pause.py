@@ -1,0 +1,22 @@
+"""``celery -A carina_tasks carina pause REASON``."""
+
+from __future__ import annotations
+
+import click
+
+from carina_tasks.cli.output import one_line_errors
+from carina_tasks.tasks.process import context
+
+
+@click.command("pause")
+@click.argument("reason")
+@one_line_errors
+def command(reason: str) -> None:
+    """Stop everything that changes anything, until `resume`. REASON is shown to whoever wonders.
+
+    Written straight into the cluster, so it works without a broker. What runs now ends its current step.
+    """
+    if not reason.strip():
+        raise click.UsageError("say why: the reason is what the next person on call reads")
+    context().state.write(paused=reason)
+    click.echo(f"paused: {reason}")
