@@ -35,12 +35,15 @@ class Product:
         self.lab = lab
         self.env = {**FAST, **{f"CARINA_TASKS_{name.upper()}": value for name, value in settings.items()}}
 
-    def start(self, *processes: str, nodes: bool = True) -> list[Process]:
+    def start_open(self, *processes: str) -> list[Process]:
+        """As `start`, with the nodes in the open profile: a trusted Redis, events and remote control."""
+        return self.start(*processes, sealed=False)
+
+    def start(self, *processes: str, nodes: bool = True, sealed: bool = True) -> list[Process]:
         """Start node workers (sealed: each with its own ACL user), and `processes`: control, beat, node_watch."""
         if nodes:
-            self.lab.start_workers(
-                {"CARINA_TASKS_NODE_PROFILE": "sealed", "CARINA_TASKS_LOG_LEVEL": "info"}, sealed=True
-            )
+            profile = "sealed" if sealed else "open"
+            self.lab.start_workers({"CARINA_TASKS_NODE_PROFILE": profile}, sealed=sealed)
             client = self.lab.redis.client
             self.lab.world.wait(
                 "all node workers give a sign",

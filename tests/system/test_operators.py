@@ -1,0 +1,202 @@
+"""D1 to D6: beat, publishers, node queues, Flower, the celery command line and the Python shell, on real parts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from tests.lab import kube as k
+from tests.lab import ports
+from tests.lab.lab import Lab
+from tests.system.product import Product
+
+ONE, TWO, THREE = "10.20.9.151", "10.20.9.152", "10.20.9.153"
+GIB = 1 << 30
+
+
+def test_beat_publishes_what_its_schedule_says(lab: Lab) -> None:
+    """D1: `celery beat` runs with beat_schedule.py: its resume comes round and goes on with what is unfinished."""
+    product = Product(lab, node_deadline="3")
+    product.start("control")
+    name = lab.world.add_volume("data", ONE).name
+    lab.kubectl("cordon", THREE)
+    lab.kubectl("delete", "node", ONE)
+    with product.freeze_after_inventory(TWO):
+        product.call("carina.failover.rebuild_node", ONE)
+    assert product.journals() == [name]
+    product.start("beat", nodes=False)
+    product.wait_rebuilt(name, away_from=ONE, timeout=60)
+
+
+def test_a_plain_celery_worker_is_a_control_worker(lab: Lab) -> None:
+    """D1: `celery -A carina_tasks worker -Q control` does what `python -m workers.control` does."""
+    product = Product(lab)
+    product.start("control-cli")
+    name = lab.world.add_volume("data", ONE).name
+    lab.kubectl("delete", "node", ONE)
+    assert product.call("carina.failover.rebuild_node", ONE)["outcome"] == "done"
+    assert product.table()[name][2] != ONE
+
+
+def test_node_queues_run_lvm_and_nothing_else_does(lab: Lab) -> None:
+    """D3: a node task runs on its own node: the LV of a rebuild appears on the node whose queue it was sent to."""
+    product = Product(lab)
+    product.start("control")
+    lab.world.add_volume("data", ONE)
+    lab.kubectl("cordon", THREE)
+    lab.kubectl("delete", "node", ONE)
+    product.call("carina.failover.rebuild_node", ONE)
+    assert list(lab.lvs()[TWO].values()) == [5 * GIB]
+    assert lab.lvs()[THREE] == {}
+    assert lab.redis.client.llen(f"node.{TWO}") == 0
+
+
+def test_the_command_line(lab: Lab) -> None:
+    """D5: `celery call`, `result`, `inspect` and `carina status / plan` say what an operator needs, nodes included."""
+    product = Product(lab)
+    product.start_open("control")
+    name = lab.world.add_volume("data", ONE).name
+    assert f"{ONE}@{ONE}: OK" in product.celery("inspect", "ping")
+    assert "carina.node.inventory" in product.celery("inspect", "registered", "-d", f"{ONE}@{ONE}")
+    assert f"node.{TWO}" in product.celery("inspect", "active_queues", "-d", f"{TWO}@{TWO}")
+    task_id = product.celery("call", "carina.node.inventory", "--queue", f"node.{ONE}").split()[-1]
+    product.result(task_id)
+    assert f"volume-{name}" in product.celery("result", task_id)
+    status = product.celery("carina", "status")
+    assert status.count("alive") == 3
+    plan = json.loads(product.celery("carina", "plan", ONE, "-o", "json"))
+    assert plan["volumes"][0]["volume"] == name
+    assert plan["volumes"][0]["outcome"] == "place"
+    assert product.table()[name][2] == ONE
+
+
+def test_pause_and_resume(lab: Lab) -> None:
+    """D5: while paused nothing is changed, and the reason is in the task's result; after `resume` it goes on."""
+    product = Product(lab)
+    product.start("control")
+    name = lab.world.add_volume("data", ONE).name
+    product.celery("carina", "pause", "night shift wants to sleep")
+    lab.kubectl("delete", "node", ONE)
+    result = product.call("carina.failover.rebuild_node", ONE)
+    assert result["outcome"] == "refused"
+    assert "night shift" in result["reason"]
+    assert product.table()[name][2] == ONE
+    product.celery("carina", "resume")
+    assert product.call("carina.failover.rebuild_node", ONE)["outcome"] == "done"
+
+
+def test_the_python_shell(lab: Lab) -> None:
+    """D6: `celery shell` has the functions by name, and they do what their docstrings show."""
+    product = Product(lab)
+    product.start("control")
+    name = lab.world.add_volume("data", ONE).name
+    script = (
+        f"print('INVENTORY', [v.name for v in inventory.ask('{ONE}').volumes])\n"
+        f"print('PLAN', plan.delay('{ONE}').get(timeout=30)['volumes'][0]['outcome'])\n"
+        "print('SWEEP', sweep_logic_volumes.delay().get(timeout=30)['kept'])\n"
+        "print('NAMES', callable(rebuild_node), callable(migrate_node), callable(sweep_local_volumes), callable(resume))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "carina_tasks", "shell", "--python"],
+        input=script, capture_output=True, text=True, timeout=90, env={**lab.host_environment(), **product.env},
+    )  # fmt: skip
+    text = done.stdout + done.stderr
+    assert f"volume-{name}" in text, text
+    assert "PLAN place" in text
+    assert "SWEEP 1" in text
+    assert "NAMES True True True True" in text
+
+
+def test_flower_lists_tasks_with_readable_arguments(lab: Lab) -> None:
+    """D4: Flower lists workers and tasks: node names stand as plain arguments, results as what happened."""
+    product = Product(lab)
+    product.start_open("control")
+    port = ports.free(1)[0]
+    flower = lab.process(
+        ["celery", "-A", "carina_tasks", "flower", f"--port={port}", "--address=127.0.0.1"],
+        {**product.env, "FLOWER_UNAUTHENTICATED_API": "true"}, "flower",
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}/api"
+
+    def get(path: str) -> dict[str, dict[str, object]]:
+        with urllib.request.urlopen(url + path, timeout=10) as answer:
+            return json.load(answer)
+
+    lab.world.wait("Flower answers", lambda: _answers(f"{url}/workers"), 30)
+    time.sleep(2)
+    product.call("carina.failover.rebuild_node", ONE)
+    lab.world.wait("Flower has the task", lambda: any(
+        t["name"] == "carina.failover.rebuild_node" and t["state"] == "SUCCESS" for t in get("/tasks").values()), 20)  # fmt: skip
+    task = next(t for t in get("/tasks").values() if t["name"] == "carina.failover.rebuild_node")
+    assert ONE in str(task["args"])
+    assert "exists" in str(task["result"])
+    assert f"{ONE}@{ONE}" in get("/workers?refresh=1")
+    assert flower.alive
+
+
+@pytest.mark.parametrize(
+    ("task", "args", "reason"),
+    [
+        ("carina.failover.rebuild_node", ["no; such $(node)"], "is not a node name"),
+        ("carina.failover.rebuild_node", [7], "is not a node name"),
+        ("carina.failover.migrate_node", ["../nodes"], "is not a node name"),
+        ("carina.sweep.local_volumes", [{"n1": "many"}], "confirm takes a node and the number"),
+    ],
+)
+def test_a_bad_call_is_refused_with_its_reason(lab: Lab, task: str, args: list[object], reason: str) -> None:
+    """Bad input: a task called with what cannot be is refused, with the reason in its result, and nothing else happens."""
+    product = Product(lab)
+    product.start("control", nodes=False)
+    with pytest.raises(AssertionError, match=reason):
+        product.call(task, *args)
+
+
+def test_an_unknown_node_has_nothing_to_do(lab: Lab) -> None:
+    """Bad input: a node that no LogicVolume names is no work, and the result says so."""
+    product = Product(lab)
+    product.start("control", nodes=False)
+    assert product.call("carina.failover.rebuild_node", "no-such-node")["outcome"] == "nothing-to-do"
+
+
+def test_one_bad_logic_volume_does_not_hold_the_others_up(lab: Lab) -> None:
+    """Bad input: a LogicVolume with a name or size that LVM would not take is reported; the others are rebuilt."""
+    product = Product(lab)
+    product.start("control")
+    good = lab.world.add_volume("good", ONE).name
+    product.add_logic_volume("bad", ONE)
+    lab.kube.patch(f"{k.LOGIC_VOLUMES}/bad", {"spec": {"deviceGroup": "$(reboot)", "size": "1Gi"}})
+    lab.kubectl("delete", "node", ONE)
+    result = product.call("carina.failover.rebuild_node", ONE)
+    assert any("bad" in line and "deviceGroup" in line for line in result["unreadable"])
+    assert product.table()[good][2] != ONE
+    assert "bad" in product.call("carina.sweep.logic_volumes")["unreadable"][0]
+
+
+def test_missing_settings_are_named(lab: Lab) -> None:
+    """Bad input: a missing or wrong setting is named with what it should be, in one line, before anything starts."""
+    for argv, env, words in (
+        (["python", "-m", "workers.node"], {}, "NODE_NAME is not set"),
+        (["python", "-m", "workers.control"], {"CARINA_TASKS_ORPHAN_GRACE": "soon"}, "CARINA_TASKS_ORPHAN_GRACE"),
+        (["python", "-m", "workers.node_watch"], {"KUBECONFIG": "/nonexistent"}, "set KUBECONFIG"),
+        (["celery", "-A", "carina_tasks", "beat"], {"CARINA_TASKS_BROKER_URL": "amqp://x"}, "redis://"),
+    ):
+        process = lab.process(argv, env, f"bad-{len(words)}")
+        code = process.popen.wait(20)
+        text = process.tail(50)
+        lab.processes.remove(process)
+        assert code != 0
+        assert words in text, text
+        assert "Traceback" not in text
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except OSError:
+        return False
