@@ -1,0 +1,54 @@
+"""Which LogicVolumes are reported as missing their local volume."""
+
+import pytest
+
+from carina_tasks.decisions.orphans import missing
+from carina_tasks.model import objects
+from tests.unit.builders import NAME, NOW, at, inventory, journal, local_volume, logic_volume, world
+
+
+def names(found):
+    """Return the names of what is missing."""
+    return [item.volume.name for item in found]
+
+
+def test_a_success_without_its_local_volume_is_missing():
+    """The LogicVolume says Success on this node, lvm has no such LV: reported, with where it should be."""
+    found = missing(world(logic_volume()), inventory("n1"), 600)
+    assert names(found) == [NAME]
+    assert "carina-vg-hdd/volume-pvc-1" in found[0].reason
+
+
+def test_one_whose_local_volume_is_there_is_not():
+    """The LV of that name in that VG is what is looked for."""
+    assert missing(world(logic_volume()), inventory("n1", local_volume()), 600) == ()
+
+
+def test_the_same_name_in_another_group_is_still_missing():
+    """An LV of the name in another VG is another volume."""
+    assert names(missing(world(logic_volume()), inventory("n1", local_volume(group="other")), 600)) == [NAME]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"on": "n2"},
+        {"status": ""},
+        {"status": "Failed"},
+        {"journal": journal()},
+        {"journal": "unreadable"},
+        {"manage": "raw"},
+        {"ownerReferences": [{"kind": "LogicVolume", "name": "half", "uid": "u"}]},
+        {"deletionTimestamp": at(NOW - 10)},
+        {"created": NOW - 599},
+    ],
+)
+def test_what_is_elsewhere_unfinished_or_not_ours_is_not_reported(facts):
+    """Each of these alone is a reason why no local volume is expected here and now."""
+    assert missing(world(logic_volume(**facts)), inventory("n1"), 600) == ()
+
+
+def test_one_of_a_release_that_wrote_no_type_is_reported_too():
+    """Old LogicVolumes without a manage type count as LVM."""
+    assert objects.parse_logic_volume(logic_volume(manage=None)).manage_type == ""
+    assert names(missing(world(logic_volume(manage=None)), inventory("n1"), 600)) == [NAME]

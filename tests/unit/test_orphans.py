@@ -1,0 +1,167 @@
+"""Which local volumes are removed: the one rule that must never be wrong."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carina_tasks.decisions.orphans import Keep, Mark, OrphanRules, Remove, Unmark, judge
+from carina_tasks.model import keys, objects
+from tests.unit.builders import NAME, NOW, inventory, journal, local_volume, logic_volume, pv
+
+RULES = OrphanRules(grace=600, mark_age=300, groups=("carina-vg-*",))
+
+
+def verdict(local, lv=None, volume=None, *, on="n1", rules=RULES):
+    """Judge `local` on node `on` against raw objects."""
+    return judge(
+        local,
+        inventory(on, local),
+        objects.parse_logic_volume(lv) if lv else None,
+        objects.parse_persistent_volume(volume) if volume else None,
+        NOW,
+        rules,
+    )
+
+
+def test_an_orphan_is_marked_first_and_removed_by_a_later_sweep():
+    """Unmarked: Mark. Marked a moment ago: Keep. Marked long enough ago: Remove."""
+    assert isinstance(verdict(local_volume()), Mark)
+    assert isinstance(verdict(local_volume(marked=0)), Keep)
+    assert isinstance(verdict(local_volume(marked=299)), Keep)
+    assert isinstance(verdict(local_volume(marked=300)), Remove)
+
+
+def test_no_age_replaces_the_mark():
+    """However old, an orphan that no sweep marked is marked, not removed."""
+    assert isinstance(verdict(local_volume(age=10**8)), Mark)
+
+
+@pytest.mark.parametrize("tag", ["", "x", "-5", "1e3", "²", "9" * 13])
+def test_a_mark_that_is_no_time_is_no_mark(tag):
+    """A tag that does not say when is taken for none: marked anew, never removed."""
+    assert isinstance(verdict(local_volume(tags=(keys.TAG_ORPHAN + tag,))), Mark)
+
+
+def test_a_mark_from_the_future_removes_nothing():
+    """A mark ahead of the API server's clock is not old."""
+    assert isinstance(verdict(local_volume(marked=-9999)), Keep)
+
+
+def test_a_young_volume_is_kept_even_when_marked():
+    """Younger than the grace, it may be one whose LogicVolume is just being made."""
+    assert isinstance(verdict(local_volume(age=599, marked=400)), Keep)
+    assert isinstance(verdict(local_volume(age=-50)), Keep)
+
+
+@pytest.mark.parametrize(
+    ("local", "why"),
+    [
+        (local_volume(group="system"), "not managed"),
+        (local_volume("root"), "Carina's"),
+        (local_volume("volume-"), "Carina's"),
+        (local_volume("volume-UPPER"), "Carina's"),
+        (local_volume("thin-pvc-1"), "Carina's"),
+        (local_volume(is_open=True), "open"),
+        (local_volume(layout="thin,pool"), "layout"),
+        (local_volume(layout="raid,raid1"), "layout"),
+        (local_volume(layout="cache,linear"), "layout"),
+        (local_volume(role="private"), "role"),
+        (local_volume(role="public,origin,thickorigin"), "role"),
+        (local_volume(role="public,snapshot,thicksnapshot"), "role"),
+        (local_volume(layout="thin,sparse", pool="shared", pool_volumes=1), "pool"),
+        (local_volume(layout="thin,sparse", pool="thin-pvc-1", pool_volumes=2), "pool"),
+    ],
+)
+def test_what_is_not_a_plain_closed_volume_of_carinas_is_kept(local, why):
+    """Each of these keeps the volume, with its reason."""
+    kept = verdict(local)
+    assert isinstance(kept, Keep)
+    assert why in kept.reason
+
+
+def test_a_thin_volume_alone_in_its_own_pool_is_an_orphan_like_another():
+    """Volumes of old Carina clusters sit alone in a pool of their name; both go together."""
+    thin = {"layout": "thin,sparse", "pool": "thin-pvc-1", "pool_volumes": 1}
+    assert isinstance(verdict(local_volume(**thin)), Mark)
+    assert isinstance(verdict(local_volume(marked=301, **thin)), Remove)
+
+
+def test_the_old_copy_on_a_node_that_returned_is_an_orphan():
+    """LogicVolume and PV both on n2: the LV on n1 is an old copy, and the one on n2 is kept."""
+    lv, volume = logic_volume(on="n2"), pv(on="n2")
+    assert isinstance(verdict(local_volume(marked=301), lv, volume, on="n1"), Remove)
+    assert isinstance(verdict(local_volume(), lv, volume, on="n2"), Keep)
+
+
+@pytest.mark.parametrize(
+    ("lv", "volume"),
+    [
+        (logic_volume(on="n1"), None),
+        (logic_volume(on="n1"), pv(on="n1")),
+        (logic_volume(on="n2"), None),
+        (logic_volume(on="n2"), pv(on="n1")),
+        (None, pv(on="n1")),
+        (None, pv(on="n2")),
+        (logic_volume(on="n2", journal=journal()), pv(on="n2")),
+        (logic_volume(on="n2", journal="unreadable"), pv(on="n2")),
+        (logic_volume(on="n2"), {**pv(on="n2"), "spec": {**pv()["spec"], "nodeAffinity": None}}),
+    ],
+)
+def test_whoever_may_want_it_keeps_it_and_takes_its_mark_off(lv, volume):
+    """A LogicVolume or a PV that may mean this copy keeps it; a mark it has is taken off."""
+    assert isinstance(verdict(local_volume(), lv, volume), Keep)
+    assert isinstance(verdict(local_volume(marked=9999), lv, volume), Unmark)
+
+
+def test_a_marked_volume_in_use_loses_its_mark():
+    """Something opened it since it was marked: its time begins anew."""
+    assert isinstance(verdict(local_volume(marked=9999, is_open=True)), Unmark)
+
+
+LOCALS = st.builds(
+    local_volume,
+    st.sampled_from([f"volume-{NAME}", "root", "volume_pvc", "volume-Ä", "thin-pvc-1", "volume-pvc-1.x"]),
+    marked=st.one_of(st.none(), st.integers(-1000, 2000)),
+    age=st.integers(-1000, 2000),
+    group=st.sampled_from(["carina-vg-hdd", "system", "xcarina-vg-hdd"]),
+    is_open=st.booleans(),
+    layout=st.sampled_from(["linear", "thin,sparse", "thin,pool", "striped", "cache", "linear,thin"]),
+    role=st.sampled_from(["public", "private", "public,origin", "public,snapshot,thinsnapshot"]),
+    pool=st.sampled_from(["", "thin-pvc-1", "shared"]),
+    pool_volumes=st.integers(0, 3),
+)
+LVS = st.one_of(
+    st.none(),
+    st.builds(
+        logic_volume,
+        on=st.sampled_from(["n1", "n2"]),
+        journal=st.sampled_from([None, "broken", journal()]),
+        status=st.sampled_from(["", "Success"]),
+    ),
+)
+PVS = st.one_of(st.none(), st.builds(pv, on=st.sampled_from(["n1", "n2"])))
+
+
+@given(LOCALS, LVS, PVS)
+def test_remove_only_ever_means_that_nobody_can_want_it(local, lv, volume):
+    """Whatever the cluster looks like, Remove implies every condition of the design at once."""
+    got = verdict(local, lv, volume, on="n1")
+    if not isinstance(got, Remove | Mark):
+        return
+    assert local.name.isascii()
+    assert local.group == "carina-vg-hdd"
+    assert local.name.startswith("volume-")
+    assert not local.is_open
+    assert local.role == "public"
+    assert local.layout == "linear" or (local.layout == "thin,sparse" and local.pool_volumes == 1)
+    assert NOW - local.created >= RULES.grace
+    if lv is None or volume is None:
+        assert lv is None
+        assert volume is None
+    else:
+        assert lv["spec"]["nodeName"] == "n2"
+        assert objects.parse_persistent_volume(volume).nodes == ("n2",)
+        assert keys.JOURNAL not in lv["metadata"]["annotations"]
+    if isinstance(got, Remove):
+        assert local.marked_at is not None
+        assert NOW - local.marked_at >= RULES.mark_age
