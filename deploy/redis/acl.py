@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Make Redis users for carina-tasks: one for the control side, one for each node.
+
+    python3 deploy/redis/acl.py --address redis.kube-system.svc:6379 n1 n2 n3
+
+writes into the folder `redis-users` (keep it as you keep private keys)
+
+    users.acl            for Redis: `aclfile`, then `ACL LOAD`; holds digests, no passwords
+    _control.url         for the Secret carina-tasks-redis, key `url`
+    <node>.url           for /etc/carina-tasks/redis-url on that node, and on no other
+
+Called again it keeps the users that are there and adds what is new, so that a node can join. `--remove` takes nodes out.
+Needs Python's standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import secrets
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+CONTROL = "carina-tasks"
+CONTROL_FILE = "_control"
+"""No node can be called so: names of nodes begin with a letter or digit."""
+
+NODE_RULES = (
+    "-@all +hello +auth +ping +client|setname +multi +exec +brpop +llen +get +set +setex +publish "
+    "~node.{node} ~celery-task-meta-{node}:* ~alive.{node} &celery-task-meta-{node}:*"
+)
+"""What a node may do: take from its own queue, write its own answers, say that it lives. docs/redis.md explains each."""
+
+CONTROL_RULES = "~* &* +@all -@admin -@dangerous +info +keys"
+"""Everything but administration. `info` and `keys` are for Flower's broker page and Celery's remote control."""
+
+NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+
+
+def line(user: str, rules: str, password: str) -> str:
+    """Return the line of an ACL file; the password stands in it as its SHA-256."""
+    return f"user {user} reset on #{hashlib.sha256(password.encode()).hexdigest()} {rules}"
+
+
+def main() -> int:
+    """Read the command line and write the files; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("nodes", nargs="*", metavar="NODE", help="name of a Kubernetes node")
+    parser.add_argument("--address", default="carina-tasks-redis.kube-system.svc:6379", help="HOST:PORT[/DB] of Redis")
+    parser.add_argument("--scheme", default="redis", choices=("redis", "rediss", "sentinel"), help="rediss: with TLS")
+    parser.add_argument("--folder", type=Path, default=Path("redis-users"))
+    parser.add_argument("--remove", action="store_true", help="remove the nodes in place of adding them")
+    options = parser.parse_args()
+    if bad := [node for node in options.nodes if not NODE_NAME.fullmatch(node) or node in {CONTROL, "default"}]:
+        sys.stderr.write(f"these cannot be names of nodes' users: {', '.join(bad)}" + "\n")
+        return 1
+
+    options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    known = {path.stem: path for path in options.folder.glob("*.url")}
+    lines = []
+    for user in sorted({CONTROL_FILE, *known, *options.nodes}):
+        path = options.folder / f"{user}.url"
+        if options.remove and user in options.nodes:
+            path.unlink(missing_ok=True)
+            continue
+        name, rules = (CONTROL, CONTROL_RULES) if user == CONTROL_FILE else (user, NODE_RULES.format(node=user))
+        password = urlsplit(path.read_text().strip()).password if path.exists() else None
+        password = password or secrets.token_urlsafe(24)
+        host, _, database = options.address.partition("/")
+        write(path, f"{options.scheme}://{name}:{password}@{host}/{database or 0}\n")
+        lines.append(line(name, rules, password))
+    # Without it Redis' default user needs no password and may do everything.
+    text = "\n".join(["user default reset off", *lines]) + "\n"
+    write(options.folder / "users.acl", text)
+    sys.stdout.write(text)
+    return 0
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    new = path.with_name(path.name + ".new")
+    new.touch(mode=0o600)
+    new.write_text(text)
+    new.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

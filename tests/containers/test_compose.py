@@ -1,0 +1,171 @@
+"""D7: docker-compose.yml, brought up with podman-compose, does the main job when a node is deleted from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.lab import parts, paths, ports
+
+HERE = Path(__file__).parent
+LOST, LEFT = "10.20.9.154", "10.20.9.153"
+IMAGE = "localhost/carina-tasks:0.1.0"
+SERVICES = {"redis", "api", "world", "control", "beat", "node-watch", "flower", "node-153", "node-154"}
+NAMES = {
+    "pvc-177854eb-f811-4612-92c5-b8bb98126b94": "5Gi",
+    "pvc-1fed3234-ff89-4c58-8c65-e21ca338b099": "5Gi",
+    "pvc-527b5989-3ac3-4d7a-a64d-24e0f665788b": "10Gi",
+    "pvc-b987d27b-39f3-4e74-9465-91b3e6b13837": "3Gi",
+}
+
+
+@dataclass(frozen=True)
+class Compose:
+    """A project that is up."""
+
+    project: str
+    env: dict[str, str]
+
+    def compose(self, *arguments: str) -> str:
+        """Run podman-compose and return what it prints."""
+        return run(["podman-compose", "-p", self.project, *arguments], self.env)
+
+    def podman(self, *arguments: str) -> str:
+        """Run podman and return what it prints."""
+        return run(["podman", *arguments], self.env)
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl against the published port, as somebody outside does."""
+        return run(
+            [str(paths.kubectl_binary()), f"--server=http://127.0.0.1:{self.env['API_PORT']}", *arguments], self.env
+        )
+
+    def table(self) -> dict[str, tuple[str, ...]]:
+        """Return the rows of ``kubectl get lv``: name to SIZE, GROUP, NODE, STATUS."""
+        rows = (line.split() for line in self.kubectl("get", "lv", "--no-headers").splitlines())
+        return {row[0]: tuple(row[1:]) for row in rows}
+
+    def flower(self, path: str) -> dict:
+        """Return what Flower's HTTP API answers."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.env['FLOWER_PORT']}{path}", timeout=5) as answer:
+            return json.load(answer)
+
+    def wait(self, what: str, check: Callable[[], object], timeout: float) -> float:
+        """Wait until `check` is true; return the seconds; fail with the ends of the containers' logs."""
+        begun, error = time.monotonic(), ""
+        while time.monotonic() - begun < timeout:
+            try:
+                if check():
+                    return time.monotonic() - begun
+            except (OSError, AssertionError) as exc:
+                error = str(exc)
+            time.sleep(0.5)
+        raise AssertionError(f"not within {timeout} s: {what} {error}\n{self.logs()}")
+
+    def logs(self) -> str:
+        """Return the end of each container's log."""
+        tails = []
+        for service in sorted(SERVICES):
+            done = subprocess.run(
+                ["podman", "logs", "--tail", "15", f"{self.project}_{service}_1"],
+                env=self.env, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            tails.append(f"--- {service}\n{done.stdout}{done.stderr}")
+        return "\n".join(tails)
+
+
+def run(argv: list[str], env: dict[str, str], timeout: float = 600) -> str:
+    """Run a command in the repository and return its output; a failure shows what it said."""
+    done = subprocess.run(
+        argv, cwd=paths.REPOSITORY, env=env, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(argv)}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Compose]:
+    """Build the image and bring the project up on free ports, under a name of its own; take it down at the end."""
+    parts.require("kubectl")
+    api, flower = ports.free(2)
+    env = {
+        **{
+            key: value for key, value in os.environ.items() if not key.startswith(("CARINA_TASKS_", "COMPOSE_", "KUBE"))
+        },
+        "CONTAINERS_CONF": os.environ.get("CONTAINERS_CONF", str(HERE / "containers.conf")),
+        "API_PORT": str(api),
+        "FLOWER_PORT": str(flower),
+    }
+    one = Compose(f"carina-tasks-test-{os.getpid()}", env)
+    run([str(HERE / "base_images.sh")], env)
+    one.compose("build", "control")
+    try:
+        one.compose("up", "-d", "--no-build")
+        yield one
+    finally:
+        one.compose("down", "-v", "-t", "3")
+
+
+@pytest.mark.timeout(900)
+def test_every_service_stays_up(up: Compose) -> None:
+    """All nine containers run, those of the product as nobody in particular, and both node workers are seen in Flower."""
+    up.wait("four volumes", lambda: len(up.table()) == len(NAMES), 60)
+    up.wait("Flower sees three workers", lambda: len(up.flower("/api/workers?refresh=1")) == 3, 60)
+    listed = json.loads(up.podman("ps", "-a", "--format", "json", "--filter", f"name={up.project}_"))
+    states = {one["Names"][0].removeprefix(f"{up.project}_").removesuffix("_1"): one["State"] for one in listed}
+    assert states == dict.fromkeys(SERVICES, "running")
+    assert up.podman("exec", f"{up.project}_control_1", "id", "-u").strip() == "10001"
+
+
+@pytest.mark.timeout(300)
+def test_delete_node(up: Compose) -> None:
+    """S4, S5: after `kubectl delete node` the same four names are on the other node, their LVs there, their pods Running."""
+    up.wait("all volumes are there", lambda: {row[3:] for row in up.table().values()} == {("Success",)}, 60)
+    before = up.table()
+    assert {name: row[0] for name, row in before.items()} == NAMES
+    assert {row[2] for row in before.values()} == {LOST, LEFT}
+    up.kubectl("delete", "node", LOST)
+    seconds = up.wait(
+        "all volumes are on the other node", lambda: {row[2:] for row in up.table().values()} == {(LEFT, "Success")}, 60
+    )
+    print(f"kubectl delete node to the last volume elsewhere: {seconds:.1f} s (confirm delay 10 s)")
+    assert {name: row[0] for name, row in up.table().items()} == NAMES
+    lvs = up.podman(
+        "exec", f"{up.project}_node-153_1", f"/var/lib/carina-tasks/{LEFT}/lvm",
+        "lvs", "--noheadings", "-o", "lv_name,lv_size", "--units", "g", "--nosuffix", "carina-vg-hdd",
+    )  # fmt: skip
+    sizes = {row.split()[0]: float(row.split()[1].removesuffix("g")) for row in lvs.splitlines()}
+    assert sizes == {f"volume-{name}": float(size.removesuffix("Gi")) for name, size in NAMES.items()}
+    pods = lambda: [line.split() for line in up.kubectl("get", "pods", "-o", "wide", "--no-headers").splitlines()]  # noqa: E731
+    up.wait(
+        "four pods run",
+        lambda: [row[2] for row in pods()] == ["Running"] * 4 and {row[6] for row in pods()} == {LEFT},
+        30,
+    )
+
+
+@pytest.mark.timeout(120)
+def test_flower_lists_the_rebuild(up: Compose) -> None:
+    """D4: Flower lists the rebuild over HTTP with a readable argument, and the node's part in it."""
+    tasks = lambda name: list(up.flower(f"/api/tasks?taskname={name}").values())  # noqa: E731
+    up.wait(
+        "a rebuild ended well", lambda: any(t["state"] == "SUCCESS" for t in tasks("carina.failover.rebuild_node")), 30
+    )
+    assert all(task["args"] == f"['{LOST}']" for task in tasks("carina.failover.rebuild_node"))
+    up.wait(
+        "the node's task is listed", lambda: any(t["state"] == "SUCCESS" for t in tasks("carina.volume.create")), 15
+    )
+
+
+def test_the_image_serves_nodes(up: Compose) -> None:
+    """The image has what a node worker of deploy/node.yaml runs: nsenter, lvm2, and a shell to read its URL."""
+    out = up.podman("run", "--rm", "--user", "0", IMAGE, "sh", "-c", "command -v nsenter lvm celery && lvm version")
+    assert "LVM version" in out
