@@ -107,7 +107,8 @@ def _unfit(volume: LogicVolume, pv: PersistentVolume | None, node: str) -> str:
 
 def _only_annotated(world: World, wanted: Wanted, node: str) -> Wanted | Skip:
     pv = world.volumes[wanted.volume.name]
-    pods = [pod for pod in world.pods_of(pv.claim_key) if pod.node == node]
+    # A pod that was deleted and made again is bound to no node yet, and its volume nails it to this one.
+    pods = [pod for pod in world.pods_of(pv.claim_key) if pod.node in (node, "")]
     if not pods:
         return Skip(wanted.volume, "no pod of the node uses it")
     unwilling = [pod.meta.key for pod in pods if not pod.migration_allowed]

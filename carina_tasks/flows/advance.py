@@ -15,7 +15,7 @@ import msgspec.structs
 import structlog
 
 from carina_tasks.decisions import rebuild
-from carina_tasks.errors import ApiConflict, CarinaTasksError, LostMidway, NotFound, PermanentError
+from carina_tasks.errors import ApiConflict, CarinaTasksError, LostMidway, NotFound, PermanentError, Refused
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import VolumeResult
 from carina_tasks.kube.events import About
@@ -76,6 +76,10 @@ def _advance_group(ctx: Context, target: str, names: list[str]) -> list[VolumeRe
     with ThreadPoolExecutor(min(len(names), ctx.settings.concurrency)) as pool:
         # Round one stops at the LV, round two goes to the end, a third is for a volume expanded meanwhile.
         for _ in range(4):
+            try:
+                ctx.check_pause()
+            except Refused as exc:
+                return done + [_unfinished(name, exc.message) for name in waiting]
             results = list(pool.map(_advance, repeat(ctx), waiting, [local.get(name) for name in waiting]))
             needs = [result for result in results if isinstance(result, NeedsLocal)]
             done += [result for result in results if not isinstance(result, NeedsLocal)]

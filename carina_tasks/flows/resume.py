@@ -17,6 +17,7 @@ from carina_tasks.kube.cluster import parse
 from carina_tasks.model import objects
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import LogicVolume, Node
+from carina_tasks.observability.audit import about_volume
 
 
 def resume(ctx: Context) -> ResumeResult:
@@ -29,6 +30,9 @@ def resume(ctx: Context) -> ResumeResult:
     sick = sorted(name for name in used & nodes.keys() if nodes[name].ready != "True")
     results: list[VolumeResult] = []
     journalled = [v for v in volumes if v.journal is not None]
+    for volume in volumes:
+        if volume.journal_error:
+            ctx.audit.warn(about_volume(volume), "JournalUnreadable", volume.journal_error)
     if journalled:
         try:
             check_mass_failure(ctx, ctx.cluster.observe())
