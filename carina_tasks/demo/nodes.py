@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from carina_tasks.demo.lvm import install as simulation
+from carina_tasks.demo.lvm import state as disk
 from carina_tasks.lvm import report
 from carina_tasks.lvm.command import Lvm
 from carina_tasks.model import quantity
@@ -56,7 +57,7 @@ class SimulatedNode:
 
     def clear(self) -> None:
         """Remove every LV, open or not."""
-        with simulation.changing(str(self.state)) as state:
+        with disk.changing(str(self.state)) as state:
             for group in state.groups:
                 group.volumes.clear()
 

@@ -6,39 +6,52 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 from carina_tasks.demo.acts import deleted, orphans, silent
 from carina_tasks.demo.acts.scene import Scene
 from carina_tasks.demo.show import Screen
-from carina_tasks.demo.stage import SHORTENED, Stage
+from carina_tasks.demo.stage import Stage
 from carina_tasks.demo.world import World
 
 
-def run(*, keep: bool) -> int:
-    """Play all acts; with `keep` wait for Ctrl-C afterwards. Return the exit code: 1 if any promise failed."""
+def run(*, keep: bool, changed: Mapping[str, str]) -> int:
+    """Play all acts; with `keep` wait for Ctrl-C afterwards. Return the exit code: 1 if any promise failed.
+
+    `changed` are settings other than the demo's own. Raises BadSetting.
+    """
     signal.signal(signal.SIGTERM, _as_interrupt)
     signal.signal(signal.SIGHUP, _as_interrupt)
     screen = Screen()
-    stage = Stage()
+    stage = Stage(changed)
     try:
         with stage:
-            kept = _play(Scene(stage, _opened(stage, screen), screen))
+            try:
+                kept = _play(Scene(stage, _opened(stage, screen), screen))
+            except Exception as exc:
+                # Before the stage is taken down: what was promised so far, why it ended, and the logs.
+                screen.summary()
+                return _failed(stage, screen, exc)
             if keep:
                 _stay(stage, screen)
     except KeyboardInterrupt:
         screen.say("\nended; nothing is left behind")
         return 130
     except Exception as exc:
-        # Whatever it was, a person wants to know it in a line and the rest in the logs.
-        screen.say(f"\nthe demo could not go on: {exc}")
-        stage.keep_folder = True
-        (stage.folder / "demo.log").write_text(traceback.format_exc())
-        _show_logs(stage, screen)
-        return 1
+        return _failed(stage, screen, exc)
     return 0 if kept else 1
+
+
+def _failed(stage: Stage, screen: Screen, exc: Exception) -> int:
+    """Say in a line why the demo ended, and show the logs; the rest is for whoever looks into the folder."""
+    stage.keep_folder = True
+    stage.folder.joinpath("demo.log").write_text("".join(traceback.format_exception(exc)))
+    _show_logs(stage, screen)
+    screen.say(f"\nthe demo could not go on: {exc}")
+    return 1
 
 
 def _opened(stage: Stage, screen: Screen) -> World:
@@ -51,7 +64,7 @@ def _opened(stage: Stage, screen: Screen) -> World:
         stage.add_node(node)
     started = stage.start_processes()
     screen.progress(f"started {', '.join(child.name for child in stage.children.running)}")
-    shown = ", ".join(f"{key.removeprefix('CARINA_TASKS_').lower()} {value}" for key, value in SHORTENED.items())
+    shown = ", ".join(f"{key.removeprefix('CARINA_TASKS_').lower()} {value}" for key, value in stage.settings.items())
     screen.progress(f"times shortened for the demo (seconds): {shown}")
     deleted.prepare(Scene(stage, world, screen))
     stage.wait_ready(*started)
@@ -103,8 +116,10 @@ def _stay(stage: Stage, screen: Screen) -> None:
         "  celery -A carina_tasks result <the id that was printed>\n"
         '  celery -A carina_tasks shell        # inventory.ask("10.20.9.153").volumes'
     )
-    while True:
-        signal.pause()
+    with suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()
+    screen.say("\nended; nothing is left behind")
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -52,16 +53,18 @@ _TRIES = 3
 class Stage:
     """The embedded default. Use it as a context manager: at its end nothing is left.
 
-    `extra` are further ``CARINA_TASKS_*`` settings. Raises ChildFailed when something does not come up.
+    `extra` are further settings, ``{"confirm_absence": "10"}``. Raises BadSetting before anything starts, ChildFailed when
+    something does not come up.
     """
 
     def __init__(self, extra: Mapping[str, str] | None = None) -> None:
+        self.settings = {**SHORTENED, **{settings.PREFIX + key.upper(): value for key, value in (extra or {}).items()}}
+        settings.load(self.settings)
         self.folder = Path(tempfile.mkdtemp(prefix="carina-tasks-demo-"))
         self.keep_folder = False
         self.kubeconfig = self.folder / "kubeconfig"
         self.nodes: dict[str, SimulatedNode] = {}
         self.flower_url = ""
-        self._extra = dict(extra or {})
         self._workers: dict[str, Child] = {}
         self._lvm = threading.Lock()
         self.children = Children(self.folder, _clean_environment())
@@ -86,8 +89,7 @@ class Stage:
         return {
             "KUBECONFIG": str(self.kubeconfig),
             "CARINA_TASKS_BROKER_URL": self.broker_url,
-            **SHORTENED,
-            **self._extra,
+            **self.settings,
         }
 
     def _start(self) -> None:
@@ -160,11 +162,11 @@ class Stage:
         signs = {"control": "ready.", "beat": "beat: Starting", "watch": "watching"}
         for child in started:
             sign = signs.get(child.name)
-            check = self._flower_answers if sign is None else lambda c=child, s=sign: s in c.text()
+            check = self._flower_answers if sign is None else partial(_says, child, sign)
             self.children.wait(f"{child.name} is ready", check, timeout, [child])
         for name, worker in self._workers.items():
-            key = f"alive.{name}"
-            self.children.wait(f"the worker of {name} is ready", lambda k=key: self.redis.exists(k), timeout, [worker])
+            alive = partial(self.redis.exists, f"alive.{name}")
+            self.children.wait(f"the worker of {name} is ready", alive, timeout, [worker])
 
     def _flower_answers(self) -> bool:
         try:
@@ -225,6 +227,10 @@ class Stage:
         self.children.stop()
         if not self.keep_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _says(child: Child, sign: str) -> bool:
+    return sign in child.text()
 
 
 def _python(module: str, *arguments: str) -> list[str]:

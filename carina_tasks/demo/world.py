@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from carina_tasks.demo import manifests
 from carina_tasks.demo.stage import Stage
-from carina_tasks.errors import AlreadyExists, NotFound
+from carina_tasks.errors import AlreadyExists, BadObject, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.model import keys
 from carina_tasks.model.objects import Claim, LogicVolume, Node, Pod, parse_logic_volume, parse_node, parse_pod
@@ -40,7 +42,7 @@ class World:
         for name in nodes:
             self._ensure(paths.NODES, manifests.node(name))
         for name in nodes:
-            self.wait(f"node {name} is Ready", lambda n=name: self.ready(n) == "True", 20)
+            self.wait(f"node {name} is Ready", partial(self._is_ready, name), 20)
 
     def claim(self, name: str, size: str, node: str, volume: str = "", **labels: str) -> None:
         """Make a claim whose volume goes to `node`, under the name `volume` if that is given."""
@@ -72,9 +74,12 @@ class World:
             return None
 
     def volumes(self) -> dict[str, LogicVolume]:
-        """Return the LogicVolumes by name."""
-        found = (parse_logic_volume(raw) for raw in self.api.list(paths.LOGIC_VOLUMES).items)
-        return {volume.name: volume for volume in found}
+        """Return the LogicVolumes by name; one that does not parse is left out."""
+        found = {}
+        for raw in self.api.list(paths.LOGIC_VOLUMES).items:
+            with suppress(BadObject):
+                found[raw["metadata"]["name"]] = parse_logic_volume(raw)
+        return found
 
     def pods(self) -> dict[str, Pod]:
         """Return the pods by name."""
@@ -134,6 +139,9 @@ class World:
                 raise NotInTime(f"not within {timeout:.0f} s: {what}")
             time.sleep(0.1)
         return time.monotonic() - begun
+
+    def _is_ready(self, node: str) -> bool:
+        return self.ready(node) == "True"
 
     def _ensure(self, path: str, body: Raw) -> None:
         try:

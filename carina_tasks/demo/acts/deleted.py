@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from carina_tasks.demo.acts.scene import Scene
 from carina_tasks.model import quantity
@@ -56,7 +57,7 @@ def prepare(scene: Scene) -> None:
         mine = [row for row in ROWS if row.app == app]
         world.stateful_set(app, mine[0].size, len(mine), "true" if app in ANNOTATED else None)
     for row in ROWS:
-        world.wait(f"{row.pod} runs on {row.node}", lambda r=row: world.running(r.pod, on=r.node), 20)
+        world.wait(f"{row.pod} runs on {row.node}", partial(world.running, row.pod, on=row.node), 20)
 
 
 def play(scene: Scene) -> None:

@@ -1,0 +1,82 @@
+"""S1, S2, S3 on the embedded default: what the sweeps remove, and what they leave alone."""
+
+from __future__ import annotations
+
+import time
+
+from carina_tasks.demo.nodes import GROUP, OTHER_GROUP
+from carina_tasks.kube import paths
+from carina_tasks.model import keys
+from tests.integration.embedded import GIB, ONE, TWO, Embedded
+
+ORPHAN, OPEN, FOREIGN = "volume-pvc-orphan", "volume-pvc-open", "backup-pvc-x"
+
+
+def test_an_orphan_is_marked_then_removed(embedded: Embedded) -> None:
+    """S1: an LV without a LogicVolume is marked by one sweep and removed by a later one; whatever differs in one point stays."""
+    owned = embedded.volume("data", ONE)
+    node = embedded.nodes[ONE]
+    for name, group in ((ORPHAN, GROUP), (OPEN, GROUP), (FOREIGN, GROUP), (ORPHAN, OTHER_GROUP)):
+        node.create(name, GIB, group)
+    node.open(OPEN)
+    first = embedded.sweep()[ONE]
+    assert first["marked"] == [f"{GROUP}/{ORPHAN}"]
+    assert "removed" not in first
+    orphan = node.find(ORPHAN)
+    assert orphan is not None
+    assert orphan.marked_at
+    time.sleep(2)
+    second = embedded.sweep()[ONE]
+    assert second["removed"] == [f"{GROUP}/{ORPHAN}"]
+    left = {(v.group, v.name) for v in node.inventory().volumes}
+    assert left == {(GROUP, f"volume-{owned}"), (GROUP, OPEN), (GROUP, FOREIGN), (OTHER_GROUP, ORPHAN)}
+
+
+def test_a_mark_is_taken_off_when_the_volume_is_wanted_again(embedded: Embedded) -> None:
+    """S1: an LV that was marked and has a LogicVolume by the next sweep loses its mark and stays."""
+    embedded.nodes[ONE].create("volume-late", GIB)
+    assert embedded.sweep()[ONE]["marked"] == [f"{GROUP}/volume-late"]
+    body = {"spec": {"nodeName": ONE, "size": "1Gi", "deviceGroup": GROUP, "pvc": "c", "nameSpace": "default"}}
+    meta = {"metadata": {"name": "late", "annotations": {keys.MANAGE_TYPE: keys.MANAGE_TYPE_LVM}}}
+    kind = {"apiVersion": "carina.storage.io/v1", "kind": "LogicVolume"}
+    embedded.api.create(paths.LOGIC_VOLUMES, {**kind, **meta, **body})
+    time.sleep(2)
+    assert embedded.sweep()[ONE]["unmarked"] == [f"{GROUP}/volume-late"]
+    found = embedded.nodes[ONE].find("volume-late")
+    assert found is not None
+    assert found.marked_at is None
+
+
+def test_a_logic_volume_without_a_volume_is_deleted(embedded: Embedded) -> None:
+    """S2: it goes, and its LV by S1; one with a PV, a younger one, one with an owner and a raw one stay."""
+    kept = embedded.volume("data", ONE)
+    owner = {
+        "apiVersion": "carina.storage.io/v1",
+        "kind": "LogicVolume",
+        "name": "x",
+        "uid": "0f1c9d0e-0000-4000-8000-0",
+    }
+    embedded.logic_volume("doomed", ONE)
+    embedded.logic_volume("owned", ONE, ownerReferences=[owner])
+    embedded.logic_volume("raw", ONE, annotations={keys.MANAGE_TYPE: "raw"})
+    time.sleep(5)
+    embedded.logic_volume("young", ONE)
+    assert embedded.call("carina.sweep.logic_volumes")["deleted"] == ["doomed"]
+    assert set(embedded.table()) == {kept, "owned", "raw", "young"}
+    assert embedded.sweep()[ONE]["marked"] == [f"{GROUP}/volume-doomed"]
+    time.sleep(2)
+    assert embedded.sweep()[ONE]["removed"] == [f"{GROUP}/volume-doomed"]
+    assert set(embedded.nodes[ONE].sizes()) == {f"volume-{name}" for name in (kept, "owned", "raw", "young")}
+
+
+def test_a_missing_local_volume_is_reported(embedded: Embedded) -> None:
+    """S3: a LogicVolume that is Success and whose LV is gone is reported by result and Event, and never made again."""
+    lost, kept = embedded.volume("lost", ONE), embedded.volume("kept", TWO)
+    embedded.nodes[ONE].remove(f"volume-{lost}")
+    result = embedded.sweep()
+    assert result[ONE]["missing"] == [lost]
+    assert "missing" not in result[TWO]
+    events = [event["reason"] for event in embedded.world.events("LogicVolume", lost)]
+    assert events == ["LocalVolumeMissing"]
+    assert embedded.world.events("LogicVolume", kept) == []
+    assert embedded.sizes()[ONE] == {}
