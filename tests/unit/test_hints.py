@@ -1,0 +1,220 @@
+"""What the node watch says, and when: doubled, lost and late events included."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from carina_tasks.decisions.hints import NodeWatchState
+from carina_tasks.model import objects
+from tests.unit.builders import NOW, node
+
+AFTER, EVERY = 60, 30
+OFFSET = NOW - 1000
+"""The API server's clock minus the steady one, which stands at 1000."""
+
+
+def up(name="n1"):
+    """Make a Ready node."""
+    return objects.parse_node(node(name))
+
+
+def down(name="n1", since=NOW, ready="Unknown"):
+    """Make a node that is NotReady since `since` (API server's clock)."""
+    return objects.parse_node(node(name, ready=ready, since=since))
+
+
+def watching(*nodes):
+    """Make a state that has listed `nodes`."""
+    state = NodeWatchState(AFTER, EVERY)
+    state.listed(nodes, OFFSET)
+    return state
+
+
+def due(state, now=1000.0):
+    """Return what is due as (node, kind)."""
+    return [(hint.node, hint.kind) for hint in state.due(now)]
+
+
+def say(state, now=1000.0):
+    """Say all that is due."""
+    for hint in state.due(now):
+        state.said(hint, now)
+
+
+def test_a_deletion_is_said_at_once_twice_and_no_more():
+    """At once, again after the interval (the first message may be lost), then resume's business."""
+    state = watching(up())
+    state.deleted(up())
+    assert due(state) == [("n1", "deleted")]
+    say(state)
+    assert due(state, 1029) == []
+    assert due(state, 1030) == [("n1", "deleted")]
+    say(state, 1030)
+    assert due(state, 9999) == []
+
+
+def test_what_could_not_be_said_stays_due():
+    """The broker was away: the same hint is due until it was said."""
+    state = watching(up())
+    state.deleted(up())
+    assert due(state) == due(state, 5000) == [("n1", "deleted")]
+
+
+def test_a_deletion_that_the_watch_missed_is_found_by_the_next_list():
+    """A node that a complete list no longer has was deleted unseen."""
+    state = watching(up("n1"), up("n2"))
+    state.listed([up("n2")], OFFSET)
+    assert due(state) == [("n1", "deleted")]
+
+
+def test_a_doubled_deletion_is_one_deletion():
+    """Two DELETED events, and a list without the node after them, are said as one."""
+    state = watching(up())
+    state.deleted(up())
+    state.deleted(up())
+    state.listed([], OFFSET)
+    assert due(state) == [("n1", "deleted")]
+
+
+def test_a_node_that_is_back_before_it_was_said_is_not_said():
+    """Registered again at once: nothing to say."""
+    state = watching(up())
+    state.deleted(up())
+    state.seen(up())
+    assert due(state) == []
+
+
+def test_a_second_deletion_is_new():
+    """Deleted, said twice, back, deleted again: said at once."""
+    state = watching(up())
+    for _ in range(2):
+        state.deleted(up())
+        say(state, 1000)
+        say(state, 1030)
+        state.seen(down(since=NOW))
+    state.deleted(down())
+    assert due(state, 1031) == [("n1", "deleted")]
+
+
+def test_not_ready_is_said_after_its_time_and_again_while_it_lasts():
+    """By the condition's own transition time, each interval, until the node is Ready."""
+    state = watching(down(since=NOW - 59))
+    assert due(state) == []
+    assert due(state, 1001) == [("n1", "not-ready")]
+    say(state, 1001)
+    assert due(state, 1030) == []
+    assert due(state, 1031) == [("n1", "not-ready")]
+    say(state, 1031)
+    state.seen(up())
+    assert due(state, 9999) == []
+
+
+def test_a_restart_of_ours_starts_no_clock_anew():
+    """A watch that has just begun says a long NotReady at once."""
+    assert due(watching(down(since=NOW - 3600))) == [("n1", "not-ready")]
+
+
+def test_a_repeated_status_changes_nothing():
+    """Heartbeats of a NotReady node, the same event many times, do not bring the next hint nearer."""
+    state = watching(down(since=NOW - 61))
+    say(state)
+    for _ in range(5):
+        state.seen(down(since=NOW - 61))
+    assert due(state, 1029) == []
+
+
+def test_a_node_that_never_reported_is_judged_by_its_age():
+    """Without a Ready condition it is Unknown since it was made."""
+    raw = node("n1")
+    raw["status"]["conditions"] = []
+    raw["metadata"]["creationTimestamp"] = "2027-01-15T08:00:00Z"  # NOW
+    state = watching(objects.parse_node(raw))
+    assert due(state) == []
+    assert due(state, 1061) == [("n1", "not-ready")]
+
+
+class AnyEvents(RuleBasedStateMachine):
+    """Any events in any order: the watch never names a node that is well, and forgets no deletion before it said it."""
+
+    names = st.sampled_from(["a", "b"])
+
+    def __init__(self):
+        """Begin with an empty cluster."""
+        super().__init__()
+        self.state, self.now = NodeWatchState(AFTER, EVERY), 1000.0
+        self.state.listed([], OFFSET)
+        self.nodes, self.unsaid, self.last = {}, set(), {}
+
+    def _see(self, name, found):
+        self.nodes[name] = found
+        self.unsaid.discard(name)
+        if found.ready == "True":
+            self._news(name)
+
+    def _lose(self, name):
+        if self.nodes.pop(name, None) is not None:
+            self.unsaid.add(name)
+            self._news(name)
+
+    def _news(self, name):
+        """Allow a hint at once: the node's state is another one than what was said."""
+        for kind in ("deleted", "not-ready"):
+            self.last.pop((name, kind), None)
+
+    @rule(name=names, ready=st.booleans(), age=st.integers(0, 200))
+    def seen(self, name, ready, age):
+        """Added or changed, perhaps doubled."""
+        found = up(name) if ready else down(name, since=self.now + OFFSET - age)
+        self._see(name, found)
+        self.state.seen(found)
+        self.state.seen(found)
+
+    @rule(name=names)
+    def deleted(self, name):
+        """Deleted, and the watch hears of it."""
+        if name in self.nodes:
+            found = self.nodes[name]
+            self._lose(name)
+            self.state.deleted(found)
+
+    @rule(gone=st.sets(names), offset=st.integers(-5, 5))
+    def missed(self, gone, offset):
+        """Deleted while the watch was cut: the next list lacks them."""
+        for name in gone:
+            self._lose(name)
+        self.state.listed(list(self.nodes.values()), OFFSET + offset)
+
+    @rule(seconds=st.integers(0, 100))
+    def wait(self, seconds):
+        """Time goes by."""
+        self.now += seconds
+
+    @rule()
+    def publish(self):
+        """The broker takes what is due."""
+        for hint in self.state.due(self.now):
+            key = (hint.node, hint.kind)
+            assert self.now - self.last.get(key, -1e9) >= EVERY, "said too soon"
+            self.last[key] = self.now
+            self.state.said(hint, self.now)
+            if hint.kind == "deleted":
+                self.unsaid.discard(hint.node)
+
+    @invariant()
+    def only_lost_nodes_are_named(self):
+        """A hint's node is absent, or NotReady."""
+        for hint in self.state.due(self.now):
+            if hint.kind == "deleted":
+                assert hint.node not in self.nodes
+            else:
+                assert self.nodes[hint.node].ready != "True"
+
+    @invariant()
+    def no_deletion_is_forgotten(self):
+        """What was deleted and not yet said is due."""
+        assert self.unsaid <= {hint.node for hint in self.state.due(self.now) if hint.kind == "deleted"}
+
+
+AnyEvents.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAnyEvents = AnyEvents.TestCase
+TestAnyEvents.__doc__ = AnyEvents.__doc__
