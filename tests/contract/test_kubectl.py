@@ -3,7 +3,9 @@
 import contextlib
 import json
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -19,6 +21,20 @@ pytestmark = pytest.mark.contract
 def _kubectl() -> None:
     """Need kubectl, for the emulator's half too."""
     parts.require("kubectl")
+
+
+@contextlib.contextmanager
+def background(cluster: Server, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run kubectl beside the test; it is killed at the end, so that a failing test cannot hang on it."""
+    command = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", *arguments]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        guard = threading.Timer(60, process.kill)
+        guard.start()
+        try:
+            yield process
+        finally:
+            guard.cancel()
+            process.kill()
 
 
 def manifest(*objects: dict) -> str:
@@ -173,12 +189,12 @@ def test_wait(cluster: Server, prefix: str) -> None:
     cluster.create(NODES, node(prefix, conditions=[{"type": "Ready", "status": "True"}]))
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
     cluster.kubectl("wait", "--for=condition=Ready", f"node/{prefix}", "--timeout=10s")
-    command = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", "wait", f"lv/{prefix}", "--timeout=20s"]
-    with subprocess.Popen([*command, "--for=jsonpath={.status.status}=Success"]) as waiting:
+    command = ("wait", f"lv/{prefix}", "--timeout=20s")
+    with background(cluster, *command, "--for=jsonpath={.status.status}=Success") as waiting:
         time.sleep(0.5)
         cluster.patch(f"{LOGIC_VOLUMES}/{prefix}/status", {"status": {"status": "Success"}}).ok()
         assert waiting.wait(20) == 0
-    with subprocess.Popen([*command, "--for=delete"]) as waiting:
+    with background(cluster, *command, "--for=delete") as waiting:
         time.sleep(0.5)
         cluster.delete(f"{LOGIC_VOLUMES}/{prefix}").ok()
         assert waiting.wait(20) == 0
@@ -194,8 +210,7 @@ def test_delete_node(cluster: Server, prefix: str) -> None:
 def test_delete_waits_for_finalizers(cluster: Server, prefix: str) -> None:
     """`kubectl delete` waits until the last finalizer is off."""
     cluster.create(VOLUMES, volume(prefix))
-    command = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", "delete", "pv", prefix, "--timeout=20s"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as deleting:
+    with background(cluster, "delete", "pv", prefix, "--timeout=20s") as deleting:
         with contextlib.suppress(subprocess.TimeoutExpired):
             deleting.wait(1.5)
         assert deleting.poll() is None
@@ -213,13 +228,12 @@ def test_force_delete_pod(cluster: Server, namespace: str, pods: str) -> None:
 def test_get_watch(cluster: Server, prefix: str) -> None:
     """`kubectl get -w` prints each state as a row below one header."""
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
-    command = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", "get", "lv", prefix, "-w"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+    # By a selector and not by name: of a single object kubectl drops the first event, be it the change or not.
+    with background(cluster, "get", "lv", f"--field-selector=metadata.name={prefix}", "-w") as watching:
         assert watching.stdout is not None
         lines = [watching.stdout.readline(), watching.stdout.readline()]
         cluster.patch(f"{LOGIC_VOLUMES}/{prefix}", {"spec": {"nodeName": "n2"}}).ok()
         lines.append(watching.stdout.readline())
-        watching.kill()
     assert [line.split()[0] for line in lines] == ["NAME", prefix, prefix]
     assert [line.split()[3] for line in lines[1:]] == ["n1", "n2"]
 
