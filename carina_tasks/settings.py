@@ -12,7 +12,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from carina_tasks.errors import BadInput, BadSetting
 from carina_tasks.model import names, quantity
@@ -64,8 +64,9 @@ class Settings(BaseSettings):
         "off, so one Redis ACL line ties a node to its own queue. Default open; the manifests in deploy/ set sealed.",
     )
     lvm_command: str = Field(
-        "lvm", description="The lvm command: an executable, with arguments before it where it must be entered (nsenter). Default: the "
-        "system's own lvm."
+        "lvm",
+        description="The lvm command: an executable, with arguments before it where it must be entered (nsenter). Default: the "
+        "system's own lvm.",
     )
     lvm_timeout: PositiveSeconds = Field(
         30.0,
@@ -194,7 +195,7 @@ class Settings(BaseSettings):
         0, description="Port of the Prometheus endpoint of this process; 0 is off. Default 0."
     )
 
-    @field_validator("node_name", "namespace")
+    @field_validator("node_name")
     @classmethod
     def _is_name(cls, value: str) -> str:
         try:
@@ -202,10 +203,18 @@ class Settings(BaseSettings):
         except BadInput as exc:
             raise ValueError(exc.message) from exc
 
+    @field_validator("namespace")
+    @classmethod
+    def _is_namespace(cls, value: str) -> str:
+        try:
+            return names.namespace_name(value)
+        except BadInput as exc:
+            raise ValueError(exc.message) from exc
+
     @field_validator("managed_groups")
     @classmethod
     def _has_groups(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if any(set(pattern) <= {"*", "?"} for pattern in value):
+        if not all(re.sub(r"\[[^]]*\]|[*?]", "", pattern) for pattern in value):
             raise ValueError("a pattern that matches every volume group would put the system's own at risk")
         return value
 
@@ -217,14 +226,32 @@ class Settings(BaseSettings):
         return value
 
 
+class _Given(Settings):
+    """Settings of a given environment: nothing of the process's own comes in."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the arguments alone."""
+        return (init_settings,)
+
+
 def load(environ: dict[str, str] | None = None) -> Settings:
     """Return the settings of `environ` (default: the process's). Raises BadSetting that names each wrong one."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known)
+    unknown = sorted(
+        name for name in (os.environ if environ is None else environ) if name.startswith(PREFIX) and name not in known
+    )
     if unknown:
         raise BadSetting(f"there is no setting {', '.join(unknown)}; all settings stand in docs/settings.md")
     try:
-        return Settings() if environ is None else Settings.model_validate(_from(environ))
+        return Settings() if environ is None else _Given(**_from(environ))
     except ValidationError as exc:
         lines = [f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in exc.errors()]
         raise BadSetting("; ".join(lines) + " (see docs/settings.md)") from exc
@@ -236,10 +263,10 @@ def current() -> Settings:
     return load()
 
 
-def _from(environ: dict[str, str]) -> dict[str, str]:
+def _from(environ: dict[str, str]) -> dict[str, Any]:
     values = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
     if "NODE_NAME" in environ:
-        values["node_name"] = environ["NODE_NAME"]
+        values["NODE_NAME"] = environ["NODE_NAME"]
     return values
 
 

@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 
 from carina_tasks import settings
 from carina_tasks.decisions.hints import Hint, NodeWatchState
-from carina_tasks.errors import ApiGone, BadObject, CarinaTasksError, TransientError
+from carina_tasks.errors import ApiGone, CarinaTasksError
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, connect
 from carina_tasks.kube.cluster import parse
@@ -58,7 +58,8 @@ class NodeWatch:
                     version = self._follow(version)
             except ApiGone:
                 continue
-            except (TransientError, BadObject) as exc:
+            except CarinaTasksError as exc:
+                # Denied too: credentials and roles may be put right while we run, and a watch that ended would stay silent.
                 pause = PAUSES[min(failures, len(PAUSES) - 1)]
                 failures += 1
                 self._log.warning("watching nodes failed; trying again", error=exc.message, seconds=pause)

@@ -160,10 +160,13 @@ class Api:
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in filter(None, lines):
                     event = self._decode("GET", path, line)
+                    found = event.get("object")
+                    if not isinstance(found, dict):
+                        raise ApiUnavailable(f"the watch on {path} sent something that is no event")
                     if event.get("type") == "ERROR":
-                        status = event.get("object") or {}
-                        self._raise_for("GET", path, int(status.get("code") or 500), json.dumps(status).encode())
-                    yield WatchEvent(str(event.get("type")), event.get("object") or {})
+                        code = found.get("code")
+                        self._raise_for("GET", path, code if isinstance(code, int) else 500, json.dumps(found).encode())
+                    yield WatchEvent(str(event.get("type")), found)
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise ApiUnavailable(f"the watch on {path} broke: {exc}") from exc
         finally:
@@ -221,7 +224,7 @@ class Api:
     def _decode(verb: str, path: str, data: bytes) -> Raw:
         try:
             value = json.loads(data)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise ApiUnavailable(f"{verb} {path}: the answer is not JSON") from exc
         if not isinstance(value, dict):
             raise ApiUnavailable(f"{verb} {path}: the answer is not an object")
@@ -232,9 +235,10 @@ class Api:
         try:
             answer = json.loads(data)
             answer = answer if isinstance(answer, dict) else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = {}
-        reason, details = answer.get("reason", ""), answer.get("details") or {}
+        reason, details = answer.get("reason", ""), answer.get("details")
+        details = details if isinstance(details, dict) else {}
         text = f"{verb} {path}: {status} {answer.get('message') or data[:200].decode(errors='replace')}"
         raise _error(path, status, reason, details)(text, status=status)
 

@@ -14,7 +14,7 @@ from msgspec import Meta
 from carina_tasks.errors import BadObject
 from carina_tasks.model.messages import Intent
 
-NodeName = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+NodeName = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")]
 Uid = Annotated[str, Meta(max_length=64)]
 
 

@@ -12,8 +12,9 @@ from msgspec import Meta
 
 from carina_tasks.model import keys
 
-Name = Annotated[str, Meta(min_length=1, max_length=127, pattern=r"^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]*$")]
-Uuid = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9]{6}(-[a-zA-Z0-9]{4}){5}-[a-zA-Z0-9]{6}$")]
+# \Z and not $, which would let a newline at the end through: in an lvm shell that ends a command.
+Name = Annotated[str, Meta(min_length=1, max_length=127, pattern=r"^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]*\Z")]
+Uuid = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9]{6}(-[a-zA-Z0-9]{4}){5}-[a-zA-Z0-9]{6}\Z")]
 Size = Annotated[int, Meta(ge=0, le=1 << 60)]
 Count = Annotated[int, Meta(ge=0, le=1 << 20)]
 Tag = Annotated[str, Meta(max_length=1024)]

@@ -14,8 +14,8 @@ from msgspec import Meta
 from carina_tasks.errors import BadInput
 from carina_tasks.model.local import Device, Inventory, Name, Size, Text, Uuid
 
-Intent = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
-LocalName = Annotated[str, Meta(max_length=127, pattern=r"^volume-[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+Intent = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
+LocalName = Annotated[str, Meta(max_length=127, pattern=r"^volume-[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")]
 Epoch = Annotated[int, Meta(ge=0, le=1 << 40)]
 
 
