@@ -255,6 +255,12 @@ def _error(path: str, status: int, reason: str, details: Mapping[str, Any]) -> t
         return ApiGone
     if status in (401, 403):
         return ApiDenied
+    if status == 422 and any(
+        isinstance(c, dict) and c.get("field") == "metadata.uid" for c in details.get("causes") or ()
+    ):
+        # A UID in a patch is a precondition, and the API server calls its failure "Invalid: field is immutable": the name
+        # belongs to another object now.
+        return ApiConflict
     if status in (400, 413, 415, 422):
         return ApiInvalid
     return ApiUnavailable
