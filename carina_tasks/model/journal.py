@@ -46,5 +46,5 @@ class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Read the annotation's value. Raises BadObject when it is not a journal of a version that we know."""
         try:
             return msgspec.json.decode(text, type=Journal)
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
             raise BadObject(f"the journal does not parse: {str(exc)[:200]}") from exc
