@@ -1,0 +1,297 @@
+"""Hand-made fakes for the flows: an API server of dicts, nodes of lists, and a Context made of the product's own adapters on them.
+
+The fake API server keeps what the safety of the flows rests on: UID and resourceVersion preconditions, finalizers, the status
+subresource, and the volume controller that binds a claim when it is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec.structs
+
+from carina_tasks.broker.lock import Hold
+from carina_tasks.errors import AlreadyExists, ApiConflict, CarinaTasksError, NodeSilent, NotFound
+from carina_tasks.flows.context import Context
+from carina_tasks.kube import paths
+from carina_tasks.kube.api import Listing
+from carina_tasks.kube.cluster import Cluster
+from carina_tasks.kube.events import Events
+from carina_tasks.kube.state import StateMap
+from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.model import keys
+from carina_tasks.model.local import Inventory, LocalVolume
+from carina_tasks.model.messages import CreateVolumes, MarkVolumes, RemoveVolumes, VolumeDone, VolumesDone
+from carina_tasks.observability.audit import Audit
+from carina_tasks.settings import Settings, load
+from tests.unit import builders
+from tests.unit.builders import Json
+
+COLLECTIONS = {
+    "Node": lambda m: paths.node(m["name"]),
+    "Pod": lambda m: paths.pod(m["namespace"], m["name"]),
+    "PersistentVolumeClaim": lambda m: paths.claim(m["namespace"], m["name"]),
+    "PersistentVolume": lambda m: paths.volume(m["name"]),
+    "LogicVolume": lambda m: paths.logic_volume(m["name"]),
+    "ConfigMap": lambda m: paths.config_map(m["namespace"], m["name"]),
+}
+
+
+class Killed(BaseException):
+    """The process was killed here: nothing of ours may catch it."""
+
+
+class FakeApi:
+    """An API server of dicts, with preconditions, finalizers and a volume controller."""
+
+    def __init__(self, *raws: Json) -> None:
+        self.objects = {COLLECTIONS[raw["kind"]](raw["metadata"]): copy.deepcopy(raw) for raw in raws}
+        self.log: list[tuple[str, str, Json]] = []
+        """Every write that was asked for, Events left out."""
+        self.reads: list[str] = []
+        self.events: list[Json] = []
+        self.kill_at: int | None = None
+        """Die at the write of that number: after it when `kill_after`, else before it."""
+        self.kill_after = False
+        self.on_write: Callable[[str, str], None] = lambda verb, path: None
+        self.version = 100
+
+    # --- reads ---
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        """Return a copy of the object."""
+        self.reads.append(path)
+        if path not in self.objects:
+            raise NotFound(f"GET {path}")
+        return copy.deepcopy(self.objects[path])
+
+    def read(self, path: str) -> tuple[Json, float]:
+        """Return the object and the clock."""
+        return ({} if path == "/version" else self.get(path)), builders.NOW
+
+    def list(self, path: str, query: Mapping[str, str] | None = None) -> Listing:
+        """Return every object below `path`."""
+        self.reads.append(path)
+        prefix, kind = path.rsplit("/", 1)
+        items = [
+            copy.deepcopy(raw) for key, raw in self.objects.items()
+            if key.startswith(prefix + "/") and key.rsplit("/", 2)[1] == kind
+        ]  # fmt: skip
+        node = (query or {}).get("fieldSelector", "").removeprefix("spec.nodeName=")
+        if node:
+            items = [raw for raw in items if raw["spec"].get("nodeName") == node]
+        return Listing(tuple(items), str(self.version), builders.NOW)
+
+    # --- writes ---
+
+    def create(self, path: str, body: Json) -> Json:
+        """Create an object; Events are only kept in a list."""
+        if path.endswith("/events"):
+            self.events.append(body)
+            return body
+        key = f"{path}/{body['metadata']['name']}"
+        with self._write("create", key, body):
+            if key in self.objects:
+                raise AlreadyExists(key)
+            raw = copy.deepcopy(body)
+            raw["metadata"] |= {"uid": f"uid-{self.version}", "resourceVersion": str(self.version)}
+            if raw.get("kind") == "PersistentVolume":
+                raw["status"] = {"phase": "Available"}
+            self.objects[key] = raw
+            return copy.deepcopy(raw)
+
+    def merge(self, path: str, body: Json) -> Json:
+        """Apply a merge patch; status only through the subresource, uid and resourceVersion as preconditions."""
+        key = path.removesuffix("/status")
+        with self._write("merge", path, body):
+            raw = self._checked(key, body.get("metadata") or {})
+            patch = copy.deepcopy(body)
+            metadata = patch.pop("metadata", {})
+            for name in ("uid", "resourceVersion"):
+                metadata.pop(name, None)
+            allowed = {"status": patch.get("status", {})} if path != key else {**patch, "metadata": metadata}
+            if path == key:
+                allowed.pop("status", None)
+            _merge(raw, allowed)
+            raw["metadata"]["resourceVersion"] = str(self.version)
+            result = copy.deepcopy(raw)
+            self._settle(key)
+            self._control(key)
+            return result
+
+    def delete(self, path: str, *, uid: str, version: str = "", grace: int | None = None) -> None:
+        """Delete, or begin to when finalizers hold it."""
+        with self._write("delete", path, {"uid": uid, "resourceVersion": version, "grace": grace}):
+            raw = self._checked(path, {"uid": uid} | ({"resourceVersion": version} if version else {}))
+            raw["metadata"]["deletionTimestamp"] = builders.at(builders.NOW)
+            raw["metadata"]["resourceVersion"] = str(self.version)
+            self._settle(path)
+
+    @contextlib.contextmanager
+    def _write(self, verb: str, path: str, body: Json) -> Iterator[None]:
+        number = len(self.log)
+        self.version += 1
+        self.on_write(verb, path)
+        if self.kill_at == number and not self.kill_after:
+            raise Killed
+        self.log.append((verb, path, copy.deepcopy(body)))
+        yield
+        if self.kill_at == number:
+            raise Killed
+
+    def _checked(self, key: str, wanted: Mapping[str, Any]) -> Json:
+        if key not in self.objects:
+            raise NotFound(key)
+        raw = self.objects[key]
+        for name in ("uid", "resourceVersion"):
+            if name in wanted and raw["metadata"][name] != wanted[name]:
+                raise ApiConflict(f"{key}: {name} {raw['metadata'][name]} is not {wanted[name]}")
+        return raw
+
+    def _settle(self, key: str) -> None:
+        """Let go of what is being deleted and has no finalizer left; its claim is Lost."""
+        meta = self.objects[key]["metadata"]
+        if meta.get("deletionTimestamp") and not meta.get("finalizers"):
+            gone = self.objects.pop(key)
+            for raw in self.objects.values():
+                if raw["kind"] == "PersistentVolumeClaim" and raw["spec"]["volumeName"] == gone["metadata"]["name"]:
+                    raw["status"]["phase"] = "Lost"
+
+    def _control(self, key: str) -> None:
+        """Play the volume controller: a claim that is touched is bound to the PV that names its UID."""
+        raw = self.objects.get(key)
+        if raw is None or raw["kind"] != "PersistentVolumeClaim":
+            return
+        volume = self.objects.get(paths.volume(raw["spec"]["volumeName"]))
+        if volume and volume["spec"]["claimRef"].get("uid") == raw["metadata"]["uid"]:
+            raw["status"]["phase"] = volume["status"]["phase"] = "Bound"
+
+    # --- what tests ask ---
+
+    def one(self, kind: str, name: str, namespace: str = "default") -> Json:
+        """Return an object as it is now."""
+        return self.objects[COLLECTIONS[kind]({"name": name, "namespace": namespace})]
+
+    def writes(self) -> list[str]:
+        """Return what was written, as `verb kind/name`."""
+        return [f"{verb} {'/'.join(path.split('/')[-2:])}" for verb, path, _ in self.log]
+
+
+def _merge(target: Json, patch: Json) -> None:
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict):
+            if not isinstance(target.get(key), dict):
+                target[key] = {}
+            _merge(target[key], value)
+        else:
+            target[key] = value
+
+
+class FakeNodes:
+    """Nodes of lists: what their workers would answer, with the rules that lvm and the node tasks keep."""
+
+    def __init__(self, *inventories: Inventory) -> None:
+        self.now = {i.node: i for i in inventories}
+        self.asked: list[tuple[str, str, Any]] = []
+        self.broken: dict[tuple[str, str], CarinaTasksError | VolumesDone] = {}
+        """What a node answers to a task in place of the truth."""
+
+    def ask(self, node: str, task: str, request: Any, answer: type[Any], more: float = 0) -> Any:
+        """Answer one request, or raise."""
+        result = self.ask_all({node: request}, task, answer, more)[node]
+        if isinstance(result, CarinaTasksError):
+            raise result
+        return result
+
+    def ask_all(self, requests: Mapping[str, Any], task: str, answer: type[Any], more: float = 0) -> dict[str, Any]:
+        """Answer each."""
+        return {node: self._one(node, task, request) for node, request in requests.items()}
+
+    def _one(self, node: str, task: str, request: Any) -> Any:
+        self.asked.append((node, task, request))
+        if (node, task) in self.broken:
+            return self.broken[node, task]
+        found = self.now.get(node)
+        if found is None:
+            return NodeSilent(f"{node} is silent")
+        match request:
+            case None:
+                return found
+            case CreateVolumes():
+                return VolumesDone(node=node, volumes=tuple(self._create(node, v) for v in request.volumes))
+            case MarkVolumes():
+                for target in request.mark:
+                    self._retag(node, target.uuid, (f"{keys.TAG_ORPHAN}{request.at}",))
+                for target in request.unmark:
+                    self._retag(node, target.uuid, ())
+                told = [(t, "marked") for t in request.mark] + [(t, "unmarked") for t in request.unmark]
+            case RemoveVolumes():
+                told = []
+                for target in request.volumes:
+                    old = next((v for v in self.now[node].volumes if v.uuid == target.uuid), None)
+                    assert old is not None
+                    ok = old.marked_at is not None and old.marked_at <= request.marked_before and not old.is_open
+                    told.append((target, "removed" if ok else "failed"))
+                    if ok:
+                        self._volumes(node, [v for v in self.now[node].volumes if v is not old])
+            case _:
+                raise AssertionError(task)
+        return VolumesDone(
+            node=node, volumes=tuple(VolumeDone(target.group, target.name, outcome) for target, outcome in told)
+        )
+
+    def _create(self, node: str, wanted: Any) -> VolumeDone:
+        old = self.now[node].find(wanted.group, wanted.name)
+        if old is None or old.size < wanted.size:
+            made = builders.local_volume(
+                wanted.name, group=wanted.group, size=wanted.size, tags=(keys.TAG_INTENT + wanted.intent,)
+            )
+            self._volumes(node, [*(v for v in self.now[node].volumes if v is not old), made])
+        size = self.now[node].find(wanted.group, wanted.name).size  # type: ignore[union-attr]
+        return VolumeDone(wanted.group, wanted.name, "kept" if old else "created", size=size, major=252, minor=9)
+
+    def _retag(self, node: str, uuid: str, tags: tuple[str, ...]) -> None:
+        self._volumes(
+            node, [msgspec.structs.replace(v, tags=tags) if v.uuid == uuid else v for v in self.now[node].volumes]
+        )
+
+    def _volumes(self, node: str, volumes: list[LocalVolume]) -> None:
+        self.now[node] = msgspec.structs.replace(self.now[node], volumes=tuple(volumes))
+
+    def tasks(self) -> list[str]:
+        """Return the names of the tasks that were asked for, inventories left out."""
+        return [task for _, task, _ in self.asked if task != "carina.node.inventory"]
+
+
+def context(api: FakeApi, nodes: FakeNodes, *, held: bool = False, **settings: str) -> Context:
+    """Make a Context of the product's own adapters on the fakes; time is counted, not spent."""
+    clock = [0.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    @contextlib.contextmanager
+    def lock(name: str) -> Iterator[Hold | None]:
+        yield None if held else Hold(None)
+
+    environ = {"CARINA_TASKS_CONCURRENCY": "1"} | {f"CARINA_TASKS_{k.upper()}": v for k, v in settings.items()}
+    conf: Settings = load(environ)
+    fake: Any = api
+    asked: Any = nodes
+    return Context(
+        settings=conf,
+        cluster=Cluster(fake),
+        writes=VolumeWrites(fake, sleep=sleep),
+        state=StateMap(fake, conf.namespace),
+        nodes=asked,
+        audit=Audit(Events(fake)),
+        lock=lock,
+        worker_alive=lambda node: node in nodes.now,
+        sleep=sleep,
+        monotonic=lambda: clock[0],
+    )

@@ -1,0 +1,423 @@
+"""Rebuild, migrate and resume on hand-made fakes: every write may be the last one of the process."""
+
+import copy
+
+import pytest
+
+from carina_tasks.errors import ApiConflict, ApiUnavailable, BadInput, MassFailure, NodeFailed, Paused
+from carina_tasks.flows.failover import migrate_node, rebuild_node
+from carina_tasks.flows.resume import resume
+from carina_tasks.kube import paths
+from carina_tasks.model import keys
+from carina_tasks.model.messages import VolumesDone
+from carina_tasks.model.quantity import GIB
+from tests.unit.builders import (
+    NOW,
+    affinity,
+    claim,
+    done,
+    inventory,
+    journal,
+    local_volume,
+    logic_volume,
+    node,
+    pod,
+    pv,
+)
+from tests.unit.builders_flow import FakeApi, FakeNodes, Killed, context
+
+VOLUMES = ("pvc-1", "pvc-2")
+
+
+def deleted(*more, names=VOLUMES, ready=("n2", "n3")):
+    """Make a cluster whose node n1 was deleted, with one volume and pod for each of `names`."""
+    parts = [node(name) for name in ready]
+    for name in names:
+        parts += [logic_volume(name), pv(name), claim(name), pod(f"pod-{name}", name)]
+    return FakeApi(*parts, *more)
+
+
+def nodes(*names):
+    """Make workers with room."""
+    return FakeNodes(*(inventory(name) for name in names or ("n2", "n3")))
+
+
+def check_rebuilt(api, fake, names=VOLUMES):
+    """Check everything that a rebuild promises of each volume."""
+    for name in names:
+        volume, new = api.one("LogicVolume", name), api.one("PersistentVolume", name)
+        target = volume["spec"]["nodeName"]
+        assert target in fake.now
+        assert volume["status"]["status"] == "Success"
+        assert volume["status"]["volumeID"] == f"volume-{name}"
+        assert keys.JOURNAL not in volume["metadata"]["annotations"]
+        assert new["spec"]["nodeAffinity"] == affinity(target)
+        assert new["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
+        assert new["spec"]["claimRef"]["uid"] == f"uid-claim-{name}"
+        assert new["spec"]["fieldOfTomorrow"] == {"kept": [1, 2, 3]}
+        assert new["metadata"]["labels"] == {"team": "db"}
+        held = api.one("PersistentVolumeClaim", name="claim-" + name)
+        assert held["status"]["phase"] == "Bound"
+        assert held["metadata"]["annotations"] == {}
+        assert fake.now[target].find("carina-vg-hdd", f"volume-{name}").size == 5 * GIB
+        assert paths.pod("default", f"pod-{name}") not in api.objects
+
+
+def test_a_deleted_nodes_volumes_are_rebuilt_under_their_names():
+    """All of them, and the result says so for each."""
+    api, fake = deleted(), nodes()
+    result = rebuild_node(context(api, fake), "n1")
+    assert (result.outcome, {v.outcome for v in result.volumes}) == ("done", {"rebuilt"})
+    check_rebuilt(api, fake)
+
+
+def test_every_journal_is_written_before_anything_is_touched():
+    """The first writes are the journals of all volumes, each with the whole manifest and guarded by UID and version."""
+    api, fake = deleted(), nodes()
+    rebuild_node(context(api, fake), "n1")
+    for verb, path, body in api.log[: len(VOLUMES)]:
+        assert (verb, path.rsplit("/", 1)[0]) == ("merge", paths.LOGIC_VOLUMES)
+        assert '"manifest"' in body["metadata"]["annotations"][keys.JOURNAL]
+        assert body["spec"]["nodeName"] in ("n2", "n3")
+        assert body["metadata"]["uid"]
+        assert body["metadata"]["resourceVersion"]
+
+
+def test_no_pv_is_ever_deleted_with_a_status_set():
+    """At each deletion the LogicVolume has a journal, an empty status, its volumeID, and the PV is retained."""
+    api, fake = deleted(), nodes()
+    seen = []
+
+    def look(verb, path):
+        if verb == "delete" and path.startswith(paths.VOLUMES):
+            name = path.rsplit("/", 1)[1]
+            volume = api.one("LogicVolume", name)
+            assert volume["status"]["status"] == ""
+            assert volume["status"]["volumeID"] == f"volume-{name}"
+            assert keys.JOURNAL in volume["metadata"]["annotations"]
+            assert api.one("PersistentVolume", name)["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+            seen.append(name)
+
+    api.on_write = look
+    rebuild_node(context(api, fake), "n1")
+    assert seen == list(VOLUMES)
+
+
+def count_writes():
+    """Return how many writes the rebuild of one volume takes."""
+    api = deleted(names=("pvc-1",))
+    rebuild_node(context(api, nodes()), "n1")
+    return len(api.log)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_at_any_write_another_process_ends_it(after):
+    """Die before or after each single write: resume, in a process that knows nothing, completes the rebuild."""
+    for number in range(count_writes()):
+        api, fake = deleted(names=("pvc-1",)), nodes()
+        api.kill_at, api.kill_after = number, after
+        with pytest.raises(Killed):
+            rebuild_node(context(api, fake), "n1")
+        api.kill_at = None
+        found = resume(context(api, fake))
+        for lost in found.deleted_nodes:  # killed before the journal: the hint says it again
+            rebuild_node(context(api, fake), lost)
+        check_rebuilt(api, fake, ("pvc-1",))
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_an_object_that_changes_at_any_moment_is_read_again(number):
+    """Somebody touches LogicVolume and PV just before our write: 409, read again, and it ends all the same."""
+    api, fake = deleted(names=("pvc-1",)), nodes()
+
+    def meddle(verb, path):
+        if len(api.log) == number:
+            api.on_write = lambda verb, path: None
+            for raw in api.objects.values():
+                raw["metadata"]["resourceVersion"] = "9999"
+
+    api.on_write = meddle
+    rebuild_node(context(api, fake), "n1")
+    resume(context(api, fake))
+    check_rebuilt(api, fake, ("pvc-1",))
+
+
+def test_a_pv_of_another_uid_is_not_deleted():
+    """The PV was replaced by somebody between our read and our delete: theirs stays, and a person is asked."""
+    api, fake = deleted(names=("pvc-1",)), nodes()
+
+    def swap(verb, path):
+        if verb == "delete" and path == paths.volume("pvc-1"):
+            api.on_write = lambda verb, path: None
+            api.objects[path] = copy.deepcopy(pv("pvc-1", "n9", uid="uid-theirs"))
+
+    api.on_write = swap
+    result = rebuild_node(context(api, fake), "n1")
+    assert result.volumes[0].outcome == "refused"
+    assert api.one("PersistentVolume", "pvc-1")["metadata"]["uid"] == "uid-theirs"
+    assert "deletionTimestamp" not in api.one("PersistentVolume", "pvc-1")["metadata"]
+
+
+def test_a_pod_made_again_under_its_name_is_not_evicted():
+    """The pod that is evicted is the one that was seen, by UID: a newer one of its name lives."""
+    api, fake = deleted(names=("pvc-1",)), nodes()
+
+    def swap(verb, path):
+        if verb == "delete" and "/pods/" in path:
+            api.on_write = lambda verb, path: None
+            api.objects[path] = copy.deepcopy(pod("pod-pvc-1", "pvc-1", on="n2", uid="uid-newer"))
+
+    api.on_write = swap
+    assert rebuild_node(context(api, fake), "n1").outcome == "done"
+    assert api.one("Pod", "pod-pvc-1")["metadata"]["uid"] == "uid-newer"
+
+
+def test_a_journal_is_not_written_over_a_change():
+    """The LogicVolume changed between plan and journal: nothing of it is touched, it is told as unfinished."""
+    api, fake = deleted(names=("pvc-1",)), nodes()
+
+    def meddle(verb, path):
+        api.on_write = lambda verb, path: None
+        api.one("LogicVolume", "pvc-1")["metadata"]["resourceVersion"] = "9999"
+
+    api.on_write = meddle
+    result = rebuild_node(context(api, fake), "n1")
+    assert result.volumes[0].outcome == "unfinished"
+    assert api.one("LogicVolume", "pvc-1")["spec"]["nodeName"] == "n1"
+    assert fake.tasks() == []
+
+
+MUTATING = [
+    lambda ctx: rebuild_node(ctx, "n1"),
+    lambda ctx: migrate_node(ctx, "n1"),
+    resume,
+]
+
+
+@pytest.mark.parametrize("flow", MUTATING)
+@pytest.mark.parametrize("key", ["paused", "latched"])
+def test_pause_and_latch_come_before_everything(flow, key):
+    """With either set, the state is the only thing read, no node is asked and nothing is written."""
+    state = {"kind": "ConfigMap", "metadata": {"name": keys.STATE_CONFIG_MAP, "namespace": "kube-system"}}
+    api = deleted(state | {"data": {key: "by hand"}}, logic_volume("pvc-9", "n2", journal=journal("pvc-9")))
+    fake = nodes()
+    try:
+        result = flow(context(api, fake))
+    except (Paused, MassFailure) as exc:
+        assert "by hand" in exc.message  # noqa: PT017
+    else:
+        assert result.outcome == "refused"
+        assert "by hand" in result.reason
+    assert api.reads == [paths.config_map("kube-system", keys.STATE_CONFIG_MAP)]
+    assert (api.log, fake.asked) == ([], [])
+
+
+@pytest.mark.parametrize("flow", MUTATING)
+def test_a_state_that_cannot_be_read_is_not_no(flow):
+    """The API server does not say whether we are paused: nothing goes on."""
+    api, fake = deleted(), nodes()
+
+    def fail(path, query=None):
+        raise ApiUnavailable("away")
+
+    api.get = fail
+    with pytest.raises(ApiUnavailable):
+        flow(context(api, fake))
+    assert (api.log, fake.asked) == ([], [])
+
+
+def test_a_node_that_exists_is_not_rebuilt():
+    """Whoever says that n2 was deleted is wrong, and nothing is written."""
+    api, fake = deleted(), nodes()
+    result = rebuild_node(context(api, fake), "n2")
+    assert (result.outcome, api.log) == ("refused", [])
+    assert "exists" in result.reason
+
+
+def test_a_node_that_comes_back_in_the_confirmation_is_not_rebuilt():
+    """The second GET, ten seconds later, finds it again."""
+    api, fake = deleted(), nodes()
+    ctx = context(api, fake)
+    asleep = []
+
+    def wait(seconds):
+        asleep.append(seconds)
+        api.objects[paths.node("n1")] = node("n1", uid="uid-new")
+
+    object.__setattr__(ctx, "sleep", wait)
+    assert rebuild_node(ctx, "n1").outcome == "refused"
+    assert (asleep, api.log) == ([10.0], [])
+
+
+def test_mass_failure_stops_and_latches():
+    """Two of three nodes are gone: nothing but the latch is written, and the next attempt refuses by it."""
+    api, fake = deleted(logic_volume("pvc-9", "n9"), ready=("n2",)), nodes("n2")
+    result = rebuild_node(context(api, fake), "n1")
+    assert result.outcome == "refused"
+    assert "2 of 3" in result.reason
+    assert api.writes() == [f"merge configmaps/{keys.STATE_CONFIG_MAP}", f"create configmaps/{keys.STATE_CONFIG_MAP}"]
+    del api.objects[paths.logic_volume("pvc-9")]
+    assert "until a person resumes" in rebuild_node(context(api, fake), "n1").reason
+    assert fake.asked == []
+
+
+def test_mass_failure_stops_migration_and_resume_too():
+    """The same guard stands before a migration, and before a resume goes on with anything."""
+    parts = [node("n1", ready="Unknown"), node("n2", ready="Unknown"), node("n3")]
+    api = FakeApi(*parts, logic_volume(), pv(), claim(), pod("a", "pvc-1", annotated=True))
+    assert "2 of 3" in migrate_node(context(api, nodes("n3")), "n1").reason
+    api = FakeApi(*parts, logic_volume(on="n3", journal=journal(target="n3")), pv(), claim())
+    with pytest.raises(MassFailure):
+        resume(context(api, nodes("n3")))
+    assert not any("logicvolumes" in write or "persistentvolumes" in write for write in api.writes())
+
+
+def test_another_worker_at_it_is_left_alone():
+    """The hold is somebody else's: refused at once, nothing is written."""
+    api = deleted()
+    assert rebuild_node(context(api, nodes(), held=True), "n1").reason == "another worker is at it"
+    assert api.log == []
+
+
+@pytest.mark.parametrize("name", ["", "N1", "n1;reboot", "../n1", None, 5, ["n1"]])
+def test_a_wrong_name_is_refused_before_anything_is_asked(name):
+    """A task call with something that is no node."""
+    api = deleted()
+    for flow in (rebuild_node, migrate_node):
+        with pytest.raises(BadInput):
+            flow(context(api, nodes()), name)
+    assert api.reads == []
+
+
+def test_a_volume_with_nowhere_to_go_is_left_and_the_others_go_on():
+    """Too large for any node: untouched, an Event says why; the other volume is rebuilt."""
+    api = deleted(logic_volume("big", size="900Gi"), pv("big", size="900Gi"), claim("big"), pod("pod-big", "big"))
+    before, fake = copy.deepcopy(api.one("LogicVolume", "big")), nodes()
+    result = rebuild_node(context(api, fake), "n1")
+    outcomes = {v.volume: v.outcome for v in result.volumes}
+    assert (result.outcome, outcomes) == ("unfinished", {"big": "no-fit", "pvc-1": "rebuilt", "pvc-2": "rebuilt"})
+    assert api.one("LogicVolume", "big") == before
+    assert "NoNodeFits" in {event["reason"] for event in api.events}
+    check_rebuilt(api, fake)
+
+
+def test_a_malformed_object_holds_nobody_up():
+    """A LogicVolume without a size, and one with a journal that makes no PV: told, and the others are rebuilt."""
+    broken, forged = logic_volume("broken"), logic_volume("forged", "n2", journal=journal("forged", manifest={"spec": 1}))
+    del broken["spec"]["size"]
+    api, fake = deleted(broken, forged), nodes()
+    result = rebuild_node(context(api, fake), "n1")
+    assert result.unreadable == ("LogicVolume broken: broken: spec.size: None is not a quantity: use a Kubernetes quantity such as 5Gi",)
+    check_rebuilt(api, fake)
+    assert [(v.volume, v.outcome) for v in resume(context(api, fake)).volumes] == [("forged", "refused")]
+
+
+def test_a_full_target_is_planned_again():
+    """The target turns out full: another target and a new intent go into the journal, and resume ends it there."""
+    api, fake = deleted(names=("pvc-1",)), nodes()
+    full = done("pvc-1", "failed", reason="no space")
+    fake.broken = {("n2", "carina.volume.create"): VolumesDone("n2", (full,)),
+                   ("n3", "carina.volume.create"): VolumesDone("n3", (full,))}  # fmt: skip
+    first = rebuild_node(context(api, fake), "n1").volumes[0]
+    assert "planned again" in first.reason
+    fake.broken.clear()
+    resume(context(api, fake))
+    check_rebuilt(api, fake, ("pvc-1",))
+    intents = [request.volumes[0].intent for _, task, request in fake.asked if task == "carina.volume.create"]
+    assert len(set(intents)) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [NodeFailed("boom"), VolumesDone("n2", ()), VolumesDone("n2", (done("other"),))],
+)
+def test_an_answer_that_says_nothing_of_the_volume_leaves_it_unfinished(answer):
+    """The node failed or forgot it: nothing is deleted, the journal stays, a later resume ends it."""
+    api, fake = deleted(names=("pvc-1",), ready=("n2",)), nodes("n2")
+    fake.broken = {("n2", "carina.volume.create"): answer}
+    assert rebuild_node(context(api, fake), "n1").volumes[0].outcome == "unfinished"
+    assert not any(write.startswith("delete") for write in api.writes())
+    fake.broken.clear()
+    resume(context(api, fake))
+    check_rebuilt(api, fake, ("pvc-1",))
+
+
+def test_the_events_say_that_the_volume_is_empty():
+    """On the claim: new, empty, from where and whereto."""
+    api = deleted(names=("pvc-1",))
+    rebuild_node(context(api, nodes()), "n1")
+    event = next(e for e in api.events if e["reason"] == "VolumeRebuiltEmpty")
+    assert event["involvedObject"]["kind"] == "PersistentVolumeClaim"
+    assert "new and empty" in event["message"]
+    assert "it was on n1" in event["message"]
+
+
+def not_ready(*pods, since=NOW - 400):
+    """Make a cluster whose node n1 is NotReady, with two volumes."""
+    parts = [node("n1", ready="Unknown", since=since), node("n2"), node("n3")]
+    for name in VOLUMES:
+        parts += [logic_volume(name), pv(name), claim(name)]
+    return FakeApi(*parts, *pods)
+
+
+def test_migration_moves_the_annotated_and_touches_nothing_else():
+    """pvc-1's pod is annotated and moves; every object of pvc-2 has the resourceVersion that it had."""
+    api = not_ready(pod("pod-pvc-1", "pvc-1", annotated=True), pod("pod-pvc-2", "pvc-2"), pod("free", annotated=True))
+    fake = nodes()
+    result = migrate_node(context(api, fake), "n1")
+    assert {v.volume: v.outcome for v in result.volumes} == {"pvc-1": "rebuilt", "pvc-2": "skipped"}
+    assert result.evicted == ("default/free",)
+    check_rebuilt(api, fake, ("pvc-1",))
+    untouched = [api.one("LogicVolume", "pvc-2"), api.one("PersistentVolume", "pvc-2"), api.one("Pod", "pod-pvc-2")]
+    assert [raw["metadata"]["resourceVersion"] for raw in untouched] == ["1", "1", "1"]
+
+
+def test_a_worker_that_still_answers_gives_the_node_more_time():
+    """NotReady for 100 s, but its worker lives: refused, nothing is written."""
+    api = not_ready(pod("pod-pvc-1", "pvc-1", annotated=True), since=NOW - 100)
+    result = migrate_node(context(api, nodes("n1", "n2", "n3")), "n1")
+    assert (result.outcome, api.log) == ("refused", [])
+    assert migrate_node(context(api, nodes()), "n1").outcome == "done"
+
+
+def test_resume_names_the_nodes_that_the_watch_missed():
+    """A LogicVolume names a node that does not exist, another one that is NotReady: both are named, nothing is written."""
+    api = not_ready(logic_volume("pvc-9", "n9"))
+    found = resume(context(api, nodes()))
+    assert (found.deleted_nodes, found.not_ready_nodes) == (("n9",), ("n1",))
+    assert api.log == []
+
+
+def test_resume_plans_again_when_the_target_is_deleted_in_mid_rebuild():
+    """The journal's target is gone: another one, and its source stays the node that the PV names."""
+    api = FakeApi(node("n3"), node("n4"), logic_volume(on="n2", journal=journal(), status=""), pv(), claim(),
+                  pod("pod-pvc-1", "pvc-1"))  # fmt: skip
+    fake = nodes("n3", "n4")
+    resume(context(api, fake))
+    resume(context(api, fake))
+    check_rebuilt(api, fake, ("pvc-1",))
+
+
+def test_a_stale_copy_on_the_target_is_named_by_uuid():
+    """An LV of the wanted name that stood there before the plan is named in the request, so that it is not adopted."""
+    api = deleted(names=("pvc-1",), ready=("n2",))
+    fake = FakeNodes(inventory("n2", local_volume("volume-pvc-1", size=3 * GIB)))
+    rebuild_node(context(api, fake), "n1")
+    request = next(r for _, task, r in fake.asked if task == "carina.volume.create")
+    assert request.volumes[0].stale == local_volume().uuid
+
+
+def test_a_write_that_always_conflicts_ends():
+    """Somebody changes the object for ever: it stops after so many steps, unfinished, not in an endless loop."""
+    api = deleted(names=("pvc-1",))
+    real = api.merge
+
+    def conflict(path, body):
+        if path.endswith("/status"):
+            raise ApiConflict("again")
+        return real(path, body)
+
+    api.merge = conflict
+    result = rebuild_node(context(api, nodes()), "n1").volumes[0]
+    assert result.outcome == "unfinished"
+    assert "keeps changing" in result.reason
