@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make Redis users for carina-tasks: one for the control side, one for each node.
+"""Make Redis users for carina-tasks: one for the control side, one for Flower, one for each node.
 
     python3 deploy/redis/acl.py --address redis.kube-system.svc:6379 n1 n2 n3
 
@@ -7,6 +7,7 @@ writes into the folder `redis-users` (keep it as you keep private keys)
 
     users.acl            for Redis: `aclfile`, then `ACL LOAD`; holds digests, no passwords
     _control.url         for the Secret carina-tasks-redis, key `url`
+    _flower.url          for the same Secret, key `flower-url`
     <node>.url           for /etc/carina-tasks/redis-url on that node, and on no other
 
 Called again it keeps the users that are there and adds what is new, so that a node can join. `--remove` takes nodes out.
@@ -23,10 +24,6 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-CONTROL = "carina-tasks"
-CONTROL_FILE = "_control"
-"""No node can be called so: names of nodes begin with a letter or digit."""
-
 NODE_RULES = (
     "-@all +hello +auth +ping +client|setname +multi +exec +brpop +llen +get +set +setex +publish "
     "~node.{node} ~celery-task-meta-{node}:* ~alive.{node} &celery-task-meta-{node}:*"
@@ -35,6 +32,12 @@ NODE_RULES = (
 
 CONTROL_RULES = "~* &* +@all -@admin -@dangerous +info +keys"
 """Everything but administration. `info` and `keys` are for Flower's broker page and Celery's remote control."""
+
+FLOWER_RULES = "%R~* ~_kombu.binding* ~*.reply.celery.pidbox* &* +@all -@admin -@dangerous +info"
+"""Read everything, write what remote control needs, and no queue: Flower's API can start no task. Redis 7 or Valkey."""
+
+SHARED = {"_control": ("carina-tasks", CONTROL_RULES), "_flower": ("carina-tasks-flower", FLOWER_RULES)}
+"""File, user and rules of those that are no node; names of nodes begin with a letter or digit."""
 
 NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
@@ -53,19 +56,20 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("redis-users"))
     parser.add_argument("--remove", action="store_true", help="remove the nodes in place of adding them")
     options = parser.parse_args()
-    if bad := [node for node in options.nodes if not NODE_NAME.fullmatch(node) or node in {CONTROL, "default"}]:
+    reserved = {"default", *(user for user, _ in SHARED.values())}
+    if bad := [node for node in options.nodes if not NODE_NAME.fullmatch(node) or node in reserved]:
         sys.stderr.write(f"these cannot be names of nodes' users: {', '.join(bad)}" + "\n")
         return 1
 
     options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     known = {path.stem: path for path in options.folder.glob("*.url")}
     lines = []
-    for user in sorted({CONTROL_FILE, *known, *options.nodes}):
+    for user in sorted({*SHARED, *known, *options.nodes}):
         path = options.folder / f"{user}.url"
         if options.remove and user in options.nodes:
             path.unlink(missing_ok=True)
             continue
-        name, rules = (CONTROL, CONTROL_RULES) if user == CONTROL_FILE else (user, NODE_RULES.format(node=user))
+        name, rules = SHARED.get(user) or (user, NODE_RULES.format(node=user))
         password = urlsplit(path.read_text().strip()).password if path.exists() else None
         password = password or secrets.token_urlsafe(24)
         host, _, database = options.address.partition("/")

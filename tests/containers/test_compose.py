@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.lab import parts, paths, ports
 
@@ -163,6 +164,52 @@ def test_flower_lists_the_rebuild(up: Compose) -> None:
     up.wait(
         "the node's task is listed", lambda: any(t["state"] == "SUCCESS" for t in tasks("carina.volume.create")), 15
     )
+
+
+@pytest.mark.parametrize("workload", ["control", "beat", "node-watch", "flower", "node"])
+def test_liveness_probes_answer(up: Compose, workload: str) -> None:
+    """The liveness probe of each workload in deploy/ is right about a process that lives, and wrong about none."""
+    documents = yaml.safe_load_all((paths.REPOSITORY / "deploy" / f"{workload}.yaml").read_text())
+    (container,) = next(d for d in documents if "template" in d.get("spec", {}))["spec"]["template"]["spec"][
+        "containers"
+    ]
+    probe = container["livenessProbe"]
+    name = f"{up.project}_{'node-153' if workload == 'node' else workload}_1"
+    if "exec" in probe:
+        up.podman("exec", name, *probe["exec"]["command"])
+        with pytest.raises(AssertionError):
+            up.podman("exec", f"{up.project}_api_1", *probe["exec"]["command"])
+        return
+    port = next(p["containerPort"] for p in container["ports"] if p["name"] == probe["httpGet"]["port"])
+    url = f"http://127.0.0.1:{port}{probe['httpGet']['path']}"
+    up.podman("exec", name, "python", "-c", f"import urllib.request as r; assert r.urlopen('{url}').status == 200")
+
+
+def test_a_node_pod_starts(up: Compose, tmp_path: Path) -> None:
+    """The command of deploy/node.yaml reads its URL from the node's file, in a read-only container, and gives a sign."""
+    document = yaml.safe_load((paths.REPOSITORY / "deploy" / "node.yaml").read_text())
+    (container,) = document["spec"]["template"]["spec"]["containers"]
+    url = tmp_path / "redis-url"
+    url.write_text("redis://redis:6379/0\n")
+    env = [f"--env={one['name']}={one.get('value', 'n9')}" for one in container["env"]]
+    name = f"{up.project}_node-pod"
+    mount = container["volumeMounts"][0]["mountPath"]
+    try:
+        up.podman(
+            "run", "-d", "--name", name, "--read-only", "--tmpfs=/tmp", "--user=0", *env,
+            f"--network={up.project}_default", f"--volume={url}:{mount}:ro", IMAGE, *container["command"],
+        )  # fmt: skip
+        redis = f"{up.project}_redis_1"
+        up.wait(
+            "the node gives a sign",
+            lambda: up.podman("exec", redis, "redis-cli", "exists", "alive.n9").strip() == "1",
+            30,
+        )
+        begun = time.monotonic()
+        up.podman("stop", "-t", "20", name)
+        assert time.monotonic() - begun < 15, "SIGTERM did not reach the worker"
+    finally:
+        up.podman("rm", "-f", name)
 
 
 def test_the_image_serves_nodes(up: Compose) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,6 +196,56 @@ def test_redis_users_do_what_they_must(server: tuple[Path, str, Process], tmp_pa
         assert one.llen("control") == 0
 
 
+def test_flower_reads_and_starts_nothing(server: tuple[Path, str, Process], tmp_path: Path) -> None:
+    """With its own user Flower sees workers and tasks, and its API puts no task on a queue."""
+    users, _, _ = server
+    (port,) = ports.free(1)
+    base = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(paths.REPOSITORY)}
+    url = {name: (users / f"_{name}.url").read_text().strip() for name in ("control", "flower")}
+    celery = [sys.executable, "-m", "celery", "-A", "carina_tasks"]
+    node = base | {"NODE_NAME": ONE, "CARINA_TASKS_BROKER_URL": url["control"], "CARINA_TASKS_LVM_COMMAND": "false"}
+    flower = base | {"CARINA_TASKS_BROKER_URL": url["flower"], "FLOWER_UNAUTHENTICATED_API": "true"}
+
+    def api(path: str, data: bytes | None = None) -> dict:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{path}", data, timeout=10) as answer:
+            return json.load(answer)
+
+    with contextlib.ExitStack() as stack:
+        worker = start("node", [sys.executable, "-m", "workers.node"], folder=tmp_path, env=node)
+        stack.callback(worker.stop)
+        process = start(
+            "flower", [*celery, "flower", "--address=127.0.0.1", f"--port={port}"], folder=tmp_path, env=flower
+        )
+        stack.callback(process.stop)
+        wait_until(
+            "both are up",
+            lambda: "ready." in worker.tail() and "Connected" in process.tail(),
+            30,
+            watch=[worker, process],
+        )
+        wait_until(
+            "Flower sees the worker", lambda: f"{ONE}@{ONE}" in api("workers?refresh=1"), 30, every=1, watch=[process]
+        )
+        # Its lvm is `false`, so it fails: what counts is that Flower hears of it.
+        task = ["call", "carina.node.inventory", f"--queue=node.{ONE}", "--routing-key", f"node.{ONE}"]
+        subprocess.run(
+            [*celery, *task],
+            env=base | {"CARINA_TASKS_BROKER_URL": url["control"]},
+            check=True,
+            cwd=tmp_path,
+            capture_output=True,
+        )
+        wait_until(
+            "Flower lists the task",
+            lambda: any(t["name"] == "carina.node.inventory" for t in api("tasks").values()),
+            15,
+        )
+        with pytest.raises(urllib.error.HTTPError):
+            api("task/send-task/carina.sweep.local_volumes", b'{"args": []}')
+    with client(users, "_control") as one:
+        assert one.llen("control") == 0
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -233,7 +286,7 @@ def test_a_node_joins_and_one_leaves(server: tuple[Path, str, Process]) -> None:
         with pytest.raises(redis.exceptions.AuthenticationError):
             new.ping()
         names = [line.split()[1] for line in (users / "users.acl").read_text().splitlines()]
-    assert names == ["default", "10.20.9.152", "10.20.9.153", "carina-tasks"]
+    assert names == ["default", "10.20.9.152", "10.20.9.153", "carina-tasks", "carina-tasks-flower"]
     assert not (users / f"{ONE}.url").exists()
 
 
