@@ -1,0 +1,257 @@
+"""The two sweeps on hand-made fakes: mark before remove, ask once more before anything goes."""
+
+import pytest
+
+from carina_tasks.errors import ApiConflict, ApiUnavailable, MassFailure, NodeFailed, Paused
+from carina_tasks.flows.sweep_local import sweep_local_volumes
+from carina_tasks.flows.sweep_logic import sweep_logic_volumes
+from carina_tasks.kube import paths
+from carina_tasks.model import keys
+from tests.unit.builders import (
+    NOW,
+    at,
+    claim,
+    inventory,
+    journal,
+    local_volume,
+    logic_volume,
+    node,
+    pv,
+)
+from tests.unit.builders_flow import FakeApi, FakeNodes, context
+
+MARK, REMOVE = "carina.volume.mark", "carina.volume.remove"
+
+
+def uuid(number):
+    """Make an LV's UUID."""
+    return f"{number:06}-bbbb-cccc-dddd-eeee-ffff-gggggg"
+
+
+def orphans(count, marked=None):
+    """Make so many orphans."""
+    return [local_volume(f"volume-gone-{i}", uuid=uuid(i), marked=marked) for i in range(count)]
+
+
+def sweep(api, fake, confirm=None, **settings):
+    """Sweep local volumes; return what became of n1."""
+    result = sweep_local_volumes(context(api, fake, **settings), confirm)
+    return next(n for n in result.nodes if n.node == "n1")
+
+
+def test_the_first_sweep_marks_and_a_later_one_removes():
+    """An unmarked orphan, however old, is only marked; it goes when the mark is old enough, by VG, name and UUID."""
+    fake = FakeNodes(inventory("n1", *orphans(1)))
+    first = sweep(FakeApi(node("n1")), fake)
+    assert (first.marked, first.removed) == (("carina-vg-hdd/volume-gone-0",), ())
+    assert fake.tasks() == [MARK]
+    again = sweep(FakeApi(node("n1")), fake)
+    assert (again.marked, again.removed) == ((), ())
+    assert fake.tasks() == [MARK]
+    fake = FakeNodes(inventory("n1", *orphans(1, marked=400)))
+    api = FakeApi(node("n1"))
+    later = sweep(api, fake)
+    assert later.removed == ("carina-vg-hdd/volume-gone-0",)
+    request = next(r for _, task, r in fake.asked if task == REMOVE)
+    assert (request.volumes[0].uuid, request.marked_before) == (uuid(0), int(NOW - 400))
+    assert [e["reason"] for e in api.events] == ["OrphanRemoved"]
+    assert fake.now["n1"].volumes == ()
+
+
+def test_a_volume_with_its_logic_volume_is_never_asked_about():
+    """One to one: nothing is written on the node."""
+    fake = FakeNodes(inventory("n1", local_volume()))
+    assert sweep(FakeApi(node("n1"), logic_volume(), pv()), fake).kept == 1
+    assert fake.tasks() == []
+
+
+def test_a_mark_is_taken_off_when_the_volume_is_wanted_again():
+    """Its LogicVolume is there again: unmarked."""
+    fake = FakeNodes(inventory("n1", local_volume(marked=9999)))
+    assert sweep(FakeApi(node("n1"), logic_volume(), pv()), fake).unmarked == ("carina-vg-hdd/volume-pvc-1",)
+    assert fake.now["n1"].volumes[0].tags == ()
+
+
+@pytest.mark.parametrize("kind", ["logic_volume", "volume"])
+def test_before_removal_both_objects_are_asked_for_by_name(kind):
+    """The lists lacked it, the API server has it by name: not removed."""
+    api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", local_volume(marked=400)))
+    real = api.get
+    raw = logic_volume() if kind == "logic_volume" else pv()
+    api.get = lambda path, query=None: raw if path == getattr(paths, kind)("pvc-1") else real(path)
+    assert sweep(api, fake).removed == ()
+    assert REMOVE not in fake.tasks()
+
+
+def test_an_error_is_never_absence():
+    """The API server answers the question by name with an error: the node is told as failed and nothing is removed."""
+    api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", local_volume(marked=400)))
+    real = api.get
+
+    def fail(path, query=None):
+        if path == paths.logic_volume("pvc-1"):
+            raise ApiUnavailable("away")
+        return real(path)
+
+    api.get = fail
+    assert sweep(api, fake).outcome == "failed"
+    assert fake.tasks() == []
+
+
+def test_an_unreadable_logic_volume_keeps_its_local_volume():
+    """A LogicVolume with a field missing exists all the same."""
+    broken = logic_volume()
+    del broken["spec"]["size"]
+    fake = FakeNodes(inventory("n1", local_volume(marked=400)))
+    assert sweep(FakeApi(node("n1"), broken), fake).removed == ()
+    assert fake.tasks() == []
+
+
+def test_above_the_cap_nothing_is_removed_until_a_person_names_the_number():
+    """Eleven orphans of eleven: refused with an Event; ten go; eleven go when eleven is confirmed, not when twelve is."""
+    api = FakeApi(node("n1"))
+    for confirm in (None, {"n1": 12}, {"n2": 11}):
+        fake = FakeNodes(inventory("n1", *orphans(11, marked=400)))
+        refused = sweep(api, fake, confirm)
+        assert (refused.outcome, refused.removed, fake.tasks()) == ("refused", (), [])
+    assert "CarinaTasksRefused" in {e["reason"] for e in api.events}
+    assert len(sweep(api, FakeNodes(inventory("n1", *orphans(11, marked=400))), {"n1": 11}).removed) == 11
+    assert len(sweep(api, FakeNodes(inventory("n1", *orphans(10, marked=400)))).removed) == 10
+
+
+def test_marking_goes_on_above_the_cap():
+    """A mark destroys nothing."""
+    fake = FakeNodes(inventory("n1", *orphans(11, marked=400), local_volume("volume-new", uuid=uuid(99))))
+    result = sweep(FakeApi(node("n1")), fake)
+    assert (result.outcome, result.marked) == ("refused", ("carina-vg-hdd/volume-new",))
+
+
+def test_inventories_are_taken_before_the_lists():
+    """Carina makes the LogicVolume before the LV, so the lists must be the younger."""
+    api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", *orphans(1)))
+    order = []
+    real_ask, real_list = fake.ask_all, api.list
+    fake.ask_all = lambda requests, task, answer, more=0: order.append(task) or real_ask(requests, task, answer, more)
+    api.list = lambda path, query=None: order.append(path) or real_list(path, query)
+    sweep(api, fake)
+    assert order.index("carina.node.inventory") < order.index(paths.LOGIC_VOLUMES) < order.index(paths.VOLUMES)
+
+
+def test_a_missing_volume_is_reported_and_nothing_is_made():
+    """LogicVolume Success, no LV: named in the result and in an Event, and the node is asked for nothing."""
+    api, fake = FakeApi(node("n1"), logic_volume(), pv()), FakeNodes(inventory("n1"))
+    assert sweep(api, fake).missing == ("pvc-1",)
+    assert [e["reason"] for e in api.events] == ["LocalVolumeMissing"]
+    assert (fake.tasks(), api.log) == ([], [])
+
+
+def test_one_nodes_trouble_is_its_own():
+    """A NotReady node is skipped, a silent one and one whose task fails are told, the last one is swept."""
+    api = FakeApi(node("n1", ready="Unknown"), node("n2"), node("n3"), node("n4"))
+    fake = FakeNodes(inventory("n3", *orphans(1)), inventory("n4", *orphans(1)))
+    fake.broken = {("n3", MARK): NodeFailed("boom")}
+    result = sweep_local_volumes(context(api, fake))
+    assert {n.node: n.outcome for n in result.nodes} == {
+        "n1": "skipped", "n2": "failed", "n3": "failed", "n4": "swept",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("flow", [sweep_local_volumes, sweep_logic_volumes])
+@pytest.mark.parametrize("key", ["paused", "latched"])
+def test_pause_and_latch_come_before_everything(flow, key):
+    """With either set, nothing else is read, asked or written."""
+    state = {"kind": "ConfigMap", "metadata": {"name": keys.STATE_CONFIG_MAP, "namespace": "kube-system"}}
+    api = FakeApi(node("n1"), logic_volume(), state | {"data": {key: "by hand"}})
+    fake = FakeNodes(inventory("n1", *orphans(1, marked=400)))
+    with pytest.raises((Paused, MassFailure), match="by hand"):
+        flow(context(api, fake))
+    assert len(api.reads) == 1
+    assert (api.log, fake.asked) == ([], [])
+
+
+def test_a_logic_volume_without_a_pv_is_deleted_with_preconditions_and_its_finalizer_taken_off():
+    """UID and resourceVersion as they were read, then Carina's finalizer and nobody else's."""
+    api = FakeApi(node("n1"), logic_volume(finalizers=[keys.LOGIC_VOLUME_FINALIZER, "other/one"]))
+    assert sweep_logic_volumes(context(api, FakeNodes())).deleted == ("pvc-1",)
+    assert api.log[0] == ("delete", paths.logic_volume("pvc-1"), {
+        "uid": "uid-lv-pvc-1", "resourceVersion": "1", "grace": None,
+    })  # fmt: skip
+    assert api.one("LogicVolume", "pvc-1")["metadata"]["finalizers"] == ["other/one"]
+    assert [e["reason"] for e in api.events] == ["LogicVolumeDeleted"]
+
+
+@pytest.mark.parametrize("change", [{"uid": "another"}, {"resourceVersion": "9"}])
+def test_one_that_changed_since_it_was_listed_is_not_deleted(change):
+    """Made again, or changed, between list and delete: it stays, and the next sweep looks at it."""
+    api = FakeApi(node("n1"), logic_volume())
+
+    def meddle(verb, path):
+        api.one("LogicVolume", "pvc-1")["metadata"].update(change)
+
+    api.on_write = meddle
+    result = sweep_logic_volumes(context(api, FakeNodes()))
+    assert (result.deleted, len(result.failed)) == ((), 1)
+    assert "deletionTimestamp" not in api.one("LogicVolume", "pvc-1")["metadata"]
+
+
+def test_the_pv_is_asked_for_by_name_before_anything_goes():
+    """The list lacked the PV, the API server has it: kept."""
+    api = FakeApi(node("n1"), logic_volume())
+    real = api.get
+    api.get = lambda path, query=None: pv() if path == paths.volume("pvc-1") else real(path)
+    assert sweep_logic_volumes(context(api, FakeNodes())).kept == 1
+    assert api.log == []
+
+
+def test_what_is_kept_without_a_pv_is_noted():
+    """A claim that still names it, a raw one, an owned one: kept, and a person can read why."""
+    owner = [{"kind": "LogicVolume", "name": "x", "uid": "u"}]
+    api = FakeApi(
+        node("n1"), logic_volume("pvc-1"), claim("pvc-1"), logic_volume("raw", manage="raw"),
+        logic_volume("half", ownerReferences=owner), logic_volume("with", journal=journal("with")),
+        logic_volume("young", created=NOW - 5), logic_volume("plain"), pv("plain"),
+    )  # fmt: skip
+    result = sweep_logic_volumes(context(api, FakeNodes()))
+    assert (result.kept, len(result.noted), result.deleted) == (6, 5, ())
+    assert api.log == []
+
+
+def test_one_hanging_in_deletion_is_helped():
+    """Only the finalizer is taken off."""
+    api = FakeApi(node("n1"), logic_volume(deletionTimestamp=at(NOW - 700)))
+    assert sweep_logic_volumes(context(api, FakeNodes())).helped == ("pvc-1",)
+    assert api.writes() == ["merge logicvolumes/pvc-1"]
+
+
+def test_what_fails_with_one_volume_holds_no_other_up():
+    """The delete of one is refused, the other goes."""
+    api = FakeApi(node("n1"), logic_volume("a"), logic_volume("b"))
+    real = api.delete
+
+    def delete(path, **options):
+        if path.endswith("/a"):
+            raise ApiConflict("no")
+        real(path, **options)
+
+    api.delete = delete
+    result = sweep_logic_volumes(context(api, FakeNodes()))
+    assert (result.deleted, result.failed) == (("b",), ("a: no",))
+
+
+def test_an_unreadable_pv_keeps_its_logic_volume():
+    """A PV whose size does not parse is a PV."""
+    broken = pv()
+    broken["spec"]["capacity"]["storage"] = "much"
+    api = FakeApi(node("n1"), logic_volume(), broken)
+    result = sweep_logic_volumes(context(api, FakeNodes()))
+    assert (result.deleted, len(result.failed), len(result.unreadable)) == ((), 1, 1)
+    assert api.log == []
+
+
+def test_deleted_nodes_that_the_watch_missed_are_named():
+    """A managed LogicVolume without a journal names a node that is not there."""
+    api = FakeApi(
+        node("n1"), logic_volume("a", "n8"), pv("a", "n8"), logic_volume("b", "n9", manage="raw"), pv("b"),
+        logic_volume("c", "n7", journal=journal("c", target="n7")), pv("c"),
+    )  # fmt: skip
+    assert sweep_logic_volumes(context(api, FakeNodes())).deleted_nodes == ("n8",)
