@@ -92,7 +92,7 @@ class Children:
         child.kill()
         self.running.remove(child)
 
-    def stop(self, timeout: float = 5.0) -> None:
+    def stop(self, timeout: float = 3.0) -> None:
         """End all of them, the last started first: SIGTERM, then SIGKILL for what is left after `timeout` seconds."""
         for child in reversed(self.running):
             if child.alive:

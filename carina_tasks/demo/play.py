@@ -23,8 +23,9 @@ def run(*, keep: bool, changed: Mapping[str, str]) -> int:
 
     `changed` are settings other than the demo's own. Raises BadSetting.
     """
-    signal.signal(signal.SIGTERM, _as_interrupt)
-    signal.signal(signal.SIGHUP, _as_interrupt)
+    # SIGINT too: a shell starts background jobs with it ignored, and then Python leaves it so.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _as_interrupt)
     screen = Screen()
     stage = Stage(changed)
     try:

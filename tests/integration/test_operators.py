@@ -11,12 +11,6 @@ from carina_tasks.errors import CarinaTasksError
 from tests.integration.embedded import GIB, NODES, ONE, Embedded
 
 
-def test_beat_sends_the_schedule(embedded: Embedded) -> None:
-    """D1: beat runs with beat_schedule.py: it sends `resume` every 30 seconds, and the control worker runs it."""
-    embedded.eventually("beat sends resume", lambda: "carina.failover.resume" in embedded.log("beat"), 35)
-    embedded.eventually("it is run", lambda: "carina.failover.resume" in embedded.log("control"), 5)
-
-
 def test_a_node_queue_runs_lvm(embedded: Embedded) -> None:
     """D3, D5: `celery call` on a node's queue is answered by that node's lvm, and `celery result` shows the answer."""
     embedded.nodes[ONE].create("volume-x", 3 * GIB)

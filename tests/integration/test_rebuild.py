@@ -106,6 +106,9 @@ def test_a_killed_worker_loses_nothing(embedded: Embedded) -> None:
     assert embedded.journals()
     (control,) = embedded.stage.start_processes("control")
     embedded.processes["control"] = control
+    embedded.stage.wait_ready(control)
+    # Beat asks the same every 30 seconds.
+    embedded.call("carina.failover.resume")
     embedded.wait_rebuilt(*names, away_from=ONE, timeout=70)
 
 
@@ -117,9 +120,9 @@ def test_mass_failure_stops_and_a_person_resumes(embedded: Embedded) -> None:
     state = paths.config_map("kube-system", "carina-tasks-state")
     embedded.wait("the guard latches", lambda: _latched(embedded, state), 20)
     assert [embedded.table()[name][2] for name in names] == [ONE, TWO]
-    embedded.world.register(ONE)
     embedded.stage.power_on(ONE)
-    embedded.wait("one is Ready", lambda: embedded.world.ready(ONE) == "True", 10)
+    embedded.world.register(ONE)
+    embedded.stage.wait_ready()
     embedded.api.merge(state, {"data": {"latched": None}})
     assert embedded.call("carina.failover.rebuild_node", TWO)["outcome"] == "done"
     assert embedded.table()[names[1]][2] in NODES

@@ -22,7 +22,7 @@ FOREIGN = "backup-of-somebody"
 WITHOUT_PV = "pvc-00000000-0000-4000-8000-00000000000d"
 WITHOUT_LV = "data-lost-0"
 LOCAL_SWEEP, LOGIC_SWEEP = "carina.sweep.local_volumes", "carina.sweep.logic_volumes"
-TIMEOUT = 25.0
+TIMEOUT = 12.0
 
 
 def play(scene: Scene) -> None:
