@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
@@ -70,7 +71,7 @@ def connect(timeout: float, page_size: int, observe: Observe | None = None) -> A
             configuration = client.Configuration()
             config.load_incluster_config(client_configuration=configuration)
             api_client = client.ApiClient(configuration)
-    except (ConfigException, OSError, ValueError, TypeError) as exc:
+    except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError) as exc:
         raise BadSetting(f"no cluster to work on: set KUBECONFIG to a readable file, or run in a pod ({exc})") from exc
     return Api(api_client, timeout, page_size, observe)
 
