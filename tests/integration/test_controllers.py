@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from carina_tasks.demo import manifests
 from carina_tasks.demo.world import CLAIMS, PODS, SETS
 from carina_tasks.kube import paths
@@ -12,6 +14,9 @@ from tests.integration.embedded import GIB, ONE, TWO, Embedded
 def test_a_claim_whose_volume_was_replaced_stays_lost_until_touched(embedded: Embedded) -> None:
     """As measured on the real one: Lost when the volume goes, and looked at again only when the claim itself changes."""
     name, path = embedded.volume("data", ONE), f"{CLAIMS}/data"
+    # Away from the resync, at which every claim is looked at.
+    binder = embedded.stage.controllers.binder
+    embedded.eventually("the resync is far", lambda: binder.next_resync - time.monotonic() > 6)
     raw = embedded.api.get(paths.volume(name))
     embedded.api.delete(paths.volume(name), uid=raw["metadata"]["uid"])
     embedded.api.merge(paths.volume(name), {"metadata": {"finalizers": None}})

@@ -25,14 +25,15 @@ class Binder:
         self._view = view
         self._looked: dict[str, str] = {}
         self._known: dict[str, PersistentVolume] = {}
-        self._resync = 0.0
+        self.next_resync = 0.0
+        """When every claim is looked at again, by the loop's steady clock."""
 
     def step(self, now: float) -> None:
         """Look at every volume, and at the claims that are due."""
         volumes = {volume.meta.name: volume for volume in self._view.volumes.all()}
         due = self._claims_of_gone(volumes)
-        if now >= self._resync:
-            self._resync = now + RESYNC
+        if now >= self.next_resync:
+            self.next_resync = now + RESYNC
             self._looked.clear()
         for volume in volumes.values():
             due |= self._volume(volume)

@@ -32,16 +32,17 @@ class Part(Protocol):
 
 
 class Controllers:
-    """All of them in one thread. `kubelets` switches nodes on and off."""
+    """All of them in one thread. `kubelets` switches nodes on and off, `binder` knows when it resyncs."""
 
     def __init__(self, api: Api, create: CreateLocal, remove: RemoveLocal) -> None:
         self._view = View(api)
         self.kubelets = Kubelets(self._view)
+        self.binder = Binder(self._view)
         # Heartbeats before the judge of silence.
         self._parts: tuple[Part, ...] = (
             self.kubelets,
             NodeLife(self._view),
-            Binder(self._view),
+            self.binder,
             Protection(self._view),
             Provisioner(self._view, self.kubelets.alive, create, remove),
             Workloads(self._view),
