@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -56,7 +56,7 @@ def serving(*answers: Answer, timeout: float = 5, page_size: int = 2) -> Iterato
         def _answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
-            script.asked.append((self.command, self.path, body, dict(self.headers)))
+            script.asked.append((self.command, self.path, body, {k.lower(): v for k, v in self.headers.items()}))
             answer = script.next()
             time.sleep(answer.wait)
             self.close_connection = True
@@ -69,7 +69,8 @@ def serving(*answers: Answer, timeout: float = 5, page_size: int = 2) -> Iterato
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data) if answer.length is None else answer.length))
             self.end_headers()
-            self.wfile.write(data)
+            with suppress(BrokenPipeError):  # who asked did not wait
+                self.wfile.write(data)
 
         do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815
 

@@ -31,7 +31,7 @@ def test_an_object_comes_back_whole_with_the_servers_clock():
     """Raw JSON, fields of tomorrow included, and the time of the Date header."""
     with serving(Answer(body=pv(), headers={"Date": "Fri, 15 Jan 2027 08:00:00 GMT"})) as (api, script):
         assert api.read(PATH) == (pv(), 1_800_000_000.0)
-        assert script.asked[0][3]["Authorization"] == "Bearer secret"
+        assert script.asked[0][3]["authorization"] == "Bearer secret"
 
 
 def test_absence_is_the_api_servers_own_word_about_this_very_object():
@@ -200,7 +200,7 @@ def test_a_patch_is_a_merge_patch():
     """The content type says how the body is meant."""
     with serving(Answer()) as (api, script):
         api.merge(PATH, {"metadata": {"labels": {"a": None}}})
-    assert script.asked[0][3]["Content-Type"] == "application/merge-patch+json"
+    assert script.asked[0][3]["content-type"] == "application/merge-patch+json"
 
 
 def lines(*events, tail=b""):

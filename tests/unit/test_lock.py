@@ -1,0 +1,75 @@
+"""One worker at a time, and no broker is no reason to stop."""
+
+from types import SimpleNamespace
+
+import pytest
+from redis.lock import Lock
+
+from carina_tasks.broker.lock import Hold, hold
+from tests.unit.builders_redis import Scripted, away
+
+
+@pytest.fixture(autouse=True)
+def _own_scripts(monkeypatch):
+    """redis-py keeps registered scripts on the class: each test registers its own."""
+    for name in ("lua_release", "lua_extend", "lua_reacquire"):
+        monkeypatch.setattr(Lock, name, None)
+
+
+def app(client):
+    """Make what `hold` looks at."""
+    return SimpleNamespace(backend=SimpleNamespace(client=client))
+
+
+def test_the_second_gets_nothing_until_the_first_lets_go():
+    """None while it is held; a hold again after that; other names are free."""
+    one = app(Scripted())
+    with hold(one, "n1", 30) as first:
+        assert isinstance(first, Hold)
+        with hold(one, "n1", 30) as second:
+            assert second is None
+        with hold(one, "n2", 30) as other:
+            assert other is not None
+    with hold(one, "n1", 30) as again:
+        assert again is not None
+
+
+def test_a_dead_workers_hold_ends():
+    """It has a time to live."""
+    client = Scripted()
+    with hold(app(client), "n1", 30):
+        assert 0 < client.pttl("carina-tasks.lock.n1") <= 30_000
+
+
+def test_it_is_let_go_when_the_work_fails():
+    """An error inside goes through, and the lock is free."""
+    one = app(Scripted())
+    with pytest.raises(ZeroDivisionError), hold(one, "n1", 30):
+        raise ZeroDivisionError
+    with hold(one, "n1", 30) as again:
+        assert again is not None
+
+
+def test_without_a_broker_the_work_goes_on():
+    """The lock saves double work and nothing else."""
+    with hold(app(away()), "n1", 30) as got:
+        assert got is not None
+        got.renew()
+
+
+def test_a_broker_emptied_under_a_hold_changes_nothing():
+    """The lock is lost; renewing and releasing it say nothing."""
+    client = Scripted()
+    with hold(app(client), "n1", 30) as got:
+        client.flushall()
+        got.renew()
+    assert client.keys() == []
+
+
+def test_renewing_gives_the_whole_time_again():
+    """A long failover keeps its hold."""
+    client = Scripted()
+    with hold(app(client), "n1", 30) as got:
+        client.pexpire("carina-tasks.lock.n1", 1000)
+        got.renew()
+        assert client.pttl("carina-tasks.lock.n1") > 20_000
