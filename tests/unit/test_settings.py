@@ -1,0 +1,121 @@
+"""Every wrong setting is named with what it should be, before anything starts."""
+
+import pytest
+
+from carina_tasks.errors import BadSetting
+from carina_tasks.model.quantity import GIB
+from carina_tasks.settings import PREFIX, Settings, load
+
+WRONG = {
+    "BROKER_URL": ["amqp://x", "localhost"],
+    "NODE_NAME": ["N1", "n1;x", "a/b"],
+    "NODE_PROFILE": ["closed", "OPEN"],
+    "LVM_TIMEOUT": ["0", "-1", "x", "nan", "inf", "1e9"],
+    "HEARTBEAT_INTERVAL": ["0"],
+    "HEARTBEAT_TTL": ["0"],
+    "NODE_DEADLINE": ["0", "soon"],
+    "ANSWER_LIMIT": ["1023", "16Mi"],
+    "CONFIRM_ABSENCE": ["-1"],
+    "NOT_READY_AFTER": ["-1"],
+    "NOT_READY_WITNESSED": ["-1"],
+    "LEASE_FRESH": ["-1"],
+    "MASS_FAILURE_SHARE": ["-0.1", "1.1", "50%", "nan"],
+    "ORPHAN_GRACE": ["-1"],
+    "ORPHAN_MARK_AGE": ["-1"],
+    "ORPHAN_LIMIT": ["-1", "1.5"],
+    "ORPHAN_SHARE": ["2"],
+    "LOGIC_VOLUME_GRACE": ["ten"],
+    "MANAGED_GROUPS": ["*", "vg,*", "?*", "**", "[a-z]*", "[!x]*"],
+    "RESERVE": ["-1", "10GB", "2Ei"],
+    "BIND_TIMEOUT": ["0"],
+    "TOUCH_INTERVAL": ["0"],
+    "CONCURRENCY": ["0", "65"],
+    "LOCK_TTL": ["0"],
+    "NAMESPACE": ["", "a.b", "A"],
+    "API_TIMEOUT": ["0"],
+    "PAGE_SIZE": ["0", "10001"],
+    "WATCH_PUBLISH_INTERVAL": ["0"],
+    "LOG_FORMAT": ["xml"],
+    "LOG_LEVEL": ["loud"],
+    "METRICS_PORT": ["-1", "65536", "http"],
+}
+FREE = {"BROKER_MASTER_NAME", "LVM_COMMAND"}
+"""Any text goes: a Sentinel master's name, and a command line."""
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_wrong_setting_is_named_with_what_it_should_be(name, value):
+    """The variable's own name stands in the message, and more than the name."""
+    with pytest.raises(BadSetting) as caught:
+        load({PREFIX + name: value})
+    assert caught.value.message.startswith(f"{PREFIX}{name}: ")
+    assert "docs/settings.md" in caught.value.message
+
+
+def test_no_setting_is_left_out_here():
+    """Every setting that can be wrong is in the table above."""
+    assert WRONG.keys() | FREE == {name.upper() for name in Settings.model_fields}
+
+
+def test_all_wrong_ones_are_named_at_once():
+    """Nobody wants to start five times."""
+    with pytest.raises(BadSetting) as caught:
+        load({PREFIX + "PAGE_SIZE": "0", PREFIX + "LOG_LEVEL": "loud"})
+    assert "PAGE_SIZE" in caught.value.message
+    assert "LOG_LEVEL" in caught.value.message
+
+
+def test_an_unknown_setting_is_refused():
+    """A typing error must not leave a guard at its default unnoticed."""
+    with pytest.raises(BadSetting, match="no setting CARINA_TASKS_ORPHAN_LIMT"):
+        load({PREFIX + "ORPHAN_LIMT": "1"})
+
+
+def test_other_programs_variables_are_none_of_ours():
+    """Only our prefix, NODE_NAME and KUBECONFIG mean anything."""
+    assert load({"PATH": "/bin", "LVM_TIMEOUT": "x"}) == load({})
+
+
+def test_the_defaults_are_the_designs():
+    """The guards as the design's table has them."""
+    conf = load({})
+    assert (conf.confirm_absence, conf.not_ready_after, conf.not_ready_witnessed) == (10, 60, 300)
+    assert (conf.mass_failure_share, conf.orphan_grace, conf.orphan_limit, conf.orphan_share) == (0.5, 600, 10, 0.2)
+    assert (conf.logic_volume_grace, conf.reserve, conf.managed_groups) == (600, 10 * GIB, ("carina-vg-*",))
+
+
+def test_good_values_are_taken():
+    """Lists, quantities, names."""
+    conf = load({PREFIX + "MANAGED_GROUPS": "carina-*, vg2\nvg3", PREFIX + "RESERVE": "0", "NODE_NAME": "10.20.9.153"})
+    assert (conf.managed_groups, conf.reserve, conf.node_name) == (("carina-*", "vg2", "vg3"), 0, "10.20.9.153")
+    assert load({PREFIX + "NODE_NAME": "n2"}).node_name == "n2"
+    assert load({PREFIX + "RESERVE": "1.5Gi"}).reserve == 3 * GIB // 2
+
+
+def test_the_field_s_own_variable_is_named_when_it_is_wrong():
+    """NODE_NAME, as the downward API sets it."""
+    with pytest.raises(BadSetting, match="^NODE_NAME: 'N_1' is not a node name"):
+        load({"NODE_NAME": "N_1"})
+
+
+def test_the_processs_environment_is_the_default(monkeypatch):
+    """load() reads the environment, load({...}) nothing but what it is given."""
+    monkeypatch.setenv(PREFIX + "PAGE_SIZE", "7")
+    assert load().page_size == 7
+    assert load({}).page_size == 500
+    monkeypatch.setenv("NODE_NAME", "N_1")
+    with pytest.raises(BadSetting, match="NODE_NAME"):
+        load()
+
+
+def test_every_setting_says_what_it_is():
+    """Each has a description that tells its default's reason or meaning."""
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert "efault" in field.description, name
+
+
+def test_settings_do_not_change():
+    """Frozen: a task cannot change another's guards."""
+    with pytest.raises(ValueError, match="frozen"):
+        load({}).page_size = 5
