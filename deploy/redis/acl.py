@@ -51,7 +51,11 @@ def main() -> int:
     """Read the command line and write the files; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nodes", nargs="*", metavar="NODE", help="name of a Kubernetes node")
-    parser.add_argument("--address", default="carina-tasks-redis.kube-system.svc:6379", help="HOST:PORT[/DB] of Redis")
+    parser.add_argument(
+        "--address",
+        default="carina-tasks-redis.kube-system.svc:6379",
+        help="HOST:PORT[,HOST:PORT…][/DB] of Redis, or of every Sentinel",
+    )
     parser.add_argument("--scheme", default="redis", choices=("redis", "rediss", "sentinel"), help="rediss: with TLS")
     parser.add_argument("--folder", type=Path, default=Path("redis-users"))
     parser.add_argument("--remove", action="store_true", help="remove the nodes in place of adding them")
@@ -72,8 +76,9 @@ def main() -> int:
         name, rules = SHARED.get(user) or (user, NODE_RULES.format(node=user))
         password = urlsplit(path.read_text().strip()).password if path.exists() else None
         password = password or secrets.token_urlsafe(24)
-        host, _, database = options.address.partition("/")
-        write(path, f"{options.scheme}://{name}:{password}@{host}/{database or 0}\n")
+        hosts, _, database = options.address.partition("/")
+        urls = [f"{options.scheme}://{name}:{password}@{host}/{database or 0}" for host in hosts.split(",")]
+        write(path, ";".join(urls) + "\n")
         lines.append(line(name, rules, password))
     # Without it Redis' default user needs no password and may do everything.
     text = "\n".join(["user default reset off", *lines]) + "\n"
