@@ -1,0 +1,149 @@
+"""The writes of a rebuild: each names the very object that was read, and each may be done twice."""
+
+import pytest
+
+from carina_tasks.errors import ApiConflict, LostMidway
+from carina_tasks.kube import paths
+from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.model import keys, objects
+from tests.unit.builders import NOW, at, claim, journal, logic_volume, pod, pv
+from tests.unit.builders_flow import FakeApi
+
+LV = objects.parse_logic_volume(logic_volume())
+PV = objects.parse_persistent_volume(pv())
+CLAIM = objects.parse_claim(claim())
+RESIZE = ("Resizing", "FileSystemResizePending")
+
+GUARDED = {
+    "write_journal": lambda w: w.write_journal(LV, journal()),
+    "drop_journal": lambda w: w.drop_journal(LV),
+    "clear_status": lambda w: w.clear_status(LV),
+    "set_success": lambda w: w.set_success(LV, 1, 2),
+    "delete_logic_volume": lambda w: w.delete_logic_volume(LV),
+    "retain": lambda w: w.retain(PV),
+    "delete_volume": lambda w: w.delete_volume(PV),
+    "clear_resize": lambda w: w.clear_resize(CLAIM, RESIZE),
+    "touch": lambda w: w.touch(CLAIM, 1.0),
+    "untouch": lambda w: w.untouch(CLAIM),
+}
+BY_UID_ALONE = {"touch", "untouch"}
+"""A touch is meant to come between others' writes: the UID is its only guard."""
+
+
+def cluster(**change):
+    """Make the three objects, all with some metadata changed since they were read."""
+    api = FakeApi(logic_volume(), pv(), claim())
+    for raw in api.objects.values():
+        raw["metadata"] |= change
+    return api
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_an_object_of_another_uid_is_never_written(name):
+    """Made again under its name: 409, and nothing of it is changed."""
+    api = cluster(uid="uid-another")
+    before = str(api.objects)
+    with pytest.raises(ApiConflict):
+        GUARDED[name](VolumeWrites(api))
+    assert str(api.objects) == before
+
+
+@pytest.mark.parametrize("name", sorted(GUARDED.keys() - BY_UID_ALONE))
+def test_an_object_that_changed_is_never_written(name):
+    """Another resourceVersion than the one that was read: 409."""
+    with pytest.raises(ApiConflict):
+        GUARDED[name](VolumeWrites(cluster(resourceVersion="9")))
+
+
+def test_the_status_of_step_one_is_empty_and_keeps_the_volume_id():
+    """status "", code 0, currentSize the size, volumeID untouched: no agent of Carina's acts on it."""
+    api = cluster()
+    VolumeWrites(api).clear_status(LV)
+    assert api.one("LogicVolume", "pvc-1")["status"] == {
+        "status": "", "code": 0, "currentSize": "5Gi", "volumeID": "volume-pvc-1",
+    }  # fmt: skip
+    assert api.log[0][1].endswith("/status")
+
+
+def test_success_is_written_whole():
+    """With device numbers where they are known."""
+    for numbers, more in (((252, 3), {"deviceMajor": 252, "deviceMinor": 3}), ((-1, -1), {})):
+        api = cluster()
+        VolumeWrites(api).set_success(LV, *numbers)
+        assert api.one("LogicVolume", "pvc-1")["status"] == {
+            "status": "Success", "code": 0, "message": "", "currentSize": "5Gi", "volumeID": "volume-pvc-1", **more,
+        }  # fmt: skip
+
+
+def test_journal_and_node_are_one_patch():
+    """There is no moment in which the node is new and the journal is not there."""
+    api = cluster()
+    VolumeWrites(api).write_journal(LV, journal())
+    ((_, _, body),) = api.log
+    assert body["spec"] == {"nodeName": "n2"}
+    assert keys.JOURNAL in body["metadata"]["annotations"]
+
+
+def test_what_is_gone_already_is_deleted():
+    """404 is what a deletion wants, for LogicVolume, PV and pod."""
+    writes = VolumeWrites(FakeApi())
+    writes.delete_logic_volume(LV)
+    writes.help_logic_volume(LV)
+    writes.delete_volume(PV)
+    writes.strip_finalizers(PV)
+    writes.evict(objects.parse_pod(pod("a")))
+
+
+def test_help_takes_no_finalizer_off_what_lives_or_is_another():
+    """Only one that is being deleted, and the same."""
+    for raw in (logic_volume(), logic_volume(uid="other", deletionTimestamp=at(NOW))):
+        api = FakeApi(raw)
+        VolumeWrites(api).help_logic_volume(LV)
+        assert api.log == []
+
+
+def test_finalizers_that_come_back_are_stripped_again():
+    """A provisioner puts its own back within milliseconds: said again until the PV is gone."""
+    api = FakeApi(pv(deletionTimestamp=at(NOW)))
+    stubborn = [3]
+
+    def put_back(path, body):
+        if stubborn[0]:
+            stubborn[0] -= 1
+            return {}
+        return FakeApi.merge(api, path, body)
+
+    api.merge = put_back
+    VolumeWrites(api, sleep=lambda _: None).strip_finalizers(PV)
+    assert paths.volume("pvc-1") not in api.objects
+
+
+def test_finalizers_that_come_back_for_ever_are_told():
+    """After so many tries it is left to resume."""
+    api = FakeApi(pv(deletionTimestamp=at(NOW)))
+    api.merge = lambda path, body: {}
+    with pytest.raises(LostMidway, match="puts them back"):
+        VolumeWrites(api, sleep=lambda _: None).strip_finalizers(PV, tries=3)
+
+
+def test_another_pv_of_the_name_keeps_its_finalizers():
+    """A PV that somebody made meanwhile is not stripped."""
+    api = FakeApi(pv(uid="uid-theirs"))
+    VolumeWrites(api, sleep=lambda _: None).strip_finalizers(PV)
+    assert api.one("PersistentVolume", "pvc-1")["metadata"]["finalizers"] == pv()["metadata"]["finalizers"]
+
+
+def test_an_eviction_is_at_once_and_of_this_pod():
+    """Grace 0 and the UID."""
+    api = FakeApi(pod("a"))
+    VolumeWrites(api).evict(objects.parse_pod(pod("a")))
+    assert api.log[0][2] == {"uid": "uid-a", "resourceVersion": "", "grace": 0}
+
+
+def test_only_resize_conditions_are_cleared():
+    """Conditions of others stay."""
+    raw = claim()
+    raw["status"]["conditions"] = [{"type": "Resizing"}, {"type": "Other"}]
+    api = FakeApi(raw)
+    VolumeWrites(api).clear_resize(objects.parse_claim(raw), RESIZE)
+    assert api.one("PersistentVolumeClaim", "claim-pvc-1")["status"]["conditions"] == [{"type": "Other"}]
