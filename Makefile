@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 LOCK   := deploy/requirements/dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types layers format lock parts lab clean bench compose
+.PHONY: help demo test lint format lock lab clean
 .DEFAULT_GOAL := help
 
 help:

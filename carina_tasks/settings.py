@@ -171,8 +171,7 @@ class Settings(BaseSettings):
     # --- Kubernetes ---
     namespace: str = Field(
         "kube-system",
-        description="Namespace of the state ConfigMap (pause) and of our Events on cluster-scoped objects. Default "
-        "kube-system: where Carina lives.",
+        description="Namespace of the ConfigMap that holds pause and latch. Default kube-system: where Carina lives.",
     )
     api_timeout: PositiveSeconds = Field(
         15.0, description="Seconds one call to the API server may take. Default 15: a list of 10000 volumes takes 1."

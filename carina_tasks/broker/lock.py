@@ -6,6 +6,7 @@ resourceVersion preconditions. So a lock that cannot be had for want of a broker
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -31,7 +32,10 @@ class Hold:
 
 @contextmanager
 def hold(app: Celery, name: str, ttl: float) -> Iterator[Hold | None]:
-    """Yield a Hold on `name`, or None when another worker has it."""
+    """Yield a Hold on `name`, renewed until the block ends, or None when another worker has it.
+
+    A process that is killed renews no more, so another one takes over after `ttl` seconds.
+    """
     lock = None
     try:
         candidate = app.backend.client.lock(
@@ -43,9 +47,17 @@ def hold(app: Celery, name: str, ttl: float) -> Iterator[Hold | None]:
         lock = candidate
     except (redis.RedisError, OSError):
         lock = None
+    held, ended = Hold(lock), threading.Event()
+    threading.Thread(target=_renew, args=(held, ttl / 3, ended), name=f"lock {name}", daemon=True).start()
     try:
-        yield Hold(lock)
+        yield held
     finally:
+        ended.set()
         if lock is not None:
             with suppress(LockError, redis.RedisError, OSError):
                 lock.release()
+
+
+def _renew(held: Hold, every: float, ended: threading.Event) -> None:
+    while not ended.wait(every):
+        held.renew()

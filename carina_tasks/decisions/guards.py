@@ -24,23 +24,30 @@ class Stop:
     reason: str
 
 
-def mass_failure(world: World, share: float) -> Go | Stop:
+def lost_nodes(world: World) -> frozenset[str]:
+    """Return the nodes that count as lost: not Ready, or named by a LogicVolume and not there."""
+    named = {volume.node for volume in world.logic_volumes.values()}
+    sick = {name for name, node in world.nodes.items() if node.ready != "True"}
+    return frozenset(sick | (named - world.nodes.keys()))
+
+
+def mass_failure(world: World, share: float, approved: frozenset[str] = frozenset()) -> Go | Stop:
     """Judge how much of the cluster is lost at once.
 
     Counted as lost: nodes whose Ready condition is not True, and nodes that do not exist though a LogicVolume names them.
     Above `share` it is more probably the network or the control plane than the nodes, and every volume moved would be data
-    thrown away. Without a single healthy node there is nowhere to go either.
+    thrown away. A person who resumes approves of the nodes that are lost then, and of no others. Without a single healthy
+    node there is nowhere to go either.
     """
-    named = {volume.node for volume in world.logic_volumes.values()}
-    absent = named - world.nodes.keys()
-    sick = {name for name, node in world.nodes.items() if node.ready != "True"}
-    total = len(world.nodes) + len(absent)
-    lost, healthy = len(absent) + len(sick), len(world.nodes) - len(sick)
+    lost = lost_nodes(world)
+    total, healthy = len(world.nodes.keys() | lost), len(world.nodes.keys() - lost)
     if lost and not healthy:
-        return Stop(f"no healthy node is left ({lost} of {total} are lost: {_some(absent | sick)})")
-    if lost > share * total:
-        return Stop(f"{lost} of {total} nodes are lost at once, above the share of {share:g}: {_some(absent | sick)}")
-    return Go(f"{lost} of {total} nodes are lost")
+        return Stop(f"no healthy node is left ({len(lost)} of {total} are lost: {_some(lost)})")
+    if len(lost) <= share * total:
+        return Go(f"{len(lost)} of {total} nodes are lost")
+    if lost <= approved:
+        return Go(f"{len(lost)} of {total} nodes are lost, and a person resumed for just these: {_some(lost)}")
+    return Stop(f"{len(lost)} of {total} nodes are lost at once, above the share of {share:g}: {_some(lost)}")
 
 
 def orphan_cap(orphans: int, volumes: int, limit: int, share: float, confirmed: int) -> Go | Stop:

@@ -120,7 +120,7 @@ def _stay(stage: Stage, screen: Screen) -> None:
     with suppress(KeyboardInterrupt):
         while True:
             signal.pause()
-    screen.say("\nended; nothing is left behind")
+    screen.say("\nending every process")
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

@@ -209,8 +209,11 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
             local = view.local
             writes.set_success(volume, local.major if local else -1, local.minor if local else -1)
         case rebuild.DropJournal():
+            # Said first: whoever dies in between finds the journal and says it again. The other way round nobody would
+            # ever tell the owner of the claim that the volume is empty.
+            _tell_finished(ctx, view)
             writes.drop_journal(volume)
-            _finished(ctx, view)
+            metrics.VOLUMES.labels("rebuilt").inc()
             return VolumeResult(volume.name, "rebuilt", journal.reason, journal.source, journal.target)
         case rebuild.Wait(reason):
             return _unfinished(volume.name, reason, journal)
@@ -239,13 +242,12 @@ def _bind(ctx: Context, claim: Claim, name: str) -> None:
     )
 
 
-def _finished(ctx: Context, view: rebuild.View) -> None:
+def _tell_finished(ctx: Context, view: rebuild.View) -> None:
     volume, journal = view.volume, view.journal
     message = (
         f"volume {volume.name} is new and empty on node {journal.target}: it was on {journal.source}, and data does not "
         f"travel ({journal.reason})"
     )
-    metrics.VOLUMES.labels("rebuilt").inc()
     about = about_claim(view.claim) if view.claim is not None else about_volume(volume)
     ctx.audit.acted(
         "rebuild", about, message, "VolumeRebuiltEmpty", intent=journal.intent, volume=volume.name,

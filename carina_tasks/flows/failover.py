@@ -41,10 +41,14 @@ def migrate_node(ctx: Context, node: str) -> FailoverResult:
 
 def check_mass_failure(ctx: Context, world: World) -> None:
     """Latch and raise MassFailure when too much of the cluster is lost at once."""
-    verdict = guards.mass_failure(world, ctx.settings.mass_failure_share)
+    approved = ctx.state.read().approved
+    verdict = guards.mass_failure(world, ctx.settings.mass_failure_share, approved)
     if isinstance(verdict, guards.Stop):
         ctx.state.write(latched=verdict.reason)
         raise MassFailure(f"stopped until a person resumes it: {verdict.reason}")
+    if approved and not guards.lost_nodes(world) & approved:
+        # They are all well again: the approval was for that loss, and the next one asks anew.
+        ctx.state.write(approved=None)
 
 
 def confirm_absence(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLost:

@@ -43,7 +43,7 @@ class ResumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
     deleted_nodes: tuple[str, ...] = ()
     """Nodes that LogicVolumes name and that do not exist: a rebuild is asked for each."""
     not_ready_nodes: tuple[str, ...] = ()
-    """Nodes that are NotReady for long enough: a migration is asked for each."""
+    """NotReady nodes with volumes: a migration is asked for each, and decides itself whether it has lasted long enough."""
 
 
 class LocalSweepNode(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -22,6 +22,8 @@ class State:
     """Why everything is paused; empty when it is not."""
     latched: str
     """Why the mass-failure guard stopped everything; empty when it did not."""
+    approved: frozenset[str] = frozenset()
+    """The lost nodes that a person approved of by resuming: the guard does not stop for these again."""
 
 
 class StateMap:
@@ -36,10 +38,14 @@ class StateMap:
             data = self._api.get(paths.config_map(self._namespace, keys.STATE_CONFIG_MAP)).get("data") or {}
         except NotFound:
             data = {}
-        return State(paused=str(data.get("paused") or ""), latched=str(data.get("latched") or ""))
+        return State(
+            paused=str(data.get("paused") or ""),
+            latched=str(data.get("latched") or ""),
+            approved=frozenset(filter(None, str(data.get("approved") or "").split(","))),
+        )
 
     def write(self, **changes: str | None) -> None:
-        """Set (text) or clear (None) the keys ``paused`` and ``latched``."""
+        """Set (text) or clear (None) the keys ``paused``, ``latched`` and ``approved`` (node names, comma separated)."""
         try:
             self._api.merge(paths.config_map(self._namespace, keys.STATE_CONFIG_MAP), {"data": dict(changes)})
         except NotFound:

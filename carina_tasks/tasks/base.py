@@ -10,7 +10,7 @@ from celery import Task, current_app
 
 from carina_tasks import queues, settings
 from carina_tasks.broker.calls import NodeCalls
-from carina_tasks.errors import BadInput, CarinaTasksError, TransientError
+from carina_tasks.errors import BadInput, CarinaTasksError, Refused, TransientError
 from carina_tasks.model import names
 from carina_tasks.model.messages import VolumesDone
 
@@ -19,7 +19,7 @@ PAUSES = (2, 5, 15, 30, 60)
 
 
 class ControlTask(Task):  # type: ignore[misc]
-    """A task of the control queue. Transient errors are retried, all others are the task's failure, in one line."""
+    """A task of the control queue: transient errors are retried, a guard's no is a result, all others fail in one line."""
 
     abstract = True
     # Ours are told in one line; a stack trace is for what nobody foresaw.
@@ -34,6 +34,9 @@ class ControlTask(Task):  # type: ignore[misc]
             if self.request.called_directly or self.request.retries >= self.max_retries:
                 raise
             raise self.retry(exc=exc, countdown=PAUSES[self.request.retries]) from exc
+        except Refused as exc:
+            # A guard's no is an answer and no failure: it comes round every 30 seconds while somebody has paused us.
+            return {"outcome": "refused", "reason": exc.message}
         return msgspec.to_builtins(result)
 
     def send(self, *args: Any, **options: Any) -> None:

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from carina_tasks.demo import manifests
-from carina_tasks.demo.acts.scene import Scene
+from carina_tasks.demo.acts.scene import Scene, wait_out_the_schedule
 from carina_tasks.demo.acts.silent import SILENT_NODE, THIRD_NODE
 from carina_tasks.demo.nodes import GROUP, OTHER_GROUP
 from carina_tasks.kube import paths
@@ -28,6 +28,7 @@ TIMEOUT = 12.0
 def play(scene: Scene) -> None:
     """Make orphans and what looks like orphans, sweep, and look."""
     screen, world, node = scene.screen, scene.world, scene.stage.nodes[THIRD_NODE]
+    wait_out_the_schedule(15, screen.progress)
     screen.progress(f"node {SILENT_NODE} comes back, with the old copies of what moved away still on its disks")
     scene.stage.power_on(SILENT_NODE)
     stale = set(scene.stage.nodes[SILENT_NODE].sizes()) & set(node.sizes())
@@ -44,7 +45,9 @@ def play(scene: Scene) -> None:
     marked = _all(first, "marked")
     screen.progress(f"marked: {', '.join(marked)}")
     there = node.find(ORPHAN) is not None
-    removed = _sweep_until_removed(scene, {ORPHAN, f"volume-{WITHOUT_PV}", *stale})
+    # What no sweep has marked will not be removed either, so there is no waiting for it.
+    wanted = {f"{GROUP}/{name}" for name in (ORPHAN, f"volume-{WITHOUT_PV}", *stale)} & set(marked)
+    removed = _sweep_until_removed(scene, wanted)
     _show_local(scene)
 
     gone = node.find(ORPHAN) is None
@@ -93,7 +96,7 @@ def _sweep_until_removed(scene: Scene, wanted: set[str]) -> list[str]:
     removed: list[str] = []
     end = time.monotonic() + TIMEOUT
     age = float(scene.stage.env["CARINA_TASKS_ORPHAN_MARK_AGE"])
-    while time.monotonic() < end and not {f"{GROUP}/{name}" for name in wanted} <= set(removed):
+    while time.monotonic() < end and not wanted <= set(removed):
         # A mark must stand for a while before the volume goes.
         time.sleep(age + 1 if not removed else 1)
         removed += _all(scene.call(LOCAL_SWEEP), "removed")

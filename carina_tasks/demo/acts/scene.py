@@ -13,6 +13,16 @@ from carina_tasks.demo.world import World
 from carina_tasks.kube import paths
 
 TASK_SECONDS = 30
+SWEEP_EVERY = 600
+"""Seconds between two of the schedule's sweeps, by the clock (``beat_schedule.py``)."""
+
+
+def wait_out_the_schedule(needed: float, say: Callable[[str], None] = lambda _: None) -> None:
+    """Let a sweep of the schedule pass that would come within `needed` seconds: it would take part in what is shown."""
+    left = SWEEP_EVERY - time.time() % SWEEP_EVERY
+    if left < needed:
+        say(f"the schedule's own sweep is due in {left:.0f} s; that one first")
+        time.sleep(left + 2)
 
 
 @dataclass(frozen=True, slots=True)
