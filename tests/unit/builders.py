@@ -170,7 +170,9 @@ def pod(
     }  # fmt: skip
 
 
-def journal(name: str = NAME, source: str = "n1", target: str = "n2", *, manifest: Json | None = None, **more: Any) -> Journal:
+def journal(
+    name: str = NAME, source: str = "n1", target: str = "n2", *, manifest: Json | None = None, **more: Any
+) -> Journal:
     """Make the journal of a rebuild of PV `name`."""
     if manifest is None:
         parsed = objects.parse_persistent_volume(pv(name, source))

@@ -67,6 +67,7 @@ def serving(*answers: Answer, timeout: float = 5, page_size: int = 2) -> Iterato
             self.send_response_only(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
+            self.send_header("Connection", "close")
             self.send_header("Content-Length", str(len(data) if answer.length is None else answer.length))
             self.end_headers()
             with suppress(BrokenPipeError):  # who asked did not wait

@@ -108,7 +108,9 @@ def test_an_exception_in_disguise_builds_nothing():
     assert caught.value.__cause__ is None
 
 
-@given(st.binary(max_size=200) | st.text(max_size=100).map(lambda t: meta("FAILURE", {"exc_type": t, "exc_message": t})))
+@given(
+    st.binary(max_size=200) | st.text(max_size=100).map(lambda t: meta("FAILURE", {"exc_type": t, "exc_message": t}))
+)
 def test_no_bytes_raise_anything_else(data):
     """Any bytes: an answer, none yet, or one of three errors."""
     try:

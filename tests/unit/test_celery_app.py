@@ -29,7 +29,11 @@ def _current_app_stays():
 def test_every_connection_has_time_limits(role):
     """Without them a half-open connection hung publishers for good."""
     options = transport_options(conf(), role)
-    assert (options["socket_timeout"], options["socket_connect_timeout"], options["health_check_interval"]) == (10, 2, 5)
+    assert (options["socket_timeout"], options["socket_connect_timeout"], options["health_check_interval"]) == (
+        10,
+        2,
+        5,
+    )
     assert options["socket_keepalive"] is True
     assert "socket_keepalive" not in transport_options(conf(broker_url="redis+socket:///x"), role)
 

@@ -20,7 +20,15 @@ def test_logic_volumes_are_listed_before_persistent_volumes():
 
 @pytest.mark.parametrize(
     "path",
-    [paths.NODES, paths.PODS, paths.CLAIMS, paths.VOLUMES, paths.LOGIC_VOLUMES, paths.STORAGE_CLASSES, paths.NODE_LEASES],
+    [
+        paths.NODES,
+        paths.PODS,
+        paths.CLAIMS,
+        paths.VOLUMES,
+        paths.LOGIC_VOLUMES,
+        paths.STORAGE_CLASSES,
+        paths.NODE_LEASES,
+    ],
 )
 def test_one_list_that_fails_fails_the_whole(path):
     """Nothing is ever decided on a part."""

@@ -303,11 +303,16 @@ def test_a_volume_with_nowhere_to_go_is_left_and_the_others_go_on():
 
 def test_a_malformed_object_holds_nobody_up():
     """A LogicVolume without a size, and one with a journal that makes no PV: told, and the others are rebuilt."""
-    broken, forged = logic_volume("broken"), logic_volume("forged", "n2", journal=journal("forged", manifest={"spec": 1}))
+    broken, forged = (
+        logic_volume("broken"),
+        logic_volume("forged", "n2", journal=journal("forged", manifest={"spec": 1})),
+    )
     del broken["spec"]["size"]
     api, fake = deleted(broken, forged), nodes()
     result = rebuild_node(context(api, fake), "n1")
-    assert result.unreadable == ("LogicVolume broken: broken: spec.size: None is not a quantity: use a Kubernetes quantity such as 5Gi",)
+    assert result.unreadable == (
+        "LogicVolume broken: broken: spec.size: None is not a quantity: use a Kubernetes quantity such as 5Gi",
+    )
     check_rebuilt(api, fake)
     assert [(v.volume, v.outcome) for v in resume(context(api, fake)).volumes] == [("forged", "refused")]
 

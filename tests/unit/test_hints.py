@@ -163,7 +163,7 @@ class AnyEvents(RuleBasedStateMachine):
 
     @rule(name=names, ready=st.booleans(), age=st.integers(0, 200))
     def seen(self, name, ready, age):
-        """Added or changed, perhaps doubled."""
+        """Add or change it, and send the event twice."""
         found = up(name) if ready else down(name, since=self.now + OFFSET - age)
         self._see(name, found)
         self.state.seen(found)
@@ -171,7 +171,7 @@ class AnyEvents(RuleBasedStateMachine):
 
     @rule(name=names)
     def deleted(self, name):
-        """Deleted, and the watch hears of it."""
+        """Delete it, and the watch hears of it."""
         if name in self.nodes:
             found = self.nodes[name]
             self._lose(name)
@@ -179,7 +179,7 @@ class AnyEvents(RuleBasedStateMachine):
 
     @rule(gone=st.sets(names), offset=st.integers(-5, 5))
     def missed(self, gone, offset):
-        """Deleted while the watch was cut: the next list lacks them."""
+        """Delete them while the watch is cut: the next list lacks them."""
         for name in gone:
             self._lose(name)
         self.state.listed(list(self.nodes.values()), OFFSET + offset)
@@ -191,7 +191,7 @@ class AnyEvents(RuleBasedStateMachine):
 
     @rule()
     def publish(self):
-        """The broker takes what is due."""
+        """Let the broker take what is due."""
         for hint in self.state.due(self.now):
             key = (hint.node, hint.kind)
             assert self.now - self.last.get(key, -1e9) >= EVERY, "said too soon"
@@ -202,7 +202,7 @@ class AnyEvents(RuleBasedStateMachine):
 
     @invariant()
     def only_lost_nodes_are_named(self):
-        """A hint's node is absent, or NotReady."""
+        """Check that a hint's node is absent, or NotReady."""
         for hint in self.state.due(self.now):
             if hint.kind == "deleted":
                 assert hint.node not in self.nodes
@@ -211,7 +211,7 @@ class AnyEvents(RuleBasedStateMachine):
 
     @invariant()
     def no_deletion_is_forgotten(self):
-        """What was deleted and not yet said is due."""
+        """Check that what was deleted and not yet said is due."""
         assert self.unsaid <= {hint.node for hint in self.state.due(self.now) if hint.kind == "deleted"}
 
 

@@ -100,4 +100,3 @@ def test_the_names_are_carinas():
         "carina.io/volume-manage-type",
         "carina.storage.io/logicvolume",
     )
-

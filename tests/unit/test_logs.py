@@ -24,7 +24,11 @@ except ZeroDivisionError:
 def lines(fmt, level="info"):
     """Return what a process writes to standard error; nothing goes to standard output."""
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(fmt=fmt, level=level)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", SCRIPT.format(fmt=fmt, level=level)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert run.stdout == ""
     return run.stderr.splitlines()
@@ -41,7 +45,7 @@ def test_json_is_one_object_a_line_errors_included():
 
 @pytest.mark.parametrize(("level", "seen"), [("debug", True), ("info", False)])
 def test_the_level_counts(level, seen):
-    """debug shows details; a library's chatter is shown at no level."""
+    """At debug a process shows details; a library's chatter is shown at no level."""
     text = "\n".join(lines("console", level))
     assert ("detail" in text) is seen
     assert "ours" in text

@@ -98,7 +98,10 @@ def container(cpu, **more):
         ({"containers": [container("1")], "initContainers": [container("3")]}, "3"),
         ({"containers": [container("1")], "initContainers": [container("2", restartPolicy="Always")]}, "3"),
         (
-            {"containers": [container("1")], "initContainers": [container("1", restartPolicy="Always"), container("4")]},
+            {
+                "containers": [container("1")],
+                "initContainers": [container("1", restartPolicy="Always"), container("4")],
+            },
             "5",
         ),
         ({"containers": [container("1")], "overhead": {"cpu": "250m"}}, "1.25"),

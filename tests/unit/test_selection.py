@@ -75,7 +75,7 @@ def test_not_ready_takes_only_volumes_of_annotated_pods():
 def test_only_the_very_word_true_allows(value):
     """Anything but "true" is a no."""
     raw = pod("a", "pvc-1", annotated=True)
-    raw["metadata"]["annotations"] = {k: value for k in raw["metadata"]["annotations"]}
+    raw["metadata"]["annotations"] = dict.fromkeys(raw["metadata"]["annotations"], value)
     assert isinstance(of_not_ready_node(cluster(raw), "n1")[0], Skip)
 
 

@@ -94,7 +94,7 @@ def test_good_values_are_taken():
 
 def test_the_field_s_own_variable_is_named_when_it_is_wrong():
     """NODE_NAME, as the downward API sets it."""
-    with pytest.raises(BadSetting, match="^NODE_NAME: 'N_1' is not a node name"):
+    with pytest.raises(BadSetting, match=r"^NODE_NAME: 'N_1' is not a node name"):
         load({"NODE_NAME": "N_1"})
 
 

@@ -56,7 +56,7 @@ def test_an_object_that_changed_is_never_written(name):
 
 
 def test_the_status_of_step_one_is_empty_and_keeps_the_volume_id():
-    """status "", code 0, currentSize the size, volumeID untouched: no agent of Carina's acts on it."""
+    """An empty status.status, code 0, currentSize the size, volumeID untouched: no agent of Carina's acts on it."""
     api = cluster()
     VolumeWrites(api).clear_status(LV)
     assert api.one("LogicVolume", "pvc-1")["status"] == {

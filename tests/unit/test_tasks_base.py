@@ -1,0 +1,151 @@
+"""What all tasks share: quiet failures, retries with growing pauses, and what a call with wrong arguments gets."""
+
+import celery
+import pytest
+from celery.exceptions import Retry
+
+from carina_tasks.celery import app
+from carina_tasks.errors import ApiUnavailable, BadInput, CarinaTasksError, MassFailure, Paused
+from carina_tasks.flows.results import FailoverResult
+from carina_tasks.tasks import base, failover, node, sweep, volume
+from carina_tasks.tasks.base import PAUSES, ControlTask, this_node
+
+OURS = [
+    failover.rebuild_node, failover.migrate_node, failover.resume, sweep.sweep_local_volumes, sweep.sweep_logic_volumes,
+    node.inventory, volume.create_volumes, volume.mark_volumes, volume.remove_volumes,
+]  # fmt: skip
+
+
+def task(error=None):
+    """Make a control task that fails with `error`."""
+
+    def run(self):
+        if error:
+            raise error
+        return FailoverResult("n1", "done", "why")
+
+    return app.task(bind=True, base=ControlTask, name=f"test.{type(error).__name__}.{id(error)}", shared=False)(run)
+
+
+def called(made, retries=0):
+    """Run the task as a worker does, at its so many-th retry."""
+    made.push_request(retries=retries, called_directly=False, id="x", args=(), kwargs={}, delivery_info={})
+    try:
+        return made()
+    finally:
+        made.pop_request()
+
+
+def test_a_result_is_plain_json():
+    """Nothing that only we could read stands in the result backend."""
+    assert called(task()) == {"node": "n1", "outcome": "done", "reason": "why"}
+
+
+@pytest.mark.parametrize("retries", range(len(PAUSES)))
+def test_a_transient_error_is_retried_with_growing_pauses(monkeypatch, retries):
+    """2, 5, 15, 30, 60 seconds."""
+    made = task(ApiUnavailable("away"))
+    asked = []
+    monkeypatch.setattr(made, "retry", lambda exc, countdown: asked.append(countdown) or Retry())
+    with pytest.raises(Retry):
+        called(made, retries)
+    assert asked == [PAUSES[retries]]
+    assert sorted(PAUSES) == list(PAUSES)
+
+
+def test_after_the_last_pause_it_fails_with_the_error():
+    """Resume or the next sweep comes round anyway."""
+    with pytest.raises(ApiUnavailable):
+        called(task(ApiUnavailable("away")), len(PAUSES))
+
+
+def test_what_will_fail_again_is_not_retried():
+    """A permanent error is the task's failure at once."""
+    with pytest.raises(BadInput):
+        called(task(BadInput("no")))
+
+
+@pytest.mark.parametrize("error", [Paused("by hand"), MassFailure("2 of 3")])
+def test_a_guards_no_is_a_result(error):
+    """Refused is an answer with its reason, neither a failure nor a retry."""
+    assert called(task(error)) == {"outcome": "refused", "reason": error.message}
+
+
+@pytest.mark.parametrize("made", OURS)
+def test_every_task_is_documented_and_fails_in_one_line(made):
+    """A docstring for operators, a name under carina., and errors of ours without a stack trace."""
+    assert made.__doc__
+    assert made.name.startswith("carina.")
+    assert made.throws == (CarinaTasksError,)
+
+
+@pytest.mark.parametrize("made", OURS[:5])
+def test_every_control_task_expires(made):
+    """An hour-old message is not run."""
+    assert 0 < made.expires <= 600
+
+
+@pytest.mark.parametrize(
+    "confirm", [[], "n1", 5, {"n1": 0}, {"n1": -1}, {"n1": True}, {"n1": "5"}, {"n1": 1.0}, {"N1": 5}]
+)
+def test_a_confirmation_that_is_none_is_refused(monkeypatch, confirm):
+    """A node and a number, or it is no confirmation, and no sweep begins."""
+    monkeypatch.setattr(sweep, "context", lambda: None)
+    monkeypatch.setattr(sweep, "sweep_local", lambda *_: pytest.fail("it was not refused"))
+    with pytest.raises(BadInput):
+        sweep.sweep_local_volumes.run(confirm=confirm)
+
+
+@pytest.mark.parametrize("made", [volume.create_volumes, volume.mark_volumes, volume.remove_volumes])
+@pytest.mark.parametrize("body", [None, {}, [], "x", {"volumes": [{"name": "volume-$(x)"}]}])
+def test_a_node_task_refuses_a_body_before_lvm_hears_of_it(monkeypatch, made, body):
+    """Bad input is told, and no command runs."""
+    monkeypatch.setattr(volume, "this_node", lambda: "n1")
+    monkeypatch.setattr(volume, "lvm", lambda: None)
+    with pytest.raises(BadInput, match="the request is not a"):
+        made.run(body)
+
+
+def test_a_worker_knows_its_node_by_its_queue(monkeypatch):
+    """`-Q node.n7` without NODE_NAME serves n7; one that serves no node says so."""
+    current = celery.current_app
+    for consumed, expected in ((["node.n7"], "n7"), (["control"], None), ([], None)):
+        this_node.cache_clear()
+        monkeypatch.setattr(base, "current_app", _app_consuming(consumed))
+        if expected:
+            assert this_node() == expected
+        else:
+            with pytest.raises(BadInput, match="serves no node"):
+                this_node()
+    this_node.cache_clear()
+    assert celery.current_app is current
+
+
+def _app_consuming(names):
+    class Queues:
+        consume_from = names
+
+    class AMQP:
+        queues = Queues
+
+    class App:
+        amqp = AMQP
+
+    return App
+
+
+def test_resume_and_sweep_ask_for_the_failovers_that_were_missed(monkeypatch):
+    """Each node that they name gets its own task."""
+    from carina_tasks.flows.results import LogicSweepResult, ResumeResult
+
+    sent = []
+    monkeypatch.setattr(failover.rebuild_node, "send", lambda node: sent.append(("rebuild", node)))
+    monkeypatch.setattr(failover.migrate_node, "send", lambda node: sent.append(("migrate", node)))
+    monkeypatch.setattr(failover, "context", lambda: None)
+    monkeypatch.setattr(sweep, "context", lambda: None)
+    found = ResumeResult(deleted_nodes=("n8",), not_ready_nodes=("n9",))
+    monkeypatch.setattr(failover.flow_resume, "resume", lambda _: found)
+    monkeypatch.setattr(sweep, "sweep_logic", lambda _: LogicSweepResult(kept=0, deleted_nodes=("n7",)))
+    failover.resume.run()
+    sweep.sweep_logic_volumes.run()
+    assert sent == [("rebuild", "n8"), ("migrate", "n9"), ("rebuild", "n7")]
