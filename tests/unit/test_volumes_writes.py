@@ -147,3 +147,10 @@ def test_only_resize_conditions_are_cleared():
     api = FakeApi(raw)
     VolumeWrites(api).clear_resize(objects.parse_claim(raw), RESIZE)
     assert api.one("PersistentVolumeClaim", "claim-pvc-1")["status"]["conditions"] == [{"type": "Other"}]
+
+
+def test_a_pod_of_another_uid_is_not_evicted():
+    """A pod that was made again under its name before we came lives, and nobody is bothered."""
+    api = FakeApi(pod("a", uid="uid-newer"))
+    VolumeWrites(api).evict(objects.parse_pod(pod("a")))
+    assert api.one("Pod", "a")["metadata"] == pod("a", uid="uid-newer")["metadata"]
