@@ -236,6 +236,7 @@ def _bind(ctx: Context, claim: Claim, name: str) -> None:
         fresh, pv = ctx.cluster.claim(claim.meta.namespace, claim.meta.name), ctx.cluster.volume(name)
         if fresh is None or pv is None or (fresh.phase == "Bound" and pv.phase == "Bound"):
             return
+        claim = fresh
     raise LostMidway(
         f"claim {claim.meta.key} is not Bound {ctx.settings.bind_timeout:.0f} s after its volume was made: "
         "is kube-controller-manager running?"

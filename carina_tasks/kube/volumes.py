@@ -121,12 +121,18 @@ class VolumeWrites:
     # --- claim and pods ---
 
     def touch(self, claim: Claim, now: float) -> None:
-        """Change the claim's touch annotation, so that the volume controller looks at it now."""
-        self._claim_patch(claim, {keys.TOUCH: f"{now:.3f}"})
+        """Change the claim's touch annotation, so that the volume controller looks at it now.
+
+        Raises ApiConflict when the claim has changed: another worker may have finished, and nobody would take a touch off
+        that came after it.
+        """
+        body = _guarded(claim.meta, {keys.TOUCH: f"{now:.3f}"})
+        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
 
     def untouch(self, claim: Claim) -> None:
         """Take the touch annotation off."""
-        self._claim_patch(claim, {keys.TOUCH: None})
+        body = {"metadata": {"uid": claim.meta.uid, "annotations": {keys.TOUCH: None}}}
+        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
 
     def clear_resize(self, claim: Claim, types: tuple[str, ...]) -> None:
         """Take the conditions of these types off the claim's status. Raises ApiConflict when the claim has changed."""
@@ -142,10 +148,6 @@ class VolumeWrites:
         except (NotFound, ApiConflict):
             # Gone, or made again under its name: either way this one is no more.
             return
-
-    def _claim_patch(self, claim: Claim, annotations: dict[str, str | None]) -> None:
-        body = {"metadata": {"uid": claim.meta.uid, "annotations": annotations}}
-        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
 
 
 def _guarded(meta: Meta, annotations: dict[str, str | None] | None = None) -> Raw:
