@@ -6,6 +6,7 @@ pod uses. Source: Carina's failover manual.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,12 @@ def of_not_ready_node(world: World, node: str) -> tuple[Wanted | Skip, ...]:
         _only_annotated(world, verdict, node) if isinstance(verdict, Wanted) else verdict
         for verdict in (_judge(world, v, node) for v in _on(world, node))
     )
+
+
+def leaving(world: World, node: str, but: Collection[str]) -> list[LogicVolume]:
+    """Return the volumes that leave the deleted `node`, also those whose journal names it as target, without `but`."""
+    wanted = {verdict.volume.name for verdict in of_deleted_node(world, node) if isinstance(verdict, Wanted)}
+    return [v for v in _on(world, node) if v.name not in but and (v.name in wanted or v.journal is not None)]
 
 
 def movable_pods(world: World, node: str) -> tuple[Pod, ...]:

@@ -179,11 +179,16 @@ def _rebuild(
 def plan(
     ctx: Context, world: World, wanted: Sequence[LogicVolume], source: str
 ) -> tuple[placement.Place | placement.NoFit, ...]:
-    """Choose a node for each volume, with what the candidates' workers report now."""
+    """Choose a node for each volume, with what the candidates' workers report now.
+
+    When `source` is deleted, whatever else stood there leaves too, by a plan of its own: it is planned along, so that the
+    volumes of one pod do not wait for each other for ever when one is journalled and the other is not.
+    """
     candidates = [n.name for n in world.nodes.values() if n.ready == "True" and n.name != source]
     inventories = observe.answered(observe.inventories(ctx, candidates))
-    return placement.plan(world, inventories, wanted, source, placement.Rules(reserve=ctx.settings.reserve))
-
+    along = [] if source in world.nodes else selection.leaving(world, source, {volume.name for volume in wanted})
+    rules = placement.Rules(reserve=ctx.settings.reserve)
+    return placement.plan(world, inventories, [*wanted, *along], source, rules)[: len(wanted)]
 
 def finish(ctx: Context, results: Iterable[VolumeResult | NeedsTarget]) -> list[VolumeResult]:
     """Plan again for the volumes whose target cannot take them, and leave the others as they are."""
