@@ -1,0 +1,1 @@
+"""Kill at every step: a deterministic harness, in one process and in virtual time."""

@@ -1,0 +1,18 @@
+"""Every scenario with what is tried at its points; none named: every way to die there."""
+
+from collections.abc import Callable, Sequence
+
+from tests.killpoints import scenarios
+from tests.killpoints.scenarios import Scenario
+
+CATALOGUE: dict[str, tuple[Callable[[], Scenario], Sequence[str]]] = {
+    "rebuild": (scenarios.rebuild, ()),
+    "migrate": (scenarios.migrate, ()),
+    "sweep_local": (scenarios.sweep_local, ()),
+    "sweep_logic": (scenarios.sweep_logic, ()),
+    "resume": (scenarios.resumed, ()),
+    "replan": (scenarios.replanned, ()),
+    "target dies anywhere": (scenarios.target_dies, ("target-gone",)),
+    "another worker": (scenarios.rebuild, ("raced",)),
+    "FLUSHALL": (scenarios.rebuild, ("flushed",)),
+}

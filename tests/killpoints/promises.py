@@ -1,0 +1,193 @@
+"""What must be true at the end, read from the objects and the disks alone. Each function returns what is wrong, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from carina_tasks.demo.api_server.cluster import Cluster
+from carina_tasks.demo.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.demo.api_server.kinds.event import EVENTS
+from carina_tasks.demo.api_server.kinds.node import NODES
+from carina_tasks.kube import paths
+from carina_tasks.model import keys, quantity
+from tests.killpoints.controllers import JSON, PROVISIONER, _nodes_of
+from tests.killpoints.sim import Sim
+
+
+@dataclass(frozen=True)
+class Before:
+    """The objects as they were, by name."""
+
+    logic: Mapping[str, JSON]
+    volumes: Mapping[str, JSON]
+    claims: Mapping[str, JSON]
+    lv_uuids: frozenset[str]
+
+
+def remember(sim: Sim) -> Before:
+    """Keep what the promises compare with."""
+    names = lambda objects: {o["metadata"]["name"]: o for o in objects}  # noqa: E731
+    return Before(
+        names(sim.controllers.all(sim.controllers.logic_volumes)),
+        names(sim.controllers.all(PERSISTENT_VOLUMES)),
+        names(sim.controllers.all(PERSISTENT_VOLUME_CLAIMS)),
+        frozenset(v.uuid for node in sim.nodes.values() for v in node.volumes().values()),
+    )
+
+
+def rebuilt(sim: Sim, before: Before, names: Iterable[str], lost: Iterable[str], *, once: bool = True) -> list[str]:
+    """Every volume of `names` is on another node, new and empty, once, under its old names, Bound, and said so."""
+    wrong: list[str] = []
+    for name in names:
+        wrong += [f"{name}: {what}" for what in _rebuilt(sim, before, name, set(lost), once=once)]
+    return wrong
+
+
+def _rebuilt(sim: Sim, before: Before, name: str, lost: set[str], *, once: bool) -> list[str]:
+    controllers, pv_name = sim.controllers, f"pvc-{name}"
+    logic = controllers.get(controllers.logic_volumes, pv_name)
+    pv = controllers.get(PERSISTENT_VOLUMES, pv_name)
+    claim = controllers.get(PERSISTENT_VOLUME_CLAIMS, name, "default")
+    if logic is None or pv is None or claim is None:
+        return [f"lost: LogicVolume {logic is not None}, PersistentVolume {pv is not None}, claim {claim is not None}"]
+    old_logic, old_pv, old_claim = before.logic[pv_name], before.volumes[pv_name], before.claims[name]
+    node, size = logic["spec"]["nodeName"], quantity.to_bytes(old_logic["spec"]["size"])
+    status = logic.get("status") or {}
+    wrong = [
+        (node in lost or controllers.get(NODES, node) is None, f"its LogicVolume names {node}"),
+        (logic["metadata"]["uid"] != old_logic["metadata"]["uid"], "its LogicVolume is another one"),
+        (keys.JOURNAL in (logic["metadata"].get("annotations") or {}), "its journal is left"),
+        (bool(logic["metadata"].get("deletionTimestamp")), "its LogicVolume is being deleted"),
+        (status.get("status") != "Success", f"its status is {status.get('status')!r}"),
+        (status.get("volumeID") != f"volume-{pv_name}", f"its volumeID is {status.get('volumeID')!r}"),
+        (quantity.to_bytes(status.get("currentSize") or "1") != size, f"currentSize is {status.get('currentSize')}"),
+        (bool(pv["metadata"].get("deletionTimestamp")), "its PersistentVolume is being deleted"),
+        (_nodes_of(pv) != [node], f"its PersistentVolume is for {_nodes_of(pv)}, its LogicVolume for {node}"),
+        (pv["spec"]["csi"]["volumeAttributes"][keys.ATTRIBUTE_NODE] != node, "its attributes name another node"),
+        (pv["status"].get("phase") != "Bound", f"its PersistentVolume is {pv['status'].get('phase')}"),
+        (_bare(pv) != _bare(old_pv), f"its PersistentVolume differs: {_difference(_bare(pv), _bare(old_pv))}"),
+        (claim["metadata"]["uid"] != old_claim["metadata"]["uid"], "its claim is another one"),
+        (claim["status"].get("phase") != "Bound", f"its claim is {claim['status'].get('phase')}"),
+        (claim["spec"] != old_claim["spec"], "its claim's spec differs"),
+        (_annotations(claim) != _annotations(old_claim), f"its claim's annotations are {_annotations(claim)}"),
+        (bool(claim["status"].get("conditions")), "its claim has a stale resize condition"),
+        (not _told(sim.emulator, name), "no Event says that it is new and empty"),
+    ]
+    there = {n.name: v for n in sim.nodes.values() if n.name not in lost and (v := n.find(f"volume-{pv_name}"))}
+    local = there.get(node)
+    wrong += [
+        (local is None, f"{node} has no LV of it"),
+        (local is not None and local.size != size, "its LV has another size"),
+        (local is not None and local.uuid in before.lv_uuids, "its LV stood there before: it is not new and empty"),
+        (len(there) > 1, f"its LV is on {sorted(there)}"),
+    ]
+    made = sum(node.made.count(f"volume-{pv_name}") for node in sim.nodes.values())
+    posted = sim.api.writes.count(("POST", f"{paths.VOLUMES}/{pv_name}"))
+    if once:
+        wrong += [
+            (made != 1, f"its LV was made {made} times"),
+            (posted != 1, f"its PersistentVolume was made {posted} times"),
+        ]
+    return [what for is_wrong, what in wrong if is_wrong]
+
+
+def untouched(sim: Sim, before: Before, names: Iterable[str]) -> list[str]:
+    """LogicVolume, PersistentVolume and claim of each of `names` have the versions that they had."""
+    wrong = []
+    for name in names:
+        for kind, resource, old, key in (
+            ("LogicVolume", sim.controllers.logic_volumes, before.logic.get(f"pvc-{name}"), ("", f"pvc-{name}")),
+            ("PersistentVolume", PERSISTENT_VOLUMES, before.volumes.get(f"pvc-{name}"), ("", f"pvc-{name}")),
+            ("claim", PERSISTENT_VOLUME_CLAIMS, before.claims.get(name), ("default", name)),
+        ):
+            now = sim.controllers.get(resource, key[1], key[0])
+            if (now or {}).get("metadata", {}).get("resourceVersion") != (old or {}).get("metadata", {}).get(
+                "resourceVersion"
+            ):
+                wrong.append(f"{name}: its {kind} was touched")
+    return wrong
+
+
+def running(sim: Sim, names: Iterable[str], *, on: str = "", away_from: Iterable[str] = ()) -> list[str]:
+    """Each pod runs, on that node or away from those."""
+    wrong = []
+    for name in names:
+        pod = sim.controllers.get(PODS, name, "default")
+        phase, node = (pod["status"].get("phase"), pod["spec"].get("nodeName", "")) if pod else ("gone", "")
+        if phase != "Running" or (on and node != on) or node in set(away_from):
+            wrong.append(f"pod {name} is {phase} on {node or 'no node'}")
+    return wrong
+
+
+def clean(sim: Sim) -> list[str]:
+    """No journal, no touch and no mark is left anywhere, and nothing happened that must never happen."""
+    wrong = list(sim.wrong)
+    for volume in sim.controllers.all(sim.controllers.logic_volumes):
+        if keys.JOURNAL in (volume["metadata"].get("annotations") or {}):
+            wrong.append(f"{volume['metadata']['name']}: a journal is left")
+    for claim in sim.controllers.all(PERSISTENT_VOLUME_CLAIMS):
+        if keys.TOUCH in (claim["metadata"].get("annotations") or {}):
+            wrong.append(f"{claim['metadata']['name']}: a touch is left")
+    return wrong
+
+
+def disks(sim: Sim, expected: Mapping[str, Iterable[str]]) -> list[str]:
+    """Each of those nodes has these LVs and no other, none of them marked."""
+    wrong = []
+    for node, names in expected.items():
+        volumes = sim.nodes[node].volumes()
+        if set(volumes) != set(names):
+            wrong.append(f"{node} has {sorted(volumes)}, not {sorted(names)}")
+        wrong += [
+            f"{node}: {v.name} is marked as an orphan"
+            for v in volumes.values()
+            if any(tag.startswith(keys.TAG_ORPHAN) for tag in v.tags)
+        ]
+    return wrong
+
+
+def no_strays(sim: Sim, lost: Iterable[str] = ()) -> list[str]:
+    """Every LV with Carina's prefix on a node that lives is the one of a LogicVolume that names the node."""
+    wrong = []
+    for node in sim.nodes.values():
+        if node.name in set(lost):
+            continue
+        for name in node.volumes():
+            if name.startswith("volume-"):
+                found = sim.controllers.get(sim.controllers.logic_volumes, name.removeprefix("volume-"))
+                if found is None or found["spec"]["nodeName"] != node.name:
+                    wrong.append(f"{node.name}: {name} is nobody's")
+    return wrong
+
+
+def _annotations(obj: JSON) -> dict[str, str]:
+    return dict(obj["metadata"].get("annotations") or {})
+
+
+def _bare(pv: JSON) -> JSON:
+    """Return what of a PV must come back as it was."""
+    spec: dict[str, Any] = {
+        key: value for key, value in pv["spec"].items() if key not in ("nodeAffinity", "csi", "claimRef")
+    }
+    csi = {key: value for key, value in pv["spec"]["csi"].items() if key != "volumeAttributes"}
+    moved = (keys.ATTRIBUTE_NODE, keys.ATTRIBUTE_MAJOR, keys.ATTRIBUTE_MINOR)
+    attributes = {k: v for k, v in pv["spec"]["csi"]["volumeAttributes"].items() if k not in moved}
+    claim = {key: value for key, value in pv["spec"]["claimRef"].items() if key != "resourceVersion"}
+    finalizers = sorted(set(pv["metadata"].get("finalizers") or ()) - {PROVISIONER})
+    return {
+        "spec": spec, "csi": csi, "attributes": attributes, "claimRef": claim, "finalizers": finalizers,
+        "annotations": _annotations(pv), "labels": pv["metadata"].get("labels"),
+    }  # fmt: skip
+
+
+def _difference(new: JSON, old: JSON) -> str:
+    return "; ".join(f"{key}: {old[key]} -> {new[key]}" for key in old if new[key] != old[key])
+
+
+def _told(emulator: Cluster, claim: str) -> bool:
+    return any(
+        event.get("reason") == "VolumeRebuiltEmpty" and event["involvedObject"]["name"] == claim
+        for _, event in emulator.store.items(EVENTS.id)
+    )

@@ -1,0 +1,217 @@
+"""The histories whose every point is tried: how each begins, and what must be true at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from tests.killpoints import promises
+from tests.killpoints.clock import START, Clock, virtual_world
+from tests.killpoints.faults import Fault
+from tests.killpoints.promises import Before
+from tests.killpoints.sim import Sim, fork, fork_nodes
+from tests.killpoints.stage import Stage
+
+Check = Callable[[Sim, Before], list[str]]
+LONG, LONGER = 1900.0, 4300.0
+"""Seconds of virtual time after which a history is judged, and judged for the last time."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One way for things to begin, whose end is checked."""
+
+    name: str
+    stage: Stage
+    begin: Callable[[Sim], None]
+    check: Check
+    carina: bool = True
+    first: Sequence[Fault] = ()
+    """What has gone wrong before the points that are tried."""
+    target_dies: str = ""
+    """The node that goes in the variant ``target-gone``."""
+    needs_fault: bool = False
+    """The end that is checked is that of a disturbed history only."""
+
+    def history(self, faults: Sequence[Fault] = ()) -> tuple[Sim, list[str]]:
+        """Run one history to its end; return it and what is wrong with it."""
+        clock = Clock(START)
+        nodes = fork_nodes(list(self.stage.nodes.values()))
+        sim = Sim(
+            fork(self.stage.emulator), nodes, clock, [*self.first, *faults], pods=self.stage.pods, carina=self.carina
+        )
+        sim.target_dies = self.target_dies
+        before = promises.remember(sim)
+        self.begin(sim)
+        for seconds in (LONG, LONGER):
+            sim.leave_alone(START + seconds)
+            wrong = [*self.check(sim, before), *promises.clean(sim)]
+            if not wrong:
+                break
+        return sim, wrong
+
+
+def _lost_node() -> Stage:
+    stage = Stage("n1", "n2", "n3", "n4")
+    stage.volume("shared", "n1", 3)
+    stage.volume("grown", "n1", 5)
+    stage.volume("idle", "n1", 4)
+    stage.volume("kept", "n1", 2, policy="Retain")
+    stage.volume("bystander", "n3", 5)
+    stage.grow("grown", 8)
+    stage.pod("web-0", "n1", "shared")
+    stage.pod("web-1", "n1", "shared", "grown")
+    stage.pod("db-0", "n1", "kept")
+    stage.pod("by-0", "n3", "bystander")
+    for node in ("n2", "n3", "n4"):
+        # From an earlier life, of another size: not to be handed to anybody.
+        stage.nodes[node].add("volume-pvc-idle", 7, stage.clock.now)
+        stage.nodes[node].add("backup", 1, stage.clock.now)
+    stage.delete_node("n1")
+    return stage
+
+
+ALL = ("shared", "grown", "idle", "kept")
+
+
+def _all_rebuilt(sim: Sim, before: Before, *lost: str, once: bool = True) -> list[str]:
+    return [
+        *promises.rebuilt(sim, before, ALL, ("n1", *lost), once=once),
+        *promises.untouched(sim, before, ["bystander"] if "n3" not in lost else []),
+        *promises.running(sim, ["web-0", "web-1", "db-0"], away_from=("n1", *lost)),
+        *promises.no_strays(sim, ("n1", *lost)),
+    ]
+
+
+def rebuild() -> Scenario:
+    """A node is deleted: four volumes, two pods that share one, an expanded one, an unused one with stale LVs everywhere."""
+    return Scenario(
+        "rebuild",
+        _lost_node(),
+        lambda sim: sim.watch_says("rebuild_node", "n1"),
+        lambda sim, before: _all_rebuilt(sim, before),
+    )
+
+
+def resumed() -> Scenario:
+    """The worker of a rebuild died after its journals; every point of what resume makes of it is tried as a second death."""
+    scenario = rebuild()
+    return replace(scenario, name="resume", first=(Fault(_number(scenario, "pvc-shared journal"), "after"),))
+
+
+def replanned() -> Scenario:
+    """The target of two volumes dies, with its node deleted, in mid-rebuild; every point of the recovery is tried."""
+    scenario = target_dies()
+    return replace(
+        scenario,
+        name="replan",
+        needs_fault=False,
+        first=(Fault(_number(scenario, "persistentvolumeclaims/grown touch"), "target-gone"),),
+    )
+
+
+def target_dies() -> Scenario:
+    """The node that two volumes go to dies for good at any point."""
+    return Scenario(
+        "target dies",
+        _lost_node(),
+        lambda sim: sim.watch_says("rebuild_node", "n1"),
+        lambda sim, before: _all_rebuilt(sim, before, "n2", once=False),
+        target_dies="n2",
+        needs_fault=True,
+    )
+
+
+def _number(scenario: Scenario, label: str) -> int:
+    """Return the number of the first point whose label ends so."""
+    with virtual_world():
+        sim, _ = scenario.history()
+    return next(number for number, point in enumerate(sim.points.seen) if point.label.endswith(label))
+
+
+def _migrating() -> Stage:
+    stage = Stage("n1", "n2", "n3", "n4")
+    stage.volume("moves", "n1", 5)
+    stage.volume("stays", "n1", 5)
+    stage.volume("mixed", "n1", 5)
+    stage.volume("idle", "n1", 5)
+    stage.pod("moves-0", "n1", "moves", migrate=True)
+    stage.pod("stays-0", "n1", "stays")
+    stage.pod("mixed-0", "n1", "mixed", migrate=True)
+    stage.pod("mixed-1", "n1", "mixed")
+    stage.pod("free-0", "n1", migrate=True)
+    stage.not_ready("n1", "2026-01-01T00:00:00Z")
+    return stage
+
+
+def _migrated(sim: Sim, before: Before) -> list[str]:
+    stay = ("stays", "mixed", "idle")
+    return [
+        *promises.rebuilt(sim, before, ["moves"], ["n1"]),
+        *promises.untouched(sim, before, stay),
+        *promises.running(sim, ["moves-0", "free-0"], away_from=["n1"]),
+        *promises.running(sim, ["stays-0", "mixed-0", "mixed-1"], on="n1"),
+        *promises.no_strays(sim, ["n1"]),
+        *promises.disks(sim, {"n1": [f"volume-pvc-{name}" for name in ("moves", *stay)]}),
+    ]
+
+
+def migrate() -> Scenario:
+    """A node is NotReady: what is annotated moves, what is not, or only in part, has not moved a version."""
+    return Scenario("migrate", _migrating(), lambda sim: sim.watch_says("migrate_node", "n1"), _migrated)
+
+
+def _sweeping() -> Stage:
+    stage = Stage("n1", "n2")
+    stage.volume("used", "n1", 5)
+    stage.volume("away", "n2", 5)
+    stage.pod("used-0", "n1", "used")
+    stage.pod("away-0", "n2", "away")
+    now = stage.clock.now
+    for name, gib in (("volume-pvc-orphan", 3), ("volume-pvc-second", 2), ("volume-pvc-away", 5)):
+        stage.nodes["n1"].add(name, gib, now)
+    # Marked by an earlier sweep, though it is wanted: the mark comes off.
+    used = stage.nodes["n1"].find("volume-pvc-used")
+    assert used is not None
+    used.tags = ["carina-tasks.orphan=1700000000"]
+    stage.nodes["n1"].add("backup", 1, now)
+    stage.nodes["n2"].add("volume-pvc-orphan", 3, now)
+    return stage
+
+
+def sweep_local() -> Scenario:
+    """Orphans on two nodes, an old copy of a volume that moved, a wrong mark; a foreign LV and used volumes stay."""
+
+    def check(sim: Sim, before: Before) -> list[str]:
+        return [
+            *promises.disks(sim, {"n1": ["volume-pvc-used", "backup"], "n2": ["volume-pvc-away"]}),
+            *promises.untouched(sim, before, ["used", "away"]),
+            *promises.running(sim, ["used-0"], on="n1"),
+            *promises.running(sim, ["away-0"], on="n2"),
+        ]
+
+    return Scenario("sweep_local", _sweeping(), lambda sim: None, check)
+
+
+def sweep_logic() -> Scenario:
+    """LogicVolumes without a PV go, with their LVs after them; one that hangs in deletion is helped; the others stay."""
+    stage = Stage("n1", "n2")
+    stage.volume("used", "n1", 5)
+    stage.volume("orphan", "n1", 5, parts="lv logic")
+    stage.volume("bare", "n2", 5, parts="logic")
+    stage.volume("hanging", "n2", 5, parts="lv logic")
+    stage.pod("used-0", "n1", "used")
+
+    def begin(sim: Sim) -> None:
+        sim.controllers._delete(sim.controllers.logic_volumes, "pvc-hanging")
+
+    def check(sim: Sim, before: Before) -> list[str]:
+        left = {obj["metadata"]["name"] for obj in sim.controllers.all(sim.controllers.logic_volumes)}
+        return [
+            *([] if left == {"pvc-used"} else [f"the LogicVolumes are {sorted(left)}"]),
+            *promises.disks(sim, {"n1": ["volume-pvc-used"], "n2": []}),
+            *promises.untouched(sim, before, ["used"]),
+            *promises.running(sim, ["used-0"], on="n1"),
+        ]
+
+    return Scenario("sweep_logic", stage, begin, check, carina=False)

@@ -1,0 +1,180 @@
+"""The objects of a scenario, as Kubernetes and Carina v0.14 write them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from carina_tasks.demo.api_server import bootstrap
+from carina_tasks.demo.api_server.cluster import Target
+from carina_tasks.demo.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.demo.api_server.kinds.node import NODES
+from carina_tasks.demo.api_server.writes import create, patch
+from carina_tasks.model import keys
+from tests.killpoints.clock import START, Clock, use
+from tests.killpoints.controllers import JSON, PROVISIONER
+from tests.killpoints.nodes import VG, SimNode
+
+LONG_AGO = 100_000.0
+MERGE = "application/merge-patch+json"
+
+
+class Stage:
+    """A cluster that is being set up; its clock stands long before the history begins."""
+
+    def __init__(self, *nodes: str) -> None:
+        self.clock = Clock(START - LONG_AGO)
+        use(self.clock)
+        self.emulator = bootstrap.new_cluster()
+        self.nodes = {name: SimNode(name) for name in nodes}
+        self.pods: dict[str, JSON] = {}
+        for name in nodes:
+            ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+            capacity = {"cpu": "8", "memory": "16Gi", "pods": "110"}
+            body = {
+                "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, keys.TOPOLOGY_NODE: name}},
+                "status": {"conditions": [ready], "capacity": capacity, "allocatable": capacity},
+            }
+            create(self.emulator, Target(NODES), body)
+
+    def volume(self, name: str, node: str, gib: int = 5, *, policy: str = "Delete", parts: str = "lv logic pv") -> None:
+        """Make claim `name` and its volume `pvc-<name>`, or only some of its parts."""
+        volume, size = f"pvc-{name}", f"{gib}Gi"
+        minor = 0
+        if "lv" in parts.split():
+            minor = self.nodes[node].add(f"volume-{volume}", gib, self.clock.now).minor
+        uid = ""
+        if "pv" in parts.split():
+            uid = self._claim(name, volume, size)
+        if "logic" in parts.split():
+            self._logic_volume(name, node, size, minor)
+        if "pv" in parts.split():
+            self._pv(name, node, size, uid, policy, minor)
+
+    def _claim(self, name: str, volume: str, size: str) -> str:
+        claim = create(
+            self.emulator,
+            Target(PERSISTENT_VOLUME_CLAIMS, "default"),
+            {
+                "metadata": {
+                    "name": name,
+                    "labels": {"app": name},
+                    "annotations": {"pv.kubernetes.io/bind-completed": "yes", "team": "db"},
+                },
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": size}},
+                    "storageClassName": "csi-carina-sc",
+                    "volumeName": volume,
+                },
+            },
+        )
+        return str(claim["metadata"]["uid"])
+
+    def _logic_volume(self, name: str, node: str, size: str, minor: int) -> None:
+        volume = f"pvc-{name}"
+        resource = self.emulator.registry.find("carina.storage.io", "v1", "logicvolumes")
+        assert resource is not None
+        body: dict[str, Any] = {
+            "apiVersion": "carina.storage.io/v1",
+            "kind": "LogicVolume",
+            "metadata": {
+                "name": volume,
+                "annotations": {keys.MANAGE_TYPE: "lvm"},
+                "finalizers": [keys.LOGIC_VOLUME_FINALIZER],
+            },
+            "spec": {"nodeName": node, "size": size, "deviceGroup": VG, "pvc": name, "nameSpace": "default"},
+        }
+        create(self.emulator, Target(resource), body)
+        status = {
+            "volumeID": f"volume-{volume}", "status": "Success", "code": 0, "currentSize": size, "deviceMajor": 254,
+            "deviceMinor": minor,
+        }  # fmt: skip
+        patch(self.emulator, Target(resource, "", volume, "status"), MERGE, {"status": status})
+
+    def _pv(self, name: str, node: str, size: str, uid: str, policy: str, minor: int) -> None:
+        volume = f"pvc-{name}"
+        body = {
+            "metadata": {
+                "name": volume,
+                "annotations": {keys.PROVISIONED_BY: keys.CSI_DRIVER, "volume.kubernetes.io/provisioner-deletion-secret-name": ""},
+                "finalizers": [PROVISIONER, "kubernetes.io/pv-protection"] if policy == "Delete" else [],
+            },
+            "spec": {
+                "capacity": {"storage": size},
+                "accessModes": ["ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": policy,
+                "storageClassName": "csi-carina-sc",
+                "claimRef": {"namespace": "default", "name": name, "uid": uid},
+                "csi": {
+                    "driver": keys.CSI_DRIVER,
+                    "volumeHandle": f"volume-{volume}",
+                    "fsType": "ext4",
+                    "volumeAttributes": {
+                        keys.ATTRIBUTE_NODE: node,
+                        keys.ATTRIBUTE_GROUP: VG,
+                        keys.ATTRIBUTE_MAJOR: "254",
+                        keys.ATTRIBUTE_MINOR: str(minor),
+                    },
+                },
+                "nodeAffinity": {
+                    "required": {
+                        "nodeSelectorTerms": [
+                            {"matchExpressions": [{"key": keys.TOPOLOGY_NODE, "operator": "In", "values": [node]}]}
+                        ]
+                    }
+                },
+            },
+        }  # fmt: skip
+        create(self.emulator, Target(PERSISTENT_VOLUMES), body)
+
+    def grow(self, name: str, gib: int) -> None:
+        """Expand a claim as far as it goes while its pod's file system has not followed."""
+        size = {"storage": f"{gib}Gi"}
+        logic = self.emulator.registry.find("carina.storage.io", "v1", "logicvolumes")
+        assert logic is not None
+        volume = f"pvc-{name}"
+        condition = {"type": "FileSystemResizePending", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        self._merge(Target(PERSISTENT_VOLUMES, "", volume), {"spec": {"capacity": size}})
+        self._merge(Target(logic, "", volume), {"spec": {"size": size["storage"]}})
+        claim = Target(PERSISTENT_VOLUME_CLAIMS, "default", name)
+        self._merge(claim, {"spec": {"resources": {"requests": size}}})
+        status = Target(PERSISTENT_VOLUME_CLAIMS, "default", name, "status")
+        self._merge(status, {"status": {"phase": "Bound", "capacity": size, "conditions": [condition]}})
+
+    def pod(self, name: str, node: str, *claims: str, migrate: bool = False) -> None:
+        """Make a pod of a StatefulSet that runs on `node` and uses `claims`."""
+        body: JSON = {
+            "metadata": {
+                "name": name,
+                "annotations": {keys.MIGRATION_ALLOWED: "true"} if migrate else {},
+                "ownerReferences": [
+                    {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "set", "uid": "set", "controller": True}
+                ],
+            },
+            "spec": {
+                "schedulerName": "carina-scheduler",
+                "containers": [{"name": "main", "image": "app"}],
+                "volumes": [{"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims],
+            },
+        }
+        self.pods[name] = copy.deepcopy(body)
+        body["spec"]["nodeName"] = node
+        create(self.emulator, Target(PODS, "default"), body)
+        self._merge(Target(PODS, "default", name, "status"), {"status": {"phase": "Running"}})
+
+    def not_ready(self, node: str, since: str) -> None:
+        """Let the node be silent since that time."""
+        condition = {"type": "Ready", "status": "Unknown", "lastTransitionTime": since}
+        self._merge(Target(NODES, "", node, "status"), {"status": {"conditions": [condition]}})
+        self.nodes[node].alive = False
+
+    def delete_node(self, node: str) -> None:
+        """Delete the node's object; its machine is gone."""
+        from carina_tasks.demo.api_server.deletion import delete
+
+        delete(self.emulator, Target(NODES, "", node))
+        self.nodes[node].alive = False
+
+    def _merge(self, target: Target, body: JSON) -> None:
+        patch(self.emulator, target, MERGE, body)
