@@ -46,6 +46,7 @@ SHORTENED: Mapping[str, str] = {
     "CARINA_TASKS_WATCH_PUBLISH_INTERVAL": "5",
 }
 """Settings by which nobody waits ten minutes: the same guards, with shorter times."""
+COLUMNS = "name,args,result,state,received,runtime,worker"
 PROCESSES = ("control", "beat", "watch", "flower")
 _TRIES = 3
 
@@ -147,7 +148,7 @@ class Stage:
             if name == "flower":
                 port = free_port()
                 self.flower_url = f"http://127.0.0.1:{port}"
-                argv = _celery("flower", "--address=127.0.0.1", f"--port={port}")
+                argv = _celery("flower", "--address=127.0.0.1", f"--port={port}", f"--tasks-columns={COLUMNS}")
                 # On loopback only; without it the HTTP API answers 401 to everybody.
                 extra["FLOWER_UNAUTHENTICATED_API"] = "true"
             elif name == "beat":

@@ -14,7 +14,7 @@ packages=(
   ca-certificates openssl git                                    # fetch, keys, the list of source files
   user-mode-linux lvm2 thin-provisioning-tools kmod iproute2     # nodes
   redis-server python3 python3-venv                              # broker, the nodes' Python
-  podman runc podman-compose debootstrap                         # the compose test
+  podman runc podman-compose debootstrap netavark aardvark-dns   # the compose test
 )
 missing=()
 for package in "${packages[@]}"; do
@@ -48,11 +48,13 @@ need_go() {
   say "Go 1.21 or newer is lacking: trying bookworm-backports"
   local backports=/etc/apt/sources.list.d/carina-tasks-backports.list mirror
   mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -n1 | tr -d ' ' || true)
-  echo "deb ${mirror:-none} bookworm-backports main" > $backports
-  updated=
-  DEBIAN_FRONTEND=noninteractive apt_install -t bookworm-backports golang-go || rm -f $backports
+  if [ -n "$mirror" ]; then
+    echo "deb $mirror bookworm-backports main" > $backports
+    updated=
+    DEBIAN_FRONTEND=noninteractive apt_install -t bookworm-backports golang-go || rm -f $backports
+  fi
   go_works && return
-  say "no Go. Install Go 1.26 or newer, run again" >&2
+  say "no Go. Install Go 1.26 or newer (/usr/local/go is looked at too), put it on PATH, run again" >&2
   exit 1
 }
 
