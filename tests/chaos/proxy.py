@@ -72,14 +72,15 @@ class Moment:
 class Proxy:
     """Use it as a context manager.
 
-    `refuse(request)` returns a status to answer with in place of the API server's answer, 0 for none; `edit(path, list)`
-    may change a decoded list.
+    `refuse(request)` returns a status to answer with in place of the API server's answer, 0 for none; `lose(request)` says
+    whether the API server does it and its answer is lost; `edit(path, list)` may change a decoded list.
     """
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
         self.refuse: Callable[[Request], int] = lambda _: 0
+        self.lose: Callable[[Request], bool] = lambda _: False
         self.edit: Callable[[str, Json], None] = lambda _path, _list: None
-        self.refused = self.edited = 0
+        self.refused = self.lost = self.edited = 0
         self._url = plane.url
         self._pool = urllib3.PoolManager(maxsize=64, ca_certs=str(plane.ca), retries=False)
         self._moments: list[Moment] = []
@@ -145,6 +146,9 @@ class Proxy:
             return handler.answer(502, {}, b"no API server")
         answer.release_conn()
         self._happen(request, after=True)
+        if self.lose(request):
+            self.lost += 1
+            return handler.answer(504, {}, b"chaos")
         if request.verb == "GET" and answer.status == 200:
             decoded = json.loads(data) if b'"items"' in data else {}
             if str(decoded.get("kind", "")).endswith("List"):

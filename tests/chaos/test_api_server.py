@@ -51,6 +51,25 @@ def test_the_api_server_answers_500_at_random(lab: Lab, case: Case) -> None:
         case.seen = f"{proxy.refused} answers were 500; rebuilt on {promise.nodes()}"
 
 
+def test_answers_to_writes_are_lost(lab: Lab, case: Case) -> None:
+    """Half of the writes are done and their answers lost, for 20 s from the deletion on: done once, and it ends."""
+    case("half of the writes to the API server are done but answered 504, for 20 s of a rebuild", "done once; rebuilt")
+    with Proxy(lab.control_plane, lab.folder) as proxy:
+        product = through(proxy, lab)
+        product.start("control", "beat", "node_watch")
+        promise = Promise(product, count=5)
+        dice, end = random.Random(6), time.monotonic() + 20
+        proxy.lose = lambda request: request.verb != "GET" and time.monotonic() < end and dice.random() < 0.5
+        begun = time.monotonic()
+        lab.kubectl("delete", "node", ONE)
+        with Loop(2, lambda: promise.sender.send("carina.failover.resume")):
+            time.sleep(20)
+        case.seconds = promise.wait(120, since=begun)
+        assert proxy.lost > 5
+        promise.check()
+        case.seen = f"{proxy.lost} answers lost; rebuilt on {promise.nodes()}"
+
+
 @pytest.mark.short
 def test_lists_are_cut_short(lab: Lab, case: Case) -> None:
     """Lists of LogicVolumes and PVs lack items at random during sweeps and a rebuild: nothing that is owned goes."""

@@ -28,18 +28,18 @@ def test_the_target_is_cut_off_in_create(lab: Lab, case: Case, moment: str) -> N
     """The target's network is cut, before it gets its task or before its answer is out, and healed 20 s later."""
     case(f"target's network cut {moment}, healed 20 s later", "made once, rebuilt there")
     with Proxy(lab.control_plane, lab.folder) as proxy:
-        product, promise = scene(lab, proxy)
+        product, promise = scene(lab, proxy, count=8)
         if moment.startswith("right"):
             proxy.at(journal, lab.nodes[TWO].cut)
         else:
-            proxy.at(last_status(3), lambda: later(0.12, lab.nodes[TWO].cut))
+            proxy.at(last_status(8), lambda: later(0.01, lambda: at_first_lv(lab.nodes[TWO], lab.nodes[TWO].cut)))
         lab.kubectl("delete", "node", ONE)
         lab.world.wait("it is cut", lambda: lab.nodes[TWO].is_cut, 30)
         time.sleep(20)
         left, made = len(product.journals()), len(lab.nodes[TWO].lv_sizes())
         lab.nodes[TWO].heal()
         case.seconds = promise.wait(120)
-        assert promise.nodes() == {TWO: 3}
+        assert promise.nodes() == {TWO: 8}
         promise.check()
         case.seen = f"in the cut {made} LVs were made and {left} volumes waited; then one LV each, on the target"
 
@@ -314,8 +314,7 @@ def test_the_node_worker_is_killed_in_create(lab: Lab, case: Case) -> None:
             lab.nodes[TWO].kill_worker()
             kills.append(len(lab.nodes[TWO].lv_sizes()))
 
-        # 0.2 s after the last status is cleared the node is at its first LVs.
-        proxy.at(last_status(8), lambda: later(0.2, kill))
+        proxy.at(last_status(8), lambda: later(0.01, lambda: at_first_lv(lab.nodes[TWO], kill)))
         begun = time.monotonic()
         lab.kubectl("delete", "node", ONE)
         for number in (1, 2, 3):
@@ -373,6 +372,14 @@ def product_log(lab: Lab) -> str:
     """Return what the control worker said of planning again."""
     text = "\n".join(lab.logs(400).values())
     return "\n".join(line for line in text.splitlines() if "planned again" in line)
+
+
+def at_first_lv(node: UmlNode, act: Callable[[], object]) -> None:
+    """Do something as soon as the node has an LV, or after 5 s: while it makes the others."""
+    end = time.monotonic() + 5
+    while not node.lv_sizes() and time.monotonic() < end:
+        time.sleep(0.01)
+    act()
 
 
 def uncordon(lab: Lab, node: str) -> None:
