@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError
 from carina_tasks import queues
 from carina_tasks.errors import BadAnswer, BrokerUnavailable, CarinaTasksError, NodeFailed, NodeSilent
 from carina_tasks.model.local import Inventory
-from carina_tasks.model.messages import VolumesDone, to_json
+from carina_tasks.model.messages import VolumesDone, describe, to_json
 
 T = TypeVar("T", Inventory, VolumesDone)
 
@@ -102,6 +102,7 @@ class NodeCalls:
             self._app.send_task(
                 task,
                 args=[] if request is None else [to_json(request)],
+                argsrepr=describe(node, request),
                 queue=queues.node_queue(node),
                 task_id=task_id,
                 expires=self._deadline + more,

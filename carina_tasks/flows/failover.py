@@ -93,8 +93,12 @@ def _rebuild_node(ctx: Context, node: str) -> FailoverResult:
     world = ctx.cluster.observe()
     if node in world.nodes:
         return FailoverResult(node, "refused", f"node {node} has come back")
+    selected = selection.of_deleted_node(world, node)
+    if not selected:
+        # Also what a doubled message finds when the first one is done.
+        return FailoverResult(node, "refused", f"there is no node {node}, and no LogicVolume names it")
     check_mass_failure(ctx, world)
-    return _fail_over(ctx, node, world, selection.of_deleted_node(world, node), "rebuild", loss.reason)
+    return _fail_over(ctx, node, world, selected, "rebuild", loss.reason)
 
 
 def _migrate_node(ctx: Context, node: str) -> FailoverResult:
@@ -189,6 +193,7 @@ def plan(
     along = [] if source in world.nodes else selection.leaving(world, source, {volume.name for volume in wanted})
     rules = placement.Rules(reserve=ctx.settings.reserve)
     return placement.plan(world, inventories, [*wanted, *along], source, rules)[: len(wanted)]
+
 
 def finish(ctx: Context, results: Iterable[VolumeResult | NeedsTarget]) -> list[VolumeResult]:
     """Plan again for the volumes whose target cannot take them, and leave the others as they are."""

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from carina_tasks.errors import BadInput
+from carina_tasks.model import quantity
 from carina_tasks.model.local import Device, Inventory, Name, Size, Text, Uuid
 
 Intent = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
@@ -84,6 +85,21 @@ class VolumesDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     volumes: Annotated[tuple[VolumeDone, ...], Meta(max_length=4000)]
 
 
+def describe(node: str, request: msgspec.Struct | None) -> str:
+    """Return the request as one line for people: node, volumes and sizes stand in it as plain words to search for."""
+    parts: list[str] = []
+    if isinstance(request, CreateVolumes):
+        parts = [f"{v.group}/{v.name} {quantity.show(v.size)}" for v in request.volumes]
+    elif isinstance(request, MarkVolumes):
+        parts = [f"mark {v.group}/{v.name}" for v in request.mark] + [
+            f"unmark {v.group}/{v.name}" for v in request.unmark
+        ]
+    elif isinstance(request, RemoveVolumes):
+        parts = [f"{v.group}/{v.name}" for v in request.volumes]
+    more = f", and {len(parts) - 10} more" if len(parts) > 10 else ""
+    return f"({node}{': ' if parts else ''}{', '.join(parts[:10])}{more})"
+
+
 def batch_time(volumes: int) -> float:
     """Return the seconds that a batch of `volumes` may take beyond one command: the lvm gate gives each further one 2."""
     return 2.0 * max(0, volumes - 1)
@@ -108,5 +124,5 @@ def to_json(value: msgspec.Struct) -> dict[str, object]:
 
 __all__ = [
     "CreateVolume", "CreateVolumes", "Inventory", "MarkVolumes", "RemoveVolumes", "Target", "VolumeDone",
-    "VolumesDone", "batch_time", "read_request", "to_json",
+    "VolumesDone", "batch_time", "describe", "read_request", "to_json",
 ]  # fmt: skip

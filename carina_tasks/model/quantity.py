@@ -18,7 +18,9 @@ GIB: Final = 1 << 30
 LARGEST: Final = 1 << 60
 """An upper bound for one volume (1 EiB): above it a size is a mistake or an attack, and lvm's own limit is 8 EiB."""
 
-_QUANTITY = re.compile(r"\+?(\d{1,24}(?:\.\d{0,9})?|\.\d{1,9})(?:(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])|[eE]([+-]?\d{1,2}))?", re.ASCII)
+_QUANTITY = re.compile(
+    r"\+?(\d{1,24}(?:\.\d{0,9})?|\.\d{1,9})(?:(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])|[eE]([+-]?\d{1,2}))?", re.ASCII
+)
 _FACTOR: Final = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"),
     "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9), "T": Decimal(10**12), "P": Decimal(10**15),

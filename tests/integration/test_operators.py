@@ -90,7 +90,8 @@ def test_an_unknown_node_is_said_to_be_unknown(embedded: Embedded) -> None:
     """Bad input: a node that never was has nothing to rebuild, and cannot be NotReady; the results say so."""
     name = embedded.volume("data", ONE)
     rebuilt = embedded.call("carina.failover.rebuild_node", "10.99.99.99")
-    assert rebuilt["outcome"] == "nothing-to-do"
+    assert rebuilt["outcome"] == "refused"
+    assert "there is no node" in rebuilt["reason"]
     migrated = embedded.call("carina.failover.migrate_node", "10.99.99.99")
     assert migrated["outcome"] == "refused"
     assert "does not exist" in migrated["reason"]

@@ -156,11 +156,13 @@ def test_a_bad_call_is_refused_with_its_reason(lab: Lab, task: str, args: list[o
         product.call(task, *args)
 
 
-def test_an_unknown_node_has_nothing_to_do(lab: Lab) -> None:
-    """Bad input: a node that no LogicVolume names is no work, and the result says so."""
+def test_an_unknown_node_is_refused(lab: Lab) -> None:
+    """Bad input: a node that does not exist and that no LogicVolume names is refused, and the result says why."""
     product = Product(lab)
     product.start("control", nodes=False)
-    assert product.call("carina.failover.rebuild_node", "no-such-node")["outcome"] == "nothing-to-do"
+    result = product.call("carina.failover.rebuild_node", "no-such-node")
+    assert result["outcome"] == "refused"
+    assert "there is no node no-such-node" in result["reason"]
 
 
 def test_one_bad_logic_volume_does_not_hold_the_others_up(lab: Lab) -> None:
