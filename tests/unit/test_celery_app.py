@@ -49,7 +49,7 @@ def test_a_sentinel_master_is_handed_on():
     """To broker and result backend."""
     app = make_app(conf(broker_url="sentinel://a:26379", broker_master_name="m"), "control")
     assert app.conf.broker_transport_options["master_name"] == "m"
-    assert app.conf.result_backend_transport_options == {"master_name": "m"}
+    assert app.conf.result_backend_transport_options["master_name"] == "m"
 
 
 @pytest.mark.parametrize("role", ["control", "node"])

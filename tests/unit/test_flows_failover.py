@@ -245,8 +245,10 @@ def test_a_node_that_comes_back_in_the_confirmation_is_not_rebuilt():
         api.objects[paths.node("n1")] = node("n1", uid="uid-new")
 
     object.__setattr__(ctx, "sleep", wait)
-    assert rebuild_node(ctx, "n1").outcome == "refused"
+    result = rebuild_node(ctx, "n1")
+    assert (result.outcome, "uid-new" in result.reason) == ("refused", True)
     assert (asleep, api.log) == ([10.0], [])
+    assert paths.LOGIC_VOLUMES not in api.reads
 
 
 def test_mass_failure_stops_and_latches():
