@@ -85,6 +85,7 @@ def pytest_runtest_makereport(
             reporter.write_line(case.line("kept" if report.passed else "BROKEN"))
     if report.failed and lab is not None:
         item.stash[FAILED] = True
-        for title, text in lab.logs(60).items():
-            report.sections.append((f"{title} (all of it: {lab.folder})", text))
+        for title, text in lab.logs(30).items():
+            short = "\n".join(line[:300] for line in text.splitlines())
+            report.sections.append((f"{title} (all of it: {lab.folder})", short))
     return report
