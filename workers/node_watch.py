@@ -56,8 +56,10 @@ class NodeWatch:
                 failures, version = 0, listing.version
                 while not self._stopped.is_set():
                     version = self._follow(version)
+                    # A watch that something in between closes at once must not become a loop.
+                    self._stopped.wait(0.5)
             except ApiGone:
-                continue
+                self._stopped.wait(1)
             except CarinaTasksError as exc:
                 # Denied too: credentials and roles may be put right while we run, and a watch that ended would stay silent.
                 pause = PAUSES[min(failures, len(PAUSES) - 1)]

@@ -31,7 +31,7 @@ class Heartbeat(threading.Thread):
         away = False
         while not self._stopped.wait(0 if not away else self._interval):
             try:
-                self._app.backend.client.setex(KEY + self._node, max(1, int(self._ttl)), b"1")
+                self._app.backend.client.set(KEY + self._node, b"1", ex=max(1, int(self._ttl)))
                 if away:
                     log.info("heartbeat: the broker is back")
                 away = False

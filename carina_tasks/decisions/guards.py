@@ -43,7 +43,8 @@ def mass_failure(world: World, share: float, approved: frozenset[str] = frozense
     total, healthy = len(world.nodes.keys() | lost), len(world.nodes.keys() - lost)
     if lost and not healthy:
         return Stop(f"no healthy node is left ({len(lost)} of {total} are lost: {_some(lost)})")
-    if len(lost) <= share * total:
+    # Rounded: 29 of 100 is not above 0.29, whatever 0.29 * 100 is as a float.
+    if len(lost) <= round(share * total, 6):
         return Go(f"{len(lost)} of {total} nodes are lost")
     if lost <= approved:
         return Go(f"{len(lost)} of {total} nodes are lost, and a person resumed for just these: {_some(lost)}")

@@ -196,11 +196,11 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
             _bind(ctx, view.claim, volume.name)
         case rebuild.Evict(pods):
             for pod in pods:
-                writes.evict(pod)
-                ctx.audit.acted(
-                    "evict-pod", about_pod(pod), f"pod evicted from the lost node {journal.source}: its volume was rebuilt",
-                    "PodEvicted", intent=journal.intent, volume=volume.name, node=journal.source,
-                )  # fmt: skip
+                if writes.evict(pod):
+                    ctx.audit.acted(
+                        "evict-pod", about_pod(pod), f"pod evicted from the lost node {journal.source}: its volume was rebuilt",
+                        "PodEvicted", intent=journal.intent, volume=volume.name, node=journal.source,
+                    )  # fmt: skip
         case rebuild.Untouch() if view.claim is not None:
             writes.untouch(view.claim)
         case rebuild.ClearResize() if view.claim is not None:

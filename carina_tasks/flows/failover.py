@@ -113,11 +113,12 @@ def _migrate_node(ctx: Context, node: str) -> FailoverResult:
 
 
 def _evict_free_pods(ctx: Context, world: World, node: str, reason: str) -> tuple[str, ...]:
-    pods = selection.movable_pods(world, node)
-    for pod in pods:
-        ctx.writes.evict(pod)
-        ctx.audit.acted("evict-pod", about_pod(pod), f"pod evicted: {reason}", "PodEvicted", node=node)
-    return tuple(pod.meta.key for pod in pods)
+    evicted = []
+    for pod in selection.movable_pods(world, node):
+        if ctx.writes.evict(pod):
+            ctx.audit.acted("evict-pod", about_pod(pod), f"pod evicted: {reason}", "PodEvicted", node=node)
+            evicted.append(pod.meta.key)
+    return tuple(evicted)
 
 
 def _fail_over(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import structlog
 
 from carina_tasks.decisions import guards, orphans
-from carina_tasks.errors import CarinaTasksError
+from carina_tasks.errors import BadObject, CarinaTasksError
 from carina_tasks.flows import observe
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import LocalSweepNode, LocalSweepResult, shown
@@ -35,19 +35,29 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     `confirm` is a person's yes to a number of orphans above the cap: ``{node: number}``.
     """
     ctx.check_pause()
-    nodes = [parse(raw, objects.parse_node) for raw in ctx.cluster.api.list(paths.NODES).items]
-    results = [LocalSweepNode(node.name, "skipped", "the node is not Ready") for node in nodes if node.ready != "True"]
-    inventories = observe.inventories(ctx, [node.name for node in nodes if node.ready == "True"])
+    results: list[LocalSweepNode] = []
+    ready: list[str] = []
+    for raw in ctx.cluster.api.list(paths.NODES).items:
+        try:
+            node = parse(raw, objects.parse_node)
+        except BadObject as exc:
+            results.append(LocalSweepNode(str(exc.facts.get("name", "?")), "failed", exc.message))
+            continue
+        if node.ready == "True":
+            ready.append(node.name)
+        else:
+            results.append(LocalSweepNode(node.name, "skipped", "the node is not Ready"))
+    inventories = observe.inventories(ctx, ready)
     world = ctx.cluster.observe()
-    for node, inventory in sorted(inventories.items()):
+    for name, inventory in sorted(inventories.items()):
         if isinstance(inventory, CarinaTasksError):
-            results.append(LocalSweepNode(node, "failed", inventory.message))
+            results.append(LocalSweepNode(name, "failed", inventory.message))
             continue
         try:
-            results.append(_sweep_node(ctx, inventory, world, (confirm or {}).get(node, 0)))
+            results.append(_sweep_node(ctx, inventory, world, (confirm or {}).get(name, 0)))
         except CarinaTasksError as exc:
             # What went wrong on one node holds nobody else up.
-            results.append(LocalSweepNode(node, "failed", exc.message))
+            results.append(LocalSweepNode(name, "failed", exc.message))
     metrics.SWEEP_DONE.labels("local_volumes").set_to_current_time()
     return LocalSweepResult(nodes=tuple(results), unreadable=shown(world.unreadable))
 

@@ -91,11 +91,8 @@ class VolumeWrites:
         self._api.merge(paths.volume(pv.meta.name), body)
 
     def delete_volume(self, pv: PersistentVolume) -> None:
-        """Delete this very PV, unchanged since it was read."""
-        try:
-            self._api.delete(paths.volume(pv.meta.name), uid=pv.meta.uid, version=pv.meta.version)
-        except NotFound:
-            return
+        """Delete this very PV, unchanged since it was read. Raises NotFound when it is gone already."""
+        self._api.delete(paths.volume(pv.meta.name), uid=pv.meta.uid, version=pv.meta.version)
 
     def strip_finalizers(self, pv: PersistentVolume, tries: int = 50) -> None:
         """Take the finalizers off the PV that is being deleted, until it is gone or another has its name.
@@ -141,13 +138,14 @@ class VolumeWrites:
         body = _guarded(claim.meta) | {"status": {"conditions": left or None}}
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name) + "/status", body)
 
-    def evict(self, pod: Pod) -> None:
-        """Delete this very pod at once: its node is lost, so nobody can end it in grace."""
+    def evict(self, pod: Pod) -> bool:
+        """Delete this very pod at once: its node is lost, so nobody can end it in grace. Return whether it was there."""
         try:
             self._api.delete(paths.pod(pod.meta.namespace, pod.meta.name), uid=pod.meta.uid, grace=0)
         except (NotFound, ApiConflict):
             # Gone, or made again under its name: either way this one is no more.
-            return
+            return False
+        return True
 
 
 def _guarded(meta: Meta, annotations: dict[str, str | None] | None = None) -> Raw:

@@ -21,6 +21,8 @@ def test_a_claim_whose_volume_was_replaced_stays_lost_until_touched(embedded: Em
     embedded.api.delete(paths.volume(name), uid=raw["metadata"]["uid"])
     embedded.api.merge(paths.volume(name), {"metadata": {"finalizers": None}})
     embedded.eventually("the claim is Lost", lambda: embedded.api.get(path)["status"]["phase"] == "Lost")
+    # The claim has just changed, by its own turning Lost: let that be looked at first.
+    assert embedded.stays(lambda: embedded.api.get(path)["status"]["phase"] == "Lost", 0.5)
     meta = {"name": name, "annotations": raw["metadata"]["annotations"]}
     embedded.api.create(paths.VOLUMES, {**raw, "metadata": meta, "status": {}})
     assert embedded.stays(lambda: embedded.api.get(path)["status"]["phase"] == "Lost", 2)

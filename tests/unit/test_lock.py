@@ -1,5 +1,6 @@
 """One worker at a time, and no broker is no reason to stop."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -73,3 +74,15 @@ def test_renewing_gives_the_whole_time_again():
         client.pexpire("carina-tasks.lock.n1", 1000)
         got.renew()
         assert client.pttl("carina-tasks.lock.n1") > 20_000
+
+
+def test_it_is_renewed_while_the_block_runs_and_free_after_it():
+    """A failover that takes longer than the time to live keeps its lock; when it ends the lock is free at once."""
+    client = Scripted()
+    with hold(app(client), "failover.n1", 0.3) as first:
+        assert first is not None
+        time.sleep(0.8)
+        with hold(app(client), "failover.n1", 0.3) as second:
+            assert second is None
+    with hold(app(client), "failover.n1", 0.3) as third:
+        assert third is not None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from carina_tasks.errors import ApiConflict, LostMidway
+from carina_tasks.errors import ApiConflict, LostMidway, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.volumes import VolumeWrites
 from carina_tasks.model import keys, objects
@@ -85,13 +85,14 @@ def test_journal_and_node_are_one_patch():
 
 
 def test_what_is_gone_already_is_deleted():
-    """404 is what a deletion wants, for LogicVolume, PV and pod."""
+    """404 is what a deletion wants; where an act is recorded, it is told that somebody else did it."""
     writes = VolumeWrites(FakeApi())
     writes.delete_logic_volume(LV)
     writes.help_logic_volume(LV)
-    writes.delete_volume(PV)
     writes.strip_finalizers(PV)
-    writes.evict(objects.parse_pod(pod("a")))
+    with pytest.raises(NotFound):
+        writes.delete_volume(PV)
+    assert writes.evict(objects.parse_pod(pod("a"))) is False
 
 
 def test_help_takes_no_finalizer_off_what_lives_or_is_another():
