@@ -31,7 +31,6 @@ def test_the_api_server_is_down_in_mid_rebuild(lab: Lab, case: Case) -> None:
     case.seen = f"rebuilt on {promise.nodes()}"
 
 
-@pytest.mark.short
 def test_the_api_server_answers_500_at_random(lab: Lab, case: Case) -> None:
     """A third of all answers are 500 for 20 s from the deletion on: every volume comes back, and sweeps remove nothing."""
     case("a third of the API's answers are 500 for 20 s, rebuild and sweeps", "rebuilt; nothing else removed")
