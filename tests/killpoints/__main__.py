@@ -12,7 +12,7 @@ if __name__ == "__main__":
         if wanted and name not in wanted:
             continue
         started = time.perf_counter()
-        report = every_point(make(), variants)
+        report = every_point(make, variants)
         print(f"{name}: {report}, {time.perf_counter() - started:.1f} s", flush=True)
         for one in report.broken[:20]:
             print("   ", one)

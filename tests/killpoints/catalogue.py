@@ -14,5 +14,7 @@ CATALOGUE: dict[str, tuple[Callable[[], Scenario], Sequence[str]]] = {
     "replan": (scenarios.replanned, ()),
     "target dies anywhere": (scenarios.target_dies, ("target-gone",)),
     "another worker": (scenarios.rebuild, ("raced",)),
+    "a sweep in between": (scenarios.rebuild, ("swept",)),
+    "another sweep": (scenarios.sweep_local, ("raced",)),
     "FLUSHALL": (scenarios.rebuild, ("flushed",)),
 }

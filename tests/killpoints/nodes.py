@@ -71,7 +71,7 @@ class InProcessLvm(Lvm):
             yield node.state
 
         with (
-            mock.patch.object(program, "load", lambda path: node.state),
+            mock.patch.object(program, "load", return_value=node.state),
             mock.patch.object(program, "changing", changing),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),

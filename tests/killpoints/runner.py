@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from tests.killpoints.clock import virtual_world
 from tests.killpoints.faults import KILLS, Fault, Point
@@ -50,13 +50,17 @@ class Report:
 _scenario: Scenario | None = None
 
 
-def every_point(scenario: Scenario, variants: Sequence[str] = (), *, workers: int = 0) -> Report:
-    """Run the scenario once undisturbed, then once for each point and variant (default: every way to die there).
+def every_point(
+    make: Callable[[], Scenario], variants: Sequence[str] = (), *, workers: int = 0, stop: bool = False
+) -> Report:
+    """Run what `make` sets up once undisturbed, then once for each point and variant (default: every way to die there).
 
-    The histories are spread over `workers` processes (default: the machine's cores); their results do not depend on it.
+    The histories are spread over `workers` processes (default: the machine's cores); their results do not depend on it. With
+    `stop` the first broken one ends it.
     """
     global _scenario
     with virtual_world():
+        scenario = replace(make(), patient=not stop)
         sim, wrong = scenario.history()
         report = Report(scenario.name, variants=variants)
         if wrong and not scenario.needs_fault:
@@ -65,10 +69,14 @@ def every_point(scenario: Scenario, variants: Sequence[str] = (), *, workers: in
         begin = max((fault.at for fault in scenario.first), default=-1) + 1
         report.points = sim.points.seen[begin:]
         todo = list(_todo(report.points, begin, variants))
-        report.histories = len(todo)
         _scenario = scenario
         with multiprocessing.get_context("fork").Pool(workers or os.cpu_count()) as pool:
-            report.broken += [broken for broken in pool.imap(_try, todo, chunksize=8) if broken is not None]
+            report.histories = 0
+            for broken in pool.imap(_try, todo, chunksize=1 if stop else 8):
+                report.histories += 1
+                report.broken += [broken] if broken else []
+                if broken and stop:
+                    break
     return report
 
 

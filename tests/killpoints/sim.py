@@ -25,6 +25,7 @@ from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.volumes import VolumeWrites
 from carina_tasks.model import keys
 from carina_tasks.model.journal import Journal
+from carina_tasks.model.local import LocalVolume
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings, load
 from tests.killpoints.api import InProcessApi
@@ -74,6 +75,9 @@ class Sim:
             self.deaths += 1
             return exc
         except CarinaTasksError as exc:
+            return exc
+        except Exception as exc:
+            self.wrong.append(f"{task} crashed: {exc!r}")
             return exc
 
     def _run(self, task: str, node: str) -> Any:
@@ -216,11 +220,14 @@ class Sim:
             self._hints.clear()
             self._late.clear()
         if variant == "raced":
-            # Another worker, which may: the lock went with the broker's memory.
+            # Another worker does everything, which it may: the lock went with the broker's memory.
             self.run("resume")
             while self._hints:
                 self.run(*self._hints.pop(0))
             self._locks.clear()
+        if variant in ("raced", "swept"):
+            self.run("local_volumes")
+            self.run("logic_volumes")
         if variant == "target-gone":
             self.lose(self.target_dies)
 
@@ -236,6 +243,10 @@ class Sim:
         if volume.open:
             self.wrong.append(f"an open volume was removed: {volume.name} on {node}")
         found = self.controllers.get(self.controllers.logic_volumes, name)
+        replaced = found is not None and keys.JOURNAL in (found["metadata"].get("annotations") or {})
+        marked = LocalVolume(node, volume.name, volume.uuid, 0, False, True, "", "", tags=tuple(volume.tags)).marked_at
+        if not replaced and (marked is None or self.clock.now - marked < self.settings.orphan_mark_age):
+            self.wrong.append(f"a volume was removed that no earlier sweep had marked: {volume.name} on {node}")
         if found is None:
             return
         text = (found["metadata"].get("annotations") or {}).get(keys.JOURNAL)

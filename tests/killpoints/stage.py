@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from datetime import UTC, datetime
 from typing import Any
 
-from carina_tasks.demo.api_server import bootstrap
+from carina_tasks.demo.api_server import bootstrap, durations
+from carina_tasks.demo.api_server import cluster as emulator_cluster
 from carina_tasks.demo.api_server.cluster import Target
+from carina_tasks.demo.api_server.deletion import delete
 from carina_tasks.demo.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from carina_tasks.demo.api_server.kinds.node import NODES
 from carina_tasks.demo.api_server.writes import create, patch
@@ -25,6 +28,8 @@ class Stage:
     def __init__(self, *nodes: str) -> None:
         self.clock = Clock(START - LONG_AGO)
         use(self.clock)
+        if emulator_cluster.now() != durations.timestamp(datetime.fromtimestamp(self.clock.now, UTC)):
+            raise AssertionError("a stage is set up within virtual_world: its objects would be from today")
         self.emulator = bootstrap.new_cluster()
         self.nodes = {name: SimNode(name) for name in nodes}
         self.pods: dict[str, JSON] = {}
@@ -171,8 +176,6 @@ class Stage:
 
     def delete_node(self, node: str) -> None:
         """Delete the node's object; its machine is gone."""
-        from carina_tasks.demo.api_server.deletion import delete
-
         delete(self.emulator, Target(NODES, "", node))
         self.nodes[node].alive = False
 

@@ -1,0 +1,30 @@
+"""Kill at every step: each history of each scenario ends as promised, and each planted bug is found."""
+
+import pytest
+
+from tests.killpoints.catalogue import CATALOGUE
+from tests.killpoints.mutants import MUTANTS, Mutant
+from tests.killpoints.runner import every_point
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_point(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever dies, and wherever: the promises hold at the end, without anybody's help."""
+    make, variants = CATALOGUE[name]
+    report = every_point(make, variants)
+    with capsys.disabled():
+        print(f"\nkill points: {name}: {report}")
+    assert report.histories >= len(report.points) > 30
+    assert not report.broken, "\n".join(map(str, report.broken[:10]))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.bug.replace(" ", "-"))
+def test_a_planted_bug_is_found(mutant: Mutant, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the bug in the product's code, at least one history does not end as promised."""
+    make, variants = CATALOGUE[mutant.finder]
+    with mutant.patch():
+        report = every_point(make, variants, stop=True)
+    with capsys.disabled():
+        found = f"by {report.broken[0]}" if report.broken else "NOT FOUND"
+        print(f"\nplanted: {mutant.bug}: after {report.histories} histories {found}"[:300])
+    assert report.broken

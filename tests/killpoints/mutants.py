@@ -1,0 +1,156 @@
+"""Bugs planted on purpose: the harness is only worth something if it finds each of them.
+
+Each is a patch of the product's code and the entry of the catalogue that must break with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest import mock
+
+import msgspec.structs
+
+from carina_tasks.decisions import logic_volumes, orphans, rebuild, selection
+from carina_tasks.flows import advance
+from carina_tasks.kube.api import Api
+from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.model import keys
+from carina_tasks.model.journal import Journal
+from tests.killpoints.sim import Sim
+
+Patch = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One planted bug."""
+
+    bug: str
+    finder: str
+    """Name of the entry of the catalogue that finds it."""
+    patch: Patch
+
+
+def _next_step(change: Callable[[rebuild.View, rebuild.Step], rebuild.Step]) -> Patch:
+    original = rebuild.next_step
+    return lambda: mock.patch.object(rebuild, "next_step", lambda view: change(view, original(view)))
+
+
+def _status_stays() -> AbstractContextManager[Any]:
+    original = rebuild.next_step
+
+    def next_step(view: rebuild.View) -> rebuild.Step:
+        step = original(view)
+        return (
+            original(replace(view, volume=replace(view.volume, status=""))) if step == rebuild.ClearStatus() else step
+        )
+
+    return mock.patch.object(rebuild, "next_step", next_step)
+
+
+def _whole_status_cleared() -> AbstractContextManager[Any]:
+    def clear_status(self: VolumeWrites, volume: Any) -> Any:
+        return self._status(volume, {"status": "", "code": 0, "volumeID": ""})
+
+    return mock.patch.object(VolumeWrites, "clear_status", clear_status)
+
+
+def _event_after_the_journal() -> AbstractContextManager[Any]:
+    tell, act, stack = advance._tell_finished, advance._act, ExitStack()
+
+    def act_then_tell(ctx: Any, view: Any, step: Any) -> Any:
+        result = act(ctx, view, step)
+        if step == rebuild.DropJournal():
+            tell(ctx, view)
+        return result
+
+    stack.enter_context(mock.patch.object(advance, "_tell_finished", mock.Mock(return_value=None)))
+    stack.enter_context(mock.patch.object(advance, "_act", act_then_tell))
+    return stack
+
+
+def _manifest_in_memory() -> AbstractContextManager[Any]:
+    to_json, from_json, run = Journal.to_json, Journal.from_json, Sim._run
+    memory: dict[str, dict[str, Any]] = {}
+
+    def forgetful(self: Journal) -> str:
+        memory[self.intent] = self.manifest
+        return to_json(msgspec.structs.replace(self, manifest={}))
+
+    def remembering(text: str) -> Journal:
+        journal = from_json(text)
+        return msgspec.structs.replace(journal, manifest=memory.get(journal.intent, {}))
+
+    def new_process(self: Sim, task: str, node: str) -> Any:
+        memory.clear()
+        return run(self, task, node)
+
+    stack = ExitStack()
+    stack.enter_context(mock.patch.object(Journal, "to_json", forgetful))
+    stack.enter_context(mock.patch.object(Journal, "from_json", staticmethod(remembering)))
+    stack.enter_context(mock.patch.object(Sim, "_run", new_process))
+    return stack
+
+
+def _deletes_without_preconditions() -> AbstractContextManager[Any]:
+    def delete(self: Api, path: str, *, uid: str, version: str = "", grace: int | None = None) -> None:
+        self._call("DELETE", path, body={"gracePeriodSeconds": grace} if grace is not None else {})
+
+    return mock.patch.object(Api, "delete", delete)
+
+
+def _touch_without_version() -> AbstractContextManager[Any]:
+    def touch(self: VolumeWrites, claim: Any, now: float) -> None:
+        body = {"metadata": {"uid": claim.meta.uid, "annotations": {keys.TOUCH: str(now)}}}
+        self._api.merge(f"/api/v1/namespaces/{claim.meta.namespace}/persistentvolumeclaims/{claim.meta.name}", body)
+
+    return mock.patch.object(VolumeWrites, "touch", touch)
+
+
+def _mark_age_ignored() -> AbstractContextManager[Any]:
+    original = orphans.OrphanRules
+    return mock.patch.object(orphans, "OrphanRules", lambda grace, mark_age, groups: original(grace, 0.0, groups))
+
+
+def _journal_no_shield() -> AbstractContextManager[Any]:
+    original = logic_volumes.judge
+
+    def judge(volume: Any, pv: Any, claim: Any, now: float, grace: float) -> Any:
+        return original(replace(volume, journal=None), pv, None, now, grace)
+
+    return mock.patch.object(logic_volumes, "judge", judge)
+
+
+MUTANTS = (
+    Mutant("the status is not cleared before the PV goes", "rebuild", _status_stays),
+    Mutant("the status is cleared with its volumeID", "rebuild", _whole_status_cleared),
+    Mutant(
+        "the PV is deleted without Retain",
+        "rebuild",
+        _next_step(lambda view, step: rebuild.DeleteVolume() if step == rebuild.Retain() else step),
+    ),
+    Mutant(
+        "the journal goes before status Success",
+        "rebuild",
+        _next_step(lambda view, step: rebuild.DropJournal() if step == rebuild.SetSuccess() else step),
+    ),
+    Mutant("the journal goes before the owner is told", "rebuild", _event_after_the_journal),
+    Mutant("the manifest of the PV is in memory alone", "rebuild", _manifest_in_memory),
+    Mutant(
+        "the touch is left on the claim",
+        "rebuild",
+        _next_step(lambda view, step: rebuild.SetSuccess() if step == rebuild.Untouch() else step),
+    ),
+    Mutant("deletions without UID and resourceVersion", "another worker", _deletes_without_preconditions),
+    Mutant("touches without resourceVersion", "another worker", _touch_without_version),
+    Mutant("the sweep of LogicVolumes ignores the journal", "a sweep in between", _journal_no_shield),
+    Mutant(
+        "what leaves a dead target is not planned together",
+        "replan",
+        lambda: mock.patch.object(selection, "leaving", return_value=[]),
+    ),
+    Mutant("the age of a mark is ignored", "another sweep", _mark_age_ignored),
+)
