@@ -5,12 +5,14 @@ BIN    := $(VENV)/bin
 LOCK   := deploy/requirements/dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format lock lab clean
+.PHONY: help demo test killpoints chaos lint format lock lab clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   the main job on the embedded default, in a minute (KEEP=1 leaves it running)"
 	@echo "make test   every tier that this machine can have; names those that it cannot, and what they lack"
+	@echo "make killpoints  die at every write, command and message of every path; prints the points"
+	@echo "make chaos  33 bad days on real parts, half an hour; prints a line each"
 	@echo "make lab    install what the tests on real parts need (Debian, root)"
 	@echo "make lint   ruff, mypy and the layers"
 
@@ -30,6 +32,12 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	@$(BIN)/python -m tests.lab.parts
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+killpoints: $(VENV)/ready
+	@$(BIN)/python -m tests.killpoints
+
+chaos: $(VENV)/ready
+	@$(BIN)/python -m tests.chaos $(PYTEST_ARGS)
 
 lint: $(VENV)/ready
 	@$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """Bad days on real parts: what breaks is broken on purpose, and the promise is looked at afterwards.
 
 `python -m tests.chaos` runs every case and prints a line for each: what was done, what was expected, what was seen, and the
-seconds until all was as promised. Plain `pytest` does not collect this folder; `CARINA_TASKS_CHAOS=1 pytest`, or naming it,
+seconds until all was as promised. Plain `pytest` does not collect this folder; `CARINA_CHAOS=1 pytest`, or naming it,
 does; `-m short` is the selection for CI.
 
 ==============  ==========================================================================================

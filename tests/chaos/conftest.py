@@ -12,7 +12,7 @@ from tests.lab.lab import Lab
 from tests.system.conftest import FAILED
 
 HERE = Path(__file__).parent
-ASKED = "CARINA_TASKS_CHAOS"
+ASKED = "CARINA_CHAOS"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -170,6 +170,8 @@ class Lab:
             if volumes:
                 self.nodes[name].wipe()
         self.redis.flushall()
+        # What a test paused or latched must not stop the next one.
+        self.kube.delete("/api/v1/namespaces/kube-system/configmaps/carina-tasks-state")
         self._furnish()
         return time.monotonic() - begun
 

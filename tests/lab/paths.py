@@ -4,7 +4,7 @@ Two places outside the repository:
 
 * `cache()`: binaries that take minutes to build, named by version: `${XDG_CACHE_HOME:-~/.cache}/carina-tasks`.
 * `shared()`: what the user-mode-linux nodes must read. They run as an unprivileged user, and a home folder is often
-  closed to others, so this is `/var/cache/carina-tasks` (world-readable, owned by root) unless `CARINA_TASKS_LAB_DIR`
+  closed to others, so this is `/var/cache/carina-tasks` (world-readable, owned by root) unless `CARINA_LAB_DIR`
   says otherwise.
 """
 
@@ -24,7 +24,7 @@ def cache() -> Path:
 
 def shared() -> Path:
     """Return the folder that unprivileged processes may read; it need not exist yet."""
-    return Path(os.environ.get("CARINA_TASKS_LAB_DIR", "/var/cache/carina-tasks"))
+    return Path(os.environ.get("CARINA_LAB_DIR", "/var/cache/carina-tasks"))
 
 
 def control_plane_folder() -> Path:

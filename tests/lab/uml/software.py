@@ -71,7 +71,7 @@ def open_folder(folder: Path) -> Path:
     folder.chmod(0o755)
     for one in folder.resolve().parents:
         if not one.stat().st_mode & 0o001:
-            raise LabError(f"{one} is closed to unprivileged users; set CARINA_TASKS_LAB_DIR to a folder that is not")
+            raise LabError(f"{one} is closed to unprivileged users; set CARINA_LAB_DIR to a folder that is not")
     return folder
 
 
