@@ -31,7 +31,7 @@ def test_mysql_runs_again(lab: Lab) -> None:
 
 
 def test_all_volumes_come_back_under_their_names(lab: Lab) -> None:
-    """S4, S5, S9: all volumes of the node, annotated or not, are on other nodes: same names, sizes, claims and labels."""
+    """S4, S5, S9, D2: what the node watch publishes is enough: all volumes of the node, annotated or not, are on other nodes: same names, sizes, claims and labels."""
     product = Product(lab)
     product.start("control", "node_watch")
     made = {
