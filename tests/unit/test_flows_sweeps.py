@@ -1,6 +1,9 @@
 """The two sweeps on hand-made fakes: mark before remove, ask once more before anything goes."""
 
+import time
+
 import pytest
+from prometheus_client import REGISTRY
 
 from carina_tasks.errors import ApiConflict, ApiUnavailable, MassFailure, NodeFailed, Paused
 from carina_tasks.flows.sweep_local import sweep_local_volumes
@@ -143,6 +146,25 @@ def test_a_missing_volume_is_reported_and_nothing_is_made():
     assert sweep(api, fake).missing == ("pvc-1",)
     assert [e["reason"] for e in api.events] == ["LocalVolumeMissing"]
     assert (fake.tasks(), api.log) == ([], [])
+
+
+def test_missing_volumes_and_a_good_sweep_are_metrics():
+    """S3: the gauge of missing volumes follows what the sweep finds, and a sweep that ended well says when."""
+
+    def missing():
+        return REGISTRY.get_sample_value("carina_tasks_volumes_missing", {"node": "n1"})
+
+    def swept():
+        return REGISTRY.get_sample_value(
+            "carina_tasks_sweep_last_success_timestamp_seconds", {"sweep": "local_volumes"}
+        )
+
+    begun = time.time()
+    sweep(FakeApi(node("n1"), logic_volume(), pv()), FakeNodes(inventory("n1")))
+    assert missing() == 1
+    assert swept() >= begun
+    sweep(FakeApi(node("n1")), FakeNodes(inventory("n1")))
+    assert missing() == 0
 
 
 def test_one_nodes_trouble_is_its_own():
