@@ -135,7 +135,3 @@ class Paused(Refused):
 
 class MassFailure(Refused):
     """Too many nodes failed at once; nothing is changed until a person resumes it."""
-
-
-class NotLost(Refused):
-    """The node is not lost, so nothing of it is touched."""

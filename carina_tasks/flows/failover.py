@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import msgspec.structs
 import structlog
@@ -24,6 +25,7 @@ from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.world import World
 from carina_tasks.observability.audit import about_claim, about_node, about_pod, about_volume
 
+Kind = Literal["rebuild", "migrate"]
 Selected = tuple[selection.Wanted | selection.Skip, ...]
 
 
@@ -122,7 +124,7 @@ def _evict_free_pods(ctx: Context, world: World, node: str, reason: str) -> tupl
 
 
 def _fail_over(
-    ctx: Context, node: str, world: World, selected: Selected, kind: str, reason: str, evicted: tuple[str, ...] = ()
+    ctx: Context, node: str, world: World, selected: Selected, kind: Kind, reason: str, evicted: tuple[str, ...] = ()
 ) -> FailoverResult:
     results = [VolumeResult(s.volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)]
     wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
@@ -140,7 +142,7 @@ def _fail_over(
 
 
 def _rebuild(
-    ctx: Context, node: str, world: World, wanted: list[LogicVolume], kind: str, reason: str
+    ctx: Context, node: str, world: World, wanted: list[LogicVolume], kind: Kind, reason: str
 ) -> list[VolumeResult]:
     results: list[VolumeResult] = []
     targets: dict[str, str] = {}
@@ -155,7 +157,7 @@ def _rebuild(
         pv = world.volumes[volume.name]
         journal = Journal(
             intent=str(uuid.uuid4()),
-            kind="rebuild" if kind == "rebuild" else "migrate",
+            kind=kind,
             source=node,
             source_uid=uid,
             target=verdict.node,
