@@ -53,7 +53,10 @@ class RefreshManifest:
 
 @dataclass(frozen=True, slots=True)
 class Retain:
-    """Set the PV's policy to Retain, so that no provisioner acts on its deletion; the journal has the original."""
+    """Set the PV's policy to Retain, so that no provisioner acts on its deletion; the journal has the original.
+
+    An annotation says that it was us, so that what a person sets meanwhile is told from it and kept.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ def next_step(view: View) -> Step:
     on_target = pv is not None and pv.meta.deleting is None and pv.nodes == (journal.target,)
     if not on_target and volume.status:
         return ClearStatus()
-    local = _local_step(view)
+    local = _local_step(view, on_target)
     if local is not None:
         return local
     if pv is None:
@@ -162,13 +165,14 @@ def next_step(view: View) -> Step:
     return _step_after_replacement(view, pv)
 
 
-def _local_step(view: View) -> Step | None:
+def _local_step(view: View, on_target: bool) -> Step | None:
     size = wanted_size(view.volume, view.journal.manifest)
     if view.local is None:
         return CreateLocal(size)
     if view.local.outcome == "failed":
         reason = f"{view.journal.target}: {view.local.reason}"
-        return Wait(reason) if view.local.transient else Replan(reason)
+        # Once the PV names the target, a pod may have written there: a volume that cannot be extended is none to throw away.
+        return Wait(reason) if view.local.transient or on_target else Replan(reason)
     # It was expanded since the node was asked.
     return CreateLocal(size) if view.local.size < size else None
 
@@ -179,7 +183,7 @@ def _step_before_replacement(view: View, pv: PersistentVolume) -> Step:
             f"PersistentVolume names {', '.join(pv.nodes) or 'no node'}, its journal {view.journal.source} and "
             f"{view.journal.target}: somebody changed it"
         )
-    manifest = manifest_of(pv, policy=_policy(view.journal.manifest))
+    manifest = manifest_of(pv, policy=_policy(pv, view.journal.manifest))
     if manifest != view.journal.manifest:
         return RefreshManifest(manifest)
     return Retain() if pv.policy != "Retain" else DeleteVolume()
@@ -210,6 +214,8 @@ def manifest_of(pv: PersistentVolume, policy: str) -> dict[str, Any]:
     meta, spec = pv.raw.get("metadata") or {}, copy_of(pv.raw.get("spec") or {})
     spec["persistentVolumeReclaimPolicy"] = policy
     (spec.get("claimRef") or {}).pop("resourceVersion", None)
+    theirs = {k: v for k, v in (meta.get("annotations") or {}).items() if k != keys.RETAINED}
+    meta = {**meta, "annotations": theirs}
     kept = {k: meta[k] for k in ("name", "labels", "annotations", "finalizers", "ownerReferences") if meta.get(k)}
     return {"metadata": copy_of(kept), "spec": spec}
 
@@ -244,8 +250,11 @@ def _replacement(view: View) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "PersistentVolume", **manifest}
 
 
-def _policy(manifest: dict[str, Any]) -> str:
-    return str((manifest.get("spec") or {}).get("persistentVolumeReclaimPolicy") or "Delete")
+def _policy(pv: PersistentVolume, manifest: dict[str, Any]) -> str:
+    """Return the policy that the new PV gets: what the PV says, unless that Retain is ours; then what the journal says."""
+    if pv.policy == "Retain" and keys.RETAINED in pv.meta.annotations:
+        return str((manifest.get("spec") or {}).get("persistentVolumeReclaimPolicy") or "Delete")
+    return pv.policy
 
 
 def _resize_is_stale(claim: Claim, pv: PersistentVolume) -> bool:

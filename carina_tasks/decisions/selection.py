@@ -46,10 +46,30 @@ def of_not_ready_node(world: World, node: str) -> tuple[Wanted | Skip, ...]:
     )
 
 
+def of_lost_target(world: World, volume: LogicVolume) -> Wanted | Skip:
+    """Judge a journalled volume whose target is lost: may it go to another one?
+
+    As long as its PersistentVolume does not name the target, nobody can have written to it. From then on it is a volume of
+    that node like any other: it leaves when the node is deleted, and while the node is NotReady only if its pods may be moved.
+    """
+    pv, target = world.volumes.get(volume.name), volume.node
+    if pv is None or pv.nodes != (target,):
+        return Wanted(volume, "it is still empty")
+    if target not in world.nodes:
+        return Wanted(volume, "its target was deleted")
+    return _only_annotated(world, Wanted(volume, ""), target)
+
+
 def leaving(world: World, node: str, but: Collection[str]) -> list[LogicVolume]:
-    """Return the volumes that leave the deleted `node`, also those whose journal names it as target, without `but`."""
-    wanted = {verdict.volume.name for verdict in of_deleted_node(world, node) if isinstance(verdict, Wanted)}
-    return [v for v in _on(world, node) if v.name not in but and (v.name in wanted or v.journal is not None)]
+    """Return the volumes that leave the lost `node`, also those whose journal names it as target, without `but`."""
+    verdicts = of_not_ready_node(world, node) if node in world.nodes else of_deleted_node(world, node)
+    wanted = {verdict.volume.name for verdict in verdicts if isinstance(verdict, Wanted)}
+    return [
+        v
+        for v in _on(world, node)
+        if v.name not in but
+        and (v.name in wanted or (v.journal is not None and isinstance(of_lost_target(world, v), Wanted)))
+    ]
 
 
 def movable_pods(world: World, node: str) -> tuple[Pod, ...]:
@@ -114,8 +134,10 @@ def _unfit(volume: LogicVolume, pv: PersistentVolume | None, node: str) -> str:
 
 def _only_annotated(world: World, wanted: Wanted, node: str) -> Wanted | Skip:
     pv = world.volumes[wanted.volume.name]
-    # A pod that was deleted and made again is bound to no node yet, and its volume nails it to this one.
-    pods = [pod for pod in world.pods_of(pv.claim_key) if pod.node in (node, "")]
+    # A pod that was deleted and made again is bound to no node yet, and its volume nails it to this one. One whose volume
+    # was on its way to this node may still be bound to the node that it left.
+    journal = wanted.volume.journal
+    pods = [pod for pod in world.pods_of(pv.claim_key) if pod.node in (node, "", journal.source if journal else "")]
     if not pods:
         return Skip(wanted.volume, "no pod of the node uses it")
     unwilling = [pod.meta.key for pod in pods if not pod.migration_allowed]

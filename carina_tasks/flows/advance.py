@@ -15,14 +15,14 @@ import msgspec.structs
 import structlog
 
 from carina_tasks.decisions import rebuild
-from carina_tasks.errors import ApiConflict, CarinaTasksError, LostMidway, NotFound, PermanentError, Refused
+from carina_tasks.errors import ApiConflict, CarinaTasksError, LostMidway, NodeSilent, NotFound, PermanentError, Refused
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import VolumeResult
 from carina_tasks.kube.events import About
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumeDone, VolumesDone, batch_time
 from carina_tasks.model.names import local_volume_of
-from carina_tasks.model.objects import Claim, LogicVolume
+from carina_tasks.model.objects import Claim, LogicVolume, Pod
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_claim, about_node, about_pod, about_pv, about_volume
 
@@ -92,7 +92,9 @@ def _advance_group(ctx: Context, target: str, names: list[str]) -> list[VolumeRe
                     local |= _create(ctx, target, batch)
                 except CarinaTasksError as exc:
                     left = needs[start:]
-                    done += [_unfinished(need.volume.name, exc.message, need.journal) for need in left]
+                    # A node that is silent may be lost by now: worth another look at once.
+                    again = isinstance(exc, NodeSilent)
+                    done += [_unfinished(need.volume.name, exc.message, need.journal, again=again) for need in left]
                     break
             waiting = list(local)
             if not waiting:
@@ -195,12 +197,7 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
         case rebuild.Bind() if view.claim is not None:
             _bind(ctx, view.claim, volume.name)
         case rebuild.Evict(pods):
-            for pod in pods:
-                if writes.evict(pod):
-                    ctx.audit.acted(
-                        "evict-pod", about_pod(pod), f"pod evicted from the lost node {journal.source}: its volume was rebuilt",
-                        "PodEvicted", intent=journal.intent, volume=volume.name, node=journal.source,
-                    )  # fmt: skip
+            _evict(ctx, pods, volume, journal)
         case rebuild.Untouch() if view.claim is not None:
             writes.untouch(view.claim)
         case rebuild.ClearResize() if view.claim is not None:
@@ -225,6 +222,20 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
         case _:
             raise LostMidway(f"{volume.name}: an object went away between reading and acting")
     return None
+
+
+def evict_users(ctx: Context, volume: LogicVolume, journal: Journal) -> None:
+    """Evict the pods that use the volume and are bound to the journal's source."""
+    _evict(ctx, ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim), volume, journal)
+
+
+def _evict(ctx: Context, pods: Sequence[Pod], volume: LogicVolume, journal: Journal) -> None:
+    for pod in pods:
+        if ctx.writes.evict(pod):
+            ctx.audit.acted(
+                "evict-pod", about_pod(pod), f"pod evicted from the lost node {journal.source}: its volume was rebuilt",
+                "PodEvicted", intent=journal.intent, volume=volume.name, node=journal.source,
+            )  # fmt: skip
 
 
 def _bind(ctx: Context, claim: Claim, name: str) -> None:
@@ -257,10 +268,9 @@ def _tell_finished(ctx: Context, view: rebuild.View) -> None:
     ctx.audit.said(about_node(journal.source), "Normal", "VolumeRebuiltElsewhere", message)
 
 
-def _unfinished(name: str, reason: str, journal: Journal | None = None) -> VolumeResult:
-    return VolumeResult(
-        name, "unfinished", reason, journal.source if journal else "", journal.target if journal else ""
-    )
+def _unfinished(name: str, reason: str, journal: Journal | None = None, *, again: bool = False) -> VolumeResult:
+    source, target = (journal.source, journal.target) if journal else ("", "")
+    return VolumeResult(name, "unfinished", reason, source, target, again)
 
 
 def _with_manifest(journal: Journal, manifest: dict[str, object]) -> Journal:

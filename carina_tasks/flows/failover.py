@@ -16,13 +16,14 @@ import structlog
 from carina_tasks.decisions import guards, node_loss, placement, rebuild, selection
 from carina_tasks.errors import ApiConflict, MassFailure, NotFound, Refused
 from carina_tasks.flows import observe
-from carina_tasks.flows.advance import NeedsTarget, advance_all
+from carina_tasks.flows.advance import NeedsTarget, advance_all, evict_users
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import FailoverResult, VolumeResult, shown
 from carina_tasks.model import names
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.world import World
+from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_claim, about_node, about_pod, about_volume
 
 Kind = Literal["rebuild", "migrate"]
@@ -130,6 +131,7 @@ def _fail_over(
     wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
     if wanted:
         results += _rebuild(ctx, node, world, wanted, kind, reason)
+    count(results)
     open_ = [r for r in results if r.outcome not in ("rebuilt", "skipped")]
     return FailoverResult(
         node=node,
@@ -166,10 +168,9 @@ def _rebuild(
             manifest=rebuild.manifest_of(pv, pv.policy),
             stale=verdict.stale,
         )
-        try:
-            ctx.writes.write_journal(volume, journal)
-        except (ApiConflict, NotFound) as exc:
-            results.append(VolumeResult(volume.name, "unfinished", f"it changed since the plan: {exc.message}", node))
+        conflict = _write(ctx, volume, journal)
+        if conflict is not None:
+            results.append(conflict)
             continue
         targets[volume.name] = verdict.node
         structlog.get_logger().info(
@@ -183,17 +184,27 @@ def _rebuild(
     return results + finish(ctx, advance_all(ctx, list(targets), targets))
 
 
+def _write(ctx: Context, volume: LogicVolume, journal: Journal) -> VolumeResult | None:
+    """Write the journal; return a result only when the LogicVolume changed since it was read, and nothing was written."""
+    try:
+        ctx.writes.write_journal(volume, journal)
+    except (ApiConflict, NotFound) as exc:
+        return VolumeResult(volume.name, "unfinished", f"it changed since the plan: {exc.message}", journal.source)
+    return None
+
+
 def plan(
     ctx: Context, world: World, wanted: Sequence[LogicVolume], source: str
 ) -> tuple[placement.Place | placement.NoFit, ...]:
     """Choose a node for each volume, with what the candidates' workers report now.
 
-    When `source` is deleted, whatever else stood there leaves too, by a plan of its own: it is planned along, so that the
-    volumes of one pod do not wait for each other for ever when one is journalled and the other is not.
+    When `source` is lost, whatever else leaves it by a plan of its own is planned along, so that the volumes of one pod do
+    not wait for each other for ever when one is journalled and the other is not.
     """
     candidates = [n.name for n in world.nodes.values() if n.ready == "True" and n.name != source]
     inventories = observe.answered(observe.inventories(ctx, candidates))
-    along = [] if source in world.nodes else selection.leaving(world, source, {volume.name for volume in wanted})
+    lost = source not in world.nodes or world.nodes[source].ready != "True"
+    along = selection.leaving(world, source, {volume.name for volume in wanted}) if lost else []
     rules = placement.Rules(reserve=ctx.settings.reserve)
     return placement.plan(world, inventories, [*wanted, *along], source, rules)[: len(wanted)]
 
@@ -220,15 +231,21 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
     """
     world = ctx.cluster.observe()
     by_name = {need.volume.name: need for need in needs}
-    fresh = [volume for name in by_name if (volume := world.logic_volumes.get(name)) is not None]
-    results = []
-    for verdict in plan(ctx, world, fresh, target):
-        volume, need = verdict.volume, by_name[verdict.volume.name]
-        journal, pv = volume.journal, world.volumes.get(volume.name)
-        if journal is None or journal.intent != need.journal.intent:
-            results.append(VolumeResult(volume.name, "unfinished", "another worker went on with it"))
-            continue
-        source = target if pv is not None and pv.nodes == (target,) else journal.source
+    fresh, results = [], []
+    for name, need in by_name.items():
+        found = world.logic_volumes.get(name)
+        if found is None or found.journal is None or found.journal.intent != need.journal.intent:
+            results.append(VolumeResult(name, "unfinished", "another worker went on with it"))
+        elif isinstance(stays := selection.of_lost_target(world, found), selection.Skip):
+            results.append(VolumeResult(name, "unfinished", f"{need.reason}; {stays.reason}", target=target))
+        else:
+            fresh.append((found, found.journal))
+    journals = {volume.name: journal for volume, journal in fresh}
+    for verdict in plan(ctx, world, [volume for volume, _ in fresh], target) if fresh else ():
+        volume, need, journal = verdict.volume, by_name[verdict.volume.name], journals[verdict.volume.name]
+        pv = world.volumes.get(volume.name)
+        moves_on = pv is not None and pv.nodes == (target,) and journal.source != target
+        source = target if moves_on else journal.source
         if isinstance(verdict, placement.NoFit):
             _tell_no_fit(ctx, world, volume, target, f"{need.reason}; and no other node: {verdict.reason}")
             results.append(VolumeResult(volume.name, "unfinished", f"{need.reason}; {verdict.reason}", source, target))
@@ -236,16 +253,27 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
         changed = msgspec.structs.replace(
             journal, intent=str(uuid.uuid4()), source=source, target=verdict.node, stale=verdict.stale
         )
-        try:
-            ctx.writes.write_journal(volume, changed)
-        except (ApiConflict, NotFound) as exc:
-            results.append(VolumeResult(volume.name, "unfinished", f"it changed since the plan: {exc.message}", source))
+        if moves_on:
+            # They were next to be evicted; with a new source in the journal nobody would look at the old one again.
+            evict_users(ctx, volume, journal)
+        conflict = _write(ctx, volume, changed)
+        if conflict is not None:
+            results.append(conflict)
             continue
         structlog.get_logger().warning(
             "planned again", volume=volume.name, source=source, target=verdict.node, before=target, reason=need.reason
         )
-        results.append(VolumeResult(volume.name, "unfinished", f"planned again: {need.reason}", source, verdict.node))
+        results.append(
+            VolumeResult(volume.name, "unfinished", f"planned again: {need.reason}", source, verdict.node, again=True)
+        )
     return results
+
+
+def count(results: Iterable[VolumeResult]) -> None:
+    """Count what a failover ended with for each volume. The rebuilt are counted where their journal goes, each once."""
+    for result in results:
+        if result.outcome not in ("rebuilt", "unfinished"):
+            metrics.VOLUMES.labels(result.outcome).inc()
 
 
 def _tell_no_fit(ctx: Context, world: World, volume: LogicVolume, node: str, reason: str) -> None:

@@ -10,13 +10,13 @@ from carina_tasks.decisions import node_loss, selection
 from carina_tasks.errors import BadObject, Refused
 from carina_tasks.flows.advance import NeedsTarget, advance_all
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover import check_mass_failure, confirm_absence, finish, judge_not_ready
+from carina_tasks.flows.failover import check_mass_failure, confirm_absence, count, finish, judge_not_ready
 from carina_tasks.flows.results import ResumeResult, VolumeResult
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
 from carina_tasks.model import objects
-from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import LogicVolume, Node
+from carina_tasks.model.world import World
 from carina_tasks.observability.audit import about_volume
 
 
@@ -35,17 +35,19 @@ def resume(ctx: Context) -> ResumeResult:
             ctx.audit.warn(about_volume(volume), "JournalUnreadable", volume.journal_error)
     if journalled:
         try:
-            check_mass_failure(ctx, ctx.cluster.observe())
+            world = ctx.cluster.observe()
+            check_mass_failure(ctx, world)
         except Refused as exc:
             ctx.audit.guarded(type(exc).__name__, exc.message)
             raise
         with ctx.lock("resume") as hold:
             if hold is not None:
-                results = _go_on(ctx, journalled, nodes)
+                results = _go_on(ctx, journalled, nodes, world)
+    count(results)
     return ResumeResult(volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick))
 
 
-def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node]) -> list[VolumeResult]:
+def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node], world: World) -> list[VolumeResult]:
     stranded: list[NeedsTarget] = []
     targets: dict[str, str] = {}
     lost = {target: _target_loss(ctx, target, nodes) for target in {v.journal.target for v in volumes if v.journal}}
@@ -54,19 +56,12 @@ def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node]) -> 
         if journal is None:
             continue
         reason = lost[journal.target]
-        if reason and _still_empty(ctx, volume.name, journal, nodes):
+        # `replan` judges once more on a newer picture; what may not leave is tried where it is, perhaps its worker lives.
+        if reason and isinstance(selection.of_lost_target(world, volume), selection.Wanted):
             stranded.append(NeedsTarget(volume, journal, reason))
         else:
             targets[volume.name] = journal.target
     return finish(ctx, [*stranded, *advance_all(ctx, list(targets), targets)])
-
-
-def _still_empty(ctx: Context, name: str, journal: Journal, nodes: dict[str, Node]) -> bool:
-    """Say whether the volume may go to another target: nobody can have written to it, or its target is deleted."""
-    if journal.target not in nodes:
-        return True
-    pv = ctx.cluster.volume(name)
-    return pv is None or pv.nodes != (journal.target,)
 
 
 def _target_loss(ctx: Context, target: str, nodes: dict[str, Node]) -> str:

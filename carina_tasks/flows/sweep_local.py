@@ -102,7 +102,7 @@ def _judge(ctx: Context, local: LocalVolume, inventory: Inventory, world: World)
         return orphans.Keep("an object of its name cannot be read")
     rules = orphans.OrphanRules(ctx.settings.orphan_grace, ctx.settings.orphan_mark_age, ctx.settings.managed_groups)
     verdict = orphans.judge(local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules)
-    if not isinstance(verdict, orphans.Remove):
+    if not isinstance(verdict, orphans.Mark | orphans.Remove):
         return verdict
     # A list can be stale or cut short by what stands between us and the API server: ask for these two by name.
     return orphans.judge(local, inventory, ctx.cluster.logic_volume(name), ctx.cluster.volume(name), world.now, rules)

@@ -86,8 +86,8 @@ class VolumeWrites:
     # --- PersistentVolume ---
 
     def retain(self, pv: PersistentVolume) -> None:
-        """Set this PV's policy to Retain."""
-        body = _guarded(pv.meta) | {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
+        """Set this PV's policy to Retain, and say that it was us."""
+        body = _guarded(pv.meta, {keys.RETAINED: "true"}) | {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
         self._api.merge(paths.volume(pv.meta.name), body)
 
     def delete_volume(self, pv: PersistentVolume) -> None:

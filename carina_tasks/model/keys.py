@@ -30,6 +30,8 @@ HOSTNAME: Final = "kubernetes.io/hostname"
 OURS: Final = "tasks.carina.storage.io/"
 JOURNAL: Final = OURS + "journal"
 TOUCH: Final = OURS + "touch"
+RETAINED: Final = OURS + "retained"
+"""On a PersistentVolume whose policy Retain is ours and not a person's."""
 STATE_CONFIG_MAP: Final = "carina-tasks-state"
 
 # Ours, on disks. LVM tags take a-z A-Z 0-9 _ + . - / = ! : # & and at most 1024 characters (lvm(8), "VALID NAMES")

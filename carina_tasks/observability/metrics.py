@@ -9,7 +9,11 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 AUDIT = Counter("carina_tasks_actions_total", "Irreversible acts, by what was done.", ["action"])
 GUARDS = Counter("carina_tasks_guards_total", "Times a guard said no, by guard.", ["guard"])
-VOLUMES = Counter("carina_tasks_volumes_total", "Volumes of failovers, by outcome.", ["outcome"])
+VOLUMES = Counter(
+    "carina_tasks_volumes_total",
+    "Volumes of failovers, by outcome; all but rebuilt count once each attempt.",
+    ["outcome"],
+)
 MISSING = Gauge("carina_tasks_volumes_missing", "LogicVolumes whose local volume is not on its node.", ["node"])
 SWEEP_DONE = Gauge("carina_tasks_sweep_last_success_timestamp_seconds", "When a sweep last ended well.", ["sweep"])
 API_SECONDS = Histogram("carina_tasks_api_request_duration_seconds", "Requests to the API server.", ["verb", "status"])

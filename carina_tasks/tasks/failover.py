@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import structlog
 from celery import shared_task
+from kombu.exceptions import OperationalError
 
 from carina_tasks.flows import failover
 from carina_tasks.flows import resume as flow_resume
@@ -20,7 +24,7 @@ def rebuild_node(node: str) -> FailoverResult:
 
     >>> rebuild_node.delay("10.20.9.154").get(timeout=60)      # doctest: +SKIP
     """
-    return failover.rebuild_node(context(), node)
+    return _at_once(failover.rebuild_node(context(), node))
 
 
 @shared_task(base=ControlTask, name="carina.failover.migrate_node", expires=300)
@@ -29,7 +33,7 @@ def migrate_node(node: str) -> FailoverResult:
 
     >>> migrate_node.delay("10.20.9.154").get(timeout=60)      # doctest: +SKIP
     """
-    return failover.migrate_node(context(), node)
+    return _at_once(failover.migrate_node(context(), node))
 
 
 @shared_task(base=ControlTask, name="carina.failover.plan", expires=60)
@@ -42,14 +46,33 @@ def plan(node: str, not_ready: bool = False) -> PlanResult:
 
 
 @shared_task(base=ControlTask, name="carina.failover.resume", expires=60)
-def resume() -> ResumeResult:
+def resume(hinted: bool = False) -> ResumeResult:
     """Go on with every rebuild that is journalled and unfinished, and ask for the failovers that the watch missed.
+
+    `hinted` is set when a failover asked for it because something can go on at once. It then asks for nothing itself, so that
+    what fails again waits for the schedule.
 
     >>> resume.delay()      # doctest: +SKIP
     """
     result = flow_resume.resume(context())
+    if hinted is True:
+        return result
+    _at_once(result)
     for node in result.deleted_nodes:
         rebuild_node.send(node)
     for node in result.not_ready_nodes:
         migrate_node.send(node)
+    return result
+
+
+R = TypeVar("R", FailoverResult, ResumeResult)
+
+
+def _at_once(result: R) -> R:
+    """Ask for a resume when a volume may go on now. A hint: without it the schedule comes round within 30 s."""
+    if any(volume.again for volume in result.volumes):
+        try:
+            resume.send(True)
+        except (OperationalError, OSError):
+            structlog.get_logger().warning("no resume was asked for: the broker does not take it")
     return result

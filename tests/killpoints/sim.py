@@ -84,9 +84,9 @@ class Sim:
         ctx = self._context()
         match task:
             case "rebuild_node":
-                return rebuild_node(ctx, node)
+                return self._at_once(rebuild_node(ctx, node))
             case "migrate_node":
-                return migrate_node(ctx, node)
+                return self._at_once(migrate_node(ctx, node))
             case "local_volumes":
                 return sweep_local_volumes(ctx)
             case "logic_volumes":
@@ -96,12 +96,21 @@ class Sim:
                 return swept
             case "resume":
                 result = resume(ctx)
+                if node == "hinted":
+                    return result
+                self._at_once(result)
                 for gone in result.deleted_nodes:
                     self.hint("rebuild_node", gone)
                 for sick in result.not_ready_nodes:
                     self.hint("migrate_node", sick)
                 return result
         raise AssertionError(task)
+
+    def _at_once(self, result: Any) -> Any:
+        """Ask for a resume as the tasks do."""
+        if any(volume.again for volume in result.volumes):
+            self.hint("resume", "hinted")
+        return result
 
     def hint(self, task: str, node: str) -> None:
         """Put a task on the control queue."""

@@ -67,6 +67,10 @@ class Model:
                 self.journal = msgspec.structs.replace(self.journal, manifest=manifest)
             case rebuild.Retain() if self.pv:
                 self.pv["spec"]["persistentVolumeReclaimPolicy"] = "Retain"
+                self.pv["metadata"]["annotations"] = {
+                    **(self.pv["metadata"].get("annotations") or {}),
+                    keys.RETAINED: "true",
+                }
             case rebuild.DeleteVolume() if self.pv:
                 self.pv["metadata"]["deletionTimestamp"] = builders.at(builders.NOW)
                 if not self.pv["metadata"].get("finalizers"):
@@ -103,6 +107,11 @@ class Model:
                 return self.steps
             self.apply(self.next())
         raise AssertionError(f"no end after {most} steps: {[type(s).__name__ for s in self.steps]}")
+
+    def kept(self) -> Json:
+        """Return what a journal keeps of the PV as it is."""
+        parsed = objects.parse_persistent_volume(copy.deepcopy(self.pv or {}))
+        return rebuild.manifest_of(parsed, parsed.policy)
 
     def _gone(self) -> None:
         self.pv = None

@@ -4,13 +4,15 @@ import copy
 
 import pytest
 
-from carina_tasks.errors import ApiConflict, ApiUnavailable, BadInput, MassFailure, NodeFailed, Paused
-from carina_tasks.flows.failover import migrate_node, rebuild_node
+from carina_tasks.errors import ApiConflict, ApiUnavailable, BadInput, MassFailure, NodeFailed, NodeSilent, Paused
+from carina_tasks.flows.advance import NeedsTarget
+from carina_tasks.flows.failover import migrate_node, rebuild_node, replan
 from carina_tasks.flows.resume import resume
 from carina_tasks.kube import paths
 from carina_tasks.model import keys
 from carina_tasks.model.messages import VolumesDone
 from carina_tasks.model.quantity import GIB
+from carina_tasks.observability import metrics
 from tests.unit.builders import (
     NOW,
     affinity,
@@ -403,6 +405,125 @@ def test_resume_plans_again_when_the_target_is_deleted_in_mid_rebuild():
     resume(context(api, fake))
     resume(context(api, fake))
     check_rebuilt(api, fake, ("pvc-1",))
+
+
+def halfway(annotated, *, second="n1"):
+    """Make a pod with two volumes that came from n1 to n2: pvc-1 is done, pvc-2's PV names `second`; n2 is NotReady."""
+    return FakeApi(
+        node("n2", ready="Unknown", since=NOW - 400), node("n3"), node("n4"),
+        logic_volume("pvc-1", "n2"), pv("pvc-1", "n2"), claim("pvc-1"),
+        logic_volume("pvc-2", "n2", journal=journal("pvc-2"), status=""), pv("pvc-2", second), claim("pvc-2"),
+        pod("web-0", "pvc-1", "pvc-2", on="", annotated=annotated),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("first", ["resume", "migrate"])
+@pytest.mark.parametrize("second", ["n1", "n2"])
+def test_a_not_ready_target_with_half_of_an_annotated_pod_blocks_nothing(first, second):
+    """One volume is done there, the other under way: both leave together, whoever of resume and migrate comes first."""
+    api, fake = halfway(True, second=second), nodes("n3", "n4")
+    ctx = context(api, fake)
+    order = [lambda: resume(ctx), lambda: migrate_node(ctx, "n2")]
+    for step in (order if first == "resume" else order[::-1]) * 2:
+        step()
+    check_rebuilt(api, fake)
+    assert api.one("LogicVolume", "pvc-1")["spec"]["nodeName"] == api.one("LogicVolume", "pvc-2")["spec"]["nodeName"]
+
+
+@pytest.mark.parametrize("second", ["n1", "n2"])
+def test_a_not_ready_target_with_half_of_another_pod_keeps_both(second):
+    """Not annotated: both stay, told why, until the node is back or deleted; then they end there, or leave together."""
+    for after in ("back", "deleted"):
+        api, fake = halfway(None, second=second), nodes("n3", "n4")
+        ctx = context(api, fake)
+        before = copy.deepcopy(api.one("PersistentVolume", "pvc-1")), copy.deepcopy(api.one("LogicVolume", "pvc-1"))
+        for _ in range(2):
+            found = resume(ctx)
+            migrate_node(ctx, "n2")
+        assert [(v.volume, v.outcome) for v in found.volumes] == [("pvc-2", "unfinished")]
+        assert (api.one("PersistentVolume", "pvc-1"), api.one("LogicVolume", "pvc-1")) == before
+        assert api.one("LogicVolume", "pvc-2")["spec"]["nodeName"] == "n2"
+        if after == "back":
+            api.objects[paths.node("n2")] = node("n2")
+            fake = FakeNodes(inventory("n2", local_volume("volume-pvc-1")), inventory("n3"), inventory("n4"))
+        else:
+            del api.objects[paths.node("n2")]
+        ctx = context(api, fake)
+        for _ in range(2):
+            resume(ctx)
+            rebuild_node(ctx, "n2")
+        check_rebuilt(api, fake)
+        on = {api.one("LogicVolume", name)["spec"]["nodeName"] for name in VOLUMES}
+        assert on == {"n2"} if after == "back" else len(on) == 1 and on <= {"n3", "n4"}
+
+
+def test_a_pod_of_the_first_node_is_evicted_before_the_second_becomes_the_source():
+    """The PV was made for n2, its pod still hangs on n1, n2 goes: with n2 as source nobody would look at n1 again."""
+    api = FakeApi(node("n1", ready="Unknown", since=NOW - 400), node("n3"), node("n4"), node("n5"),
+                  logic_volume("pvc-1", "n2", journal=journal(), status=""), pv("pvc-1", "n2"), claim(),
+                  pod("web-0", "pvc-1", on="n1", annotated=True))  # fmt: skip
+    fake = nodes("n3", "n4", "n5")
+    resume(context(api, fake))
+    assert not any(key.endswith("/pods/web-0") for key in api.objects)
+    resume(context(api, fake))
+    check_rebuilt(api, fake, ("pvc-1",))
+
+
+def test_a_volume_that_was_written_to_meanwhile_is_not_planned_again():
+    """Another worker made the PV for the target between the look and the plan: what may not leave stays."""
+    api = halfway(None, second="n1")
+    ctx = context(api, nodes("n3", "n4"))
+    volume = ctx.cluster.logic_volume("pvc-2")
+    need = NeedsTarget(volume, volume.journal, "n2 is silent")
+    api.objects[paths.volume("pvc-2")] = pv("pvc-2", "n2")
+    (result,) = replan(ctx, "n2", [need])
+    assert (result.outcome, api.log) == ("unfinished", [])
+    assert "annotated" in result.reason
+
+
+FULL = VolumesDone("n2", (done("pvc-1", "failed", reason="no space"),))
+
+
+@pytest.mark.parametrize(
+    ("answer", "ready", "again"),
+    [
+        (FULL, ("n2", "n3"), True),
+        (NodeSilent("x"), ("n2",), True),
+        (FULL, ("n2",), False),
+        (NodeFailed("x"), ("n2",), False),
+    ],
+)
+def test_what_can_go_on_at_once_says_so(answer, ready, again):
+    """Planned again, or a node that fell silent: at once. No other place, or a task that failed: with the schedule."""
+    api, fake = deleted(names=("pvc-1",), ready=ready), FakeNodes(inventory("n2", free=500), inventory("n3", free=400))
+    if "n3" in ready:
+        # It holds a volume, so n2 is the first choice.
+        api.objects[paths.logic_volume("other")] = logic_volume("other", "n3")
+    fake.broken = {("n2", "carina.volume.create"): answer}
+    (result,) = rebuild_node(context(api, fake), "n1").volumes
+    assert (result.outcome, result.again) == ("unfinished", again)
+
+
+def test_every_outcome_is_counted():
+    """Rebuilt where the journal goes, all others where the failover ends; unfinished is none."""
+
+    def counts():
+        return {
+            o: metrics.VOLUMES.labels(o)._value.get() for o in ("rebuilt", "no-fit", "skipped", "refused", "unfinished")
+        }
+
+    before = counts()
+    api = deleted(
+        logic_volume("big", size="900Gi"), pv("big", size="900Gi"), claim("big"),
+        logic_volume("raw", manage="raw"),
+        logic_volume("forged", "n2", journal=journal("forged", manifest={"spec": 1})),
+    )  # fmt: skip
+    rebuild_node(context(api, nodes()), "n1")
+    resume(context(api, nodes()))
+    after = counts()
+    assert {o: after[o] - before[o] for o in after} == {
+        "rebuilt": 2, "no-fit": 1, "skipped": 1, "refused": 1, "unfinished": 0,
+    }  # fmt: skip
 
 
 def test_a_stale_copy_on_the_target_is_named_by_uuid():

@@ -86,6 +86,19 @@ def test_before_removal_both_objects_are_asked_for_by_name(kind):
     assert REMOVE not in fake.tasks()
 
 
+@pytest.mark.parametrize("kind", ["logic_volume", "volume"])
+def test_before_a_mark_both_objects_are_asked_for_by_name(kind):
+    """The lists were cut short: no mark is put on a volume that somebody owns, and only those to be marked are asked for."""
+    api = FakeApi(node("n1"), logic_volume("pvc-2"), pv("pvc-2"))
+    fake = FakeNodes(inventory("n1", local_volume(), local_volume("volume-pvc-2")))
+    real = api.get
+    raw = logic_volume() if kind == "logic_volume" else pv()
+    api.get = lambda path, query=None: raw if path == getattr(paths, kind)("pvc-1") else real(path)
+    assert sweep(api, fake).marked == ()
+    assert fake.tasks() == []
+    assert not any(path.endswith("/pvc-2") for path in api.reads)
+
+
 def test_an_error_is_never_absence():
     """The API server answers the question by name with an error: the node is told as failed and nothing is removed."""
     api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", local_volume(marked=400)))

@@ -103,7 +103,9 @@ def test_from_every_state_the_journal_is_dropped_in_bounded_steps(model, forgott
             assert view.local.size >= wanted
             assert view.pv.policy == "Retain"
             assert view.pv.nodes == ("n1",)
-            assert view.journal.manifest == rebuild.manifest_of(view.pv, rebuild._policy(view.journal.manifest))
+            assert view.journal.manifest == rebuild.manifest_of(
+                view.pv, rebuild._policy(view.pv, view.journal.manifest)
+            )
         if isinstance(step, rebuild.CreateVolume | rebuild.StripFinalizers | rebuild.Retain):
             assert view.volume.status == ""
             assert view.local is not None
@@ -198,6 +200,29 @@ def test_an_expansion_since_the_plan_is_taken_over():
     assert steps.index("RefreshManifest") < steps.index("DeleteVolume")
     assert model.made == 8
     assert model.pv["spec"]["capacity"] == {"storage": "8Gi"}
+
+
+def test_what_a_person_sets_as_policy_is_kept():
+    """Retain by a person, before ours or in place of it, is what the new PV gets; ours alone is not; nor is our mark."""
+    before = Model(pv=pv(policy="Retain"), status="")
+    steps = kinds(before.run())
+    assert "RefreshManifest" in steps
+    assert before.pv["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+    for then in ("Delete", "Recycle"):
+        model = Model(status="", pv=pv(policy="Retain"), journal=journal(manifest=Model(pv=pv(policy="Retain")).kept()))
+        model.pv["spec"]["persistentVolumeReclaimPolicy"] = then
+        model.run()
+        assert model.pv["spec"]["persistentVolumeReclaimPolicy"] == then
+    ours = Model(status="")
+    assert "RefreshManifest" not in kinds(ours.run())
+    assert ours.pv["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
+    assert keys.RETAINED not in ours.pv["metadata"]["annotations"]
+
+
+def test_a_volume_that_a_pod_may_have_written_to_is_not_planned_again():
+    """The PV names the target, and its LV cannot be extended: that is waited out, not thrown away."""
+    failed = done(outcome="failed", reason="no space")
+    assert isinstance(Model(pv=pv(on="n2"), size=8, local=failed).next(), rebuild.Wait)
 
 
 def test_a_local_volume_that_became_too_small_is_asked_for_again():

@@ -2,7 +2,15 @@
 
 import pytest
 
-from carina_tasks.decisions.selection import Skip, Wanted, movable_pods, of_deleted_node, of_not_ready_node
+from carina_tasks.decisions.selection import (
+    Skip,
+    Wanted,
+    leaving,
+    movable_pods,
+    of_deleted_node,
+    of_lost_target,
+    of_not_ready_node,
+)
 from tests.unit.builders import NOW, at, claim, journal, logic_volume, node, pod, pv, world
 
 OWNED = {"ownerReferences": [{"kind": "LogicVolume", "name": "half", "uid": "u"}]}
@@ -114,3 +122,39 @@ def test_free_annotated_pods_with_a_controller_are_moved():
 def test_pods_that_would_be_lost_or_belong_to_the_node_stay(raw):
     """Not annotated, elsewhere, finished, without controller, a DaemonSet's, a static one, or one with a volume here."""
     assert movable_pods(cluster(raw), "n1") == ()
+
+
+def on_target(*pods, pv_on="n2", nodes=("n2", "n3")):
+    """Make a volume whose journal brings it from n1 to n2, which is NotReady or not there, and judge it."""
+    known = [node(name, ready="Unknown" if name == "n2" else "True") for name in nodes]
+    seen = world(*known, logic_volume(on="n2", journal=journal()), pv(on=pv_on), claim(), *pods)
+    return of_lost_target(seen, seen.logic_volumes["pvc-1"])
+
+
+def test_a_volume_that_nobody_can_have_written_to_leaves_its_lost_target():
+    """Its PV still names the old node: whatever its pods say, it goes on to another one."""
+    assert isinstance(on_target(pod("a", "pvc-1"), pv_on="n1"), Wanted)
+
+
+def test_after_that_it_is_a_volume_of_that_node_like_any_other():
+    """Target deleted: it leaves. NotReady: only with annotated pods alone, also one that is still bound to the old node."""
+    assert isinstance(on_target(pod("a", "pvc-1"), nodes=("n3",)), Wanted)
+    for bound in ("n2", "", "n1"):
+        assert isinstance(on_target(pod("a", "pvc-1", on=bound, annotated=True)), Wanted), bound
+        assert isinstance(on_target(pod("a", "pvc-1", on=bound)), Skip), bound
+    assert isinstance(on_target(), Skip)
+
+
+def test_what_leaves_a_not_ready_node_is_what_its_plans_take():
+    """Annotated ones and empty ones that were on their way there; not the un-annotated, not those of other nodes."""
+    seen = world(
+        node("n2", ready="Unknown"),
+        *(part for name in ("a", "b", "c") for part in (pv(name, "n2"), claim(name))),
+        logic_volume("a", "n2"), pod("pod-a", "a", on="n2", annotated=True),
+        logic_volume("b", "n2"), pod("pod-b", "b", on="n2"),
+        logic_volume("c", "n2", journal=journal("c")), pod("pod-c", "c", on="n2"),
+        logic_volume("d", "n2", journal=journal("d")), pv("d", "n1"), claim("d"), pod("pod-d", "d", on=""),
+        logic_volume("e", "n3"), pv("e", "n3"), claim("e"),
+    )  # fmt: skip
+    assert [v.name for v in leaving(seen, "n2", ())] == ["a", "d"]
+    assert [v.name for v in leaving(seen, "n2", ("a",))] == ["d"]

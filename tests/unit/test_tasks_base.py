@@ -3,10 +3,11 @@
 import celery
 import pytest
 from celery.exceptions import Retry
+from kombu.exceptions import OperationalError
 
 from carina_tasks.celery import app
 from carina_tasks.errors import ApiUnavailable, BadInput, CarinaTasksError, MassFailure, Paused
-from carina_tasks.flows.results import FailoverResult
+from carina_tasks.flows.results import FailoverResult, ResumeResult, VolumeResult
 from carina_tasks.tasks import base, failover, node, sweep, volume
 from carina_tasks.tasks.base import PAUSES, ControlTask, this_node
 
@@ -147,5 +148,32 @@ def test_resume_and_sweep_ask_for_the_failovers_that_were_missed(monkeypatch):
     monkeypatch.setattr(failover.flow_resume, "resume", lambda _: found)
     monkeypatch.setattr(sweep, "sweep_logic", lambda _: LogicSweepResult(kept=0, deleted_nodes=("n7",)))
     failover.resume.run()
+    failover.resume.run(hinted=True)
     sweep.sweep_logic_volumes.run()
     assert sent == [("rebuild", "n8"), ("migrate", "n9"), ("rebuild", "n7")]
+
+
+def test_a_failover_asks_for_a_resume_when_something_can_go_on_at_once(monkeypatch):
+    """Once; the resume that was asked for asks for none, so that what fails again waits for the schedule."""
+    sent = []
+    monkeypatch.setattr(failover.resume, "send", lambda *args: sent.append(args))
+    monkeypatch.setattr(failover, "context", lambda: None)
+    volumes = (VolumeResult("pvc-1", "unfinished", "planned again", "n1", "n3", again=True),)
+    failed = FailoverResult("n1", "unfinished", "why", volumes)
+    monkeypatch.setattr(failover.failover, "rebuild_node", lambda *_: failed)
+    monkeypatch.setattr(failover.failover, "migrate_node", lambda *_: failed)
+    monkeypatch.setattr(failover.flow_resume, "resume", lambda _: ResumeResult(volumes))
+    assert failover.rebuild_node.run("n1") == failover.migrate_node.run("n1") == failed
+    failover.resume.run()
+    assert sent == [(True,)] * 3
+    failover.resume.run(hinted=True)
+    assert len(sent) == 3
+    monkeypatch.setattr(failover.failover, "rebuild_node", lambda *_: FailoverResult("n1", "unfinished", "no fit"))
+    failover.rebuild_node.run("n1")
+    assert len(sent) == 3
+
+    def away(*_):
+        raise OperationalError("no broker")
+
+    monkeypatch.setattr(failover.resume, "send", away)
+    assert failover.migrate_node.run("n1") == failed
