@@ -25,6 +25,7 @@ TASK_MODULES = {
     "control": (
         "carina_tasks.tasks.sweep",
         "carina_tasks.tasks.failover",
+        "carina_tasks.tasks.trash",
         "carina_tasks.tasks.volume",
         "carina_tasks.tasks.node",
         "beat_schedule",

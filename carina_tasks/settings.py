@@ -133,6 +133,16 @@ class Settings(BaseSettings):
         "counts. Default 10.",
     )
     orphan_share: Share = Field(0.2, description="The same as a share of the node's volumes. Default 0.2.")
+    trash_retention: Annotated[float, Field(ge=0, le=30 * 86400)] = Field(
+        3600.0,
+        description="Seconds a removed local volume stays in the trash of its volume group, where `carina restore` finds "
+        "it; less when the group needs the space. 0 removes at once. Default 3600: time to be paged, to look and to say no.",
+    )
+    restore_hold: Annotated[float, Field(ge=0, le=30 * 86400)] = Field(
+        86400.0,
+        description="Seconds for which sweeps leave a restored local volume alone. Default 86400: a day to make its "
+        "PersistentVolume, or to copy what is on it.",
+    )
     logic_volume_grace: Seconds = Field(
         600.0,
         description="Seconds a LogicVolume without a PV must have existed before it is deleted. Default 600: provisioning "

@@ -6,6 +6,7 @@ is asked for.
 ``pause``, ``resume``   stop everything, and go on (work without a broker)
 ``plan``                what the loss of a node would do, with target and reason for each volume; writes nothing
 ``status``              pause, nodes and their workers, what is under way
+``trash``, ``restore``  what the sweeps removed, and bringing it back
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import click
 COMMANDS = {
     "pause": "carina_tasks.cli.pause",
     "plan": "carina_tasks.cli.plan",
+    "restore": "carina_tasks.cli.restore",
     "resume": "carina_tasks.cli.resume",
     "status": "carina_tasks.cli.status",
+    "trash": "carina_tasks.cli.trash",
 }
 
 

@@ -49,6 +49,13 @@ class Remove:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """It has been in the trash for long enough, and nobody wants it back: remove it for good."""
+
+    reason: str
+
+
 Verdict = Keep | Unmark | Mark | Remove
 
 
@@ -59,6 +66,10 @@ class OrphanRules:
     grace: float
     mark_age: float
     groups: tuple[str, ...]
+    retention: float
+    """How long what was removed stays in the trash."""
+    restore_hold: float
+    """How long what a person restored is left alone."""
 
 
 def judge(
@@ -88,6 +99,9 @@ def judge(
     if local.is_open:
         in_use = "it is open: something on the node uses it"
         return Unmark(in_use) if _marked(local) else Keep(in_use)
+    restored = local.restored_at
+    if restored is not None and now - restored < rules.restore_hold:
+        return Keep(f"a person restored it {now - restored:.0f} s ago; it is left alone for {rules.restore_hold:.0f} s")
     if now - local.created < rules.grace:
         return Keep(f"it is younger than {rules.grace:.0f} s")
     marked = local.marked_at
@@ -96,6 +110,31 @@ def judge(
     if now - marked < rules.mark_age:
         return Keep(f"it was marked {now - marked:.0f} s ago; it is removed {rules.mark_age:.0f} s after its mark")
     return Remove(f"{_why(inventory.node, logic_volume, volume)}; marked {now - marked:.0f} s ago")
+
+
+def judge_trash(
+    local: LocalVolume,
+    inventory: Inventory,
+    logic_volume: LogicVolume | None,
+    volume: PersistentVolume | None,
+    now: float,
+    rules: OrphanRules,
+) -> Keep | Purge:
+    """Judge a volume that lies in the trash of `inventory.node`, against LogicVolume and PV of its old name."""
+    trashed = local.trashed
+    if trashed is None:
+        return Keep("it does not lie in the trash")
+    if not any(fnmatchcase(local.group, pattern) for pattern in rules.groups):
+        return Keep(f"volume group {local.group} is not managed")
+    age = now - trashed.at
+    if age < rules.retention:
+        return Keep(f"it has been in the trash for {age:.0f} of {rules.retention:.0f} s")
+    named = (logic_volume is not None and logic_volume.node == inventory.node) or (
+        volume is not None and inventory.node in volume.nodes
+    )
+    if named and inventory.find(local.group, trashed.name) is None:
+        return Keep(f"the cluster expects {trashed.name} on this node, and it is not there: a person may want it back")
+    return Purge(f"in the trash for {age:.0f} s ({trashed.why})")
 
 
 def _wanted(name: str, node: str, logic_volume: LogicVolume | None, volume: PersistentVolume | None) -> str:

@@ -103,8 +103,11 @@ def _advance_group(ctx: Context, target: str, names: list[str]) -> list[VolumeRe
 
 
 def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, VolumeDone]:
+    # The clock is asked for only when something may go to the trash.
+    trash = ctx.settings.trash_retention > 0 and any(need.journal.stale for need in needs)
     request = CreateVolumes(
         reserve=ctx.settings.reserve,
+        trash_at=int(ctx.cluster.now()) if trash else 0,
         volumes=tuple(
             CreateVolume(
                 group=need.volume.group,
@@ -116,7 +119,14 @@ def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, Vol
             for need in needs
         ),
     )
-    answer = ctx.nodes.ask(target, CREATE, request, VolumesDone, more=batch_time(len(needs)))
+    # A volume may take four commands: the stale copy put aside and renamed, another purged for its space.
+    answer = ctx.nodes.ask(target, CREATE, request, VolumesDone, more=batch_time(4 * len(needs)))
+    for purged in answer.volumes:
+        if purged.outcome == "purged":
+            ctx.audit.acted(
+                "purge-local-volume", about_node(target), f"local volume {purged.group}/{purged.name} of node {target} removed for good: {purged.reason}",
+                "TrashPurged", node=target, volume=purged.name,
+            )  # fmt: skip
     by_name = {(done.group, done.name): done for done in answer.volumes}
     result = {}
     for need, asked in zip(needs, request.volumes, strict=True):

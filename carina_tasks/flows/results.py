@@ -57,7 +57,12 @@ class LocalSweepNode(msgspec.Struct, frozen=True, omit_defaults=True):
     kept: int = 0
     marked: tuple[str, ...] = ()
     unmarked: tuple[str, ...] = ()
+    trashed: tuple[str, ...] = ()
+    """Removed, and in the trash until its retention has passed."""
     removed: tuple[str, ...] = ()
+    """Removed for good: there is no trash (retention 0)."""
+    purged: tuple[str, ...] = ()
+    """Removed for good from the trash."""
     failed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
@@ -97,6 +102,43 @@ class PlanResult(msgspec.Struct, frozen=True, omit_defaults=True):
     node: str
     reason: str
     volumes: tuple[PlannedVolume, ...] = ()
+
+
+class TrashedVolume(msgspec.Struct, frozen=True):
+    """One local volume in the trash of a node."""
+
+    node: str
+    group: str
+    name: str
+    """What it was called: ``volume-<LogicVolume>``."""
+    trash: str
+    """What it is called now: ``trash-<UUID>``."""
+    bytes: int
+    seconds: int
+    """How long it has been there."""
+    left: int
+    """Seconds until it may be purged; 0: the next sweep does, unless the cluster expects it."""
+    reason: str
+
+
+class TrashResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What lies in the trash of all nodes."""
+
+    volumes: tuple[TrashedVolume, ...] = ()
+    silent: tuple[str, ...] = ()
+    """Nodes that did not answer, and why: what lies there is not known."""
+
+
+class RestoreResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was brought back, and what is left to do for a person."""
+
+    node: str
+    group: str
+    name: str
+    bytes: int
+    advice: str
+    manifest: str = ""
+    """YAML of a PersistentVolume and a LogicVolume for it, empty when the cluster has them already."""
 
 
 class NodeStatus(msgspec.Struct, frozen=True):

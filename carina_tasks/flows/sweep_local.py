@@ -19,14 +19,24 @@ from carina_tasks.flows.results import LocalSweepNode, LocalSweepResult, shown
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
 from carina_tasks.model import objects
-from carina_tasks.model.local import Inventory, LocalVolume
-from carina_tasks.model.messages import MarkVolumes, RemoveVolumes, Target, VolumesDone, batch_time
+from carina_tasks.model.local import Inventory, LocalVolume, tag_of_words
+from carina_tasks.model.messages import (
+    Doomed,
+    InTrash,
+    MarkVolumes,
+    PurgeVolumes,
+    RemoveVolumes,
+    Target,
+    VolumeDone,
+    VolumesDone,
+    batch_time,
+)  # fmt: skip
 from carina_tasks.model.names import VOLUME_PREFIX
 from carina_tasks.model.world import World
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node, about_volume
 
-MARK, REMOVE = "carina.volume.mark", "carina.volume.remove"
+MARK, REMOVE, PURGE = "carina.volume.mark", "carina.volume.remove", "carina.volume.purge"
 
 
 def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) -> LocalSweepResult:
@@ -82,7 +92,8 @@ def _sweep_node(ctx: Context, inventory: Inventory, world: World, confirmed: int
         )
         answer = ctx.nodes.ask(node, MARK, request, VolumesDone, more=batch_time(len(to_mark) + len(to_unmark)))
         failed += [f"{v.group}/{v.name}: {v.reason}" for v in answer.volumes if v.outcome == "failed"]
-    removed = _remove(ctx, inventory, to_remove, failed)
+    trashed, removed = _remove(ctx, inventory, to_remove, world.now, failed)
+    purged = _purge(ctx, inventory, world, failed)
     return LocalSweepNode(
         node=node,
         outcome="refused" if outcome == "refused" else "swept",
@@ -90,7 +101,9 @@ def _sweep_node(ctx: Context, inventory: Inventory, world: World, confirmed: int
         kept=sum(isinstance(verdict, orphans.Keep) for _, verdict in verdicts),
         marked=tuple(f"{v.group}/{v.name}" for v in to_mark),
         unmarked=tuple(f"{v.group}/{v.name}" for v in to_unmark),
+        trashed=tuple(trashed),
         removed=tuple(removed),
+        purged=tuple(purged),
         failed=tuple(failed),
         missing=missing,
     )
@@ -100,7 +113,7 @@ def _judge(ctx: Context, local: LocalVolume, inventory: Inventory, world: World)
     name = local.name.removeprefix(VOLUME_PREFIX)
     if any(u.name == name for u in world.unreadable):
         return orphans.Keep("an object of its name cannot be read")
-    rules = orphans.OrphanRules(ctx.settings.orphan_grace, ctx.settings.orphan_mark_age, ctx.settings.managed_groups)
+    rules = _rules(ctx)
     verdict = orphans.judge(local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules)
     if not isinstance(verdict, orphans.Mark | orphans.Remove):
         return verdict
@@ -108,29 +121,98 @@ def _judge(ctx: Context, local: LocalVolume, inventory: Inventory, world: World)
     return orphans.judge(local, inventory, ctx.cluster.logic_volume(name), ctx.cluster.volume(name), world.now, rules)
 
 
-def _remove(ctx: Context, inventory: Inventory, doomed: list[tuple[LocalVolume, str]], failed: list[str]) -> list[str]:
+def _judge_trash(ctx: Context, local: LocalVolume, inventory: Inventory, now: float) -> orphans.Keep | orphans.Purge:
+    name = local.trashed.name.removeprefix(VOLUME_PREFIX) if local.trashed is not None else ""
+    verdict = orphans.judge_trash(local, inventory, None, None, now, _rules(ctx))
+    if isinstance(verdict, orphans.Keep):
+        return verdict
+    logic_volume, pv = ctx.cluster.logic_volume(name), ctx.cluster.volume(name)
+    verdict = orphans.judge_trash(local, inventory, logic_volume, pv, now, _rules(ctx))
+    if isinstance(verdict, orphans.Keep) and logic_volume is not None:
+        message = f"{verdict.reason}: celery -A carina_tasks carina restore {inventory.node} {local.name}"
+        ctx.audit.warn(about_volume(logic_volume), "WantedFromTrash", message, node=inventory.node)
+    return verdict
+
+
+def _rules(ctx: Context) -> orphans.OrphanRules:
+    conf = ctx.settings
+    return orphans.OrphanRules(
+        grace=conf.orphan_grace,
+        mark_age=conf.orphan_mark_age,
+        groups=conf.managed_groups,
+        retention=conf.trash_retention,
+        restore_hold=conf.restore_hold,
+    )
+
+
+def _remove(
+    ctx: Context, inventory: Inventory, doomed: list[tuple[LocalVolume, str]], now: float, failed: list[str]
+) -> tuple[list[str], list[str]]:
+    """Return what went into the trash, and what was removed for good because there is none."""
+    if not doomed:
+        return [], []
+    # The node checks mark, UUID and openness again, under its volume group's lock.
+    request = RemoveVolumes(
+        marked_before=max(local.marked_at or 0 for local, _ in doomed),
+        volumes=tuple(Doomed(v.group, v.name, v.uuid, tag_of_words(reason)) for v, reason in doomed),
+        trash_at=int(now) if ctx.settings.trash_retention else 0,
+    )
+    # Three commands each: tags, deactivation, the new name.
+    answer = ctx.nodes.ask(inventory.node, REMOVE, request, VolumesDone, more=batch_time(3 * len(doomed)))
+    reasons = {(local.group, local.name): reason for local, reason in doomed}
+    trashed, removed = [], []
+    for done in _done(answer, inventory.node, failed):
+        reason = reasons.get((done.group, done.name), "")
+        if done.outcome == "trashed":
+            trashed.append(f"{done.group}/{done.name}")
+            _record(ctx, inventory.node, done, "trash-local-volume", "OrphanTrashed", "put into the trash", reason)
+        elif done.outcome == "removed":
+            removed.append(f"{done.group}/{done.name}")
+            _record(ctx, inventory.node, done, "remove-local-volume", "OrphanRemoved", "removed for good", reason)
+    return trashed, removed
+
+
+def _purge(ctx: Context, inventory: Inventory, world: World, failed: list[str]) -> list[str]:
+    """Remove for good what has been in the trash for long enough."""
+    reasons: dict[tuple[str, str], str] = {}
+    doomed: list[LocalVolume] = []
+    for local in inventory.volumes:
+        if local.trashed is None:
+            continue
+        verdict = _judge_trash(ctx, local, inventory, world.now)
+        if isinstance(verdict, orphans.Purge):
+            doomed.append(local)
+            reasons[local.group, local.name] = f"{local.trashed.name}, {verdict.reason}"
     if not doomed:
         return []
-    node = inventory.node
-    # The node checks mark, UUID and openness again, under its volume group's lock.
-    newest = max(local.marked_at or 0 for local, _ in doomed)
-    request = RemoveVolumes(marked_before=newest, volumes=tuple(_target(local) for local, _ in doomed))
-    answer = ctx.nodes.ask(node, REMOVE, request, VolumesDone, more=batch_time(len(doomed)))
-    reasons = {(local.group, local.name): reason for local, reason in doomed}
-    removed = []
+    request = PurgeVolumes(
+        trashed_before=int(world.now - ctx.settings.trash_retention),
+        volumes=tuple(InTrash(v.group, v.name, v.uuid) for v in doomed),
+    )
+    answer = ctx.nodes.ask(inventory.node, PURGE, request, VolumesDone, more=batch_time(2 * len(doomed)))
+    purged = []
+    for done in _done(answer, inventory.node, failed):
+        if done.outcome == "purged":
+            purged.append(f"{done.group}/{done.name}")
+            reason = reasons.get((done.group, done.name), "")
+            _record(ctx, inventory.node, done, "purge-local-volume", "TrashPurged", "removed for good", reason)
+    return purged
+
+
+def _done(answer: VolumesDone, node: str, failed: list[str]) -> list[VolumeDone]:
+    """Return what was not refused, and note in `failed` what was."""
     for done in answer.volumes:
-        name = f"{done.group}/{done.name}"
-        if done.outcome == "removed":
-            removed.append(name)
-            ctx.audit.acted(
-                "remove-local-volume", about_node(node),
-                f"local volume {name} of node {node} removed: {reasons.get((done.group, done.name), '')}",
-                "OrphanRemoved", node=node, volume=done.name,
-            )  # fmt: skip
-        elif done.outcome == "failed":
-            failed.append(f"{name}: {done.reason}")
-            structlog.get_logger().warning("an orphan was not removed", node=node, volume=name, reason=done.reason)
-    return removed
+        if done.outcome == "failed":
+            failed.append(f"{done.group}/{done.name}: {done.reason}")
+            structlog.get_logger().warning(
+                "a local volume was not removed", node=node, volume=done.name, reason=done.reason
+            )
+    return [done for done in answer.volumes if done.outcome != "failed"]
+
+
+def _record(ctx: Context, node: str, done: VolumeDone, action: str, event: str, what: str, reason: str) -> None:
+    message = f"local volume {done.group}/{done.name} of node {node} {what}: {reason}"
+    ctx.audit.acted(action, about_node(node), message, event, node=node, volume=done.name)
 
 
 def _report_missing(ctx: Context, world: World, inventory: Inventory) -> tuple[str, ...]:

@@ -76,9 +76,12 @@ class Cluster:
         try:
             raw, now = self.api.read(paths.node(name))
         except NotFound:
-            _, now = self.api.read("/version")
-            return None, now
+            return None, self.now()
         return parse(raw, objects.parse_node), now
+
+    def now(self) -> float:
+        """Return the API server's clock (seconds since the epoch)."""
+        return self.api.read("/version")[1]
 
     def lease(self, name: str) -> Lease | None:
         """Return the node's Lease, or None."""

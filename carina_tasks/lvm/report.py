@@ -134,7 +134,7 @@ def _volume(group: str, lv: _Lv, in_pool: dict[str, int]) -> LocalVolume:
     closed = lv.lv_device_open == "0" or (lv.lv_device_open == "-1" and lv.lv_active == "")
     tags = [tag for tag in lv.lv_tags.split(",") if tag]
     if len(tags) > _TAGS_KEPT:  # ours first: a stranger's many tags must not push them out
-        tags = sorted(tags, key=lambda tag: not tag.startswith((keys.TAG_INTENT, keys.TAG_ORPHAN)))[:_TAGS_KEPT]
+        tags = sorted(tags, key=lambda tag: not tag.startswith(keys.TAG_OURS))[:_TAGS_KEPT]
     return LocalVolume(
         group=group,
         name=lv.lv_name,

@@ -1,7 +1,8 @@
-"""What a node task asks for: create, mark and remove volumes. Idempotent, with a result for each volume.
+"""What a node task asks for: create, mark, remove, purge and restore volumes. Idempotent, with a result for each volume.
 
 Each goes the same way: one report, a pure decision for each volume, one batch of commands, one report again. The
-result comes from the second report, not from what lvm said; lvm's words are only the reason when it was not done.
+result comes from the last report, not from what lvm said; lvm's words are only the reason when it was not done. The way
+into the trash has one batch and one report more: a volume is renamed only once it is seen to be closed for good.
 
 An error of one volume is that volume's ``failed`` result. What concerns all of them is raised: no lvm, a deadline, an
 unreadable report.
@@ -12,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from carina_tasks.decisions import local_volume as decide
+from carina_tasks.decisions import removal as decide_removal
 from carina_tasks.decisions.local_volume import (
-    Absent,
     Adopt,
     Create,
     CreateDecision,
@@ -21,40 +22,53 @@ from carina_tasks.decisions.local_volume import (
     Keep,
     Mark,
     MarkDecision,
-    RefuseVolume,
-    Remove,
-    RemoveDecision,
     Replace,
     Unmark,
 )  # fmt: skip
+from carina_tasks.decisions.removal import Absent, Discard, RefuseVolume, Remove, RemoveDecision, Restore
 from carina_tasks.errors import TransientError
 from carina_tasks.lvm import commands
 from carina_tasks.lvm.command import Lvm, failed, translate
 from carina_tasks.lvm.commands import Command
 from carina_tasks.lvm.report import inventory
-from carina_tasks.model import keys
+from carina_tasks.model import keys, names
 from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.messages import (
     CreateVolume,
     CreateVolumes,
+    InTrash,
     MarkVolumes,
+    PurgeVolumes,
     RemoveVolumes,
+    RestoreVolume,
     Target,
     VolumeDone,
     VolumesDone,
 )  # fmt: skip
 
-Wanted = CreateVolume | Target
+Wanted = CreateVolume | Target | InTrash
 
 
 def create_volumes(lvm: Lvm, node: str, request: CreateVolumes) -> VolumesDone:
-    """Make the volumes of a rebuild; asked again it answers ``kept``. Raises the errors of `Lvm`."""
+    """Make the volumes of a rebuild; asked again it answers ``kept``. Raises the errors of `Lvm`.
+
+    What it removes from the trash to make room for them is told after them, as ``purged``.
+    """
     before = inventory(lvm, node)
     decisions = decide.decide_create(request, before)
-    said = _run(lvm, [_create_commands(w, d) for w, d in zip(request.volumes, decisions, strict=True)])
-    after = inventory(lvm, node) if any(words is not None for words in said) else before
+    aside = _put_aside(lvm, node, [d.stale for d in decisions if isinstance(d, Replace)], before)
+    said = _run(lvm, [_create_commands(w, d, aside) for w, d in zip(request.volumes, decisions, strict=True)])
+    after = inventory(lvm, node) if any(words is not None for words in said) else aside
     results = zip(request.volumes, decisions, said, strict=True)
-    return VolumesDone(node=node, volumes=tuple(_created(w, d, words, after) for w, d, words in results))
+    done = [_created(w, d, words, after) for w, d, words in results]
+    there = {volume.uuid for volume in after.volumes}
+    room = [each for d in decisions if isinstance(d, Create | Extend | Replace) for each in d.room]
+    return VolumesDone(node=node, volumes=(*done, *(_purged(each) for each in room if each.volume.uuid not in there)))
+
+
+def _purged(removal: Remove) -> VolumeDone:
+    volume, reason = removal.volume, f"{removal.reason}; its volume group needed the space"
+    return VolumeDone(volume.group, volume.name, "purged", reason, uuid=volume.uuid, size=removal.bytes)
 
 
 def mark_volumes(lvm: Lvm, node: str, request: MarkVolumes) -> VolumesDone:
@@ -68,13 +82,67 @@ def mark_volumes(lvm: Lvm, node: str, request: MarkVolumes) -> VolumesDone:
 
 
 def remove_volumes(lvm: Lvm, node: str, request: RemoveVolumes) -> VolumesDone:
-    """Remove orphans that are still marked, closed and the same LVs. Raises the errors of `Lvm`."""
+    """Put orphans that are still marked, closed and the same LVs into the trash, or remove them for good when there is none.
+
+    Raises the errors of `Lvm`.
+    """
     before = inventory(lvm, node)
-    decisions = decide.decide_remove(request, before)
+    decisions = decide_removal.decide_remove(request, before)
+    aside = _put_aside(lvm, node, decisions, before)
+    said = _run(lvm, [_remove_commands(d, aside) for d in decisions])
+    after = inventory(lvm, node) if any(words is not None for words in said) else aside
+    results = zip(request.volumes, decisions, said, strict=True)
+    return VolumesDone(node=node, volumes=tuple(_removed(t, d, words, after, "removed") for t, d, words in results))
+
+
+def purge_volumes(lvm: Lvm, node: str, request: PurgeVolumes) -> VolumesDone:
+    """Remove for good what lies in the trash since long enough. Raises the errors of `Lvm`."""
+    before = inventory(lvm, node)
+    decisions = decide_removal.decide_purge(request, before)
     said = _run(lvm, [commands.remove(d) if isinstance(d, Remove) else [] for d in decisions])
     after = inventory(lvm, node) if any(words is not None for words in said) else before
     results = zip(request.volumes, decisions, said, strict=True)
-    return VolumesDone(node=node, volumes=tuple(_removed(t, d, words, after) for t, d, words in results))
+    return VolumesDone(node=node, volumes=tuple(_removed(t, d, words, after, "purged") for t, d, words in results))
+
+
+def restore_volume(lvm: Lvm, node: str, request: RestoreVolume) -> VolumesDone:
+    """Bring a volume back from the trash; the answer has its old name. Raises the errors of `Lvm`."""
+    decision = decide_removal.decide_restore(request, inventory(lvm, node))
+    if not isinstance(decision, Restore):
+        return VolumesDone(node=node, volumes=(_not_there(request.volume, decision),))
+    (said,) = _run(lvm, [commands.restore(decision)])
+    found = _by_uuid(inventory(lvm, node).volumes, request.volume.uuid)
+    if found is None or found.name != decision.name or found.restored_at is None or not found.active:
+        return VolumesDone(node=node, volumes=(_not_done(request.volume, said),))
+    back = InTrash(request.volume.group, found.name, found.uuid)
+    return VolumesDone(node=node, volumes=(_done(back, "restored", found),))
+
+
+def _put_aside(lvm: Lvm, node: str, decisions: Sequence[object], before: Inventory) -> Inventory:
+    """Tag and deactivate what goes into the trash; return what is there then."""
+    wanted = [commands.put_aside(decision) for decision in decisions if isinstance(decision, Discard)]
+    if not wanted:
+        return before
+    _run(lvm, wanted)
+    return inventory(lvm, node)
+
+
+def _into_trash(decision: Discard, aside: Inventory) -> list[Command]:
+    """Return the command that renames the volume, if it is tagged and closed for good: none when it is not."""
+    volume = _by_uuid(aside.volumes, decision.removal.volume.uuid)
+    if volume is None or volume.active or volume.is_open or not set(decision.tags) <= set(volume.tags):
+        return []
+    return [commands.rename(volume, names.trash_of(volume.uuid))]
+
+
+def _remove_commands(decision: RemoveDecision, aside: Inventory) -> list[Command]:
+    match decision:
+        case Discard():
+            return _into_trash(decision, aside)
+        case Remove():
+            return commands.remove(decision)
+        case _:
+            return []
 
 
 def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> list[str | None]:
@@ -83,24 +151,36 @@ def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> list[str | None]:
     return ["\n".join(next(said) for _ in each) if each else None for each in wanted]
 
 
-def _create_commands(wanted: CreateVolume, decision: CreateDecision) -> list[Command]:
+def _create_commands(wanted: CreateVolume, decision: CreateDecision, aside: Inventory) -> list[Command]:
     match decision:
-        case Create(size):
-            return [commands.create(wanted, size)]
-        case Replace(stale, size):
-            return [*commands.remove(stale), commands.create(wanted, size)]
-        case Extend(volume, size, tags_off):
-            return [commands.extend(volume, size), *_tag_off(volume, tags_off)]
+        case Create(size, room):
+            return [*_remove_all(room), commands.create(wanted, size)]
+        case Replace(stale, size, room):
+            gone = _remove_commands(stale, aside)
+            # Without a command the stale copy could not be put aside, and its name is taken.
+            return [*_remove_all(room), *gone, commands.create(wanted, size)] if gone else []
+        case Extend(volume, size, tags_off, room):
+            return [*_remove_all(room), commands.extend(volume, size), *_tag_off(volume, tags_off)]
         case Keep(volume, tags_off):
             return _tag_off(volume, tags_off)
         case Adopt(volume, _, tags_off):
-            return [commands.tag(volume, [keys.TAG_INTENT + wanted.intent], tags_off)]
+            return [commands.tag(volume, [keys.TAG_INTENT + wanted.intent], tags_off), *_reactivate(volume, tags_off)]
         case RefuseVolume():
             return []
 
 
+def _remove_all(room: Iterable[Remove]) -> list[Command]:
+    return [command for each in room for command in commands.remove(each)]
+
+
 def _tag_off(volume: LocalVolume, tags: tuple[str, ...]) -> list[Command]:
-    return [commands.tag(volume, [], tags)] if tags else []
+    return [commands.tag(volume, [], tags), *_reactivate(volume, tags)] if tags else []
+
+
+def _reactivate(volume: LocalVolume, tags_off: tuple[str, ...]) -> list[Command]:
+    """Return what gives a volume its device again when the way into the trash was broken off after it was closed."""
+    closed = not volume.active and any(tag.startswith(keys.TAG_TRASH) for tag in tags_off)
+    return [commands.activate(volume)] if closed else []
 
 
 def _created(wanted: CreateVolume, decision: CreateDecision, said: str | None, after: Inventory) -> VolumeDone:
@@ -115,7 +195,8 @@ def _created(wanted: CreateVolume, decision: CreateDecision, said: str | None, a
         case Adopt(_, reason):
             return _done(wanted, "adopted", found, reason)
         case Replace(stale):
-            return _done(wanted, "replaced", found, stale.reason)
+            removal = stale.removal if isinstance(stale, Discard) else stale
+            return _done(wanted, "replaced", found, removal.reason)
         case Create():
             return _done(wanted, "created", found)
         case _:
@@ -126,17 +207,15 @@ def _mark_commands(decision: MarkDecision) -> list[Command]:
     match decision:
         case Mark(volume, tag, tags_off):
             return [commands.tag(volume, [tag], tags_off)]
-        case Unmark(volume, tags_off) if tags_off:
-            return [commands.tag(volume, [], tags_off)]
+        case Unmark(volume, tags_off):
+            return _tag_off(volume, tags_off)
         case _:
             return []
 
 
 def _marked(target: Target, decision: MarkDecision, said: str | None, after: Inventory) -> VolumeDone:
-    if isinstance(decision, RefuseVolume):
-        return _refused(target, decision)
-    if isinstance(decision, Absent):
-        return VolumeDone(group=target.group, name=target.name, outcome="absent", reason=decision.reason)
+    if isinstance(decision, Absent | RefuseVolume):
+        return _not_there(target, decision)
     found = _by_uuid(after.volumes, target.uuid)
     if found is None:
         return _not_done(target, said)
@@ -146,17 +225,28 @@ def _marked(target: Target, decision: MarkDecision, said: str | None, after: Inv
     return _done(target, "marked", found) if found.marked_at is not None else _not_done(target, said)
 
 
-def _removed(target: Target, decision: RemoveDecision, said: str | None, after: Inventory) -> VolumeDone:
-    if isinstance(decision, RefuseVolume):
-        return _refused(target, decision)
-    if isinstance(decision, Absent):
-        return VolumeDone(group=target.group, name=target.name, outcome="absent", reason=decision.reason)
-    if _by_uuid(after.volumes, target.uuid) is not None:
+def _removed(
+    target: Target | InTrash, decision: RemoveDecision, said: str | None, after: Inventory, outcome: str
+) -> VolumeDone:
+    if isinstance(decision, Absent | RefuseVolume):
+        return _not_there(target, decision)
+    found = _by_uuid(after.volumes, target.uuid)
+    if isinstance(decision, Discard):
+        if found is None or found.trashed is None:
+            return _not_done(target, said)
+        return _done(target, "trashed", found, decision.removal.reason)
+    if found is not None:
         return _not_done(target, said)
     reason = decision.reason
     if decision.pool is not None and _by_uuid(after.volumes, decision.pool.uuid) is not None:
         reason = f"{reason}; its thin pool {decision.pool.name} is still there: {translate(said or '').message}"
-    return _done(target, "removed", decision.volume, reason)
+    return _done(target, outcome, decision.volume, reason)
+
+
+def _not_there(target: Target | InTrash, decision: Absent | RefuseVolume) -> VolumeDone:
+    if isinstance(decision, RefuseVolume):
+        return _refused(target, decision)
+    return VolumeDone(group=target.group, name=target.name, outcome="absent", reason=decision.reason)
 
 
 def _by_uuid(volumes: Iterable[LocalVolume], uuid: str) -> LocalVolume | None:

@@ -35,5 +35,11 @@ RETAINED: Final = OURS + "retained"
 STATE_CONFIG_MAP: Final = "carina-tasks-state"
 
 # Ours, on disks. LVM tags take a-z A-Z 0-9 _ + . - / = ! : # & and at most 1024 characters (lvm(8), "VALID NAMES")
-TAG_INTENT: Final = "carina-tasks.intent="
-TAG_ORPHAN: Final = "carina-tasks.orphan="
+TAG_OURS: Final = "carina-tasks."
+TAG_INTENT: Final = TAG_OURS + "intent="
+TAG_ORPHAN: Final = TAG_OURS + "orphan="
+TAG_TRASH: Final = TAG_OURS + "trash."
+TAG_TRASH_NAME: Final = TAG_TRASH + "name="
+TAG_TRASH_AT: Final = TAG_TRASH + "at="
+TAG_TRASH_WHY: Final = TAG_TRASH + "why="
+TAG_RESTORED: Final = TAG_OURS + "restored="

@@ -5,12 +5,14 @@ Sizes are bytes. These are also the shapes that a node's answer is decoded into,
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from carina_tasks.model import keys
+from carina_tasks.errors import BadInput
+from carina_tasks.model import keys, names
 
 # \Z and not $, which would let a newline at the end through: in an lvm shell that ends a command.
 Name = Annotated[str, Meta(min_length=1, max_length=127, pattern=r"^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]*\Z")]
@@ -20,6 +22,17 @@ Count = Annotated[int, Meta(ge=0, le=1 << 20)]
 Tag = Annotated[str, Meta(max_length=1024)]
 Text = Annotated[str, Meta(max_length=2000)]
 Device = Annotated[int, Meta(ge=-1, le=1 << 32)]
+
+
+class Trashed(msgspec.Struct, frozen=True):
+    """What the tags of an LV in the trash say."""
+
+    name: str
+    """Its name before, ``volume-<LogicVolume>``."""
+    at: int
+    """When it was put there (seconds since the epoch, API server's clock)."""
+    why: str
+    """The reason, as `words_of_tag` reads it."""
 
 
 class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,11 +67,47 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def marked_at(self) -> int | None:
         """When a sweep marked it as an orphan (seconds since the epoch, API server's clock), or None if unmarked."""
-        text = self._tag(keys.TAG_ORPHAN)
+        return self._epoch(keys.TAG_ORPHAN)
+
+    @property
+    def restored_at(self) -> int | None:
+        """When a person brought it back from the trash (seconds since the epoch, API server's clock), or None."""
+        return self._epoch(keys.TAG_RESTORED)
+
+    @property
+    def old_name(self) -> str:
+        """What it was called before it went into the trash, if it lies there or a restore of it died in the middle."""
+        name = self._tag(keys.TAG_TRASH_NAME)
+        try:
+            names.local_volume_of(names.logic_volume_of(name))
+        except BadInput:
+            return ""
+        return name if self.name in (names.TRASH_PREFIX + self.uuid, name) else ""
+
+    @property
+    def trashed(self) -> Trashed | None:
+        """What it was, if it lies in the trash: named after its own UUID, and tagged with its old name and the time."""
+        at, name = self._epoch(keys.TAG_TRASH_AT), self.old_name
+        if at is None or not name or self.name == name:
+            return None
+        return Trashed(name, at, words_of_tag(self._tag(keys.TAG_TRASH_WHY)))
+
+    def _epoch(self, prefix: str) -> int | None:
+        text = self._tag(prefix)
         return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None
 
     def _tag(self, prefix: str) -> str:
         return next((tag.removeprefix(prefix) for tag in self.tags if tag.startswith(prefix)), "")
+
+
+def tag_of_words(text: str) -> str:
+    """Return a reason as lvm takes it in a tag: ``_`` for blanks, at most 200 of the characters that a tag may hold."""
+    return re.sub(r"[^A-Za-z0-9_.+:/=-]", "", re.sub(r"[\s_]+", "_", text))[:200]
+
+
+def words_of_tag(text: str) -> str:
+    """Return what `tag_of_words` wrote, with blanks again."""
+    return text.replace("_", " ")
 
 
 class VolumeGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,6 +17,8 @@ from carina_tasks.model.local import Device, Inventory, Name, Size, Text, Uuid
 
 Intent = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
 LocalName = Annotated[str, Meta(max_length=127, pattern=r"^volume-[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")]
+TrashName = Annotated[str, Meta(pattern=r"^trash-[a-zA-Z0-9]{6}(-[a-zA-Z0-9]{4}){5}-[a-zA-Z0-9]{6}\Z")]
+Reason = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.+:/=-]{0,200}\Z")]
 Epoch = Annotated[int, Meta(ge=0, le=1 << 40)]
 
 
@@ -37,6 +39,8 @@ class CreateVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reserve: Size
     """Bytes of each VG that stay free, as Carina keeps them."""
     volumes: Annotated[tuple[CreateVolume, ...], Meta(min_length=1, max_length=2000)]
+    trash_at: Epoch = 0
+    """The API server's clock: stale copies go to the trash with this time. 0: they are removed for good."""
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,11 +59,41 @@ class MarkVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unmark: Annotated[tuple[Target, ...], Meta(max_length=2000)] = ()
 
 
+class Doomed(Target, frozen=True, forbid_unknown_fields=True):
+    """An orphan that is to go, and why, as it stands in a tag."""
+
+    why: Reason = ""
+
+
 class RemoveVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``carina.volume.remove``: remove these orphans, if still closed and marked at `marked_before` or earlier."""
+    """``carina.volume.remove``: these orphans go, if still closed and marked at `marked_before` or earlier."""
 
     marked_before: Epoch
-    volumes: Annotated[tuple[Target, ...], Meta(min_length=1, max_length=2000)]
+    volumes: Annotated[tuple[Doomed, ...], Meta(min_length=1, max_length=2000)]
+    trash_at: Epoch = 0
+    """The API server's clock: they go to the trash with this time. 0: they are removed for good."""
+
+
+class InTrash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One LV in the trash."""
+
+    group: Name
+    name: TrashName
+    uuid: Uuid
+
+
+class PurgeVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``carina.volume.purge``: remove for good what was put into the trash at `trashed_before` or earlier."""
+
+    trashed_before: Epoch
+    volumes: Annotated[tuple[InTrash, ...], Meta(min_length=1, max_length=2000)]
+
+
+class RestoreVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``carina.volume.restore``: bring this one back under its old name; `at` is the API server's clock."""
+
+    at: Epoch
+    volume: InTrash
 
 
 class VolumeDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +101,10 @@ class VolumeDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     group: Name
     name: Name
-    outcome: Literal["created", "adopted", "kept", "replaced", "removed", "absent", "marked", "unmarked", "failed"]
+    outcome: Literal[
+        "created", "adopted", "kept", "replaced", "removed", "trashed", "purged", "restored", "absent",
+        "marked", "unmarked", "failed",
+    ]  # fmt: skip
     reason: Text = ""
     """Why it failed or was left; empty when all went well."""
     transient: bool = False
@@ -94,8 +131,10 @@ def describe(node: str, request: msgspec.Struct | None) -> str:
         parts = [f"mark {v.group}/{v.name}" for v in request.mark] + [
             f"unmark {v.group}/{v.name}" for v in request.unmark
         ]
-    elif isinstance(request, RemoveVolumes):
+    elif isinstance(request, RemoveVolumes | PurgeVolumes):
         parts = [f"{v.group}/{v.name}" for v in request.volumes]
+    elif isinstance(request, RestoreVolume):
+        parts = [f"{request.volume.group}/{request.volume.name}"]
     more = f", and {len(parts) - 10} more" if len(parts) > 10 else ""
     return f"({node}{': ' if parts else ''}{', '.join(parts[:10])}{more})"
 
@@ -123,6 +162,6 @@ def to_json(value: msgspec.Struct) -> dict[str, object]:
 
 
 __all__ = [
-    "CreateVolume", "CreateVolumes", "Inventory", "MarkVolumes", "RemoveVolumes", "Target", "VolumeDone",
-    "VolumesDone", "batch_time", "describe", "read_request", "to_json",
+    "CreateVolume", "CreateVolumes", "Doomed", "InTrash", "Inventory", "MarkVolumes", "PurgeVolumes", "RemoveVolumes",
+    "RestoreVolume", "Target", "VolumeDone", "VolumesDone", "batch_time", "describe", "read_request", "to_json",
 ]  # fmt: skip

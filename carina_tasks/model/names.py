@@ -26,6 +26,9 @@ _LVM_RESERVED_PREFIX = ("snapshot", "pvmove")
 VOLUME_PREFIX = "volume-"
 """Carina names the LV of LogicVolume X ``volume-X``; nothing without this prefix is ever ours."""
 
+TRASH_PREFIX = "trash-"
+"""A removed LV waits as ``trash-<its own UUID>``: no two can meet, and no volume of Carina's is called so."""
+
 THIN_POOL_PREFIX = "thin-"
 """Old Carina clusters hold ``volume-X`` in a thin pool ``thin-X``; both go together."""
 
@@ -77,6 +80,11 @@ def logic_volume_of(local_volume: str) -> str:
     if not local_volume.startswith(VOLUME_PREFIX):
         raise BadInput(f"{_show(local_volume)} is not Carina's: its name does not start with {VOLUME_PREFIX!r}")
     return object_name(local_volume.removeprefix(VOLUME_PREFIX))
+
+
+def trash_of(uuid: str) -> str:
+    """Return the name under which the LV of that UUID lies in the trash. Raises BadInput."""
+    return logical_volume_name(TRASH_PREFIX + lvm_uuid(uuid))
 
 
 def _subdomain(value: object, what: str) -> str:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from celery import shared_task
 
 from carina_tasks.lvm import volumes
-from carina_tasks.model.messages import CreateVolumes, MarkVolumes, RemoveVolumes, VolumesDone, read_request
+from carina_tasks.model.messages import (
+    CreateVolumes,
+    MarkVolumes,
+    PurgeVolumes,
+    RemoveVolumes,
+    RestoreVolume,
+    VolumesDone,
+    read_request,
+)  # fmt: skip
 from carina_tasks.tasks.base import NodeTask, this_node
 from carina_tasks.tasks.lvm2 import lvm
 
@@ -24,5 +32,17 @@ def mark_volumes(request: object) -> VolumesDone:
 
 @shared_task(base=NodeTask, name="carina.volume.remove")
 def remove_volumes(request: object) -> VolumesDone:
-    """Remove orphans that are still closed, marked and the same LVs (a `RemoveVolumes` as JSON)."""
+    """Put orphans that are still closed, marked and the same LVs into the trash (a `RemoveVolumes` as JSON)."""
     return volumes.remove_volumes(lvm(), this_node(), read_request(request, RemoveVolumes))
+
+
+@shared_task(base=NodeTask, name="carina.volume.purge")
+def purge_volumes(request: object) -> VolumesDone:
+    """Remove for good what has been in the trash for long enough (a `PurgeVolumes` as JSON)."""
+    return volumes.purge_volumes(lvm(), this_node(), read_request(request, PurgeVolumes))
+
+
+@shared_task(base=NodeTask, name="carina.volume.restore")
+def restore_volume(request: object) -> VolumesDone:
+    """Bring an LV back from the trash under its old name (a `RestoreVolume` as JSON)."""
+    return volumes.restore_volume(lvm(), this_node(), read_request(request, RestoreVolume))

@@ -72,7 +72,7 @@ class Promise:
             ids = [self.sender.send(f"carina.sweep.{what}") for what in ("logic_volumes", "local_volumes")]
             results = [self.product.result(one, 60) for one in ids]
             assert "deleted" not in results[0], results[0]
-            removed += [f"{one['node']} {lv}" for one in results[1]["nodes"] for lv in one.get("removed", ())]
+            removed += [f"{one['node']} {lv}" for one in results[1]["nodes"] for lv in one.get("trashed", ())]
         return removed
 
     def check(self, *, swept: bool = True, gone: Collection[str] = ()) -> None:

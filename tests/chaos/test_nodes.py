@@ -60,7 +60,7 @@ def test_a_node_is_cut_off_in_remove(lab: Lab, case: Case) -> None:
             time.sleep(3)
             proxy.at(asks_for(orphan), lambda d=delay: later(d, node.cut))
             result = product.of(product.result(promise.sender.send("carina.sweep.local_volumes")), TWO)
-            said.append(result.get("reason") or str(result.get("removed")))
+            said.append(result.get("reason") or str(result.get("trashed")))
             assert node.is_cut
             node.heal()
             begun = time.monotonic()
@@ -84,7 +84,7 @@ def test_a_node_is_cut_off_in_mid_report(lab: Lab, case: Case) -> None:
         result = product.of(product.result(task), TWO)
         node.heal()
         said.append(result.get("reason") or result["outcome"])
-        assert not result.get("removed")
+        assert not result.get("trashed")
         assert not result.get("missing")
         assert not result.get("marked")
         time.sleep(1)

@@ -30,13 +30,13 @@ def test_an_orphan_is_marked_then_removed(embedded: Embedded) -> None:
     node.open(OPEN)
     first = embedded.sweep()[ONE]
     assert first["marked"] == [f"{GROUP}/{ORPHAN}"]
-    assert "removed" not in first
+    assert "trashed" not in first
     orphan = node.find(ORPHAN)
     assert orphan is not None
     assert orphan.marked_at
     time.sleep(2)
     second = embedded.sweep()[ONE]
-    assert second["removed"] == [f"{GROUP}/{ORPHAN}"]
+    assert second["trashed"] == [f"{GROUP}/{ORPHAN}"]
     left = {(v.group, v.name) for v in node.inventory().volumes}
     assert left == {(GROUP, f"volume-{owned}"), (GROUP, OPEN), (GROUP, FOREIGN), (OTHER_GROUP, ORPHAN)}
 
@@ -74,7 +74,7 @@ def test_a_logic_volume_without_a_volume_is_deleted(embedded: Embedded) -> None:
     assert set(embedded.table()) == {kept, "owned", "raw", "young"}
     assert embedded.sweep()[ONE]["marked"] == [f"{GROUP}/volume-doomed"]
     time.sleep(2)
-    assert embedded.sweep()[ONE]["removed"] == [f"{GROUP}/volume-doomed"]
+    assert embedded.sweep()[ONE]["trashed"] == [f"{GROUP}/volume-doomed"]
     assert set(embedded.nodes[ONE].sizes()) == {f"volume-{name}" for name in (kept, "owned", "raw", "young")}
 
 

@@ -10,6 +10,8 @@ CATALOGUE: dict[str, tuple[Callable[[], Scenario], Sequence[str]]] = {
     "migrate": (scenarios.migrate, ()),
     "sweep_local": (scenarios.sweep_local, ()),
     "sweep_logic": (scenarios.sweep_logic, ()),
+    "undo": (scenarios.undo, ()),
+    "a sweep while undoing": (scenarios.undo, ("swept",)),
     "resume": (scenarios.resumed, ()),
     "replan": (scenarios.replanned, ()),
     "target dies anywhere": (scenarios.target_dies, ("target-gone",)),

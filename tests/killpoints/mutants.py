@@ -112,7 +112,7 @@ def _touch_without_version() -> AbstractContextManager[Any]:
 
 def _mark_age_ignored() -> AbstractContextManager[Any]:
     original = orphans.OrphanRules
-    return mock.patch.object(orphans, "OrphanRules", lambda grace, mark_age, groups: original(grace, 0.0, groups))
+    return mock.patch.object(orphans, "OrphanRules", lambda **rules: original(**rules | {"mark_age": 0.0}))
 
 
 def _journal_no_shield() -> AbstractContextManager[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,12 +19,21 @@ from carina_tasks.demo.lvm.state import Group, State, Volume, new_uuid
 from carina_tasks.errors import BrokerUnavailable, CarinaTasksError, LvmTimeout, NodeSilent
 from carina_tasks.lvm import report, volumes
 from carina_tasks.lvm.command import Lvm, translate
-from carina_tasks.model.messages import CreateVolumes, MarkVolumes, RemoveVolumes, read_request, to_json
+from carina_tasks.model.messages import (
+    CreateVolumes,
+    MarkVolumes,
+    PurgeVolumes,
+    RemoveVolumes,
+    RestoreVolume,
+    read_request,
+    to_json,
+)  # fmt: skip
 from tests.killpoints.faults import Killed, NodeKilled, Points
 
 GIB = 1 << 30
 VG = "carina-vg-hdd"
-Removed = Callable[[str, Volume], None]
+Removed = Callable[[str, Volume, Volume | None], None]
+"""Told the node, an LV as it was, and as it is now under another name, None when it is gone."""
 
 
 @dataclass
@@ -44,6 +54,10 @@ class SimNode:
         """Return all LVs of Carina's VG by name."""
         return {volume.name: volume for volume in self.state.groups[0].volumes}
 
+    def by_uuid(self) -> dict[str, Volume]:
+        """Return all LVs of Carina's VG by UUID."""
+        return {volume.uuid: volume for volume in self.state.groups[0].volumes}
+
     def add(self, name: str, gib: int, created: float, *, open_: bool = False, tags: tuple[str, ...] = ()) -> Volume:
         """Put an LV there."""
         volume = Volume(
@@ -58,7 +72,7 @@ class InProcessLvm(Lvm):
     """The gate of the product, with the simulated lvm's program where a process would be started."""
 
     def attach(self, node: SimNode, points: Points, removed: Removed) -> InProcessLvm:
-        """Say whose disks these are; `removed` is told of every LV that goes."""
+        """Say whose disks these are; `removed` is told of every LV that goes or is renamed."""
         object.__setattr__(self, "_parts", (node, points, removed))
         return self
 
@@ -91,12 +105,13 @@ class InProcessLvm(Lvm):
         variant = points.at("lvm", f"{node.name}: {words[0]} {_named(words)}")
         if variant == "before":
             raise NodeKilled
-        before = node.volumes()
+        before = {uuid: copy.copy(volume) for uuid, volume in node.by_uuid().items()}
         code = program._run(node.name, words, hint)
-        after = node.volumes()
-        for name in before.keys() - after.keys():
-            removed(node.name, before[name])
-        node.made += sorted(after.keys() - before.keys())
+        after = node.by_uuid()
+        for uuid, volume in before.items():
+            if uuid not in after or after[uuid].name != volume.name:
+                removed(node.name, volume, after.get(uuid))
+        node.made += sorted(after[uuid].name for uuid in after.keys() - before.keys())
         if variant == "after":
             raise NodeKilled
         if variant == "lost":
@@ -114,6 +129,8 @@ def serve(lvm: Lvm, node: str, task: str, body: Any) -> bytes:
         "carina.volume.create": (CreateVolumes, volumes.create_volumes),
         "carina.volume.mark": (MarkVolumes, volumes.mark_volumes),
         "carina.volume.remove": (RemoveVolumes, volumes.remove_volumes),
+        "carina.volume.purge": (PurgeVolumes, volumes.purge_volumes),
+        "carina.volume.restore": (RestoreVolume, volumes.restore_volume),
     }
     try:
         if task == "carina.node.inventory":

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from carina_tasks.model import keys
+from carina_tasks.settings import Settings, load
 from tests.killpoints import promises
 from tests.killpoints.clock import START, Clock, virtual_world
 from tests.killpoints.faults import Fault
 from tests.killpoints.promises import Before
-from tests.killpoints.sim import Sim, fork, fork_nodes
+from tests.killpoints.sim import SETTINGS, Sim, fork, fork_nodes
 from tests.killpoints.stage import Stage
 
+SHORT_TRASH = load({"CARINA_TASKS_TRASH_RETENTION": "500"})
+"""What one sweep puts into the trash, the next one purges."""
 Check = Callable[[Sim, Before], list[str]]
 LONG, LONGER = 1900.0, 4300.0
 """Seconds of virtual time after which a history is judged, and judged for the last time."""
@@ -30,6 +34,7 @@ class Scenario:
     """What has gone wrong before the points that are tried."""
     target_dies: str = ""
     """The node that goes in the variant ``target-gone``."""
+    settings: Settings = SETTINGS
     patient: bool = True
     """Judge a history that is not well at the end of `LONG` once more, at the end of `LONGER`."""
     needs_fault: bool = False
@@ -40,8 +45,9 @@ class Scenario:
         clock = Clock(START)
         nodes = fork_nodes(list(self.stage.nodes.values()))
         sim = Sim(
-            fork(self.stage.emulator), nodes, clock, [*self.first, *faults], pods=self.stage.pods, carina=self.carina
-        )
+            fork(self.stage.emulator), nodes, clock, [*self.first, *faults], pods=self.stage.pods, carina=self.carina,
+            settings=self.settings,
+        )  # fmt: skip
         sim.target_dies = self.target_dies
         before = promises.remember(sim)
         self.begin(sim)
@@ -192,7 +198,40 @@ def sweep_local() -> Scenario:
             *promises.running(sim, ["away-0"], on="n2"),
         ]
 
-    return Scenario("sweep_local", _sweeping(), lambda sim: None, check)
+    return Scenario("sweep_local", _sweeping(), lambda sim: None, check, settings=SHORT_TRASH)
+
+
+def undo() -> Scenario:
+    """Restore a removed volume; whatever dies, it is somewhere, and asking again brings it back as it was."""
+    stage = Stage("n1")
+    stage.volume("used", "n1", 5)
+    stage.pod("used-0", "n1", "used")
+    lost = stage.nodes["n1"].add("", 3, stage.clock.now)
+    lost.name, lost.active = f"trash-{lost.uuid}", False
+    lost.tags = [
+        f"{keys.TAG_TRASH_NAME}volume-pvc-lost", f"{keys.TAG_TRASH_AT}{int(START) - 100}", f"{keys.TAG_TRASH_WHY}test",
+        f"{keys.TAG_ORPHAN}{int(START) - 700}",
+    ]  # fmt: skip
+
+    def begin(sim: Sim) -> None:
+        sim.restored = lost.name
+        sim.run("restore", "n1")
+
+    def check(sim: Sim, before: Before) -> list[str]:
+        found = sim.nodes["n1"].by_uuid().get(lost.uuid)
+        if found is not None and (not found.active or any(tag.startswith(keys.TAG_TRASH) for tag in found.tags)):
+            # The person's command died with its process, and they type it again.
+            sim.run("restore", "n1")
+        if found is None or found.name != "volume-pvc-lost" or not found.active:
+            return [f"the restored volume is {vars(found) if found else 'gone'}"]
+        marked = [tag for tag in found.tags if tag.startswith((keys.TAG_ORPHAN, keys.TAG_TRASH))]
+        return [
+            *([f"the restored volume still has {marked}"] if marked else []),
+            *promises.disks(sim, {"n1": ["volume-pvc-used", "volume-pvc-lost"]}),
+            *promises.running(sim, ["used-0"], on="n1"),
+        ]
+
+    return Scenario("undo", stage, begin, check)
 
 
 def sweep_logic() -> Scenario:
@@ -216,4 +255,4 @@ def sweep_logic() -> Scenario:
             *promises.running(sim, ["used-0"], on="n1"),
         ]
 
-    return Scenario("sweep_logic", stage, begin, check, carina=False)
+    return Scenario("sweep_logic", stage, begin, check, carina=False, settings=SHORT_TRASH)

@@ -19,6 +19,7 @@ from carina_tasks.flows.failover import migrate_node, rebuild_node
 from carina_tasks.flows.resume import resume
 from carina_tasks.flows.sweep_local import sweep_local_volumes
 from carina_tasks.flows.sweep_logic import sweep_logic_volumes
+from carina_tasks.flows.trash import restore
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
 from carina_tasks.kube.state import StateMap
@@ -57,6 +58,8 @@ class Sim:
         self.deaths = 0
         self.target_dies = ""
         """The node that goes in the variant ``target-gone``."""
+        self.restored = ""
+        """What the task ``restore`` brings back."""
         self._locks: dict[str, float] = {}
         self._hints: list[tuple[str, str]] = []
         self._late: list[tuple[float, int, Callable[[], object]]] = []
@@ -89,6 +92,8 @@ class Sim:
                 return self._at_once(migrate_node(ctx, node))
             case "local_volumes":
                 return sweep_local_volumes(ctx)
+            case "restore":
+                return restore(ctx, node, self.restored)
             case "logic_volumes":
                 swept = sweep_logic_volumes(ctx)
                 for gone in swept.deleted_nodes:
@@ -247,13 +252,24 @@ class Sim:
             self.controllers._delete(NODES, name)
         self.controllers.step()
 
-    def _removed(self, node: str, volume: Volume) -> None:
+    def _removed(self, node: str, volume: Volume, now: Volume | None) -> None:
         name = volume.name.removeprefix("volume-")
         if volume.open:
             self.wrong.append(f"an open volume was removed: {volume.name} on {node}")
+        local = LocalVolume(node, volume.name, volume.uuid, 0, False, True, "", "", tags=tuple(volume.tags))
+        if volume.name.startswith("trash-"):
+            if now is not None:
+                return  # restored
+            if local.trashed is None or self.clock.now - local.trashed.at < self.settings.trash_retention:
+                self.wrong.append(f"{volume.name} on {node} was purged before its time")
+            return
+        if now is None and self.settings.trash_retention:
+            self.wrong.append(f"a volume was removed for good and not put into the trash: {volume.name} on {node}")
+        if now is not None and (now.active or not now.name.startswith("trash-")):
+            self.wrong.append(f"{volume.name} on {node} was renamed to {now.name}, active: {now.active}")
         found = self.controllers.get(self.controllers.logic_volumes, name)
         replaced = found is not None and keys.JOURNAL in (found["metadata"].get("annotations") or {})
-        marked = LocalVolume(node, volume.name, volume.uuid, 0, False, True, "", "", tags=tuple(volume.tags)).marked_at
+        marked = local.marked_at
         if not replaced and (marked is None or self.clock.now - marked < self.settings.orphan_mark_age):
             self.wrong.append(f"a volume was removed that no earlier sweep had marked: {volume.name} on {node}")
         if found is None:

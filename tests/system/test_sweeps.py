@@ -26,11 +26,11 @@ def test_an_orphan_is_marked_and_later_removed(lab: Lab) -> None:
     node.create_lv("volume-system", GIB, "system-vg")
     first = product.of(product.call("carina.sweep.local_volumes"), ONE)
     assert first["marked"] == ["carina-vg-hdd/volume-orphan"]
-    assert "removed" not in first
+    assert "trashed" not in first
     assert "volume-orphan" in lab.lvs()[ONE]
     time.sleep(3)
     later = product.of(product.call("carina.sweep.local_volumes"), ONE)
-    assert later["removed"] == ["carina-vg-hdd/volume-orphan"]
+    assert later["trashed"] == ["carina-vg-hdd/volume-orphan"]
     assert lab.lvs()[ONE].keys() == {f"volume-{owned}", "volume-held", "other-prefix"}
     assert lab.lvs("system-vg")[ONE].keys() >= {"volume-system"}
     node.unmount("volume-held")
@@ -47,7 +47,7 @@ def test_one_sweep_never_marks_and_removes(lab: Lab) -> None:
     lab.nodes[TWO].create_lv("volume-orphan", GIB)
     ids = [product.send("carina.sweep.local_volumes") for _ in range(2)]
     for task_id in ids:
-        assert not product.of(product.result(task_id), TWO).get("removed")
+        assert not product.of(product.result(task_id), TWO).get("trashed")
     assert lab.lvs()[TWO] == {"volume-orphan": GIB}
 
 
@@ -75,7 +75,7 @@ def test_thin_volume_and_pool_go_together(lab: Lab) -> None:
     product.call("carina.sweep.local_volumes")
     time.sleep(3)
     result = product.of(product.call("carina.sweep.local_volumes"), THREE)
-    assert result["removed"] == ["carina-vg-hdd/volume-old"]
+    assert result["trashed"] == ["carina-vg-hdd/volume-old"]
     assert lab.lvs()[THREE].keys() == {"volume-a", "volume-b", "thin-shared"}
 
 
@@ -90,8 +90,8 @@ def test_too_many_orphans_wait_for_a_person(lab: Lab) -> None:
     result = product.of(product.call("carina.sweep.local_volumes"), ONE)
     assert result["outcome"] == "refused"
     assert len(lab.lvs()[ONE]) == 4
-    assert len(product.of(product.call("carina.sweep.local_volumes", confirm={ONE: 3}), ONE).get("removed", [])) == 0
-    assert len(product.of(product.call("carina.sweep.local_volumes", confirm={ONE: 4}), ONE)["removed"]) == 4
+    assert len(product.of(product.call("carina.sweep.local_volumes", confirm={ONE: 3}), ONE).get("trashed", [])) == 0
+    assert len(product.of(product.call("carina.sweep.local_volumes", confirm={ONE: 4}), ONE)["trashed"]) == 4
     assert lab.lvs()[ONE] == {}
 
 
@@ -174,7 +174,7 @@ def test_an_api_server_that_is_away_removes_nothing(lab: Lab) -> None:
     assert lab.lvs()[ONE] == {"volume-orphan": GIB}
     lab.control_plane.start_apiserver()
     lab.world.wait("the API server is back", lambda: lab.kube.find(f"{k.NODES}/{ONE}"), 30)
-    print("retried after the outage:", product.of(product.result(task_id, 60), ONE).get("removed"))
+    print("retried after the outage:", product.of(product.result(task_id, 60), ONE).get("trashed"))
 
 
 def test_beat_runs_both_sweeps_every_ten_minutes() -> None:

@@ -24,7 +24,15 @@ from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.volumes import VolumeWrites
 from carina_tasks.model import keys
 from carina_tasks.model.local import Inventory, LocalVolume
-from carina_tasks.model.messages import CreateVolumes, MarkVolumes, RemoveVolumes, VolumeDone, VolumesDone
+from carina_tasks.model.messages import (
+    CreateVolumes,
+    MarkVolumes,
+    PurgeVolumes,
+    RemoveVolumes,
+    RestoreVolume,
+    VolumeDone,
+    VolumesDone,
+)
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings, load
 from tests.unit import builders
@@ -236,14 +244,35 @@ class FakeNodes:
                     old = next((v for v in self.now[node].volumes if v.uuid == target.uuid), None)
                     assert old is not None
                     ok = old.marked_at is not None and old.marked_at <= request.marked_before and not old.is_open
-                    told.append((target, "removed" if ok else "failed"))
+                    told.append((target, ("trashed" if request.trash_at else "removed") if ok else "failed"))
                     if ok:
-                        self._volumes(node, [v for v in self.now[node].volumes if v is not old])
+                        self._go(node, old, request.trash_at, target.why)
+            case PurgeVolumes():
+                told = []
+                for lying in request.volumes:
+                    there = next(v for v in self.now[node].volumes if v.uuid == lying.uuid)
+                    ok = there.trashed is not None and there.trashed.at <= request.trashed_before
+                    told.append((lying, "purged" if ok else "failed"))
+                    if ok:
+                        self._go(node, there, 0, "")
+            case RestoreVolume():
+                there = next(v for v in self.now[node].volumes if v.uuid == request.volume.uuid)
+                back = msgspec.structs.replace(
+                    there, name=there.old_name, active=True, tags=(f"{keys.TAG_RESTORED}{request.at}",)
+                )
+                self._volumes(node, [back if v is there else v for v in self.now[node].volumes])
+                return VolumesDone(node=node, volumes=(VolumeDone(back.group, back.name, "restored", uuid=back.uuid),))
             case _:
                 raise AssertionError(task)
         return VolumesDone(
             node=node, volumes=tuple(VolumeDone(target.group, target.name, outcome) for target, outcome in told)
         )
+
+    def _go(self, node: str, old: LocalVolume, trash_at: int, why: str) -> None:
+        tags = (f"{keys.TAG_TRASH_NAME}{old.name}", f"{keys.TAG_TRASH_AT}{trash_at}", f"{keys.TAG_TRASH_WHY}{why}")
+        lying = msgspec.structs.replace(old, name=f"trash-{old.uuid}", tags=(*old.tags, *tags), active=False)
+        left = [v for v in self.now[node].volumes if v is not old]
+        self._volumes(node, [*left, lying] if trash_at else left)
 
     def _create(self, node: str, wanted: Any) -> VolumeDone:
         old = self.now[node].find(wanted.group, wanted.name)

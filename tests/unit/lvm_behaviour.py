@@ -12,19 +12,23 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from carina_tasks.decisions.local_volume import Remove, decide_remove
+from carina_tasks.decisions.removal import Discard, Remove, decide_remove, discard
 from carina_tasks.errors import LvmBusy, LvmFailed, LvmNoSpace, LvmNotFound
 from carina_tasks.lvm import commands
 from carina_tasks.lvm.command import Lvm
 from carina_tasks.lvm.report import inventory
-from carina_tasks.lvm.volumes import create_volumes, mark_volumes, remove_volumes
+from carina_tasks.lvm.volumes import create_volumes, mark_volumes, purge_volumes, remove_volumes, restore_volume
 from carina_tasks.model import keys
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.messages import (
     CreateVolume,
     CreateVolumes,
+    Doomed,
+    InTrash,
     MarkVolumes,
+    PurgeVolumes,
     RemoveVolumes,
+    RestoreVolume,
     Target,
     VolumeDone,
 )
@@ -64,9 +68,28 @@ def create(node: Node, *wanted: CreateVolume, reserve: int = 0) -> list[VolumeDo
     return list(create_volumes(node.lvm, "n1", CreateVolumes(reserve=reserve, volumes=wanted)).volumes)
 
 
-def remove(node: Node, *targets: Target, before: int = 1000) -> list[VolumeDone]:
+def remove(node: Node, *targets: Target, before: int = 1000, trash_at: int = 0) -> list[VolumeDone]:
     """Ask for removals and return what became of them."""
-    return list(remove_volumes(node.lvm, "n1", RemoveVolumes(marked_before=before, volumes=targets)).volumes)
+    doomed = tuple(Doomed(target.group, target.name, target.uuid, "a_test") for target in targets)
+    request = RemoveVolumes(marked_before=before, volumes=doomed, trash_at=trash_at)
+    return list(remove_volumes(node.lvm, "n1", request).volumes)
+
+
+def lying(target: Target) -> InTrash:
+    """Return what a volume is called in the trash."""
+    return InTrash(target.group, f"trash-{target.uuid}", target.uuid)
+
+
+def purge(node: Node, *targets: Target, before: int = 5000) -> list[VolumeDone]:
+    """Purge what were `targets`, and return what became of them."""
+    request = PurgeVolumes(trashed_before=before, volumes=tuple(lying(target) for target in targets))
+    return list(purge_volumes(node.lvm, "n1", request).volumes)
+
+
+def restore(node: Node, target: Target) -> VolumeDone:
+    """Restore what was `target`, and return what became of it."""
+    (done,) = restore_volume(node.lvm, "n1", RestoreVolume(at=6000, volume=lying(target))).volumes
+    return done
 
 
 def outcomes(done: list[VolumeDone]) -> list[str]:
@@ -216,7 +239,7 @@ def test_unknown_is_never_closed(node: Node):
 
 def decision(node: Node, target: Target) -> Remove:
     """Return the decision to remove, as of now."""
-    request = RemoveVolumes(marked_before=1000, volumes=(target,))
+    request = RemoveVolumes(marked_before=1000, volumes=(Doomed(target.group, target.name, target.uuid),))
     (decided,) = decide_remove(request, inventory(node.lvm, "n1"))
     assert isinstance(decided, Remove)
     return decided
@@ -276,6 +299,121 @@ def test_a_pool_that_got_another_volume_stays(knowing_node: Node):
     node.lvm.run("lvcreate", "-y", "-n", "late", "-V", "1g", "--thinpool", "thin-a", VG)
     node.lvm.batch(commands.remove(decided))
     assert set(node.volumes()) == {"thin-a", "late"}
+
+
+def test_into_the_trash_and_back(knowing_node: Node):
+    """A removed orphan is closed and renamed, says what it was, comes back as the same LV, and is no orphan then."""
+    node = knowing_node
+    target = node.make("volume-a", GIB, MARK)
+    (done,) = remove(node, target, trash_at=5000)
+    assert (done.outcome, done.name, done.uuid) == ("trashed", "volume-a", target.uuid)
+    (there,) = node.volumes().values()
+    assert (there.name, there.uuid, there.active, there.is_open) == (f"trash-{target.uuid}", target.uuid, False, False)
+    assert there.trashed is not None
+    assert (there.trashed.name, there.trashed.at, there.trashed.why) == ("volume-a", 5000, "a test")
+    assert outcomes(remove(node, target, trash_at=5001)) == ["absent"]
+    done = restore(node, target)
+    assert (done.outcome, done.name, done.uuid) == ("restored", "volume-a", target.uuid)
+    (there,) = node.volumes().values()
+    assert (there.name, there.active, there.tags) == ("volume-a", True, (f"{keys.TAG_RESTORED}6000",))
+    assert there.major >= 0
+    assert restore(node, target).outcome == "failed"
+
+
+def test_the_trash_is_purged_by_its_time(knowing_node: Node):
+    """What was put there later than asked stays; the rest is gone for good, and its space is free."""
+    node = knowing_node
+    old, young = node.make("volume-a", GIB, MARK), node.make("volume-b", GIB, MARK)
+    remove(node, old, trash_at=5000)
+    remove(node, young, trash_at=5001)
+    assert outcomes(purge(node, old, young)) == ["purged", "failed"]
+    assert set(node.volumes()) == {f"trash-{young.uuid}"}
+    assert outcomes(purge(node, old)) == ["absent"]
+
+
+def test_what_is_open_does_not_go_to_the_trash(knowing_node: Node):
+    """A held orphan keeps its name, its device and its tags; so does one that is opened after the report."""
+    node = knowing_node
+    target = node.make("volume-a", GIB, MARK)
+    with node.hold("volume-a"):
+        assert outcomes(remove(node, target, trash_at=5000)) == ["failed"]
+    decided = discard(decision(node, target), 5000, "a test")
+    assert isinstance(decided, Discard)
+    with node.hold("volume-a"):
+        node.lvm.batch(commands.put_aside(decided))
+    (there,) = node.volumes().values()
+    assert (there.name, there.active, there.tags) == ("volume-a", True, (MARK,))
+
+
+def test_a_way_into_the_trash_that_broke_off_is_gone_to_its_end_or_back(knowing_node: Node):
+    """Tagged and closed, then the worker died: the next removal ends it; an unmark opens it again."""
+    node = knowing_node
+    a, b = node.make("volume-a", GIB, MARK), node.make("volume-b", GIB, MARK)
+    for target in (a, b):
+        decided = discard(decision(node, target), 4000, "a test")
+        assert isinstance(decided, Discard)
+        node.lvm.batch(commands.put_aside(decided))
+    assert not any(volume.active for volume in node.volumes().values())
+    assert outcomes(remove(node, a, trash_at=5000)) == ["trashed"]
+    request = MarkVolumes(at=1, unmark=(b,))
+    assert outcomes(list(mark_volumes(node.lvm, "n1", request).volumes)) == ["unmarked"]
+    there = node.volumes()["volume-b"]
+    assert (there.active, there.tags) == (True, ())
+    trashed = node.volumes()[f"trash-{a.uuid}"].trashed
+    assert trashed is not None
+    assert trashed.at == 5000
+
+
+def test_a_thin_orphan_goes_to_the_trash_and_back_within_its_pool(knowing_node: Node):
+    """The pool keeps its name; purged, it goes with its volume."""
+    node = knowing_node
+    (target,) = thin(node, "thin-a", "volume-a")
+    assert outcomes(remove(node, target, trash_at=5000)) == ["trashed"]
+    assert set(node.volumes()) == {"thin-a", f"trash-{target.uuid}"}
+    assert restore(node, target).outcome == "restored"
+    assert node.volumes()["volume-a"].active
+    node.lvm.run("lvchange", "-y", "--addtag", MARK, f"{VG}/volume-a")
+    assert outcomes(remove(node, target, trash_at=5000)) == ["trashed"]
+    assert outcomes(purge(node, target)) == ["purged"]
+    assert node.volumes() == {}
+
+
+def test_a_restore_does_not_take_the_name_of_another(knowing_node: Node):
+    """A volume of the old name stands there now: told, and both stay."""
+    node = knowing_node
+    target = node.make("volume-a", GIB, MARK)
+    remove(node, target, trash_at=5000)
+    other = node.make("volume-a")
+    done = restore(node, target)
+    assert (done.outcome, "another" in done.reason) == ("failed", True)
+    assert {v.uuid for v in node.volumes().values()} == {target.uuid, other.uuid}
+
+
+def test_a_stale_copy_goes_to_the_trash(knowing_node: Node):
+    """It makes way for the new volume under its name, and can still be brought back."""
+    node = knowing_node
+    old = node.make("volume-a", 3 * GIB)
+    request = CreateVolumes(reserve=0, volumes=(want("volume-a", 2 * GIB, stale=old.uuid),), trash_at=5000)
+    for outcome in ("replaced", "kept"):
+        (done,) = create_volumes(node.lvm, "n1", request).volumes
+        assert done.outcome == outcome
+    there = node.volumes()
+    assert set(there) == {"volume-a", f"trash-{old.uuid}"}
+    assert there["volume-a"].uuid != old.uuid
+
+
+def test_the_trash_makes_room_for_a_rebuild(knowing_node: Node):
+    """The oldest goes when the group is full, and the answer says so; what is not needed stays."""
+    node = knowing_node
+    free = next(g.free for g in inventory(node.lvm, "n1").groups if g.name == VG) // GIB
+    old, young = node.make("volume-x", 4 * GIB, MARK), node.make("volume-y", 4 * GIB, MARK)
+    remove(node, young, trash_at=5001)
+    remove(node, old, trash_at=5000)
+    done = create(node, want("volume-a", (free - 4) * GIB))
+    assert [(d.name, d.outcome) for d in done] == [("volume-a", "created"), (f"trash-{old.uuid}", "purged")]
+    assert set(node.volumes()) == {"volume-a", f"trash-{young.uuid}"}
+    assert outcomes(create(node, want("volume-b", 5 * GIB))) == ["failed"]
+    assert f"trash-{young.uuid}" in node.volumes()
 
 
 def test_a_batch_tells_whose_error_is_whose(node: Node):

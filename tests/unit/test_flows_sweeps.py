@@ -54,11 +54,61 @@ def test_the_first_sweep_marks_and_a_later_one_removes():
     fake = FakeNodes(inventory("n1", *orphans(1, marked=400)))
     api = FakeApi(node("n1"))
     later = sweep(api, fake)
-    assert later.removed == ("carina-vg-hdd/volume-gone-0",)
+    assert (later.trashed, later.removed) == (("carina-vg-hdd/volume-gone-0",), ())
     request = next(r for _, task, r in fake.asked if task == REMOVE)
-    assert (request.volumes[0].uuid, request.marked_before) == (uuid(0), int(NOW - 400))
+    assert (request.volumes[0].uuid, request.marked_before, request.trash_at) == (uuid(0), int(NOW - 400), int(NOW))
+    assert request.volumes[0].why.startswith("it_has_neither_LogicVolume_nor_PersistentVolume")
+    assert [e["reason"] for e in api.events] == ["OrphanTrashed"]
+    assert [v.trashed.name for v in fake.now["n1"].volumes] == ["volume-gone-0"]
+
+
+def test_without_a_trash_it_is_removed_at_once():
+    """Retention 0: removed for good by the same sweep, and said so."""
+    api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", *orphans(1, marked=400)))
+    result = sweep(api, fake, trash_retention="0")
+    assert (result.trashed, result.removed) == ((), ("carina-vg-hdd/volume-gone-0",))
     assert [e["reason"] for e in api.events] == ["OrphanRemoved"]
     assert fake.now["n1"].volumes == ()
+
+
+def lying(age, name="volume-pvc-1"):
+    """Make a volume that was put into the trash `age` seconds ago."""
+    tags = (f"{keys.TAG_TRASH_NAME}{name}", f"{keys.TAG_TRASH_AT}{int(NOW - age)}", f"{keys.TAG_TRASH_WHY}test")
+    return local_volume(f"trash-{uuid(7)}", uuid=uuid(7), tags=tags, active=False)
+
+
+def test_the_trash_is_purged_by_the_sweep_after_its_time():
+    """Not before; by VG, name and UUID; and it is said."""
+    api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", lying(3500)))
+    assert sweep(api, fake).purged == ()
+    fake = FakeNodes(inventory("n1", lying(3700)))
+    assert sweep(api, fake).purged == (f"carina-vg-hdd/trash-{uuid(7)}",)
+    assert fake.now["n1"].volumes == ()
+    assert [e["reason"] for e in api.events] == ["TrashPurged"]
+
+
+def test_what_the_cluster_expects_is_not_purged_and_a_person_is_told():
+    """The LogicVolume is there again and names this node: kept, with the command that brings it back."""
+    api, fake = FakeApi(node("n1"), logic_volume(), pv()), FakeNodes(inventory("n1", lying(3700)))
+    assert sweep(api, fake).purged == ()
+    said = [e["message"] for e in api.events if e["reason"] == "WantedFromTrash"]
+    assert len(said) == 1
+    assert f"carina restore n1 trash-{uuid(7)}" in said[0]
+
+
+def test_an_error_is_never_a_reason_to_purge():
+    """The API server answers the question by name with an error: nothing is purged."""
+    api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", lying(3700)))
+    real = api.get
+
+    def fail(path, query=None):
+        if path == paths.volume("pvc-1"):
+            raise ApiUnavailable("away")
+        return real(path)
+
+    api.get = fail
+    assert sweep(api, fake).outcome == "failed"
+    assert fake.tasks() == []
 
 
 def test_a_volume_with_its_logic_volume_is_never_asked_about():
@@ -129,10 +179,10 @@ def test_above_the_cap_nothing_is_removed_until_a_person_names_the_number():
     for confirm in (None, {"n1": 12}, {"n2": 11}):
         fake = FakeNodes(inventory("n1", *orphans(11, marked=400)))
         refused = sweep(api, fake, confirm)
-        assert (refused.outcome, refused.removed, fake.tasks()) == ("refused", (), [])
+        assert (refused.outcome, refused.trashed, fake.tasks()) == ("refused", (), [])
     assert "CarinaTasksRefused" in {e["reason"] for e in api.events}
-    assert len(sweep(api, FakeNodes(inventory("n1", *orphans(11, marked=400))), {"n1": 11}).removed) == 11
-    assert len(sweep(api, FakeNodes(inventory("n1", *orphans(10, marked=400)))).removed) == 10
+    assert len(sweep(api, FakeNodes(inventory("n1", *orphans(11, marked=400))), {"n1": 11}).trashed) == 11
+    assert len(sweep(api, FakeNodes(inventory("n1", *orphans(10, marked=400)))).trashed) == 10
 
 
 def test_marking_goes_on_above_the_cap():

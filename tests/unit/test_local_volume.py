@@ -6,24 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carina_tasks.decisions.local_volume import (
-    Absent,
     Adopt,
     Create,
     Extend,
     Keep,
     KeepMark,
     Mark,
-    RefuseVolume,
-    Remove,
     Replace,
     Unmark,
     decide_create,
     decide_mark,
-    decide_remove,
 )
+from carina_tasks.decisions.removal import Absent, Discard, RefuseVolume, Remove
 from carina_tasks.model import keys
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
-from carina_tasks.model.messages import CreateVolume, CreateVolumes, MarkVolumes, RemoveVolumes, Target
+from carina_tasks.model.messages import CreateVolume, CreateVolumes, MarkVolumes, Target
 from carina_tasks.model.quantity import GIB
 
 VG = "carina-vg-hdd"
@@ -58,17 +55,18 @@ def wanted(name: str = "volume-a", **changes) -> CreateVolume:
     return CreateVolume(**({"group": VG, "name": name, "size": 5 * GIB, "intent": INTENT} | changes))
 
 
-def create_one(inventory: Inventory, want: CreateVolume | None = None, reserve: int = 0):
+def create_one(inventory: Inventory, want: CreateVolume | None = None, reserve: int = 0, trash_at: int = 0):
     """Return the decision for one volume."""
-    (decision,) = decide_create(CreateVolumes(reserve=reserve, volumes=(want or wanted(),)), inventory)
+    request = CreateVolumes(reserve=reserve, volumes=(want or wanted(),), trash_at=trash_at)
+    (decision,) = decide_create(request, inventory)
     return decision
 
 
-def remove_one(found: LocalVolume, *others: LocalVolume, before: int = 1000):
-    """Return the decision for one orphan."""
-    target = Target(group=VG, name="volume-a", uuid=uuid())
-    (decision,) = decide_remove(RemoveVolumes(marked_before=before, volumes=(target,)), node(found, *others))
-    return decision
+def in_trash(number: int, at: int, size: int = 5 * GIB, **changes) -> LocalVolume:
+    """Return a volume that lies in the trash since `at`."""
+    tags = (f"{keys.TAG_TRASH_NAME}volume-old{number}", f"{keys.TAG_TRASH_AT}{at}", f"{keys.TAG_TRASH_WHY}orphan")
+    values = {"name": f"trash-{uuid(number)}", "uuid": uuid(number), "size": size, "active": False, "tags": tags}
+    return volume(**(values | changes))
 
 
 def mark_one(found: LocalVolume):
@@ -208,58 +206,67 @@ def test_unmark_takes_every_mark_off():
     assert decision.tags_off == marks
 
 
-MARKED = (keys.TAG_ORPHAN + "1000",)
+def test_a_stale_copy_goes_to_the_trash_while_there_is_room():
+    """With a trash the stale copy is put aside; where its space is needed it is removed, and nothing is refused."""
+    stale = volume(uuid=uuid(7))
+    want = wanted(stale=uuid(7))
+    kept = create_one(node(stale, free=20 * GIB), want, reserve=10 * GIB, trash_at=500)
+    assert isinstance(kept, Replace)
+    assert isinstance(kept.stale, Discard)
+    assert f"{keys.TAG_TRASH_AT}500" in kept.stale.tags
+    tight = create_one(node(stale, free=10 * GIB), want, reserve=10 * GIB, trash_at=500)
+    assert isinstance(tight, Replace)
+    assert isinstance(tight.stale, Remove)
+    assert isinstance(create_one(node(stale, free=20 * GIB), want), Replace)
 
 
-def test_a_marked_closed_plain_orphan_is_removed():
-    """The one case that is removed, bound to its mark."""
-    found = volume(tags=MARKED)
-    decision = remove_one(found)
-    assert isinstance(decision, Remove)
-    assert (decision.volume, decision.pool, decision.tag) == (found, None, MARKED[0])
+def test_room_is_made_in_the_trash_the_oldest_first_and_no_more_than_needed():
+    """Two of three go for a volume that lacks 7 GiB; the youngest stays, and the next volume of the batch takes it."""
+    lying = (in_trash(1, 300), in_trash(2, 100), in_trash(3, 200))
+    inventory = node(*lying, free=10 * GIB)
+    one = create_one(inventory, wanted(size=7 * GIB), reserve=10 * GIB)
+    assert isinstance(one, Create)
+    assert [each.volume.uuid for each in one.room] == [uuid(2), uuid(3)]
+    request = CreateVolumes(reserve=10 * GIB, volumes=(wanted(size=7 * GIB), wanted("volume-b", size=8 * GIB)))
+    first, second = decide_create(request, inventory)
+    assert isinstance(first, Create)
+    assert isinstance(second, Create)
+    assert [each.volume.uuid for each in second.room] == [uuid(1)]
 
 
-def test_what_is_not_provably_an_orphan_stays():
-    """No mark, a mark too young, another UUID, an open, raid, or origin volume: nothing of that is removed."""
+def test_nothing_of_the_trash_goes_for_what_does_not_fit_anyway():
+    """Fifteen GiB lie in the trash, sixteen are lacking: refused, and the trash stays for the next."""
+    inventory = node(in_trash(1, 1), in_trash(2, 2), in_trash(3, 3), free=10 * GIB)
+    request = CreateVolumes(reserve=10 * GIB, volumes=(wanted(size=16 * GIB), wanted("volume-b")))
+    refused, made = decide_create(request, inventory)
+    assert isinstance(refused, RefuseVolume)
+    assert isinstance(made, Create)
+    assert [each.volume.uuid for each in made.room] == [uuid(1)]
+
+
+def test_room_is_made_of_closed_plain_trash_only():
+    """Open, of another group, with another LV's UUID in its name, or without the tags: none of it goes for space."""
     for changes in (
-        {"tags": ()},
-        {"tags": (keys.TAG_ORPHAN + "1001",)},
-        {"tags": (keys.TAG_ORPHAN + "x",)},
-        {"uuid": uuid(3)},
         {"is_open": True},
+        {"name": f"trash-{uuid(9)}"},
+        {"tags": ()},
+        {"tags": (f"{keys.TAG_TRASH_NAME}volume-a",)},
+        {"tags": (f"{keys.TAG_TRASH_NAME}root", f"{keys.TAG_TRASH_AT}1")},
         {"layout": "raid,raid1"},
-        {"layout": "cache"},
         {"role": "public,origin,thickorigin"},
-        {"role": "public,snapshot,thicksnapshot"},
+        {"group": "other"},
     ):
-        assert isinstance(remove_one(volume(**({"tags": MARKED} | changes))), RefuseVolume), changes
+        inventory = node(in_trash(1, 1, **changes), free=10 * GIB)
+        assert isinstance(create_one(inventory, reserve=10 * GIB), RefuseVolume), changes
+    assert isinstance(create_one(node(in_trash(1, 1), free=10 * GIB), reserve=10 * GIB), Create)
 
 
-@given(
-    st.sampled_from(["linear", "raid,raid1", "cache", "thin,sparse", "thin,pool", ""]),
-    st.sampled_from(["public", "private", "public,origin,thickorigin", ""]),
-    st.booleans(),
-    st.none() | st.integers(0, 2000),
-    st.integers(0, 1),
-)
-def test_nothing_is_removed_outside_the_rule(layout: str, role: str, is_open: bool, mark: int | None, number: int):
-    """Over all combinations: removed means marked in time, closed, the same UUID, and plain."""
-    tags = () if mark is None else (f"{keys.TAG_ORPHAN}{mark}",)
-    found = volume(layout=layout, role=role, is_open=is_open, tags=tags, uuid=uuid(number))
-    allowed = (
-        layout == "linear" and role == "public" and not is_open and mark is not None and mark <= 1000 and number == 0
-    )
-    assert isinstance(remove_one(found), Remove) == allowed
-
-
-def test_a_thin_volume_goes_with_its_own_pool_only():
-    """A pool is removed when it is the volume's own and holds nothing else."""
-    thin = volume(layout="thin,sparse", pool="thin-a", pool_volumes=1, tags=MARKED)
-    pool = volume("thin-a", uuid=uuid(1), layout="thin,pool", role="private", pool_volumes=1)
-    decision = remove_one(thin, pool)
-    assert isinstance(decision, Remove)
-    assert decision.pool == pool
-    for changes in ({"pool_volumes": 2}, {"pool_volumes": 0}, {"pool": "shared"}, {"role": "public,origin,thinorigin"}):
-        values = {"layout": "thin,sparse", "pool": "thin-a", "pool_volumes": 1, "tags": MARKED} | changes
-        assert isinstance(remove_one(volume(**values), pool), RefuseVolume), changes
-    assert isinstance(remove_one(thin), RefuseVolume)
+def test_what_a_rebuild_takes_over_loses_the_tags_of_the_trash():
+    """The way into the trash was broken off, and the volume is wanted again: its tags come off with the mark."""
+    tags = (keys.TAG_ORPHAN + "17", f"{keys.TAG_TRASH_NAME}volume-a", f"{keys.TAG_TRASH_AT}20")
+    target = Target(group=VG, name="volume-a", uuid=uuid())
+    (decision,) = decide_mark(MarkVolumes(at=1, unmark=(target,)), node(volume(tags=tags)))
+    assert decision == Unmark(volume(tags=tags), tags)
+    adopted = create_one(node(volume(tags=tags)))
+    assert isinstance(adopted, Adopt)
+    assert adopted.tags_off == tags

@@ -9,14 +9,27 @@ from hypothesis import strategies as st
 
 from carina_tasks.errors import BadInput
 from carina_tasks.model import messages
-from carina_tasks.model.messages import CreateVolume, CreateVolumes, MarkVolumes, RemoveVolumes, Target, VolumesDone
+from carina_tasks.model.messages import (
+    CreateVolume,
+    CreateVolumes,
+    Doomed,
+    InTrash,
+    MarkVolumes,
+    PurgeVolumes,
+    RemoveVolumes,
+    RestoreVolume,
+    Target,
+    VolumesDone,
+)
 from tests.unit.builders import INTENT, UUID_LV, done, inventory, local_volume
 
 CREATE = CreateVolumes(reserve=0, volumes=(CreateVolume("vg", "volume-x", 1 << 30, INTENT),))
 REQUESTS = [
     CREATE,
     MarkVolumes(at=5, mark=(Target("vg", "volume-x", UUID_LV),)),
-    RemoveVolumes(marked_before=5, volumes=(Target("vg", "volume-x", UUID_LV),)),
+    RemoveVolumes(marked_before=5, volumes=(Doomed("vg", "volume-x", UUID_LV, "no_owner"),), trash_at=6),
+    PurgeVolumes(trashed_before=5, volumes=(InTrash("vg", f"trash-{UUID_LV}", UUID_LV),)),
+    RestoreVolume(at=5, volume=InTrash("vg", f"trash-{UUID_LV}", UUID_LV)),
 ]
 
 
@@ -27,7 +40,7 @@ def test_a_request_survives_the_wire(request_):
     assert messages.read_request(body, type(request_)) == request_
 
 
-@pytest.mark.parametrize("kind", [CreateVolumes, MarkVolumes, RemoveVolumes])
+@pytest.mark.parametrize("kind", [CreateVolumes, MarkVolumes, RemoveVolumes, PurgeVolumes, RestoreVolume])
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

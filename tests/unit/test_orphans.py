@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carina_tasks.decisions.orphans import Keep, Mark, OrphanRules, Remove, Unmark, judge
+from carina_tasks.decisions.orphans import Keep, Mark, OrphanRules, Purge, Remove, Unmark, judge, judge_trash
 from carina_tasks.model import keys, objects
-from tests.unit.builders import NAME, NOW, inventory, journal, local_volume, logic_volume, pv
+from tests.unit.builders import NAME, NOW, UUID_LV, inventory, journal, local_volume, logic_volume, pv
 
-RULES = OrphanRules(grace=600, mark_age=300, groups=("carina-vg-*",))
+RULES = OrphanRules(grace=600, mark_age=300, groups=("carina-vg-*",), retention=3600, restore_hold=86400)
 
 
 def verdict(local, lv=None, volume=None, *, on="n1", rules=RULES):
@@ -165,3 +165,48 @@ def test_remove_only_ever_means_that_nobody_can_want_it(local, lv, volume):
     if isinstance(got, Remove):
         assert local.marked_at is not None
         assert NOW - local.marked_at >= RULES.mark_age
+
+
+def test_what_a_person_restored_is_left_alone():
+    """For a day; then it is an orphan like any other, and is marked first."""
+    recent = local_volume(tags=(f"{keys.TAG_RESTORED}{int(NOW) - 86000}",))
+    past = local_volume(tags=(f"{keys.TAG_RESTORED}{int(NOW) - 86400}",))
+    assert isinstance(verdict(recent), Keep)
+    assert isinstance(verdict(past), Mark)
+
+
+def trashed(age, *others, lv=None, volume=None, retention=3600, **more):
+    """Judge a volume that has been in the trash for `age` seconds."""
+    tags = (
+        f"{keys.TAG_TRASH_NAME}volume-{NAME}",
+        f"{keys.TAG_TRASH_AT}{int(NOW - age)}",
+        f"{keys.TAG_TRASH_WHY}orphan",
+    )
+    local = local_volume(f"trash-{UUID_LV}", tags=tags, active=False, **more)
+    rules = OrphanRules(grace=600, mark_age=300, groups=("carina-vg-*",), retention=retention, restore_hold=86400)
+    return judge_trash(
+        local,
+        inventory("n1", local, *others),
+        objects.parse_logic_volume(lv) if lv else None,
+        objects.parse_persistent_volume(volume) if volume else None,
+        NOW,
+        rules,
+    )
+
+
+def test_the_trash_is_purged_after_its_retention():
+    """Not a second before; at once when there is no retention any more; never in a group that is not managed."""
+    assert isinstance(trashed(3599), Keep)
+    assert isinstance(trashed(3600), Purge)
+    assert isinstance(trashed(0, retention=0), Purge)
+    assert isinstance(trashed(3600, group="system"), Keep)
+    assert isinstance(judge_trash(local_volume(), inventory("n1"), None, None, NOW, RULES), Keep)
+
+
+def test_what_the_cluster_expects_again_is_not_purged():
+    """Its LogicVolume or PV names this node, and no volume of the old name is there: somebody may want it back."""
+    assert isinstance(trashed(9999, lv=logic_volume()), Keep)
+    assert isinstance(trashed(9999, volume=pv()), Keep)
+    assert isinstance(trashed(9999, lv=logic_volume(on="n2"), volume=pv(on="n2")), Purge)
+    again = local_volume(uuid="cccccc-bbbb-cccc-dddd-eeee-ffff-gggggg")
+    assert isinstance(trashed(9999, again, lv=logic_volume(), volume=pv()), Purge)

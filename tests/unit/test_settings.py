@@ -22,6 +22,8 @@ WRONG = {
     "MASS_FAILURE_SHARE": ["-0.1", "1.1", "50%", "nan"],
     "ORPHAN_GRACE": ["-1"],
     "ORPHAN_MARK_AGE": ["-1"],
+    "TRASH_RETENTION": ["-1", "2592001", "an hour"],
+    "RESTORE_HOLD": ["-1", "2592001"],
     "ORPHAN_LIMIT": ["-1", "1.5"],
     "ORPHAN_SHARE": ["2"],
     "LOGIC_VOLUME_GRACE": ["ten"],

@@ -1,6 +1,7 @@
 """How much of each VG can still be given away.
 
     what `vgs` calls free
+    + what lies closed in the trash: it goes as soon as the VG needs the space
     - what LogicVolumes claim there (spec.nodeName, or the target of a journal) and the inventory does not have yet
     - the reserve
     - what this plan has placed there already
@@ -34,6 +35,10 @@ class Space:
         self._claims: dict[tuple[str, str], dict[str, int]] = {}
         self._memo: dict[tuple[str, int], dict[str, int]] = {}
         by_name = {one.name: one for one in candidates}
+        for one in candidates:
+            for (vg, _), local in one.locals.items():
+                if local.trashed is not None and (one.name, vg) in self._free:
+                    self._free[one.name, vg] += _given_back(one, local, local.trashed.name)
         for volume in world.logic_volumes.values():
             nodes = {volume.node, volume.journal.target} if volume.journal else {volume.node}
             if volume.manage_type in WITH_AN_LV:
@@ -87,12 +92,12 @@ def stale_of(one: Candidate, volume: LogicVolume) -> LocalVolume | None:
     return one.locals.get((volume.group, names.VOLUME_PREFIX + volume.name))
 
 
-def _given_back(one: Candidate, stale: LocalVolume | None) -> int:
-    """Return the bytes of its VG that removing this LV frees; a thin one frees only a pool that it has to itself."""
-    if stale is None or stale.is_open:
+def _given_back(one: Candidate, local: LocalVolume | None, name: str = "") -> int:
+    """Return the bytes of its VG that removing this LV, called `name` before, frees; a thin one its own pool's, if any."""
+    if local is None or local.is_open:
         return 0
-    if not stale.pool:
-        return stale.size
-    pool = one.locals.get((stale.group, stale.pool))
-    alone = stale.pool_volumes == 1 and stale.pool.startswith(names.THIN_POOL_PREFIX)
-    return pool.size if pool is not None and alone else 0
+    if not local.pool:
+        return local.size if local.layout == "linear" and local.role == "public" else 0
+    pool = one.locals.get((local.group, local.pool))
+    own = names.THIN_POOL_PREFIX + (name or local.name).removeprefix(names.VOLUME_PREFIX)
+    return pool.size if pool is not None and local.pool_volumes == 1 and local.pool == own else 0

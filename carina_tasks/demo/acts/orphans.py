@@ -1,4 +1,4 @@
-"""Act three: what the two sweeps remove, and what they leave alone.
+"""Act three: what the two sweeps remove, what they leave alone, and bringing back what should not have gone.
 
 Both run every ten minutes by the clock (``beat_schedule.py``); here they are called, as an operator calls them.
 """
@@ -44,15 +44,20 @@ def play(scene: Scene) -> None:
     first = scene.call(LOCAL_SWEEP)
     marked = _all(first, "marked")
     screen.progress(f"marked: {', '.join(marked)}")
-    there = node.find(ORPHAN) is not None
+    there = node.find(ORPHAN)
     # What no sweep has marked will not be removed either, so there is no waiting for it.
     wanted = {f"{GROUP}/{name}" for name in (ORPHAN, f"volume-{WITHOUT_PV}", *stale)} & set(marked)
     removed = _sweep_until_removed(scene, wanted)
     _show_local(scene)
 
     gone = node.find(ORPHAN) is None
-    screen.promise("S1", "an LV without LogicVolume: marked by one sweep, removed by a later one",
-                   f"{GROUP}/{ORPHAN}" in marked and there and gone and f"{GROUP}/{ORPHAN}" in removed)  # fmt: skip
+    screen.promise("S1", "an LV without LogicVolume: marked by one sweep, removed by a later one, into the trash",
+                   f"{GROUP}/{ORPHAN}" in marked and there is not None and gone and f"{GROUP}/{ORPHAN}" in removed)  # fmt: skip
+    screen.progress("that was a mistake, says somebody")
+    scene.call("carina.trash.restore", THIRD_NODE, ORPHAN)
+    back = node.find(ORPHAN)
+    screen.promise("S1", "what was removed is brought back by `carina restore`, the same LV with its data",
+                   there is not None and back is not None and back.uuid == there.uuid and back.active)  # fmt: skip
     others = {"open": (OPEN, GROUP), "in another VG": (ELSEWHERE, OTHER_GROUP), "of another prefix": (FOREIGN, GROUP)}
     lost = [what for what, (name, group) in others.items() if node.find(name, group) is None]
     owned = {f"volume-{volume.name}" for volume in world.volumes().values() if volume.node == THIRD_NODE} - {
@@ -99,7 +104,7 @@ def _sweep_until_removed(scene: Scene, wanted: set[str]) -> list[str]:
     while time.monotonic() < end and not wanted <= set(removed):
         # A mark must stand for a while before the volume goes.
         time.sleep(age + 1 if not removed else 1)
-        removed += _all(scene.call(LOCAL_SWEEP), "removed")
+        removed += _all(scene.call(LOCAL_SWEEP), "trashed")
         scene.screen.progress(f"removed so far: {', '.join(removed) or 'nothing'}")
     return removed
 

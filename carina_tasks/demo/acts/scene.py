@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Scene:
 
     def call(self, task: str, *args: Any) -> Any:
         """Call a control task as ``celery call`` does, and return its result. Raises what the task raised."""
-        words = "".join(f" --args '[\"{arg}\"]'" for arg in args)
+        words = f" --args '{json.dumps(args)}'" if args else ""
         self.screen.command(f"celery -A carina_tasks call {task}{words}")
         result = self.stage.app.send_task(task, args=list(args), queue="control", expires=TASK_SECONDS)
         return result.get(timeout=TASK_SECONDS)

@@ -145,6 +145,8 @@ def _lvextend(state: State, options: Options) -> str:
 def _lvchange(state: State, options: Options) -> str:
     on, off, said = _tags(options, "addtag"), _tags(options, "deltag"), []
     for group, volume in _selected(state, options):
+        if options.get("activate").endswith("n") and volume.active and volume.open:
+            raise CommandError(5, f"  Logical volume {group.name}/{volume.name} in use.")
         volume.tags = sorted((set(volume.tags) | set(on)) - set(off))
         if options.has("activate"):
             volume.active = not options.get("activate").endswith("n")

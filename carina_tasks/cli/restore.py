@@ -1,0 +1,44 @@
+"""``celery -A carina_tasks carina restore NODE VOLUME``."""
+
+from __future__ import annotations
+
+import click
+
+from carina_tasks.cli.output import as_json, one_line_errors, output_option
+from carina_tasks.flows.trash import restore
+from carina_tasks.model import quantity
+from carina_tasks.model.names import logic_volume_of
+from carina_tasks.tasks.process import context
+
+
+@click.command("restore")
+@click.argument("node")
+@click.argument("volume")
+@output_option
+@one_line_errors
+def command(node: str, volume: str, output: str) -> None:
+    """Bring VOLUME back from the trash of NODE, under its old name and with its data.
+
+    VOLUME is what `carina trash` shows: its old name, or its name in the trash. Works while everything is paused. Then it
+    says what is left to do, with the manifest of a PersistentVolume where one is lacking.
+    """
+    result = restore(context(), node, volume)
+    if output == "json":
+        click.echo(as_json(result))
+        return
+    click.echo(f"restored: {result.group}/{result.name} on node {result.node}")
+    click.echo(result.advice)
+    if not result.manifest:
+        return
+    name = logic_volume_of(result.name)
+    click.echo(f"""
+Save this as {name}.yaml; set fsType and storageClassName, and namespace and name of its claim in nameSpace and pvc:
+
+{result.manifest}
+Then:
+
+kubectl apply -f {name}.yaml
+kubectl patch logicvolume {name} --subresource=status --type=merge -p \\
+  '{{"status":{{"volumeID":"{result.name}","status":"Success","code":0,"currentSize":"{quantity.show(result.bytes)}"}}}}'
+
+and name the volume in its claim (spec.volumeName: {name}).""")

@@ -1,0 +1,34 @@
+"""``celery -A carina_tasks carina trash``."""
+
+from __future__ import annotations
+
+import click
+
+from carina_tasks.cli.output import as_json, one_line_errors, output_option, table
+from carina_tasks.flows.trash import list_trash
+from carina_tasks.model.quantity import show
+from carina_tasks.tasks.process import context
+
+
+@click.command("trash")
+@click.argument("nodes", nargs=-1)
+@output_option
+@one_line_errors
+def command(nodes: tuple[str, ...], output: str) -> None:
+    """Show what the sweeps removed and what can still be brought back, on NODES or on all.
+
+    The oldest first: that is the order in which a volume group that needs the space lets them go. Ends with 1 when a node did
+    not answer.
+    """
+    result = list_trash(context(), nodes)
+    if output == "json":
+        click.echo(as_json(result))
+    elif result.volumes:
+        click.echo(table(("NODE", "GROUP", "VOLUME", "SIZE", "AGE", "LEFT", "IN TRASH AS", "REASON"),
+                         [(v.node, v.group, v.name, show(v.bytes), f"{v.seconds} s", f"{v.left} s", v.trash, v.reason) for v in result.volumes]))  # fmt: skip
+    else:
+        click.echo("nothing lies in the trash" + (" of the nodes that answered" if result.silent else ""))
+    if result.silent:
+        for line in result.silent:
+            click.echo(f"not known: {line}", err=True)
+        raise SystemExit(1)
