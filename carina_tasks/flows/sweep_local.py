@@ -158,17 +158,20 @@ def _remove(
         trash_at=int(now) if ctx.settings.trash_retention else 0,
     )
     # Three commands each: tags, deactivation, the new name.
-    answer = ctx.nodes.ask(inventory.node, REMOVE, request, VolumesDone, more=batch_time(3 * len(doomed)))
+    node = inventory.node
+    answer = ctx.nodes.ask(node, REMOVE, request, VolumesDone, more=batch_time(3 * len(doomed)))
     reasons = {(local.group, local.name): reason for local, reason in doomed}
     trashed, removed = [], []
-    for done in _done(answer, inventory.node, failed):
+    for done in _done(answer, node, failed):
         reason = reasons.get((done.group, done.name), "")
         if done.outcome == "trashed":
             trashed.append(f"{done.group}/{done.name}")
-            _record(ctx, inventory.node, done, "trash-local-volume", "OrphanTrashed", "put into the trash", reason)
+            text = _told(node, done, "put into the trash", reason)
+            ctx.audit.acted("trash-local-volume", about_node(node), text, "OrphanTrashed", node=node, volume=done.name)
         elif done.outcome == "removed":
             removed.append(f"{done.group}/{done.name}")
-            _record(ctx, inventory.node, done, "remove-local-volume", "OrphanRemoved", "removed for good", reason)
+            text = _told(node, done, "removed for good", reason)
+            ctx.audit.acted("remove-local-volume", about_node(node), text, "OrphanRemoved", node=node, volume=done.name)
     return trashed, removed
 
 
@@ -189,13 +192,15 @@ def _purge(ctx: Context, inventory: Inventory, world: World, failed: list[str]) 
         trashed_before=int(world.now - ctx.settings.trash_retention),
         volumes=tuple(InTrash(v.group, v.name, v.uuid) for v in doomed),
     )
-    answer = ctx.nodes.ask(inventory.node, PURGE, request, VolumesDone, more=batch_time(2 * len(doomed)))
+    node = inventory.node
+    answer = ctx.nodes.ask(node, PURGE, request, VolumesDone, more=batch_time(2 * len(doomed)))
     purged = []
-    for done in _done(answer, inventory.node, failed):
+    for done in _done(answer, node, failed):
         if done.outcome == "purged":
             purged.append(f"{done.group}/{done.name}")
             reason = reasons.get((done.group, done.name), "")
-            _record(ctx, inventory.node, done, "purge-local-volume", "TrashPurged", "removed for good", reason)
+            text = _told(node, done, "removed for good", reason)
+            ctx.audit.acted("purge-local-volume", about_node(node), text, "TrashPurged", node=node, volume=done.name)
     return purged
 
 
@@ -210,9 +215,8 @@ def _done(answer: VolumesDone, node: str, failed: list[str]) -> list[VolumeDone]
     return [done for done in answer.volumes if done.outcome != "failed"]
 
 
-def _record(ctx: Context, node: str, done: VolumeDone, action: str, event: str, what: str, reason: str) -> None:
-    message = f"local volume {done.group}/{done.name} of node {node} {what}: {reason}"
-    ctx.audit.acted(action, about_node(node), message, event, node=node, volume=done.name)
+def _told(node: str, done: VolumeDone, what: str, reason: str) -> str:
+    return f"local volume {done.group}/{done.name} of node {node} {what}: {reason}"
 
 
 def _report_missing(ctx: Context, world: World, inventory: Inventory) -> tuple[str, ...]:
