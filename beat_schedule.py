@@ -27,6 +27,12 @@ BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expires": 30},
     },
+    "readiness": {
+        "task": "carina.failover.readiness",
+        # Between the sweeps, which ask all nodes as well. The answer is kept elsewhere, and is no result for a day.
+        "schedule": crontab(minute="2-59/5"),
+        "options": {"expires": 300, "ignore_result": True},
+    },
 }
 
 app.conf.beat_schedule = BEAT_SCHEDULE

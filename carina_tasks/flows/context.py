@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from carina_tasks.broker.calls import NodeCalls
+from carina_tasks.broker.findings import Findings
 from carina_tasks.broker.lock import Hold
 from carina_tasks.errors import MassFailure, Paused
 from carina_tasks.kube.cluster import Cluster
@@ -35,6 +36,7 @@ class Context:
     state: StateMap
     nodes: NodeCalls
     audit: Audit
+    findings: Findings
     lock: Locks
     worker_alive: Callable[[str], bool]
     sleep: Callable[[float], None]

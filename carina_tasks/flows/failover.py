@@ -7,7 +7,7 @@ touched; the rest is one path.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec.structs
@@ -21,6 +21,7 @@ from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import FailoverResult, VolumeResult, shown
 from carina_tasks.model import names
 from carina_tasks.model.journal import Journal
+from carina_tasks.model.local import Inventory
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.world import World
 from carina_tasks.observability import metrics
@@ -194,15 +195,20 @@ def _write(ctx: Context, volume: LogicVolume, journal: Journal) -> VolumeResult 
 
 
 def plan(
-    ctx: Context, world: World, wanted: Sequence[LogicVolume], source: str
+    ctx: Context,
+    world: World,
+    wanted: Sequence[LogicVolume],
+    source: str,
+    inventories: Mapping[str, Inventory] | None = None,
 ) -> tuple[placement.Place | placement.NoFit, ...]:
-    """Choose a node for each volume, with what the candidates' workers report now.
+    """Choose a node for each volume, with what the candidates' workers report now, or reported in `inventories`.
 
     When `source` is lost, whatever else leaves it by a plan of its own is planned along, so that the volumes of one pod do
     not wait for each other for ever when one is journalled and the other is not.
     """
-    candidates = [n.name for n in world.nodes.values() if n.ready == "True" and n.name != source]
-    inventories = observe.answered(observe.inventories(ctx, candidates))
+    if inventories is None:
+        candidates = [n.name for n in world.nodes.values() if n.ready == "True" and n.name != source]
+        inventories = observe.answered(observe.inventories(ctx, candidates))
     lost = source not in world.nodes or world.nodes[source].ready != "True"
     along = selection.leaving(world, source, {volume.name for volume in wanted}) if lost else []
     rules = placement.Rules(reserve=ctx.settings.reserve)

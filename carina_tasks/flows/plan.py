@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from carina_tasks.decisions import placement, selection
 from carina_tasks.flows import failover
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import PlannedVolume, PlanResult
 from carina_tasks.model import names
+from carina_tasks.model.local import Inventory
+from carina_tasks.model.world import World
 
 
 def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
     """Return verdict, target and reason for each volume of `node`. Raises BadInput, and the adapters' errors."""
     names.node_name(node)
     world = ctx.cluster.observe()
-    select = selection.of_not_ready_node if not_ready else selection.of_deleted_node
-    selected = select(world, node)
-    wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
-    volumes = [PlannedVolume(s.volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)]
-    if wanted:
-        for verdict in failover.plan(ctx, world, wanted, node):
-            if isinstance(verdict, placement.Place):
-                volumes.append(PlannedVolume(verdict.volume.name, "place", verdict.reason, verdict.node))
-            else:
-                volumes.append(PlannedVolume(verdict.volume.name, "no-fit", verdict.reason))
+    volumes = planned(ctx, world, node, not_ready)
     places = sum(v.outcome == "place" for v in volumes)
+    wanted = sum(v.outcome != "skipped" for v in volumes)
     loss = "went NotReady" if not_ready else "was deleted"
     return PlanResult(
         node=node,
-        reason=f"if {node} {loss}: {places} of {len(wanted)} volumes would be rebuilt elsewhere, {len(volumes) - len(wanted)} left",
-        volumes=tuple(sorted(volumes, key=lambda v: v.volume)),
+        reason=f"if {node} {loss}: {places} of {wanted} volumes would be rebuilt elsewhere, {len(volumes) - wanted} left",
+        volumes=volumes,
     )
+
+
+def planned(
+    ctx: Context, world: World, node: str, not_ready: bool = False, inventories: Mapping[str, Inventory] | None = None
+) -> tuple[PlannedVolume, ...]:
+    """Return what would become of each volume of `node`, by name.
+
+    The workers of the other nodes are asked, unless their answers are there already (`inventories`).
+    """
+    if not not_ready:
+        # As the failover will see it: without the node, what its pods and labels give to others is gone too.
+        world = world.without(node)
+    selected = (selection.of_not_ready_node if not_ready else selection.of_deleted_node)(world, node)
+    wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
+    volumes = [PlannedVolume(s.volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)]
+    for verdict in failover.plan(ctx, world, wanted, node, inventories) if wanted else ():
+        if isinstance(verdict, placement.Place):
+            volumes.append(PlannedVolume(verdict.volume.name, "place", verdict.reason, verdict.node))
+        else:
+            volumes.append(PlannedVolume(verdict.volume.name, "no-fit", verdict.reason))
+    return tuple(sorted(volumes, key=lambda v: v.volume))

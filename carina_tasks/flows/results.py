@@ -141,6 +141,35 @@ class RestoreResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """YAML of a PersistentVolume and a LogicVolume for it, empty when the cluster has them already."""
 
 
+class NodeReadiness(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the loss of one node would do now."""
+
+    node: str
+    ready: bool
+    """All its volumes would be rebuilt elsewhere without a person, but for those that are left alone anyway."""
+    reason: str
+    places: int = 0
+    """Volumes that would be rebuilt elsewhere."""
+    without_place: int = 0
+    """Volumes that would have nowhere to go."""
+    skipped: int = 0
+    """Volumes that are left alone (raw, bcache, no PersistentVolume, under way …)."""
+    stopped: str = ""
+    """Why the mass-failure guard would stop the failover until a person resumes it; empty when it would not."""
+    volumes: tuple[PlannedVolume, ...] = ()
+    """The first of those without a place, with the reason; `carina.failover.plan` names all of a node."""
+
+
+class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
+    """For every node: would its loss now leave a volume with nowhere to go?"""
+
+    at: int
+    """When the cluster was read."""
+    reason: str
+    nodes: tuple[NodeReadiness, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
     """One node: its Ready condition (or ``deleted``), its worker, and how many LogicVolumes name it."""
 
@@ -167,6 +196,10 @@ class Status(msgspec.Struct, frozen=True):
     latched: str
     nodes: tuple[NodeStatus, ...]
     under_way: tuple[UnderWay, ...]
+    at: int
+    """The API server's clock."""
+    readiness: Readiness | None
+    """The last answer to whether each node may be lost; None when there is none, or no broker to ask for it."""
 
 
 def shown(unreadable: tuple[Unreadable, ...]) -> tuple[str, ...]:

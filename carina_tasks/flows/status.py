@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.results import NodeStatus, Status, UnderWay
+from carina_tasks.flows.readiness import last
+from carina_tasks.flows.results import NodeStatus, Readiness, Status, UnderWay
 
 
 def status(ctx: Context) -> Status:
-    """Return pause, nodes with their workers, and the rebuilds under way. Raises the adapters' errors."""
+    """Return pause, nodes with their workers, the rebuilds under way and the last readiness. Raises the adapters' errors."""
     state, world = ctx.state.read(), ctx.cluster.observe()
     names = world.nodes.keys() | {v.node for v in world.logic_volumes.values()}
     nodes = [
@@ -25,7 +26,14 @@ def status(ctx: Context) -> Status:
         for v in sorted(world.logic_volumes.values(), key=lambda v: v.name)
         if v.journal is not None
     ]
-    return Status(paused=state.paused, latched=state.latched, nodes=tuple(nodes), under_way=tuple(under_way))
+    return Status(
+        paused=state.paused,
+        latched=state.latched,
+        nodes=tuple(nodes),
+        under_way=tuple(under_way),
+        at=int(world.now),
+        readiness=_readiness(ctx),
+    )
 
 
 def _worker(ctx: Context, node: str) -> str:
@@ -34,3 +42,10 @@ def _worker(ctx: Context, node: str) -> str:
     except BrokerUnavailable:
         # The rest of the status is worth having when the broker is away.
         return "unknown: no broker"
+
+
+def _readiness(ctx: Context) -> Readiness | None:
+    try:
+        return last(ctx)
+    except BrokerUnavailable:
+        return None

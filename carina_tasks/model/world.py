@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from carina_tasks.model.objects import Claim, Lease, LogicVolume, Node, PersistentVolume, Pod, StorageClass
 
@@ -34,6 +34,10 @@ class World:
     leases: Mapping[str, Lease] = field(default_factory=dict)
     """Node leases (namespace kube-node-lease), by node name."""
     unreadable: tuple[Unreadable, ...] = ()
+
+    def without(self, node: str) -> World:
+        """Return the same cluster with `node` deleted: all else is as it was."""
+        return replace(self, nodes={name: one for name, one in self.nodes.items() if name != node})
 
     def pods_of(self, claim_key: str) -> tuple[Pod, ...]:
         """Return the pods that use the claim ``namespace/name`` and have not run to their end."""

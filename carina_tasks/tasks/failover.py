@@ -9,9 +9,10 @@ from celery import shared_task
 from kombu.exceptions import OperationalError
 
 from carina_tasks.flows import failover
+from carina_tasks.flows import readiness as flow_readiness
 from carina_tasks.flows import resume as flow_resume
 from carina_tasks.flows.plan import plan_node
-from carina_tasks.flows.results import FailoverResult, PlanResult, ResumeResult
+from carina_tasks.flows.results import FailoverResult, PlanResult, Readiness, ResumeResult
 from carina_tasks.tasks.base import ControlTask
 from carina_tasks.tasks.process import context
 
@@ -43,6 +44,17 @@ def plan(node: str, not_ready: bool = False) -> PlanResult:
     >>> plan.delay("10.20.9.154").get(timeout=60)      # doctest: +SKIP
     """
     return plan_node(context(), node, not_ready is True)
+
+
+@shared_task(base=ControlTask, name="carina.failover.readiness", expires=300)
+def readiness() -> Readiness:
+    """Say for every node whether its loss now would leave a volume with nowhere to go. Nothing is written.
+
+    `carina status` and the metrics show the last answer; the schedule asks every five minutes.
+
+    >>> readiness.delay().get(timeout=60)      # doctest: +SKIP
+    """
+    return flow_readiness.readiness(context())
 
 
 @shared_task(base=ControlTask, name="carina.failover.resume", expires=60)

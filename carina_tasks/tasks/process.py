@@ -10,6 +10,7 @@ from celery import current_app
 
 from carina_tasks import settings
 from carina_tasks.broker import heartbeat, lock
+from carina_tasks.broker.findings import Findings
 from carina_tasks.flows.context import Context
 from carina_tasks.kube.api import connect
 from carina_tasks.kube.cluster import Cluster
@@ -40,6 +41,7 @@ def _context() -> Context:
         state=StateMap(api, conf.namespace),
         nodes=node_calls(),
         audit=Audit(Events(api)),
+        findings=Findings(app),
         lock=lambda name: lock.hold(app, name, conf.lock_ttl),
         worker_alive=lambda node: heartbeat.alive(app, node),
         sleep=time.sleep,

@@ -34,6 +34,7 @@ from tests.killpoints.clock import Clock, use
 from tests.killpoints.controllers import JSON, Controllers
 from tests.killpoints.faults import Fault, Killed, Points
 from tests.killpoints.nodes import InProcessCalls, InProcessLvm, SimNode
+from tests.unit.builders_flow import FakeFindings
 
 RESUME, SWEEP = 30.0, 600.0
 SETTINGS = load({})
@@ -60,6 +61,7 @@ class Sim:
         """The node that goes in the variant ``target-gone``."""
         self.restored = ""
         """What the task ``restore`` brings back."""
+        self._findings: Any = FakeFindings()
         self._locks: dict[str, float] = {}
         self._hints: list[tuple[str, str]] = []
         self._late: list[tuple[float, int, Callable[[], object]]] = []
@@ -143,6 +145,7 @@ class Sim:
             state=StateMap(self.api, self.settings.namespace),
             nodes=InProcessCalls(self.nodes, self._gate, self.points, self.advance, self._later),
             audit=Audit(Events(self.api)),
+            findings=self._findings,
             lock=self._lock,
             worker_alive=lambda node: node in self.nodes and self.nodes[node].alive,
             sleep=self.advance,

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import msgspec.structs
+import msgspec
 
 from carina_tasks.broker.lock import Hold
 from carina_tasks.errors import AlreadyExists, ApiConflict, CarinaTasksError, NodeSilent, NotFound
@@ -200,6 +200,21 @@ def _merge(target: Json, patch: Json) -> None:
             target[key] = value
 
 
+class FakeFindings:
+    """Findings in a dict; they go through JSON, as in Redis."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def keep(self, name: str, value: Any, ttl: float) -> None:
+        """Keep it for ever."""
+        self.kept[name] = msgspec.json.encode(value)
+
+    def last(self, name: str, kind: type[Any]) -> Any:
+        """Return the last of that name."""
+        return msgspec.json.decode(self.kept[name], type=kind) if name in self.kept else None
+
+
 class FakeNodes:
     """Nodes of lists: what their workers would answer, with the rules that lvm and the node tasks keep."""
 
@@ -312,6 +327,7 @@ def context(api: FakeApi, nodes: FakeNodes, *, held: bool = False, **settings: s
     conf: Settings = load(environ)
     fake: Any = api
     asked: Any = nodes
+    findings: Any = FakeFindings()
     return Context(
         settings=conf,
         cluster=Cluster(fake),
@@ -319,6 +335,7 @@ def context(api: FakeApi, nodes: FakeNodes, *, held: bool = False, **settings: s
         state=StateMap(fake, conf.namespace),
         nodes=asked,
         audit=Audit(Events(fake)),
+        findings=findings,
         lock=lock,
         worker_alive=lambda node: node in nodes.now,
         sleep=sleep,

@@ -1,0 +1,84 @@
+"""For every node: would its loss now leave a volume with nowhere to go? Said before anything has failed; nothing is written.
+
+The planner is that of `plan` and of the real run. The cluster is read once and each node's worker asked once, for all nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from carina_tasks.decisions import guards
+from carina_tasks.errors import BrokerUnavailable, CarinaTasksError
+from carina_tasks.flows import observe
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.plan import planned
+from carina_tasks.flows.results import NodeReadiness, Readiness, shown
+from carina_tasks.model.local import Inventory
+from carina_tasks.model.world import World
+
+FINDING = "readiness"
+INTERVAL = 300
+"""Seconds between two runs by the schedule."""
+KEPT = 3 * INTERVAL
+"""Seconds for which the result counts: after three runs that did not come, nobody knows."""
+NAMED = 10
+"""Volumes without a place that are named for each node; `plan` names all of one node."""
+
+
+def readiness(ctx: Context) -> Readiness:
+    """Judge every node and keep the result for `last`. Raises the adapters' errors, and nothing is kept then."""
+    world, approved = ctx.cluster.observe(), ctx.state.read().approved
+    answers = observe.inventories(ctx, [node.name for node in world.nodes.values() if node.ready == "True"])
+    _check_broker(answers)
+    inventories = observe.answered(answers)
+    nodes = tuple(_judge(ctx, world, inventories, name, approved) for name in sorted(world.nodes))
+    not_ready = sum(not node.ready for node in nodes)
+    result = Readiness(
+        at=int(world.now),
+        reason=f"{len(nodes) - not_ready} of {len(nodes)} nodes may be lost, one at a time",
+        nodes=nodes,
+        unreadable=shown(world.unreadable),
+    )
+    ctx.findings.keep(FINDING, result, KEPT)
+    return result
+
+
+def last(ctx: Context) -> Readiness | None:
+    """Return the last result, or None when there is none that still counts. Raises BrokerUnavailable."""
+    return ctx.findings.last(FINDING, Readiness)
+
+
+def _check_broker(answers: Mapping[str, Inventory | CarinaTasksError]) -> None:
+    """Raise what kept the questions from reaching anybody: it says nothing about the nodes."""
+    for answer in answers.values():
+        if isinstance(answer, BrokerUnavailable):
+            raise answer
+
+
+def _judge(
+    ctx: Context, world: World, inventories: Mapping[str, Inventory], node: str, approved: frozenset[str]
+) -> NodeReadiness:
+    volumes = planned(ctx, world, node, inventories=inventories)
+    stuck = tuple(v for v in volumes if v.outcome == "no-fit")
+    places = sum(v.outcome == "place" for v in volumes)
+    skipped = len(volumes) - len(stuck) - places
+    guard = guards.mass_failure(world.without(node), ctx.settings.mass_failure_share, approved)
+    stopped = guard.reason if isinstance(guard, guards.Stop) and places + len(stuck) else ""
+    if stuck:
+        reason = f"{len(stuck)} of {places + len(stuck)} volumes have nowhere to go"
+    elif stopped:
+        reason = f"a person would have to resume: {stopped}"
+    elif places:
+        reason = f"{places} volumes would be rebuilt elsewhere"
+    else:
+        reason = "no volume to rebuild"
+    return NodeReadiness(
+        node=node,
+        ready=not stuck and not stopped,
+        reason=reason + (f", {skipped} are left alone" if skipped else ""),
+        places=places,
+        without_place=len(stuck),
+        skipped=skipped,
+        stopped=stopped,
+        volumes=stuck[:NAMED],
+    )

@@ -1,0 +1,170 @@
+"""Would the loss of a node leave a volume with nowhere to go? One look for all nodes, and nothing is written."""
+
+import msgspec
+import pytest
+
+from carina_tasks.errors import BrokerUnavailable, NodeSilent
+from carina_tasks.flows import readiness as flow
+from carina_tasks.flows.failover import rebuild_node
+from carina_tasks.flows.plan import plan_node
+from carina_tasks.flows.readiness import readiness
+from carina_tasks.flows.status import status
+from carina_tasks.kube import paths
+from tests.unit.builders import claim, inventory, journal, logic_volume, node, pod, pv
+from tests.unit.builders_flow import FakeApi, FakeNodes, context
+
+INVENTORY = "carina.node.inventory"
+
+
+def on(where, *names, size="5Gi", **options):
+    """Make the objects of volumes on a node, each with its pod."""
+    made = []
+    for name in names:
+        made += [logic_volume(name, where, size=size, **options), pv(name, where, size=size), claim(name)]
+        made.append(pod(f"pod-{name}", name, on=where))
+    return made
+
+
+def judged(api, fake, **settings):
+    """Return the readiness by node."""
+    return {one.node: one for one in readiness(context(api, fake, **settings)).nodes}
+
+
+def test_a_node_whose_volumes_find_a_place_is_ready():
+    """Room elsewhere for all of them; a node without volumes may be lost as well."""
+    api = FakeApi(node("n1"), node("n2"), node("n3"), *on("n1", "a", "b"))
+    found = judged(api, FakeNodes(*map(inventory, ("n1", "n2", "n3"))))
+    assert [(one.ready, one.places, one.without_place) for one in found.values()] == [
+        (True, 2, 0), (True, 0, 0), (True, 0, 0),
+    ]  # fmt: skip
+    assert found["n1"].reason == "2 volumes would be rebuilt elsewhere"
+    assert found["n2"].reason == "no volume to rebuild"
+
+
+def test_a_volume_without_a_place_is_named_with_the_reason():
+    """One of two fits: the node is not ready, and the other volume is named with what each node says."""
+    api = FakeApi(node("n1"), node("n2"), *on("n1", "big", size="50Gi"), *on("n1", "small"))
+    found = judged(api, FakeNodes(inventory("n1"), inventory("n2", free=20)))["n1"]
+    assert (found.ready, found.places, found.without_place) == (False, 1, 1)
+    assert [v.volume for v in found.volumes] == ["big"]
+    assert "n2" in found.volumes[0].reason
+
+
+def test_what_is_left_alone_anyway_is_skipped_and_not_without_a_place():
+    """Raw volumes, bcache halves, volumes without a PV and rebuilds under way do not make a node unready."""
+    api = FakeApi(
+        node("n1"),
+        node("n2"),
+        *on("n1", "raw", manage="raw"),
+        *on("n1", "cached", ownerReferences=[{"kind": "Bcache", "name": "b", "uid": "u"}]),
+        logic_volume("bare", "n1"),
+        *on("n1", "moving", journal=journal("moving", "n0", "n1")),
+    )
+    found = judged(api, FakeNodes(inventory("n1"), inventory("n2", free=0)))["n1"]
+    assert (found.ready, found.places, found.without_place, found.skipped) == (True, 0, 0, 4)
+    assert found.reason == "no volume to rebuild, 4 are left alone"
+
+
+@pytest.mark.parametrize(
+    ("second", "fake"),
+    [
+        (node("n2", ready="False"), [inventory("n1"), inventory("n2")]),
+        (node("n2"), [inventory("n1")]),
+    ],
+    ids=["NotReady", "silent worker"],
+)
+def test_a_node_that_would_get_nothing_now_is_no_place(second, fake):
+    """A NotReady node, and one whose worker is silent, take no volume in a real rebuild: they are no place here either."""
+    api = FakeApi(node("n1"), second, *on("n1", "a"))
+    found = judged(api, FakeNodes(*fake))["n1"]
+    assert (found.ready, found.without_place) == (False, 1)
+
+
+def test_a_node_that_is_lost_already_is_judged_like_the_others():
+    """A NotReady node's volumes have a place on the healthy ones; that it is not Ready itself is no reason against it."""
+    api = FakeApi(node("n1", ready="Unknown"), node("n2"), node("n3"), *on("n1", "a"), *on("n2", "b"))
+    found = judged(api, FakeNodes(*map(inventory, ("n2", "n3"))))
+    assert found["n1"].ready
+    assert not found["n2"].ready
+    assert "2 of 3 nodes are lost at once" in found["n2"].stopped
+
+
+def test_what_the_mass_failure_guard_would_stop_is_said_apart():
+    """With a place for each volume, but too much lost at once: not ready, and nothing is counted as without a place."""
+    api = FakeApi(node("n1"), node("n2", ready="False"), node("n3"), *on("n1", "a"))
+    found = judged(api, FakeNodes(*map(inventory, ("n1", "n3"))))["n1"]
+    assert (found.ready, found.places, found.without_place) == (False, 1, 0)
+    assert found.reason.startswith("a person would have to resume: 2 of 3 nodes")
+    assert judged(api, FakeNodes(*map(inventory, ("n1", "n3"))), mass_failure_share="0.7")["n1"].ready
+
+
+def test_it_says_what_the_rebuild_then_does():
+    """The verdicts are those of the real run: what has a place is rebuilt, what has none is not."""
+    parts = [*on("n1", "big", size="50Gi"), *on("n1", "small"), *on("n1", "tiny", size="1Gi")]
+    workers = [inventory("n2", free=18), inventory("n3", free=12)]
+    ahead = judged(FakeApi(node("n1"), node("n2"), node("n3"), *parts), FakeNodes(inventory("n1"), *workers))["n1"]
+    result = rebuild_node(context(FakeApi(node("n2"), node("n3"), *parts), FakeNodes(*workers)), "n1")
+    done = {v.volume: v.outcome for v in result.volumes}
+    assert (
+        {v.volume for v in ahead.volumes} == {name for name, outcome in done.items() if outcome == "no-fit"} == {"big"}
+    )
+    assert ahead.places == sum(outcome == "rebuilt" for outcome in done.values()) == 2
+
+
+def test_what_the_lost_node_gives_to_others_is_gone_with_it():
+    """A pod that must run beside another one, which is on the lost node, finds no place: neither here nor in `plan`."""
+    needy = pod("pod-a", "a")
+    needy["spec"]["affinity"] = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"labelSelector": {"matchLabels": {"app": "cache"}}, "topologyKey": "zone"}]}}  # fmt: skip
+    cache = pod("cache", labels={"app": "cache"})
+    nodes = [node("n1"), node("n2")]
+    for one in nodes:
+        one["metadata"]["labels"]["zone"] = "z1"
+    api = FakeApi(*nodes, logic_volume("a"), pv("a"), claim("a"), needy, cache)
+    ctx = context(api, FakeNodes(inventory("n1"), inventory("n2")))
+    assert [v.outcome for v in plan_node(ctx, "n1").volumes] == ["no-fit"]
+    assert not {one.node: one for one in readiness(ctx).nodes}["n1"].ready
+
+
+def test_all_nodes_are_judged_with_one_look():
+    """Each list is read once and each Ready worker asked once, however many nodes there are; and nothing is written."""
+    names = [f"n{i}" for i in range(1, 7)]
+    api = FakeApi(*map(node, names), *on("n1", "a"), *on("n2", "b"), *on("n3", "c"))
+    fake = FakeNodes(*map(inventory, names))
+    readiness(context(api, fake))
+    assert sorted(n for n, task, _ in fake.asked if task == INVENTORY) == names
+    assert fake.tasks() == []
+    assert [api.reads.count(path) for path in (paths.NODES, paths.PODS, paths.VOLUMES, paths.LOGIC_VOLUMES)] == [1] * 4
+    assert (api.log, api.events) == ([], [])
+
+
+def test_a_broker_that_is_away_is_no_answer():
+    """Questions that reached nobody say nothing about the nodes: an error, and the last answer stays."""
+    api, fake = FakeApi(node("n1"), node("n2"), *on("n1", "a")), FakeNodes(inventory("n1"), inventory("n2"))
+    ctx = context(api, fake)
+    before = readiness(ctx)
+    fake.broken["n2", INVENTORY] = BrokerUnavailable("away")
+    with pytest.raises(BrokerUnavailable):
+        readiness(ctx)
+    assert flow.last(ctx) == before
+    fake.broken["n2", INVENTORY] = NodeSilent("too late")
+    assert readiness(ctx) != before
+
+
+def test_many_volumes_without_a_place_are_counted_and_some_named():
+    """The number is whole; the names are the first ten, so that a full cluster does not fill the broker."""
+    api = FakeApi(node("n1"), node("n2"), *on("n1", *(f"v{i:02}" for i in range(15))))
+    found = judged(api, FakeNodes(inventory("n1"), inventory("n2", free=0)))["n1"]
+    assert (found.without_place, len(found.volumes)) == (15, flow.NAMED)
+
+
+def test_status_shows_the_last_answer():
+    """`status` gives back what was kept, JSON and all, and asks no node."""
+    api, fake = FakeApi(node("n1"), node("n2"), *on("n1", "a")), FakeNodes(inventory("n1"), inventory("n2", free=0))
+    ctx = context(api, fake)
+    assert status(ctx).readiness is None
+    found = readiness(ctx)
+    fake.asked.clear()
+    assert status(ctx).readiness == found
+    assert fake.asked == []
+    assert b"without_place" in msgspec.json.encode(status(ctx))
