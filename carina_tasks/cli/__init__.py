@@ -5,7 +5,7 @@ is asked for.
 
 ``pause``, ``resume``   stop everything, and go on (work without a broker)
 ``plan``                what the loss of a node would do, with target and reason for each volume; writes nothing
-``status``              pause, nodes and their workers, what is under way
+``status``              pause, nodes and their workers, whether each may be lost, what is under way
 ``trash``, ``restore``  what the sweeps removed, and bringing it back
 """
 

@@ -114,3 +114,22 @@ def test_an_unreadable_logic_volume_holds_no_other_up(embedded: Embedded) -> Non
     embedded.wait_rebuilt(good, away_from=ONE)
     result = embedded.call("carina.sweep.logic_volumes")
     assert any(re.search(rf"{bad}.*deviceGroup", line) for line in result["unreadable"])
+
+
+def test_status_shows_which_node_may_be_lost(embedded: Embedded) -> None:
+    """A volume that fits nowhere else: the task names it with the reason, `carina status` shows it, and nothing is changed."""
+    fits = embedded.volume("small", ONE)
+    big = embedded.volume("big", ONE, size="70Gi")
+    others = [node for node in NODES if node != ONE]
+    for i, node in enumerate(others):
+        embedded.nodes[node].create(f"volume-in-the-way-{i}", 25 * GIB)
+    found = {one["node"]: one for one in embedded.call("carina.failover.readiness")["nodes"]}
+    assert (found[ONE]["ready"], found[ONE].get("places"), found[ONE].get("without_place")) == (False, 1, 1)
+    assert [v["volume"] for v in found[ONE]["volumes"]] == [big]
+    assert all(found[node]["ready"] for node in others)
+    text = embedded.celery("carina", "status")
+    assert re.search(rf"{re.escape(ONE)} +True +alive +2 +1 WITHOUT A PLACE", text), text
+    assert re.search(rf"{big} +{re.escape(ONE)} +0/2 nodes fit", text), text
+    assert "2 of 3 nodes may be lost, one at a time" in text
+    assert embedded.table()[fits][2:] == embedded.table()[big][2:] == [ONE, "Success"]
+    assert embedded.journals() == []
