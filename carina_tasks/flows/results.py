@@ -121,7 +121,7 @@ class TrashedVolume(msgspec.Struct, frozen=True):
     reason: str
 
 
-class TrashResult(msgspec.Struct, frozen=True, omit_defaults=True):
+class TrashResult(msgspec.Struct, frozen=True):
     """What lies in the trash of all nodes."""
 
     volumes: tuple[TrashedVolume, ...] = ()

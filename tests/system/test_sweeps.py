@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import timedelta
 
@@ -27,17 +28,17 @@ def test_an_orphan_is_marked_and_later_removed(lab: Lab) -> None:
     first = product.of(product.call("carina.sweep.local_volumes"), ONE)
     assert first["marked"] == ["carina-vg-hdd/volume-orphan"]
     assert "trashed" not in first
-    assert "volume-orphan" in lab.lvs()[ONE]
+    assert "volume-orphan" in product.lvs(ONE)
     time.sleep(3)
     later = product.of(product.call("carina.sweep.local_volumes"), ONE)
     assert later["trashed"] == ["carina-vg-hdd/volume-orphan"]
-    assert lab.lvs()[ONE].keys() == {f"volume-{owned}", "volume-held", "other-prefix"}
+    assert product.lvs(ONE).keys() == {f"volume-{owned}", "volume-held", "other-prefix"}
     assert lab.lvs("system-vg")[ONE].keys() >= {"volume-system"}
     node.unmount("volume-held")
     product.call("carina.sweep.local_volumes")
     time.sleep(3)
     product.call("carina.sweep.local_volumes")
-    assert lab.lvs()[ONE].keys() == {f"volume-{owned}", "other-prefix"}
+    assert product.lvs(ONE).keys() == {f"volume-{owned}", "other-prefix"}
 
 
 def test_one_sweep_never_marks_and_removes(lab: Lab) -> None:
@@ -48,7 +49,7 @@ def test_one_sweep_never_marks_and_removes(lab: Lab) -> None:
     ids = [product.send("carina.sweep.local_volumes") for _ in range(2)]
     for task_id in ids:
         assert not product.of(product.result(task_id), TWO).get("trashed")
-    assert lab.lvs()[TWO] == {"volume-orphan": GIB}
+    assert product.lvs(TWO) == {"volume-orphan": GIB}
 
 
 def test_a_mark_is_taken_off_what_is_wanted_again(lab: Lab) -> None:
@@ -66,7 +67,7 @@ def test_a_mark_is_taken_off_what_is_wanted_again(lab: Lab) -> None:
 
 def test_thin_volume_and_pool_go_together(lab: Lab) -> None:
     """S1: the thin volume of an old cluster goes with the pool that holds it alone; one in a shared pool stays."""
-    product = Product(lab)
+    product = Product(lab, trash_retention="1")
     product.start("control")
     node = lab.nodes[THREE]
     node.run("lvcreate", "-qy", "-T", "-L", "1G", "-V", "1G", "-n", "volume-old", "carina-vg-hdd/thin-old")
@@ -76,7 +77,55 @@ def test_thin_volume_and_pool_go_together(lab: Lab) -> None:
     time.sleep(3)
     result = product.of(product.call("carina.sweep.local_volumes"), THREE)
     assert result["trashed"] == ["carina-vg-hdd/volume-old"]
-    assert lab.lvs()[THREE].keys() == {"volume-a", "volume-b", "thin-shared"}
+    time.sleep(2)
+    purged = product.of(product.call("carina.sweep.local_volumes"), THREE)["purged"]
+    assert len(purged) == 1
+    assert purged[0].startswith("carina-vg-hdd/trash-")
+    assert product.lvs(THREE).keys() == {"volume-a", "volume-b", "thin-shared"}
+
+
+CLAIM = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: saved}
+spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: pvc-lost, resources: {requests: {storage: 1Gi}}}
+"""
+
+
+def test_what_was_removed_comes_back_with_its_data(lab: Lab) -> None:
+    """Undo: `carina restore` brings a removed volume back, also while paused, and what it prints makes a claim of it."""
+    product = Product(lab)
+    product.start("control")
+    node = lab.nodes[ONE]
+    node.create_lv("volume-pvc-lost", GIB)
+    folder = node.mount("volume-pvc-lost")
+    node.run("sh", "-c", f"echo precious > {folder}/file && sync")
+    node.unmount("volume-pvc-lost")
+    product.call("carina.sweep.local_volumes")
+    time.sleep(3)
+    product.call("carina.sweep.local_volumes")
+    assert product.lvs(ONE) == {}
+    assert "volume-pvc-lost" in product.celery("carina", "trash")
+    product.celery("carina", "pause", "it removed too much")
+    restored = json.loads(product.celery("carina", "restore", ONE, "pvc-lost", "-o", "json"))
+    assert product.lvs(ONE) == {"volume-pvc-lost": GIB}
+    node.run("mkdir", "-p", "/run/saved")
+    node.run("mount", "-o", "ro", "/dev/carina-vg-hdd/volume-pvc-lost", "/run/saved")
+    assert node.run("cat", "/run/saved/file").stdout == "precious\n"
+    node.run("umount", "/run/saved")
+    lab.kubectl("apply", "-f", "-", stdin=restored["manifest"])
+    status = {"volumeID": "volume-pvc-lost", "status": "Success", "code": 0, "currentSize": "1Gi"}
+    patch = json.dumps({"status": status})
+    lab.kubectl("patch", "logicvolume", "pvc-lost", "--subresource=status", "--type=merge", "-p", patch)
+    lab.kubectl("apply", "-f", "-", stdin=CLAIM)
+    bound = lambda: lab.kubectl("get", "pvc", "saved", "-o", "jsonpath={.status.phase}") == "Bound"  # noqa: E731
+    lab.world.wait("the claim is Bound", bound, 30)
+    product.celery("carina", "resume")
+    for _ in range(2):
+        result = product.of(product.call("carina.sweep.local_volumes"), ONE)
+        assert (result.get("marked"), result["kept"]) == (None, 1)
+        product.call("carina.sweep.logic_volumes")
+    assert product.lvs(ONE) == {"volume-pvc-lost": GIB}
 
 
 def test_too_many_orphans_wait_for_a_person(lab: Lab) -> None:
@@ -89,10 +138,10 @@ def test_too_many_orphans_wait_for_a_person(lab: Lab) -> None:
     time.sleep(3)
     result = product.of(product.call("carina.sweep.local_volumes"), ONE)
     assert result["outcome"] == "refused"
-    assert len(lab.lvs()[ONE]) == 4
+    assert len(product.lvs(ONE)) == 4
     assert len(product.of(product.call("carina.sweep.local_volumes", confirm={ONE: 3}), ONE).get("trashed", [])) == 0
     assert len(product.of(product.call("carina.sweep.local_volumes", confirm={ONE: 4}), ONE)["trashed"]) == 4
-    assert lab.lvs()[ONE] == {}
+    assert product.lvs(ONE) == {}
 
 
 def test_a_logic_volume_without_a_pv_is_deleted(lab: Lab) -> None:
@@ -118,7 +167,7 @@ def test_a_logic_volume_without_a_pv_is_deleted(lab: Lab) -> None:
     product.call("carina.sweep.local_volumes")
     time.sleep(3)
     product.call("carina.sweep.local_volumes")
-    assert lab.lvs()[ONE].keys() == {f"volume-{kept}"}
+    assert product.lvs(ONE).keys() == {f"volume-{kept}"}
 
 
 def test_a_lost_claim_keeps_its_logic_volume(lab: Lab) -> None:
@@ -157,7 +206,7 @@ def test_a_missing_volume_is_reported_and_not_made_again(lab: Lab) -> None:
     result = product.of(product.call("carina.sweep.local_volumes"), ONE)
     assert result["missing"] == [name]
     assert "LocalVolumeMissing" in lab.kubectl("describe", "lv", name)
-    assert lab.lvs()[ONE] == {}
+    assert product.lvs(ONE) == {}
     assert product.table()[name][3] == "Success"
 
 
@@ -171,7 +220,7 @@ def test_an_api_server_that_is_away_removes_nothing(lab: Lab) -> None:
     lab.control_plane.stop_apiserver()
     task_id = product.send("carina.sweep.local_volumes")
     time.sleep(4)
-    assert lab.lvs()[ONE] == {"volume-orphan": GIB}
+    assert product.lvs(ONE) == {"volume-orphan": GIB}
     lab.control_plane.start_apiserver()
     lab.world.wait("the API server is back", lambda: lab.kube.find(f"{k.NODES}/{ONE}"), 30)
     print("retried after the outage:", product.of(product.result(task_id, 60), ONE).get("trashed"))

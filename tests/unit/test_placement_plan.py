@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carina_tasks.decisions.placement import NoFit, Place, Rules, plan
-from carina_tasks.model import objects
+from carina_tasks.model import keys, objects
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.quantity import GIB
 from carina_tasks.model.world import World
@@ -226,6 +226,17 @@ def test_a_stale_lv_of_the_same_name(is_open: bool, fits: bool) -> None:
         assert found.stale == UUID_LV
     else:
         assert "n2: has an LV carina-vg-hdd/volume-a already, and it is open" in found.reason
+
+
+def test_what_lies_in_the_trash_is_free() -> None:
+    """Closed trash counts as free space, once; open trash, and an LV that only looks like it, do not."""
+    tags = (f"{keys.TAG_TRASH_NAME}volume-x", f"{keys.TAG_TRASH_AT}5")
+    name = f"trash-{UUID_LV}"
+    cluster = world([node("n2")], [logic_volume("a")])
+    for changes, fits in (({}, True), ({"is_open": True}, False), ({"tags": ()}, False)):
+        lying = local_volume(name, **({"tags": tags} | changes))
+        found = plan_all(cluster, {"n2": inventory("n2", free=0, volumes=(lying,))})["a"]
+        assert isinstance(found, Place) == fits, changes
 
 
 def test_spread_before_best_fit_before_name() -> None:
