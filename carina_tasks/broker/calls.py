@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 import redis
@@ -27,6 +27,7 @@ T = TypeVar("T", Inventory, VolumesDone)
 
 RESULT_KEY = "celery-task-meta-"
 _FIRST_POLL, _LAST_POLL = 0.02, 0.25
+_LONGEST_MESSAGE = 1 << 16
 
 
 class _Meta(msgspec.Struct):
@@ -40,7 +41,7 @@ class _Failure(msgspec.Struct):
     """The result of a failed task, as Celery's backend stores it."""
 
     exc_type: str
-    exc_message: Any = ""
+    exc_message: msgspec.Raw = msgspec.Raw(b'""')
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +164,18 @@ def read_answer(data: bytes, node: str, answer: type[T], limit: int) -> T | None
         if meta.status != "FAILURE":
             return None
         failure = msgspec.json.decode(meta.result, type=_Failure)
+        words = _words(failure.exc_message)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise BadAnswer(f"node {node} answered with something else than asked: {str(exc)[:200]}") from exc
-    parts = failure.exc_message if isinstance(failure.exc_message, list | tuple) else [failure.exc_message]
-    text = " ".join(str(part) for part in parts)[:500]
-    raise NodeFailed(f"node {node}: {failure.exc_type[:60]}: {text}")
+    raise NodeFailed(f"node {node}: {failure.exc_type[:60]}: {words}")
+
+
+def _words(message: msgspec.Raw) -> str:
+    """Return what a failed task says as text, in at most 500 characters.
+
+    Only a short one is decoded: 16 MiB of empty lists would be 400 MB of objects.
+    """
+    if len(message) > _LONGEST_MESSAGE:
+        return bytes(memoryview(message)[:500]).decode(errors="replace")
+    said = msgspec.json.decode(message)
+    return " ".join(str(part) for part in (said if isinstance(said, list) else [said]))[:500]

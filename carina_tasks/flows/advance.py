@@ -14,8 +14,9 @@ from itertools import repeat
 import msgspec.structs
 import structlog
 
-from carina_tasks.decisions import rebuild
+from carina_tasks.decisions import answers, rebuild
 from carina_tasks.errors import ApiConflict, CarinaTasksError, LostMidway, NodeSilent, NotFound, PermanentError, Refused
+from carina_tasks.flows import observe
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import VolumeResult
 from carina_tasks.kube.events import About
@@ -120,14 +121,18 @@ def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, Vol
         ),
     )
     # A volume may take four commands: the stale copy put aside and renamed, another purged for its space.
-    answer = ctx.nodes.ask(target, CREATE, request, VolumesDone, more=batch_time(4 * len(needs)))
-    for purged in answer.volumes:
+    more = batch_time(4 * len(needs))
+    said = observe.counted(
+        ctx, target, request.volumes, answers.CREATE,
+        lambda: ctx.nodes.ask(target, CREATE, request, VolumesDone, more=more),
+    )  # fmt: skip
+    for purged in said:
         if purged.outcome == "purged":
             ctx.audit.acted(
                 "purge-local-volume", about_node(target), f"local volume {purged.group}/{purged.name} of node {target} removed for good: {purged.reason}",
                 "TrashPurged", node=target, volume=purged.name,
             )  # fmt: skip
-    by_name = {(done.group, done.name): done for done in answer.volumes}
+    by_name = {(done.group, done.name): done for done in said}
     result = {}
     for need, asked in zip(needs, request.volumes, strict=True):
         done = by_name.get((asked.group, asked.name))

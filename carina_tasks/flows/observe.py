@@ -1,12 +1,15 @@
-"""Inventories of nodes, asked of their workers."""
+"""What nodes are asked: their inventories, and what they do to volumes. What is wrong with an answer is said here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from carina_tasks.errors import CarinaTasksError, NodeSilent
+from carina_tasks.decisions import answers
+from carina_tasks.errors import BadAnswer, CarinaTasksError, NodeSilent
 from carina_tasks.flows.context import Context
 from carina_tasks.model.local import Inventory
+from carina_tasks.model.messages import CreateVolume, InTrash, Target, VolumeDone, VolumesDone
+from carina_tasks.observability.audit import about_node
 
 INVENTORY = "carina.node.inventory"
 
@@ -24,7 +27,33 @@ def inventories(ctx: Context, nodes: Iterable[str]) -> dict[str, Inventory | Car
         else:
             results[node] = NodeSilent(f"the worker of node {node} gives no sign of life")
     results.update(ctx.nodes.ask_all(asked, INVENTORY, Inventory))
+    for node, result in results.items():
+        if isinstance(result, BadAnswer):
+            _say(ctx, node, result.message)
     return results
+
+
+def counted(
+    ctx: Context,
+    node: str,
+    asked: Iterable[CreateVolume | InTrash | Target],
+    words: answers.Words,
+    ask: Callable[[], VolumesDone],
+) -> tuple[VolumeDone, ...]:
+    """Return what counts of that which `node` says of the volumes `asked`. Raises what `ask` raises."""
+    try:
+        answer = ask()
+    except BadAnswer as exc:
+        _say(ctx, node, exc.message)
+        raise
+    found = answers.counts(asked, answer, words)
+    if found.odd:
+        _say(ctx, node, f"node {node} answered with what does not count: {'; '.join(found.odd)}")
+    return found.volumes
+
+
+def _say(ctx: Context, node: str, message: str) -> None:
+    ctx.audit.guarded("BadAnswer", message, about_node(node))
 
 
 def answered(results: dict[str, Inventory | CarinaTasksError]) -> dict[str, Inventory]:

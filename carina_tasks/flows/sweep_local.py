@@ -7,11 +7,11 @@ objects are asked for once more by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 
-from carina_tasks.decisions import guards, orphans
+from carina_tasks.decisions import answers, guards, orphans
 from carina_tasks.errors import BadObject, CarinaTasksError
 from carina_tasks.flows import observe
 from carina_tasks.flows.context import Context
@@ -90,8 +90,12 @@ def _sweep_node(ctx: Context, inventory: Inventory, world: World, confirmed: int
         request = MarkVolumes(
             at=int(world.now), mark=tuple(map(_target, to_mark)), unmark=tuple(map(_target, to_unmark))
         )
-        answer = ctx.nodes.ask(node, MARK, request, VolumesDone, more=batch_time(len(to_mark) + len(to_unmark)))
-        failed += [f"{v.group}/{v.name}: {v.reason}" for v in answer.volumes if v.outcome == "failed"]
+        asked = (*request.mark, *request.unmark)
+        said = observe.counted(
+            ctx, node, asked, answers.MARK,
+            lambda: ctx.nodes.ask(node, MARK, request, VolumesDone, more=batch_time(len(asked))),
+        )  # fmt: skip
+        failed += [f"{v.group}/{v.name}: {v.reason}" for v in said if v.outcome == "failed"]
     trashed, removed = _remove(ctx, inventory, to_remove, world.now, failed)
     purged = _purge(ctx, inventory, world, failed)
     return LocalSweepNode(
@@ -159,10 +163,13 @@ def _remove(
     )
     # Three commands each: tags, deactivation, the new name.
     node = inventory.node
-    answer = ctx.nodes.ask(node, REMOVE, request, VolumesDone, more=batch_time(3 * len(doomed)))
+    said = observe.counted(
+        ctx, node, request.volumes, answers.REMOVE,
+        lambda: ctx.nodes.ask(node, REMOVE, request, VolumesDone, more=batch_time(3 * len(doomed))),
+    )  # fmt: skip
     reasons = {(local.group, local.name): reason for local, reason in doomed}
     trashed, removed = [], []
-    for done in _done(answer, node, failed):
+    for done in _done(said, node, failed):
         reason = reasons.get((done.group, done.name), "")
         if done.outcome == "trashed":
             trashed.append(f"{done.group}/{done.name}")
@@ -193,9 +200,12 @@ def _purge(ctx: Context, inventory: Inventory, world: World, failed: list[str]) 
         volumes=tuple(InTrash(v.group, v.name, v.uuid) for v in doomed),
     )
     node = inventory.node
-    answer = ctx.nodes.ask(node, PURGE, request, VolumesDone, more=batch_time(2 * len(doomed)))
+    said = observe.counted(
+        ctx, node, request.volumes, answers.PURGE,
+        lambda: ctx.nodes.ask(node, PURGE, request, VolumesDone, more=batch_time(2 * len(doomed))),
+    )  # fmt: skip
     purged = []
-    for done in _done(answer, node, failed):
+    for done in _done(said, node, failed):
         if done.outcome == "purged":
             purged.append(f"{done.group}/{done.name}")
             reason = reasons.get((done.group, done.name), "")
@@ -204,15 +214,15 @@ def _purge(ctx: Context, inventory: Inventory, world: World, failed: list[str]) 
     return purged
 
 
-def _done(answer: VolumesDone, node: str, failed: list[str]) -> list[VolumeDone]:
+def _done(said: Iterable[VolumeDone], node: str, failed: list[str]) -> list[VolumeDone]:
     """Return what was not refused, and note in `failed` what was."""
-    for done in answer.volumes:
+    for done in said:
         if done.outcome == "failed":
             failed.append(f"{done.group}/{done.name}: {done.reason}")
             structlog.get_logger().warning(
                 "a local volume was not removed", node=node, volume=done.name, reason=done.reason
             )
-    return [done for done in answer.volumes if done.outcome != "failed"]
+    return [done for done in said if done.outcome != "failed"]
 
 
 def _told(node: str, done: VolumeDone, what: str, reason: str) -> str:

@@ -1,0 +1,64 @@
+"""What of a node's answer about volumes counts? Only what was asked for, once each, and only what such a task can say.
+
+A node may be broken, or broken into: what it says of volumes that nobody asked it about is not acted on and not recorded
+as if it had been done (design section 2, "Nothing in a message or an answer is believed").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from carina_tasks.model import names
+
+if TYPE_CHECKING:
+    from carina_tasks.model.messages import CreateVolume, InTrash, Target, VolumeDone, VolumesDone
+
+    Asked = CreateVolume | InTrash | Target
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a task can say of a volume that it was asked about, and of one that it came across."""
+
+    asked: frozenset[str]
+    beside: frozenset[str] = frozenset()
+
+
+# A creation removes what lies in the trash when it needs the space, and tells.
+CREATE: Final = Words(frozenset({"created", "adopted", "kept", "replaced", "failed"}), frozenset({"purged"}))
+MARK: Final = Words(frozenset({"marked", "unmarked", "absent", "failed"}))
+REMOVE: Final = Words(frozenset({"removed", "trashed", "absent", "failed"}))
+PURGE: Final = Words(frozenset({"purged", "absent", "failed"}))
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What counts of an answer, and what is wrong with the rest."""
+
+    volumes: tuple[VolumeDone, ...]
+    odd: tuple[str, ...]
+    """One line for each part that does not count, at most ten."""
+
+
+def counts(asked: Iterable[Asked], answer: VolumesDone, words: Words) -> Counts:
+    """Return what of `answer` counts. What the node said twice counts the first time, unless the two differ: then not at all."""
+    open_ = {(wanted.group, wanted.name) for wanted in asked}
+    first: dict[tuple[str, str], VolumeDone] = {}
+    odd: dict[str, None] = {}
+    differing: set[tuple[str, str]] = set()
+    for done in answer.volumes:
+        key, name = (done.group, done.name), f"{done.group}/{done.name}"
+        beside = done.outcome in words.beside and done.name.startswith(names.TRASH_PREFIX)
+        if key not in open_ and not beside:
+            odd[f"it speaks of {name}, which it was not asked about"] = None
+        elif key in open_ and done.outcome not in words.asked:
+            odd[f"it says {done.outcome!r} of {name}, which is no answer to the question"] = None
+        elif key in first:
+            odd[f"it speaks of {name} twice"] = None
+            if first[key] != done:
+                differing.add(key)
+        else:
+            first[key] = done
+    return Counts(tuple(done for key, done in first.items() if key not in differing), tuple(odd)[:10])
