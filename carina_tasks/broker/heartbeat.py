@@ -54,3 +54,12 @@ def alive(app: Celery, node: str) -> bool:
         return bool(app.backend.client.exists(KEY + node))
     except (redis.RedisError, OSError) as exc:
         raise BrokerUnavailable(f"the broker does not answer: {exc}") from exc
+
+
+def beating(app: Celery) -> frozenset[str]:
+    """Return the nodes whose workers gave a sign within their time to live. Raises BrokerUnavailable."""
+    try:
+        found = app.backend.client.scan_iter(match=f"{KEY}*", count=1000)
+        return frozenset(key.decode(errors="replace").removeprefix(KEY) for key in found)
+    except (redis.RedisError, OSError) as exc:
+        raise BrokerUnavailable(f"the broker does not answer: {exc}") from exc

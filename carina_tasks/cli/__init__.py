@@ -6,6 +6,8 @@ is asked for.
 ``pause``, ``resume``   stop everything, and go on (work without a broker)
 ``plan``                what the loss of a node would do, with target and reason for each volume; writes nothing
 ``status``              pause, nodes and their workers, whether each may be lost, what is under way
+``failed``, ``retry``   what needs a person, and going on with it
+``volumes``             what lvm2 on a node reports
 ``trash``, ``restore``  what the sweeps removed, and bringing it back
 """
 
@@ -16,12 +18,15 @@ import importlib
 import click
 
 COMMANDS = {
+    "failed": "carina_tasks.cli.failed",
     "pause": "carina_tasks.cli.pause",
     "plan": "carina_tasks.cli.plan",
     "restore": "carina_tasks.cli.restore",
+    "retry": "carina_tasks.cli.retry",
     "resume": "carina_tasks.cli.resume",
     "status": "carina_tasks.cli.status",
     "trash": "carina_tasks.cli.trash",
+    "volumes": "carina_tasks.cli.volumes",
 }
 
 

@@ -1,18 +1,58 @@
-"""How the commands print: tables for people, JSON for scripts, one line for an error."""
+"""How the commands print and end: tables for people, JSON for scripts, one line for an error.
+
+Exit codes, the same for each command: 0 all is well or done; 1 it looked, and something needs a person; 2 it could not look
+or do (wrong usage, no answer, a guard said no).
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import click
 import msgspec
 
 from carina_tasks.errors import CarinaTasksError
+from carina_tasks.model.tables import Table
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+NEEDS_A_PERSON, COULD_NOT = 1, 2
+
+
+class CouldNot(click.ClickException):
+    """Told in one line; the command could not do what it was asked."""
+
+    exit_code = COULD_NOT
+
+
+class Command(click.Command):
+    """A command whose help ends with its exit codes and with examples to copy."""
+
+    def __init__(
+        self, *args: Any, exits: Mapping[int, str] | None = None, examples: Sequence[str] = (), **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        self.exits = dict(exits or {})
+        self.examples = tuple(examples)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the first clause of the help for the list of commands: whole, and not cut in the middle."""
+        return re.split(r"[:,.]\s", (self.help or "").strip())[0].removesuffix(".")
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write exit codes and examples below the options; an example is never wrapped, so that it can be copied."""
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), text) for code, text in self.exits.items()])
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"  {example}\n")
+
 
 output_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="table for people, json for scripts."
@@ -20,23 +60,26 @@ output_option = click.option(
 
 
 def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
-    """Tell an error of ours in one line and end with 1, in place of a stack trace."""
+    """Tell an error of ours in one line and end with 2, in place of a stack trace."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except CarinaTasksError as exc:
-            raise click.ClickException(exc.message) from exc
+            raise CouldNot(exc.message) from exc
 
     return wrapped
 
 
+def width() -> int:
+    """Return the columns of the terminal; 0 when the output goes elsewhere, where nothing is wrapped."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows under a head, in columns, as kubectl prints them."""
-    lines = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "\n".join("   ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    """Return rows under a head, in columns, as kubectl prints them; in a terminal the last column is wrapped to its width."""
+    return Table(tuple(head), tuple(tuple(row) for row in rows)).text(width())
 
 
 def as_json(value: object) -> str:

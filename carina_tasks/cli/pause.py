@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import click
 
-from carina_tasks.cli.output import one_line_errors
+from carina_tasks.cli.output import Command, one_line_errors
 from carina_tasks.tasks.process import context
 
 
-@click.command("pause")
+@click.command(
+    "pause",
+    cls=Command,
+    exits={0: "paused", 2: "the API server could not be asked"},
+    examples=('celery -A carina_tasks carina pause "moving racks"',),
+)
 @click.argument("reason")
 @one_line_errors
 def command(reason: str) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import click
 
-from carina_tasks.cli.output import as_json, one_line_errors, output_option
+from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option
 from carina_tasks.flows.trash import restore
 from carina_tasks.model import quantity
 from carina_tasks.model.names import logic_volume_of
 from carina_tasks.tasks.process import context
 
 
-@click.command("restore")
+@click.command(
+    "restore",
+    cls=Command,
+    exits={0: "restored", 2: "it could not be, and why is said"},
+    examples=("celery -A carina_tasks carina restore 10.20.9.153 volume-pvc-527b5989-3ac3-4d7a-a64d-24e0f665788b",),
+)
 @click.argument("node")
 @click.argument("volume")
 @output_option

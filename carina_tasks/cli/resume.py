@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import click
 
-from carina_tasks.cli.output import one_line_errors
+from carina_tasks.cli.output import Command, one_line_errors
 from carina_tasks.decisions import guards
 from carina_tasks.tasks.process import context
 
 
-@click.command("resume")
+@click.command(
+    "resume",
+    cls=Command,
+    exits={0: "resumed", 2: "the API server could not be asked"},
+    examples=("celery -A carina_tasks carina resume",),
+)
 @one_line_errors
 def command() -> None:
     """Go on after a pause, or after the mass-failure guard stopped everything. Look at `status` first.

@@ -2,65 +2,54 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
-from carina_tasks.cli.output import as_json, one_line_errors, output_option, table
-from carina_tasks.flows.results import NodeReadiness, Status
+from carina_tasks.broker import heartbeat
+from carina_tasks.celery import app
+from carina_tasks.cli.output import COULD_NOT, Command, as_json, one_line_errors, output_option, width
 from carina_tasks.flows.status import status
+from carina_tasks.model import tables
 from carina_tasks.tasks.process import context
 
+CLEAR = "\033[H\033[J"
+"""Cursor to the corner, and clear from there: the screen does not blink as it does when it is emptied first."""
 
-@click.command("status")
+
+@click.command(
+    "status",
+    cls=Command,
+    exits={0: 'it was shown; for "does anything need me?" see `carina failed`', 2: "the API server could not be asked"},
+    examples=(
+        "celery -A carina_tasks carina status",
+        "celery -A carina_tasks carina status --watch",
+        "celery -A carina_tasks carina status -o json | jq .nodes",
+    ),
+)
 @output_option
+@click.option("-w", "--watch", "every", type=click.FloatRange(min=0.5), is_flag=False, flag_value=2.0,
+              metavar="[SECONDS]", help="Show it again every SECONDS (2), until Ctrl-C.")  # fmt: skip
 @one_line_errors
-def command(output: str) -> None:
-    """Show whether everything is paused, each node and its worker, and the rebuilds under way.
+def command(output: str, every: float | None) -> None:
+    """Show what is going on: whether all is well, each node and its worker, the rebuilds under way.
 
-    IF LOST is what the last `carina.failover.readiness` said: it runs every five minutes. `plan NODE` asks anew.
+    MISSING is what the last sweep reported, IF LOST what the last `carina.failover.readiness` said: it runs every five
+    minutes, and `plan NODE` asks anew. While the broker or the API server is away it shows what is known without.
     """
-    now = status(context())
-    if output == "json":
-        click.echo(as_json(now))
+    try:
+        while True:
+            now = status(context(), lambda: heartbeat.beating(app))
+            text = as_json(now) if output == "json" else tables.text(tables.of(now), width())
+            if every is None:
+                click.echo(text)
+                break
+            # Without a terminal (a pipe, a log) each look follows the one before.
+            click.echo(f"{CLEAR if width() else ''}{text}")
+            if output != "json":
+                click.echo(f"\n{tables.moment(time.time())}, again every {every:g} s; Ctrl-C ends it")
+            time.sleep(every)
+    except KeyboardInterrupt:
         return
-    if now.paused:
-        click.echo(f"PAUSED: {now.paused}")
-    if now.latched:
-        click.echo(f"STOPPED by the mass-failure guard: {now.latched}")
-    ahead = {n.node: n for n in now.readiness.nodes} if now.readiness else {}
-    click.echo(
-        table(
-            ("NODE", "READY", "WORKER", "VOLUMES", "IF LOST"),
-            [(n.node, n.ready, n.worker, n.volumes, _if_lost(ahead.get(n.node))) for n in now.nodes],
-        )
-    )
-    if now.under_way:
-        click.echo()
-        click.echo(table(("UNDER WAY", "FROM", "TO", "AGE", "REASON"),
-                         [(j.volume, j.source, j.target, f"{j.seconds} s", j.reason) for j in now.under_way]))  # fmt: skip
-    _echo_readiness(now)
-
-
-def _if_lost(node: NodeReadiness | None) -> str:
-    if node is None:
-        return "-"
-    if node.without_place:
-        return f"{node.without_place} WITHOUT A PLACE"
-    return "STOPS" if node.stopped else "ready"
-
-
-def _echo_readiness(now: Status) -> None:
-    """Say what would happen to nodes that are not ready to be lost, and how old that answer is."""
-    click.echo()
-    if now.readiness is None:
-        click.echo("whether a node may be lost is not known: no answer of carina.failover.readiness is kept")
-        return
-    rows = []
-    for node in now.readiness.nodes:
-        rows += [(volume.volume, node.node, volume.reason) for volume in node.volumes]
-        if more := node.without_place - len(node.volumes):
-            rows.append((f"and {more} more", node.node, f"celery -A carina_tasks carina plan {node.node}"))
-        if node.stopped:
-            rows.append(("-", node.node, f"a person would have to resume: {node.stopped}"))
-    if rows:
-        click.echo(table(("NOWHERE TO GO", "IF LOST", "REASON"), rows))
-    click.echo(f"{now.readiness.reason} ({max(0, now.at - now.readiness.at)} s ago)")
+    if now.api:
+        raise SystemExit(COULD_NOT)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import click
 
-from carina_tasks.cli.output import as_json, one_line_errors, output_option, table
+from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
 from carina_tasks.flows.trash import list_trash
 from carina_tasks.model.quantity import show
 from carina_tasks.tasks.process import context
 
 
-@click.command("trash")
+@click.command(
+    "trash",
+    cls=Command,
+    exits={0: "it was shown", 1: "a node did not answer", 2: "it could not be asked"},
+    examples=(
+        "celery -A carina_tasks carina trash",
+        "celery -A carina_tasks carina trash 10.20.9.153 -o json",
+    ),
+)
 @click.argument("nodes", nargs=-1)
 @output_option
 @one_line_errors
 def command(nodes: tuple[str, ...], output: str) -> None:
     """Show what the sweeps removed and what can still be brought back, on NODES or on all.
 
-    The oldest first: that is the order in which a volume group that needs the space lets them go. Ends with 1 when a node did
-    not answer.
+    The oldest first: that is the order in which a volume group that needs the space lets them go.
     """
     result = list_trash(context(), nodes)
     if output == "json":

@@ -179,6 +179,21 @@ class NodeStatus(msgspec.Struct, frozen=True):
     volumes: int
 
 
+class MissingVolume(msgspec.Struct, frozen=True):
+    """A LogicVolume whose local volume is missing on its node."""
+
+    volume: str
+    node: str
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """A sweep that ended well, as it is kept for `status` and `doctor`."""
+
+    at: int
+    """Seconds since the epoch, by the API server's clock."""
+    missing: tuple[MissingVolume, ...] = ()
+
+
 class UnderWay(msgspec.Struct, frozen=True):
     """One rebuild that is not finished, and for how many seconds it has been under way."""
 
@@ -187,6 +202,8 @@ class UnderWay(msgspec.Struct, frozen=True):
     target: str
     seconds: int
     reason: str
+    step: str = ""
+    """Which of its steps it is at, as far as the objects tell."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -200,6 +217,84 @@ class Status(msgspec.Struct, frozen=True):
     """The API server's clock."""
     readiness: Readiness | None
     """The last answer to whether each node may be lost; None when there is none, or no broker to ask for it."""
+    local_sweep: Swept | None = None
+    """The last sweep of local volumes that ended well; None when none is known."""
+    logic_sweep: Swept | None = None
+    unreadable: int = 0
+    """Objects that cannot be read."""
+    api: str = ""
+    """Why the API server could not be asked; then only the workers are known."""
+    broker: str = ""
+    """Why the broker could not be asked; then workers, readiness and sweeps are not known."""
+
+    @property
+    def well(self) -> bool:
+        """Nothing that is shown needs a person."""
+        return not (
+            self.paused or self.latched or self.api or self.broker or self.under_way or self.unreadable
+            or any(node.ready != "True" or node.worker != "alive" for node in self.nodes)
+            or (self.local_sweep is not None and self.local_sweep.missing)
+            or (self.readiness is not None and not all(node.ready for node in self.readiness.nodes))
+        )  # fmt: skip
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that needs a person."""
+
+    kind: Literal[
+        "paused", "stopped", "unreadable", "refused", "unfinished", "no-fit", "kept", "missing", "orphans", "failed"
+    ]
+    what: str
+    """A volume, a node, an object or a task."""
+    reason: str
+    node: str = ""
+    since: int = 0
+    """Seconds since the epoch; 0: not known."""
+    do: str = ""
+    """What to type."""
+    id: str = ""
+    """Id of the task, when it is one."""
+
+
+class FailedResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything that needs a person."""
+
+    now: int
+    """The API server's clock, seconds since the epoch."""
+    findings: tuple[Finding, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """What could not be looked at, and why."""
+
+
+class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One task that is to be sent, or why none is."""
+
+    target: str
+    reason: str
+    task: str = ""
+    """Empty: nothing is sent, and `reason` says why."""
+    args: tuple[str, ...] = ()
+    id: str = ""
+    """Id under which it was sent."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One line of an audit trail."""
+
+    at: int
+    """Seconds since the epoch."""
+    about: str
+    what: str
+    text: str
+    count: int = 1
+
+
+class HistoryResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What happened to a volume or a node, the oldest first."""
+
+    target: str
+    records: tuple[Record, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 def shown(unreadable: tuple[Unreadable, ...]) -> tuple[str, ...]:

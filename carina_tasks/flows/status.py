@@ -1,51 +1,79 @@
-"""What is going on now, for people."""
+"""What is going on now, for people: what can be said is said, also when the broker or the API server is away."""
 
 from __future__ import annotations
 
-from carina_tasks.errors import BrokerUnavailable
+from collections.abc import Callable, Iterable
+
+from carina_tasks.errors import ApiDenied, ApiUnavailable, BrokerUnavailable
+from carina_tasks.flows import status_shown as status_shown  # how a Status is shown
+from carina_tasks.flows import sweep_local, sweep_logic
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.readiness import last
-from carina_tasks.flows.results import NodeStatus, Readiness, Status, UnderWay
+from carina_tasks.flows.results import NodeStatus, Status, Swept, UnderWay
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.world import World
 
 
-def status(ctx: Context) -> Status:
-    """Return pause, nodes with their workers, the rebuilds under way and the last readiness. Raises the adapters' errors."""
-    state, world = ctx.state.read(), ctx.cluster.observe()
+def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status:
+    """Return pause, nodes with their workers, the rebuilds under way, readiness and sweeps.
+
+    `beating` names the nodes whose workers live: all that is known while the API server is away. Errors of broker and API server
+    are part of the status; others are raised.
+    """
+    broker, workers = _workers(beating)
+    try:
+        state, world = ctx.state.read(), ctx.cluster.observe()
+    except (ApiUnavailable, ApiDenied) as exc:
+        nodes = tuple(NodeStatus(name, "unknown", "alive", 0) for name in sorted(workers))
+        return Status("", "", nodes, (), 0, None, api=exc.message, broker=broker)
     names = world.nodes.keys() | {v.node for v in world.logic_volumes.values()}
-    nodes = [
-        NodeStatus(
-            node=name,
-            ready=world.nodes[name].ready if name in world.nodes else "deleted",
-            worker=_worker(ctx, name),
-            volumes=sum(v.node == name for v in world.logic_volumes.values()),
-        )
-        for name in sorted(names)
-    ]
-    under_way = [
-        UnderWay(v.name, v.journal.source, v.journal.target, int(world.now) - v.journal.started, v.journal.reason)
-        for v in sorted(world.logic_volumes.values(), key=lambda v: v.name)
-        if v.journal is not None
-    ]
     return Status(
         paused=state.paused,
         latched=state.latched,
-        nodes=tuple(nodes),
-        under_way=tuple(under_way),
+        nodes=tuple(
+            NodeStatus(
+                node=name,
+                ready=world.nodes[name].ready if name in world.nodes else "deleted",
+                worker="unknown" if broker else "alive" if name in workers else "silent",
+                volumes=sum(v.node == name for v in world.logic_volumes.values()),
+            )
+            for name in sorted(names)
+        ),
+        under_way=tuple(
+            UnderWay(
+                v.name, v.journal.source, v.journal.target, int(world.now) - v.journal.started, v.journal.reason,
+                _step(world, v, v.journal.target),
+            )
+            for v in sorted(world.logic_volumes.values(), key=lambda v: v.name)
+            if v.journal is not None
+        ),
         at=int(world.now),
-        readiness=_readiness(ctx),
+        readiness=None if broker else last(ctx),
+        local_sweep=None if broker else ctx.findings.last(sweep_local.FINDING, Swept),
+        logic_sweep=None if broker else ctx.findings.last(sweep_logic.FINDING, Swept),
+        unreadable=len(world.unreadable) + sum(bool(v.journal_error) for v in world.logic_volumes.values()),
+        broker=broker,
+    )  # fmt: skip
+
+
+def _workers(beating: Callable[[], Iterable[str]]) -> tuple[str, frozenset[str]]:
+    try:
+        return "", frozenset(beating())
+    except BrokerUnavailable as exc:
+        return exc.message, frozenset()
+
+
+def _step(world: World, volume: LogicVolume, target: str) -> str:
+    """Return which of the five steps (docs/concepts.md) the objects show. Whether the node has made the LV they do not tell."""
+    pv, claim = world.volumes.get(volume.name), world.claims.get(f"{volume.namespace}/{volume.claim}")
+    if pv is None or pv.meta.deleting is not None:
+        return "3/5 replace PV"
+    if pv.nodes != (target,):
+        return "1/5 intend" if volume.status else "2/5 create"
+    if claim is not None and claim.phase != "Bound":
+        return "3/5 bind claim"
+    return (
+        "4/5 evict"
+        if any(p.node and p.node != target for p in world.pods_of(claim.meta.key if claim else ""))
+        else "5/5 finish"
     )
-
-
-def _worker(ctx: Context, node: str) -> str:
-    try:
-        return "alive" if ctx.worker_alive(node) else "silent"
-    except BrokerUnavailable:
-        # The rest of the status is worth having when the broker is away.
-        return "unknown: no broker"
-
-
-def _readiness(ctx: Context) -> Readiness | None:
-    try:
-        return last(ctx)
-    except BrokerUnavailable:
-        return None

@@ -15,7 +15,7 @@ from carina_tasks.decisions import answers, guards, orphans
 from carina_tasks.errors import BadObject, CarinaTasksError
 from carina_tasks.flows import observe
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.results import LocalSweepNode, LocalSweepResult, shown
+from carina_tasks.flows.results import LocalSweepNode, LocalSweepResult, MissingVolume, Swept, shown
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
 from carina_tasks.model import objects
@@ -37,6 +37,9 @@ from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node, about_volume
 
 MARK, REMOVE, PURGE = "carina.volume.mark", "carina.volume.remove", "carina.volume.purge"
+FINDING = "sweep.local_volumes"
+KEPT = 86400
+"""Seconds for which the last good sweep is remembered: after a day nobody asks how long ago it was."""
 
 
 def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) -> LocalSweepResult:
@@ -69,6 +72,8 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
             # What went wrong on one node holds nobody else up.
             results.append(LocalSweepNode(name, "failed", exc.message))
     metrics.SWEEP_DONE.labels("local_volumes").set_to_current_time()
+    missing = tuple(MissingVolume(volume, node.node) for node in results for volume in node.missing)
+    ctx.findings.keep(FINDING, Swept(int(world.now), missing), KEPT)
     return LocalSweepResult(nodes=tuple(results), unreadable=shown(world.unreadable))
 
 
@@ -117,7 +122,7 @@ def _judge(ctx: Context, local: LocalVolume, inventory: Inventory, world: World)
     name = local.name.removeprefix(VOLUME_PREFIX)
     if any(u.name == name for u in world.unreadable):
         return orphans.Keep("an object of its name cannot be read")
-    rules = _rules(ctx)
+    rules = orphan_rules(ctx)
     verdict = orphans.judge(local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules)
     if not isinstance(verdict, orphans.Mark | orphans.Remove):
         return verdict
@@ -127,18 +132,19 @@ def _judge(ctx: Context, local: LocalVolume, inventory: Inventory, world: World)
 
 def _judge_trash(ctx: Context, local: LocalVolume, inventory: Inventory, now: float) -> orphans.Keep | orphans.Purge:
     name = local.trashed.name.removeprefix(VOLUME_PREFIX) if local.trashed is not None else ""
-    verdict = orphans.judge_trash(local, inventory, None, None, now, _rules(ctx))
+    verdict = orphans.judge_trash(local, inventory, None, None, now, orphan_rules(ctx))
     if isinstance(verdict, orphans.Keep):
         return verdict
     logic_volume, pv = ctx.cluster.logic_volume(name), ctx.cluster.volume(name)
-    verdict = orphans.judge_trash(local, inventory, logic_volume, pv, now, _rules(ctx))
+    verdict = orphans.judge_trash(local, inventory, logic_volume, pv, now, orphan_rules(ctx))
     if isinstance(verdict, orphans.Keep) and logic_volume is not None:
         message = f"{verdict.reason}: celery -A carina_tasks carina restore {inventory.node} {local.name}"
         ctx.audit.warn(about_volume(logic_volume), "WantedFromTrash", message, node=inventory.node)
     return verdict
 
 
-def _rules(ctx: Context) -> orphans.OrphanRules:
+def orphan_rules(ctx: Context) -> orphans.OrphanRules:
+    """Return the rules of the sweep, as the settings have them."""
     conf = ctx.settings
     return orphans.OrphanRules(
         grace=conf.orphan_grace,

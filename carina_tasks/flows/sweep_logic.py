@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from carina_tasks.decisions import logic_volumes, selection
 from carina_tasks.errors import CarinaTasksError
+from carina_tasks.flows import sweep_local
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.results import LogicSweepResult, shown
+from carina_tasks.flows.results import LogicSweepResult, Swept, shown
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.world import World
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_volume
+
+FINDING = "sweep.logic_volumes"
 
 
 def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
@@ -45,6 +48,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
     for line in (unreadable := shown(world.unreadable)):
         ctx.audit.guarded("Unreadable", line)
     metrics.SWEEP_DONE.labels("logic_volumes").set_to_current_time()
+    ctx.findings.keep(FINDING, Swept(int(world.now)), sweep_local.KEPT)
     used = {v.node for v in world.logic_volumes.values() if v.journal is None and selection.managed(v)}
     return LogicSweepResult(
         kept=kept,

@@ -6,6 +6,7 @@ from typing import Final
 
 from carina_tasks.kube.api import segment
 
+EVENTS: Final = "/api/v1/events"
 NODES: Final = "/api/v1/nodes"
 PODS: Final = "/api/v1/pods"
 CLAIMS: Final = "/api/v1/persistentvolumeclaims"

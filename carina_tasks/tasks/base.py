@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.errors import BadInput, CarinaTasksError, Refused, TransientError
 from carina_tasks.model import names
 from carina_tasks.model.messages import VolumesDone
+from carina_tasks.tasks.shown import Answer, Shown, answer
 
 PAUSES = (2, 5, 15, 30, 60)
 """Seconds before each retry of a transient failure; after them resume or the next sweep comes round anyway."""
@@ -26,6 +28,16 @@ class ControlTask(Task):  # type: ignore[misc]
     throws = (CarinaTasksError,)
     max_retries = len(PAUSES)
 
+    @staticmethod
+    def check(*_args: Any, **_kwargs: Any) -> None:
+        """Refuse wrong arguments. A task with arguments has its own; the worker checks again."""
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Answer:
+        """Send the task. Raises BadInput at the call when an argument is none that it takes, TypeError for their number."""
+        inspect.signature(self.run).bind(*(args or ()), **(kwargs or {}))
+        self.check(*(args or ()), **(kwargs or {}))
+        return answer(self, super().apply_async(args, kwargs, **options))
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task; on a transient error ask Celery for a retry."""
         try:
@@ -37,7 +49,8 @@ class ControlTask(Task):  # type: ignore[misc]
         except Refused as exc:
             # A guard's no is an answer and no failure: it comes round every 30 seconds while somebody has paused us.
             return {"outcome": "refused", "reason": exc.message}
-        return msgspec.to_builtins(result)
+        # Called as a function, in a shell, it is shown to a person.
+        return Shown(result) if self.request.called_directly else msgspec.to_builtins(result)
 
     def send(self, *args: Any, **options: Any) -> None:
         """Put the task on the control queue, as another task does."""
@@ -58,14 +71,21 @@ class NodeTask(Task):  # type: ignore[misc]
         """Run the task and return plain JSON."""
         return msgspec.to_builtins(super().__call__(*args, **kwargs))
 
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Send the task to a node's queue. Raises BadInput without one: on any other queue nobody could run it."""
+        if not str(options.get("queue", "")).startswith(queues.NODE_PREFIX):
+            name = self.run.__name__
+            raise BadInput(f"{name} is a node's task: use {name}.ask(NODE), or {name}.apply_async(queue='node.NODE')")
+        return super().apply_async(args, kwargs, **options)
+
     def ask(self, node: str, request: msgspec.Struct | None = None) -> Any:
-        """Send the task to the queue of `node`, wait for the answer and return it, read as what it should be.
+        """Send the task to the queue of `node`, wait for the answer and return it, read as what it should be, as a `Shown`.
 
         Raises BadInput, NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable.
 
         >>> inventory.ask("10.20.9.153").volumes        # doctest: +SKIP
         """
-        return node_calls().ask(names.node_name(node), self.name, request, self.answer)
+        return Shown(node_calls().ask(names.node_name(node), self.name, request, self.answer))
 
 
 def node_calls() -> NodeCalls:

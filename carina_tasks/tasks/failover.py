@@ -5,19 +5,33 @@ from __future__ import annotations
 from typing import TypeVar
 
 import structlog
-from celery import shared_task
+from celery import current_app, shared_task
 from kombu.exceptions import OperationalError
 
+from carina_tasks.broker import heartbeat
+from carina_tasks.errors import BadInput
 from carina_tasks.flows import failover
 from carina_tasks.flows import readiness as flow_readiness
 from carina_tasks.flows import resume as flow_resume
 from carina_tasks.flows.plan import plan_node
-from carina_tasks.flows.results import FailoverResult, PlanResult, Readiness, ResumeResult
+from carina_tasks.flows.results import FailoverResult, PlanResult, Readiness, ResumeResult, Status
+from carina_tasks.flows.status import status as flow_status
+from carina_tasks.model import names
 from carina_tasks.tasks.base import ControlTask
 from carina_tasks.tasks.process import context
 
 
-@shared_task(base=ControlTask, name="carina.failover.rebuild_node", expires=300)
+def _check_node(node: object) -> None:
+    names.node_name(node)
+
+
+def _check_plan(node: object, not_ready: object = False) -> None:
+    names.node_name(node)
+    if type(not_ready) is not bool:
+        raise BadInput("not_ready is True or False")
+
+
+@shared_task(base=ControlTask, name="carina.failover.rebuild_node", expires=300, check=staticmethod(_check_node))
 def rebuild_node(node: str) -> FailoverResult:
     """Rebuild all volumes of the deleted node `node`, empty, on other nodes.
 
@@ -28,7 +42,7 @@ def rebuild_node(node: str) -> FailoverResult:
     return _at_once(failover.rebuild_node(context(), node))
 
 
-@shared_task(base=ControlTask, name="carina.failover.migrate_node", expires=300)
+@shared_task(base=ControlTask, name="carina.failover.migrate_node", expires=300, check=staticmethod(_check_node))
 def migrate_node(node: str) -> FailoverResult:
     """Rebuild the volumes of the annotated pods of the NotReady node `node` elsewhere, and move those pods.
 
@@ -37,13 +51,14 @@ def migrate_node(node: str) -> FailoverResult:
     return _at_once(failover.migrate_node(context(), node))
 
 
-@shared_task(base=ControlTask, name="carina.failover.plan", expires=60)
+@shared_task(base=ControlTask, name="carina.failover.plan", expires=60, check=staticmethod(_check_plan))
 def plan(node: str, not_ready: bool = False) -> PlanResult:
     """Say what the loss of `node` would do: verdict, target and reason for each volume. Nothing is written.
 
     >>> plan.delay("10.20.9.154").get(timeout=60)      # doctest: +SKIP
     """
-    return plan_node(context(), node, not_ready is True)
+    _check_plan(node, not_ready)
+    return plan_node(context(), node, not_ready)
 
 
 @shared_task(base=ControlTask, name="carina.failover.readiness", expires=300)
@@ -88,3 +103,12 @@ def _at_once(result: R) -> R:
         except (OperationalError, OSError):
             structlog.get_logger().warning("no resume was asked for: the broker does not take it")
     return result
+
+
+@shared_task(base=ControlTask, name="carina.failover.status", expires=60)
+def status() -> Status:
+    """Say what is going on: pause, nodes and their workers, rebuilds under way. Nothing is written.
+
+    >>> status()      # doctest: +SKIP
+    """
+    return flow_status(context(), lambda: heartbeat.beating(current_app))

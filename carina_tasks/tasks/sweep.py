@@ -16,7 +16,15 @@ from carina_tasks.tasks.failover import rebuild_node
 from carina_tasks.tasks.process import context
 
 
-@shared_task(base=ControlTask, name="carina.sweep.local_volumes", expires=600)
+def _check_confirm(confirm: object = None) -> None:
+    confirm = {} if confirm is None else confirm
+    if not isinstance(confirm, Mapping) or not all(type(n) is int and n > 0 for n in confirm.values()):
+        raise BadInput('confirm takes a node and the number of its orphans: {"10.20.9.153": 37}')
+    for node in confirm:
+        names.node_name(node)
+
+
+@shared_task(base=ControlTask, name="carina.sweep.local_volumes", expires=600, check=staticmethod(_check_confirm))
 def sweep_local_volumes(confirm: Mapping[str, int] | None = None) -> LocalSweepResult:
     """Compare each node's local volumes with the LogicVolumes: mark orphans, remove those marked before, report missing.
 
@@ -24,10 +32,8 @@ def sweep_local_volumes(confirm: Mapping[str, int] | None = None) -> LocalSweepR
 
     >>> sweep_local_volumes.delay(confirm={"10.20.9.153": 37})      # doctest: +SKIP
     """
-    confirm = {} if confirm is None else confirm
-    if not isinstance(confirm, Mapping) or not all(type(n) is int and n > 0 for n in confirm.values()):
-        raise BadInput('confirm takes a node and the number of its orphans: {"10.20.9.153": 37}')
-    return sweep_local(context(), {names.node_name(node): number for node, number in confirm.items()})
+    _check_confirm(confirm)
+    return sweep_local(context(), confirm)
 
 
 @shared_task(base=ControlTask, name="carina.sweep.logic_volumes", expires=600)

@@ -84,6 +84,8 @@ class FakeApi:
         """Return every object below `path`."""
         self.reads.append(path)
         prefix, kind = path.rsplit("/", 1)
+        if path == paths.EVENTS:
+            return Listing(tuple(copy.deepcopy(self.events)), str(self.version), builders.NOW)
         items = [
             copy.deepcopy(raw) for key, raw in self.objects.items()
             if key.startswith(prefix + "/") and key.rsplit("/", 2)[1] == kind

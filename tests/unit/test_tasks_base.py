@@ -107,6 +107,37 @@ def test_a_node_task_refuses_a_body_before_lvm_hears_of_it(monkeypatch, made, bo
         made.run(body)
 
 
+@pytest.mark.parametrize(
+    ("made", "args", "kwargs"),
+    [
+        (failover.rebuild_node, ("Bad_Name",), {}),
+        (failover.rebuild_node, (7,), {}),
+        (failover.migrate_node, ("",), {}),
+        (failover.plan, ("n1",), {"not_ready": "yes"}),
+        (failover.plan, ("../n1",), {}),
+        (sweep.sweep_local_volumes, ({"n1": "many"},), {}),
+        (sweep.sweep_local_volumes, (), {"confirm": {"N 1": 3}}),
+        (node.inventory, (), {}),
+        (node.inventory, (), {"queue": "control"}),
+        (volume.remove_volumes, ({},), {}),
+    ],
+)
+def test_a_wrong_call_fails_where_it_is_made(made, args, kwargs):
+    """Before anything is sent: there is no broker here. A node's task without a node's queue would end in a control worker."""
+    options = {"queue": kwargs.pop("queue")} if "queue" in kwargs else {}
+    with pytest.raises(BadInput):
+        made.apply_async(args, kwargs, **options)
+
+
+@pytest.mark.parametrize(
+    ("made", "args"), [(failover.rebuild_node, ()), (failover.status, (1,)), (failover.plan, (1, 2, 3))]
+)
+def test_a_wrong_number_of_arguments_fails_where_it_is_made(made, args):
+    """Celery's own check, before ours looks at the values."""
+    with pytest.raises(TypeError):
+        made.delay(*args)
+
+
 def test_a_worker_knows_its_node_by_its_queue(monkeypatch):
     """`-Q node.n7` without NODE_NAME serves n7; one that serves no node says so."""
     current = celery.current_app

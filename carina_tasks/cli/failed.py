@@ -1,0 +1,63 @@
+"""``celery -A carina_tasks carina failed``."""
+
+from __future__ import annotations
+
+import click
+
+from carina_tasks.broker import stored
+from carina_tasks.celery import app
+from carina_tasks.cli.output import NEEDS_A_PERSON, Command, as_json, one_line_errors, output_option, table
+from carina_tasks.errors import BrokerUnavailable
+from carina_tasks.flows.failed import failed
+from carina_tasks.flows.results import FailedResult
+from carina_tasks.model.tables import age
+from carina_tasks.tasks.process import context
+
+
+@click.command(
+    "failed",
+    cls=Command,
+    exits={0: "nothing needs a person", 1: "something does", 2: "the API server could not be asked"},
+    examples=(
+        "celery -A carina_tasks carina failed",
+        "celery -A carina_tasks carina failed -o json | jq -r '.findings[].what'",
+    ),
+)
+@output_option
+@one_line_errors
+def command(output: str) -> None:
+    """Show what needs a person: refused and failed work, with the reason, since when, and what to type.
+
+    The API server and the nodes are asked now. Task results in the broker add the failures of tasks whose last run
+    failed. Without the broker it says what it can.
+    """
+    found = look()
+    if output == "json":
+        click.echo(as_json(found))
+    elif found.findings:
+        rows = [
+            (f.kind, f.what, f.node or "-", age(found.now - f.since) if f.since else "-", f.reason)
+            for f in found.findings
+        ]
+        click.echo(table(("KIND", "WHAT", "NODE", "SINCE", "REASON"), rows))
+        click.echo("\nWhat to type:")
+        for line in dict.fromkeys(f"  {f.do}" for f in found.findings if f.do):
+            click.echo(line)
+    else:
+        click.echo("nothing failed, and nothing is stuck")
+    for line in found.unknown if output != "json" else ():
+        click.echo(f"not known: {line}", err=True)
+    if found.findings:
+        raise SystemExit(NEEDS_A_PERSON)
+
+
+def look() -> FailedResult:
+    """Return what needs a person, with what the broker knows when it answers."""
+    try:
+        results, cut = stored.recent(app)
+    except BrokerUnavailable:
+        return failed(context(), None)
+    found = failed(context(), results)
+    if not cut:
+        return found
+    return FailedResult(found.now, found.findings, (*found.unknown, f"task results beyond the first {stored.MOST}"))

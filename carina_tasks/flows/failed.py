@@ -1,0 +1,207 @@
+"""What did not work and will not by itself, or has been at it for too long: with reason, since when, and what to type.
+
+The API server and the nodes are asked now, by the same decisions that the tasks take. Task results in the broker only add the
+last word on what is journalled, and failures that left no trace on an object. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec.structs
+
+from carina_tasks.broker.stored import Stored
+from carina_tasks.decisions import guards, logic_volumes, node_loss, orphans, placement, selection
+from carina_tasks.errors import ApiDenied, CarinaTasksError
+from carina_tasks.flows import failover, observe
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.results import FailedResult, Finding
+from carina_tasks.flows.sweep_local import orphan_rules
+from carina_tasks.kube import told
+from carina_tasks.kube.told import Told
+from carina_tasks.model import keys
+from carina_tasks.model.local import Inventory
+from carina_tasks.model.names import VOLUME_PREFIX
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.world import World
+
+CARINA = "celery -A carina_tasks carina"
+PATIENCE = 60
+"""Seconds of a rebuild that nobody need look at: it takes seconds, and resume comes round every 30."""
+
+
+def failed(ctx: Context, stored: Sequence[Stored] | None) -> FailedResult:
+    """Return what needs a person, the most urgent first. `stored` is what the broker knows, None when it is away.
+
+    Raises the adapters' errors when the API server cannot be asked.
+    """
+    world, unknown = ctx.cluster.observe(), []
+    if stored is None:
+        unknown.append("the broker is away: failures of tasks, and what nodes hold, are not known")
+    try:
+        events: Sequence[Told] = told.events(ctx.cluster.api)
+    except ApiDenied as exc:
+        events = ()
+        unknown.append(f"our Events cannot be read, so `since` is not known for some: {exc.message}")
+    found = [
+        *_held(ctx),
+        *_unreadable(world),
+        *_journals(world, stored or ()),
+        *_lost(ctx, world),
+        *_kept(ctx, world),
+        *(_on_nodes(ctx, world, unknown) if stored is not None else ()),
+        *_tasks(stored or ()),
+    ]
+    return FailedResult(
+        now=int(world.now), findings=tuple(_since(item, events) for item in found), unknown=tuple(unknown)
+    )
+
+
+def _held(ctx: Context) -> Iterator[Finding]:
+    state = ctx.state.read()
+    if state.paused:
+        yield Finding("paused", "everything", f"paused: {state.paused}", do=f"{CARINA} resume")
+    if state.latched:
+        reason = f"stopped by the mass-failure guard: {state.latched}"
+        yield Finding("stopped", "everything", reason, do=f"{CARINA} resume")
+
+
+def _unreadable(world: World) -> Iterator[Finding]:
+    for one in world.unreadable:
+        yield Finding("unreadable", f"{one.kind} {one.name}", one.reason, do=f"kubectl edit {one.kind} {one.name}")
+    for volume in _sorted(world):
+        if volume.journal_error:
+            do = f"kubectl get lv {volume.name} -o yaml"
+            yield Finding("unreadable", volume.name, volume.journal_error, node=volume.node, do=do)
+
+
+def _journals(world: World, stored: Sequence[Stored]) -> Iterator[Finding]:
+    """Yield the rebuilds that are under way for longer than one takes."""
+    last = _last_words(stored)
+    for volume in _sorted(world):
+        journal = volume.journal
+        if journal is None or world.now - journal.started < PATIENCE:
+            continue
+        when, outcome, reason = last.get(volume.name, (0.0, "", ""))
+        known = reason if when >= journal.started and outcome != "rebuilt" else f"not finished yet: {journal.reason}"
+        do = f"{CARINA} retry {volume.name}"
+        yield Finding(
+            "refused" if outcome == "refused" and known == reason else "unfinished",
+            volume.name, known, node=journal.target, since=journal.started, do=do,
+        )  # fmt: skip
+
+
+def _last_words(stored: Sequence[Stored]) -> dict[str, tuple[float, str, str]]:
+    return {volume: (one.done, outcome, reason) for one in stored for volume, outcome, reason in one.volumes}
+
+
+def _lost(ctx: Context, world: World) -> Iterator[Finding]:
+    """Yield the volumes of lost nodes that have nowhere to go, and those that a person must look at."""
+    rules = node_loss.NotReadyRules(
+        ctx.settings.not_ready_after, ctx.settings.not_ready_witnessed, ctx.settings.lease_fresh
+    )
+    for name in sorted(guards.lost_nodes(world)):
+        node = world.nodes.get(name)
+        if node is None:
+            verdicts = selection.of_deleted_node(world, name)
+            yield from (
+                Finding("refused", v.volume.name, v.reason, node=name, do=f"kubectl get lv,pv {v.volume.name} -o yaml")
+                for v in verdicts
+                if isinstance(v, selection.Skip) and not v.volume.journalled and selection.managed(v.volume)
+            )
+        else:
+            loss = node_loss.not_ready(node, world.leases.get(name), _alive(ctx, name), world.now, rules)
+            if not isinstance(loss, node_loss.Lost):
+                continue
+            verdicts = selection.of_not_ready_node(world, name)
+        wanted = [v.volume for v in verdicts if isinstance(v, selection.Wanted)]
+        since = int(node.ready_since) if node else 0
+        for verdict in failover.plan(ctx, world, wanted, name) if wanted else ():
+            if isinstance(verdict, placement.NoFit):
+                do = f"{CARINA} retry {verdict.volume.name}"
+                yield Finding("no-fit", verdict.volume.name, verdict.reason, node=name, since=since, do=do)
+
+
+def _alive(ctx: Context, node: str) -> bool:
+    try:
+        return ctx.worker_alive(node)
+    except CarinaTasksError:
+        return False
+
+
+def _kept(ctx: Context, world: World) -> Iterator[Finding]:
+    """Yield the LogicVolumes without a PV that the sweep keeps and that stay so until a person does something."""
+    for volume in _sorted(world):
+        if volume.name in world.volumes or volume.journalled or volume.manage_type != keys.MANAGE_TYPE_LVM:
+            continue
+        age = world.now - (volume.meta.deleting or volume.meta.created)
+        if volume.meta.owners or age < ctx.settings.logic_volume_grace:
+            continue
+        claim = world.claims.get(f"{volume.namespace}/{volume.claim}")
+        verdict = logic_volumes.judge(volume, None, claim, world.now, ctx.settings.logic_volume_grace)
+        if isinstance(verdict, logic_volumes.Keep):
+            since = int(volume.meta.deleting or 0)
+            do = f"kubectl describe lv {volume.name}"
+            yield Finding("kept", volume.name, verdict.reason, node=volume.node, since=since, do=do)
+
+
+def _on_nodes(ctx: Context, world: World, unknown: list[str]) -> Iterator[Finding]:
+    """Yield what the nodes' own reports show: volumes that are missing, and orphans above the cap."""
+    ready = [name for name, node in world.nodes.items() if node.ready == "True"]
+    try:
+        inventories = observe.inventories(ctx, ready)
+    except CarinaTasksError as exc:
+        unknown.append(f"nodes could not be asked: {exc.message}")
+        return
+    for name, inventory in sorted(inventories.items()):
+        if isinstance(inventory, CarinaTasksError):
+            unknown.append(inventory.message)
+            continue
+        for item in orphans.missing(world, inventory, ctx.settings.orphan_grace):
+            yield Finding("missing", item.volume.name, item.reason, node=name, do=f"{CARINA} volumes {name}")
+        yield from _above_the_cap(ctx, world, inventory)
+
+
+def _above_the_cap(ctx: Context, world: World, inventory: Inventory) -> Iterator[Finding]:
+    rules, unreadable = orphan_rules(ctx), {one.name for one in world.unreadable}
+    doomed = []
+    for local in inventory.volumes:
+        name = local.name.removeprefix(VOLUME_PREFIX)
+        pair = world.logic_volumes.get(name), world.volumes.get(name)
+        if name not in unreadable and isinstance(
+            orphans.judge(local, inventory, *pair, world.now, rules), orphans.Remove
+        ):
+            doomed.append(local)
+    volumes = sum(local.name.startswith(VOLUME_PREFIX) for local in inventory.volumes)
+    cap = guards.orphan_cap(len(doomed), volumes, ctx.settings.orphan_limit, ctx.settings.orphan_share, 0)
+    if isinstance(cap, guards.Stop):
+        since = min((local.marked_at or 0 for local in doomed), default=0)
+        confirm = f"""'{{"confirm": {{"{inventory.node}": {len(doomed)}}}}}'"""
+        do = f"celery -A carina_tasks call carina.sweep.local_volumes --kwargs {confirm} --expires 300"
+        yield Finding("orphans", inventory.node, cap.reason, node=inventory.node, since=since, do=do)
+
+
+def _tasks(stored: Sequence[Stored]) -> Iterator[Finding]:
+    """Yield the tasks whose last run failed; one that has gone well since is no news."""
+    last: dict[str, Stored] = {}
+    for one in stored:
+        last[f"{one.task} {one.args!r}"] = one
+    for one in sorted(last.values(), key=lambda one: one.done):
+        if one.state == "FAILURE":
+            what = " ".join([one.task, *map(str, one.args)])[:200]
+            yield Finding("failed", what, one.reason, since=int(one.done), do=f"{CARINA} retry {one.id}", id=one.id)
+
+
+def _sorted(world: World) -> Iterable[LogicVolume]:
+    return sorted(world.logic_volumes.values(), key=lambda volume: volume.name)
+
+
+def _since(item: Finding, events: Sequence[Told]) -> Finding:
+    """Return the finding with the time of the first Warning of its object, when nothing better is known."""
+    if item.since:
+        return item
+    names = {item.what.split(" ")[-1], item.node if item.kind == "orphans" else item.what}
+    first = [
+        e.first for e in events if e.type == "Warning" and (e.name in names or f"volume {item.what} " in e.message)
+    ]
+    return msgspec.structs.replace(item, since=int(min(first, default=0)))

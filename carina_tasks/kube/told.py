@@ -1,0 +1,61 @@
+"""Our Events, read back: what was said of an object, and since when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from carina_tasks.kube import paths
+from carina_tasks.kube.api import Api, Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One Event. Whoever may write Events may write one in our name: it is for people, and nothing is decided on it."""
+
+    kind: str
+    name: str
+    namespace: str
+    type: str
+    """``Normal`` or ``Warning``."""
+    reason: str
+    message: str
+    first: float
+    """When it was said first and last, seconds since the epoch."""
+    last: float
+    count: int
+
+    @property
+    def about(self) -> str:
+        """The object: ``kind namespace/name``."""
+        return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}"
+
+
+def events(api: Api) -> tuple[Told, ...]:
+    """Return our Events of the whole cluster, oldest first. The API server keeps them for an hour unless told otherwise."""
+    found = api.list(paths.EVENTS, {"fieldSelector": "source=carina-tasks"}).items
+    return tuple(sorted(map(_told, found), key=lambda told: told.last))
+
+
+def _told(raw: Raw) -> Told:
+    about = raw.get("involvedObject")
+    about = about if isinstance(about, dict) else {}
+    count = raw.get("count")
+    return Told(
+        kind=str(about.get("kind") or ""),
+        name=str(about.get("name") or ""),
+        namespace=str(about.get("namespace") or ""),
+        type=str(raw.get("type") or ""),
+        reason=str(raw.get("reason") or ""),
+        message=str(raw.get("message") or ""),
+        first=_seconds(raw.get("firstTimestamp")),
+        last=_seconds(raw.get("lastTimestamp")),
+        count=count if isinstance(count, int) else 1,
+    )
+
+
+def _seconds(text: object) -> float:
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,405 @@
+"""What a person on call is shown, and what `retry` sends: from the objects as they are, whatever the broker holds."""
+
+import json
+
+import fakeredis
+import pytest
+
+from carina_tasks.broker import stored
+from carina_tasks.broker.stored import Stored
+from carina_tasks.errors import ApiUnavailable, BadInput, BrokerUnavailable, Paused
+from carina_tasks.flows.failed import failed
+from carina_tasks.flows.results import FailedResult, Finding, MissingVolume, Retry, Swept
+from carina_tasks.flows.retry import LOCAL, LOGIC, MIGRATE, REBUILD, RESUME, retry, retry_all
+from carina_tasks.flows.status import status
+from carina_tasks.kube import paths
+from carina_tasks.model import tables
+from tests.unit import builders as b
+from tests.unit.builders_flow import FakeApi, FakeNodes, context
+from tests.unit.builders_redis import away
+from tests.unit.test_heartbeat import app
+
+TASK = "11111111-2222-3333-4444-555555555555"
+NAME = b.NAME
+
+
+def volume(on="n1", **more):
+    """Make LogicVolume, PV and claim of one volume."""
+    return [b.logic_volume(on=on, **more), b.pv(on=on), b.claim()]
+
+
+def healthy():
+    """Make two Ready nodes with workers, and one volume with its LV on n1."""
+    api = FakeApi(b.node("n1"), b.node("n2"), *volume())
+    return api, FakeNodes(b.inventory("n1", b.local_volume()), b.inventory("n2"))
+
+
+def journalled(**more):
+    """Make a cluster with the rebuild of one volume under way from n1 to n2."""
+    api = FakeApi(b.node("n2"), *volume(on="n1"))
+    lv = api.objects[paths.logic_volume(NAME)]
+    lv["spec"]["nodeName"] = "n2"
+    lv["metadata"]["annotations"]["tasks.carina.storage.io/journal"] = b.journal(**more).to_json()
+    return api, FakeNodes(b.inventory("n2"))
+
+
+def of(result):
+    """Return kind and object of each finding."""
+    return [(f.kind, f.what) for f in result.findings]
+
+
+# --- failed ---
+
+
+def test_nothing_failed():
+    """A healthy cluster has no findings, and nothing is unknown."""
+    result = failed(context(*healthy()), [])
+    assert result == FailedResult(now=int(b.NOW))
+
+
+def test_nothing_is_written():
+    """Whoever looks changes nothing: no object, no Event, no node task but the inventory."""
+    api, nodes = journalled(started=int(b.NOW - 600))
+    failed(context(api, nodes), [])
+    assert (api.log, api.events, nodes.tasks()) == ([], [], [])
+
+
+@pytest.mark.parametrize(("age", "shown"), [(30, False), (600, True)])
+def test_a_rebuild_that_takes_too_long(age, shown):
+    """One that has been under way for a moment is no failure."""
+    result = failed(context(*journalled(started=int(b.NOW - age))), [])
+    assert of(result) == ([("unfinished", NAME)] if shown else [])
+
+
+def test_the_last_word_on_a_rebuild_is_its_reason():
+    """Of all results the last one that names the volume; an older one than the journal says nothing of this rebuild."""
+
+    def said(done, reason, outcome="unfinished"):
+        return Stored(TASK, RESUME, (), "SUCCESS", done, volumes=((NAME, outcome, reason),))
+
+    ctx = context(*journalled(started=int(b.NOW - 600)))
+    before, first, last = (
+        said(b.NOW - 700, "an older"),
+        said(b.NOW - 500, "silent"),
+        said(b.NOW - 20, "PV x", "refused"),
+    )
+    found = failed(ctx, [before, first, last]).findings[0]
+    assert (found.kind, found.reason, found.since) == ("refused", "PV x", int(b.NOW - 600))
+    assert "an older" not in failed(ctx, [before]).findings[0].reason
+
+
+def test_a_volume_without_a_place():
+    """The volume of a deleted node for which no other node has room, with the planner's own words."""
+    api = FakeApi(b.node("n2"), *volume())
+    result = failed(context(api, FakeNodes(b.inventory("n2", free=11))), [])
+    assert of(result) == [("no-fit", NAME)]
+    assert "n2" in result.findings[0].reason
+
+
+def test_a_volume_that_a_person_must_look_at():
+    """Its PV names another node than its LogicVolume: the rebuild refuses it, and says so here too."""
+    api = FakeApi(b.node("n2"), b.node("n3"), b.logic_volume(on="n1"), b.pv(on="n3"), b.claim())
+    nodes = FakeNodes(b.inventory("n2"), b.inventory("n3"))
+    result = failed(context(api, nodes), [])
+    assert ("refused", NAME) in of(result)
+
+
+def test_a_missing_volume_and_since_when():
+    """Its node has no LV of its name; the first Event tells since when."""
+    api, _ = healthy()
+    api.events.append(
+        {
+            "involvedObject": {"kind": "LogicVolume", "name": NAME}, "type": "Warning", "reason": "LocalVolumeMissing",
+            "message": "gone", "firstTimestamp": b.at(b.NOW - 900), "lastTimestamp": b.at(b.NOW), "count": 2,
+        }
+    )  # fmt: skip
+    result = failed(context(api, FakeNodes(b.inventory("n1"), b.inventory("n2"))), [])
+    assert of(result) == [("missing", NAME)]
+    assert result.findings[0].since == int(b.NOW - 900)
+
+
+def test_orphans_above_the_cap_say_which_number_to_confirm():
+    """What is typed has the very number, and the oldest mark tells since when."""
+    orphans = [b.local_volume(f"volume-x{i}", marked=1000 + i) for i in range(3)]
+    api, _ = healthy()
+    nodes = FakeNodes(b.inventory("n1", b.local_volume(), *orphans), b.inventory("n2"))
+    result = failed(context(api, nodes, orphan_limit="2", orphan_share="0"), [])
+    assert of(result) == [("orphans", "n1")]
+    assert '{"confirm": {"n1": 3}}' in result.findings[0].do
+    assert result.findings[0].since == int(b.NOW - 1002)
+
+
+def test_an_unreadable_object_and_journal():
+    """Both are named; neither hides anything else."""
+    api, nodes = healthy()
+    bad = b.logic_volume("bad", on="n1")
+    bad["spec"]["size"] = "many"
+    cut = b.logic_volume("cut", on="n1")
+    cut["metadata"]["annotations"]["tasks.carina.storage.io/journal"] = "{"
+    api.objects |= {paths.logic_volume("bad"): bad, paths.logic_volume("cut"): cut}
+    assert ("unreadable", "LogicVolume bad") in of(result := failed(context(api, nodes), []))
+    assert ("unreadable", "cut") in of(result)
+
+
+def test_a_pause_is_the_first_thing_shown():
+    """With its reason: it is why everything else waits."""
+    ctx = context(*healthy())
+    ctx.state.write(paused="moving racks")
+    assert of(failed(ctx, []))[0] == ("paused", "everything")
+
+
+def test_a_task_that_failed_and_has_gone_well_since_is_no_news():
+    """Only the last run of a task counts, each with its own arguments."""
+
+    def ran(state, done, *args):
+        return Stored(f"{done}", "carina.failover.rebuild_node", args, state, done, reason="ApiUnavailable: away")
+
+    ctx = context(*healthy())
+    assert of(failed(ctx, [ran("FAILURE", 1, "n1"), ran("SUCCESS", 2, "n1")])) == []
+    assert of(failed(ctx, [ran("FAILURE", 1, "n1"), ran("SUCCESS", 2, "n2")])) == [
+        ("failed", "carina.failover.rebuild_node n1")
+    ]
+
+
+def test_without_the_broker_it_says_what_it_can():
+    """And what it cannot: a list that looks empty because nobody could be asked is the worst answer."""
+    result = failed(context(*journalled(started=int(b.NOW - 600))), None)
+    assert of(result) == [("unfinished", NAME)]
+    assert "the broker is away" in result.unknown[0]
+
+
+def test_a_silent_node_is_unknown_and_not_well():
+    """Whether its volumes are there nobody knows."""
+    api, _ = healthy()
+    result = failed(context(api, FakeNodes(b.inventory("n1", b.local_volume()))), [])
+    assert any("n2" in line for line in result.unknown)
+
+
+# --- retry ---
+
+
+def nothing(_):
+    """Know of no task."""
+
+
+@pytest.mark.parametrize(
+    ("make", "target", "task", "args"),
+    [
+        (lambda: journalled(), NAME, RESUME, ()),
+        (lambda: (FakeApi(b.node("n2"), *volume()), FakeNodes()), NAME, REBUILD, ("n1",)),
+        (lambda: (FakeApi(b.node("n2"), *volume()), FakeNodes()), "n1", REBUILD, ("n1",)),
+        (lambda: (FakeApi(b.node("n1", ready="False"), *volume()), FakeNodes()), NAME, MIGRATE, ("n1",)),
+        (lambda: (FakeApi(b.node("n1"), b.logic_volume(on="n1")), FakeNodes()), NAME, LOGIC, ()),
+        (healthy, "n1", LOCAL, ()),
+        (healthy, NAME, LOCAL, ()),
+    ],
+)
+def test_the_objects_say_what_is_sent(make, target, task, args):
+    """A volume or a node, as it is now: journal, lost node, no PV, or a look at its local volumes. Nothing is written."""
+    api, nodes = make()
+    found = retry(context(api, nodes), target, nothing)
+    assert (found.task, found.args) == (task, args)
+    assert api.log == []
+
+
+@pytest.mark.parametrize(
+    ("ran", "task", "args"),
+    [
+        (Stored(TASK, REBUILD, ("n9",), "FAILURE", 1), "", ()),
+        (Stored(TASK, REBUILD, ("n2",), "FAILURE", 1), LOCAL, ()),
+        (Stored(TASK, MIGRATE, ("n1",), "SUCCESS", 1, "refused"), REBUILD, ("n1",)),
+        (Stored(TASK, REBUILD, ("../x",), "FAILURE", 1), "", ()),
+        (Stored(TASK, REBUILD, ({"a": 1},), "FAILURE", 1), "", ()),
+        (Stored(TASK, REBUILD, ("n1", "n2"), "FAILURE", 1), "", ()),
+        (Stored(TASK, LOCAL, ({"n1": 300},), "FAILURE", 1), LOCAL, ()),
+        (Stored(TASK, "carina.volume.remove", ({"volumes": []},), "FAILURE", 1), "", ()),
+        (Stored(TASK, "os.system", ("reboot",), "FAILURE", 1), "", ()),
+        (None, "", ()),
+    ],
+)
+def test_a_stored_message_is_never_sent_again(ran, task, args):
+    """Of a task only its name and node are looked at; a confirmation, another's request, an unknown task are not repeated."""
+    api = FakeApi(b.node("n2"), *volume())
+    found = retry(context(api, FakeNodes()), TASK, lambda _: ran)
+    assert (found.task, found.args) == (task, args)
+    assert found.reason
+
+
+def test_nothing_is_sent_while_paused():
+    """It would be refused; better said here, by whoever typed."""
+    ctx = context(*healthy())
+    ctx.state.write(paused="moving racks")
+    with pytest.raises(Paused, match="moving racks"):
+        retry(ctx, "n1", nothing)
+
+
+@pytest.mark.parametrize("target", ["nobody", "Bad_Name", "../x", ""])
+def test_what_is_nothing_is_said_to_be_nothing(target):
+    """No volume, no node, no task."""
+    with pytest.raises(BadInput):
+        retry(context(*healthy()), target, nothing)
+
+
+def test_all_sends_each_task_once():
+    """Four volumes of one node are one rebuild; what only a person can mend is listed and not sent."""
+    api = FakeApi(b.node("n2"), *volume(), b.logic_volume("other", on="n1"), b.pv("other", on="n1"))
+    found = FailedResult(
+        now=1,
+        findings=(
+            Finding("no-fit", NAME, "full"), Finding("no-fit", "other", "full"), Finding("orphans", "n2", "cap", do="confirm"),
+        ),
+    )  # fmt: skip
+    rebuild, person = retry_all(context(api, FakeNodes()), found, nothing)
+    assert (rebuild.task, rebuild.args) == (REBUILD, ("n1",))
+    assert person == Retry("n2", "cap: a person must look at it: confirm")
+
+
+# --- what the result backend holds ---
+
+
+def meta(**more):
+    """Make what Celery stores for a control task."""
+    return json.dumps(
+        {"status": "SUCCESS", "result": {"outcome": "done"}, "date_done": "2026-11-25T11:00:00+00:00",
+         "name": "carina.failover.resume", "args": [], **more}
+    ).encode()  # fmt: skip
+
+
+def test_results_are_read_oldest_first_and_nodes_answers_left_out():
+    """A node can write answers under its own name only; none of those is taken for a control task's."""
+    client = fakeredis.FakeRedis()
+    later = TASK.replace("1", "9")
+    client.set(f"celery-task-meta-{later}", meta(date_done="2026-11-25T12:00:00+00:00"))
+    client.set(f"celery-task-meta-{TASK}", meta(status="FAILURE", result={"exc_type": "X", "exc_message": ["no"]}))
+    client.set(f"celery-task-meta-n1:{TASK}", meta(name="carina.failover.rebuild_node"))
+    found, cut = stored.recent(app(client))
+    assert [one.id for one in found] == [TASK, later]
+    assert (found[0].state, found[0].reason, cut) == ("FAILURE", "X: no", False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"{", b"[]", b"\xff", b"[" * 100_000, meta(status=7), meta(status="PENDING"), meta(name=None), meta(name="x" * 999),
+        meta(date_done="yesterday"), meta(date_done=5), meta(args="os.system"), meta(args={"a": 1}),
+        meta(result=[1], status="FAILURE"), b"x" * (stored.LARGEST + 1),
+    ],
+)  # fmt: skip
+def test_whatever_else_lies_there_is_left_out(data):
+    """Hostile input: no exception, no object built from it."""
+    assert stored.read(TASK, data) is None
+
+
+@pytest.mark.parametrize("result", [None, "text", 7, [1, 2], {"volumes": "x"}, {"volumes": [{"volume": 7}]}])
+def test_a_result_of_another_shape_only_says_that_it_ended(result):
+    """Another release's, say."""
+    found = stored.read(TASK, meta(result=result))
+    assert found is not None
+    assert (found.outcome, found.volumes) == ("", ())
+
+
+def test_the_scan_is_bounded(monkeypatch):
+    """And says so."""
+    monkeypatch.setattr(stored, "MOST", 2)
+    monkeypatch.setattr(stored, "_BATCH", 1)
+    client = fakeredis.FakeRedis()
+    for i in range(5):
+        client.set(f"celery-task-meta-{TASK[:-1]}{i}", meta())
+    found, cut = stored.recent(app(client))
+    assert (len(found), cut) == (2, True)
+
+
+def test_no_broker_is_no_empty_list():
+    """Unknown, and not "nothing failed"."""
+    with pytest.raises(BrokerUnavailable):
+        stored.recent(app(away()))
+
+
+# --- status ---
+
+
+def shown(ctx, beating=lambda: ("n1", "n2"), width=0):
+    """Return the status as a person sees it."""
+    return tables.text(tables.of(status(ctx, beating)), width)
+
+
+def test_all_well_is_said():
+    """Nothing wrong: a person sees that at once, and nothing to type."""
+    text = shown(context(*healthy()))
+    assert text.endswith("all well")
+    assert "failed" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda ctx, api: ctx.state.write(paused="racks"), "PAUSED: racks"),
+        (lambda ctx, api: ctx.state.write(latched="2 of 3"), "STOPPED by the mass-failure guard: 2 of 3"),
+        (
+            lambda ctx, api: ctx.findings.keep("sweep.local_volumes", Swept(1, (MissingVolume(NAME, "n1"),)), 1),
+            "LOCAL VOLUME MISSING",
+        ),
+        (lambda ctx, api: api.objects[paths.logic_volume(NAME)]["spec"].pop("size"), "1 objects cannot be read"),
+        (lambda ctx, api: api.objects.pop(paths.node("n1")), "deleted"),
+    ],
+)
+def test_what_is_wrong_is_said(change, words):
+    """Each of them, with what to type next; and it is not called well."""
+    api, nodes = healthy()
+    ctx = context(api, nodes)
+    change(ctx, api)
+    text = shown(ctx)
+    assert words in text
+    assert "all well" not in text
+    assert "celery -A carina_tasks carina" in text
+
+
+def test_without_the_broker_the_cluster_is_shown():
+    """Workers are unknown then, and not silent."""
+
+    def beating():
+        raise BrokerUnavailable("nobody there")
+
+    text = shown(context(*healthy()), beating)
+    assert "THE BROKER IS AWAY: nobody there" in text
+    assert text.count("unknown") == 2
+    assert "silent" not in text
+
+
+def test_without_the_api_server_the_workers_are_shown():
+    """All that is known, and that it is all."""
+    api, nodes = healthy()
+    ctx = context(api, nodes)
+    api.get = lambda *_: (_ for _ in ()).throw(ApiUnavailable("refused"))
+    text = shown(ctx)
+    assert text.startswith("THE API SERVER IS AWAY: refused")
+    assert [line.split()[:3] for line in text.splitlines() if line.startswith("n")] == [
+        ["n1", "unknown", "alive"], ["n2", "unknown", "alive"],
+    ]  # fmt: skip
+    assert "all well" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "step"),
+    [
+        (lambda api: None, "1/5 intend"),
+        (lambda api: api.objects[paths.logic_volume(NAME)]["status"].update(status=""), "2/5 create"),
+        (lambda api: api.objects.pop(paths.volume(NAME)), "3/5 replace PV"),
+        (lambda api: (api.objects.update({paths.volume(NAME): b.pv(on="n2")}), api.objects[paths.claim("default", f"claim-{NAME}")]["status"].update(phase="Lost")), "3/5 bind claim"),
+        (lambda api: api.objects.update({paths.volume(NAME): b.pv(on="n2")}), "5/5 finish"),
+    ],
+)  # fmt: skip
+def test_a_rebuild_shows_its_step(change, step):
+    """From the objects: whoever looks sees it go on."""
+    api, nodes = journalled()
+    change(api)
+    assert step in shown(context(api, nodes))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_status_fits_the_terminal(width):
+    """In its worst hour: no line is wider."""
+    api, nodes = journalled(reason="node n1 was deleted (absent for 10 s), and a long sentence follows that has no end")
+    ctx = context(api, nodes)
+    ctx.state.write(paused="the racks in hall two are being moved and nobody knows for how long this will take")
+    assert max(map(len, shown(ctx, width=width).splitlines())) <= width
