@@ -5,6 +5,7 @@ is asked for.
 
 ``pause``, ``resume``   stop everything, and go on (work without a broker)
 ``plan``                what the loss of a node would do, with target and reason for each volume; writes nothing
+``rebuild``             one volume of a live node, new and empty elsewhere; with its name typed out
 ``status``              pause, nodes and their workers, whether each may be lost, what is under way
 ``failed``, ``retry``   what needs a person, and going on with it
 ``volumes``             what lvm2 on a node reports
@@ -21,6 +22,7 @@ COMMANDS = {
     "failed": "carina_tasks.cli.failed",
     "pause": "carina_tasks.cli.pause",
     "plan": "carina_tasks.cli.plan",
+    "rebuild": "carina_tasks.cli.rebuild",
     "restore": "carina_tasks.cli.restore",
     "retry": "carina_tasks.cli.retry",
     "resume": "carina_tasks.cli.resume",

@@ -46,6 +46,11 @@ def of_not_ready_node(world: World, node: str) -> tuple[Wanted | Skip, ...]:
     )
 
 
+def of_volume(world: World, volume: LogicVolume) -> Wanted | Skip:
+    """Judge one LogicVolume on its node, whatever became of that."""
+    return _judge(world, volume, volume.node)
+
+
 def of_lost_target(world: World, volume: LogicVolume) -> Wanted | Skip:
     """Judge a journalled volume whose target is lost: may it go to another one?
 

@@ -248,7 +248,7 @@ def _evict(ctx: Context, pods: Sequence[Pod], volume: LogicVolume, journal: Jour
     for pod in pods:
         if ctx.writes.evict(pod):
             ctx.audit.acted(
-                "evict-pod", about_pod(pod), f"pod evicted from the lost node {journal.source}: its volume was rebuilt",
+                "evict-pod", about_pod(pod), f"pod evicted from node {journal.source}: its volume was rebuilt",
                 "PodEvicted", intent=journal.intent, volume=volume.name, node=journal.source,
             )  # fmt: skip
 

@@ -34,13 +34,13 @@ Selected = tuple[selection.Wanted | selection.Skip, ...]
 def rebuild_node(ctx: Context, node: str) -> FailoverResult:
     """Rebuild every volume of the deleted node. Raises BadInput, and transient errors when nothing could be decided."""
     names.node_name(node)
-    return _guarded(ctx, node, lambda: _rebuild_node(ctx, node))
+    return guarded(ctx, node, lambda: _rebuild_node(ctx, node))
 
 
 def migrate_node(ctx: Context, node: str) -> FailoverResult:
     """Rebuild the volumes of the NotReady node's annotated pods elsewhere, and evict those pods. Raises BadInput."""
     names.node_name(node)
-    return _guarded(ctx, node, lambda: _migrate_node(ctx, node))
+    return guarded(ctx, node, lambda: _migrate_node(ctx, node))
 
 
 def check_mass_failure(ctx: Context, world: World) -> None:
@@ -76,7 +76,8 @@ def judge_not_ready(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLo
     return node_loss.not_ready(fresh, ctx.cluster.lease(node), ctx.worker_alive(node), now, rules)
 
 
-def _guarded(ctx: Context, node: str, work: Callable[[], FailoverResult]) -> FailoverResult:
+def guarded(ctx: Context, node: str, work: Callable[[], FailoverResult]) -> FailoverResult:
+    """Do `work` unless everything is paused or another worker is at that node; a guard's no is a result."""
     try:
         ctx.check_pause()
         with ctx.lock(f"failover.{node}") as hold:
@@ -102,7 +103,7 @@ def _rebuild_node(ctx: Context, node: str) -> FailoverResult:
         # Also what a doubled message finds when the first one is done.
         return FailoverResult(node, "refused", f"there is no node {node}, and no LogicVolume names it")
     check_mass_failure(ctx, world)
-    return _fail_over(ctx, node, world, selected, "rebuild", loss.reason)
+    return fail_over(ctx, node, world, selected, "rebuild", loss.reason)
 
 
 def _migrate_node(ctx: Context, node: str) -> FailoverResult:
@@ -113,7 +114,7 @@ def _migrate_node(ctx: Context, node: str) -> FailoverResult:
     check_mass_failure(ctx, world)
     evicted = _evict_free_pods(ctx, world, node, loss.reason)
     selected = selection.of_not_ready_node(world, node)
-    return _fail_over(ctx, node, world, selected, "migrate", loss.reason, evicted)
+    return fail_over(ctx, node, world, selected, "migrate", loss.reason, evicted)
 
 
 def _evict_free_pods(ctx: Context, world: World, node: str, reason: str) -> tuple[str, ...]:
@@ -125,9 +126,10 @@ def _evict_free_pods(ctx: Context, world: World, node: str, reason: str) -> tupl
     return tuple(evicted)
 
 
-def _fail_over(
+def fail_over(
     ctx: Context, node: str, world: World, selected: Selected, kind: Kind, reason: str, evicted: tuple[str, ...] = ()
 ) -> FailoverResult:
+    """Plan and rebuild what was selected of `node`, and say what became of each volume."""
     results = [VolumeResult(s.volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)]
     wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
     if wanted:

@@ -12,6 +12,7 @@ from carina_tasks.broker import heartbeat
 from carina_tasks.errors import BadInput
 from carina_tasks.flows import failover
 from carina_tasks.flows import readiness as flow_readiness
+from carina_tasks.flows import rebuild_volume as flow_rebuild_volume
 from carina_tasks.flows import resume as flow_resume
 from carina_tasks.flows.plan import plan_node
 from carina_tasks.flows.results import FailoverResult, PlanResult, Readiness, ResumeResult, Status
@@ -23,6 +24,13 @@ from carina_tasks.tasks.process import context
 
 def _check_node(node: object) -> None:
     names.node_name(node)
+
+
+def _check_volume(node: object, volume: object, force: object = "") -> None:
+    names.node_name(node)
+    names.object_name(volume)
+    if not isinstance(force, str):
+        raise BadInput("force is the volume's name once more")
 
 
 def _check_plan(node: object, not_ready: object = False) -> None:
@@ -49,6 +57,17 @@ def migrate_node(node: str) -> FailoverResult:
     >>> migrate_node.delay("10.20.9.154").get(timeout=60)      # doctest: +SKIP
     """
     return _at_once(failover.migrate_node(context(), node))
+
+
+@shared_task(base=ControlTask, name="carina.failover.rebuild_volume", expires=300, check=staticmethod(_check_volume))
+def rebuild_volume(node: str, volume: str, force: str = "") -> FailoverResult:
+    """Rebuild one volume of the live node `node` elsewhere, new and empty: its data does not travel.
+
+    `force` is the volume's name once more. Refused while a pod runs with it or something has it open.
+
+    >>> rebuild_volume.delay("10.20.9.154", "pvc-527b5989", force="pvc-527b5989").get(timeout=120)      # doctest: +SKIP
+    """
+    return _at_once(flow_rebuild_volume.rebuild_volume(context(), node, volume, force))
 
 
 @shared_task(base=ControlTask, name="carina.failover.plan", expires=60, check=staticmethod(_check_plan))

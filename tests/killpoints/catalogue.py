@@ -10,6 +10,7 @@ CATALOGUE: dict[str, tuple[Callable[[], Scenario], Sequence[str]]] = {
     "migrate": (scenarios.migrate, ()),
     "sweep_local": (scenarios.sweep_local, ()),
     "sweep_logic": (scenarios.sweep_logic, ()),
+    "by hand": (scenarios.by_hand, ()),
     "undo": (scenarios.undo, ()),
     "a sweep while undoing": (scenarios.undo, ("swept",)),
     "resume": (scenarios.resumed, ()),

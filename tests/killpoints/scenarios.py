@@ -256,3 +256,25 @@ def sweep_logic() -> Scenario:
         ]
 
     return Scenario("sweep_logic", stage, begin, check, carina=False, settings=SHORT_TRASH)
+
+
+def by_hand() -> Scenario:
+    """Let a person rebuild one volume of a live node: it stays as it was, or is whole elsewhere; nothing between, and once."""
+    stage = Stage("n1", "n2", "n3")
+    stage.volume("idle", "n1", 4)
+    stage.volume("bystander", "n1", 5)
+    stage.pod("by-0", "n1", "bystander")
+
+    def check(sim: Sim, before: Before) -> list[str]:
+        now = sim.controllers.get(sim.controllers.logic_volumes, "pvc-idle")
+        begun = now is None or now["spec"]["nodeName"] != "n1"
+        return [
+            *promises.untouched(sim, before, ["bystander"] if begun else ["bystander", "idle"]),
+            *(promises.rebuilt(sim, before, ["idle"], ["n1"]) if begun else []),
+            *promises.running(sim, ["by-0"], on="n1"),
+            *promises.disks(sim, {"n1": ["volume-pvc-bystander"] + ([] if begun else ["volume-pvc-idle"])}),
+        ]
+
+    return Scenario(
+        "by hand", stage, lambda sim: sim.watch_says("rebuild_volume", "n1/pvc-idle"), check, settings=SHORT_TRASH
+    )

@@ -16,6 +16,7 @@ from carina_tasks.demo.lvm.state import Volume
 from carina_tasks.errors import BrokerUnavailable, CarinaTasksError
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import migrate_node, rebuild_node
+from carina_tasks.flows.rebuild_volume import rebuild_volume
 from carina_tasks.flows.resume import resume
 from carina_tasks.flows.sweep_local import sweep_local_volumes
 from carina_tasks.flows.sweep_logic import sweep_logic_volumes
@@ -92,6 +93,8 @@ class Sim:
                 return self._at_once(rebuild_node(ctx, node))
             case "migrate_node":
                 return self._at_once(migrate_node(ctx, node))
+            case "rebuild_volume":
+                return self._at_once(rebuild_volume(ctx, *node.split("/"), node.split("/")[1]))
             case "local_volumes":
                 return sweep_local_volumes(ctx)
             case "restore":

@@ -1,0 +1,36 @@
+"""``celery -A carina_tasks carina rebuild NODE VOLUME --force VOLUME``."""
+
+from __future__ import annotations
+
+import click
+
+from carina_tasks.cli.output import as_json, one_line_errors, output_option
+from carina_tasks.flows.rebuild_volume import rebuild_volume
+from carina_tasks.tasks.process import context
+
+
+@click.command("rebuild")
+@click.argument("node")
+@click.argument("volume")
+@click.option("--force", default="", metavar="VOLUME", help="The same name again: you want it new and empty.")
+@output_option
+@one_line_errors
+def command(node: str, volume: str, force: str, output: str) -> None:
+    """Rebuild one VOLUME of the live node NODE on another node, new and empty. Its data does not travel.
+
+    Refused while a pod runs with it or something has it open, and without its name typed out a second time. The old copy
+    goes the way of orphans. Ends with 1 unless it was rebuilt.
+
+    celery -A carina_tasks carina rebuild 10.20.9.154 pvc-527b5989 --force pvc-527b5989
+    """
+    result = rebuild_volume(context(), node, volume, force)
+    if output == "json":
+        click.echo(as_json(result))
+    else:
+        for one in result.volumes:
+            where = f" on {one.target}, new and empty" if one.outcome == "rebuilt" else ""
+            click.echo(f"{one.volume}: {one.outcome}{where}")
+        said = next((v.reason for v in result.volumes if v.outcome != "rebuilt"), result.reason)
+        click.echo(f"{result.outcome}: {said}")
+    if result.outcome != "done":
+        raise SystemExit(1)
