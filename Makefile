@@ -12,7 +12,7 @@ help:
 	@echo "make demo   the main job on the embedded default, in a minute (KEEP=1 leaves it running)"
 	@echo "make test   every tier that this machine can have; names those that it cannot, and what they lack"
 	@echo "make killpoints  die at every write, command and message of every path; prints the points"
-	@echo "make chaos  33 bad days on real parts, half an hour; prints a line each"
+	@echo "make chaos  50 bad days on real parts, most of an hour; prints a line each"
 	@echo "make lab    install what the tests on real parts need (Debian, root)"
 	@echo "make lint   ruff, mypy and the layers"
 

@@ -5,6 +5,7 @@ seconds until all was as promised. Plain `pytest` does not collect this folder; 
 does; `-m short` is the selection for CI.
 
 ==============  ==========================================================================================
+`story`         what most cases begin and end with, and the line that tells them
 `promise`       volumes to be lost and bystanders, and everything that must hold of them afterwards
 `proxy`         a proxy before the API server: faults, edited answers, and something done at a given request
 `stand_ins`     carina-controller's clean-up, Carina's node agent, and a sender of tasks

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.proxy import Proxy
+from tests.chaos.story import Case, Story
 from tests.lab import parts
 from tests.lab.lab import Lab
 from tests.system.conftest import FAILED
@@ -25,25 +26,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     named = any((config.invocation_params.dir / arg.split("::")[0]).is_relative_to(HERE) for arg in config.args)
     asked = os.environ.get(ASKED, "") not in {"", "0"}
     return True if collection_path.is_relative_to(HERE) and not (named or asked) else None
-
-
-@dataclass
-class Case:
-    """What one line tells."""
-
-    done: str = ""
-    expected: str = ""
-    seen: str = ""
-    seconds: float | None = None
-
-    def __call__(self, done: str, expected: str) -> None:
-        """Say what is going to be done and what is expected of the product."""
-        self.done, self.expected = done, expected
-
-    def line(self, outcome: str) -> str:
-        """Return the line."""
-        time = "-" if self.seconds is None else f"{self.seconds:.1f} s"
-        return f"{outcome} | {self.done} | expected: {self.expected} | seen: {self.seen or '-'} | converged in {time}"
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +48,19 @@ def lab(whole_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Lab]:
 def case() -> Case:
     """Give a case its line."""
     return Case()
+
+
+@pytest.fixture
+def proxy(lab: Lab) -> Iterator[Proxy]:
+    """Put a proxy before the API server; a story that has one sends the product through it."""
+    with Proxy(lab.control_plane, lab.folder) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def story(lab: Lab, case: Case, request: pytest.FixtureRequest) -> Story:
+    """Give a case its beginning and its end."""
+    return Story(lab, case, request.getfixturevalue("proxy") if "proxy" in request.fixturenames else None)
 
 
 @pytest.hookimpl(wrapper=True)

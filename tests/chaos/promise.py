@@ -97,6 +97,8 @@ class Promise:
             )
             for node, report in reports:
                 for lv in report:
+                    if lv["lv_name"].startswith("trash-"):
+                        continue
                     name = lv["lv_name"].removeprefix("volume-")
                     assert name in names, f"{lv['lv_name']} of {node} is nobody's"
                     copies[name].append(node)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,12 +34,19 @@ class Request:
     body: bytes
 
     @property
+    def fields(self) -> Json:
+        """Return the body of a patch; empty for anything else."""
+        return json.loads(self.body) if self.verb == "PATCH" else {}
+
+    @property
+    def annotations(self) -> Json:
+        """Return the annotations that a patch changes, None for one that it takes off."""
+        return (self.fields.get("metadata") or {}).get("annotations") or {}
+
+    @property
     def writes_journal(self) -> bool:
         """Tell whether it writes a journal (taking one off is none)."""
-        if self.verb != "PATCH" or "/logicvolumes/" not in self.path:
-            return False
-        annotations = (json.loads(self.body).get("metadata") or {}).get("annotations") or {}
-        return bool(annotations.get(JOURNAL))
+        return "/logicvolumes/" in self.path and bool(self.annotations.get(JOURNAL))
 
     @property
     def deletes_pv(self) -> bool:
@@ -59,6 +67,8 @@ class Moment:
     act: Callable[[], object]
     after: bool
     times: int = 1
+    dropped: bool = False
+    late: float = 0
     happened: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
 
@@ -112,10 +122,20 @@ class Proxy:
         self._server.server_close()
 
     def at(
-        self, match: Callable[[Request], bool], act: Callable[[], object], *, after: bool = True, times: int = 1
+        self,
+        match: Callable[[Request], bool],
+        act: Callable[[], object],
+        *,
+        after: bool = True,
+        times: int = 1,
+        dropped: bool = False,
+        late: float = 0,
     ) -> Moment:
-        """Do `act` before or after the API server gets a request that matches; the request waits for it."""
-        moment = Moment(match, act, after, times)
+        """Do `act` before or after the API server gets a request that matches; the request waits for it.
+
+        Before: `dropped` requests never reach the API server, `late` ones so many seconds after `act`.
+        """
+        moment = Moment(match, act, after and not dropped and not late, times, dropped=dropped, late=late)
         with self._lock:
             self._moments.append(moment)
         return moment
@@ -127,7 +147,8 @@ class Proxy:
         if status := self.refuse(request):
             self.refused += 1
             return handler.answer(status, {}, b"chaos")
-        self._happen(request, after=False)
+        if self._happen(request, after=False):
+            return handler.answer(502, {}, b"chaos")
         headers = {k: v for k, v in handler.headers.items() if k.lower() not in HOP_BY_HOP}
         watches = "watch=1" in query or "watch=true" in query
         try:
@@ -158,7 +179,8 @@ class Proxy:
                 data = json.dumps(decoded).encode()
         return handler.answer(answer.status, dict(answer.headers), data)
 
-    def _happen(self, request: Request, *, after: bool) -> None:
+    def _happen(self, request: Request, *, after: bool) -> bool:
+        """Do what is due at this request; return whether the request goes no further."""
         with self._lock:
             due = [one for one in self._moments if one.after == after and one.times and one.match(request)]
             for one in due:
@@ -169,6 +191,8 @@ class Proxy:
             except BaseException as error:  # it is the test's to raise
                 one.error = error
             one.happened.set()
+            time.sleep(one.late)
+        return any(one.dropped for one in due)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -176,6 +200,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_it(self) -> None:
         raise NotImplementedError
+
+    def handle(self) -> None:
+        # A client that was killed is no error here.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def answer(self, status: int, headers: dict[str, str], data: bytes) -> None:
         self.send_response_only(status)

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from tests.chaos.conftest import Case
 from tests.chaos.promise import GIB, ONE, TWO, Promise
 from tests.chaos.proxy import Json, Proxy, Request
 from tests.chaos.stand_ins import Loop
+from tests.chaos.story import Case
 from tests.lab.lab import Lab
 from tests.system.product import Product
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.chaos.conftest import Case
 from tests.chaos.promise import GIB, ONE, THREE, TWO, Promise
 from tests.chaos.proxy import Proxy, Request
+from tests.chaos.story import Case
 from tests.chaos.test_api_server import journal, through
 from tests.lab import kube as k
 from tests.lab.lab import Lab

@@ -7,11 +7,13 @@ import time
 
 import pytest
 
-from tests.chaos.conftest import Case
 from tests.chaos.promise import ONE, Promise
 from tests.chaos.proxy import Proxy, Request
+from tests.chaos.stand_ins import Sender
+from tests.chaos.story import Case, Story
 from tests.chaos.test_api_server import through
 from tests.lab.lab import Lab
+from tests.lab.sentinel import Sentinel
 from tests.system.product import Product
 
 ALL = ("control", "beat", "node_watch")
@@ -32,6 +34,42 @@ def test_redis_is_restarted_empty(lab: Lab, case: Case) -> None:
     case.seconds = promise.wait(150)
     promise.check()
     case.seen = f"rebuilt on {promise.nodes()}"
+
+
+@pytest.mark.short
+def test_sentinel_chooses_another_master(story: Story) -> None:
+    """The master is killed when the first journal is written, and Sentinel makes the replica master: the rebuild ends."""
+    story.tell(
+        "Redis with Sentinel: master killed (SIGKILL) in mid-rebuild", "the rebuild ends over the new master, by itself"
+    )
+    lab = story.lab
+    with Sentinel(lab.redis, lab.network, lab.folder / "sentinel") as sentinel:
+        promise = story.begin(env=sentinel.environment, node_env=sentinel.environment)
+        story.delete_node()
+        lab.world.wait("a journal is written", story.product.journals, 30)
+        lab.redis.kill()
+        story.mark()
+        seconds = sentinel.wait_switched()
+        story.product.redis = sentinel.replica
+        promise.sender = Sender(sentinel.replica.url)
+        story.end(f"new master after {seconds:.1f} s")
+
+
+@pytest.mark.parametrize("how", ["with its data", "killed, back empty"])
+def test_redis_is_restarted(story: Story, how: str) -> None:
+    """Redis is restarted when the first journal is written: what was sent comes back, or is gone; it is done once either way."""
+    story.tell(f"Redis restarted in mid-rebuild, away for 2 s, {how}", "the rebuild ends by itself")
+    story.begin()
+    story.delete_node()
+    story.lab.world.wait("a journal is written", story.product.journals, 30)
+    story.mark()
+    if how == "with its data":
+        story.lab.redis.restart_with_data(2)
+    else:
+        story.lab.redis.kill()
+        time.sleep(2)
+        story.lab.redis.start()
+    story.end()
 
 
 def test_redis_hangs(lab: Lab, case: Case) -> None:

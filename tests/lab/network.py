@@ -36,6 +36,8 @@ class LabNetwork:
         _ip("link", "set", self._link, "up")
         self._inside("addr", "add", f"{self.link_address}/31", "dev", "host")
         self._inside("link", "set", "host", "up")
+        # Sentinel names one address of a master, for nodes and host alike: the bridge's.
+        _ip("route", "add", f"{self.bridge_address}/32", "via", self.link_address)
 
     def down(self) -> None:
         """Delete the namespace and all that is in it; one that is not there is no error."""

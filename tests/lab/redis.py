@@ -4,8 +4,11 @@ In a lab with nodes it lives in the lab's network namespace and listens on the b
 host and on a unix socket; without one it listens on a free port of loopback. Nothing is saved to disk.
 """
 
+from __future__ import annotations
+
 import secrets
 import signal
+import time
 from pathlib import Path
 
 import redis
@@ -29,16 +32,27 @@ def node_rules(node: str) -> list[str]:
 class RedisServer:
     """One redis-server. Users survive `restart`, data does not."""
 
-    def __init__(self, folder: Path, network: LabNetwork | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        network: LabNetwork | None = None,
+        *,
+        port: int = 6379,
+        replica_of: RedisServer | None = None,
+    ) -> None:
         self.folder = folder
-        self.password = secrets.token_hex(8)
+        self.password = replica_of.password if replica_of else secrets.token_hex(8)
         self.socket = folder / "redis.sock"
         self._network = network
         self._process: Process | None = None
+        self._replica_of = replica_of
         self._users: dict[str, str] = {"default": f"user default on >{self.password} ~* &* +@all"}
         self._passwords: dict[str, str] = {}
+        if replica_of:
+            # Replicas do not copy users.
+            self._users, self._passwords = replica_of._users, replica_of._passwords
         if network:
-            self.port = 6379  # the namespace is ours
+            self.port = port  # the namespace is ours
             self._host = network.link_address
         else:
             self.port = ports.free(1)[0]
@@ -82,10 +96,16 @@ class RedisServer:
                 *("redis-server", "--port", str(self.port), "--bind", *addresses),
                 *("--unixsocket", self.socket, "--unixsocketperm", "700", "--aclfile", acl),
                 *("--save", "", "--appendonly", "no", "--dir", self.folder, "--tcp-keepalive", "5"),
+                *self._replication(),
             ],
             folder=self.folder,
         )
         wait_until("redis-server answers", self._answers, 10, watch=[self._process])
+
+    def kill(self) -> None:
+        """End the server with SIGKILL."""
+        self._running().kill()
+        self._process = None
 
     def stop(self) -> None:
         """End the server: its clients see the connection closed, and refused from then on."""
@@ -97,6 +117,15 @@ class RedisServer:
         """Stop and start: the data is gone, the users are there."""
         self.stop()
         self.start()
+
+    def restart_with_data(self, pause: float = 0) -> None:
+        """Write everything to disk, stop, and start with it after `pause` seconds: messages and answers come back."""
+        with self.client as client:
+            client.save()
+        self.stop()
+        time.sleep(pause)
+        self.start()
+        (self.folder / "dump.rdb").unlink()
 
     def restore(self) -> None:
         """Thaw or start again what a test has frozen or stopped."""
@@ -135,6 +164,16 @@ class RedisServer:
                 return bool(client.ping())
         except redis.exceptions.ConnectionError:
             return False
+
+    def _replication(self) -> list[str]:
+        master = self._replica_of
+        if master is None:
+            return []
+        address = self._bridge()
+        return [
+            *("--replicaof", f"{address} {master.port}", "--masterauth", self.password),
+            *("--replica-announce-ip", address, "--repl-diskless-sync-delay", "0"),
+        ]
 
     def _bridge(self) -> str:
         if self._network is None:

@@ -34,6 +34,8 @@ class Product:
     def __init__(self, lab: Lab, **settings: str) -> None:
         self.lab = lab
         self.env = {**FAST, **{f"CARINA_TASKS_{name.upper()}": value for name, value in settings.items()}}
+        self.node_env: dict[str, str] = {}
+        self.redis = lab.redis
 
     def start_open(self, *processes: str) -> list[Process]:
         """As `start`, with the nodes in the open profile: a trusted Redis, events and remote control."""
@@ -43,8 +45,8 @@ class Product:
         """Start node workers (sealed: each with its own ACL user), and `processes`: control, beat, node_watch."""
         if nodes:
             profile = "sealed" if sealed else "open"
-            self.lab.start_workers({"CARINA_TASKS_NODE_PROFILE": profile}, sealed=sealed)
-            client = self.lab.redis.client
+            self.lab.start_workers({"CARINA_TASKS_NODE_PROFILE": profile, **self.node_env}, sealed=sealed)
+            client = self.redis.client
             self.lab.world.wait(
                 "all node workers give a sign",
                 lambda: all(client.exists(f"alive.{name}") for name in self.lab.names),
@@ -85,7 +87,7 @@ class Product:
 
     def result(self, task_id: str, timeout: float = 90) -> Any:
         """Wait for the result of a task."""
-        client, end = self.lab.redis.client, time.monotonic() + timeout
+        client, end = self.redis.client, time.monotonic() + timeout
         while time.monotonic() < end:
             data = client.get(f"celery-task-meta-{task_id}")
             meta = json.loads(data) if data else {}

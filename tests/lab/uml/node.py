@@ -191,8 +191,9 @@ class UmlNode:
         return self._report("vgs", "vg", fields, vg)
 
     def lv_sizes(self, vg: str = "carina-vg-hdd") -> dict[str, int]:
-        """Return name and size in bytes of each logical volume of a VG."""
-        return {one["lv_name"]: int(one["lv_size"]) for one in self.lvs(vg, "lv_name,lv_size")}
+        """Return name and size in bytes of each logical volume of a VG; what lies in the product's trash is left out."""
+        found = self.lvs(vg, "lv_name,lv_size")
+        return {one["lv_name"]: int(one["lv_size"]) for one in found if not one["lv_name"].startswith("trash-")}
 
     def create_lv(self, name: str, size: int, vg: str = "carina-vg-hdd") -> tuple[int, int]:
         """Make a linear LV of `size` bytes with wiped signatures, as Carina does; return its device numbers."""
