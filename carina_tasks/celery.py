@@ -10,12 +10,14 @@ import sys
 from typing import Any, Literal
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import beat_init, setup_logging, worker_ready
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from carina_tasks import queues, settings
+from carina_tasks.broker import heartbeat
 from carina_tasks.errors import BadSetting
+from carina_tasks.observability import inspection as inspection  # registers the commands of `celery inspect`
 from carina_tasks.observability import logs
 from carina_tasks.settings import Settings
 
@@ -113,6 +115,19 @@ def _configure_logs(**_: Any) -> None:
     """Every celery process logs as the settings say; without a receiver Celery would set up its own format."""
     conf = settings.current()
     logs.configure(conf.log_format, conf.log_level)
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _control_worker_lives(sender: Any, **_: Any) -> None:
+    """Every control worker says that it lives, also one that was started by ``celery worker``."""
+    conf = settings.current()
+    if not conf.node_name and queues.CONTROL in sender.app.amqp.queues.consume_from:
+        heartbeat.of_this_process(sender.app, "control", conf).start()
+
+
+@beat_init.connect  # type: ignore[untyped-decorator]
+def _beat_lives(sender: Any, **_: Any) -> None:
+    heartbeat.beat_is_alive(sender.app, settings.current())
 
 
 def _app_of_this_process() -> Celery:

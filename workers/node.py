@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from carina_tasks import queues, settings
-from carina_tasks.broker.heartbeat import Heartbeat
+from carina_tasks.broker import heartbeat
 from carina_tasks.errors import BadSetting, CarinaTasksError
 from carina_tasks.observability import metrics
 
@@ -25,8 +25,8 @@ def main() -> int:
     except CarinaTasksError as exc:
         sys.exit(f"carina-tasks node worker: {exc.message}")
     metrics.serve(conf.metrics_port)
-    heartbeat = Heartbeat(app, conf.node_name, conf.heartbeat_interval, conf.heartbeat_ttl)
-    heartbeat.start()
+    beats = heartbeat.of_this_process(app, "node", conf)
+    beats.start()
     worker = app.Worker(
         pool="solo",
         queues=[queues.node_queue(conf.node_name).name],
@@ -38,7 +38,7 @@ def main() -> int:
         without_heartbeat=conf.node_profile == "sealed",
     )
     worker.start()
-    heartbeat.stop()
+    beats.stop()
     return int(worker.exitcode or 0)
 
 

@@ -17,6 +17,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from carina_tasks import settings
+from carina_tasks.broker import heartbeat
 from carina_tasks.decisions.hints import Hint, NodeWatchState
 from carina_tasks.errors import ApiGone, CarinaTasksError
 from carina_tasks.kube import paths
@@ -137,7 +138,10 @@ def main() -> int:
         signal.signal(number, lambda *_: done.set())
     for work in (watch.watch, watch.say):
         threading.Thread(target=work, daemon=True, name=work.__name__).start()
+    beats = heartbeat.of_this_process(app, "node-watch", conf)
+    beats.start()
     done.wait()
+    beats.stop()
     watch.stop()
     return 0
 

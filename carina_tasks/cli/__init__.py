@@ -9,6 +9,7 @@ is asked for.
 ``status``              pause, nodes and their workers, whether each may be lost, what is under way
 ``failed``, ``retry``   what needs a person, and going on with it
 ``volumes``             what lvm2 on a node reports
+``doctor``              is everything there that failover needs?
 ``trash``, ``restore``  what the sweeps removed, and bringing it back
 """
 
@@ -19,6 +20,7 @@ import importlib
 import click
 
 COMMANDS = {
+    "doctor": "carina_tasks.cli.doctor",
     "failed": "carina_tasks.cli.failed",
     "pause": "carina_tasks.cli.pause",
     "plan": "carina_tasks.cli.plan",

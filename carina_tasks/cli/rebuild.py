@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import click
 
-from carina_tasks.cli.output import as_json, one_line_errors, output_option
+from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option
 from carina_tasks.flows.rebuild_volume import rebuild_volume
 from carina_tasks.tasks.process import context
 
 
-@click.command("rebuild")
+@click.command(
+    "rebuild",
+    cls=Command,
+    exits={0: "rebuilt", 1: "refused or not finished, and why is said", 2: "it could not be asked"},
+    examples=(
+        "celery -A carina_tasks carina rebuild 10.20.9.154 pvc-177854eb-f811-4612-92c5-b8bb98126b94 "
+        "--force pvc-177854eb-f811-4612-92c5-b8bb98126b94",
+    ),
+)
 @click.argument("node")
 @click.argument("volume")
 @click.option("--force", default="", metavar="VOLUME", help="The same name again: you want it new and empty.")
@@ -19,9 +27,7 @@ def command(node: str, volume: str, force: str, output: str) -> None:
     """Rebuild one VOLUME of the live node NODE on another node, new and empty. Its data does not travel.
 
     Refused while a pod runs with it or something has it open, and without its name typed out a second time. The old copy
-    goes the way of orphans. Ends with 1 unless it was rebuilt.
-
-    celery -A carina_tasks carina rebuild 10.20.9.154 pvc-527b5989 --force pvc-527b5989
+    goes the way of orphans.
     """
     result = rebuild_volume(context(), node, volume, force)
     if output == "json":

@@ -14,9 +14,11 @@ from pathlib import Path
 import prometheus_client
 import pytest
 from celery.bin.celery import celery as celery_command
+from click import Context
 
-from carina_tasks import settings_doc, tasks_doc
-from carina_tasks.cli import COMMANDS
+from carina_tasks import cli_doc, settings_doc, tasks_doc
+from carina_tasks.cli import COMMANDS, carina
+from carina_tasks.cli.output import Command
 from carina_tasks.observability import metrics
 from carina_tasks.settings import PREFIX, Settings
 from tests.lab import parts
@@ -64,6 +66,21 @@ def test_settings_page_has_every_setting() -> None:
 def test_tasks_page_is_up_to_date() -> None:
     """docs/tasks.md is what is registered with Celery; `python -m carina_tasks.tasks_doc` makes it anew."""
     assert TEXTS["docs/tasks.md"] == tasks_doc.page()
+
+
+def test_commands_page_is_up_to_date() -> None:
+    """docs/cli.md is what `--help` says; `python -m carina_tasks.cli_doc` makes it anew."""
+    assert TEXTS["docs/cli.md"] == cli_doc.page()
+
+
+def test_every_command_has_exit_codes_and_examples() -> None:
+    """Scripts can rely on the first, people copy the second; and each example is of that very command."""
+    for name in COMMANDS:
+        command = carina.get_command(Context(carina), name)
+        assert isinstance(command, Command), name
+        assert {0, 2} <= command.exits.keys() <= {0, 1, 2}
+        assert command.examples
+        assert all(line.startswith(f"celery -A carina_tasks carina {name}") for line in command.examples)
 
 
 def test_make_targets_exist() -> None:

@@ -1,0 +1,87 @@
+"""What the broker says of itself: for ``carina doctor``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+import redis
+from celery import Celery
+from redis.exceptions import AuthenticationError
+
+from carina_tasks.errors import BrokerUnavailable
+
+
+class BrokerInfo(msgspec.Struct, frozen=True):
+    """A broker that answered."""
+
+    version: str
+    seconds: float
+    """How long one PING took."""
+    clock: float
+    """Its clock, less half of the time the answer took; seconds since the epoch."""
+    eviction: str
+    """maxmemory-policy."""
+    used: int
+    limit: int
+    """Bytes; limit 0: none."""
+    persistence: str
+    user: str
+    """The ACL user that we are, empty when it cannot be asked."""
+    stranger: str
+    """What somebody without a password gets: ``let in``, ``refused``, or empty when it could not be tried."""
+
+
+def look(app: Celery) -> BrokerInfo:
+    """Return what the broker says. Raises BrokerUnavailable."""
+    client: Any = app.backend.client
+    try:
+        client.ping()
+        begun = time.monotonic()
+        client.ping()
+        seconds = time.monotonic() - begun
+        clock, micros = client.time()
+        info = client.info()
+    except (redis.RedisError, OSError) as exc:
+        raise BrokerUnavailable(f"the broker does not answer: {exc}") from exc
+    aof, saved = info.get("aof_enabled"), info.get("rdb_last_save_time", 0) > info.get("uptime_in_seconds", 0)
+    return BrokerInfo(
+        version=f"{'Valkey ' + info['valkey_version'] if 'valkey_version' in info else 'Redis ' + str(info.get('redis_version'))}",
+        seconds=seconds,
+        clock=clock + micros / 1e6 - seconds / 2,
+        eviction=str(info.get("maxmemory_policy") or ""),
+        used=int(info.get("used_memory") or 0),
+        limit=int(info.get("maxmemory") or 0),
+        persistence="append-only file" if aof else "snapshots" if saved and info.get("rdb_saves") else "none",
+        user=_whoami(client),
+        stranger=_stranger(client),
+    )
+
+
+def _whoami(client: Any) -> str:
+    try:
+        name = client.acl_whoami()
+    except (redis.RedisError, OSError):
+        return ""
+    return str(name.decode() if isinstance(name, bytes) else name)
+
+
+def _stranger(client: Any) -> str:
+    """Knock without a password, once, at the address that we are connected to."""
+    options = dict(client.connection_pool.connection_kwargs)
+    if not {"host", "port"} <= options.keys():
+        return ""
+    tls = issubclass(client.connection_pool.connection_class, redis.SSLConnection)
+    other = redis.Redis(
+        host=options["host"], port=options["port"], ssl=tls, ssl_cert_reqs="none", socket_timeout=2, socket_connect_timeout=2
+    )  # fmt: skip
+    try:
+        other.ping()
+    except AuthenticationError:
+        return "refused"
+    except (redis.RedisError, OSError):
+        return ""
+    finally:
+        other.close()
+    return "let in"

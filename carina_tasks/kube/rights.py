@@ -1,0 +1,101 @@
+"""The verbs of deploy/rbac.yaml, and whether the credentials at hand have them.
+
+A table here because the manifest is no part of the package; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import kubernetes
+
+from carina_tasks.errors import ApiDenied, ApiUnavailable
+from carina_tasks.kube import paths
+from carina_tasks.kube.api import Api
+from carina_tasks.model import keys
+
+CLIENT: str = kubernetes.__version__
+REVIEWS = "/apis/authorization.k8s.io/v1"
+CARINA = "carina.storage.io"
+_ALL = (
+    ("", "nodes", "get list"),
+    ("", "pods", "list delete"),
+    ("", "persistentvolumeclaims", "get list patch"),
+    ("", "persistentvolumeclaims/status", "patch"),
+    ("", "persistentvolumes", "get list create patch delete"),
+    (CARINA, "logicvolumes", "get list patch delete"),
+    (CARINA, "logicvolumes/status", "patch"),
+    ("storage.k8s.io", "storageclasses", "list"),
+    ("", "events", "create get list patch"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One verb on one resource; `namespace` and `name` empty: all."""
+
+    group: str
+    resource: str
+    verb: str
+    namespace: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        where = f" in {self.namespace}" if self.namespace else ""
+        return f"{self.verb} {self.resource}{'.' + self.group if self.group else ''}{where}"
+
+    def attributes(self) -> dict[str, str]:
+        """Return it as resourceAttributes of an access review."""
+        resource, _, sub = self.resource.partition("/")
+        found = {
+            "group": self.group, "resource": resource, "subresource": sub, "verb": self.verb,
+            "namespace": self.namespace, "name": self.name,
+        }  # fmt: skip
+        return {key: value for key, value in found.items() if value}
+
+
+def needed(namespace: str) -> tuple[Right, ...]:
+    """Return what a control worker needs; `namespace` is the one of the ConfigMap."""
+    rights = [Right(group, resource, verb) for group, resource, verbs in _ALL for verb in verbs.split()]
+    rights += [Right("", "configmaps", verb, namespace, keys.STATE_CONFIG_MAP) for verb in ("get", "patch")]
+    rights.append(Right("", "configmaps", "create", namespace))
+    return (*rights, *(Right("coordination.k8s.io", "leases", verb, "kube-node-lease") for verb in ("get", "list")))
+
+
+def missing(api: Api, rights: tuple[Right, ...]) -> list[Right]:
+    """Return those of `rights` that these credentials lack. Raises ApiUnavailable when reviews are not answered."""
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda right: _allowed(api, "selfsubjectaccessreviews", right, {}), rights)
+        return [right for right, allowed in zip(rights, answers, strict=True) if not allowed]
+
+
+def has(api: Api, account: str, right: Right) -> bool | None:
+    """Say whether the user `account` has a right; None when we may not ask."""
+    try:
+        return _allowed(api, "subjectaccessreviews", right, {"user": account})
+    except (ApiDenied, ApiUnavailable):
+        return None
+
+
+def carinas_controllers(api: Api) -> list[str]:
+    """Return the users (``system:serviceaccount:…``) as which pods of Carina's own controller run."""
+    accounts = set()
+    for pod in api.list(paths.PODS).items:
+        spec, meta = pod.get("spec") or {}, pod.get("metadata") or {}
+        words = [
+            w for c in spec.get("containers") or () for w in (c.get("name"), c.get("image"), *(c.get("command") or ()))
+        ]
+        if any("carina-controller" in str(word) for word in words):
+            account = spec.get("serviceAccountName") or "default"
+            accounts.add(f"system:serviceaccount:{meta.get('namespace', '')}:{account}")
+    return sorted(accounts)
+
+
+def _allowed(api: Api, kind: str, right: Right, more: dict[str, str]) -> bool:
+    names = {"selfsubjectaccessreviews": "SelfSubjectAccessReview", "subjectaccessreviews": "SubjectAccessReview"}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1", "kind": names[kind],
+        "spec": {"resourceAttributes": right.attributes(), **more},
+    }  # fmt: skip
+    return bool((api.create(f"{REVIEWS}/{kind}", body).get("status") or {}).get("allowed"))
