@@ -134,6 +134,12 @@ Step = (
     | Untouch | ClearResize | SetSuccess | DropJournal | Wait | Replan | Refuse
 )  # fmt: skip
 
+PHASES: dict[type[Step], int] = {
+    ClearStatus: 0, CreateLocal: 1, Wait: 1, Replan: 1, RefreshManifest: 2, Retain: 2, DeleteVolume: 2, StripFinalizers: 2,
+    CreateVolume: 2, Bind: 2, Refuse: 2, Evict: 3, Untouch: 4, ClearResize: 4, SetSuccess: 4, DropJournal: 4,
+}  # fmt: skip
+"""Where in `story.PHASES` each step is. Waiting and planning again is for the local volume alone."""
+
 RESIZE_CONDITIONS = ("Resizing", "FileSystemResizePending")
 
 

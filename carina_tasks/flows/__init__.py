@@ -4,6 +4,7 @@
 ``observe``       inventories of nodes
 ``failover``      a node is lost: which volumes, whereto, and the journals that say so
 ``advance``       one journalled volume, step by step, and a batch of them
+``tell``          what people are told of a rebuild: Events and progress
 ``resume``        whatever is journalled and unfinished, and whatever the watch missed
 ``sweep_local``   local volumes against LogicVolumes
 ``sweep_logic``   LogicVolumes against PersistentVolumes

@@ -15,8 +15,17 @@ import msgspec.structs
 import structlog
 
 from carina_tasks.decisions import answers, rebuild
-from carina_tasks.errors import ApiConflict, CarinaTasksError, LostMidway, NodeSilent, NotFound, PermanentError, Refused
-from carina_tasks.flows import observe
+from carina_tasks.errors import (
+    ApiConflict,
+    ApiUnavailable,
+    CarinaTasksError,
+    LostMidway,
+    NodeSilent,
+    NotFound,
+    PermanentError,
+    Refused,
+)
+from carina_tasks.flows import observe, tell
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import VolumeResult
 from carina_tasks.kube.events import About
@@ -25,7 +34,7 @@ from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumeDone,
 from carina_tasks.model.names import local_volume_of
 from carina_tasks.model.objects import Claim, LogicVolume, Pod
 from carina_tasks.observability import metrics
-from carina_tasks.observability.audit import about_claim, about_node, about_pod, about_pv, about_volume
+from carina_tasks.observability.audit import about_node, about_volume
 
 CREATE = "carina.volume.create"
 BATCH = 50
@@ -39,6 +48,7 @@ class NeedsLocal:
     """The volume cannot go on until its target node has made the LV."""
 
     volume: LogicVolume
+    claim: Claim | None
     journal: Journal
     size: int
 
@@ -96,6 +106,8 @@ def _advance_group(ctx: Context, target: str, names: list[str]) -> list[VolumeRe
                     # A node that is silent may be lost by now: worth another look at once.
                     again = isinstance(exc, NodeSilent)
                     done += [_unfinished(need.volume.name, exc.message, need.journal, again=again) for need in left]
+                    for need in left:
+                        tell.waits(ctx, need.volume, need.claim, need.journal, 1, exc.message)
                     break
             waiting = list(local)
             if not waiting:
@@ -144,6 +156,8 @@ def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, Vol
 
 def _advance(ctx: Context, name: str, local: VolumeDone | None) -> Advance:
     log = structlog.get_logger().bind(volume=name)
+    view: rebuild.View | VolumeResult | None = None
+    step: rebuild.Step | None = None
     for _ in range(MOST_STEPS):
         try:
             view = _view(ctx, name, local)
@@ -158,11 +172,13 @@ def _advance(ctx: Context, name: str, local: VolumeDone | None) -> Advance:
             # An object changed or went between our read and our write: read again, decide again.
             continue
         except PermanentError as exc:
-            ctx.audit.warn(
-                About("LogicVolume", name, "", api_version="carina.storage.io/v1"), "RebuildFailed", exc.message
-            )
+            unread = About("LogicVolume", name, "", api_version="carina.storage.io/v1")
+            about = about_volume(view.volume) if isinstance(view, rebuild.View) else unread
+            ctx.audit.warn(about, "RebuildFailed", exc.message, volume=name)
             return VolumeResult(name, "failed", exc.message)
         except CarinaTasksError as exc:
+            if isinstance(view, rebuild.View) and step is not None and not isinstance(exc, ApiUnavailable):
+                _tell_waits(ctx, view, rebuild.PHASES[type(step)], exc.message)
             return _unfinished(name, exc.message)
     return _unfinished(name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects")
 
@@ -192,19 +208,16 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
     volume, journal, pv, writes = view.volume, view.journal, view.pv, ctx.writes
     match step:
         case rebuild.ClearStatus():
-            writes.clear_status(volume)
+            writes.clear_status(volume, f"being rebuilt, new and empty: {journal.source} -> {journal.target}")
         case rebuild.CreateLocal(size):
-            return NeedsLocal(volume, journal, size)
+            return NeedsLocal(volume, view.claim, journal, size)
         case rebuild.RefreshManifest(manifest):
-            writes.write_journal(volume, _with_manifest(journal, manifest))
+            writes.write_journal(volume, _with_manifest(journal, manifest), rebuild.PHASES[type(step)])
         case rebuild.Retain() if pv is not None:
             writes.retain(pv)
         case rebuild.DeleteVolume() if pv is not None:
             writes.delete_volume(pv)
-            ctx.audit.acted(
-                "delete-pv", about_pv(pv), f"PersistentVolume {volume.name} is replaced: {journal.source} -> {journal.target}",
-                "VolumeReplaced", intent=journal.intent, volume=volume.name,
-            )  # fmt: skip
+            tell.replaced(ctx, volume, view.claim, journal)
         case rebuild.StripFinalizers() if pv is not None:
             writes.strip_finalizers(pv)
         case rebuild.CreateVolume(body):
@@ -212,7 +225,7 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
         case rebuild.Bind() if view.claim is not None:
             _bind(ctx, view.claim, volume.name)
         case rebuild.Evict(pods):
-            _evict(ctx, pods, volume, journal)
+            _evict(ctx, pods, volume, view.claim, journal)
         case rebuild.Untouch() if view.claim is not None:
             writes.untouch(view.claim)
         case rebuild.ClearResize() if view.claim is not None:
@@ -223,11 +236,12 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
         case rebuild.DropJournal():
             # Said first: whoever dies in between finds the journal and says it again. The other way round nobody would
             # ever tell the owner of the claim that the volume is empty.
-            _tell_finished(ctx, view)
-            writes.drop_journal(volume)
+            tell.finished(ctx, volume, view.claim, journal)
+            writes.drop_journal(volume, journal)
             metrics.VOLUMES.labels("rebuilt").inc()
             return VolumeResult(volume.name, "rebuilt", journal.reason, journal.source, journal.target)
         case rebuild.Wait(reason):
+            _tell_waits(ctx, view, rebuild.PHASES[type(step)], reason)
             return _unfinished(volume.name, reason, journal)
         case rebuild.Replan(reason):
             return NeedsTarget(volume, journal, reason)
@@ -241,16 +255,14 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
 
 def evict_users(ctx: Context, volume: LogicVolume, journal: Journal) -> None:
     """Evict the pods that use the volume and are bound to the journal's source."""
-    _evict(ctx, ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim), volume, journal)
+    pods = ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim)
+    _evict(ctx, pods, volume, ctx.cluster.claim(volume.namespace, volume.claim), journal)
 
 
-def _evict(ctx: Context, pods: Sequence[Pod], volume: LogicVolume, journal: Journal) -> None:
+def _evict(ctx: Context, pods: Sequence[Pod], volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
     for pod in pods:
         if ctx.writes.evict(pod):
-            ctx.audit.acted(
-                "evict-pod", about_pod(pod), f"pod evicted from node {journal.source}: its volume was rebuilt",
-                "PodEvicted", intent=journal.intent, volume=volume.name, node=journal.source,
-            )  # fmt: skip
+            tell.evicted(ctx, pod, volume, claim, journal)
 
 
 def _bind(ctx: Context, claim: Claim, name: str) -> None:
@@ -269,18 +281,8 @@ def _bind(ctx: Context, claim: Claim, name: str) -> None:
     )
 
 
-def _tell_finished(ctx: Context, view: rebuild.View) -> None:
-    volume, journal = view.volume, view.journal
-    message = (
-        f"volume {volume.name} is new and empty on node {journal.target}: it was on {journal.source}, and data does not "
-        f"travel ({journal.reason})"
-    )
-    about = about_claim(view.claim) if view.claim is not None else about_volume(volume)
-    ctx.audit.acted(
-        "rebuild", about, message, "VolumeRebuiltEmpty", intent=journal.intent, volume=volume.name,
-        source=journal.source, target=journal.target,
-    )  # fmt: skip
-    ctx.audit.said(about_node(journal.source), "Normal", "VolumeRebuiltElsewhere", message)
+def _tell_waits(ctx: Context, view: rebuild.View, phase: int, reason: str) -> None:
+    tell.waits(ctx, view.volume, view.claim, view.journal, phase, reason)
 
 
 def _unfinished(name: str, reason: str, journal: Journal | None = None, *, again: bool = False) -> VolumeResult:

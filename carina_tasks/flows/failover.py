@@ -15,7 +15,7 @@ import structlog
 
 from carina_tasks.decisions import guards, node_loss, placement, rebuild, selection
 from carina_tasks.errors import ApiConflict, MassFailure, NotFound, Refused
-from carina_tasks.flows import observe
+from carina_tasks.flows import observe, tell
 from carina_tasks.flows.advance import NeedsTarget, advance_all, evict_users
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import FailoverResult, VolumeResult, shown
@@ -25,7 +25,7 @@ from carina_tasks.model.local import Inventory
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.world import World
 from carina_tasks.observability import metrics
-from carina_tasks.observability.audit import about_claim, about_node, about_pod, about_volume
+from carina_tasks.observability.audit import about_node, about_pod
 
 Kind = Literal["rebuild", "migrate"]
 Selected = tuple[selection.Wanted | selection.Skip, ...]
@@ -156,7 +156,7 @@ def _rebuild(
     for verdict in plan(ctx, world, wanted, node):
         volume = verdict.volume
         if isinstance(verdict, placement.NoFit):
-            _tell_no_fit(ctx, world, volume, node, verdict.reason)
+            tell.no_fit(ctx, world, volume, node, verdict.reason)
             results.append(VolumeResult(volume.name, "no-fit", verdict.reason, node))
             continue
         pv = world.volumes[volume.name]
@@ -176,6 +176,7 @@ def _rebuild(
             results.append(conflict)
             continue
         targets[volume.name] = verdict.node
+        tell.planned(ctx, world, volume, journal)
         structlog.get_logger().info(
             "planned",
             volume=volume.name,
@@ -184,6 +185,8 @@ def _rebuild(
             reason=verdict.reason,
             intent=journal.intent,
         )
+    stuck = [result for result in results if result.outcome == "no-fit"]
+    tell.node_planned(ctx, node, list(targets.values()), stuck, reason)
     return results + finish(ctx, advance_all(ctx, list(targets), targets))
 
 
@@ -228,6 +231,7 @@ def finish(ctx: Context, results: Iterable[VolumeResult | NeedsTarget]) -> list[
             again.setdefault(result.journal.target, []).append(result)
     for target, needs in again.items():
         done += replan(ctx, target, needs)
+    tell.node_finished(ctx, done)
     return done
 
 
@@ -245,6 +249,7 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
         if found is None or found.journal is None or found.journal.intent != need.journal.intent:
             results.append(VolumeResult(name, "unfinished", "another worker went on with it"))
         elif isinstance(stays := selection.of_lost_target(world, found), selection.Skip):
+            tell.progress(ctx, found, found.journal, 1, f"{need.reason}; {stays.reason}")
             results.append(VolumeResult(name, "unfinished", f"{need.reason}; {stays.reason}", target=target))
         else:
             fresh.append((found, found.journal))
@@ -255,7 +260,8 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
         moves_on = pv is not None and pv.nodes == (target,) and journal.source != target
         source = target if moves_on else journal.source
         if isinstance(verdict, placement.NoFit):
-            _tell_no_fit(ctx, world, volume, target, f"{need.reason}; and no other node: {verdict.reason}")
+            tell.no_fit(ctx, world, volume, target, f"{need.reason}; and no other node: {verdict.reason}")
+            tell.progress(ctx, volume, journal, 1, f"{need.reason}; and no other node: {verdict.reason}")
             results.append(VolumeResult(volume.name, "unfinished", f"{need.reason}; {verdict.reason}", source, target))
             continue
         changed = msgspec.structs.replace(
@@ -268,6 +274,7 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
         if conflict is not None:
             results.append(conflict)
             continue
+        tell.planned(ctx, world, volume, changed, need.reason)
         structlog.get_logger().warning(
             "planned again", volume=volume.name, source=source, target=verdict.node, before=target, reason=need.reason
         )
@@ -282,10 +289,3 @@ def count(results: Iterable[VolumeResult]) -> None:
     for result in results:
         if result.outcome not in ("rebuilt", "unfinished"):
             metrics.VOLUMES.labels(result.outcome).inc()
-
-
-def _tell_no_fit(ctx: Context, world: World, volume: LogicVolume, node: str, reason: str) -> None:
-    claim = world.claims.get(f"{volume.namespace}/{volume.claim}")
-    about = about_claim(claim) if claim is not None else about_volume(volume)
-    message = f"volume {volume.name} of node {node} has nowhere to go and is left as it is: {reason}"
-    ctx.audit.warn(about, "NoNodeFits", message, volume=volume.name, node=node)

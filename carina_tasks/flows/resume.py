@@ -6,8 +6,10 @@ the whole broker cost no more than its interval.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from carina_tasks.decisions import node_loss, selection
-from carina_tasks.errors import BadObject, Refused
+from carina_tasks.errors import ApiConflict, BadObject, NotFound, Refused
 from carina_tasks.flows.advance import NeedsTarget, advance_all
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import check_mass_failure, confirm_absence, count, finish, judge_not_ready
@@ -33,6 +35,10 @@ def resume(ctx: Context) -> ResumeResult:
     for volume in volumes:
         if volume.journal_error:
             ctx.audit.warn(about_volume(volume), "JournalUnreadable", volume.journal_error)
+        elif volume.progress and not volume.journalled:
+            # A person took the journal off, or an older release did, which knows of no progress.
+            with suppress(ApiConflict, NotFound):
+                ctx.writes.write_progress(volume, None)
     if journalled:
         try:
             world = ctx.cluster.observe()

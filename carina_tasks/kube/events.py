@@ -1,14 +1,21 @@
 """Kubernetes Events: what ``kubectl describe`` shows to people.
 
-One Event for each object, reason and message; said again, its count goes up. Writing one never fails the work that it tells
-of. Source: API conventions, "Events"; core/v1 validation (Events on cluster-scoped objects live in ``default``).
+One Event for each object and reason (and `key`, for things that are told apart); said again, its count goes up and its
+message is the newest. How often it is written again is limited: a retry every 30 seconds must neither fill etcd nor wear
+out the API server. The count is therefore how often it was written, as it is with client-go's limits. Writing an Event never
+fails the work that it tells of.
+
+Source: API conventions, "Events"; core/v1 validation (Events on cluster-scoped objects live in ``default``); client-go's
+EventCorrelator.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 import structlog
@@ -16,6 +23,13 @@ import structlog
 from carina_tasks.errors import AlreadyExists, CarinaTasksError
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, Raw
+from carina_tasks.model import story
+
+SOONEST, LATEST = 30.0, 600.0
+"""Seconds between two writes of one Event: news after 30; the same again after as long as it has been said for, 600 at most.
+An API server forgets an Event that was not written for an hour."""
+REMEMBERED = 4096
+"""Events of which a process remembers when they were said; client-go's own number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,45 +43,95 @@ class About:
     api_version: str = "v1"
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """When an Event was said first and last (seconds since the epoch), and with which message."""
+
+    first: float
+    last: float
+    message: str
+
+    def due(self, message: str, now: float) -> bool:
+        """Say whether it should be written again."""
+        wait = min(LATEST, max(SOONEST, self.last - self.first)) if story.same(self.message, message) else SOONEST
+        # A clock that was set back must not silence it.
+        return not 0 <= now - self.last < wait
+
+
 class Events:
-    """Writes Events."""
+    """Writes Events. Safe to share between threads."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, api: Api, now: Callable[[], float] = time.time) -> None:
+        self._api, self._now = api, now
+        self._said: dict[str, _Said] = {}
 
-    def say(self, about: About, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        """Write the Event, or count it up."""
-        namespace, now = about.namespace or "default", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        digest = hashlib.sha256("\0".join((about.kind, about.uid, reason, message)).encode()).hexdigest()[:16]
+    def say(self, about: About, type_: Literal["Normal", "Warning"], reason: str, message: str, key: str = "") -> None:
+        """Write the Event; said before with the same object, reason and key, count it up when that is due."""
+        now, message = self._now(), message[:1000]
+        digest = hashlib.sha256("\0".join((about.kind, about.uid, type_, reason, key)).encode()).hexdigest()[:16]
         name = f"{about.name[:200].rstrip('.-')}.{digest}"
-        body: Raw = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace},
-            "involvedObject": {
-                "apiVersion": about.api_version,
-                "kind": about.kind,
-                "name": about.name,
-                # kubectl looks for a node's Events by its name in place of the UID, as kubelets write them.
-                "uid": about.name if about.kind == "Node" else about.uid,
-                **({"namespace": about.namespace} if about.namespace else {}),
-            },
-            "type": type_,
-            "reason": reason,
-            "message": message[:1000],
-            "source": {"component": "carina-tasks"},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
-        path = paths.events(namespace)
+        before = self._said.get(name)
+        if before is not None and not before.due(message, now):
+            return
         try:
-            try:
-                self._api.create(path, body)
-            except AlreadyExists:
-                count = int(self._api.get(f"{path}/{name}").get("count") or 1)
-                self._api.merge(f"{path}/{name}", {"count": count + 1, "lastTimestamp": now})
+            self._remember(name, self._write(name, about, type_, reason, message, now))
         except CarinaTasksError as exc:
             structlog.get_logger().warning(
                 "an Event could not be written", about=about.name, reason=reason, error=exc.message
             )
+
+    def _write(self, name: str, about: About, type_: str, reason: str, message: str, now: float) -> _Said:
+        path = paths.events(about.namespace or "default")
+        try:
+            self._api.create(path, _event(name, about, type_, reason, message, now))
+        except AlreadyExists:
+            # By this process before it forgot, or by another worker.
+            old = self._api.get(f"{path}/{name}")
+            said = _Said(_seconds(old, "firstTimestamp"), _seconds(old, "lastTimestamp"), str(old.get("message") or ""))
+            if not said.due(message, now):
+                return said
+            again = {"count": _count(old) + 1, "lastTimestamp": story.when(now), "message": message}
+            self._api.merge(f"{path}/{name}", again)
+            return _Said(said.first, now, message)
+        return _Said(now, now, message)
+
+    def _remember(self, name: str, said: _Said) -> None:
+        if len(self._said) >= REMEMBERED:
+            # What is asked of the API server once too often costs a request, and nothing else.
+            self._said.clear()
+        self._said[name] = said
+
+
+def _event(name: str, about: About, type_: str, reason: str, message: str, now: float) -> Raw:
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": about.namespace or "default"},
+        "involvedObject": {
+            "apiVersion": about.api_version,
+            "kind": about.kind,
+            "name": about.name,
+            # kubectl looks for a node's Events by its name in place of the UID, as kubelets write them.
+            "uid": about.name if about.kind == "Node" else about.uid,
+            **({"namespace": about.namespace} if about.namespace else {}),
+        },
+        "type": type_,
+        "reason": reason,
+        "message": message,
+        "source": {"component": "carina-tasks"},
+        "firstTimestamp": story.when(now),
+        "lastTimestamp": story.when(now),
+        "count": 1,
+    }
+
+
+def _seconds(event: Raw, field: str) -> float:
+    try:
+        return datetime.fromisoformat(str(event.get(field))).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _count(event: Raw) -> int:
+    count = event.get("count")
+    return count if isinstance(count, int) else 1

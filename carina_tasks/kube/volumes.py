@@ -14,7 +14,7 @@ from carina_tasks.errors import ApiConflict, LostMidway, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, Raw
 from carina_tasks.kube.cluster import parse
-from carina_tasks.model import keys, names, objects, quantity
+from carina_tasks.model import keys, names, objects, quantity, story
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import Claim, LogicVolume, Meta, PersistentVolume, Pod
 
@@ -28,20 +28,30 @@ class VolumeWrites:
 
     # --- LogicVolume ---
 
-    def write_journal(self, volume: LogicVolume, journal: Journal) -> LogicVolume:
-        """Write the journal and the node that it names, in one PATCH. Raises ApiConflict when the object has changed."""
-        body = _guarded(volume.meta, {keys.JOURNAL: journal.to_json()}) | {"spec": {"nodeName": journal.target}}
+    def write_journal(self, volume: LogicVolume, journal: Journal, phase: int = 0) -> LogicVolume:
+        """Write the journal, the node that it names and what people read of it, in one PATCH.
+
+        Raises ApiConflict when the object has changed.
+        """
+        annotations: dict[str, str | None] = {
+            keys.JOURNAL: journal.to_json(),
+            keys.PROGRESS: story.progress(journal, phase),
+        }
+        body = _guarded(volume.meta, annotations) | {"spec": {"nodeName": journal.target}}
         return _logic_volume(self._api.merge(paths.logic_volume(volume.name), body))
 
-    def drop_journal(self, volume: LogicVolume) -> LogicVolume:
-        """Take the journal off. Raises ApiConflict when the object has changed."""
-        return _logic_volume(
-            self._api.merge(paths.logic_volume(volume.name), _guarded(volume.meta, {keys.JOURNAL: None}))
-        )
+    def drop_journal(self, volume: LogicVolume, journal: Journal) -> LogicVolume:
+        """Take the journal off and add the failover to the history, in one PATCH. Raises ApiConflict when the object has changed."""
+        past = story.add_failover(str(volume.meta.annotations.get(keys.HISTORY) or ""), journal)
+        return self._annotate(volume, {keys.JOURNAL: None, keys.PROGRESS: None, keys.HISTORY: past})
 
-    def clear_status(self, volume: LogicVolume) -> LogicVolume:
+    def write_progress(self, volume: LogicVolume, line: str | None) -> LogicVolume:
+        """Write the line that people read of a rebuild, or take it off (None). Raises ApiConflict when the object has changed."""
+        return self._annotate(volume, {keys.PROGRESS: line})
+
+    def clear_status(self, volume: LogicVolume, message: str) -> LogicVolume:
         """Empty `status.status`, keep `volumeID`, set `currentSize` to the size: no agent of Carina's then acts on it."""
-        status = {"status": "", "code": 0, "currentSize": quantity.show(volume.size)}
+        status = {"status": "", "code": 0, "message": message, "currentSize": quantity.show(volume.size)}
         return self._status(volume, status)
 
     def set_success(self, volume: LogicVolume, major: int, minor: int) -> LogicVolume:
@@ -78,6 +88,10 @@ class VolumeWrites:
             self._api.merge(paths.logic_volume(volume.name), body)
         except NotFound:
             return
+
+    def _annotate(self, volume: LogicVolume, annotations: dict[str, str | None]) -> LogicVolume:
+        body = _guarded(volume.meta, annotations)
+        return _logic_volume(self._api.merge(paths.logic_volume(volume.name), body))
 
     def _status(self, volume: LogicVolume, status: dict[str, Any]) -> LogicVolume:
         body = _guarded(volume.meta) | {"status": status}

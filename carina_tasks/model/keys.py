@@ -29,6 +29,8 @@ HOSTNAME: Final = "kubernetes.io/hostname"
 # Ours, in the cluster
 OURS: Final = "tasks.carina.storage.io/"
 JOURNAL: Final = OURS + "journal"
+PROGRESS: Final = OURS + "progress"
+HISTORY: Final = OURS + "history"
 TOUCH: Final = OURS + "touch"
 RETAINED: Final = OURS + "retained"
 """On a PersistentVolume whose policy Retain is ours and not a person's."""

@@ -14,8 +14,9 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from carina_tasks.errors import BadInput, BadObject
-from carina_tasks.model import keys, names, quantity
+from carina_tasks.model import keys, names, quantity, story
 from carina_tasks.model.journal import Journal
+from carina_tasks.model.story import Failover
 
 Raw = Mapping[str, Any]
 
@@ -173,6 +174,16 @@ class LogicVolume:
     def journalled(self) -> bool:
         """A rebuild is under way, or was: even an unreadable journal counts."""
         return self.journal is not None or bool(self.journal_error)
+
+    @property
+    def progress(self) -> str:
+        """What the progress annotation says, empty without one."""
+        return str(self.meta.annotations.get(keys.PROGRESS) or "")
+
+    @property
+    def history(self) -> tuple[Failover, ...]:
+        """Its last failovers, the oldest first."""
+        return story.history(str(self.meta.annotations.get(keys.HISTORY) or ""))
 
 
 @dataclass(frozen=True, slots=True)

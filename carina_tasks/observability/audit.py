@@ -18,11 +18,15 @@ class Audit:
         self._events = events
         self._log = structlog.get_logger("carina_tasks.audit")
 
-    def acted(self, action: str, about: About, message: str, reason: str, **facts: str | int) -> None:
-        """Record something that was done and cannot be undone; `reason` is the Event's (CamelCase)."""
+    def acted(self, action: str, about: About, message: str, reason: str, key: str = "", **facts: str | int) -> None:
+        """Record something that was done and cannot be undone; `reason` is the Event's (CamelCase).
+
+        `key` tells acts of one reason on one object apart (default: the volume among the facts); only the newest of one key
+        is seen on the object.
+        """
         metrics.AUDIT.labels(action).inc()
         self._log.info(message, action=action, object=about.name, **facts)
-        self._events.say(about, "Normal", reason, message)
+        self._events.say(about, "Normal", reason, message, key or str(facts.get("volume", "")))
 
     def warn(self, about: About, reason: str, message: str, **facts: str | int) -> None:
         """Record something that a person should look at."""
@@ -34,11 +38,11 @@ class Audit:
         metrics.GUARDS.labels(guard).inc()
         self._log.warning(message, guard=guard)
         if about is not None:
-            self._events.say(about, "Warning", "CarinaTasksRefused", message)
+            self._events.say(about, "Warning", "CarinaTasksRefused", message, guard)
 
-    def said(self, about: About, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+    def said(self, about: About, type_: Literal["Normal", "Warning"], reason: str, message: str, key: str = "") -> None:
         """Write an Event alone: the act it tells of is recorded elsewhere."""
-        self._events.say(about, type_, reason, message)
+        self._events.say(about, type_, reason, message, key)
 
 
 def about_volume(volume: LogicVolume) -> About:

@@ -19,6 +19,7 @@ from carina_tasks.demo.api_server.errors import StatusError, method_not_allowed,
 from carina_tasks.demo.api_server.routes import resource_target
 from carina_tasks.errors import ApiUnavailable
 from carina_tasks.kube.api import Api, Raw
+from carina_tasks.model import keys
 from tests.killpoints.clock import Clock
 from tests.killpoints.faults import Killed, Points
 
@@ -130,8 +131,11 @@ def _about(body: Raw | None) -> str:
     if body.get("kind") == "Event":
         return str(body.get("reason"))
     meta = body.get("metadata") or {}
+    annotations = meta.get("annotations") or {}
+    # What people read rides on the journal's patch, which has its name.
+    told = {keys.PROGRESS, keys.HISTORY} if keys.JOURNAL in annotations else set()
     words = [
-        f"{key.rpartition('/')[2]}{'' if value else '=none'}" for key, value in (meta.get("annotations") or {}).items()
+        f"{key.rpartition('/')[2]}{'' if value else '=none'}" for key, value in annotations.items() if key not in told
     ]
     words += ["finalizers"] if "finalizers" in meta else []
     words += [f"status={status.get('status', '…')!r}" for status in [body.get("status")] if isinstance(status, dict)]

@@ -15,6 +15,7 @@ import msgspec.structs
 
 from carina_tasks.decisions import logic_volumes, orphans, rebuild, selection
 from carina_tasks.flows import advance
+from carina_tasks.flows import tell as telling
 from carina_tasks.kube.api import Api
 from carina_tasks.kube.volumes import VolumeWrites
 from carina_tasks.model import keys
@@ -52,22 +53,22 @@ def _status_stays() -> AbstractContextManager[Any]:
 
 
 def _whole_status_cleared() -> AbstractContextManager[Any]:
-    def clear_status(self: VolumeWrites, volume: Any) -> Any:
+    def clear_status(self: VolumeWrites, volume: Any, message: str) -> Any:
         return self._status(volume, {"status": "", "code": 0, "volumeID": ""})
 
     return mock.patch.object(VolumeWrites, "clear_status", clear_status)
 
 
 def _event_after_the_journal() -> AbstractContextManager[Any]:
-    tell, act, stack = advance._tell_finished, advance._act, ExitStack()
+    tell, act, stack = telling.finished, advance._act, ExitStack()
 
     def act_then_tell(ctx: Any, view: Any, step: Any) -> Any:
         result = act(ctx, view, step)
         if step == rebuild.DropJournal():
-            tell(ctx, view)
+            tell(ctx, view.volume, view.claim, view.journal)
         return result
 
-    stack.enter_context(mock.patch.object(advance, "_tell_finished", mock.Mock(return_value=None)))
+    stack.enter_context(mock.patch.object(telling, "finished", mock.Mock(return_value=None)))
     stack.enter_context(mock.patch.object(advance, "_act", act_then_tell))
     return stack
 

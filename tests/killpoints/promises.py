@@ -11,7 +11,7 @@ from carina_tasks.demo.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSIST
 from carina_tasks.demo.api_server.kinds.event import EVENTS
 from carina_tasks.demo.api_server.kinds.node import NODES
 from carina_tasks.kube import paths
-from carina_tasks.model import keys, quantity
+from carina_tasks.model import keys, quantity, story
 from tests.killpoints.controllers import JSON, PROVISIONER, _nodes_of
 from tests.killpoints.sim import Sim
 
@@ -59,6 +59,8 @@ def _rebuilt(sim: Sim, before: Before, name: str, lost: set[str], *, once: bool)
         (node in lost or controllers.get(NODES, node) is None, f"its LogicVolume names {node}"),
         (logic["metadata"]["uid"] != old_logic["metadata"]["uid"], "its LogicVolume is another one"),
         (keys.JOURNAL in (logic["metadata"].get("annotations") or {}), "its journal is left"),
+        (keys.PROGRESS in (logic["metadata"].get("annotations") or {}), "its progress is left"),
+        (not _in_history(logic, node), f"its history does not end with {node}, or tells a failover twice"),
         (bool(logic["metadata"].get("deletionTimestamp")), "its LogicVolume is being deleted"),
         (status.get("status") != "Success", f"its status is {status.get('status')!r}"),
         (status.get("volumeID") != f"volume-{pv_name}", f"its volumeID is {status.get('volumeID')!r}"),
@@ -91,6 +93,11 @@ def _rebuilt(sim: Sim, before: Before, name: str, lost: set[str], *, once: bool)
             (posted != 1, f"its PersistentVolume was made {posted} times"),
         ]
     return [what for is_wrong, what in wrong if is_wrong]
+
+
+def _in_history(logic: JSON, node: str) -> bool:
+    past = story.history((logic["metadata"].get("annotations") or {}).get(keys.HISTORY) or "")
+    return bool(past) and past[-1].target == node and len({one.intent for one in past}) == len(past)
 
 
 def untouched(sim: Sim, before: Before, names: Iterable[str]) -> list[str]:

@@ -147,7 +147,7 @@ class Sim:
             writes=VolumeWrites(self.api, self.advance),
             state=StateMap(self.api, self.settings.namespace),
             nodes=InProcessCalls(self.nodes, self._gate, self.points, self.advance, self._later),
-            audit=Audit(Events(self.api)),
+            audit=Audit(Events(self.api, lambda: self.clock.now)),
             findings=self._findings,
             lock=self._lock,
             worker_alive=lambda node: node in self.nodes and self.nodes[node].alive,

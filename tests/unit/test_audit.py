@@ -13,10 +13,12 @@ class Said:
     def __init__(self):
         """Begin with none."""
         self.events = []
+        self.keys = []
 
-    def say(self, about, type_, reason, message):
+    def say(self, about, type_, reason, message, key=""):
         """Keep one."""
         self.events.append((about.kind, about.name, type_, reason, message))
+        self.keys.append(key)
 
 
 def value(name, **labels):
@@ -32,6 +34,7 @@ def test_an_act_is_told_three_times():
         Audit(events).acted("test-act", about_node("n1"), "done", "Reason", volume="pvc-1")
     assert value("carina_tasks_actions_total", action="test-act") == before + 1
     assert events.events == [("Node", "n1", "Normal", "Reason", "done")]
+    assert events.keys == ["pvc-1"]
     assert (lines[0]["action"], lines[0]["volume"], lines[0]["event"]) == ("test-act", "pvc-1", "done")
 
 
@@ -43,6 +46,7 @@ def test_a_guards_no_is_counted_and_told():
     Audit(events).guarded("TestGuard", "no", about_node("n1"))
     assert value("carina_tasks_guards_total", guard="TestGuard") == before + 2
     assert events.events == [("Node", "n1", "Warning", "CarinaTasksRefused", "no")]
+    assert events.keys == ["TestGuard"]
 
 
 def test_a_warning_is_a_warning_event():

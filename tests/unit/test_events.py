@@ -1,5 +1,7 @@
 """Kubernetes Events: aggregated, in the right namespace, and never the reason why work fails."""
 
+import itertools
+
 import pytest
 import structlog
 
@@ -32,12 +34,77 @@ class Api:
         self.events[path] |= body
 
 
-def test_said_again_its_count_goes_up():
-    """One Event for each object, reason and message."""
+class Time:
+    """A clock that stands until it is moved."""
+
+    def __init__(self):
+        """Begin at a round number."""
+        self.now = 1_800_000_000.0
+
+    def __call__(self):
+        """Return the time."""
+        return self.now
+
+
+def test_one_event_for_each_object_reason_and_key():
+    """A number in the message that changes makes no new Event: its count goes up, its message is the newest."""
+    api, clock = Api(), Time()
+    for minute in range(3):
+        Events(api, clock).say(CLAIM, "Warning", "NoNodeFits", f"n2: NotReady for {60 * minute} s")
+        clock.now += 60
+    Events(api, clock).say(CLAIM, "Warning", "NoNodeFits", "m", key="another")
+    Events(api, clock).say(CLAIM, "Normal", "Other", "m")
+    assert sorted((e["count"], e["message"]) for e in api.events.values()) == [
+        (1, "m"), (1, "m"), (3, "n2: NotReady for 120 s"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_retry_every_half_minute_does_not_write_every_half_minute(workers):
+    """Ten hours of one refusal, told by one worker or by two: at most 6 writes an hour after the first, and never silent for one."""
+    api, clock = Api(), Time()
+    faces, writes = [Events(api, clock) for _ in range(workers)], []
+    merge = api.merge
+    api.merge = lambda path, body: (writes.append(clock.now), merge(path, body))
+    for turn in range(1200):
+        faces[turn % workers].say(CLAIM, "Warning", "CarinaTasksRefused", f"paused for {turn} s")
+        clock.now += 30
+    late = [at for at in writes if at > 1_800_000_000 + 3600]
+    assert 9 * 5 <= len(late) <= 9 * 6
+    assert max(b - a for a, b in itertools.pairwise(late)) <= 660
+    assert len(writes) - len(late) <= 12
+
+
+def test_a_quiet_process_asks_the_api_server_nothing():
+    """Said again before it is due, an Event costs no request at all: 500 volumes that wait are no load."""
+    clock = Time()
     api = Api()
-    for message in ("a", "a", "a", "b"):
-        Events(api).say(CLAIM, "Normal", "Why", message)
-    assert sorted(e["count"] for e in api.events.values()) == [1, 3]
+    events = Events(api, clock)
+    events.say(CLAIM, "Warning", "Why", "m")
+    api.create = api.get = api.merge = None
+    clock.now += 29
+    events.say(CLAIM, "Warning", "Why", "m")
+
+
+def test_news_is_written_at_once_after_half_a_minute():
+    """Another reason, and not only another number: whoever looks should not read what was true ten minutes ago."""
+    api, clock = Api(), Time()
+    events = Events(api, clock)
+    for _ in range(40):
+        events.say(CLAIM, "Warning", "Why", "its worker does not answer")
+        clock.now += 30
+    events.say(CLAIM, "Warning", "Why", "no room")
+    assert [e["message"] for e in api.events.values()] == ["no room"]
+
+
+def test_a_clock_that_was_set_back_silences_nothing():
+    """An Event of the future is written again."""
+    api, clock = Api(), Time()
+    events = Events(api, clock)
+    events.say(CLAIM, "Warning", "Why", "m")
+    clock.now -= 86400
+    events.say(CLAIM, "Warning", "Why", "m")
+    assert [e["count"] for e in api.events.values()] == [2]
 
 
 def test_an_event_stands_in_its_objects_namespace_and_otherwise_in_default():

@@ -477,8 +477,12 @@ def test_a_volume_that_was_written_to_meanwhile_is_not_planned_again():
     need = NeedsTarget(volume, volume.journal, "n2 is silent")
     api.objects[paths.volume("pvc-2")] = pv("pvc-2", "n2")
     (result,) = replan(ctx, "n2", [need])
-    assert (result.outcome, api.log) == ("unfinished", [])
+    assert result.outcome == "unfinished"
     assert "annotated" in result.reason
+    ((_, path, body),) = api.log
+    assert path == paths.logic_volume("pvc-2")
+    assert body.keys() == {"metadata"}
+    assert "annotated" in body["metadata"]["annotations"][keys.PROGRESS]
 
 
 FULL = VolumesDone("n2", (done("pvc-1", "failed", reason="no space"),))

@@ -1,5 +1,7 @@
 """The writes of a rebuild: each names the very object that was read, and each may be done twice."""
 
+import json
+
 import pytest
 
 from carina_tasks.errors import ApiConflict, LostMidway, NotFound
@@ -16,8 +18,9 @@ RESIZE = ("Resizing", "FileSystemResizePending")
 
 GUARDED = {
     "write_journal": lambda w: w.write_journal(LV, journal()),
-    "drop_journal": lambda w: w.drop_journal(LV),
-    "clear_status": lambda w: w.clear_status(LV),
+    "drop_journal": lambda w: w.drop_journal(LV, journal()),
+    "clear_status": lambda w: w.clear_status(LV, "m"),
+    "write_progress": lambda w: w.write_progress(LV, "1/5"),
     "set_success": lambda w: w.set_success(LV, 1, 2),
     "delete_logic_volume": lambda w: w.delete_logic_volume(LV),
     "retain": lambda w: w.retain(PV),
@@ -58,9 +61,9 @@ def test_an_object_that_changed_is_never_written(name):
 def test_the_status_of_step_one_is_empty_and_keeps_the_volume_id():
     """An empty status.status, code 0, currentSize the size, volumeID untouched: no agent of Carina's acts on it."""
     api = cluster()
-    VolumeWrites(api).clear_status(LV)
+    VolumeWrites(api).clear_status(LV, "being rebuilt")
     assert api.one("LogicVolume", "pvc-1")["status"] == {
-        "status": "", "code": 0, "currentSize": "5Gi", "volumeID": "volume-pvc-1",
+        "status": "", "code": 0, "message": "being rebuilt", "currentSize": "5Gi", "volumeID": "volume-pvc-1",
     }  # fmt: skip
     assert api.log[0][1].endswith("/status")
 
@@ -82,6 +85,21 @@ def test_journal_and_node_are_one_patch():
     ((_, _, body),) = api.log
     assert body["spec"] == {"nodeName": "n2"}
     assert keys.JOURNAL in body["metadata"]["annotations"]
+    assert body["metadata"]["annotations"][keys.PROGRESS].startswith("1/5 planned: n1 -> n2 since ")
+
+
+def test_the_journal_goes_and_the_history_comes_in_one_patch():
+    """What people read costs no write of its own, and no failover can be told twice or not at all."""
+    api = cluster()
+    after = VolumeWrites(api).drop_journal(LV, journal())
+    (_, _, body), annotations = api.log[0], api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
+    assert len(api.log) == 1
+    assert (body["metadata"]["annotations"][keys.JOURNAL], body["metadata"]["annotations"][keys.PROGRESS]) == (
+        None,
+        None,
+    )
+    assert json.loads(annotations[keys.HISTORY])[0]["intent"] == journal().intent
+    assert [(one.source, one.target) for one in after.history] == [("n1", "n2")]
 
 
 def test_what_is_gone_already_is_deleted():

@@ -1,0 +1,142 @@
+"""What people are told of a rebuild: Events on claim, LogicVolume and node, and the progress on the LogicVolume.
+
+Each volume's own objects get the steps that a person wants to know; a lost node gets one summary of each run, however many
+volumes it had. All but `finished` are told after the act, and are lost with a worker that dies in between: the journal, the
+history and `finished` are what can be relied on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from carina_tasks.errors import CarinaTasksError
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.results import VolumeResult
+from carina_tasks.kube.events import About
+from carina_tasks.model import story
+from carina_tasks.model.journal import Journal
+from carina_tasks.model.objects import Claim, LogicVolume, Pod
+from carina_tasks.model.world import World
+from carina_tasks.observability.audit import about_claim, about_node, about_pod, about_volume
+
+
+def planned(ctx: Context, world: World, volume: LogicVolume, journal: Journal, but: str = "") -> None:
+    """Tell that the volume has a journal now; `but` says why it was planned again."""
+    message = (
+        f"volume {volume.name} will be rebuilt, new and empty, under its name: {journal.source} -> {journal.target} "
+        f"({but or journal.reason})"
+    )
+    for about in _about(volume, _claim(world, volume)):
+        ctx.audit.said(about, "Normal", "RebuildPlanned", message, key=journal.intent)
+
+
+def no_fit(ctx: Context, world: World, volume: LogicVolume, node: str, reason: str) -> None:
+    """Warn that no node can take the volume."""
+    message = f"volume {volume.name} of node {node} has nowhere to go and is left as it is: {reason}"
+    ctx.audit.warn(_about(volume, _claim(world, volume))[0], "NoNodeFits", message, volume=volume.name, node=node)
+
+
+def waits(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal, phase: int, reason: str) -> None:
+    """Tell what holds the rebuild up, when that is news."""
+    if progress(ctx, volume, journal, phase, reason):
+        message = f"the rebuild of volume {volume.name} on {journal.target} waits: {reason}"
+        ctx.audit.warn(
+            _about(volume, claim)[0], "RebuildWaits", message,
+            intent=journal.intent, volume=volume.name, node=journal.target,
+        )  # fmt: skip
+
+
+def progress(ctx: Context, volume: LogicVolume, journal: Journal, phase: int, reason: str) -> bool:
+    """Write the progress annotation and say whether it was news, so that a wait of hours costs one PATCH."""
+    line = story.progress(journal, phase, reason)
+    if story.same(volume.progress, line):
+        return False
+    try:
+        ctx.writes.write_progress(volume, line)
+    except CarinaTasksError as exc:
+        # Somebody else goes on with it, or the API server is away: then there is nothing to tell, or nobody to tell it.
+        structlog.get_logger().debug("progress was not written", volume=volume.name, reason=exc.message)
+        return False
+    return True
+
+
+def replaced(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
+    """Record that the PV was deleted, to be made again: its claim gets a ClaimLost of Kubernetes' own at this moment."""
+    message = (
+        f"PersistentVolume {volume.name} is replaced under its name, {journal.source} -> {journal.target}: its claim is "
+        "Lost for a moment, and that is part of it"
+    )
+    first, *others = _about(volume, claim)
+    ctx.audit.acted(
+        "delete-pv", first, message, "VolumeReplaced", key=journal.intent, intent=journal.intent, volume=volume.name
+    )
+    for about in others:
+        ctx.audit.said(about, "Normal", "VolumeReplaced", message, key=journal.intent)
+
+
+def evicted(ctx: Context, pod: Pod, volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
+    """Record that a pod was deleted: on the pod, and on what is still there when somebody looks."""
+    message = f"pod {pod.meta.key} evicted from node {journal.source}: its volume was rebuilt on {journal.target}"
+    ctx.audit.acted(
+        "evict-pod", about_pod(pod), message, "PodEvicted",
+        intent=journal.intent, volume=volume.name, node=journal.source,
+    )  # fmt: skip
+    ctx.audit.said(_about(volume, claim)[0], "Normal", "PodEvicted", message, key=pod.meta.uid)
+
+
+def finished(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
+    """Record that the volume is back, and that it is empty."""
+    message = (
+        f"volume {volume.name} is new and empty on node {journal.target}: it was on {journal.source}, and data does not "
+        f"travel ({journal.reason})"
+    )
+    first, *others = _about(volume, claim)
+    ctx.audit.acted(
+        "rebuild", first, message, "VolumeRebuiltEmpty", key=journal.intent, intent=journal.intent, volume=volume.name,
+        source=journal.source, target=journal.target,
+    )  # fmt: skip
+    for about in others:
+        ctx.audit.said(about, "Normal", "VolumeRebuiltEmpty", message, key=journal.intent)
+
+
+def node_planned(ctx: Context, node: str, targets: Sequence[str], stuck: Sequence[VolumeResult], reason: str) -> None:
+    """Tell on the lost node, in one Event each, how many volumes are rebuilt elsewhere and how many cannot be."""
+    if targets:
+        message = f"{_volumes(len(targets))} rebuilt elsewhere, new and empty: {_spread(targets)} ({reason})"
+        ctx.audit.said(about_node(node), "Normal", "FailoverPlanned", message)
+    if stuck:
+        message = f"{_volumes(len(stuck))} left as they are, no node fits: {stuck[0].volume}: {stuck[0].reason}"
+        ctx.audit.said(about_node(node), "Warning", "NoNodeFits", message)
+
+
+def node_finished(ctx: Context, results: Iterable[VolumeResult]) -> None:
+    """Tell on each lost node, in one Event for this run, how many of its volumes are back."""
+    by_node: dict[str, list[VolumeResult]] = {}
+    for result in results:
+        # One that another worker finished has no source here, and is told by that worker.
+        if result.outcome == "rebuilt" and result.source:
+            by_node.setdefault(result.source, []).append(result)
+    for node, done in by_node.items():
+        message = f"{_volumes(len(done))} back, new and empty: {_spread([r.target for r in done])} ({done[0].reason})"
+        key = ",".join(sorted(r.volume for r in done))
+        ctx.audit.said(about_node(node), "Normal", "VolumesRebuiltElsewhere", message, key=key)
+
+
+def _about(volume: LogicVolume, claim: Claim | None) -> tuple[About, ...]:
+    """Return claim (where there is one) and LogicVolume: whoever looks at either should find it."""
+    return (about_claim(claim), about_volume(volume)) if claim is not None else (about_volume(volume),)
+
+
+def _claim(world: World, volume: LogicVolume) -> Claim | None:
+    return world.claims.get(f"{volume.namespace}/{volume.claim}")
+
+
+def _volumes(number: int) -> str:
+    return f"{number} {'volume of this node is' if number == 1 else 'volumes of this node are'}"
+
+
+def _spread(targets: Iterable[str]) -> str:
+    return ", ".join(f"{number} on {target}" for target, number in sorted(Counter(targets).items()))

@@ -1,0 +1,80 @@
+"""What a LogicVolume's annotations tell people: how far its rebuild is, and its last failovers.
+
+``kubectl describe lv`` prints them; scripts read the history as JSON. Nothing is ever decided on either: a rebuild goes by
+its journal alone.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import msgspec
+
+from carina_tasks.model.journal import Journal
+
+KEPT = 10
+"""Failovers in the history of one volume; the oldest goes first."""
+PHASES = (
+    "planned",
+    "create the local volume",
+    "replace the PersistentVolume",
+    "evict the pods of the old node",
+    "finish",
+)
+"""The steps of a rebuild as people read of them; docs/concepts.md has the same five."""
+
+
+class Failover(msgspec.Struct, frozen=True):
+    """One failover that was finished."""
+
+    at: str
+    """When its journal was written, by the API server's clock (RFC 3339, UTC)."""
+    kind: str
+    """``rebuild``: its node was deleted. ``migrate``: its node was NotReady."""
+    source: str = msgspec.field(name="from")
+    target: str = msgspec.field(name="to")
+    reason: str = ""
+    intent: str = ""
+    """Id of the rebuild; also the LVM tag of the volume that it made, and a field of the log lines."""
+
+
+def progress(journal: Journal, phase: int = 0, waits: str = "") -> str:
+    """Return the one line of a rebuild that is under way: step, from and to, since when, and why it waits or is done at all."""
+    why = f"waits: {waits}" if waits else journal.reason
+    line = f"{phase + 1}/{len(PHASES)} {PHASES[phase]}: {journal.source} -> {journal.target} since {when(journal.started)}, {why}"
+    return line[:1000]
+
+
+def history(text: str) -> tuple[Failover, ...]:
+    """Return the failovers of an annotation, the oldest first; none when it does not parse: people can edit annotations."""
+    try:
+        return tuple(msgspec.json.decode(text, type=list[Failover])) if text else ()
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return ()
+
+
+def add_failover(text: str, journal: Journal) -> str:
+    """Return the annotation `text` with the failover of `journal` added.
+
+    One failover a line, because kubectl cuts each line of an annotation after 138 characters.
+    """
+    done = Failover(
+        when(journal.started), journal.kind, journal.source, journal.target, journal.reason[:300], journal.intent
+    )
+    lines = [msgspec.json.encode(one).decode() for one in (*history(text), done)[-KEPT:]]
+    return "[" + ",\n".join(lines) + "]"
+
+
+def same(old: str, new: str) -> bool:
+    """Say whether two texts for people say the same: other numbers ("for 61 s", "for 91 s") are no news."""
+    return _without_numbers(old) == _without_numbers(new)
+
+
+def when(seconds: float) -> str:
+    """Return a time (seconds since the epoch) as Kubernetes writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"\d+(\.\d+)?", "0", text)

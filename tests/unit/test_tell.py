@@ -1,0 +1,76 @@
+"""What people are told of a rebuild: on claim, LogicVolume and node, once, and without a flood."""
+
+from collections import Counter
+
+from carina_tasks.errors import NodeSilent
+from carina_tasks.flows.failover import rebuild_node
+from carina_tasks.flows.resume import resume
+from carina_tasks.model import keys
+from tests.unit.builders import claim, inventory, journal, logic_volume, node, pod, pv
+from tests.unit.builders_flow import FakeApi, FakeNodes, context
+
+
+def deleted(number):
+    """Make a cluster whose node n1 was deleted, with that many volumes, claims and pods."""
+    parts = [node("n2"), node("n3")]
+    for name in (f"pvc-{i}" for i in range(number)):
+        parts += [logic_volume(name), pv(name), claim(name), pod(f"pod-{name}", name)]
+    return FakeApi(*parts)
+
+
+def told(api):
+    """Return how often each reason was told, by the kind of object."""
+    return Counter((e["involvedObject"]["kind"], e["reason"]) for e in api.events)
+
+
+def test_each_step_is_told_where_people_look():
+    """Claim and LogicVolume get what was planned, replaced and done; the pod's end is told on pod and claim."""
+    api = deleted(1)
+    rebuild_node(context(api, FakeNodes(inventory("n2"), inventory("n3"))), "n1")
+    both = {(kind, reason): 1 for kind in ("PersistentVolumeClaim", "LogicVolume")
+            for reason in ("RebuildPlanned", "VolumeReplaced", "VolumeRebuiltEmpty")}  # fmt: skip
+    rest = {("Pod", "PodEvicted"): 1, ("PersistentVolumeClaim", "PodEvicted"): 1,
+            ("Node", "FailoverPlanned"): 1, ("Node", "VolumesRebuiltElsewhere"): 1}  # fmt: skip
+    assert told(api) == both | rest
+    order = [e["reason"] for e in api.events if e["involvedObject"]["kind"] == "LogicVolume"]
+    assert order == ["RebuildPlanned", "VolumeReplaced", "VolumeRebuiltEmpty"]
+    assert all(e["involvedObject"]["uid"] for e in api.events)
+
+
+def test_a_node_of_many_volumes_gets_one_summary():
+    """However many volumes it had, the node has two Events: what was planned, and what is done."""
+    api = deleted(50)
+    rebuild_node(context(api, FakeNodes(inventory("n2", free=900), inventory("n3", free=900))), "n1")
+    said = {e["reason"]: e["message"] for e in api.events if e["involvedObject"]["kind"] == "Node"}
+    assert said.keys() == {"FailoverPlanned", "VolumesRebuiltElsewhere"}
+    assert said["VolumesRebuiltElsewhere"].startswith("50 volumes of this node are back, new and empty: ")
+    assert sum(e["involvedObject"]["kind"] == "Node" for e in api.events) == 2
+
+
+def test_volumes_without_a_place_are_one_warning_on_the_node():
+    """And one on each claim, with its own reason."""
+    api = deleted(3)
+    rebuild_node(context(api, FakeNodes(inventory("n2", free=1), inventory("n3", free=1))), "n1")
+    assert told(api) == {("PersistentVolumeClaim", "NoNodeFits"): 3, ("Node", "NoNodeFits"): 1}
+
+
+def test_a_wait_is_written_once():
+    """Why it waits stands on the LogicVolume and its claim, and further looks that find the same write nothing."""
+    moved = logic_volume("pvc-1", "n2", journal=journal("pvc-1"), status="")
+    api = FakeApi(node("n2"), moved, pv("pvc-1"), claim("pvc-1"))
+    fake = FakeNodes(inventory("n2"))
+    fake.broken["n2", "carina.volume.create"] = NodeSilent("n2 did not answer in 45 s")
+    for _ in range(3):
+        resume(context(api, fake))
+    line = api.one("LogicVolume", "pvc-1")["metadata"]["annotations"][keys.PROGRESS]
+    assert line.startswith("2/5 create the local volume: n1 -> n2 since ")
+    assert line.endswith("waits: n2 did not answer in 45 s")
+    assert len(api.log) == 1
+    assert told(api) == {("PersistentVolumeClaim", "RebuildWaits"): 1}
+
+
+def test_a_progress_without_a_journal_goes():
+    """An older release that ends a rebuild knows of no progress, and a person may take the journal off."""
+    api = FakeApi(node("n1"), logic_volume("pvc-1", annotations={keys.PROGRESS: "3/5"}), pv("pvc-1"), claim("pvc-1"))
+    resume(context(api, FakeNodes(inventory("n1"))))
+    assert keys.PROGRESS not in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
