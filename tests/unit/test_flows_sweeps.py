@@ -169,7 +169,8 @@ def test_an_unreadable_logic_volume_keeps_its_local_volume():
     broken = logic_volume()
     del broken["spec"]["size"]
     fake = FakeNodes(inventory("n1", local_volume(marked=400)))
-    assert sweep(FakeApi(node("n1"), broken), fake).removed == ()
+    swept = sweep(FakeApi(node("n1"), broken), fake)
+    assert (swept.outcome, swept.kept, swept.removed) == ("swept", 1, ())
     assert fake.tasks() == []
 
 

@@ -98,6 +98,7 @@ def test_the_old_copy_on_a_node_that_returned_is_an_orphan():
     [
         (logic_volume(on="n1"), None),
         (logic_volume(on="n1"), pv(on="n1")),
+        (logic_volume(on="n1"), pv(on="n2")),
         (logic_volume(on="n2"), None),
         (logic_volume(on="n2"), pv(on="n1")),
         (None, pv(on="n1")),

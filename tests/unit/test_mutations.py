@@ -1,0 +1,39 @@
+"""The catalogue of guards is about the code as it is; taking them out is `make mutations`."""
+
+from pathlib import Path
+
+import pytest
+
+from carina_tasks.settings import Settings
+from tests.mutations.catalogue import GUARDS, table
+from tests.mutations.runner import ROOT, copy_of_code, survives
+
+EDITS = [edit for guard in GUARDS for edit in guard.edits]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.file}:{edit.test}")
+def test_each_place_and_each_test_is_there(edit):
+    """The text that an edit replaces stands in its file once, and its test exists."""
+    assert (ROOT / edit.file).read_text().count(edit.old) == 1
+    file, _, name = edit.test.partition("::")
+    assert f"def {name}(" in (ROOT / "tests/unit" / file).read_text() or not name
+
+
+def test_the_settings_are_there():
+    """A guard's settings are settings."""
+    named = {one for guard in GUARDS for one in guard.setting.split(", ") if one.isupper()}
+    assert named <= {name.upper() for name in Settings.model_fields}
+
+
+def test_the_table_is_up_to_date():
+    """docs/reliability.md has the table; `python -m tests.mutations --table` prints it."""
+    assert table() in (ROOT / "docs/reliability.md").read_text()
+
+
+def test_a_guard_that_no_test_misses_is_told(tmp_path: Path):
+    """One edit that a test finds, and the same one with a test that looks at something else."""
+    copy = copy_of_code(tmp_path)
+    edit = next(e for e in EDITS if e.test.endswith("test_no_age_replaces_the_mark"))
+    assert survives(edit, copy) == ""
+    blind = type(edit)(edit.file, edit.old, edit.new, "test_orphans.py::test_a_marked_volume_in_use_loses_its_mark")
+    assert survives(blind, copy) == "the test passes without it"
