@@ -7,15 +7,17 @@ allows; everything else (control worker, beat, node watch, Flower, command line)
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any, Literal
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, worker_ready
+from celery.signals import beat_init, before_task_publish, setup_logging, worker_ready
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from carina_tasks import queues, settings
 from carina_tasks.broker import heartbeat
+from carina_tasks.broker.waiting import SENT_AT
 from carina_tasks.errors import BadSetting
 from carina_tasks.observability import inspection as inspection  # registers the commands of `celery inspect`
 from carina_tasks.observability import logs
@@ -30,9 +32,10 @@ TASK_MODULES = {
         "carina_tasks.tasks.trash",
         "carina_tasks.tasks.volume",
         "carina_tasks.tasks.node",
+        "carina_tasks.tasks.endpoint",
         "beat_schedule",
     ),
-    "node": ("carina_tasks.tasks.volume", "carina_tasks.tasks.node"),
+    "node": ("carina_tasks.tasks.volume", "carina_tasks.tasks.node", "carina_tasks.tasks.endpoint"),
 }
 
 
@@ -128,6 +131,12 @@ def _control_worker_lives(sender: Any, **_: Any) -> None:
 @beat_init.connect  # type: ignore[untyped-decorator]
 def _beat_lives(sender: Any, **_: Any) -> None:
     heartbeat.beat_is_alive(sender.app, settings.current())
+
+
+@before_task_publish.connect  # type: ignore[untyped-decorator]
+def _stamp(headers: dict[str, Any], **_: Any) -> None:
+    """Say in each message when it was sent: the age of what waits in a queue is not known otherwise."""
+    headers[SENT_AT] = time.time()
 
 
 def _app_of_this_process() -> Celery:

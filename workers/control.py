@@ -1,7 +1,6 @@
 """The control worker: ``python -m workers.control``.
 
-The same as ``celery -A carina_tasks worker -Q control``, with the settings checked, logs as configured and the metrics
-endpoint served before the first message is taken.
+The same as ``celery -A carina_tasks worker -Q control``, with the settings and the cluster's address checked first.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from celery.utils.nodenames import host_format
 
 from carina_tasks import settings
 from carina_tasks.errors import CarinaTasksError
-from carina_tasks.observability import metrics
 
 
 def main() -> int:
@@ -25,7 +23,6 @@ def main() -> int:
         context()
     except CarinaTasksError as exc:
         sys.exit(f"carina-tasks control worker: {exc.message}")
-    metrics.serve(conf.metrics_port)
     worker = app.Worker(
         queues=["control"],
         hostname=host_format("control@%h"),

@@ -11,7 +11,6 @@ import sys
 from carina_tasks import queues, settings
 from carina_tasks.broker import heartbeat
 from carina_tasks.errors import BadSetting, CarinaTasksError
-from carina_tasks.observability import metrics
 
 
 def main() -> int:
@@ -24,7 +23,6 @@ def main() -> int:
 
     except CarinaTasksError as exc:
         sys.exit(f"carina-tasks node worker: {exc.message}")
-    metrics.serve(conf.metrics_port)
     beats = heartbeat.of_this_process(app, "node", conf)
     beats.start()
     worker = app.Worker(

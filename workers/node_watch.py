@@ -16,6 +16,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+import carina_tasks
 from carina_tasks import settings
 from carina_tasks.broker import heartbeat
 from carina_tasks.decisions.hints import Hint, NodeWatchState
@@ -54,6 +55,7 @@ class NodeWatch:
                 with self._lock:
                     self._state.listed(nodes, listing.now - time.monotonic())
                 self._log.info("watching", nodes=len(nodes))
+                metrics.WATCHING.set(1)
                 failures, version = 0, listing.version
                 while not self._stopped.is_set():
                     version = self._follow(version)
@@ -63,6 +65,7 @@ class NodeWatch:
                 self._stopped.wait(1)
             except CarinaTasksError as exc:
                 # Denied too: credentials and roles may be put right while we run, and a watch that ended would stay silent.
+                metrics.WATCHING.set(0)
                 pause = PAUSES[min(failures, len(PAUSES) - 1)]
                 failures += 1
                 self._log.warning("watching nodes failed; trying again", error=exc.message, seconds=pause)
@@ -103,6 +106,7 @@ class NodeWatch:
                     self._log.warning("the broker takes no message; trying again", error=str(exc), seconds=pause)
                     break
                 failures = 0
+                metrics.HINTS.labels(hint.kind).inc()
                 with self._lock:
                     self._state.said(hint, now)
 
@@ -129,9 +133,9 @@ def main() -> int:
 
         logs.configure(conf.log_format, conf.log_level)
         api = connect(conf.api_timeout, conf.page_size, metrics.observe_api)
+        metrics.serve(conf.metrics_port, metrics.AboutProcess(carina_tasks.__version__, "node-watch"))
     except CarinaTasksError as exc:
         sys.exit(f"carina-tasks node watch: {exc.message}")
-    metrics.serve(conf.metrics_port)
     watch = NodeWatch(api, publisher(app), conf.not_ready_after, conf.watch_publish_interval)
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

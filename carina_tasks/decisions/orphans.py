@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from carina_tasks.decisions import selection
 from carina_tasks.errors import BadInput
@@ -21,11 +21,27 @@ if TYPE_CHECKING:
     from carina_tasks.model.world import World
 
 
+Why = Literal[
+    "wanted",
+    "unmanaged-group",
+    "foreign-name",
+    "not-plain",
+    "open",
+    "restored",
+    "young",
+    "marked",
+    "trash",
+    "unreadable",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Keep:
     """Leave it alone."""
 
     reason: str
+    why: Why
+    """The kind of reason, for those who count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,30 +101,35 @@ def judge(
     None for either means that a complete list, or the API server's own 404, said so; an error never does.
     """
     if not any(fnmatchcase(local.group, pattern) for pattern in rules.groups):
-        return Keep(f"volume group {local.group} is not managed")
+        return Keep(f"volume group {local.group} is not managed", "unmanaged-group")
     try:
         name = names.logic_volume_of(local.name)
     except BadInput:
-        return Keep(f"its name is not Carina's ({names.VOLUME_PREFIX}<LogicVolume>)")
+        return Keep(f"its name is not Carina's ({names.VOLUME_PREFIX}<LogicVolume>)", "foreign-name")
     wanted = _wanted(name, inventory.node, logic_volume, volume)
     if wanted:
-        return Unmark(wanted) if _marked(local) else Keep(wanted)
+        return Unmark(wanted) if _marked(local) else Keep(wanted, "wanted")
     exotic = _exotic(local, name)
     if exotic:
-        return Keep(exotic)
+        return Keep(exotic, "not-plain")
     if local.is_open:
         in_use = "it is open: something on the node uses it"
-        return Unmark(in_use) if _marked(local) else Keep(in_use)
+        return Unmark(in_use) if _marked(local) else Keep(in_use, "open")
     restored = local.restored_at
     if restored is not None and now - restored < rules.restore_hold:
-        return Keep(f"a person restored it {now - restored:.0f} s ago; it is left alone for {rules.restore_hold:.0f} s")
+        return Keep(
+            f"a person restored it {now - restored:.0f} s ago; it is left alone for {rules.restore_hold:.0f} s",
+            "restored",
+        )
     if now - local.created < rules.grace:
-        return Keep(f"it is younger than {rules.grace:.0f} s")
+        return Keep(f"it is younger than {rules.grace:.0f} s", "young")
     marked = local.marked_at
     if marked is None:
         return Mark(_why(inventory.node, logic_volume, volume))
     if now - marked < rules.mark_age:
-        return Keep(f"it was marked {now - marked:.0f} s ago; it is removed {rules.mark_age:.0f} s after its mark")
+        return Keep(
+            f"it was marked {now - marked:.0f} s ago; it is removed {rules.mark_age:.0f} s after its mark", "marked"
+        )
     return Remove(f"{_why(inventory.node, logic_volume, volume)}; marked {now - marked:.0f} s ago")
 
 
@@ -123,17 +144,19 @@ def judge_trash(
     """Judge a volume that lies in the trash of `inventory.node`, against LogicVolume and PV of its old name."""
     trashed = local.trashed
     if trashed is None:
-        return Keep("it does not lie in the trash")
+        return Keep("it does not lie in the trash", "trash")
     if not any(fnmatchcase(local.group, pattern) for pattern in rules.groups):
-        return Keep(f"volume group {local.group} is not managed")
+        return Keep(f"volume group {local.group} is not managed", "unmanaged-group")
     age = now - trashed.at
     if age < rules.retention:
-        return Keep(f"it has been in the trash for {age:.0f} of {rules.retention:.0f} s")
+        return Keep(f"it has been in the trash for {age:.0f} of {rules.retention:.0f} s", "trash")
     named = (logic_volume is not None and logic_volume.node == inventory.node) or (
         volume is not None and inventory.node in volume.nodes
     )
     if named and inventory.find(local.group, trashed.name) is None:
-        return Keep(f"the cluster expects {trashed.name} on this node, and it is not there: a person may want it back")
+        return Keep(
+            f"the cluster expects {trashed.name} on this node, and it is not there: a person may want it back", "trash"
+        )
     return Purge(f"in the trash for {age:.0f} s ({trashed.why})")
 
 

@@ -66,6 +66,8 @@ class Stage:
         self.kubeconfig = self.folder / "kubeconfig"
         self.nodes: dict[str, SimulatedNode] = {}
         self.flower_url = ""
+        self.metrics_urls: dict[str, str] = {}
+        """Where each of our processes serves its metrics."""
         self._workers: dict[str, Child] = {}
         self._lvm = threading.Lock()
         self.children = Children(self.folder, _clean_environment())
@@ -144,7 +146,7 @@ class Stage:
         """Start control worker, beat, node watch and Flower, or those of `names`; see `wait_ready`."""
         started = []
         for name in names or PROCESSES:
-            extra = {}
+            extra = {} if name == "flower" else self._metrics(name)
             if name == "flower":
                 port = free_port()
                 self.flower_url = f"http://127.0.0.1:{port}"
@@ -157,6 +159,11 @@ class Stage:
                 argv = _python(f"workers.{'node_watch' if name == 'watch' else name}")
             started.append(self.children.start(name, argv, **self.env, **extra))
         return started
+
+    def _metrics(self, process: str) -> dict[str, str]:
+        port = free_port()
+        self.metrics_urls[process] = f"http://127.0.0.1:{port}/metrics"
+        return {"CARINA_TASKS_METRICS_PORT": str(port)}
 
     def wait_ready(self, *started: Child, timeout: float = 60) -> None:
         """Wait until these processes, and the workers of all nodes, are at work."""
@@ -188,7 +195,7 @@ class Stage:
         """Start the node's worker and its kubelet; what is on its disks is still there."""
         if name not in self._workers:
             lvm = {"NODE_NAME": name, "CARINA_TASKS_LVM_COMMAND": str(self.nodes[name].lvm)}
-            env = {key: value for key, value in self.env.items() if key != "KUBECONFIG"}
+            env = {key: value for key, value in self.env.items() if key != "KUBECONFIG"} | self._metrics(f"node-{name}")
             self._workers[name] = self.children.start(f"node-{name}", _python("workers.node"), **env, **lvm)
         self.controllers.kubelets.live(name)
 

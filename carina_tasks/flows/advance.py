@@ -134,10 +134,11 @@ def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, Vol
     )
     # A volume may take four commands: the stale copy put aside and renamed, another purged for its space.
     more = batch_time(4 * len(needs))
-    said = observe.counted(
-        ctx, target, request.volumes, answers.CREATE,
-        lambda: ctx.nodes.ask(target, CREATE, request, VolumesDone, more=more),
-    )  # fmt: skip
+    with metrics.STEP_SECONDS.labels("create-local").time():
+        said = observe.counted(
+            ctx, target, request.volumes, answers.CREATE,
+            lambda: ctx.nodes.ask(target, CREATE, request, VolumesDone, more=more),
+        )  # fmt: skip
     for purged in said:
         if purged.outcome == "purged":
             ctx.audit.acted(
@@ -165,7 +166,7 @@ def _advance(ctx: Context, name: str, local: VolumeDone | None) -> Advance:
                 return view
             step = rebuild.next_step(view)
             log.debug("next step", step=type(step).__name__)
-            result = _act(ctx, view, step)
+            result = _timed(ctx, view, step)
             if result is not None:
                 return result
         except (ApiConflict, NotFound):
@@ -201,6 +202,14 @@ def _view(ctx: Context, name: str, local: VolumeDone | None) -> rebuild.View | V
         local=local,
         pods=ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim),
     )
+
+
+def _timed(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
+    if isinstance(step, rebuild.CreateLocal):
+        # Done for all volumes of the target at once, and timed there.
+        return _act(ctx, view, step)
+    with metrics.STEP_SECONDS.labels(metrics.kebab(type(step).__name__)).time():
+        return _act(ctx, view, step)
 
 
 def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:

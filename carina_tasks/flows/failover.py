@@ -34,13 +34,13 @@ Selected = tuple[selection.Wanted | selection.Skip, ...]
 def rebuild_node(ctx: Context, node: str) -> FailoverResult:
     """Rebuild every volume of the deleted node. Raises BadInput, and transient errors when nothing could be decided."""
     names.node_name(node)
-    return guarded(ctx, node, lambda: _rebuild_node(ctx, node))
+    return counted("rebuild", guarded(ctx, node, lambda: _rebuild_node(ctx, node)))
 
 
 def migrate_node(ctx: Context, node: str) -> FailoverResult:
     """Rebuild the volumes of the NotReady node's annotated pods elsewhere, and evict those pods. Raises BadInput."""
     names.node_name(node)
-    return guarded(ctx, node, lambda: _migrate_node(ctx, node))
+    return counted("migrate", guarded(ctx, node, lambda: _migrate_node(ctx, node)))
 
 
 def check_mass_failure(ctx: Context, world: World) -> None:
@@ -88,6 +88,12 @@ def guarded(ctx: Context, node: str, work: Callable[[], FailoverResult]) -> Fail
         ctx.audit.guarded(type(exc).__name__, exc.message, about_node(node))
         return FailoverResult(node, "refused", exc.message)
     structlog.get_logger().info(result.summary, node=node)
+    return result
+
+
+def counted(kind: Literal["rebuild", "migrate", "by-hand"], result: FailoverResult) -> FailoverResult:
+    """Count a run of a failover by its result, and return that."""
+    metrics.FAILOVERS.labels(kind, result.outcome).inc()
     return result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from carina_tasks.decisions import by_hand, guards, selection
 from carina_tasks.flows import observe
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover import check_mass_failure, fail_over, guarded
+from carina_tasks.flows.failover import check_mass_failure, counted, fail_over, guarded
 from carina_tasks.flows.results import FailoverResult
 from carina_tasks.model import names
 from carina_tasks.model.local import Inventory
@@ -19,7 +19,7 @@ def rebuild_volume(ctx: Context, node: str, volume: str, force: str) -> Failover
     """
     names.node_name(node)
     names.object_name(volume)
-    return guarded(ctx, node, lambda: _rebuild_volume(ctx, node, volume, force))
+    return counted("by-hand", guarded(ctx, node, lambda: _rebuild_volume(ctx, node, volume, force)))
 
 
 def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverResult:

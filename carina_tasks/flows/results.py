@@ -67,6 +67,17 @@ class LocalSweepNode(msgspec.Struct, frozen=True, omit_defaults=True):
     missing: tuple[str, ...] = ()
 
 
+class SweptNode(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a sweep of local volumes found on one node."""
+
+    node: str
+    missing: int = 0
+    over_cap: int = 0
+    """Orphans that wait for a person, because they are too many."""
+    trash: int = 0
+    trash_bytes: int = 0
+
+
 class LocalSweepResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the sweep of local volumes did."""
 
@@ -186,12 +197,22 @@ class MissingVolume(msgspec.Struct, frozen=True):
     node: str
 
 
+class KeptVolumes(msgspec.Struct, frozen=True):
+    """How many local volumes a sweep left alone for one kind of reason (`orphans.Keep.why`)."""
+
+    why: str
+    volumes: int
+
+
 class Swept(msgspec.Struct, frozen=True):
     """A sweep that ended well, as it is kept for `status` and `doctor`."""
 
     at: int
     """Seconds since the epoch, by the API server's clock."""
     missing: tuple[MissingVolume, ...] = ()
+    nodes: tuple[SweptNode, ...] = ()
+    """What the metrics tell of each node that was swept."""
+    kept: tuple[KeptVolumes, ...] = ()
 
 
 class UnderWay(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ objects are asked for once more by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sized
 
 import structlog
 
@@ -15,7 +16,15 @@ from carina_tasks.decisions import answers, guards, orphans
 from carina_tasks.errors import BadObject, CarinaTasksError
 from carina_tasks.flows import observe
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.results import LocalSweepNode, LocalSweepResult, MissingVolume, Swept, shown
+from carina_tasks.flows.results import (
+    KeptVolumes,
+    LocalSweepNode,
+    LocalSweepResult,
+    MissingVolume,
+    Swept,
+    SweptNode,
+    shown,
+)
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
 from carina_tasks.model import objects
@@ -48,7 +57,9 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     `confirm` is a person's yes to a number of orphans above the cap: ``{node: number}``.
     """
     ctx.check_pause()
+    began = ctx.monotonic()
     results: list[LocalSweepNode] = []
+    swept: list[tuple[SweptNode, Counter[str]]] = []
     ready: list[str] = []
     for raw in ctx.cluster.api.list(paths.NODES).items:
         try:
@@ -67,17 +78,29 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
             results.append(LocalSweepNode(name, "failed", inventory.message))
             continue
         try:
-            results.append(_sweep_node(ctx, inventory, world, (confirm or {}).get(name, 0)))
+            results.append(_sweep_node(ctx, inventory, world, (confirm or {}).get(name, 0), swept))
         except CarinaTasksError as exc:
             # What went wrong on one node holds nobody else up.
             results.append(LocalSweepNode(name, "failed", exc.message))
-    metrics.SWEEP_DONE.labels("local_volumes").set_to_current_time()
+    metrics.SWEEP_SECONDS.labels("local_volumes").observe(ctx.monotonic() - began)
     missing = tuple(MissingVolume(volume, node.node) for node in results for volume in node.missing)
-    ctx.findings.keep(FINDING, Swept(int(world.now), missing), KEPT)
+    found = tuple(one for one, _ in swept)
+    kept = tuple(KeptVolumes(*pair) for pair in sorted(_sum(kept for _, kept in swept).items()))
+    ctx.findings.keep(FINDING, Swept(int(world.now), missing, found, kept), KEPT)
     return LocalSweepResult(nodes=tuple(results), unreadable=shown(world.unreadable))
 
 
-def _sweep_node(ctx: Context, inventory: Inventory, world: World, confirmed: int) -> LocalSweepNode:
+def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
+    return sum(counters, Counter())
+
+
+def _sweep_node(
+    ctx: Context,
+    inventory: Inventory,
+    world: World,
+    confirmed: int,
+    swept: list[tuple[SweptNode, Counter[str]]],
+) -> LocalSweepNode:
     node = inventory.node
     verdicts = [(local, _judge(ctx, local, inventory, world)) for local in inventory.volumes]
     to_mark = [local for local, verdict in verdicts if isinstance(verdict, orphans.Mark)]
@@ -88,6 +111,11 @@ def _sweep_node(ctx: Context, inventory: Inventory, world: World, confirmed: int
 
     volumes = sum(local.name.startswith(VOLUME_PREFIX) for local in inventory.volumes)
     cap = guards.orphan_cap(len(to_remove), volumes, ctx.settings.orphan_limit, ctx.settings.orphan_share, confirmed)
+    over = len(to_remove) if isinstance(cap, guards.Stop) else 0
+    # Noted before anything is asked of the node: what is missing is so whatever comes of the rest.
+    swept.append(
+        (_found(inventory, len(missing), over), Counter(v.why for _, v in verdicts if isinstance(v, orphans.Keep)))
+    )
     if isinstance(cap, guards.Stop):
         ctx.audit.guarded("OrphanCap", f"node {node}: {cap.reason}", about_node(node))
         outcome, reason, to_remove = "refused", cap.reason, []
@@ -103,6 +131,16 @@ def _sweep_node(ctx: Context, inventory: Inventory, world: World, confirmed: int
         failed += [f"{v.group}/{v.name}: {v.reason}" for v in said if v.outcome == "failed"]
     trashed, removed = _remove(ctx, inventory, to_remove, world.now, failed)
     purged = _purge(ctx, inventory, world, failed)
+    told: dict[str, Sized] = {
+        "marked": to_mark,
+        "unmarked": to_unmark,
+        "trashed": trashed,
+        "removed": removed,
+        "purged": purged,
+        "failed": failed,
+    }
+    for what, which in told.items():
+        metrics.ORPHANS.labels(what).inc(len(which))
     return LocalSweepNode(
         node=node,
         outcome="refused" if outcome == "refused" else "swept",
@@ -118,10 +156,15 @@ def _sweep_node(ctx: Context, inventory: Inventory, world: World, confirmed: int
     )
 
 
+def _found(inventory: Inventory, missing: int, over_cap: int) -> SweptNode:
+    sizes = [local.size for local in inventory.volumes if local.trashed is not None]
+    return SweptNode(inventory.node, missing, over_cap, len(sizes), sum(sizes))
+
+
 def _judge(ctx: Context, local: LocalVolume, inventory: Inventory, world: World) -> orphans.Verdict:
     name = local.name.removeprefix(VOLUME_PREFIX)
     if any(u.name == name for u in world.unreadable):
-        return orphans.Keep("an object of its name cannot be read")
+        return orphans.Keep("an object of its name cannot be read", "unreadable")
     rules = orphan_rules(ctx)
     verdict = orphans.judge(local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules)
     if not isinstance(verdict, orphans.Mark | orphans.Remove):
@@ -237,7 +280,6 @@ def _told(node: str, done: VolumeDone, what: str, reason: str) -> str:
 
 def _report_missing(ctx: Context, world: World, inventory: Inventory) -> tuple[str, ...]:
     found = orphans.missing(world, inventory, ctx.settings.orphan_grace)
-    metrics.MISSING.labels(inventory.node).set(len(found))
     for item in found:
         ctx.audit.warn(about_volume(item.volume), "LocalVolumeMissing", item.reason, node=inventory.node)
     return tuple(item.volume.name for item in found)

@@ -18,6 +18,7 @@ FINDING = "sweep.logic_volumes"
 def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
     """Delete LogicVolumes without a PV, help those that hang in deletion, and name the nodes that are gone."""
     ctx.check_pause()
+    began = ctx.monotonic()
     world = ctx.cluster.observe()
     kept, deleted, helped, failed, noted = 0, [], [], [], []
     for volume in sorted(world.logic_volumes.values(), key=lambda v: v.name):
@@ -47,7 +48,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
             failed.append(f"{volume.name}: {exc.message}")
     for line in (unreadable := shown(world.unreadable)):
         ctx.audit.guarded("Unreadable", line)
-    metrics.SWEEP_DONE.labels("logic_volumes").set_to_current_time()
+    metrics.SWEEP_SECONDS.labels("logic_volumes").observe(ctx.monotonic() - began)
     ctx.findings.keep(FINDING, Swept(int(world.now)), sweep_local.KEPT)
     used = {v.node for v in world.logic_volumes.values() if v.journal is None and selection.managed(v)}
     return LogicSweepResult(

@@ -1,22 +1,190 @@
 """Prometheus metrics, and their endpoint.
 
-Control workers use threads, not child processes, so that one endpoint of one process tells everything of it.
+Two kinds. What a process counts itself (`Counter`, `Histogram`) is added up over processes by the query. What is true of the
+whole cluster (`GAUGES`) every control worker reads from where it stands, so that all of them say the same, a worker that did not
+run the task included. Labels have few values; names of nodes are the only ones that grow with the cluster.
 """
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    multiprocess,
+    start_http_server,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from carina_tasks.errors import BadSetting
+
+MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
+"""Prometheus' own variable: a folder in which forked processes share what they count."""
+
+_FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SLOW = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 AUDIT = Counter("carina_tasks_actions_total", "Irreversible acts, by what was done.", ["action"])
 GUARDS = Counter("carina_tasks_guards_total", "Times a guard said no, by guard.", ["guard"])
-VOLUMES = Counter(
-    "carina_tasks_volumes_total",
-    "Volumes of failovers, by outcome; all but rebuilt count once each attempt.",
+FAILOVERS = Counter(
+    "carina_tasks_failovers_total",
+    "Runs of a node's failover, by kind (rebuild, migrate) and result. One that stays unfinished is run again.",
+    ["kind", "outcome"],
+)
+VOLUMES = Counter("carina_tasks_volumes_total", "Volumes of failovers, by outcome.", ["outcome"])
+STEP_SECONDS = Histogram(
+    "carina_tasks_step_duration_seconds",
+    "One step of one volume's rebuild; create-local is one request for all volumes of a target.",
+    ["step"],
+    buckets=_FAST,
+)
+ORPHANS = Counter(
+    "carina_tasks_orphans_total",
+    "What sweeps did to local volumes: marked, unmarked, trashed, removed, purged, failed.",
     ["outcome"],
 )
-MISSING = Gauge("carina_tasks_volumes_missing", "LogicVolumes whose local volume is not on its node.", ["node"])
-SWEEP_DONE = Gauge("carina_tasks_sweep_last_success_timestamp_seconds", "When a sweep last ended well.", ["sweep"])
-API_SECONDS = Histogram("carina_tasks_api_request_duration_seconds", "Requests to the API server.", ["verb", "status"])
+SWEEP_SECONDS = Histogram(
+    "carina_tasks_sweep_duration_seconds", "One whole sweep that ended well.", ["sweep"], buckets=_SLOW
+)
+API_SECONDS = Histogram(
+    "carina_tasks_api_request_duration_seconds", "Requests to the API server (status 0: no answer).", ["verb", "status"]
+)
+LVM_SECONDS = Histogram(
+    "carina_tasks_lvm_command_duration_seconds",
+    "Runs of lvm2; shell is a batch. The outcome is ok or the name of the error.",
+    ["command", "outcome"],
+    buckets=_FAST,
+)
+HINTS = Counter("carina_tasks_hints_total", "Messages of the node watch, by kind of loss.", ["kind"])
+WATCHING = Gauge(
+    "carina_tasks_watch_connected",
+    "1 while this node watch follows the nodes, 0 while it cannot.",
+    multiprocess_mode="livemostrecent",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A gauge that is read and not counted."""
+
+    help: str
+    labels: tuple[str, ...] = ()
+    process: str = "control worker"
+
+
+GAUGES: Mapping[str, Described] = {
+    "carina_tasks_build_info": Described(
+        "1, with the release and the kind of this process.", ("version", "process"), "all"
+    ),
+    "carina_tasks_metrics_complete": Described(
+        "1 when this endpoint tells of all that this process and its children do; 0 for prefork without "
+        + MULTIPROC_DIR
+        + ".",
+        (),
+        "all",
+    ),
+    "carina_tasks_schedule_last_run_timestamp_seconds": Described(
+        "When beat last put an entry of the schedule on the queue; its own start, for one that was not due yet.",
+        ("entry",),
+        "beat",
+    ),
+    "carina_tasks_observed_timestamp_seconds": Described(
+        "When this worker last read all that it shows of a source: api, broker.", ("source",)
+    ),
+    "carina_tasks_paused": Described("1 while a person has paused carina-tasks."),
+    "carina_tasks_latched": Described("1 while the mass-failure guard has stopped everything until a person resumes."),
+    "carina_tasks_node_ready": Described("1 when Kubernetes says that the node is Ready, else 0.", ("node",)),
+    "carina_tasks_node_worker_up": Described(
+        "1 when the node's worker gave a sign of life in time, else 0.", ("node",)
+    ),
+    "carina_tasks_logic_volumes": Described(
+        "LogicVolumes by state: success, pending, failed, deleting, rebuilding, journal-unreadable, unreadable; lost: its node "
+        "does not exist and no rebuild is under way.",
+        ("state",),
+    ),
+    "carina_tasks_rebuilds": Described("Rebuilds under way: LogicVolumes with a journal."),
+    "carina_tasks_rebuilds_oldest_start_timestamp_seconds": Described(
+        "When the oldest rebuild that is under way began; not there while there is none."
+    ),
+    "carina_tasks_queue_messages": Described("Messages that wait in a queue.", ("queue",)),
+    "carina_tasks_queue_oldest_message_age_seconds": Described(
+        "For how long the oldest message has waited; 0 for an empty queue.", ("queue",)
+    ),
+    "carina_tasks_node_readiness": Described(
+        "1 when the node may be lost: each of its volumes would be rebuilt elsewhere without a person; else 0.",
+        ("node",),
+    ),
+    "carina_tasks_volumes_without_place": Described(
+        "Volumes that would have nowhere to go if the node were lost now.", ("node",)
+    ),
+    "carina_tasks_readiness_timestamp_seconds": Described("When readiness was last judged."),
+    "carina_tasks_sweep_last_success_timestamp_seconds": Described("When a sweep last ended well.", ("sweep",)),
+    "carina_tasks_volumes_missing": Described(
+        "LogicVolumes whose local volume is not on its node, by the last sweep.", ("node",)
+    ),
+    "carina_tasks_local_volumes_kept": Described(
+        "Local volumes that the last sweep kept, of all nodes, by why: wanted, unmanaged-group, foreign-name, not-plain, open, "
+        "restored, young, marked, unreadable.",
+        ("why",),
+    ),
+    "carina_tasks_orphans_over_cap": Described(
+        "Orphans that the last sweep left for a person to confirm, because they are too many.", ("node",)
+    ),
+    "carina_tasks_trash_volumes": Described("Local volumes in the trash at the last sweep.", ("node",)),
+    "carina_tasks_trash_bytes": Described("Bytes of those volumes.", ("node",)),
+}
+
+PROCESSES: Mapping[str, str] = {
+    "carina_tasks_api_request_duration_seconds": "control worker, node watch",
+    "carina_tasks_lvm_command_duration_seconds": "node worker",
+    "carina_tasks_hints_total": "node watch",
+    "carina_tasks_watch_connected": "node watch",
+}
+"""Which process counts it, where that is not the control worker."""
+
+
+@dataclass
+class Families:
+    """Gauges of one moment, built one value at a time."""
+
+    found: dict[str, GaugeMetricFamily] = field(default_factory=dict)
+
+    def put(self, name: str, value: float, *labels: str) -> None:
+        """Add one value. Raises KeyError for a gauge that `GAUGES` does not describe."""
+        described = GAUGES[name]
+        family = self.found.get(name)
+        if family is None:
+            family = self.found[name] = GaugeMetricFamily(name, described.help, labels=described.labels)
+        family.add_metric(labels, value)
+
+
+class AboutProcess(Collector):
+    """What this process is, and whether its endpoint tells everything."""
+
+    def __init__(self, version: str, process: str, complete: bool = True) -> None:
+        self._version, self._process, self._complete = version, process, complete
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return both gauges."""
+        families = Families()
+        families.put("carina_tasks_build_info", 1, self._version, self._process)
+        families.put("carina_tasks_metrics_complete", self._complete)
+        return families.found.values()
+
+
+def kebab(name: str) -> str:
+    """Return a CamelCase name as a label's value: ``ClearStatus`` is ``clear-status``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
 def observe_api(verb: str, _path: str, seconds: float, status: int) -> None:
@@ -24,7 +192,32 @@ def observe_api(verb: str, _path: str, seconds: float, status: int) -> None:
     API_SECONDS.labels(verb, str(status)).observe(seconds)
 
 
-def serve(port: int) -> None:
-    """Serve this process's metrics at ``:port/metrics``; port 0 serves nothing."""
-    if port:
-        start_http_server(port)
+def observe_lvm(command: str, seconds: float, outcome: str) -> None:
+    """Count one run of lvm2."""
+    LVM_SECONDS.labels(command, outcome).observe(seconds)
+
+
+def shared() -> bool:
+    """Say whether forked processes share what they count."""
+    return MULTIPROC_DIR in os.environ
+
+
+def serve(port: int, *collectors: Collector) -> None:
+    """Serve this process's metrics, and what `collectors` read, at ``:port/metrics``; port 0 serves nothing.
+
+    Raises BadSetting when the port cannot be had.
+    """
+    if not port:
+        return
+    registry: CollectorRegistry = REGISTRY
+    if shared():
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+    for collector in collectors:
+        registry.register(collector)
+    try:
+        start_http_server(port, registry=registry)
+    except OSError as exc:
+        raise BadSetting(f"CARINA_TASKS_METRICS_PORT: port {port} cannot be had: {exc.strerror}") from exc

@@ -7,10 +7,11 @@ from functools import cache
 
 from carina_tasks import settings
 from carina_tasks.lvm.command import Lvm
+from carina_tasks.observability import metrics
 
 
 @cache
 def lvm() -> Lvm:
     """Return the gate to lvm2, as the settings name it."""
     conf = settings.current()
-    return Lvm(binary=tuple(shlex.split(conf.lvm_command)), timeout=conf.lvm_timeout)
+    return Lvm(binary=tuple(shlex.split(conf.lvm_command)), timeout=conf.lvm_timeout, observe=metrics.observe_lvm)

@@ -14,6 +14,7 @@ packages=(
   ca-certificates openssl git                                    # fetch, keys, the list of source files
   user-mode-linux lvm2 thin-provisioning-tools kmod iproute2     # nodes
   redis-server python3 python3-venv                              # broker, the nodes' Python
+  prometheus                                                     # and promtool: metrics, rules, the dashboard's queries
   podman runc podman-compose debootstrap netavark aardvark-dns   # the compose test
 )
 missing=()

@@ -72,6 +72,7 @@ PARTS: dict[str, Part] = {
         "no podman, runc, podman-compose and debootstrap",
         "apt-get install podman runc podman-compose debootstrap",
     ),
+    "prometheus": Part(_commands("prometheus", "promtool"), "no prometheus and promtool", "apt-get install prometheus"),
     "root": Part(lambda: os.geteuid() == 0, "not root", "run as root: namespaces, taps and mounts are made"),
 }
 

@@ -125,6 +125,21 @@ def test_the_settings_exist() -> None:
         settings.load({name: value or values.get(name, "") for name, value in env.items()})
 
 
+def test_every_process_is_scraped() -> None:
+    """Each of our processes serves metrics at the port that its annotations, and its port `metrics`, name; Flower is closed."""
+    for one in workloads():
+        template = one["spec"]["template"]
+        (container,) = template["spec"]["containers"]
+        env = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+        notes = template["metadata"].get("annotations", {})
+        if one["metadata"]["name"] == "carina-tasks-flower":
+            assert "prometheus.io/scrape" not in notes
+            continue
+        assert notes["prometheus.io/scrape"] == "true"
+        (port,) = [p["containerPort"] for p in container["ports"] if p["name"] == "metrics"]
+        assert notes["prometheus.io/port"] == env["CARINA_TASKS_METRICS_PORT"] == str(port)
+
+
 def test_the_acl_line_is_the_one_of_the_lab(tmp_path: Path) -> None:
     """acl.py gives a node the very rights with which the system tests' node workers run, sealed, on real Redis."""
     acl(tmp_path, "127.0.0.1:1", ONE)

@@ -16,7 +16,7 @@ import pytest
 from celery.bin.celery import celery as celery_command
 from click import Context
 
-from carina_tasks import cli_doc, settings_doc, tasks_doc
+from carina_tasks import cli_doc, metrics_doc, settings_doc, tasks_doc
 from carina_tasks.cli import COMMANDS, carina
 from carina_tasks.cli.output import Command
 from carina_tasks.observability import metrics
@@ -83,6 +83,11 @@ def test_every_command_has_exit_codes_and_examples() -> None:
         assert all(line.startswith(f"celery -A carina_tasks carina {name}") for line in command.examples)
 
 
+def test_metrics_page_is_up_to_date() -> None:
+    """docs/metrics.md is what the processes export; `python -m carina_tasks.metrics_doc` makes it anew."""
+    assert TEXTS["docs/metrics.md"] == metrics_doc.page()
+
+
 def test_make_targets_exist() -> None:
     """Every `make TARGET` is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.M))
@@ -133,6 +138,7 @@ def test_settings_exist() -> None:
 def test_metrics_exist() -> None:
     """Every metric that the docs name is exported."""
     registered = {name for names in prometheus_client.REGISTRY._collector_to_names.values() for name in names}
+    registered |= metrics.GAUGES.keys()
     assert metrics.AUDIT._name in registered
     wrong = {(page, name) for page, name in found(r"^carina_tasks_[a-z_]+$") if name not in registered}
     assert not wrong

@@ -1,15 +1,14 @@
 """The two sweeps on hand-made fakes: mark before remove, ask once more before anything goes."""
 
-import time
-
 import pytest
 from prometheus_client import REGISTRY
 
 from carina_tasks.errors import ApiConflict, ApiUnavailable, MassFailure, NodeFailed, Paused
+from carina_tasks.flows.results import KeptVolumes, MissingVolume, Swept, SweptNode
 from carina_tasks.flows.sweep_local import sweep_local_volumes
 from carina_tasks.flows.sweep_logic import sweep_logic_volumes
 from carina_tasks.kube import paths
-from carina_tasks.model import keys
+from carina_tasks.model import keys, names
 from tests.unit.builders import (
     NOW,
     at,
@@ -212,23 +211,44 @@ def test_a_missing_volume_is_reported_and_nothing_is_made():
     assert (fake.tasks(), api.log) == ([], [])
 
 
-def test_missing_volumes_and_a_good_sweep_are_metrics():
-    """S3: the gauge of missing volumes follows what the sweep finds, and a sweep that ended well says when."""
+def test_what_a_sweep_found_is_kept_for_the_metrics():
+    """S3: how many volumes are missing, what lies in the trash, what was kept and why, and when the sweep ended well."""
+    tags = (f"{keys.TAG_TRASH_NAME}volume-old", f"{keys.TAG_TRASH_AT}{int(NOW) - 5}")
+    trashed = local_volume(names.trash_of(uuid(7)), uuid=uuid(7), tags=tags)
+    young = local_volume("volume-young", uuid=uuid(8), age=5)
+    fake = FakeNodes(inventory("n1", trashed, young), inventory("n2", *orphans(12, marked=400)))
+    ctx = context(FakeApi(node("n1"), node("n2"), logic_volume(), pv()), fake)
+    sweep_local_volumes(ctx)
+    found = ctx.findings.last("sweep.local_volumes", Swept)
+    assert (found.at, found.missing) == (int(NOW), (MissingVolume("pvc-1", "n1"),))
+    assert found.nodes == (SweptNode("n1", missing=1, trash=1, trash_bytes=trashed.size), SweptNode("n2", over_cap=12))
+    assert found.kept == (KeptVolumes("foreign-name", 1), KeptVolumes("young", 1))
+    assert sweep_logic_volumes(ctx).kept == 1
+    assert ctx.findings.last("sweep.logic_volumes", Swept).at == int(NOW)
 
-    def missing():
-        return REGISTRY.get_sample_value("carina_tasks_volumes_missing", {"node": "n1"})
 
-    def swept():
-        return REGISTRY.get_sample_value(
-            "carina_tasks_sweep_last_success_timestamp_seconds", {"sweep": "local_volumes"}
-        )
+def test_what_a_sweep_did_is_counted():
+    """Marked, trashed and failed local volumes, each under its name, and the time that the sweep took."""
 
-    begun = time.time()
-    sweep(FakeApi(node("n1"), logic_volume(), pv()), FakeNodes(inventory("n1")))
-    assert missing() == 1
-    assert swept() >= begun
-    sweep(FakeApi(node("n1")), FakeNodes(inventory("n1")))
-    assert missing() == 0
+    def count(outcome):
+        return REGISTRY.get_sample_value("carina_tasks_orphans_total", {"outcome": outcome}) or 0
+
+    before = {outcome: count(outcome) for outcome in ("marked", "trashed", "purged")}
+    sweep(FakeApi(node("n1")), FakeNodes(inventory("n1", *orphans(3))))
+    sweep(FakeApi(node("n1")), FakeNodes(inventory("n1", *orphans(2, marked=400))))
+    assert {outcome: count(outcome) - n for outcome, n in before.items()} == {"marked": 3, "trashed": 2, "purged": 0}
+    assert REGISTRY.get_sample_value("carina_tasks_sweep_duration_seconds_count", {"sweep": "local_volumes"}) >= 2
+
+
+def test_a_sweep_that_fails_is_no_good_sweep():
+    """When the lists cannot be had nothing is kept: the time of the last good sweep stays."""
+    api = FakeApi(node("n1"))
+    ctx = context(api, FakeNodes(inventory("n1")))
+    api.list = lambda path, query=None: (_ for _ in ()).throw(ApiUnavailable("away"))
+    for flow in (sweep_local_volumes, sweep_logic_volumes):
+        with pytest.raises(ApiUnavailable):
+            flow(ctx)
+    assert ctx.findings.kept == {}
 
 
 def test_one_nodes_trouble_is_its_own():

@@ -1,0 +1,30 @@
+"""In which state is this LogicVolume, for those who count them?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Literal, get_args
+
+from carina_tasks.model import keys
+
+if TYPE_CHECKING:
+    from carina_tasks.model.objects import LogicVolume
+
+State = Literal["success", "pending", "failed", "deleting", "rebuilding", "journal-unreadable", "lost", "unreadable"]
+STATES: tuple[State, ...] = get_args(State)
+"""All of them; ``unreadable`` is one that does not parse, and so never gets here."""
+
+
+def state(volume: LogicVolume, nodes: Collection[str]) -> State:
+    """Return the one state that a person would name first."""
+    if volume.journal_error:
+        return "journal-unreadable"
+    if volume.journal is not None:
+        return "rebuilding"
+    if volume.meta.deleting is not None:
+        return "deleting"
+    if volume.node not in nodes:
+        return "lost"
+    if volume.status == keys.STATUS_SUCCESS:
+        return "success"
+    return "failed" if volume.status else "pending"
