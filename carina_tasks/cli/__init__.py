@@ -8,6 +8,7 @@ is asked for.
 ``rebuild``             one volume of a live node, new and empty elsewhere; with its name typed out
 ``status``              pause, nodes and their workers, whether each may be lost, what is under way
 ``failed``, ``retry``   what needs a person, and going on with it
+``history``             what happened to a volume or a node
 ``volumes``             what lvm2 on a node reports
 ``doctor``              is everything there that failover needs?
 ``trash``, ``restore``  what the sweeps removed, and bringing it back
@@ -22,6 +23,7 @@ import click
 COMMANDS = {
     "doctor": "carina_tasks.cli.doctor",
     "failed": "carina_tasks.cli.failed",
+    "history": "carina_tasks.cli.history",
     "pause": "carina_tasks.cli.pause",
     "plan": "carina_tasks.cli.plan",
     "rebuild": "carina_tasks.cli.rebuild",

@@ -19,7 +19,7 @@ from carina_tasks.flows.results import FailedResult, Finding
 from carina_tasks.flows.sweep_local import orphan_rules
 from carina_tasks.kube import told
 from carina_tasks.kube.told import Told
-from carina_tasks.model import keys
+from carina_tasks.model import keys, story
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.names import VOLUME_PREFIX
 from carina_tasks.model.objects import LogicVolume
@@ -83,7 +83,9 @@ def _journals(world: World, stored: Sequence[Stored]) -> Iterator[Finding]:
         if journal is None or world.now - journal.started < PATIENCE:
             continue
         when, outcome, reason = last.get(volume.name, (0.0, "", ""))
-        known = reason if when >= journal.started and outcome != "rebuilt" else f"not finished yet: {journal.reason}"
+        if when < journal.started or outcome == "rebuilt":
+            reason = ""
+        known = reason or story.waits(volume.progress) or f"not finished yet: {journal.reason}"
         do = f"{CARINA} retry {volume.name}"
         yield Finding(
             "refused" if outcome == "refused" and known == reason else "unfinished",

@@ -44,7 +44,7 @@ def _nodes(now: Status) -> Table:
         tuple(
             (
                 n.node, n.ready, n.worker, "-" if now.api else n.volumes,
-                "-" if missing is None else missing.count(n.node), _if_lost(ahead.get(n.node)),
+                "-" if missing is None else missing.count(n.node), "-" if n.ready == "deleted" else _if_lost(ahead.get(n.node)),
             )
             for n in now.nodes
         ),

@@ -46,6 +46,11 @@ def progress(journal: Journal, phase: int = 0, waits: str = "") -> str:
     return line[:1000]
 
 
+def waits(line: str) -> str:
+    """Return why a rebuild waits, from its progress line; empty when it does not."""
+    return line.partition("waits: ")[2]
+
+
 def history(text: str) -> tuple[Failover, ...]:
     """Return the failovers of an annotation, the oldest first; none when it does not parse: people can edit annotations."""
     try:

@@ -15,7 +15,7 @@ from html import escape
 import msgspec
 
 GAP = "   "
-LEAST = 30
+LEAST = 40
 """Columns that the last cell needs to be read; with fewer it goes below its row."""
 
 

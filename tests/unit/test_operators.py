@@ -9,6 +9,7 @@ from carina_tasks.broker import stored
 from carina_tasks.broker.stored import Stored
 from carina_tasks.errors import ApiUnavailable, BadInput, BrokerUnavailable, Paused
 from carina_tasks.flows.failed import failed
+from carina_tasks.flows.history import history
 from carina_tasks.flows.results import FailedResult, Finding, MissingVolume, Retry, Swept
 from carina_tasks.flows.retry import LOCAL, LOGIC, MIGRATE, REBUILD, RESUME, retry, retry_all
 from carina_tasks.flows.status import status
@@ -252,6 +253,68 @@ def test_all_sends_each_task_once():
     rebuild, person = retry_all(context(api, FakeNodes()), found, nothing)
     assert (rebuild.task, rebuild.args) == (REBUILD, ("n1",))
     assert person == Retry("n2", "cap: a person must look at it: confirm")
+
+
+# --- history ---
+
+
+def remembered(name, *failovers):
+    """Make the LogicVolume of a volume that remembers these failovers: at, from, to."""
+    raw = b.logic_volume(name, on="n3")
+    raw["metadata"]["annotations"]["tasks.carina.storage.io/history"] = json.dumps(
+        [
+            {"at": b.at(at), "kind": "rebuild", "from": one, "to": two, "reason": "gone", "intent": "i"}
+            for at, one, two in failovers
+        ]
+    )
+    return raw
+
+
+def event(kind, name, reason, at, message="text", namespace="", count=1):
+    """Make one of our Events."""
+    return {
+        "involvedObject": {"kind": kind, "name": name, "namespace": namespace}, "type": "Normal", "reason": reason,
+        "message": message, "firstTimestamp": b.at(at), "lastTimestamp": b.at(at), "count": count,
+    }  # fmt: skip
+
+
+def told(target):
+    """Return time and kind of each record of a volume's or node's history."""
+    lv = remembered(NAME, (b.NOW - 500, "n1", "n2"), (b.NOW - 300, "n2", "n3"))
+    api = FakeApi(b.node("n3"), lv, remembered("other", (b.NOW - 400, "n10", "n3")))
+    api.events += [
+        event("PersistentVolumeClaim", f"claim-{NAME}", "VolumeRebuiltEmpty", b.NOW - 290, "empty", "default", 3),
+        event("LogicVolume", NAME, "VolumeRebuiltEmpty", b.NOW - 290, "empty"),
+        event("Node", "n1", "VolumesRebuiltElsewhere", b.NOW - 490),
+        event("Pod", "p", "PodEvicted", b.NOW - 495, "evicted from node n1: lost", "default"),
+        event("Pod", "p", "PodEvicted", b.NOW - 395, "evicted from node n10: lost", "default"),
+        event("PersistentVolumeClaim", f"claim-{NAME}", "Other", b.NOW, "of another namespace", "elsewhere"),
+    ]
+    return [(int(r.at - b.NOW), r.what, r.count) for r in history(context(api, FakeNodes()), target).records]
+
+
+def test_a_volumes_history_is_in_order_of_time():
+    """What it remembers and what was said of it and its claim, once though two objects carry the same words."""
+    assert told(NAME) == [(-500, "rebuild", 1), (-300, "rebuild", 1), (-290, "VolumeRebuiltEmpty", 3)]
+
+
+def test_a_nodes_history_is_its_own():
+    """Volumes that left it or came to it, its Events and the pods evicted from it; n1 is not n10."""
+    assert told("n1") == [(-500, "rebuild", 1), (-495, "PodEvicted", 1), (-490, "VolumesRebuiltElsewhere", 1)]
+    assert told("n10") == [(-400, "rebuild", 1), (-395, "PodEvicted", 1)]
+
+
+def test_a_history_of_nothing_is_an_error():
+    """A typing error must not look like a quiet past."""
+    with pytest.raises(BadInput, match="nothing is known of nobody"):
+        told("nobody")
+
+
+def test_a_history_that_does_not_parse_is_none():
+    """People can edit annotations."""
+    raw = b.logic_volume(NAME)
+    raw["metadata"]["annotations"]["tasks.carina.storage.io/history"] = "[{"
+    assert history(context(FakeApi(raw), FakeNodes()), NAME).records == ()
 
 
 # --- what the result backend holds ---

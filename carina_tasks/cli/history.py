@@ -1,0 +1,48 @@
+"""``celery -A carina_tasks carina history``."""
+
+from __future__ import annotations
+
+import click
+
+from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
+from carina_tasks.flows.history import history
+from carina_tasks.model import tables
+from carina_tasks.tasks.process import context
+
+
+@click.command(
+    "history",
+    cls=Command,
+    exits={0: "it was shown", 2: "nothing is known of TARGET, or the API server is away"},
+    examples=(
+        "celery -A carina_tasks carina history pvc-177854eb-f811-4612-92c5-b8bb98126b94",
+        "celery -A carina_tasks carina history 10.20.9.154 -o json",
+    ),
+)
+@click.argument("target")
+@output_option
+@one_line_errors
+def command(target: str, output: str) -> None:
+    """Show what happened to TARGET, a volume or a node, the oldest first.
+
+    From the last failovers that each LogicVolume remembers, and from our Events, which the API server keeps for an hour
+    unless it is told otherwise. Longer back: the audit lines of the logs.
+    """
+    found = history(context(), target)
+    if output == "json":
+        click.echo(as_json(found))
+        return
+    if found.records:
+        rows = [
+            (
+                tables.moment(r.at),
+                r.what + (f" x{r.count}" if r.count > 1 else ""),
+                r.text,
+            )
+            for r in found.records
+        ]
+        click.echo(table(("WHEN", "WHAT", "TEXT"), rows))
+    else:
+        click.echo(f"nothing happened to {target} that is still known")
+    for line in found.unknown:
+        click.echo(f"not known: {line}", err=True)
