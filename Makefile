@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 LOCK   := deploy/requirements/dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test killpoints mutations chaos lint format lock lab clean
+.PHONY: help demo test killpoints mutations fuzz chaos lint format lock lab clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   the main job on the embedded default, in a minute (KEEP=1 leaves it running)"
 	@echo "make test   every tier that this machine can have; names those that it cannot, and what they lack"
 	@echo "make killpoints  die at every write, command and message of every path; prints the points"
+	@echo "make fuzz   broken input at every entrance (EXAMPLES=1000 of each); prints how many of what"
 	@echo "make mutations  take each guard out of a copy; a test must fail each time"
 	@echo "make chaos  50 bad days on real parts, most of an hour; prints a line each"
 	@echo "make lab    install what the tests on real parts need (Debian, root)"
@@ -36,6 +37,10 @@ test: $(VENV)/ready
 
 killpoints: $(VENV)/ready
 	@$(BIN)/python -m tests.killpoints
+
+EXAMPLES ?= 1000
+fuzz: $(VENV)/ready
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -s tests/unit/test_fuzz.py
 
 mutations: $(VENV)/ready
 	@$(BIN)/python -m tests.mutations

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from carina_tasks.errors import BadObject
 from carina_tasks.model import keys, quantity
 from carina_tasks.model.objects import copy_of
 
@@ -264,9 +265,12 @@ def _policy(pv: PersistentVolume, manifest: dict[str, Any]) -> str:
 
 
 def _resize_is_stale(claim: Claim, pv: PersistentVolume) -> bool:
-    status = claim.raw.get("status") or {}
-    conditions = {condition.get("type") for condition in status.get("conditions") or ()}
-    storage = (status.get("capacity") or {}).get("storage")
+    try:
+        status = claim.raw.get("status") or {}
+        conditions = {str(condition.get("type")) for condition in status.get("conditions") or ()}
+        storage = (status.get("capacity") or {}).get("storage")
+    except (AttributeError, TypeError) as exc:
+        raise BadObject(f"claim {claim.meta.key}: its status cannot be read: {exc}") from exc
     return (
         bool(conditions & set(RESIZE_CONDITIONS)) and storage is not None and quantity.to_bytes(storage) == pv.capacity
     )

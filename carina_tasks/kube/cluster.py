@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import msgspec
+
 from carina_tasks.errors import BadObject, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, Listing, Raw
@@ -19,11 +21,14 @@ T = TypeVar("T")
 def parse(raw: Raw, parser: Callable[[Raw], T]) -> T:
     """Return `raw` read by `parser`. Raises BadObject whatever is wrong with it."""
     try:
-        return parser(raw)
-    except (TypeError, AttributeError, KeyError, ValueError, RecursionError) as exc:
+        value = parser(raw)
+        # A parser takes what stands there; that each field has the type that it says is checked here, for all of them.
+        msgspec.convert(msgspec.to_builtins(value), type(value))
+    except (msgspec.ValidationError, TypeError, AttributeError, KeyError, ValueError, RecursionError) as exc:
         meta = raw.get("metadata")
         name = meta.get("name") if isinstance(meta, dict) else "?"
         raise BadObject(f"{name}: a field has a wrong type: {exc}", name=str(name)) from exc
+    return value
 
 
 class Cluster:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from carina_tasks.errors import NotFound
+from carina_tasks.errors import BadObject, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api
 from carina_tasks.model import keys
@@ -38,6 +38,8 @@ class StateMap:
             data = self._api.get(paths.config_map(self._namespace, keys.STATE_CONFIG_MAP)).get("data") or {}
         except NotFound:
             data = {}
+        if not isinstance(data, dict):
+            raise BadObject(f"ConfigMap {keys.STATE_CONFIG_MAP}: its data is no mapping")
         return State(
             paused=str(data.get("paused") or ""),
             latched=str(data.get("latched") or ""),

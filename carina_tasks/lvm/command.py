@@ -78,8 +78,8 @@ class Lvm:
         if not commands:
             return ()
         lines = []
-        for number, (subcommand, *arguments) in enumerate(commands):
-            lines += [" ".join([_subcommand(subcommand), *map(_shell_word, arguments)]), f"{_MARK}{number}"]
+        for number, command in enumerate(commands):
+            lines += [shell_line(command), f"{_MARK}{number}"]
         deadline = self.timeout + self.batch_timeout * (len(commands) - 1)
         _, said = self._observed("shell", [], ("\n".join(lines) + "\n").encode(), deadline)
         return _by_command(said, len(commands))
@@ -255,6 +255,12 @@ def _argument(value: str) -> str:
     if not isinstance(value, str) or not value or len(value) > 4096 or not value.isprintable():
         raise BadInput(f"{str(value)[:40]!r} cannot be an argument of lvm: it is empty, too long or not printable")
     return value
+
+
+def shell_line(command: Sequence[str]) -> str:
+    """Return a subcommand and its arguments as one line of lvm's shell. Raises BadInput for a word that none takes."""
+    subcommand, *arguments = command
+    return " ".join([_subcommand(subcommand), *map(_shell_word, arguments)])
 
 
 def _shell_word(value: str) -> str:

@@ -26,9 +26,9 @@ from carina_tasks.decisions.local_volume import (
     Unmark,
 )  # fmt: skip
 from carina_tasks.decisions.removal import Absent, Discard, RefuseVolume, Remove, RemoveDecision, Restore
-from carina_tasks.errors import TransientError
+from carina_tasks.errors import BadInput, TransientError
 from carina_tasks.lvm import commands
-from carina_tasks.lvm.command import Lvm, failed, translate
+from carina_tasks.lvm.command import Lvm, failed, shell_line, translate
 from carina_tasks.lvm.commands import Command
 from carina_tasks.lvm.report import inventory
 from carina_tasks.model import keys, names
@@ -146,9 +146,22 @@ def _remove_commands(decision: RemoveDecision, aside: Inventory) -> list[Command
 
 
 def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> list[str | None]:
-    """Run the commands of all volumes in one lvm shell; return what lvm said of each volume, None where none ran."""
-    said = iter(lvm.batch([command for each in wanted for command in each]))
-    return ["\n".join(next(said) for _ in each) if each else None for each in wanted]
+    """Run the commands of all volumes in one lvm shell; return what lvm said of each volume, None where none ran.
+
+    A volume with a word that no lvm shell takes (a tag with a '#', put there by hand) fails alone, and holds no other up.
+    """
+    refused: dict[int, str] = {}
+    for number, each in enumerate(wanted):
+        try:
+            for command in each:
+                shell_line(command)
+        except BadInput as exc:
+            refused[number] = exc.message
+    said = iter(lvm.batch([c for number, each in enumerate(wanted) if number not in refused for c in each]))
+    return [
+        refused.get(number) or ("\n".join(next(said) for _ in each) if each else None)
+        for number, each in enumerate(wanted)
+    ]
 
 
 def _create_commands(wanted: CreateVolume, decision: CreateDecision, aside: Inventory) -> list[Command]:

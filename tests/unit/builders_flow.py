@@ -92,7 +92,7 @@ class FakeApi:
         ]  # fmt: skip
         node = (query or {}).get("fieldSelector", "").removeprefix("spec.nodeName=")
         if node:
-            items = [raw for raw in items if raw["spec"].get("nodeName") == node]
+            items = [raw for raw in items if _field(raw, "nodeName") == node]
         return Listing(tuple(items), str(self.version), builders.NOW)
 
     # --- writes ---
@@ -167,8 +167,8 @@ class FakeApi:
         if meta.get("deletionTimestamp") and not meta.get("finalizers"):
             gone = self.objects.pop(key)
             for raw in self.objects.values():
-                if raw["kind"] == "PersistentVolumeClaim" and raw["spec"]["volumeName"] == gone["metadata"]["name"]:
-                    raw["status"]["phase"] = "Lost"
+                if raw["kind"] == "PersistentVolumeClaim" and _field(raw, "volumeName") == gone["metadata"]["name"]:
+                    raw["status"] = {**(raw["status"] if isinstance(raw.get("status"), dict) else {}), "phase": "Lost"}
 
     def _control(self, key: str) -> None:
         """Play the volume controller: a claim that is touched is bound to the PV that names its UID."""
@@ -188,6 +188,12 @@ class FakeApi:
     def writes(self) -> list[str]:
         """Return what was written, as `verb kind/name`."""
         return [f"{verb} {'/'.join(path.split('/')[-2:])}" for verb, path, _ in self.log]
+
+
+def _field(raw: Json, name: str) -> Any:
+    """Return a field of the spec, of whatever kind that is."""
+    spec = raw.get("spec")
+    return spec.get(name) if isinstance(spec, dict) else None
 
 
 def _merge(target: Json, patch: Json) -> None:
