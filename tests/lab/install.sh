@@ -15,7 +15,7 @@ packages=(
   user-mode-linux lvm2 thin-provisioning-tools kmod iproute2     # nodes
   redis-server python3 python3-venv                              # broker, the nodes' Python
   prometheus                                                     # and promtool: metrics, rules, the dashboard's queries
-  podman runc podman-compose debootstrap netavark aardvark-dns   # the compose test
+  podman runc podman-compose debootstrap netavark aardvark-dns iptables   # the compose test (netavark runs iptables)
 )
 missing=()
 for package in "${packages[@]}"; do
