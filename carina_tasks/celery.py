@@ -117,7 +117,7 @@ def make_app(conf: Settings, role: Role) -> Celery:
 def _configure_logs(**_: Any) -> None:
     """Every celery process logs as the settings say; without a receiver Celery would set up its own format."""
     conf = settings.current()
-    logs.configure(conf.log_format, conf.log_level)
+    logs.configure(conf.log_format, conf.log_level, conf.audit_log, [conf.broker_url])
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -10,6 +10,7 @@ import os
 import re
 from functools import cache
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -200,6 +201,12 @@ class Settings(BaseSettings):
         "console", description="console for people, json for collectors. Default console."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Default info.")
+    audit_log: str = Field(
+        "stdout",
+        description="Where the audit log goes (what was done that cannot be undone, what a guard refused, what a person should "
+        "look at), always as JSON, one object a line: stdout, stderr, or the path of a file that is appended to and may be "
+        "moved away by logrotate. Default stdout: the log itself goes to stderr, so a collector keeps the two apart.",
+    )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         0, description="Port of the Prometheus endpoint of this process; 0 is off. Default 0."
     )
@@ -232,6 +239,13 @@ class Settings(BaseSettings):
     def _is_broker(cls, value: str) -> str:
         if not value.startswith(("redis://", "rediss://", "redis+socket://", "sentinel://", "memory://")):
             raise ValueError("it should start with redis://, rediss://, redis+socket:// or sentinel://")
+        try:
+            # Read here, where the URL is not shown: the libraries quote a piece of the password when it is no number.
+            [urlsplit(url).port for url in value.split(";")]
+        except ValueError:
+            raise ValueError(
+                "it cannot be read: a password with / : @ ? # % [ or ] in it is written percent-encoded"
+            ) from None
         return value
 
 

@@ -131,7 +131,7 @@ def main() -> int:
         conf = settings.current()
         from carina_tasks.celery import app
 
-        logs.configure(conf.log_format, conf.log_level)
+        logs.configure(conf.log_format, conf.log_level, conf.audit_log, [conf.broker_url])
         api = connect(conf.api_timeout, conf.page_size, metrics.observe_api)
         metrics.serve(conf.metrics_port, metrics.AboutProcess(carina_tasks.__version__, "node-watch"))
     except CarinaTasksError as exc:

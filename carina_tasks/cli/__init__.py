@@ -53,3 +53,15 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup)
 def carina() -> None:
     """Look at and steer the failover of Carina's local volumes."""
+    from carina_tasks import settings
+    from carina_tasks.cli.output import CouldNot
+    from carina_tasks.errors import CarinaTasksError
+    from carina_tasks.observability import logs
+
+    # Standard output is the answer, perhaps JSON: what is recorded beside it goes to standard error.
+    conf = settings.current()
+    audit = "stderr" if conf.audit_log in logs.STREAMS else conf.audit_log
+    try:
+        logs.configure(conf.log_format, "warning", audit, [conf.broker_url])
+    except CarinaTasksError as exc:
+        raise CouldNot(exc.message) from exc

@@ -10,5 +10,6 @@
 ``sweep_logic``   LogicVolumes against PersistentVolumes
 ``plan``          what the loss of a node would do; writes nothing
 ``status``        what is going on now
+``threads``       several threads that log as one task
 ``results``       what the tasks give back
 """

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
+from functools import partial
 
 import msgspec.structs
 import structlog
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from carina_tasks.decisions import answers, rebuild
 from carina_tasks.errors import (
@@ -28,6 +29,7 @@ from carina_tasks.errors import (
 from carina_tasks.flows import observe, tell
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import VolumeResult
+from carina_tasks.flows.threads import spread
 from carina_tasks.kube.events import About
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumeDone, VolumesDone, batch_time
@@ -76,7 +78,7 @@ def advance_all(ctx: Context, names: Sequence[str], targets: dict[str, str]) -> 
     if not groups:
         return []
     with ThreadPoolExecutor(min(len(groups), ctx.settings.concurrency)) as pool:
-        parts = pool.map(lambda item: _advance_group(ctx, *item), groups.items())
+        parts = spread(pool, lambda item: _advance_group(ctx, *item), groups.items())
         return [result for part in parts for result in part]
 
 
@@ -91,7 +93,7 @@ def _advance_group(ctx: Context, target: str, names: list[str]) -> list[VolumeRe
                 ctx.check_pause()
             except Refused as exc:
                 return done + [_unfinished(name, exc.message) for name in waiting]
-            results = list(pool.map(_advance, repeat(ctx), waiting, [local.get(name) for name in waiting]))
+            results = list(spread(pool, partial(_advance, ctx, local), waiting))
             needs = [result for result in results if isinstance(result, NeedsLocal)]
             done += [result for result in results if not isinstance(result, NeedsLocal)]
             if not needs:
@@ -155,8 +157,13 @@ def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, Vol
     return result
 
 
-def _advance(ctx: Context, name: str, local: VolumeDone | None) -> Advance:
-    log = structlog.get_logger().bind(volume=name)
+def _advance(ctx: Context, local: dict[str, VolumeDone], name: str) -> Advance:
+    with bound_contextvars(volume=name):
+        return _step_by_step(ctx, name, local.get(name))
+
+
+def _step_by_step(ctx: Context, name: str, local: VolumeDone | None) -> Advance:
+    log = structlog.get_logger()
     view: rebuild.View | VolumeResult | None = None
     step: rebuild.Step | None = None
     for _ in range(MOST_STEPS):
@@ -164,6 +171,8 @@ def _advance(ctx: Context, name: str, local: VolumeDone | None) -> Advance:
             view = _view(ctx, name, local)
             if isinstance(view, VolumeResult):
                 return view
+            # Planned again, it has another id; the thread's next volume has its own.
+            bind_contextvars(intent=view.journal.intent, node=view.journal.source, target=view.journal.target)
             step = rebuild.next_step(view)
             log.debug("next step", step=type(step).__name__)
             result = _timed(ctx, view, step)

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec.structs
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from carina_tasks.decisions import guards, node_loss, placement, rebuild, selection
 from carina_tasks.errors import ApiConflict, MassFailure, NotFound, Refused
@@ -78,17 +79,18 @@ def judge_not_ready(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLo
 
 def guarded(ctx: Context, node: str, work: Callable[[], FailoverResult]) -> FailoverResult:
     """Do `work` unless everything is paused or another worker is at that node; a guard's no is a result."""
-    try:
-        ctx.check_pause()
-        with ctx.lock(f"failover.{node}") as hold:
-            if hold is None:
-                return FailoverResult(node, "refused", "another worker is at it")
-            result = work()
-    except Refused as exc:
-        ctx.audit.guarded(type(exc).__name__, exc.message, about_node(node))
-        return FailoverResult(node, "refused", exc.message)
-    structlog.get_logger().info(result.summary, node=node)
-    return result
+    with bound_contextvars(node=node):
+        try:
+            ctx.check_pause()
+            with ctx.lock(f"failover.{node}") as hold:
+                if hold is None:
+                    return FailoverResult(node, "refused", "another worker is at it")
+                result = work()
+        except Refused as exc:
+            ctx.audit.guarded(type(exc).__name__, exc.message, about_node(node))
+            return FailoverResult(node, "refused", exc.message)
+        structlog.get_logger().info(result.summary)
+        return result
 
 
 def counted(kind: Literal["rebuild", "migrate", "by-hand"], result: FailoverResult) -> FailoverResult:

@@ -9,6 +9,7 @@ import structlog
 from carina_tasks.kube.events import About, Events
 from carina_tasks.model.objects import Claim, LogicVolume, PersistentVolume, Pod
 from carina_tasks.observability import metrics
+from carina_tasks.observability.logs import AUDIT
 
 
 class Audit:
@@ -16,7 +17,7 @@ class Audit:
 
     def __init__(self, events: Events) -> None:
         self._events = events
-        self._log = structlog.get_logger("carina_tasks.audit")
+        self._log = structlog.get_logger(AUDIT)
 
     def acted(self, action: str, about: About, message: str, reason: str, key: str = "", **facts: str | int) -> None:
         """Record something that was done and cannot be undone; `reason` is the Event's (CamelCase).

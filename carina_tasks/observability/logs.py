@@ -1,41 +1,132 @@
-"""Logs: one line an event, for people (console) or for collectors (json), Celery's own lines included."""
+"""Logs: one line an event, for people (console) or for collectors (json), Celery's own lines included.
+
+Two streams. The *log* goes to standard error. The *audit log* (what was done that cannot be undone, what a guard refused,
+what a person should look at) goes where the settings say, always as JSON, one object a line. Both carry the task's id and,
+where there is one, node, volume and intent of what the line is about.
+
+What is written may come from a message, a node's answer or a name in the cluster. So no line ends but at its end, no
+control character reaches a terminal, and no password of the broker is shown, whoever's exception quotes it.
+"""
 
 from __future__ import annotations
 
 import logging
+import logging.handlers
+import re
 import sys
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 import structlog
+from structlog.typing import EventDict
+
+from carina_tasks.errors import BadSetting
+
+AUDIT = "carina_tasks.audit"
+STREAMS = ("stdout", "stderr")
+_SHOWN = "***"
+_CREDENTIALS = re.compile(r"(?<=://)[^\s/'\"@]*@")
+# C0 and C1 controls, line and paragraph separators, and what turns the direction of text round.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def configure(fmt: str, level: str) -> None:
-    """Send every log line of this process, ours and the libraries', to standard error in the format `fmt`."""
+def configure(fmt: str, level: str, audit: str = "stderr", secrets: Iterable[str] = ()) -> None:
+    """Send every line of this process, ours and the libraries', where it belongs: the log to stderr, the audit to `audit`.
+
+    `audit` is ``stdout``, ``stderr`` or the path of a file; `secrets` are URLs whose passwords never appear. Raises BadSetting
+    when the file cannot be opened.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-        if fmt == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer]
-        )
-    )
+    # Without the local variables of each frame: they hold whatever the process knows.
+    as_data = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+    json = [as_data, structlog.processors.JSONRenderer()]
+    console = [
+        structlog.processors.format_exc_info,
+        _harmless,
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+        ),
+    ]
+    hidden = passwords(secrets)
+    log = logging.StreamHandler(sys.stderr)
+    log.setFormatter(_Formatter(shared, json if fmt == "json" else console, hidden))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [log]
     root.setLevel(level.upper())
+    try:
+        # Opened anew when logrotate has moved it.
+        apart = (
+            logging.StreamHandler(sys.stdout if audit == "stdout" else sys.stderr)
+            if audit in STREAMS
+            else logging.handlers.WatchedFileHandler(audit, encoding="utf-8")
+        )
+    except OSError as exc:
+        raise BadSetting(f"the audit log {audit} cannot be opened: {exc.strerror}") from exc
+    apart.setFormatter(_Formatter(shared, json, hidden))
+    audited = logging.getLogger(AUDIT)
+    audited.handlers[:], audited.propagate = [apart], False
+    # Complete at every level of the log.
+    audited.setLevel(logging.INFO)
     # Said once a retry, or once a request: more than anybody reads.
     for name in ("kombu", "redis", "urllib3", "kubernetes", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def passwords(urls: Iterable[str]) -> frozenset[str]:
+    """Return the passwords in `urls` (several in one, separated by ``;``, for Sentinel), as they are and as they are quoted."""
+    found = set()
+    for url in ";".join(urls).split(";"):
+        # By hand where it does not parse: a password with a slash in it is still one.
+        _, _, rest = url.partition("://")
+        try:
+            parsed = urlsplit(url).password or ""
+        except ValueError:
+            parsed = ""
+        for text in (parsed, rest.rpartition("@")[0].partition(":")[2]):
+            found |= {text, unquote(text), quote(unquote(text), safe="")}
+    # One of three letters would be found in every word; in a URL it is taken out all the same.
+    return frozenset(text for text in found if len(text) > 3)
+
+
+def without_secrets(text: str, hidden: Iterable[str]) -> str:
+    """Return `text` with these passwords, and whatever stands before the @ of a URL, taken out."""
+    for secret in sorted(hidden, key=len, reverse=True):
+        text = text.replace(secret, _SHOWN)
+    return _CREDENTIALS.sub(f"{_SHOWN}@", text)
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Renders a line and takes the secrets out of the whole of it, exceptions included."""
+
+    def __init__(self, shared: list[Any], renderer: list[Any], hidden: frozenset[str]) -> None:
+        super().__init__(foreign_pre_chain=shared, processors=[self.remove_processors_meta, *renderer])
+        self._hidden = hidden
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return without_secrets(super().format(record), self._hidden)
+
+
+def _harmless(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Show what cannot be printed by its number; the lines of a stack trace stay lines, each set off from what is an event."""
+    for key, value in event.items():
+        if key == "exception":
+            event[key] = "\n".join(f"  | {_escaped(line)}" for line in str(value).splitlines())
+        elif isinstance(value, str):
+            event[key] = _escaped(value.strip())
+    return event
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 import msgspec
+import structlog
 from celery import Task, current_app
 
 from carina_tasks import queues, settings
@@ -40,6 +42,10 @@ class ControlTask(Task):  # type: ignore[misc]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task; on a transient error ask Celery for a retry."""
+        with said_by(self):
+            return self._run(*args, **kwargs)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
         try:
             result = super().__call__(*args, **kwargs)
         except TransientError as exc:
@@ -69,7 +75,8 @@ class NodeTask(Task):  # type: ignore[misc]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task and return plain JSON."""
-        return msgspec.to_builtins(super().__call__(*args, **kwargs))
+        with said_by(self, node=settings.current().node_name):
+            return msgspec.to_builtins(super().__call__(*args, **kwargs))
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send the task to a node's queue. Raises BadInput without one: on any other queue nobody could run it."""
@@ -86,6 +93,12 @@ class NodeTask(Task):  # type: ignore[misc]
         >>> inventory.ask("10.20.9.153").volumes        # doctest: +SKIP
         """
         return Shown(node_calls().ask(names.node_name(node), self.name, request, self.answer))
+
+
+def said_by(task: Task, **facts: str) -> AbstractContextManager[None]:
+    """Give every log line of the block the task's name and id (and `facts`); threads are used again, so they go with it."""
+    facts = {key: value for key, value in facts.items() if value}
+    return structlog.contextvars.bound_contextvars(task=task.name, task_id=task.request.id or "direct", **facts)
 
 
 def node_calls() -> NodeCalls:
