@@ -65,7 +65,7 @@ GUARDS = (
              FAILOVER + "test_mass_failure_stops_migration_and_resume_too"),
     )),
     Guard("pause and latch come first", "Context.check_pause", "ConfigMap", GUARDED, (
-        Edit(F + "failover.py", "        ctx.check_pause()\n        with ctx.lock", "        with ctx.lock",
+        Edit(F + "failover.py", "            ctx.check_pause()\n            with ctx.lock", "            with ctx.lock",
              FAILOVER + "test_pause_and_latch_come_before_everything"),
         Edit(F + "resume.py", "    ctx.check_pause()\n", "", FAILOVER + "test_pause_and_latch_come_before_everything"),
         Edit(F + "sweep_local.py", "    ctx.check_pause()\n", "", SWEEPS + "test_pause_and_latch_come_before_everything"),
