@@ -41,7 +41,7 @@ WRONG = {
     "LOG_LEVEL": ["loud"],
     "METRICS_PORT": ["-1", "65536", "http"],
 }
-FREE = {"BROKER_MASTER_NAME", "LVM_COMMAND"}
+FREE = {"AUDIT_LOG", "BROKER_MASTER_NAME", "LVM_COMMAND"}
 """Any text goes: a Sentinel master's name, and a command line."""
 
 
