@@ -33,6 +33,8 @@ and task results.
 stays with threads). Set `PROMETHEUS_MULTIPROC_DIR` to a folder that is empty at
 each start, and the endpoint adds the children up. Without it `carina_tasks_metrics_complete` is 0, a line in the log says so,
 and counters and histograms of tasks are lacking; the gauges are right.
+
+Alerts and a dashboard over these: [monitoring.md](monitoring.md).
 """
 
 

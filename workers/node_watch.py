@@ -133,6 +133,8 @@ def main() -> int:
 
         logs.configure(conf.log_format, conf.log_level, conf.audit_log, [conf.broker_url])
         api = connect(conf.api_timeout, conf.page_size, metrics.observe_api)
+        for kind in TASKS:
+            metrics.HINTS.labels(kind)
         metrics.serve(conf.metrics_port, metrics.AboutProcess(carina_tasks.__version__, "node-watch"))
     except CarinaTasksError as exc:
         sys.exit(f"carina-tasks node watch: {exc.message}")

@@ -73,6 +73,26 @@ WATCHING = Gauge(
 )
 
 
+KNOWN: Mapping[Counter, tuple[tuple[str, ...], ...]] = {
+    AUDIT: tuple(
+        (action,)
+        for action in (
+            "delete-logic-volume", "delete-pv", "evict-pod", "help-logic-volume", "purge-local-volume", "rebuild",
+            "remove-local-volume", "restore-local-volume", "trash-local-volume",
+        )
+    ),
+    GUARDS: tuple((guard,) for guard in ("BadAnswer", "MassFailure", "OrphanCap", "Paused", "Unreadable")),
+    FAILOVERS: tuple(
+        (kind, outcome)
+        for kind in ("rebuild", "migrate", "by-hand")
+        for outcome in ("done", "unfinished", "refused", "nothing-to-do")
+    ),
+    VOLUMES: tuple((outcome,) for outcome in ("rebuilt", "no-fit", "skipped", "refused", "failed")),
+    ORPHANS: tuple((outcome,) for outcome in ("marked", "unmarked", "trashed", "removed", "purged", "failed")),
+}  # fmt: skip
+"""Labels that a control worker counts from the beginning."""
+
+
 @dataclass(frozen=True, slots=True)
 class Described:
     """A gauge that is read and not counted."""
@@ -180,6 +200,13 @@ class AboutProcess(Collector):
         families.put("carina_tasks_build_info", 1, self._version, self._process)
         families.put("carina_tasks_metrics_complete", self._complete)
         return families.found.values()
+
+
+def begin_at_zero() -> None:
+    """Export every known counter as 0: one that appears with its first event hides that event from rate() and increase()."""
+    for counter, labels in KNOWN.items():
+        for values in labels:
+            counter.labels(*values)
 
 
 def kebab(name: str) -> str:

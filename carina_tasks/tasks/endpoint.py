@@ -53,6 +53,7 @@ def _serve_worker(instance: Any, **_: Any) -> None:
     # Not on a node: there is no API server to read.
     from carina_tasks.tasks.observer import Observer
 
+    metrics.begin_at_zero()
     observer = Observer()
     _serve(conf.metrics_port, AboutProcess(carina_tasks.__version__, "control", complete), observer)
     observer.start()

@@ -75,6 +75,37 @@ def test_the_command_line(lab: Lab) -> None:
     assert product.table()[name][2] == ONE
 
 
+def test_readiness_and_its_metrics(lab: Lab) -> None:
+    """Nodes that take nothing leave a volume with nowhere to go: task, `carina status` and metrics say so; nothing is written."""
+    port = ports.free_port()
+    product = Product(lab, metrics_port=str(port))
+    product.start("control-cli")
+    name = lab.world.add_volume("data", ONE).name
+    pv = f"{k.PVS}/{name}"
+
+    def gauge(metric: str) -> float | None:
+        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+        values = [line.split()[-1] for line in text.splitlines() if line.startswith(f'{metric}{{node="{ONE}"}}')]
+        return float(values[0]) if values else None
+
+    def written() -> list[str]:
+        return [lab.kube.get(path)["metadata"]["resourceVersion"] for path in (pv, f"{k.LOGIC_VOLUMES}/{name}")]
+
+    before = written()
+    for node, ready in ((TWO, True), (THREE, False)):
+        lab.kubectl("cordon", node)
+        found = {one["node"]: one for one in product.call("carina.failover.readiness")["nodes"]}
+        assert found[ONE]["ready"] is ready, found[ONE]
+    assert [v["volume"] for v in found[ONE]["volumes"]] == [name]
+    assert "unschedulable" in found[ONE]["volumes"][0]["reason"]
+    text = product.celery("carina", "status")
+    assert "1 WITHOUT A PLACE" in text, text
+    lab.world.wait("the metrics follow", lambda: gauge("carina_tasks_volumes_without_place") == 1, 40)
+    assert gauge("carina_tasks_node_readiness") == 0
+    assert gauge("carina_tasks_node_worker_up") == 1
+    assert written() == before
+
+
 def test_pause_and_resume(lab: Lab) -> None:
     """D5: while paused nothing is changed, and the reason is in the task's result; after `resume` it goes on."""
     product = Product(lab)

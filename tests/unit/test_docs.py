@@ -25,7 +25,7 @@ from tests.lab import parts
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
-    (ROOT / "docs").glob("*.md")
+    (ROOT / "docs").rglob("*.md")
 )
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text() for page in PAGES}
 FENCE = re.compile(r"^ *```\w*\n(.*?)^ *```", re.M | re.S)

@@ -1,6 +1,8 @@
 """Metrics: what is read, what is counted, and that the labels stay few."""
 
+import ast
 import urllib.request
+from pathlib import Path
 from types import SimpleNamespace
 
 import fakeredis
@@ -13,7 +15,7 @@ from carina_tasks import metrics_doc
 from carina_tasks.broker.waiting import Waiting, waiting
 from carina_tasks.decisions.volume_state import STATES
 from carina_tasks.demo.children import free_port
-from carina_tasks.errors import ApiUnavailable, BadSetting, BrokerUnavailable
+from carina_tasks.errors import ApiUnavailable, BadSetting, BrokerUnavailable, Refused
 from carina_tasks.flows import gauges
 from carina_tasks.flows.failover import rebuild_node
 from carina_tasks.flows.readiness import readiness
@@ -244,3 +246,21 @@ def test_every_gauge_is_described_and_every_description_ends_in_a_stop():
     assert all(text.endswith(".") for text in texts)
     with pytest.raises(KeyError):
         Families().put("carina_tasks_unheard_of", 1)
+
+
+def test_counters_begin_at_zero():
+    """Every act and guard that the code names is exported before it happens: else rate() would miss the first."""
+    named = {"acted": set(), "guarded": set()}
+    for path in (Path(metrics.__file__).parents[1] / "flows").glob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in named:
+                first = call.args[0] if call.args else None
+                if isinstance(first, ast.Constant):
+                    named[call.func.attr].add(first.value)
+    assert {values[0] for values in metrics.KNOWN[metrics.AUDIT]} == named["acted"]
+    refused = {kind.__name__ for kind in Refused.__subclasses__()}
+    assert {values[0] for values in metrics.KNOWN[metrics.GUARDS]} >= named["guarded"] | {"Paused", "MassFailure"}
+    assert {values[0] for values in metrics.KNOWN[metrics.GUARDS]} <= named["guarded"] | refused
+    metrics.begin_at_zero()
+    labels = {"kind": "migrate", "outcome": "nothing-to-do"}
+    assert REGISTRY.get_sample_value("carina_tasks_failovers_total", labels) is not None
