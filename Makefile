@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 LOCK   := deploy/requirements/dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test killpoints mutations fuzz chaos lint format lock lab clean
+.PHONY: help demo test killpoints mutations fuzz chaos docs lint format lock lab clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make mutations  take each guard out of a copy; a test must fail each time"
 	@echo "make chaos  50 bad days on real parts, most of an hour; prints a line each"
 	@echo "make lab    install what the tests on real parts need (Debian, root)"
+	@echo "make docs   the documentation as a site, in build/site; a broken link fails"
 	@echo "make lint   ruff, mypy and the layers"
 
 # The virtual environment is made again when the lock file changes.
@@ -47,6 +48,10 @@ mutations: $(VENV)/ready
 
 chaos: $(VENV)/ready
 	@$(BIN)/python -m tests.chaos $(PYTEST_ARGS)
+
+docs: $(VENV)/ready
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 lint: $(VENV)/ready
 	@$(BIN)/ruff check .
