@@ -80,8 +80,16 @@ class Story:
 
     def delete_node(self, name: str = ONE) -> None:
         """Delete a node; the clock of the case starts here."""
-        self._begun = time.monotonic()
+        self.mark()
         self.lab.kubectl("delete", "node", name)
+
+    def wait_journal(self) -> None:
+        """Wait until the first journal is written: the rebuild has begun."""
+        self.lab.world.wait("a journal is written", self.product.journals, 30)
+
+    def uuids(self, node: str) -> dict[str, str]:
+        """Return the LV UUIDs of the volumes to be moved, as long as they are on `node`."""
+        return {name: self.product.lv_uuid(node, f"volume-{name}") for name in self.promise.moving}
 
     def allow(self, node: str) -> None:
         """Let pods and volumes come to a node that was cordoned."""
@@ -90,14 +98,21 @@ class Story:
     def mark(self) -> None:
         """Start the clock of the case anew: what was bad is over."""
         self._begun = time.monotonic()
+        self.case.seconds = None
 
     def converge(self, timeout: float = 150, *, away: bool = True) -> None:
         """Wait until every volume to be moved is whole again, and note the seconds."""
         self.case.seconds = self.promise.wait(timeout, since=self._begun, away=away)
 
     def end(self, seen: str = "", *, timeout: float = 150, away: bool = True, gone: Collection[str] = ()) -> None:
-        """Wait until all is as promised, look at everything, and note what was seen and where the volumes are."""
+        """Wait until all is as promised, look at everything, and note what was seen and where the volumes are.
+
+        The seconds are those of an earlier `converge`, when there was one on the same clock.
+        """
+        first = self.case.seconds
         self.converge(timeout, away=away)
+        if first is not None:
+            self.case.seconds = first
         self.promise.check(gone=gone)
         where = ", ".join(f"{count} on {node}" for node, count in sorted(self.promise.nodes().items()))
         self.case.seen = "; ".join(filter(None, (seen, f"volumes: {where}")))
