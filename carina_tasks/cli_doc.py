@@ -22,8 +22,8 @@ Made by `python -m carina_tasks.cli_doc > docs/cli.md`; do not edit by hand.
 `celery -A carina_tasks carina COMMAND`, wherever Celery's other commands run: in a cluster put
 `kubectl -n kube-system exec deploy/carina-tasks-control --` before it. Each takes `--help`.
 
-- **Output.** Tables for people; in a terminal they fit its width. `-o json` for scripts, with the fields of
-  [tasks.md](tasks.md#shapes) and nothing else on standard output.
+- **Output.** Tables for people; in a terminal they fit its width. `-o json` for scripts, with the fields of the
+  classes in `carina_tasks/flows/results.py` and nothing else on standard output.
 - **Exit codes**, the same for all: 0 well or done, 1 it looked and something needs a person, 2 it could not look or do.
 - **Without a part.** `status`, `failed`, `doctor` say what they can while the broker is away, and what they cannot; `pause` and `resume` need
   the API server alone.

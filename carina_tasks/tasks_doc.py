@@ -35,6 +35,10 @@ Arguments and results are JSON. A task is called by its name (`celery -A carina_
 may pass (the API server or the broker is away) are retried five times with growing pauses first. Control tasks can be called at any
 time, twice, and late: each reads the objects anew and does only what is left to do.
 
+In the shell and in a notebook a result prints as tables, and its fields are there by name: `plan("n1")` asks in this process,
+`plan.delay("n1").get()` in a control worker; `_.volumes[0].target` and `_["volumes"][0]["target"]` are the same. A call with wrong arguments
+fails at the call, before anything is sent. Pods, scripts and `celery call` get the same answer from the worker.
+
 Tasks of a node's queue are asked by control workers. A person may ask for an inventory. Never put the others on a queue by
 hand: they do what they are told, and it is the control task that knows why.
 """
@@ -85,7 +89,8 @@ def _task(task: Task, shown: dict[str, type[msgspec.Struct]]) -> str:
         f"- result: {_kind(kinds.type_info(hints['return']), shown)}",
     ]
     if example:
-        lines.append(f"\n```python\n{example.split('  # doctest')[0].strip()}\n```")
+        shown = "\n".join(line.split("  # doctest")[0].rstrip() for line in example.splitlines())
+        lines.append(f"\n```python\n{shown.strip()}\n```")
     return "\n".join(lines) + "\n"
 
 

@@ -44,10 +44,10 @@ def command(output: str) -> None:
         for line in dict.fromkeys(f"  {f.do}" for f in found.findings if f.do):
             click.echo(line)
     else:
-        click.echo("nothing failed, and nothing is stuck")
+        click.echo("nothing failed, and nothing is stuck" + (", as far as is known" if found.unknown else ""))
     for line in found.unknown if output != "json" else ():
         click.echo(f"not known: {line}", err=True)
-    if found.findings:
+    if found.need_a_person:
         raise SystemExit(NEEDS_A_PERSON)
 
 

@@ -37,13 +37,17 @@ def failed(ctx: Context, stored: Sequence[Stored] | None) -> FailedResult:
     """
     world, unknown = ctx.cluster.observe(), []
     if stored is None:
-        unknown.append("the broker is away: failures of tasks, and what nodes hold, are not known")
+        unknown.append("failures of tasks, and what nodes hold: the broker is away")
     try:
         events: Sequence[Told] = told.events(ctx.cluster.api)
     except ApiDenied as exc:
         events = ()
         unknown.append(f"our Events cannot be read, so `since` is not known for some: {exc.message}")
+    away = Finding(
+        "away", "broker", "it does not answer: no failover and no sweep until it is back", do=f"{CARINA} doctor"
+    )
     found = [
+        *([away] if stored is None else ()),
         *_held(ctx),
         *_unreadable(world),
         *_journals(world, stored or ()),
@@ -114,14 +118,22 @@ def _lost(ctx: Context, world: World) -> Iterator[Finding]:
         else:
             loss = node_loss.not_ready(node, world.leases.get(name), _alive(ctx, name), world.now, rules)
             if not isinstance(loss, node_loss.Lost):
+                yield Finding("waiting", name, loss.reason, node=name, since=int(node.ready_since))
                 continue
             verdicts = selection.of_not_ready_node(world, name)
         wanted = [v.volume for v in verdicts if isinstance(v, selection.Wanted)]
         since = int(node.ready_since) if node else 0
+        places = 0
         for verdict in failover.plan(ctx, world, wanted, name) if wanted else ():
             if isinstance(verdict, placement.NoFit):
                 do = f"{CARINA} retry {verdict.volume.name}"
                 yield Finding("no-fit", verdict.volume.name, verdict.reason, node=name, since=since, do=do)
+            else:
+                places += 1
+        if places:
+            gone = "is not Ready" if node else "does not exist"
+            text = f"the node {gone}; {places} of its volumes have a place elsewhere and wait for the next look, within 30 s"
+            yield Finding("waiting", name, text, node=name, since=since, do=f"{CARINA} retry {name}")
 
 
 def _alive(ctx: Context, node: str) -> bool:
@@ -157,7 +169,8 @@ def _on_nodes(ctx: Context, world: World, unknown: list[str]) -> Iterator[Findin
         return
     for name, inventory in sorted(inventories.items()):
         if isinstance(inventory, CarinaTasksError):
-            unknown.append(inventory.message)
+            do = f"kubectl -n kube-system get pods -o wide --field-selector spec.nodeName={name}"
+            yield Finding("silent", name, inventory.message, node=name, do=do)
             continue
         for item in orphans.missing(world, inventory, ctx.settings.orphan_grace):
             yield Finding("missing", item.volume.name, item.reason, node=name, do=f"{CARINA} volumes {name}")

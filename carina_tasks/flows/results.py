@@ -250,12 +250,11 @@ class Status(msgspec.Struct, frozen=True):
 
     @property
     def well(self) -> bool:
-        """Nothing that is shown needs a person."""
+        """Nothing that is shown needs a person now. What a loss would do (`readiness`) is a matter for tomorrow."""
         return not (
             self.paused or self.latched or self.api or self.broker or self.under_way or self.unreadable
             or any(node.ready != "True" or node.worker != "alive" for node in self.nodes)
             or (self.local_sweep is not None and self.local_sweep.missing)
-            or (self.readiness is not None and not all(node.ready for node in self.readiness.nodes))
         )  # fmt: skip
 
 
@@ -263,8 +262,21 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that needs a person."""
 
     kind: Literal[
-        "paused", "stopped", "unreadable", "refused", "unfinished", "no-fit", "kept", "missing", "orphans", "failed"
+        "paused",
+        "stopped",
+        "unreadable",
+        "refused",
+        "unfinished",
+        "no-fit",
+        "kept",
+        "missing",
+        "orphans",
+        "silent",
+        "away",
+        "failed",
+        "waiting",
     ]
+    """``waiting`` goes on by itself; everything else needs a person."""
     what: str
     """A volume, a node, an object or a task."""
     reason: str
@@ -285,6 +297,11 @@ class FailedResult(msgspec.Struct, frozen=True, omit_defaults=True):
     findings: tuple[Finding, ...] = ()
     unknown: tuple[str, ...] = ()
     """What could not be looked at, and why."""
+
+    @property
+    def need_a_person(self) -> bool:
+        """Something is there that does not go on by itself."""
+        return any(finding.kind != "waiting" for finding in self.findings)
 
 
 class Retry(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -18,11 +18,11 @@ def parts(now: Status) -> list[Part]:
             f"THE BROKER IS AWAY: {now.broker}. Nothing is failed over meanwhile; volumes in use are not concerned."
         )
     if now.paused:
-        lines.append(f"PAUSED: {now.paused}. Go on with: celery -A carina_tasks carina resume")
+        lines.append(f"PAUSED: {now.paused}")
     if now.latched:
-        lines.append(
-            f"STOPPED by the mass-failure guard: {now.latched}. Look at the nodes, then: celery -A carina_tasks carina resume"
-        )
+        lines.append(f"STOPPED by the mass-failure guard: {now.latched}")
+    if now.paused or now.latched:
+        lines.append("To go on, when you know why it stands: celery -A carina_tasks carina resume")
     lines.append(_nodes(now))
     if now.under_way:
         rows = tuple((j.volume, j.source, j.target, age(j.seconds), j.step, j.reason) for j in now.under_way)
@@ -83,7 +83,10 @@ def _last_lines(now: Status) -> list[Part]:
         lines.append(f"swept: local volumes {_ago(now, now.local_sweep)}, LogicVolumes {_ago(now, now.logic_sweep)}")
     if now.unreadable:
         lines.append(f"{now.unreadable} objects cannot be read and are left alone")
-    lines.append("all well" if now.well else "What needs you, and what to type: celery -A carina_tasks carina failed")
+    look = "failed" if not now.broker else "doctor"
+    tomorrow = now.readiness and not all(node.ready for node in now.readiness.nodes)
+    well = "all well now; see above which node had better not be lost" if tomorrow else "all well"
+    lines.append(well if now.well else f"What needs you, and what to type: celery -A carina_tasks carina {look}")
     return lines
 
 

@@ -46,6 +46,11 @@ def rebuild_node(node: str) -> FailoverResult:
     The message is only a hint: the task asks the API server itself whether the node is gone.
 
     >>> rebuild_node.delay("10.20.9.154").get(timeout=60)      # doctest: +SKIP
+    node: 10.20.9.154
+    outcome: done
+    reason: node 10.20.9.154 was deleted (absent for 10 s)
+    VOLUME          OUTCOME   SOURCE        TARGET        REASON
+    pvc-177854eb…   rebuilt   10.20.9.154   10.20.9.153   node 10.20.9.154 was deleted (absent for 10 s)
     """
     return _at_once(failover.rebuild_node(context(), node))
 
@@ -55,6 +60,9 @@ def migrate_node(node: str) -> FailoverResult:
     """Rebuild the volumes of the annotated pods of the NotReady node `node` elsewhere, and move those pods.
 
     >>> migrate_node.delay("10.20.9.154").get(timeout=60)      # doctest: +SKIP
+    node: 10.20.9.154
+    outcome: refused
+    reason: node 10.20.9.154 is Ready
     """
     return _at_once(failover.migrate_node(context(), node))
 
@@ -75,6 +83,10 @@ def plan(node: str, not_ready: bool = False) -> PlanResult:
     """Say what the loss of `node` would do: verdict, target and reason for each volume. Nothing is written.
 
     >>> plan.delay("10.20.9.154").get(timeout=60)      # doctest: +SKIP
+    node: 10.20.9.154
+    reason: if 10.20.9.154 was deleted: 1 of 1 volumes would be rebuilt elsewhere, 0 left
+    VOLUME          OUTCOME   TARGET        REASON
+    pvc-177854eb…   place     10.20.9.153   3 Carina volumes there with it, 72Gi left in carina-vg-hdd
     """
     _check_plan(node, not_ready)
     return plan_node(context(), node, not_ready)
@@ -129,5 +141,8 @@ def status() -> Status:
     """Say what is going on: pause, nodes and their workers, rebuilds under way. Nothing is written.
 
     >>> status()      # doctest: +SKIP
+    NODE          READY   WORKER   VOLUMES   MISSING   IF LOST
+    10.20.9.153   True    alive    3         0         ready
+    all well
     """
     return flow_status(context(), lambda: heartbeat.beating(current_app))

@@ -14,6 +14,10 @@ from carina_tasks.tasks.lvm2 import lvm
 def inventory() -> Inventory:
     """Return the node's volume groups and logical volumes as lvm2 reports them now.
 
-    >>> inventory.ask("10.20.9.153").volumes        # doctest: +SKIP
+    >>> inventory.ask("10.20.9.153")        # doctest: +SKIP
+    GROUP           SIZE    FREE
+    carina-vg-hdd   100Gi   95Gi
+    GROUP           VOLUME                 SIZE   USE    NOTE
+    carina-vg-hdd   volume-pvc-177854eb…   5Gi    open
     """
     return report.inventory(lvm(), this_node())

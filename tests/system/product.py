@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -66,6 +68,15 @@ class Product:
             sign = READY.get(name, "ready.")
             self.lab.world.wait(f"{name} is ready", lambda p=process, s=sign: s in p.tail(500), 30)
         return started
+
+    def typed(self, *arguments: str) -> tuple[int, str]:
+        """Run a ``celery -A carina_tasks`` command; return its exit code and what it prints on standard output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "carina_tasks", *arguments],
+            capture_output=True, text=True, timeout=90, env={**self.lab.host_environment(), **self.env},
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout
 
     def celery(self, *arguments: str, timeout: float = 90) -> str:
         """Run a ``celery -A carina_tasks`` command and return what it prints."""

@@ -106,6 +106,36 @@ def test_readiness_and_its_metrics(lab: Lab) -> None:
     assert written() == before
 
 
+def test_what_a_person_on_call_types(lab: Lab) -> None:
+    """D5: doctor finds nothing but the open Redis; failed names what has no place and what to type, which brings it back; history tells it."""
+    product = Product(lab)
+    product.start("control", "beat", "node_watch")
+    name = lab.world.add_volume("data", ONE).name
+    for sweep in ("local_volumes", "logic_volumes"):
+        product.call(f"carina.sweep.{sweep}")
+    client = lab.redis.client
+    lab.world.wait("beat has given a sign", lambda: any(client.scan_iter("carina-tasks.alive.beat.*")), 60)
+    checks = json.loads(product.typed("carina", "doctor", "-o", "json")[1])
+    bad = {check["area"] for check in checks if check["verdict"] != "OK"}
+    assert bad <= {"broker's users"}, checks
+    assert "sealed" in " ".join(check["finding"] for check in checks)
+
+    for node in (TWO, THREE):
+        lab.kubectl("cordon", node)
+    lab.kubectl("delete", "node", ONE)
+    lab.world.wait("it has no place", lambda: "no-fit" in product.typed("carina", "failed")[1], 60)
+    code, text = product.typed("carina", "failed", "-o", "json")
+    finding = next(f for f in json.loads(text)["findings"] if f["kind"] == "no-fit")
+    assert (code, finding["what"], finding["node"]) == (1, name, ONE)
+    for node in (TWO, THREE):
+        lab.kubectl("uncordon", node)
+    assert product.typed(*finding["do"].removeprefix("celery -A carina_tasks ").split())[0] == 0
+    product.wait_rebuilt(name, away_from=ONE)
+    told = json.loads(product.typed("carina", "history", name, "-o", "json")[1])["records"]
+    assert "rebuild" in {record["what"] for record in told}
+    assert f"volume-{name}" in product.typed("carina", "volumes", product.table()[name][2])[1]
+
+
 def test_pause_and_resume(lab: Lab) -> None:
     """D5: while paused nothing is changed, and the reason is in the task's result; after `resume` it goes on."""
     product = Product(lab)

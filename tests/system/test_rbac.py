@@ -137,6 +137,9 @@ def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
     control.wait_rebuilt(name, away_from=ONE)
     lab.world.wait("the pod is evicted", lambda: lab.kube.find(f"{k.pods()}/pod-grown") is None, 10)
 
+    # An operator asks from within a control worker's pod: our Events are read back.
+    assert "VolumeRebuiltEmpty" in control.celery("carina", "history", name)
+
     # Sweeps: a LogicVolume without PV; one whose LV is missing, twice, so that its Event is counted up.
     orphan = Volume(name="pvc-orphan", node=TWO, claim="none", claim_uid="none", size="1Gi")
     lab.kube.create(k.LOGIC_VOLUMES, orphan.logic_volume())

@@ -10,7 +10,16 @@ from carina_tasks.broker.stored import Stored
 from carina_tasks.errors import ApiUnavailable, BadInput, BrokerUnavailable, Paused
 from carina_tasks.flows.failed import failed
 from carina_tasks.flows.history import history
-from carina_tasks.flows.results import FailedResult, Finding, MissingVolume, Retry, Swept
+from carina_tasks.flows.results import (
+    FailedResult,
+    Finding,
+    MissingVolume,
+    NodeReadiness,
+    PlannedVolume,
+    Readiness,
+    Retry,
+    Swept,
+)
 from carina_tasks.flows.retry import LOCAL, LOGIC, MIGRATE, REBUILD, RESUME, retry, retry_all
 from carina_tasks.flows.status import status
 from carina_tasks.kube import paths
@@ -165,15 +174,31 @@ def test_a_task_that_failed_and_has_gone_well_since_is_no_news():
 def test_without_the_broker_it_says_what_it_can():
     """And what it cannot: a list that looks empty because nobody could be asked is the worst answer."""
     result = failed(context(*journalled(started=int(b.NOW - 600))), None)
-    assert of(result) == [("unfinished", NAME)]
+    assert of(result) == [("away", "broker"), ("unfinished", NAME)]
+    assert result.need_a_person
     assert "the broker is away" in result.unknown[0]
 
 
-def test_a_silent_node_is_unknown_and_not_well():
-    """Whether its volumes are there nobody knows."""
+@pytest.mark.parametrize(("ready", "kinds"), [("True", []), ("False", [("waiting", "n1")])])
+def test_a_node_that_is_not_lost_yet_is_waited_for(ready, kinds):
+    """Nobody need do anything: it goes on by itself, and so the exit code is that of a good day."""
+    api = FakeApi(b.node("n1", ready=ready, since=b.NOW - 20), b.node("n2"), *volume())
+    result = failed(context(api, FakeNodes(b.inventory("n1", b.local_volume()), b.inventory("n2"))), [])
+    assert (of(result), result.need_a_person) == (kinds, False)
+
+
+def test_volumes_that_have_a_place_are_waited_for():
+    """Between the deletion and the next look, or while everything is paused: it says that it goes on."""
+    api = FakeApi(b.node("n2"), *volume())
+    result = failed(context(api, FakeNodes(b.inventory("n2"))), [])
+    assert (of(result), result.need_a_person) == ([("waiting", "n1")], False)
+
+
+def test_a_silent_worker_is_found():
+    """Whether its volumes are there nobody knows, and nothing can be rebuilt there."""
     api, _ = healthy()
     result = failed(context(api, FakeNodes(b.inventory("n1", b.local_volume()))), [])
-    assert any("n2" in line for line in result.unknown)
+    assert (of(result), result.need_a_person) == ([("silent", "n2")], True)
 
 
 # --- retry ---
@@ -391,6 +416,16 @@ def test_all_well_is_said():
     text = shown(context(*healthy()))
     assert text.endswith("all well")
     assert "failed" not in text
+
+
+def test_a_node_that_may_not_be_lost_is_no_alarm_now():
+    """It is well, and says what to see to; `failed` would have nothing to show."""
+    ctx = context(*healthy())
+    stuck = NodeReadiness("n1", False, "1 of 1", without_place=1, volumes=(PlannedVolume(NAME, "no-fit", "full"),))
+    ctx.findings.keep("readiness", Readiness(int(b.NOW), "1 of 2 nodes may be lost", (stuck,)), 1)
+    text = shown(ctx)
+    assert "NOWHERE TO GO" in text
+    assert text.endswith("all well now; see above which node had better not be lost")
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,9 @@ class _Planning:
 
 def _no_fit(misfits: Mapping[str, str]) -> str:
     """Return the reason as the scheduler words it: ``0/3 nodes fit: n1: …; n2: …``."""
+    if not misfits:
+        return "there is no other Ready node"
     named = [f"{name}: {misfits[name][:NODE_REASON_LENGTH]}" for name in sorted(misfits)[:NODES_NAMED]]
     more = [f"and {len(misfits) - NODES_NAMED} more"] if len(misfits) > NODES_NAMED else []
-    text = f"0/{len(misfits)} nodes fit" + (": " if misfits else "") + "; ".join(named + more)
+    text = f"0/{len(misfits)} nodes fit: " + "; ".join(named + more)
     return text if len(text) <= REASON_LENGTH else text[: REASON_LENGTH - 3] + "..."
