@@ -89,8 +89,8 @@ def _task(task: Task, shown: dict[str, type[msgspec.Struct]]) -> str:
         f"- result: {_kind(kinds.type_info(hints['return']), shown)}",
     ]
     if example:
-        shown = "\n".join(line.split("  # doctest")[0].rstrip() for line in example.splitlines())
-        lines.append(f"\n```python\n{shown.strip()}\n```")
+        call, *result = (line.split("  # doctest")[0].rstrip() for line in example.strip().splitlines())
+        lines.append("\n```python\n" + "\n".join([f">>> {call}" if result else call, *result]) + "\n```")
     return "\n".join(lines) + "\n"
 
 

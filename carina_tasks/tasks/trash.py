@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from carina_tasks.errors import BadInput
 from carina_tasks.flows import trash
 from carina_tasks.flows.results import RestoreResult, TrashResult
+from carina_tasks.model import names
 from carina_tasks.tasks.base import ControlTask
 from carina_tasks.tasks.process import context
 
 
-@shared_task(base=ControlTask, name="carina.trash.list", expires=60)
+def _check_nodes(*nodes: object) -> None:
+    for node in nodes:
+        names.node_name(node)
+
+
+def _check_restore(node: object, volume: object) -> None:
+    names.node_name(node)
+    if not isinstance(volume, str):
+        raise BadInput("volume is its name in the trash, its UUID, or its old name")
+
+
+@shared_task(base=ControlTask, name="carina.trash.list", expires=60, check=staticmethod(_check_nodes))
 def list_trash(*nodes: str) -> TrashResult:
     """Say what lies in the trash of `nodes` (default: all), the oldest first. Nothing is written.
 
@@ -19,7 +32,7 @@ def list_trash(*nodes: str) -> TrashResult:
     return trash.list_trash(context(), nodes)
 
 
-@shared_task(base=ControlTask, name="carina.trash.restore", expires=300)
+@shared_task(base=ControlTask, name="carina.trash.restore", expires=300, check=staticmethod(_check_restore))
 def restore(node: str, volume: str) -> RestoreResult:
     """Bring `volume` back from the trash of `node`, under its old name; the result says what is left to do.
 

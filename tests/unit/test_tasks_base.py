@@ -8,7 +8,7 @@ from kombu.exceptions import OperationalError
 from carina_tasks.celery import app
 from carina_tasks.errors import ApiUnavailable, BadInput, CarinaTasksError, MassFailure, Paused
 from carina_tasks.flows.results import FailoverResult, ResumeResult, VolumeResult
-from carina_tasks.tasks import base, failover, node, sweep, volume
+from carina_tasks.tasks import base, failover, node, sweep, trash, volume
 from carina_tasks.tasks.base import PAUSES, ControlTask, this_node
 
 OURS = [
@@ -115,6 +115,10 @@ def test_a_node_task_refuses_a_body_before_lvm_hears_of_it(monkeypatch, made, bo
         (failover.migrate_node, ("",), {}),
         (failover.plan, ("n1",), {"not_ready": "yes"}),
         (failover.plan, ("../n1",), {}),
+        (failover.rebuild_volume, ("n1", "Bad_Name"), {}),
+        (failover.rebuild_volume, ("n1", "pvc-x"), {"force": True}),
+        (trash.list_trash, ("n1", "Bad_Name"), {}),
+        (trash.restore, ("n1", 7), {}),
         (sweep.sweep_local_volumes, ({"n1": "many"},), {}),
         (sweep.sweep_local_volumes, (), {"confirm": {"N 1": 3}}),
         (node.inventory, (), {}),
