@@ -251,6 +251,13 @@ def test_a_stored_message_is_never_sent_again(ran, task, args):
     assert found.reason
 
 
+@pytest.mark.parametrize("args", [(), ("../x",), ({"a": 1},), (7,), (None,), ("n1", "n2"), ("x" * 999,)])
+def test_a_task_for_no_node_is_not_looked_at_further(args):
+    """What stands in a stored message is no node's name until it passes as one."""
+    found = retry(context(*healthy()), TASK, lambda _: Stored(TASK, REBUILD, args, "FAILURE", 1))
+    assert found == Retry(TASK, f"{REBUILD} is no task that goes on with anything")
+
+
 def test_nothing_is_sent_while_paused():
     """It would be refused; better said here, by whoever typed."""
     ctx = context(*healthy())
@@ -370,7 +377,7 @@ def test_results_are_read_oldest_first_and_nodes_answers_left_out():
     [
         b"", b"{", b"[]", b"\xff", b"[" * 100_000, meta(status=7), meta(status="PENDING"), meta(name=None), meta(name="x" * 999),
         meta(date_done="yesterday"), meta(date_done=5), meta(args="os.system"), meta(args={"a": 1}),
-        meta(result=[1], status="FAILURE"), b"x" * (stored.LARGEST + 1),
+        meta(result=[1], status="FAILURE"), meta(result={"outcome": "x" * stored.LARGEST}),
     ],
 )  # fmt: skip
 def test_whatever_else_lies_there_is_left_out(data):
