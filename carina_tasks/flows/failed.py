@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec.structs
 
 from carina_tasks.broker.stored import Stored
-from carina_tasks.decisions import guards, logic_volumes, node_loss, orphans, placement, selection
+from carina_tasks.decisions import guards, logic_volumes, node_loss, orphans, selection
 from carina_tasks.errors import ApiDenied, CarinaTasksError
-from carina_tasks.flows import failover, observe
+from carina_tasks.flows import observe
 from carina_tasks.flows.context import Context
+from carina_tasks.flows.plan import planned
 from carina_tasks.flows.results import FailedResult, Finding
 from carina_tasks.flows.sweep_local import orphan_rules
 from carina_tasks.kube import told
@@ -26,6 +27,7 @@ from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.world import World
 
 CARINA = "celery -A carina_tasks carina"
+Inventories = dict[str, Inventory | CarinaTasksError]
 PATIENCE = 60
 """Seconds of a rebuild that nobody need look at: it takes seconds, and resume comes round every 30."""
 
@@ -36,7 +38,10 @@ def failed(ctx: Context, stored: Sequence[Stored] | None) -> FailedResult:
     Raises the adapters' errors when the API server cannot be asked.
     """
     world, unknown = ctx.cluster.observe(), []
-    if stored is None:
+    inventories: Inventories | None = None
+    if stored is not None:
+        inventories = observe.inventories(ctx, [name for name, node in world.nodes.items() if node.ready == "True"])
+    else:
         unknown.append("failures of tasks, and what nodes hold: the broker is away")
     try:
         events: Sequence[Told] = told.events(ctx.cluster.api)
@@ -51,9 +56,9 @@ def failed(ctx: Context, stored: Sequence[Stored] | None) -> FailedResult:
         *_held(ctx),
         *_unreadable(world),
         *_journals(world, stored or ()),
-        *_lost(ctx, world),
+        *_lost(ctx, world, inventories),
         *_kept(ctx, world),
-        *(_on_nodes(ctx, world, unknown) if stored is not None else ()),
+        *_on_nodes(ctx, world, inventories or {}),
         *_tasks(stored or ()),
     ]
     return FailedResult(
@@ -101,39 +106,43 @@ def _last_words(stored: Sequence[Stored]) -> dict[str, tuple[float, str, str]]:
     return {volume: (one.done, outcome, reason) for one in stored for volume, outcome, reason in one.volumes}
 
 
-def _lost(ctx: Context, world: World) -> Iterator[Finding]:
+def _lost(ctx: Context, world: World, inventories: Inventories | None) -> Iterator[Finding]:
     """Yield the volumes of lost nodes that have nowhere to go, and those that a person must look at."""
     rules = node_loss.NotReadyRules(
         ctx.settings.not_ready_after, ctx.settings.not_ready_witnessed, ctx.settings.lease_fresh
     )
     for name in sorted(guards.lost_nodes(world)):
         node = world.nodes.get(name)
-        if node is None:
-            verdicts = selection.of_deleted_node(world, name)
-            yield from (
-                Finding("refused", v.volume.name, v.reason, node=name, do=f"kubectl get lv,pv {v.volume.name} -o yaml")
-                for v in verdicts
-                if isinstance(v, selection.Skip) and not v.volume.journalled and selection.managed(v.volume)
-            )
-        else:
+        since = int(node.ready_since) if node else 0
+        if node is not None:
             loss = node_loss.not_ready(node, world.leases.get(name), _alive(ctx, name), world.now, rules)
             if not isinstance(loss, node_loss.Lost):
-                yield Finding("waiting", name, loss.reason, node=name, since=int(node.ready_since))
+                yield Finding("waiting", name, loss.reason, node=name, since=since)
                 continue
-            verdicts = selection.of_not_ready_node(world, name)
-        wanted = [v.volume for v in verdicts if isinstance(v, selection.Wanted)]
-        since = int(node.ready_since) if node else 0
-        places = 0
-        for verdict in failover.plan(ctx, world, wanted, name) if wanted else ():
-            if isinstance(verdict, placement.NoFit):
-                do = f"{CARINA} retry {verdict.volume.name}"
-                yield Finding("no-fit", verdict.volume.name, verdict.reason, node=name, since=since, do=do)
+        # Without the broker nobody can be asked for room: who has a place is not known, and nothing would be done.
+        answered = observe.answered(inventories) if inventories is not None else {}
+        waiting = 0
+        for volume in planned(ctx, world, name, node is not None, answered):
+            if volume.outcome == "skipped":
+                if node is None and not _left_alone(world, volume.volume):
+                    do = f"kubectl get lv,pv {volume.volume} -o yaml"
+                    yield Finding("refused", volume.volume, volume.reason, node=name, do=do)
+            elif volume.outcome == "no-fit" and inventories is not None:
+                do = f"{CARINA} retry {volume.volume}"
+                yield Finding("no-fit", volume.volume, volume.reason, node=name, since=since, do=do)
             else:
-                places += 1
-        if places:
+                waiting += 1
+        if waiting:
             gone = "is not Ready" if node else "does not exist"
-            text = f"the node {gone}; {places} of its volumes have a place elsewhere and wait for the next look, within 30 s"
+            then = "have a place elsewhere and wait for the next look, within 30 s"
+            text = f"the node {gone}; {waiting} of its volumes {then if inventories is not None else 'wait for the broker'}"
             yield Finding("waiting", name, text, node=name, since=since, do=f"{CARINA} retry {name}")
+
+
+def _left_alone(world: World, name: str) -> bool:
+    """Say whether a volume is skipped by its nature, or because its rebuild is a finding of its own."""
+    volume = world.logic_volumes[name]
+    return volume.journalled or not selection.managed(volume)
 
 
 def _alive(ctx: Context, node: str) -> bool:
@@ -159,14 +168,8 @@ def _kept(ctx: Context, world: World) -> Iterator[Finding]:
             yield Finding("kept", volume.name, verdict.reason, node=volume.node, since=since, do=do)
 
 
-def _on_nodes(ctx: Context, world: World, unknown: list[str]) -> Iterator[Finding]:
+def _on_nodes(ctx: Context, world: World, inventories: Inventories) -> Iterator[Finding]:
     """Yield what the nodes' own reports show: volumes that are missing, and orphans above the cap."""
-    ready = [name for name, node in world.nodes.items() if node.ready == "True"]
-    try:
-        inventories = observe.inventories(ctx, ready)
-    except CarinaTasksError as exc:
-        unknown.append(f"nodes could not be asked: {exc.message}")
-        return
     for name, inventory in sorted(inventories.items()):
         if isinstance(inventory, CarinaTasksError):
             do = f"kubectl -n kube-system get pods -o wide --field-selector spec.nodeName={name}"

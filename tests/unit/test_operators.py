@@ -1,5 +1,6 @@
 """What a person on call is shown, and what `retry` sends: from the objects as they are, whatever the broker holds."""
 
+import dataclasses
 import json
 
 import fakeredis
@@ -177,6 +178,19 @@ def test_without_the_broker_it_says_what_it_can():
     assert of(result) == [("away", "broker"), ("unfinished", NAME)]
     assert result.need_a_person
     assert "the broker is away" in result.unknown[0]
+
+
+def test_without_the_broker_a_lost_node_is_said_to_wait():
+    """Who has room is not known then: no word of a place, or of none."""
+    api = FakeApi(b.node("n2"), *volume())
+    ctx = dataclasses.replace(context(api, FakeNodes()), worker_alive=_no_broker)
+    result = failed(ctx, None)
+    assert of(result) == [("away", "broker"), ("waiting", "n1")]
+    assert "wait for the broker" in result.findings[1].reason
+
+
+def _no_broker(_):
+    raise BrokerUnavailable("nobody there")
 
 
 @pytest.mark.parametrize(("ready", "kinds"), [("True", []), ("False", [("waiting", "n1")])])
