@@ -81,6 +81,8 @@ def _last_lines(now: Status) -> list[Part]:
         lines.append("whether a node may be lost is not known: no answer of carina.failover.readiness is kept")
     if not now.broker:
         lines.append(f"swept: local volumes {_ago(now, now.local_sweep)}, LogicVolumes {_ago(now, now.logic_sweep)}")
+    if trash := sum(node.trash for node in now.local_sweep.nodes) if now.local_sweep else 0:
+        lines.append(f"in the trash: {trash} local volumes; see celery -A carina_tasks carina trash")
     if now.unreadable:
         lines.append(f"{now.unreadable} objects cannot be read and are left alone")
     look = "failed" if not now.broker else "doctor"

@@ -20,6 +20,7 @@ from carina_tasks.flows.results import (
     Readiness,
     Retry,
     Swept,
+    SweptNode,
 )
 from carina_tasks.flows.retry import LOCAL, LOGIC, MIGRATE, REBUILD, RESUME, retry, retry_all
 from carina_tasks.flows.status import status
@@ -437,6 +438,13 @@ def test_all_well_is_said():
     text = shown(context(*healthy()))
     assert text.endswith("all well")
     assert "failed" not in text
+
+
+def test_what_lies_in_the_trash_is_said():
+    """So that whoever looks for a volume in the night knows that it may be there."""
+    ctx = context(*healthy())
+    ctx.findings.keep("sweep.local_volumes", Swept(1, nodes=(SweptNode("n1", trash=2), SweptNode("n2", trash=1))), 1)
+    assert "in the trash: 3 local volumes" in shown(ctx)
 
 
 def test_a_node_that_may_not_be_lost_is_no_alarm_now():
