@@ -130,6 +130,23 @@ def test_a_volume_that_no_pod_uses_is_placed_by_itself() -> None:
     assert targets(plan_all(replace(cluster, claims={})))["a"]
 
 
+def test_a_list_of_claims_that_was_cut_short_parts_no_pod() -> None:
+    """A claim that its PV is Bound to and that the list lacks: the volumes of the pod still go together or not at all."""
+    bound = [
+        {
+            "metadata": {"name": name},
+            "spec": {"capacity": {"storage": "5Gi"}, "claimRef": {"namespace": "default", "name": f"claim-{name}"}},
+            "status": {"phase": "Bound"},
+        }
+        for name in "ab"
+    ]
+    cluster = world(NODES, [logic_volume("a"), logic_volume("b")], [pod("p", "a", "b")], persistent=bound)
+    for lacking in ("default/claim-a", "default/claim-b"):
+        cut = replace(cluster, claims={key: value for key, value in cluster.claims.items() if key != lacking})
+        found = targets(plan_all(cut))
+        assert found["a"] == found["b"]
+
+
 def test_anti_affinity_within_a_group_fits_nowhere() -> None:
     """Two pods that share a local volume and shun each other cannot be on one node."""
     shy = {"topologyKey": HOSTNAME, "labelSelector": {"matchLabels": {"app": "a"}}}

@@ -129,10 +129,16 @@ def _companions(
 
 
 def _claim_of(volume: LogicVolume, world: World) -> str:
-    """Return ``namespace/name`` of its claim, or empty when that claim is gone or holds another volume."""
-    key = f"{volume.namespace}/{volume.claim}"
+    """Return ``namespace/name`` of its claim, or empty when that claim is gone or holds another volume.
+
+    A claim that its PV is Bound to and that is not in the list counts as there: a list that something cut short must not part
+    the volumes of one pod.
+    """
+    key, pv = f"{volume.namespace}/{volume.claim}", world.volumes.get(volume.name)
     claim = world.claims.get(key)
-    return key if claim is not None and claim.volume in ("", volume.name) else ""
+    if claim is None:
+        return key if pv is not None and pv.phase == "Bound" and pv.claim_key == key else ""
+    return key if claim.volume in ("", volume.name) else ""
 
 
 def _users(world: World, by_claim: Mapping[str, LogicVolume]) -> list[tuple[Pod, list[str]]]:
