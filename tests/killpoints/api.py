@@ -59,7 +59,7 @@ class InProcessApi(Api):
     ) -> Answer:
         if verb == "GET":
             return self._handle(verb, path, query or {}, body, content_type)
-        variant = self._points.at("api", f"{verb} {path} {_about(body)}".strip())
+        variant = self._points.at("api", f"{verb} {path} {written(body)}".strip())
         if variant == "before":
             raise Killed(f"before {verb} {path}")
         answer = self._handle(verb, path, query or {}, body, content_type)
@@ -74,14 +74,21 @@ class InProcessApi(Api):
         return answer
 
     def _handle(self, verb: str, path: str, query: Mapping[str, str], body: Raw | None, content_type: str) -> Answer:
-        headers = {"Date": formatdate(self._clock.now, usegmt=True)}
-        # Through bytes and back, so that nobody holds an object of the store.
-        sent = msgspec.json.decode(msgspec.json.encode(body)) if body is not None else None
-        try:
-            status, value = handle(self._cluster, verb, path, query, sent, content_type)
-        except StatusError as error:
-            status, value = error.code, error.status()
-        return Answer(status, msgspec.json.encode(value), headers)
+        return answer_of(self._cluster, self._clock.now, verb, path, query, body, content_type)
+
+
+def answer_of(
+    cluster: Cluster, now: float, verb: str, path: str, query: Mapping[str, str], body: Raw | None, content_type: str
+) -> Answer:
+    """Return the API server's answer to one request, an error too."""
+    headers = {"Date": formatdate(now, usegmt=True)}
+    # Through bytes and back, so that nobody holds an object of the store.
+    sent = msgspec.json.decode(msgspec.json.encode(body)) if body is not None else None
+    try:
+        status, value = handle(cluster, verb, path, query, sent, content_type)
+    except StatusError as error:
+        status, value = error.code, error.status()
+    return Answer(status, msgspec.json.encode(value), headers)
 
 
 def handle(
@@ -124,7 +131,7 @@ def _name_of(body: Raw | None) -> str:
     return str(((body or {}).get("metadata") or {}).get("name"))
 
 
-def _about(body: Raw | None) -> str:
+def written(body: Raw | None) -> str:
     """Return what a write is about, in a few words, for the list of points."""
     if body is None:
         return ""

@@ -60,14 +60,14 @@ class Controllers:
             if self.cluster.store.version == self._seen:
                 return
             self._seen = self.cluster.store.version
-            self._bind()
-            self._protect()
-            self._provision()
-            self._collect_and_make_pods()
-            self._run_pods()
+            self.bind()
+            self.protect()
+            self.provision()
+            self.collect_and_make_pods()
+            self.run_pods()
             if self.carina:
-                self._carina_controller()
-                self._carina_agent()
+                self.carina_controller()
+                self.carina_agent()
         raise AssertionError("the controllers never come to rest")
 
     # --- helpers ---
@@ -87,61 +87,65 @@ class Controllers:
         """Return one object."""
         return self.cluster.store.get(resource.id, (namespace, name))
 
-    def _put(self, resource: Resource, obj: JSON) -> None:
+    def put(self, resource: Resource, obj: JSON) -> None:
+        """Store an object; one that is being deleted and has no finalizer left goes."""
         meta = obj["metadata"]
         target = Target(resource, meta.get("namespace", ""), meta["name"])
         if not deletion.finish_if_released(self.cluster, target, obj):
             self.cluster.store.put(resource.id, target.key, obj)
 
-    def _set_status(self, resource: Resource, obj: JSON, **status: Any) -> None:
+    def set_status(self, resource: Resource, obj: JSON, **status: Any) -> None:
+        """Change the status where it differs."""
         before = obj.get("status") or {}
         if any(key not in before or before[key] != value for key, value in status.items()):
-            self._put(resource, clone(obj) | {"status": clone(before) | status})
+            self.put(resource, clone(obj) | {"status": clone(before) | status})
 
-    def _finalizers(self, resource: Resource, obj: JSON, names: list[str]) -> None:
+    def finalizers(self, resource: Resource, obj: JSON, names: list[str]) -> None:
+        """Set the finalizers where they differ."""
         if names != (obj["metadata"].get("finalizers") or []):
             changed = clone(obj)
             changed["metadata"]["finalizers"] = names
-            self._put(resource, changed)
+            self.put(resource, changed)
 
     # --- Kubernetes ---
 
-    def _bind(self) -> None:
+    def bind(self) -> None:
+        """Let the volume binder look once."""
         volumes = {pv["metadata"]["name"]: pv for pv in self.all(PERSISTENT_VOLUMES)}
         claims = {(c["metadata"]["namespace"], c["metadata"]["name"]): c for c in self.all(PERSISTENT_VOLUME_CLAIMS)}
         due = {
-            _claim_key(old)
+            claim_key(old)
             for name, old in self._known.items()
             if name not in volumes or volumes[name]["metadata"]["uid"] != old["metadata"]["uid"]
         }
         self._known = volumes
         for name, pv in volumes.items():
-            claim, ref = claims.get(_claim_key(pv)), pv["spec"]["claimRef"]
+            claim, ref = claims.get(claim_key(pv)), pv["spec"]["claimRef"]
             if claim is None or claim["metadata"]["uid"] != ref.get("uid"):
-                self._set_status(PERSISTENT_VOLUMES, pv, phase="Released")
+                self.set_status(PERSISTENT_VOLUMES, pv, phase="Released")
             elif claim["spec"].get("volumeName") == name:
-                self._set_status(PERSISTENT_VOLUMES, pv, phase="Bound")
+                self.set_status(PERSISTENT_VOLUMES, pv, phase="Bound")
         for key, claim in claims.items():
             if key not in due and self._looked.get(key) == claim["metadata"]["resourceVersion"]:
                 continue
             pv = volumes.get(claim["spec"].get("volumeName", ""))
             ours = pv is not None and pv["spec"]["claimRef"].get("uid") == claim["metadata"]["uid"]
             if ours:
-                self._set_status(PERSISTENT_VOLUME_CLAIMS, claim, phase="Bound", capacity=pv["spec"]["capacity"])  # type: ignore[index]
+                self.set_status(PERSISTENT_VOLUME_CLAIMS, claim, phase="Bound", capacity=pv["spec"]["capacity"])  # type: ignore[index]
             else:
-                self._set_status(PERSISTENT_VOLUME_CLAIMS, claim, phase="Lost")
+                self.set_status(PERSISTENT_VOLUME_CLAIMS, claim, phase="Lost")
             fresh = self.get(PERSISTENT_VOLUME_CLAIMS, key[1], key[0])
             self._looked[key] = fresh["metadata"]["resourceVersion"] if fresh else ""
 
-    def _protect(self) -> None:
+    def protect(self) -> None:
+        """Let pv-protection look once."""
         for pv in self.all(PERSISTENT_VOLUMES):
             meta = pv["metadata"]
             if meta.get("deletionTimestamp") and pv["status"].get("phase") != "Bound":
-                self._finalizers(
-                    PERSISTENT_VOLUMES, pv, [f for f in meta.get("finalizers") or [] if f != PV_PROTECTION]
-                )
+                self.finalizers(PERSISTENT_VOLUMES, pv, [f for f in meta.get("finalizers") or [] if f != PV_PROTECTION])
 
-    def _provision(self) -> None:
+    def provision(self) -> None:
+        """Let the provisioner look once."""
         for pv in self.all(PERSISTENT_VOLUMES):
             meta, delete = pv["metadata"], pv["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
             names = meta.get("finalizers") or []
@@ -149,16 +153,18 @@ class Controllers:
                 continue
             if not meta.get("deletionTimestamp"):
                 others = [f for f in names if f != PROVISIONER]
-                self._finalizers(PERSISTENT_VOLUMES, pv, sorted([*others, PROVISIONER] if delete else others))
+                self.finalizers(PERSISTENT_VOLUMES, pv, sorted([*others, PROVISIONER] if delete else others))
             elif delete and PROVISIONER in names:
-                self._delete(self.logic_volumes, meta["name"])
-                self._finalizers(PERSISTENT_VOLUMES, pv, [f for f in names if f != PROVISIONER])
+                self.delete(self.logic_volumes, meta["name"])
+                self.finalizers(PERSISTENT_VOLUMES, pv, [f for f in names if f != PROVISIONER])
 
-    def _delete(self, resource: Resource, name: str, namespace: str = "") -> None:
+    def delete(self, resource: Resource, name: str, namespace: str = "") -> None:
+        """Delete an object at once, as far as its finalizers let it."""
         if self.get(resource, name, namespace) is not None:
             deletion.delete(self.cluster, Target(resource, namespace, name), deletion.DeleteOptions(grace=0))
 
-    def _collect_and_make_pods(self) -> None:
+    def collect_and_make_pods(self) -> None:
+        """Let the garbage collector of pods and the StatefulSets look once."""
         nodes = {node["metadata"]["name"] for node in self.all(NODES)}
         for pod in self.all(PODS):
             meta, node = pod["metadata"], pod["spec"].get("nodeName")
@@ -166,58 +172,63 @@ class Controllers:
                 continue
             since = self._homeless.setdefault(meta["uid"], self.clock.now)
             if self.clock.now - since > QUARANTINE:
-                self._delete(PODS, meta["name"], meta["namespace"])
+                self.delete(PODS, meta["name"], meta["namespace"])
         for name, body in self.pods.items():
             if self.get(PODS, name, "default") is None:
                 create(self.cluster, Target(PODS, "default"), clone(body))
 
-    def _run_pods(self) -> None:
-        ready = {node["metadata"]["name"] for node in self.all(NODES) if _ready(node)}
+    def run_pods(self) -> None:
+        """Let scheduler and kubelets look once."""
+        ready = {node["metadata"]["name"] for node in self.all(NODES) if is_ready(node)}
         held: dict[str, set[str]] = {name: set() for name in self.nodes}
         for pod in self.all(PODS):
             if not pod["spec"].get("nodeName"):
-                self._schedule(pod, ready)
+                self.schedule(pod, ready)
         for pod in self.all(PODS):
             node = pod["spec"].get("nodeName", "")
             if node in held and pod["status"].get("phase") == "Running":
-                held[node] |= {f"volume-{pv}" for pv in self._volumes_of(pod)}
+                held[node] |= {f"volume-{pv}" for pv in self.volumes_of(pod)}
         for name, node in self.nodes.items():
             if name in ready:
                 for volume in node.volumes().values():
                     volume.open = volume.name in held[name]
 
-    def _schedule(self, pod: JSON, ready: set[str]) -> None:
+    def schedule(self, pod: JSON, ready: set[str]) -> None:
+        """Bind a pod to a node where all its volumes are."""
         fits = set(ready)
-        for claim_name in _claims_of(pod):
+        for claim_name in claims_of(pod):
             claim = self.get(PERSISTENT_VOLUME_CLAIMS, claim_name, "default")
             pv = self.get(PERSISTENT_VOLUMES, claim["spec"]["volumeName"]) if claim else None
             if claim is None or pv is None or claim["status"].get("phase") != "Bound":
                 return
-            fits &= set(_nodes_of(pv))
+            fits &= set(nodes_of(pv))
         for node in sorted(fits):
             disks = self.nodes[node]
-            if all(disks.find(f"volume-{pv}") for pv in self._volumes_of(pod)):
+            if all(disks.find(f"volume-{pv}") for pv in self.volumes_of(pod)):
                 changed = clone(pod)
                 changed["spec"]["nodeName"] = node
                 changed["status"]["phase"] = "Running"
-                self._put(PODS, changed)
+                self.put(PODS, changed)
                 return
 
-    def _volumes_of(self, pod: JSON) -> list[str]:
-        claims = (self.get(PERSISTENT_VOLUME_CLAIMS, name, "default") for name in _claims_of(pod))
+    def volumes_of(self, pod: JSON) -> list[str]:
+        """Return the names of the PVs that a pod uses."""
+        claims = (self.get(PERSISTENT_VOLUME_CLAIMS, name, "default") for name in claims_of(pod))
         return [claim["spec"]["volumeName"] for claim in claims if claim is not None]
 
     # --- Carina ---
 
-    def _carina_controller(self) -> None:
+    def carina_controller(self) -> None:
+        """Let Carina's controller look once."""
         for volume in self.all(self.logic_volumes):
             meta = volume["metadata"]
             orphan = self.get(PERSISTENT_VOLUMES, meta["name"]) is None and not meta.get("ownerReferences")
             if orphan and (volume.get("status") or {}).get("status") and not meta.get("deletionTimestamp"):
-                self._delete(self.logic_volumes, meta["name"])
+                self.delete(self.logic_volumes, meta["name"])
 
-    def _carina_agent(self) -> None:
-        alive = {n["metadata"]["name"] for n in self.all(NODES) if _ready(n)}
+    def carina_agent(self) -> None:
+        """Let Carina's node agents look once."""
+        alive = {n["metadata"]["name"] for n in self.all(NODES) if is_ready(n)}
         for volume in self.all(self.logic_volumes):
             meta, spec, status = volume["metadata"], volume["spec"], volume.get("status") or {}
             node = self.nodes.get(spec["nodeName"])
@@ -226,24 +237,26 @@ class Controllers:
             name = f"volume-{meta['name']}"
             if meta.get("deletionTimestamp"):
                 node.state.groups[0].volumes = [v for v in node.state.groups[0].volumes if v.name != name or v.open]
-                self._finalizers(
+                self.finalizers(
                     self.logic_volumes, volume,
                     [f for f in meta.get("finalizers") or [] if f != keys.LOGIC_VOLUME_FINALIZER],
                 )  # fmt: skip
             elif not status.get("volumeID") and not status.get("code"):
                 if node.find(name) is None:
                     node.add(name, -(-quantity.to_bytes(spec["size"]) // GIB), self.clock.now)
-                self._set_status(
+                self.set_status(
                     self.logic_volumes, volume, volumeID=name, status="Success", code=0, currentSize=spec["size"]
                 )
 
 
-def _claim_key(pv: JSON) -> tuple[str, str]:
+def claim_key(pv: JSON) -> tuple[str, str]:
+    """Return namespace and name of the claim of a PV."""
     ref = pv["spec"]["claimRef"]
     return ref["namespace"], ref["name"]
 
 
-def _claims_of(pod: JSON) -> list[str]:
+def claims_of(pod: JSON) -> list[str]:
+    """Return the names of the claims of a pod."""
     return [
         v["persistentVolumeClaim"]["claimName"]
         for v in pod["spec"].get("volumes") or ()
@@ -251,10 +264,12 @@ def _claims_of(pod: JSON) -> list[str]:
     ]
 
 
-def _nodes_of(pv: JSON) -> list[str]:
+def nodes_of(pv: JSON) -> list[str]:
+    """Return the nodes that a PV names."""
     terms = pv["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
     return [value for term in terms for one in term["matchExpressions"] for value in one["values"]]
 
 
-def _ready(node: JSON) -> bool:
+def is_ready(node: JSON) -> bool:
+    """Say whether a node is Ready."""
     return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions") or ())

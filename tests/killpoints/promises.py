@@ -12,7 +12,7 @@ from carina_tasks.demo.api_server.kinds.event import EVENTS
 from carina_tasks.demo.api_server.kinds.node import NODES
 from carina_tasks.kube import paths
 from carina_tasks.model import keys, quantity, story
-from tests.killpoints.controllers import JSON, PROVISIONER, _nodes_of
+from tests.killpoints.controllers import JSON, PROVISIONER, nodes_of
 from tests.killpoints.sim import Sim
 
 
@@ -66,10 +66,10 @@ def _rebuilt(sim: Sim, before: Before, name: str, lost: set[str], *, once: bool)
         (status.get("volumeID") != f"volume-{pv_name}", f"its volumeID is {status.get('volumeID')!r}"),
         (quantity.to_bytes(status.get("currentSize") or "1") != size, f"currentSize is {status.get('currentSize')}"),
         (bool(pv["metadata"].get("deletionTimestamp")), "its PersistentVolume is being deleted"),
-        (_nodes_of(pv) != [node], f"its PersistentVolume is for {_nodes_of(pv)}, its LogicVolume for {node}"),
+        (nodes_of(pv) != [node], f"its PersistentVolume is for {nodes_of(pv)}, its LogicVolume for {node}"),
         (pv["spec"]["csi"]["volumeAttributes"][keys.ATTRIBUTE_NODE] != node, "its attributes name another node"),
         (pv["status"].get("phase") != "Bound", f"its PersistentVolume is {pv['status'].get('phase')}"),
-        (_bare(pv) != _bare(old_pv), f"its PersistentVolume differs: {_difference(_bare(pv), _bare(old_pv))}"),
+        (bare(pv) != bare(old_pv), f"its PersistentVolume differs: {_difference(bare(pv), bare(old_pv))}"),
         (claim["metadata"]["uid"] != old_claim["metadata"]["uid"], "its claim is another one"),
         (claim["status"].get("phase") != "Bound", f"its claim is {claim['status'].get('phase')}"),
         (claim["spec"] != old_claim["spec"], "its claim's spec differs"),
@@ -173,7 +173,7 @@ def _annotations(obj: JSON) -> dict[str, str]:
     return dict(obj["metadata"].get("annotations") or {})
 
 
-def _bare(pv: JSON) -> JSON:
+def bare(pv: JSON) -> JSON:
     """Return what of a PV must come back as it was."""
     spec: dict[str, Any] = {
         key: value for key, value in pv["spec"].items() if key not in ("nodeAffinity", "csi", "claimRef")

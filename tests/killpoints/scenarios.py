@@ -244,7 +244,7 @@ def sweep_logic() -> Scenario:
     stage.pod("used-0", "n1", "used")
 
     def begin(sim: Sim) -> None:
-        sim.controllers._delete(sim.controllers.logic_volumes, "pvc-hanging")
+        sim.controllers.delete(sim.controllers.logic_volumes, "pvc-hanging")
 
     def check(sim: Sim, before: Before) -> list[str]:
         left = {obj["metadata"]["name"] for obj in sim.controllers.all(sim.controllers.logic_volumes)}

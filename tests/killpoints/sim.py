@@ -255,7 +255,7 @@ class Sim:
         """Let a node go for good: its worker, its disks and its object."""
         self.nodes[name].alive = False
         if self.controllers.get(NODES, name) is not None:
-            self.controllers._delete(NODES, name)
+            self.controllers.delete(NODES, name)
         self.controllers.step()
 
     def _removed(self, node: str, volume: Volume, now: Volume | None) -> None:

@@ -25,12 +25,12 @@ MERGE = "application/merge-patch+json"
 class Stage:
     """A cluster that is being set up; its clock stands long before the history begins."""
 
-    def __init__(self, *nodes: str) -> None:
+    def __init__(self, *nodes: str, emulator: emulator_cluster.Cluster | None = None) -> None:
         self.clock = Clock(START - LONG_AGO)
         use(self.clock)
         if emulator_cluster.now() != durations.timestamp(datetime.fromtimestamp(self.clock.now, UTC)):
             raise AssertionError("a stage is set up within virtual_world: its objects would be from today")
-        self.emulator = bootstrap.new_cluster()
+        self.emulator = emulator or bootstrap.new_cluster()
         self.nodes = {name: SimNode(name) for name in nodes}
         self.pods: dict[str, JSON] = {}
         for name in nodes:
