@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 LOCK   := deploy/requirements/dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test killpoints mutations fuzz chaos docs lint format lock lab clean
+.PHONY: help demo test killpoints sim mutations fuzz chaos docs lint format lock lab clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   the main job on the embedded default, in a minute (KEEP=1 leaves it running)"
 	@echo "make test   every tier that this machine can have; names those that it cannot, and what they lack"
 	@echo "make killpoints  die at every write, command and message of every path; prints the points"
+	@echo "make sim    10000 simulated histories of the whole system, one for each seed (HISTORIES=10000 SEED=1)"
 	@echo "make fuzz   broken input at every entrance (EXAMPLES=1000 of each); prints how many of what"
 	@echo "make mutations  take each guard out of a copy; a test must fail each time"
 	@echo "make chaos  50 bad days on real parts, most of an hour; prints a line each"
@@ -38,6 +39,9 @@ test: $(VENV)/ready
 
 killpoints: $(VENV)/ready
 	@$(BIN)/python -m tests.killpoints
+
+sim: $(VENV)/ready
+	@$(BIN)/python -m tests.sim --histories $(or $(HISTORIES),10000) --seed $(or $(SEED),1)
 
 EXAMPLES ?= 1000
 fuzz: $(VENV)/ready

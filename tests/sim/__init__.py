@@ -1,0 +1,1 @@
+"""Deterministic simulation: the whole system in one process, in virtual time; one seed is one history."""

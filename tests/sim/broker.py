@@ -1,0 +1,120 @@
+"""Redis as the product sees it: queues, answers, locks and heartbeats; and every way in which messages go wrong."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from kombu.exceptions import OperationalError
+
+from carina_tasks.broker.calls import RESULT_KEY
+from carina_tasks.broker.lock import Hold
+from carina_tasks.settings import Settings
+from tests.sim.actors import Actors, Killed
+from tests.sim.chance import Chance
+
+
+@dataclass
+class Message:
+    """A task that somebody asked for."""
+
+    task: str
+    args: list[Any]
+    id: str
+    expires: float
+    retries: int = 0
+
+
+@dataclass
+class Broker:
+    """One Redis. `taken` is called when a queue got a message."""
+
+    actors: Actors
+    chance: Chance
+    settings: Settings
+    taken: Callable[[str], None] = lambda queue: None
+    queues: dict[str, list[Message]] = field(default_factory=dict)
+    answers: dict[str, bytes] = field(default_factory=dict)
+    _locks: dict[str, tuple[object, float]] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    backend: Any = None
+
+    def __post_init__(self) -> None:
+        # What NodeCalls and Findings use of a Celery application.
+        client = SimpleNamespace(
+            getrange=lambda key, start, end: self.answers.get(key, b""),
+            get=self.answers.get,
+            set=lambda key, value, ex: self.answers.update({key: value}),
+        )
+        self.backend = SimpleNamespace(client=client)
+
+    def send_task(self, name: str, *, args: list[Any], queue: Any, expires: float, task_id: str = "", **_: Any) -> None:
+        """Put a task on a queue, from an actor. Raises OperationalError."""
+        self.actors.sleep(self.chance.latency())
+        if self.chance.hits("broker-refuses"):
+            raise OperationalError("the broker does not answer")
+        message = Message(name, args, task_id or f"task-{next(self._numbers)}", self.actors.clock.now + expires)
+        self.put(getattr(queue, "name", queue), message)
+        if self.chance.hits("sent-and-refused"):
+            raise OperationalError("the broker took it and said no")
+
+    def put(self, queue: str, message: Message) -> None:
+        """Let the message arrive: at once, late, twice or never."""
+        if self.chance.hits("message-lost"):
+            return
+        late = self.chance.rng.uniform(1.0, 90.0) if self.chance.hits("message-late") else 0.0
+        self.actors.later(late, lambda: self._arrive(queue, message))
+        if self.chance.hits("message-twice"):
+            self.actors.later(self.chance.rng.uniform(0.0, 60.0), lambda: self._arrive(queue, message))
+
+    def _arrive(self, queue: str, message: Message) -> None:
+        waiting = self.queues.setdefault(queue, [])
+        # Reordered: it overtakes what waits.
+        waiting.insert(0 if self.chance.hits("message-overtakes") else len(waiting), message)
+        self.taken(queue)
+
+    def take(self, queue: str) -> Message | None:
+        """Take the next message that has not expired; an expired one is answered as Celery does."""
+        waiting = self.queues.get(queue) or []
+        while waiting:
+            message = waiting.pop(0)
+            if message.expires > self.actors.clock.now:
+                return message
+            self.chance.count("expired")
+            self.answer(message, b'{"status": "REVOKED", "result": null}')
+        return None
+
+    def answer(self, message: Message, data: bytes) -> None:
+        """Store an answer; it may get lost."""
+        if not self.chance.hits("answer-lost"):
+            self.answers[RESULT_KEY + message.id] = data
+
+    def empty(self) -> None:
+        """Forget everything, as FLUSHALL does."""
+        self.queues.clear()
+        self.answers.clear()
+        self._locks.clear()
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[Hold | None]:
+        """Give a hold on `name`; that of a dead process ends with its time to live."""
+        now, process = self.actors.clock.now, self.actors.process
+        holder, since = self._locks.get(name, (None, 0.0))
+        if holder is not None and (not holder.dead or now < since + self.settings.lock_ttl):  # type: ignore[attr-defined]
+            yield None
+            return
+        self._locks[name] = (process, now)
+        try:
+            yield Hold(None)
+        except Killed:
+            if name in self._locks:
+                self._locks[name] = (process, self.actors.clock.now)
+            raise
+        except BaseException:
+            self._locks.pop(name, None)
+            raise
+        self._locks.pop(name, None)

@@ -1,0 +1,182 @@
+"""Bugs planted on purpose: the simulation is only worth something if it finds each of them.
+
+The first are what Carina's own controller does (docs/reliability.md says where that was seen); the others take one guard of
+the product away each. Every one is a patch of the product's code for the time of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any, Final
+from unittest import mock
+
+import msgspec.structs
+
+from carina_tasks.decisions import guards, node_loss, orphans, rebuild, selection
+from carina_tasks.errors import CarinaTasksError
+from carina_tasks.flows import failover, sweep_local
+from carina_tasks.flows.context import Context
+from carina_tasks.kube.api import Api, Listing
+from carina_tasks.kube.cluster import Cluster
+from carina_tasks.lvm import commands, report
+from carina_tasks.model.journal import Journal
+from tests.sim.control import ControlWorkers
+
+Patch = Callable[[], AbstractContextManager[Any]]
+
+
+def _patched(where: Any, name: str, change: Callable[[Any], Any]) -> Patch:
+    return lambda: mock.patch.object(where, name, change(getattr(where, name)))
+
+
+def _one_tick(original: Any) -> Any:
+    return lambda node, lease, alive, now, rules: original(node, None, False, now, node_loss.NotReadyRules(0, 0, 0))
+
+
+@contextmanager
+def _errors_are_absence() -> Iterator[None]:
+    """Take what came of a list for the list, and an object whose read failed for absent."""
+
+    def get(self: Cluster, path: str, parser: Any) -> Any:
+        try:
+            return original_get(self, path, parser)
+        except CarinaTasksError:
+            return None
+
+    def whole(self: Api, path: str, query: Any = None) -> Listing:
+        try:
+            return original_list(self, path, query)
+        except CarinaTasksError:
+            return Listing((), "0", 0.0) if "logicvolumes" in path else original_list(self, path, query)
+
+    original_get, original_list = Cluster._get, Api.list
+    with mock.patch.object(Cluster, "_get", get), mock.patch.object(Api, "list", whole):
+        yield
+
+
+@contextmanager
+def _no_journal() -> Iterator[None]:
+    """Keep what is to be made again in the memory of the process alone."""
+    memory: dict[str, dict[str, Any]] = {}
+    to_json, from_json, start = Journal.to_json, Journal.from_json, ControlWorkers.start
+
+    def forgetful(self: Journal) -> str:
+        memory[self.intent] = self.manifest
+        return to_json(msgspec.structs.replace(self, manifest={}))
+
+    def remembering(text: str) -> Journal:
+        journal = from_json(text)
+        return msgspec.structs.replace(journal, manifest=memory.get(journal.intent, {}))
+
+    def anew(self: ControlWorkers, number: int) -> None:
+        memory.clear()
+        start(self, number)
+
+    with (
+        mock.patch.object(Journal, "to_json", forgetful),
+        mock.patch.object(Journal, "from_json", staticmethod(remembering)),
+        mock.patch.object(ControlWorkers, "start", anew),
+    ):
+        yield
+
+
+def _without_metadata(original: Any) -> Any:
+    def manifest_of(pv: Any, policy: str) -> dict[str, Any]:
+        manifest: dict[str, Any] = original(pv, policy)
+        manifest["metadata"].pop("annotations", None)
+        return manifest
+
+    return manifest_of
+
+
+def _renamed(original: Any) -> Any:
+    def replacement(view: Any) -> dict[str, Any]:
+        body: dict[str, Any] = original(view)
+        body["metadata"]["name"] += "-1"
+        return body
+
+    return replacement
+
+
+def _panics(original: Any) -> Any:
+    def of_deleted_node(world: Any, node: str) -> Any:
+        for volume in world.logic_volumes.values():
+            if volume.node == node:
+                _ = world.claims[f"{volume.namespace}/{volume.claim}"]
+        return original(world, node)
+
+    return of_deleted_node
+
+
+@contextmanager
+def _open_removed() -> Iterator[None]:
+    """Nobody asks whether a volume is open, and lvm2's own check does not hold in the simulated one's place."""
+    volume, may_go = report._volume, commands._may_go
+
+    def closed(group: str, lv: Any, in_pool: dict[str, int]) -> Any:
+        return msgspec.structs.replace(volume(group, lv, in_pool), is_open=False)
+
+    def careless(decision: Any) -> str:
+        return may_go(decision).replace(' && lv_device_open!="open"', "")
+
+    with mock.patch.object(report, "_volume", closed), mock.patch.object(commands, "_may_go", careless):
+        yield
+
+
+def _first_look_counts(original: Any) -> Any:
+    def judge(ctx: Context, local: Any, inventory: Any, world: Any) -> Any:
+        name = local.name.removeprefix("volume-")
+        rules = sweep_local.orphan_rules(ctx)
+        return orphans.judge(local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules)
+
+    return judge
+
+
+def _confirmed_at_once(original: Any) -> Any:
+    def confirm(ctx: Context, node: str) -> Any:
+        first, _ = ctx.cluster.node(node)
+        return node_loss.absent(node, first, first, 0.0)
+
+    return confirm
+
+
+@contextmanager
+def _retention_ignored() -> Iterator[None]:
+    """Purge at once, and tell the node that it may."""
+    rules, request = sweep_local.orphan_rules, sweep_local.PurgeVolumes
+    later = lambda trashed_before, volumes: request(trashed_before=trashed_before + 86400, volumes=volumes)  # noqa: E731
+    with (
+        mock.patch.object(sweep_local, "orphan_rules", lambda ctx: replace(rules(ctx), retention=0.0)),
+        mock.patch.object(sweep_local, "PurgeVolumes", later),
+    ):
+        yield
+
+
+BUGS: Final[dict[str, Patch]] = {
+    # Carina's
+    "acts-on-one-tick": _patched(node_loss, "not_ready", _one_tick),
+    "errors-are-absence": _errors_are_absence,
+    "no-journal": _no_journal,
+    "drops-metadata": _patched(rebuild, "manifest_of", _without_metadata),
+    "renames": _patched(rebuild, "_replacement", _renamed),
+    "moves-what-is-not-annotated": _patched(selection, "_only_annotated", lambda _: lambda world, wanted, node: wanted),
+    "panics": _patched(selection, "of_deleted_node", _panics),
+    # A guard less
+    "pause-ignored": _patched(Context, "check_pause", lambda _: lambda self: None),
+    "mass-failure-ignored": _patched(guards, "mass_failure", lambda _: lambda *arguments: guards.Go("")),
+    "open-volume-removed": _open_removed,
+    "mark-age-ignored": _patched(
+        orphans, "OrphanRules", lambda original: lambda **r: original(**r | {"mark_age": 0.0})
+    ),
+    "list-alone-marks-and-removes": _patched(sweep_local, "_judge", _first_look_counts),
+    "second-get-left-out": _patched(failover, "confirm_absence", _confirmed_at_once),
+    "retention-ignored": _retention_ignored,
+}
+"""Every planted bug by name."""
+
+
+def planted(name: str) -> AbstractContextManager[Any]:
+    """Plant the bug of that name for the time of the block; none without a name."""
+    return BUGS[name]() if name else nullcontext()

@@ -1,0 +1,246 @@
+"""What must never happen, seen at each act of the product and judged by what is true at that moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from greenlet import getcurrent
+
+from carina_tasks.demo.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.demo.api_server.kinds.node import NODES
+from carina_tasks.demo.lvm.state import Volume
+from carina_tasks.model import keys, names
+from carina_tasks.model.journal import Journal
+from carina_tasks.model.local import LocalVolume
+from tests.killpoints.controllers import JSON, is_ready
+from tests.sim.chance import Chance
+from tests.sim.cluster import Kubernetes
+
+if TYPE_CHECKING:
+    from carina_tasks.settings import Settings
+
+GOES_ON = 150.0
+"""Seconds for which a task that began before a pause may go on with what it holds in hand."""
+
+
+class Judge:
+    """Watches one history."""
+
+    def __init__(self, kubernetes: Kubernetes, chance: Chance, settings: Settings) -> None:
+        self.kubernetes, self.chance, self.settings = kubernetes, chance, settings
+        self.controllers = kubernetes.controllers
+        self.stopped_since: float | None = None
+        """Since when the ConfigMap says that all stands still."""
+        self.moved: set[str] = set()
+        """Volumes that were moved at least once."""
+        self.restored: set[str] = set()
+        """UUIDs of LVs that came back from the trash: sweeps leave them alone for a day."""
+        self._trashed: dict[str, float] = {}
+
+    # --- the API server ---
+
+    def before(self, verb: str, path: str, body: JSON | None) -> None:
+        """Judge a write of the product that is about to take effect."""
+        if "/events" in path or "/configmaps" in path:
+            return
+        self._moving(f"{verb} {path}")
+        kind, name = path.split("/")[-2:] if not path.endswith("/status") else path.split("/")[-3:-1]
+        annotations = ((body or {}).get("metadata") or {}).get("annotations") or {}
+        if kind == "logicvolumes" and verb == "PATCH" and annotations.get(keys.JOURNAL):
+            self._journal(name, Journal.from_json(annotations[keys.JOURNAL]))
+        if verb == "DELETE":
+            {"pods": self._pod, "persistentvolumes": self._pv, "logicvolumes": self._logic_volume}[kind](
+                name, body or {}
+            )
+
+    def after(self, verb: str, path: str, body: JSON | None) -> None:
+        """Count a write that took effect."""
+        annotations = ((body or {}).get("metadata") or {}).get("annotations") or {}
+        if keys.JOURNAL in annotations and not annotations[keys.JOURNAL]:
+            self.chance.did["volumes rebuilt"] += 1
+        if verb == "DELETE":
+            self.chance.did[
+                {"pods": "pods evicted", "logicvolumes": "LogicVolumes deleted"}.get(
+                    path.split("/")[-2], "PVs replaced"
+                )
+            ] += 1
+
+    def state_changed(self) -> None:
+        """Take note of pause and latch."""
+        found = self.controllers.get(CONFIG_MAPS, keys.STATE_CONFIG_MAP, self.settings.namespace)
+        data = (found or {}).get("data") or {}
+        stopped = data.get("paused") or data.get("latched")
+        if stopped and self.stopped_since is None:
+            self.stopped_since = self.kubernetes.actors.clock.now
+            self.chance.say("state", f"stopped: {stopped}")
+            self.chance.did["pauses and latches"] += 1
+        elif not stopped and self.stopped_since is not None:
+            self.stopped_since = None
+            self.chance.say("state", "goes on")
+
+    def _moving(self, what: str) -> None:
+        if self.stopped_since is None:
+            return
+        now, began = self.kubernetes.actors.clock.now, getattr(getcurrent(), "began", 0.0)
+        if began > self.stopped_since:
+            self.chance.wrong(f"{what} by a task that began while all was stopped")
+        elif now - self.stopped_since > GOES_ON:
+            self.chance.wrong(f"{what} {now - self.stopped_since:.0f} s after all was stopped")
+
+    def _journal(self, name: str, journal: Journal) -> None:
+        old = self.journal_of(name)
+        if old is not None and old.intent == journal.intent:
+            return
+        self.moved.add(name)
+        lost = journal.source if old is None else old.target
+        after = self.settings.confirm_absence
+        gone = self.kubernetes.was_absent(lost, after)
+        sick = self.kubernetes.was_not_ready(lost, self.settings.not_ready_after)
+        if old is not None:
+            self.chance.did["planned again"] += 1
+            return
+        self.chance.did[f"journals of kind {journal.kind}"] += 1
+        self._mass_failure(name)
+        if journal.kind == "rebuild" and not gone:
+            self.chance.wrong(f"{name} is rebuilt, and {lost} was not away for {after:.0f} s")
+        if journal.kind == "migrate" and not sick:
+            self.chance.wrong(
+                f"{name} is migrated, and {lost} was not NotReady for {self.settings.not_ready_after:.0f} s"
+            )
+        if journal.kind == "migrate":
+            for pod in self.controllers.all(PODS):
+                if (
+                    pod["spec"].get("nodeName") == lost
+                    and name in self.controllers.volumes_of(pod)
+                    and not _annotated(pod)
+                ):
+                    self.chance.wrong(f"{name} is migrated, and pod {pod['metadata']['name']} is not annotated")
+
+    def _mass_failure(self, name: str) -> None:
+        """Judge a failover by what has been lost for so long that whoever began it saw it: that must not be too much."""
+        nodes = {n["metadata"]["name"] for n in self.controllers.all(NODES)}
+        named = {v["spec"]["nodeName"] for v in self.controllers.all(self.controllers.logic_volumes)}
+        k = self.kubernetes
+        lost = {
+            n
+            for n in nodes | named
+            if k.was_not_ready(n, GOES_ON, 0.0) or (n in named and k.was_absent(n, GOES_ON, 0.0))
+        }
+        found = self.controllers.get(CONFIG_MAPS, keys.STATE_CONFIG_MAP, self.settings.namespace)
+        approved = set((((found or {}).get("data") or {}).get("approved") or "").split(","))
+        if len(lost) > self.settings.mass_failure_share * len(nodes | named) and not lost <= approved:
+            self.chance.wrong(
+                f"{name} is moved while {sorted(lost)} of {len(nodes | named)} nodes are lost, and no person approved"
+            )
+
+    def _pod(self, name: str, body: JSON) -> None:
+        pod = self.controllers.get(PODS, name, "default")
+        if pod is None or _annotated(pod) or not _meets(pod, body):
+            return
+        node = pod["spec"].get("nodeName", "")
+        journals = [self.journal_of(volume) for volume in self.controllers.volumes_of(pod)]
+        if any(j is not None and j.kind == "rebuild" and j.source == node for j in journals):
+            return
+        found = self.kubernetes.node(node)
+        if found is not None:
+            self.chance.wrong(
+                f"un-annotated pod {name} of {'Ready' if is_ready(found) else 'NotReady'} {node} is evicted"
+            )
+
+    def _pv(self, name: str, body: JSON) -> None:
+        pv, journal = self.controllers.get(PERSISTENT_VOLUMES, name), self.journal_of(name)
+        if (
+            pv is not None
+            and _meets(pv, body)
+            and (journal is None or (journal.manifest.get("metadata") or {}).get("name") != name)
+        ):
+            self.chance.wrong(f"PersistentVolume {name} is deleted, and no journal holds it")
+
+    def _logic_volume(self, name: str, body: JSON) -> None:
+        found = self.controllers.get(self.controllers.logic_volumes, name)
+        if found is None or not _meets(found, body):
+            return
+        if self.controllers.get(PERSISTENT_VOLUMES, name) is not None:
+            self.chance.wrong(f"LogicVolume {name} is deleted, and it has a PersistentVolume")
+        if self.journal_of(name) is not None:
+            self.chance.wrong(f"LogicVolume {name} is deleted in mid-rebuild")
+        claim = self.controllers.get(PERSISTENT_VOLUME_CLAIMS, found["spec"]["pvc"], "default")
+        if claim is not None and claim["spec"].get("volumeName") == name:
+            self.chance.wrong(f"LogicVolume {name} is deleted, and its claim names it")
+
+    def journal_of(self, name: str) -> Journal | None:
+        """Return the journal of a LogicVolume."""
+        found = self.controllers.get(self.controllers.logic_volumes, name)
+        text = ((found or {}).get("metadata", {}).get("annotations") or {}).get(keys.JOURNAL)
+        return Journal.from_json(text) if text else None
+
+    # --- disks ---
+
+    def removed(self, node: str, volume: Volume, now: Volume | None) -> None:
+        """Judge an LV that a node worker removes, puts into the trash, or brings back."""
+        self.chance.did["LVs trashed" if now is not None else "LVs removed"] += 1
+        if volume.name.startswith(names.TRASH_PREFIX):
+            if now is None:
+                self._purged(node, volume)
+            else:
+                self.restored.add(volume.uuid)
+                self.chance.did["LVs trashed"] -= 1
+                self.chance.did["LVs restored"] += 1
+            return
+        what = f"{volume.name} on {node} was removed"
+        if volume.open:
+            self.chance.wrong(f"{what}, and was open")
+        if now is None and self.settings.trash_retention and not self._lacked_space(node, volume):
+            self.chance.wrong(f"{what} for good and not put into the trash")
+        if now is not None:
+            self._trashed[volume.uuid] = self.kubernetes.actors.clock.now
+        self._unwanted(what, node, volume)
+
+    def _unwanted(self, what: str, node: str, volume: Volume) -> None:
+        name = volume.name.removeprefix("volume-")
+        found, journal = self.controllers.get(self.controllers.logic_volumes, name), self.journal_of(name)
+        if journal is not None:
+            if journal.target == node and volume.uuid == journal.stale:
+                return
+            if journal.target == node and keys.TAG_INTENT + journal.intent in volume.tags:
+                self.chance.wrong(f"{what}, and its rebuild made it")
+            elif journal.source == node:
+                self.chance.wrong(f"{what}, and it is the source of a rebuild")
+        marked = _local(node, volume).marked_at
+        if marked is None or self.kubernetes.actors.clock.now - marked < self.settings.orphan_mark_age - 1:
+            self.chance.wrong(f"{what}, and no earlier sweep had marked it")
+        if journal is None and found is not None and found["spec"]["nodeName"] == node:
+            self.chance.wrong(f"{what}, and its LogicVolume is there")
+        elif found is None and self.controllers.get(PERSISTENT_VOLUMES, name) is not None:
+            self.chance.wrong(f"{what}, and its PersistentVolume is there")
+
+    def _purged(self, node: str, volume: Volume) -> None:
+        since = self._trashed.get(volume.uuid)
+        age = self.kubernetes.actors.clock.now - since if since is not None else 0.0
+        # The sweep's time stands on it, and a sweep takes a while.
+        if age < self.settings.trash_retention - GOES_ON and not self._lacked_space(node, volume):
+            self.chance.wrong(f"{volume.name} on {node} was purged {age:.0f} s after it went into the trash")
+
+    def _lacked_space(self, node: str, volume: Volume) -> bool:
+        """Say whether the node makes volumes for a rebuild, for which there was no room while `volume` stood there."""
+        message = getcurrent().message  # type: ignore[attr-defined]
+        if message.task != "carina.volume.create":
+            return False
+        self.chance.did["LVs removed for their space"] += 1
+        group = self.kubernetes.machines[node].disks.state.groups[0]
+        wanted = sum(one["size"] for one in message.args[0]["volumes"])
+        return bool(group.free - volume.size - message.args[0]["reserve"] < wanted)
+
+
+def _local(node: str, volume: Volume) -> LocalVolume:
+    return LocalVolume(node, volume.name, volume.uuid, 0, False, True, "", "", tags=tuple(volume.tags))
+
+
+def _meets(obj: JSON, body: JSON) -> bool:
+    """Say whether the preconditions of a deletion hold: else the API server refuses it."""
+    wanted, meta = body.get("preconditions") or {}, obj["metadata"]
+    return all(meta[key] == value for key, value in wanted.items())
+
+
+def _annotated(obj: dict[str, Any]) -> bool:
+    return (obj["metadata"].get("annotations") or {}).get(keys.MIGRATION_ALLOWED) == "true"
