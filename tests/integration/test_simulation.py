@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-HISTORIES = 4000
-"""A number and not a time, so that every run has the same ones; about as many as two idle cores do in five minutes."""
+HISTORIES = 1500
+"""A number and not a time, so that every run has the same ones; `make sim` runs 10000."""
 
 FOUND_WITHIN = {
     "acts-on-one-tick": 50,

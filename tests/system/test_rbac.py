@@ -140,7 +140,7 @@ def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
     # An operator asks from within a control worker's pod: our Events are read back.
     assert "VolumeRebuiltEmpty" in control.celery("carina", "history", name)
 
-    # Sweeps: a LogicVolume without PV; one whose LV is missing, twice, so that its Event is counted up.
+    # Sweeps: a LogicVolume without PV; one whose LV is missing: it is said once, however many sweeps see it.
     orphan = Volume(name="pvc-orphan", node=TWO, claim="none", claim_uid="none", size="1Gi")
     lab.kube.create(k.LOGIC_VOLUMES, orphan.logic_volume())
     lost = lab.world.add_volume("lost", TWO, "1Gi", with_pod=False).name
@@ -149,6 +149,17 @@ def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
     for _ in range(2):
         swept = {node["node"]: node for node in control.call("carina.sweep.local_volumes")["nodes"]}
         assert any(lost in line for line in swept[TWO]["missing"])
+
+    # Said again an hour later by another process: the Event is read and counted up.
+    events = "/api/v1/namespaces/default/events"
+    about_lost = lambda e: (e["reason"], e["involvedObject"]["name"]) == ("LocalVolumeMissing", lost)  # noqa: E731
+    said = list(filter(about_lost, lab.kube.list(events)))
+    assert [e["count"] for e in said] == [1]
+    before = {"firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:00Z"}
+    lab.kube.patch(f"{events}/{said[0]['metadata']['name']}", before)
+    again = "import carina_tasks.celery; from carina_tasks.flows.sweep_local import sweep_local_volumes as sweep; from carina_tasks.tasks.process import context; sweep(context())"
+    assert lab.process(["python", "-c", again], control.env, "again").popen.wait(90) == 0
+    assert [e["count"] for e in filter(about_lost, lab.kube.list(events))] == [2]
 
     # A node that may be NotReady: its Lease is asked.
     assert control.call("carina.failover.migrate_node", TWO)["outcome"] == "refused"
