@@ -56,6 +56,9 @@ def test_a_volume_without_a_place_is_seen_and_retried(embedded: Embedded) -> Non
     assert (finding["kind"], finding["what"], finding["node"]) == ("no-fit", name, ONE)
     assert "unschedulable" in finding["reason"]
     assert shown(embedded, "plan", ONE, code=1)
+    # Nobody else shall bring it back: what a person types does.
+    embedded.end("beat")
+    embedded.end("watch")
     for node in (TWO, THREE):
         embedded.api.merge(paths.node(node), {"spec": {"unschedulable": None}})
     assert finding["do"] == f"celery -A carina_tasks carina retry {name}"
