@@ -6,8 +6,10 @@ allows; everything else (control worker, beat, node watch, Flower, command line)
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from pathlib import Path
 from typing import Any, Literal
 
 from celery import Celery
@@ -149,3 +151,6 @@ def _app_of_this_process() -> Celery:
 
 
 app = _app_of_this_process()
+
+# Flower's own default is a file in the working folder, and doors open to everybody where there is none.
+os.environ.setdefault("FLOWER_CONF", str(Path(__file__).parent / "flower" / "flowerconfig.py"))

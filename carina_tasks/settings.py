@@ -62,7 +62,8 @@ class Settings(BaseSettings):
     node_profile: Literal["open", "sealed"] = Field(
         "open",
         description="open: events and remote control on, for Flower and `celery inspect` (a trusted Redis). sealed: both "
-        "off, so one Redis ACL line ties a node to its own queue. Default open; the manifests in deploy/ set sealed.",
+        "off, so one Redis ACL line ties a node to its own queue; a control worker that has it tells Flower in their place. "
+        "Default open; the manifests in deploy/ set sealed.",
     )
     lvm_command: str = Field(
         "lvm",

@@ -120,7 +120,15 @@ def publisher(app: Celery) -> Callable[[Hint], None]:
 
     def publish(hint: Hint) -> None:
         structlog.get_logger().info("publishing", task=TASKS[hint.kind], node=hint.node, reason=hint.reason)
-        app.send_task(TASKS[hint.kind], args=[hint.node], queue="control", expires=300, retry_policy={"max_retries": 1})
+        app.send_task(
+            TASKS[hint.kind],
+            args=[hint.node],
+            # For people alone: the task asks the API server itself, and takes nobody's word for it.
+            kwargsrepr=repr({"reason": hint.reason}),
+            queue="control",
+            expires=300,
+            retry_policy={"max_retries": 1},
+        )
 
     return publish
 

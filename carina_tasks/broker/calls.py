@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -64,11 +64,13 @@ class NodeCalls:
         deadline: float,
         answer_limit: int,
         sleep: Callable[[float], None] = time.sleep,
+        tell: Callable[[str, object], None] = lambda task_id, answer: None,
     ) -> None:
         self._app = app
         self._deadline = deadline
         self._limit = answer_limit
         self._sleep = sleep
+        self._tell = tell
 
     def ask(self, node: str, task: str, request: msgspec.Struct | None, answer: type[T], more: float = 0) -> T:
         """Return the answer of `node`. Raises NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable.
@@ -103,7 +105,9 @@ class NodeCalls:
             self._app.send_task(
                 task,
                 args=[] if request is None else [to_json(request)],
-                argsrepr=describe(node, request),
+                # For people alone: the node's worker reads the message itself.
+                argsrepr=repr((node,)),
+                kwargsrepr=repr(describe(node, request)),
                 queue=queues.node_queue(node),
                 task_id=task_id,
                 expires=self._deadline + more,
@@ -113,7 +117,7 @@ class NodeCalls:
             raise BrokerUnavailable(f"the broker does not take a message for {node}: {exc}") from exc
         return Pending(node, task_id, time.monotonic() + self._deadline + more, answer)
 
-    def _wait(self, pending: Iterable[Pending[T]]) -> dict[str, T | CarinaTasksError]:
+    def _wait(self, pending: Sequence[Pending[T]]) -> dict[str, T | CarinaTasksError]:
         results: dict[str, T | CarinaTasksError] = {}
         waiting, pause = list(pending), _FIRST_POLL
         while waiting:
@@ -134,6 +138,9 @@ class NodeCalls:
             if waiting:
                 self._sleep(pause)
                 pause = min(pause * 1.5, _LAST_POLL)
+        # Last: nobody waits for those who watch.
+        for question in pending:
+            self._tell(question.id, results[question.node])
         return results
 
     def _poll(self, question: Pending[T]) -> T | None:

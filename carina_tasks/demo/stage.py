@@ -46,7 +46,6 @@ SHORTENED: Mapping[str, str] = {
     "CARINA_TASKS_WATCH_PUBLISH_INTERVAL": "5",
 }
 """Settings by which nobody waits ten minutes: the same guards, with shorter times."""
-COLUMNS = "name,args,result,state,received,runtime,worker"
 PROCESSES = ("control", "beat", "watch", "flower")
 _TRIES = 3
 
@@ -150,9 +149,9 @@ class Stage:
             if name == "flower":
                 port = free_port()
                 self.flower_url = f"http://127.0.0.1:{port}"
-                argv = _celery("flower", "--address=127.0.0.1", f"--port={port}", f"--tasks-columns={COLUMNS}")
-                # On loopback only; without it the HTTP API answers 401 to everybody.
-                extra["FLOWER_UNAUTHENTICATED_API"] = "true"
+                argv = self.flower_command(port)
+                # On loopback only: without it Flower asks for a password, as everywhere else.
+                extra = {"FLOWER_UNAUTHENTICATED_API": "true", "FLOWER_DB": str(self.folder / "flower")}
             elif name == "beat":
                 argv = _celery("beat", "-s", str(self.folder / "beat-schedule"))
             else:
@@ -170,18 +169,16 @@ class Stage:
         signs = {"control": "ready.", "beat": "beat: Starting", "watch": "watching"}
         for child in started:
             sign = signs.get(child.name)
-            check = self._flower_answers if sign is None else partial(_says, child, sign)
+            check = partial(flower_answers, self.flower_url) if sign is None else partial(_says, child, sign)
             self.children.wait(f"{child.name} is ready", check, timeout, [child])
         for name, worker in self._workers.items():
             alive = partial(self.redis.exists, f"alive.{name}")
             self.children.wait(f"the worker of {name} is ready", alive, timeout, [worker])
 
-    def _flower_answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(self.flower_url + "/healthcheck", timeout=2) as answer:  # noqa: S310
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+    @staticmethod
+    def flower_command(port: int) -> list[str]:
+        """Return how Flower is started on a port of this machine."""
+        return _celery("flower", "--address=127.0.0.1", f"--port={port}")
 
     # --- nodes ---
 
@@ -198,6 +195,10 @@ class Stage:
             env = {key: value for key, value in self.env.items() if key != "KUBECONFIG"} | self._metrics(f"node-{name}")
             self._workers[name] = self.children.start(f"node-{name}", _python("workers.node"), **env, **lvm)
         self.controllers.kubelets.live(name)
+
+    def worker(self, name: str) -> Child:
+        """Return the node's worker. Raises KeyError when the node is off."""
+        return self._workers[name]
 
     def power_off(self, name: str) -> None:
         """End the node's worker and its kubelet at once, as a power cut does."""
@@ -235,6 +236,15 @@ class Stage:
         self.children.stop()
         if not self.keep_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def flower_answers(url: str) -> bool:
+    """Say whether the Flower of this URL serves."""
+    try:
+        with urllib.request.urlopen(url + "/healthcheck", timeout=2) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def _says(child: Child, sign: str) -> bool:

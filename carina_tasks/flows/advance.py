@@ -6,7 +6,8 @@ where it is: resume, or another worker, goes on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -67,6 +68,24 @@ class NeedsTarget:
 Advance = VolumeResult | NeedsLocal | NeedsTarget
 
 
+class Tally:
+    """Counts the volumes of one run, for whoever watches it; the groups' threads share it."""
+
+    def __init__(self, progress: Callable[[str], None], volumes: int) -> None:
+        self._progress, self._volumes = progress, volumes
+        self._rebuilt = itertools.count(1)
+
+    def made(self, number: int, target: str) -> None:
+        """Count local volumes that a node has made."""
+        self._progress(f"{number} of {self._volumes} local volumes made on {target}")
+
+    def ended(self, result: VolumeResult) -> VolumeResult:
+        """Count a volume that is rebuilt, and hand it on."""
+        if result.outcome == "rebuilt":
+            self._progress(f"{next(self._rebuilt)} of {self._volumes} volumes rebuilt, the last {result.volume}")
+        return result
+
+
 def advance_all(ctx: Context, names: Sequence[str], targets: dict[str, str]) -> list[VolumeResult | NeedsTarget]:
     """Bring the journalled volumes `names` as far as they get; `targets` says the node of each.
 
@@ -78,11 +97,12 @@ def advance_all(ctx: Context, names: Sequence[str], targets: dict[str, str]) -> 
     if not groups:
         return []
     with ThreadPoolExecutor(min(len(groups), ctx.settings.concurrency)) as pool:
-        parts = spread(pool, lambda item: _advance_group(ctx, *item), groups.items())
+        tally = Tally(ctx.progress, len(names))
+        parts = spread(pool, lambda item: _advance_group(ctx, item[0], item[1], tally), groups.items())
         return [result for part in parts for result in part]
 
 
-def _advance_group(ctx: Context, target: str, names: list[str]) -> list[VolumeResult | NeedsTarget]:
+def _advance_group(ctx: Context, target: str, names: list[str], tally: Tally) -> list[VolumeResult | NeedsTarget]:
     done: list[VolumeResult | NeedsTarget] = []
     local: dict[str, VolumeDone] = {}
     waiting = names
@@ -93,7 +113,8 @@ def _advance_group(ctx: Context, target: str, names: list[str]) -> list[VolumeRe
                 ctx.check_pause()
             except Refused as exc:
                 return done + [_unfinished(name, exc.message) for name in waiting]
-            results = list(spread(pool, partial(_advance, ctx, local), waiting))
+            steps = spread(pool, partial(_advance, ctx, local), waiting)
+            results = [tally.ended(result) if isinstance(result, VolumeResult) else result for result in steps]
             needs = [result for result in results if isinstance(result, NeedsLocal)]
             done += [result for result in results if not isinstance(result, NeedsLocal)]
             if not needs:
@@ -103,6 +124,7 @@ def _advance_group(ctx: Context, target: str, names: list[str]) -> list[VolumeRe
                 batch = needs[start : start + BATCH]
                 try:
                     local |= _create(ctx, target, batch)
+                    tally.made(len(batch), target)
                 except CarinaTasksError as exc:
                     left = needs[start:]
                     # A node that is silent may be lost by now: worth another look at once.

@@ -41,6 +41,8 @@ class Context:
     worker_alive: Callable[[str], bool]
     sleep: Callable[[float], None]
     monotonic: Callable[[], float]
+    progress: Callable[[str], None] = lambda text: None
+    """Tells whoever watches this task how far it is. Never raises."""
 
     def check_pause(self) -> None:
         """Refuse to go on when a person paused carina-tasks, or a guard latched it. Raises Paused or MassFailure."""

@@ -100,6 +100,7 @@ def counted(kind: Literal["rebuild", "migrate", "by-hand"], result: FailoverResu
 
 
 def _rebuild_node(ctx: Context, node: str) -> FailoverResult:
+    ctx.progress(f"making sure that the node is gone, {ctx.settings.confirm_absence:g} s")
     loss = confirm_absence(ctx, node)
     if not isinstance(loss, node_loss.Lost):
         return FailoverResult(node, "refused", loss.reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -83,6 +84,22 @@ class LocalSweepResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
     nodes: tuple[LocalSweepNode, ...]
     unreadable: tuple[str, ...] = ()
+    summary: str = ""
+    """One line for people: how many of what, and the names of what is missing or was refused."""
+
+
+def summary_of(nodes: Sequence[LocalSweepNode]) -> str:
+    """Return what people ask first: was every node swept, what went, what is missing."""
+    parts = [
+        f"{sum(n.outcome == 'swept' for n in nodes)} of {len(nodes)} nodes swept",
+        f"{sum(n.kept for n in nodes)} kept",
+    ]
+    for what in ("marked", "unmarked", "trashed", "removed", "purged", "failed", "missing"):
+        names = [name for node in nodes for name in getattr(node, what)]
+        if names:
+            parts.append(f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})")
+    parts += [f"{node.node} {node.outcome}: {node.reason}" for node in nodes if node.outcome != "swept"]
+    return ", ".join(parts)
 
 
 class LogicSweepResult(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -24,6 +24,7 @@ from carina_tasks.flows.results import (
     Swept,
     SweptNode,
     shown,
+    summary_of,
 )
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
@@ -71,9 +72,11 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
             ready.append(node.name)
         else:
             results.append(LocalSweepNode(node.name, "skipped", "the node is not Ready"))
+    ctx.progress(f"asking {len(ready)} nodes what they hold")
     inventories = observe.inventories(ctx, ready)
     world = ctx.cluster.observe()
-    for name, inventory in sorted(inventories.items()):
+    for number, (name, inventory) in enumerate(sorted(inventories.items()), 1):
+        ctx.progress(f"node {number} of {len(inventories)}: {name}")
         if isinstance(inventory, CarinaTasksError):
             results.append(LocalSweepNode(name, "failed", inventory.message))
             continue
@@ -87,7 +90,7 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     found = tuple(one for one, _ in swept)
     kept = tuple(KeptVolumes(*pair) for pair in sorted(_sum(kept for _, kept in swept).items()))
     ctx.findings.keep(FINDING, Swept(int(world.now), missing, found, kept), KEPT)
-    return LocalSweepResult(nodes=tuple(results), unreadable=shown(world.unreadable))
+    return LocalSweepResult(nodes=tuple(results), unreadable=shown(world.unreadable), summary=summary_of(results))
 
 
 def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:

@@ -122,21 +122,36 @@ class VolumesDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     volumes: Annotated[tuple[VolumeDone, ...], Meta(max_length=4000)]
 
 
-def describe(node: str, request: msgspec.Struct | None) -> str:
-    """Return the request as one line for people: node, volumes and sizes stand in it as plain words to search for."""
-    parts: list[str] = []
-    if isinstance(request, CreateVolumes):
-        parts = [f"{v.group}/{v.name} {quantity.show(v.size)}" for v in request.volumes]
-    elif isinstance(request, MarkVolumes):
-        parts = [f"mark {v.group}/{v.name}" for v in request.mark] + [
-            f"unmark {v.group}/{v.name}" for v in request.unmark
-        ]
-    elif isinstance(request, RemoveVolumes | PurgeVolumes):
-        parts = [f"{v.group}/{v.name}" for v in request.volumes]
-    elif isinstance(request, RestoreVolume):
-        parts = [f"{request.volume.group}/{request.volume.name}"]
-    more = f", and {len(parts) - 10} more" if len(parts) > 10 else ""
-    return f"({node}{': ' if parts else ''}{', '.join(parts[:10])}{more})"
+DESCRIBED = 50
+"""Volumes of a request that people can search for: those of a whole batch of a rebuild."""
+
+
+def describe(node: str, request: msgspec.Struct | None) -> dict[str, str]:
+    """Return what people search for: node, volumes and reason as flat text.
+
+    Flower finds a word of it anywhere, and one pair by ``kwargs:node=10.20.9.153``.
+    """
+    volumes: list[str] = []
+    reason = ""
+    match request:
+        case CreateVolumes():
+            volumes = [f"{v.group}/{v.name} {quantity.show(v.size)}" for v in request.volumes]
+            reason = "their node is lost"
+        case MarkVolumes():
+            volumes = [f"{v.group}/{v.name}" for v in (*request.mark, *request.unmark)]
+            reason = f"{len(request.mark)} orphans, {len(request.unmark)} no longer"
+        case RemoveVolumes():
+            volumes = [f"{v.group}/{v.name}" for v in request.volumes]
+            reason = ", ".join(sorted({v.why for v in request.volumes if v.why}))
+        case PurgeVolumes():
+            volumes = [f"{v.group}/{v.name}" for v in request.volumes]
+            reason = "their time in the trash is over"
+        case RestoreVolume():
+            volumes = [f"{request.volume.group}/{request.volume.name}"]
+            reason = "a person asked for it"
+    more = f", and {len(volumes) - DESCRIBED} more" if len(volumes) > DESCRIBED else ""
+    said = {"node": node, "volumes": ", ".join(volumes[:DESCRIBED]) + more, "reason": reason}
+    return {key: text for key, text in said.items() if text}
 
 
 def batch_time(volumes: int) -> float:

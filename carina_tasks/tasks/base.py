@@ -16,6 +16,7 @@ from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.errors import BadInput, CarinaTasksError, Refused, TransientError
 from carina_tasks.model import names
 from carina_tasks.model.messages import VolumesDone
+from carina_tasks.tasks import told
 from carina_tasks.tasks.shown import Answer, Shown, answer
 
 PAUSES = (2, 5, 15, 30, 60)
@@ -29,6 +30,8 @@ class ControlTask(Task):  # type: ignore[misc]
     # Ours are told in one line; a stack trace is for what nobody foresaw.
     throws = (CarinaTasksError,)
     max_retries = len(PAUSES)
+    # Characters of the result in the event that Flower sees: a thousand volumes with a reason each.
+    resultrepr_maxsize = 1 << 18
 
     @staticmethod
     def check(*_args: Any, **_kwargs: Any) -> None:
@@ -58,9 +61,9 @@ class ControlTask(Task):  # type: ignore[misc]
         # Called as a function, in a shell, it is shown to a person.
         return Shown(result) if self.request.called_directly else msgspec.to_builtins(result)
 
-    def send(self, *args: Any, **options: Any) -> None:
-        """Put the task on the control queue, as another task does."""
-        self.apply_async(args=args, **options)
+    def send(self, *args: Any, reason: str, **options: Any) -> None:
+        """Put the task on the control queue, as another task does; `reason` is for people alone."""
+        self.apply_async(args=args, kwargsrepr=repr({"reason": reason}), **options)
 
 
 class NodeTask(Task):  # type: ignore[misc]
@@ -72,6 +75,8 @@ class NodeTask(Task):  # type: ignore[misc]
     """What the answer is read as."""
     # The answer is read within the deadline; after that it is only for `celery result`.
     result_expires = 3600
+    # A batch of 50 volumes in the event that Flower sees; an inventory may be cut.
+    resultrepr_maxsize = 1 << 14
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task and return plain JSON."""
@@ -103,8 +108,8 @@ def said_by(task: Task, **facts: str) -> AbstractContextManager[None]:
 
 def node_calls() -> NodeCalls:
     """Return what asks nodes."""
-    conf = settings.current()
-    return NodeCalls(current_app._get_current_object(), conf.node_deadline, conf.answer_limit)
+    conf, app = settings.current(), current_app._get_current_object()
+    return NodeCalls(app, conf.node_deadline, conf.answer_limit, tell=told.answers(app, conf.node_profile))
 
 
 @cache

@@ -21,6 +21,8 @@ from carina_tasks.model import names
 from carina_tasks.tasks.base import ControlTask
 from carina_tasks.tasks.process import context
 
+MISSED = "LogicVolumes name it and it does not exist"
+
 
 def _check_node(node: object) -> None:
     names.node_name(node)
@@ -117,9 +119,9 @@ def resume(hinted: bool = False) -> ResumeResult:
         return result
     _at_once(result)
     for node in result.deleted_nodes:
-        rebuild_node.send(node)
+        rebuild_node.send(node, reason=MISSED)
     for node in result.not_ready_nodes:
-        migrate_node.send(node)
+        migrate_node.send(node, reason="resume saw it NotReady")
     return result
 
 
@@ -130,7 +132,7 @@ def _at_once(result: R) -> R:
     """Ask for a resume when a volume may go on now. A hint: without it the schedule comes round within 30 s."""
     if any(volume.again for volume in result.volumes):
         try:
-            resume.send(True)
+            resume.send(True, reason="what could not go on may go on now")
         except (OperationalError, OSError):
             structlog.get_logger().warning("no resume was asked for: the broker does not take it")
     return result

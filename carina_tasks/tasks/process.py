@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from functools import cache
 
 from celery import current_app
@@ -19,15 +20,19 @@ from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.volumes import VolumeWrites
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import Audit
+from carina_tasks.tasks import told
 from carina_tasks.tasks.base import node_calls
 
 _once = threading.Lock()
 
 
 def context() -> Context:
-    """Return the context of the flows of this process. Raises BadSetting when there is no cluster to work on."""
+    """Return the context of the flows of this process, which tells the progress of this thread's task.
+
+    Raises BadSetting when there is no cluster to work on.
+    """
     with _once:
-        return _context()
+        return replace(_context(), progress=told.of_this_task())
 
 
 @cache

@@ -12,7 +12,7 @@ from carina_tasks.flows.sweep_local import sweep_local_volumes as sweep_local
 from carina_tasks.flows.sweep_logic import sweep_logic_volumes as sweep_logic
 from carina_tasks.model import names
 from carina_tasks.tasks.base import ControlTask
-from carina_tasks.tasks.failover import rebuild_node
+from carina_tasks.tasks.failover import MISSED, rebuild_node
 from carina_tasks.tasks.process import context
 
 
@@ -44,5 +44,5 @@ def sweep_logic_volumes() -> LogicSweepResult:
     """
     result = sweep_logic(context())
     for node in result.deleted_nodes:
-        rebuild_node.send(node)
+        rebuild_node.send(node, reason=MISSED)
     return result

@@ -41,7 +41,9 @@ def overlay(folder: Path) -> Path:
     """Write a kustomization like an operator's own: deploy/ with the profile `open`."""
     # kustomize takes no absolute paths.
     base = os.path.relpath(DEPLOY, folder.resolve())
-    (folder / "kustomization.yaml").write_text(f"resources: [{base}]\ncomponents: [{base}/open]\n")
+    (folder / "kustomization.yaml").write_text(
+        f"resources: [{base}]\ncomponents: [{base}/open, {base}/flower/controls, {base}/flower/claim]\n"
+    )
     return folder
 
 

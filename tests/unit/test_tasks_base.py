@@ -175,8 +175,8 @@ def test_resume_and_sweep_ask_for_the_failovers_that_were_missed(monkeypatch):
     from carina_tasks.flows.results import LogicSweepResult, ResumeResult
 
     sent = []
-    monkeypatch.setattr(failover.rebuild_node, "send", lambda node: sent.append(("rebuild", node)))
-    monkeypatch.setattr(failover.migrate_node, "send", lambda node: sent.append(("migrate", node)))
+    monkeypatch.setattr(failover.rebuild_node, "send", lambda node, reason: sent.append(("rebuild", node)))
+    monkeypatch.setattr(failover.migrate_node, "send", lambda node, reason: sent.append(("migrate", node)))
     monkeypatch.setattr(failover, "context", lambda: None)
     monkeypatch.setattr(sweep, "context", lambda: None)
     found = ResumeResult(deleted_nodes=("n8",), not_ready_nodes=("n9",))
@@ -191,7 +191,7 @@ def test_resume_and_sweep_ask_for_the_failovers_that_were_missed(monkeypatch):
 def test_a_failover_asks_for_a_resume_when_something_can_go_on_at_once(monkeypatch):
     """Once; the resume that was asked for asks for none, so that what fails again waits for the schedule."""
     sent = []
-    monkeypatch.setattr(failover.resume, "send", lambda *args: sent.append(args))
+    monkeypatch.setattr(failover.resume, "send", lambda *args, reason: sent.append(args))
     monkeypatch.setattr(failover, "context", lambda: None)
     volumes = (VolumeResult("pvc-1", "unfinished", "planned again", "n1", "n3", again=True),)
     failed = FailoverResult("n1", "unfinished", "why", volumes)
@@ -207,7 +207,7 @@ def test_a_failover_asks_for_a_resume_when_something_can_go_on_at_once(monkeypat
     failover.rebuild_node.run("n1")
     assert len(sent) == 3
 
-    def away(*_):
+    def away(*_, reason):
         raise OperationalError("no broker")
 
     monkeypatch.setattr(failover.resume, "send", away)

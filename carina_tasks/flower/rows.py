@@ -1,0 +1,199 @@
+"""A task in words: *rebuild node 10.20.9.154 → 5 volumes*, and not a dict.
+
+Events carry arguments and results as the text of Python literals. Read them, never run them; what does not read as such,
+because it is cut off or somebody else sent it, stands in the row as it came.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WORK: Mapping[str, str] = {
+    "carina.failover.rebuild_node": "rebuild node",
+    "carina.failover.migrate_node": "migrate node",
+    "carina.failover.plan": "plan the loss of node",
+    "carina.failover.resume": "resume what is unfinished",
+    "carina.failover.rebuild_volume": "rebuild volume",
+    "carina.failover.readiness": "readiness of every node",
+    "carina.trash.list": "list the trash",
+    "carina.trash.restore": "restore from the trash of node",
+    "carina.sweep.local_volumes": "sweep local volumes",
+    "carina.sweep.logic_volumes": "sweep LogicVolumes",
+    "carina.node.inventory": "inventory of node",
+    "carina.volume.create": "create on node",
+    "carina.volume.mark": "mark on node",
+    "carina.volume.remove": "remove on node",
+    "carina.volume.purge": "purge on node",
+    "carina.volume.restore": "restore on node",
+}
+"""What each task does; the node follows. One that is not named here is called by its own name, in words."""
+
+SHOWN = 3
+"""Names of volumes in a row; all of them stand on the task's own page."""
+
+OPEN = ("failed", "no-fit", "refused", "unfinished")
+"""What may become of a volume that somebody should look at."""
+
+LONGEST = 300
+"""Characters of a row's result; an inventory that does not fit into its event is cut there too."""
+
+Json = dict[str, Any]
+
+
+def format_row(task: Any) -> Any:
+    """Return Flower's `task` for a row of the list: what it does in `args`, what came of it in `result`."""
+    came = _came(task)
+    task.args = _what(task, came.short)
+    task.result = came.text if len(came.text) <= LONGEST else came.text[:LONGEST] + " …"
+    return task
+
+
+def format_details(task: Any) -> Any:
+    """Return Flower's `task` for its own page: the same, and a line for each volume or node."""
+    came = _came(task)
+    task.args = _what(task, came.short)
+    task.result = "\n".join([came.text, *came.lines]).strip()
+    return task
+
+
+class _Came:
+    """What came of a task: a few words, a sentence, and a line for each volume or node."""
+
+    def __init__(self, short: str = "", text: str = "", lines: Sequence[str] = ()) -> None:
+        self.short, self.text, self.lines = short, text, tuple(lines)
+
+
+def _what(task: Any, short: str) -> str:
+    name = str(task.name or "")
+    if not name:
+        # Its first event came before Flower was there.
+        return str(task.args or "")
+    args, kwargs = _read(task.args), _read(task.kwargs)
+    words = [WORK.get(name) or name.removeprefix("carina.").replace(".", " ").replace("_", " ")]
+    words += [str(arg) for arg in args if isinstance(arg, str | int)] if isinstance(args, list | tuple) else []
+    words += [f"→ {short}"] if short else []
+    if isinstance(kwargs, dict):
+        # What a row has no room for stands at its end.
+        words += [_shortened(str(kwargs["volumes"]))] if kwargs.get("volumes") else []
+        words += [f"({kwargs['reason']})"] if kwargs.get("reason") else []
+    return " ".join(words)
+
+
+def _shortened(volumes: str) -> str:
+    names = volumes.split(", ")
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _came(task: Any) -> _Came:
+    if task.state in ("FAILURE", "RETRY", "UNANSWERED"):
+        return _Came(text=_error(str(task.exception or "")))
+    if task.state == "REVOKED":
+        return _Came(
+            "not run",
+            "its time was over before a worker took it, or a person revoked it; what is left is asked for again",
+        )
+    result = _read(task.result)
+    if not isinstance(result, dict):
+        return _Came(text=str(task.result or ""))
+    if result.get("outcome") == "refused":
+        return _Came("refused", str(result.get("reason", "")), _volume_lines(result))
+    if "summary" in result:
+        return _Came(text=str(result["summary"]), lines=_lines(result))
+    if "volumes" in result and _all_have(result["volumes"], "outcome"):
+        return _volumes(result)
+    return _Came(text=_sentence(result), lines=_lines(result))
+
+
+def _volumes(result: Json) -> _Came:
+    """Tell of a failover, a plan, a resume or a node's batch: how many volumes, and what became of them."""
+    volumes = result["volumes"]
+    outcomes = Counter(str(v["outcome"]) for v in volumes)
+    counted = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common())
+    to = ", ".join(sorted({str(v["target"]) for v in volumes if v.get("target")}))
+    open_ = [v for v in volumes if v["outcome"] in OPEN]
+    why = [f"{v.get('volume') or v.get('name')}: {v.get('reason', '')}" for v in open_[:1]]
+    why = why or [str(result.get("reason", ""))]
+    text = "; ".join(part for part in (f"{counted} on {to}" if to else counted, *why) if part)
+    done = f"{len(volumes) - len(open_)} of " if open_ else ""
+    return _Came(done + _number(len(volumes), "volume"), text, _volume_lines(result))
+
+
+def _volume_lines(result: Json) -> list[str]:
+    lines = []
+    for volume in result.get("volumes") or ():
+        if isinstance(volume, dict):
+            name = "/".join(str(volume[key]) for key in ("group", "name", "volume") if volume.get(key))
+            way = " → ".join(str(volume[key]) for key in ("source", "target") if volume.get(key))
+            reason = volume.get("reason", "")
+            # What holds for all of them is said once, above.
+            parts = [name, str(volume.get("outcome", "")), way, "" if reason == result.get("reason") else str(reason)]
+            lines.append("  ".join(part for part in parts if part))
+    return lines + [f"evicted {pod}" for pod in result.get("evicted") or ()]
+
+
+def _sentence(result: Json) -> str:
+    """Tell of anything else: plain values as they are, lists as how many."""
+    parts = []
+    for key, value in result.items():
+        if isinstance(value, list | tuple):
+            if ... in value:
+                # So deep that the event leaves it out.
+                parts.append(f"some {_words(key)}")
+            elif value:
+                parts.append(_number(len(value), _words(key).removesuffix("s")))
+        elif value not in ("", None) and key != "node":
+            parts.append(f"{_words(key)} {value}")
+    return ", ".join(parts) or "nothing to do"
+
+
+def _lines(result: Json) -> list[str]:
+    lines = []
+    for key, value in result.items():
+        if isinstance(value, list | tuple):
+            lines += [f"{_words(key)}: {_sentence_of(item)}" for item in value]
+    return lines
+
+
+def _sentence_of(item: object) -> str:
+    if not isinstance(item, dict):
+        return str(item)
+    node = f"{item['node']} " if "node" in item else ""
+    return node + _sentence(item)
+
+
+def _words(key: object) -> str:
+    return str(key).replace("_", " ")
+
+
+def _number(number: int, what: str) -> str:
+    # "3 missing", "2 deleted nodes".
+    plural = "" if number == 1 or what.endswith(("ed", "ing", "able")) else "s"
+    return f"{number} {what}{plural}"
+
+
+def _all_have(value: object, key: str) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(isinstance(item, dict) and key in item for item in value)
+    )
+
+
+def _error(exception: str) -> str:
+    """Return ``BadInput('…')``, as Celery's events carry it, as a person would write it."""
+    kind, _, rest = exception.partition("(")
+    message = _read(rest.removesuffix(")").removesuffix(","))
+    return f"{kind}: {message}" if kind.isidentifier() and isinstance(message, str) else exception
+
+
+def _read(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None

@@ -1,0 +1,87 @@
+"""What Flower and `celery events` are told beside Celery's own events. Nothing depends on it.
+
+`update_state` writes to the result backend, which no monitor reads. An event of a type that Celery does not know becomes a
+state of its own: ``task-progress`` makes PROGRESS, and the event's field `result` stands where the result will stand.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+from celery import Celery, current_app, current_task
+from celery.signals import celeryd_after_setup
+from celery.utils.saferepr import saferepr
+
+from carina_tasks.errors import CarinaTasksError
+
+EVERY = 1.0
+"""Seconds between two events of one task; what is said in between is not told."""
+
+_LONGEST = 1 << 14
+
+_worker: list[str] = []
+
+
+@celeryd_after_setup.connect
+def _named(sender: str, **_: Any) -> None:
+    """Keep the name of the worker in this process: an event of any other name would show as another worker."""
+    _worker[:] = [sender]
+
+
+class Progress:
+    """Tells how far one task is. Safe to call from several threads; never raises, and gives up when the broker is away."""
+
+    def __init__(self, send: Callable[..., None], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._send = send
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._next = monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Tell `text`, unless something was told within the last second."""
+        with self._lock:
+            now = self._monotonic()
+            if now < self._next:
+                return
+            self._next = now + EVERY
+        try:
+            self._send("task-progress", result=text)
+        except Exception as exc:
+            # Whatever it is: a failover does not wait for those who watch it.
+            self._next = float("inf")
+            structlog.get_logger().debug("progress is not told", error=str(exc))
+
+
+def of_this_task() -> Callable[[str], None]:
+    """Return what tells the progress of the task that this thread runs; nothing is told outside of one."""
+    request = current_task.request if current_task else None
+    if request is None or not request.id or request.called_directly or not _worker:
+        return lambda text: None
+    return Progress(partial(_event, current_app._get_current_object(), request.id))
+
+
+def answers(app: Celery, profile: str) -> Callable[[str, object], None]:
+    """Return what tells how a node's task ended, for nodes that cannot: sealed ones, and those that never answered."""
+
+    def tell(task_id: str, answer: object) -> None:
+        try:
+            if isinstance(answer, CarinaTasksError):
+                _event(app, task_id, "task-unanswered", exception=answer.message)
+            elif profile == "sealed":
+                _event(app, task_id, "task-answered", result=saferepr(msgspec.to_builtins(answer), _LONGEST))
+        except Exception as exc:
+            structlog.get_logger().debug("an answer is not told", error=str(exc))
+
+    return tell
+
+
+def _event(app: Celery, task_id: str, kind: str, **fields: Any) -> None:
+    if _worker:
+        with app.events.default_dispatcher(hostname=_worker[0]) as dispatcher:
+            dispatcher.send(kind, uuid=task_id, retry=False, **fields)

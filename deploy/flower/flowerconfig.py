@@ -1,0 +1,1 @@
+../../carina_tasks/flower/flowerconfig.py

@@ -1,0 +1,72 @@
+"""What monitors are told beside Celery's own events; and that nothing ever depends on it."""
+
+from types import SimpleNamespace
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from carina_tasks.errors import NodeSilent
+from carina_tasks.model.messages import VolumesDone
+from carina_tasks.tasks import told
+from carina_tasks.tasks.told import Progress
+from tests.unit.builders import done
+
+
+def test_progress_is_told_at_most_once_a_second():
+    """A rebuild of a thousand volumes must not be a thousand events."""
+    sent, clock = [], [0.0]
+    tell = Progress(lambda kind, **fields: sent.append((kind, fields)), lambda: clock[0])
+    for clock[0] in (0.0, 0.2, 0.9, 1.0, 1.5, 2.1):
+        tell(f"at {clock[0]}")
+    assert sent == [("task-progress", {"result": text}) for text in ("at 0.0", "at 1.0", "at 2.1")]
+
+
+@pytest.mark.parametrize("error", [OperationalError("away"), OSError("away"), RuntimeError("what else")])
+def test_a_broker_that_is_away_is_asked_once_and_never_heard_of(error):
+    """A failover does not wait for those who watch it, and does not fail because of them."""
+    asked, clock = [], [0.0]
+
+    def send(kind, **fields):
+        asked.append(kind)
+        raise error
+
+    tell = Progress(send, lambda: clock[0])
+    for clock[0] in (0.0, 5.0, 50.0):
+        tell("x")
+    assert asked == ["task-progress"]
+
+
+def test_outside_of_a_task_nothing_is_told():
+    """A shell or a command calls the same flows."""
+    told.of_this_task()("x")
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """Catch what is sent in the name of this process's worker."""
+    sent = []
+    monkeypatch.setattr(told, "_event", lambda app, task_id, kind, **fields: sent.append((task_id, kind, fields)))
+    return sent
+
+
+def test_a_silent_node_is_told_of(events):
+    """Its task would be PENDING in Flower for ever."""
+    told.answers(SimpleNamespace(), "open")("n1:x", NodeSilent("did not answer"))
+    assert events == [("n1:x", "task-unanswered", {"exception": "did not answer"})]
+
+
+def test_for_a_sealed_node_the_asker_tells_how_it_ended(events):
+    """A sealed node sends no events, so its tasks would be PENDING for ever too; an open one tells itself."""
+    answer = VolumesDone(node="n1", volumes=(done(),))
+    told.answers(SimpleNamespace(), "open")("n1:x", answer)
+    assert events == []
+    told.answers(SimpleNamespace(), "sealed")("n1:x", answer)
+    ((task_id, kind, fields),) = events
+    assert (task_id, kind) == ("n1:x", "task-answered")
+    assert "'node': 'n1'" in fields["result"]
+
+
+def test_an_answer_that_cannot_be_told_is_an_answer(monkeypatch):
+    """The asker goes on."""
+    monkeypatch.setattr(told, "_event", lambda *_, **__: (_ for _ in ()).throw(OSError("away")))
+    told.answers(SimpleNamespace(), "sealed")("n1:x", NodeSilent("did not answer"))
