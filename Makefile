@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 LOCK   := deploy/requirements/dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test killpoints sim mutations fuzz chaos docs lint format lock lab clean
+.PHONY: help demo test killpoints sim mutations fuzz chaos bench screenshots docs lint format lock lab clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make fuzz   broken input at every entrance (EXAMPLES=1000 of each); prints how many of what"
 	@echo "make mutations  take each guard out of a copy; a test must fail each time"
 	@echo "make chaos  50 bad days on real parts, most of an hour; prints a line each"
+	@echo "make bench  what carina-tasks costs beside the bare work, side by side in one run, 4 minutes; prints a table"
 	@echo "make lab    install what the tests on real parts need (Debian, root)"
 	@echo "make docs   the documentation as a site, in build/site; a broken link fails"
 	@echo "make lint   ruff, mypy and the layers"
@@ -56,6 +57,13 @@ chaos: $(VENV)/ready
 docs: $(VENV)/ready
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html"
+
+bench: $(VENV)/ready
+	@$(BIN)/python -m tests.bench
+
+# Chromium at work: the pictures of docs/flower.md.
+screenshots: $(VENV)/ready
+	@$(BIN)/python -m tests.browser.screenshots
 
 lint: $(VENV)/ready
 	@$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from tests.lab import parts
 
 HERE = Path(__file__).parent
 # Tests of these folders use the tier's parts as a whole; the others call `parts.require` for what they need.
-WHOLE_TIER = {"system", "containers"}
+WHOLE_TIER = {"browser", "system", "containers"}
 
 
 def pytest_configure(config: pytest.Config) -> None:

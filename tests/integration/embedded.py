@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from carina_tasks.demo import manifests, show
@@ -36,8 +36,8 @@ Json = dict[str, Any]
 class Embedded:
     """Stage and world, with what tests need beside."""
 
-    def __init__(self) -> None:
-        self.stage = Stage(SETTINGS)
+    def __init__(self, changed: Mapping[str, str] | None = None) -> None:
+        self.stage = Stage({**SETTINGS, **(changed or {})})
         self.stage.__enter__()
         for node in NODES:
             self.stage.add_node(node)
@@ -52,17 +52,21 @@ class Embedded:
 
     def reset(self) -> None:
         """Make it empty and healthy: three Ready nodes, no volumes, every process at work."""
-        self.wait("the cluster is empty", self._clear, 20)
+        self.reset_objects()
+        missing = [name for name in PROCESSES if not self.processes[name].alive]
+        self.processes |= {child.name: child for child in self.stage.start_processes(*missing)} if missing else {}
+        self.stage.wait_ready(*(self.processes[name] for name in missing))
+        self.wait("no node is tainted", lambda: not any(self.world.node(n).taints for n in NODES), 10)
+
+    def reset_objects(self) -> None:
+        """Make cluster and nodes empty and healthy; processes that were ended stay so."""
+        self.wait("the cluster is empty", self._clear, 60)
         for node in self.nodes.values():
             node.clear()
             self.stage.power_on(node.name)
         self.world.register(*NODES)
         for name in NODES:
             self.api.merge(paths.node(name), {"spec": {"unschedulable": None}})
-        missing = [name for name in PROCESSES if not self.processes[name].alive]
-        self.processes |= {child.name: child for child in self.stage.start_processes(*missing)} if missing else {}
-        self.stage.wait_ready(*(self.processes[name] for name in missing))
-        self.wait("no node is tainted", lambda: not any(self.world.node(n).taints for n in NODES), 10)
 
     def stop(self) -> None:
         """End everything."""

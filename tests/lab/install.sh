@@ -16,6 +16,7 @@ packages=(
   redis-server python3 python3-venv                              # broker, the nodes' Python
   prometheus                                                     # and promtool: metrics, rules, the dashboard's queries
   podman runc podman-compose debootstrap netavark aardvark-dns iptables   # the compose test (netavark runs iptables)
+  chromium                                                       # Flower as people see it
 )
 missing=()
 for package in "${packages[@]}"; do

@@ -73,6 +73,7 @@ PARTS: dict[str, Part] = {
         "apt-get install podman runc podman-compose debootstrap",
     ),
     "prometheus": Part(_commands("prometheus", "promtool"), "no prometheus and promtool", "apt-get install prometheus"),
+    "chromium": Part(_commands("/usr/bin/chromium"), "no chromium", "apt-get install --no-install-recommends chromium"),
     "root": Part(lambda: os.geteuid() == 0, "not root", "run as root: namespaces, taps and mounts are made"),
 }
 
@@ -80,6 +81,7 @@ TIERS: dict[str, tuple[str, ...]] = {
     "unit": (),
     "contract": ("apiserver", "kubectl"),
     "integration": (),
+    "browser": ("chromium",),
     "system": ("root", "controlplane", "kwok", "kubectl", "uml", "lvm2", "redis-server"),
     "containers": ("root", "podman"),
 }
