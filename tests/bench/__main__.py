@@ -1,0 +1,49 @@
+"""``make bench``: print the table. Needs nothing; with root and lvm2 it measures real lvm2 too."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+from tests.bench import measures
+from tests.bench.figures import Figure, conditions, table
+from tests.integration.embedded import ONE, Embedded
+
+
+def run(quick: bool) -> Iterator[Figure]:
+    """Measure one figure after the other, on one embedded stack."""
+    embedded = Embedded({"confirm_absence": "0"})
+    n, turns = (5, 1) if quick else (40, 5)
+    try:
+        embedded.reset()
+        yield measures.node_ask(embedded, 5 if quick else 200)
+        yield measures.threads(embedded, n, 1 if quick else 3)
+        yield measures.rebuild(embedded, n, turns)
+        yield measures.lvm_batch(measures.simulated_lvm(embedded, ONE), "simulated", measures.GROUP, n, turns)
+        yield measures.sweep(embedded, 30 if quick else 1000, turns)
+    finally:
+        embedded.stop()
+    with measures.real_lvm() as lvm:
+        if lvm is not None:
+            yield measures.lvm_batch(lvm, "real", "carina-vg-hdd", n, turns)
+
+
+def main() -> int:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small, one turn: to see that it runs, not to quote")
+    quick = parser.parse_args().quick
+    load, begun = os.getloadavg()[0], time.monotonic()
+    figures = []
+    for figure in run(quick):
+        figures.append(figure)
+        print(f"{figure.what}: {figure.ratio:.2f} times {figure.bare_is}", file=sys.stderr, flush=True)
+    print(f"{table(figures)}\n\n{conditions(load)} {time.monotonic() - begun:.0f} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
