@@ -124,7 +124,7 @@ class PlannedVolume(msgspec.Struct, frozen=True, omit_defaults=True):
     target: str = ""
 
 
-class PlanResult(msgspec.Struct, frozen=True, omit_defaults=True):
+class PlanResult(msgspec.Struct, frozen=True):
     """What the loss of a node would do."""
 
     node: str
@@ -306,7 +306,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """Id of the task, when it is one."""
 
 
-class FailedResult(msgspec.Struct, frozen=True, omit_defaults=True):
+class FailedResult(msgspec.Struct, frozen=True):
     """Everything that needs a person."""
 
     now: int

@@ -1,0 +1,145 @@
+"""Every command in README and docs/ does what its page says, on the embedded default; the few that cannot are named."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from carina_tasks.decisions.rebuild import manifest_of
+from carina_tasks.kube import paths
+from carina_tasks.kube.cluster import Cluster
+from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.model.journal import Journal
+from tests.integration import docs_commands as commands
+from tests.integration.docs_commands import ROOT, Command
+from tests.integration.embedded import GIB, ONE, THREE, TWO, Embedded
+from tests.lab import parts
+
+VOLUME = "pvc-177854eb-f811-4612-92c5-b8bb98126b94"
+TRASHED = "pvc-527b5989-3ac3-4d7a-a64d-24e0f665788b"
+WORDS = {"NODE": THREE, "OLD": THREE, "TARGET": TWO, "VOLUME": VOLUME, "NAME": VOLUME}
+EMULATOR = "docs/api-emulator.md"
+
+HERE = [c for c in commands.commands() if c.page != EMULATOR and commands.elsewhere(c.text) is None]
+PAGES = sorted({command.page for command in HERE})
+
+
+def test_what_is_not_run_here_is_tried_elsewhere() -> None:
+    """Every exception is needed, and names a test or script that is there."""
+    for pattern, (place, why) in commands.ELSEWHERE.items():
+        assert any(re.match(pattern, command.text) for command in commands.commands()), pattern
+        assert (ROOT / place).exists(), place
+        assert why
+    assert len(HERE) > 60
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_work(embedded: Embedded, page: str, tmp_path: Path) -> None:
+    """Each ends as it should: with 0, with 1 where that is an answer, or when a person ends it."""
+    parts.require("kubectl")
+    _furnish(embedded, [command.text for command in HERE if command.page == page])
+    failed = []
+    # Whatever takes a node away comes last.
+    for command in sorted((c for c in HERE if c.page == page), key=lambda c: "delete node" in c.text):
+        begun = time.monotonic()
+        wrong = _run(embedded, command, tmp_path)
+        print(f"{page}: {command.text} ({time.monotonic() - begun:.1f} s)")
+        failed += [wrong] if wrong else []
+    assert not failed, "\n".join(failed)
+
+
+def test_the_emulators_page_is_a_script(tmp_path: Path) -> None:
+    """docs/api-emulator.md from its first line to its last, as one shell runs it."""
+    parts.require("kubectl")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    script = "\n".join(c.text for c in commands.commands() if c.page == EMULATOR)
+    assert "api_server --port 8080" in script
+    # The server is there a moment after the shell goes on, for a person too.
+    script = script.replace("8080", port).replace("/tmp/kubeconfig", str(tmp_path / "kubeconfig"))
+    script = re.sub(r"&$", "& sleep 4", script, count=1, flags=re.M)
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    run = subprocess.run(
+        ["bash", "-ec", f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"],
+        env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def _furnish(embedded: Embedded, texts: list[str]) -> None:
+    """Make what the pages speak of: the manual's volume on its node, a claim of MySQL, and something in the trash."""
+    embedded.volume("reports", THREE, "1Gi", VOLUME)
+    if any("data-mysql-0" in text for text in texts):
+        embedded.app("mysql", ONE, migrate="true")
+    if any(" restore " in text for text in texts):
+        embedded.nodes[TWO].create(f"volume-{TRASHED}", GIB)
+        embedded.wait("it is in the trash", lambda: embedded.sweep()[TWO].get("trashed"), 20)
+
+
+def _run(embedded: Embedded, command: Command, folder: Path) -> str:
+    """Run one command; return what is wrong with it, empty when nothing is."""
+    text = command.text
+    if " carina resume" not in text:
+        embedded._remove(paths.config_maps("kube-system"))
+    if "patch configmap" in text:
+        embedded.stage.api.create(
+            paths.config_maps("kube-system"),
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "carina-tasks-state"}},
+        )
+    if "kubectl create -f -" in text:
+        _lose_the_pv(embedded)
+    if " result ID" in text:
+        text = text.replace("ID", embedded.send("carina.failover.resume"))
+    if " restore NODE VOLUME" in text:
+        text = text.replace("NODE VOLUME", f"{TWO} {TRASHED}")
+    for word, value in WORDS.items():
+        text = re.sub(rf"\b{word}\b", value, text)
+    stays = commands.STAYS.search(text)
+    env = os.environ | embedded.stage.children.env | embedded.stage.env
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+    run = subprocess.run(
+        ["timeout", "--signal=INT", "--kill-after=10", "8" if stays else "90", "bash", "-o", "pipefail", "-c", text],
+        env=env, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    answers = {1, 2} if " doctor" in text else {1} if commands.ANSWERS.search(text) else set()
+    allowed = {0} | answers | ({124, 130} if stays else set())
+    said = run.stdout + run.stderr
+    if run.returncode in allowed and "Traceback" not in said:
+        return ""
+    return f"{command.page}: {command.text}: ended with {run.returncode}: {said[-600:]}"
+
+
+def _lose_the_pv(embedded: Embedded) -> None:
+    """Stop a rebuild where the PV is deleted and not made again: paused, with everything in the journal."""
+    embedded.stage.api.create(
+        paths.config_maps("kube-system"),
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "carina-tasks-state"},
+            "data": {"paused": "by hand"},
+        },
+    )
+    cluster, writes = Cluster(embedded.stage.api), VolumeWrites(embedded.stage.api)
+    volume, pv = cluster.logic_volume(VOLUME), cluster.volume(VOLUME)
+    assert volume is not None
+    assert pv is not None
+    writes.write_journal(
+        volume,
+        Journal(
+            intent=str(uuid.uuid4()), kind="rebuild", source=THREE, target=TWO, reason="by hand",
+            started=int(time.time()), manifest=manifest_of(pv, pv.policy),
+        ),
+    )  # fmt: skip
+    writes.delete_volume(pv)
+    writes.strip_finalizers(pv)
