@@ -77,7 +77,7 @@ def test_the_command_line(lab: Lab) -> None:
 
 def test_readiness_and_its_metrics(lab: Lab) -> None:
     """Nodes that take nothing leave a volume with nowhere to go: task, `carina status` and metrics say so; nothing is written."""
-    port = ports.free_port()
+    (port,) = ports.free(1)
     product = Product(lab, metrics_port=str(port))
     product.start("control-cli")
     name = lab.world.add_volume("data", ONE).name

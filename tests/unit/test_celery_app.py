@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
+from celery.signals import before_task_publish
 
+from carina_tasks.broker.waiting import SENT_AT
 from carina_tasks.celery import TASK_MODULES, make_app, transport_options
 from carina_tasks.settings import load
 
@@ -100,3 +103,11 @@ def test_a_node_worker_does_not_load_the_kubernetes_client():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env={"NODE_NAME": "n1"}
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_every_message_says_when_it_was_sent():
+    """The age of what waits in a queue is read from it."""
+    headers = {}
+    began = time.time()
+    before_task_publish.send(sender="carina.failover.resume", headers=headers)
+    assert began <= headers[SENT_AT] <= time.time()
