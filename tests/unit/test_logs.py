@@ -213,3 +213,22 @@ def test_every_line_of_a_task_names_it():
         assert list(spread(pool, work, range(4))) == [0, 2, 4, 6]
     assert seen == [{"task": "carina.x", "task_id": "id-1", "node": "n1"}] * 4
     assert get_contextvars() == {}
+
+
+@pytest.mark.parametrize("fmt", ["console", "json"])
+def test_the_configured_log_and_audit_take_the_password_out(fmt):
+    """In an event, in a value and in a stack trace, whichever library says it."""
+    script = f"""
+import structlog
+from carina_tasks.observability import logs
+logs.configure({fmt!r}, "info", "stdout", [{URLS[0]!r}])
+try:
+    raise OSError("AUTH s3cret/pass refused")
+except OSError:
+    structlog.get_logger().exception("with s3cret/pass", url={URLS[0]!r})
+structlog.get_logger(logs.AUDIT).info("s3cret%2Fpass")
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert "s3cret" not in run.stdout + run.stderr
+    assert "AUTH *** refused" in run.stderr
+    assert '"event": "***"' in run.stdout
