@@ -58,4 +58,9 @@ def _spread(seconds: Sequence[float]) -> str:
     median = statistics.median(seconds)
     unit, factor = ("s", 1.0) if median >= 1 else ("ms", 1000.0)
     low, high = min(seconds) * factor, max(seconds) * factor
-    return f"{median * factor:.3g} {unit} ({low:.3g} to {high:.3g})"
+    return f"{_digits(median * factor)} {unit} ({_digits(low)} to {_digits(high)})"
+
+
+def _digits(number: float) -> str:
+    """Return three digits that count, and no exponent."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"

@@ -140,7 +140,7 @@ def lvm_batch(lvm: Lvm, kind: str, group: str, volumes: int, turns: int) -> Figu
             lvm.run(*command)
         return cleared(commands, time.monotonic() - begun)
 
-    return by_turns(f"{volumes} lvcreate in one lvm shell ({kind} lvm)", "a process for each", ours, bare, turns)
+    return by_turns(f"{volumes} lvcreate in one lvm shell ({kind})", "a process for each", ours, bare, turns)
 
 
 def simulated_lvm(embedded: Embedded, node: str) -> Lvm:
@@ -249,6 +249,7 @@ def sweep(embedded: Embedded, volumes: int, turns: int) -> Figure:
 
 def threads(embedded: Embedded, tasks: int, turns: int) -> Figure:
     """Measure how long a heap of dry runs takes a control worker with 8 threads, and one with a single thread."""
+    embedded.reset_objects()
 
     def heap(concurrency: str) -> float:
         embedded.end("control")
