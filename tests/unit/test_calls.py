@@ -1,5 +1,6 @@
 """Asking nodes: what is sent, how long it is waited for, and what is believed of an answer."""
 
+import ast
 import json
 import time
 import tracemalloc
@@ -166,6 +167,28 @@ def test_a_request_is_sent_as_plain_json():
     request = CreateVolumes(reserve=0, volumes=(CreateVolume("vg", "volume-x", 1, INTENT),))
     asking(app).ask("n1", "carina.volume.create", request, VolumesDone)
     assert json.loads(json.dumps(app.sent[0][1]["args"])) == json.loads(json.dumps([msgspec.to_builtins(request)]))
+
+
+def test_people_can_search_for_what_a_node_was_asked():
+    """Node, volumes and reason stand in the header as flat literals; the message itself stays as it is."""
+    app = App(lambda node: meta(result=to_json(VolumesDone(node=node, volumes=(done(),)))))
+    request = CreateVolumes(reserve=0, volumes=(CreateVolume("vg", "volume-x", 1 << 30, INTENT),))
+    asking(app).ask("n1", "carina.volume.create", request, VolumesDone)
+    options = app.sent[0][1]
+    assert ast.literal_eval(options["argsrepr"]) == ("n1",)
+    assert ast.literal_eval(options["kwargsrepr"]) == {
+        "node": "n1", "volumes": "vg/volume-x 1Gi", "reason": "their node is lost"
+    }  # fmt: skip
+    assert "kwargs" not in options
+
+
+def test_how_each_question_ended_is_told():
+    """An answer and a silence, each by the id of its question."""
+    told = []
+    app = App(lambda node: answers(node) if node == "n1" else None)
+    calls = NodeCalls(app, 0.2, LIMIT, tell=lambda task_id, answer: told.append((task_id.split(":")[0], type(answer))))
+    calls.ask_all({"n1": None, "n2": None}, TASK, Inventory)
+    assert sorted(told, key=str) == [("n1", Inventory), ("n2", NodeSilent)]
 
 
 def test_two_questions_never_share_an_id():
