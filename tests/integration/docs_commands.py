@@ -32,7 +32,7 @@ ELSEWHERE = {
         "tests/system/test_deploy.py", "the manifests, on a real API server"),
     r"python3 deploy/redis/acl.py": ("tests/system/test_deploy.py", "needs the manifests' Redis"),
     r"for node in .*ssh": ("tests/system/test_deploy.py", "files on nodes"),
-    r"kubectl -n kube-system (rollout|exec|scale|logs|get pods|delete pod)": (
+    r"kubectl -n kube-system (rollout|exec|scale|logs|get pods|delete pod|port-forward)": (
         "tests/system/test_deploy.py", "the workloads of deploy/, by their names; here are processes and no pods"),
     r"kubectl (edit|auth can-i|get clusterrolebindings)": ("tests/system/test_rbac.py", "the emulator has no RBAC"),
     r"kubectl get --raw /readyz": ("tests/system/test_rbac.py", "a real API server's own page"),

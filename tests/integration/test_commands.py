@@ -41,7 +41,7 @@ def test_all_is_well(embedded: Embedded) -> None:
     embedded.call("carina.sweep.local_volumes")
     assert "all well" in shown(embedded, "status")
     assert "nothing failed" in shown(embedded, "failed")
-    assert json.loads(shown(embedded, "failed", "-o", "json")).get("findings") is None
+    assert json.loads(shown(embedded, "failed", "-o", "json"))["findings"] == []
     assert {n["worker"] for n in json.loads(shown(embedded, "status", "-o", "json"))["nodes"]} == {"alive"}
 
 

@@ -50,7 +50,7 @@ def test_every_history_holds(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_seed_is_a_history() -> None:
     """The same seed gives the same log, line by line; another seed another one."""
-    first, again, other = (_simulate("--show", "--seed", seed).stdout for seed in ("11", "11", "12"))
+    first, again, other = (_simulate("--show", "--seed", seed).stdout for seed in ("3", "3", "4"))
     assert first == again
     assert len(first.splitlines()) > 50
     assert re.findall("history [0-9a-f]{16}", first) != re.findall("history [0-9a-f]{16}", other)
