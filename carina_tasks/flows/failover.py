@@ -29,6 +29,8 @@ from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node, about_pod
 
 Kind = Literal["rebuild", "migrate"]
+ASKED_EVERY = 1.0
+"""Seconds between two questions for a node whose absence is being confirmed."""
 Selected = tuple[selection.Wanted | selection.Skip, ...]
 
 
@@ -57,13 +59,15 @@ def check_mass_failure(ctx: Context, world: World) -> None:
 
 
 def confirm_absence(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLost:
-    """Ask the API server twice, `confirm_absence` seconds apart."""
+    """Ask the API server for `confirm_absence` seconds: one that comes back and goes again in between was not absent."""
+    confirm, begun = ctx.settings.confirm_absence, ctx.monotonic()
     first, _ = ctx.cluster.node(node)
-    if first is not None:
-        return node_loss.absent(node, first, first, ctx.settings.confirm_absence)
-    ctx.sleep(ctx.settings.confirm_absence)
-    second, _ = ctx.cluster.node(node)
-    return node_loss.absent(node, first, second, ctx.settings.confirm_absence)
+    latest, left = first, confirm
+    while latest is None and left > 0:
+        ctx.sleep(min(ASKED_EVERY, left))
+        latest, _ = ctx.cluster.node(node)
+        left = begun + confirm - ctx.monotonic()
+    return node_loss.absent(node, first, latest, confirm)
 
 
 def judge_not_ready(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLost | node_loss.NotYet:
@@ -119,7 +123,7 @@ def _migrate_node(ctx: Context, node: str) -> FailoverResult:
     loss = judge_not_ready(ctx, node)
     if not isinstance(loss, node_loss.Lost):
         return FailoverResult(node, "refused", loss.reason)
-    world = ctx.cluster.observe()
+    world = observe.with_pods_again(ctx, ctx.cluster.observe())
     check_mass_failure(ctx, world)
     evicted = _evict_free_pods(ctx, world, node, loss.reason)
     selected = selection.of_not_ready_node(world, node)
@@ -250,7 +254,7 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
     All of them in one go, because volumes of one pod go together. resume goes on from there. When the PV of one already is
     on the target that failed, that target is its source now.
     """
-    world = ctx.cluster.observe()
+    world = observe.with_pods_again(ctx, ctx.cluster.observe())
     by_name = {need.volume.name: need for need in needs}
     fresh, results = [], []
     for name, need in by_name.items():

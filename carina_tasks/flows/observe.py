@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from carina_tasks.decisions import answers
 from carina_tasks.errors import BadAnswer, CarinaTasksError, NodeSilent
 from carina_tasks.flows.context import Context
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import CreateVolume, InTrash, Target, VolumeDone, VolumesDone
+from carina_tasks.model.world import World
 from carina_tasks.observability.audit import about_node
 
 INVENTORY = "carina.node.inventory"
@@ -59,3 +61,12 @@ def _say(ctx: Context, node: str, message: str) -> None:
 def answered(results: dict[str, Inventory | CarinaTasksError]) -> dict[str, Inventory]:
     """Return only the inventories that came."""
     return {node: value for node, value in results.items() if isinstance(value, Inventory)}
+
+
+def with_pods_again(ctx: Context, world: World) -> World:
+    """Return the world with the pods of a second list beside those of the first.
+
+    A pod that one list lacks (something in between can cut a list short) may be the one that is not annotated.
+    """
+    pods = {pod.meta.uid: pod for pod in world.pods}
+    return replace(world, pods=tuple((pods | {pod.meta.uid: pod for pod in ctx.cluster.pods()}).values()))

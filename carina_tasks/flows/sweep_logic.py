@@ -7,6 +7,7 @@ from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import sweep_local
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import LogicSweepResult, Swept, shown
+from carina_tasks.model import keys
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.world import World
 from carina_tasks.observability import metrics
@@ -46,6 +47,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
         except CarinaTasksError as exc:
             # What went wrong with one volume holds no other up; it is looked at again by the next sweep.
             failed.append(f"{volume.name}: {exc.message}")
+    _untouch(ctx, world, failed)
     for line in (unreadable := shown(world.unreadable)):
         ctx.audit.guarded("Unreadable", line)
     metrics.SWEEP_SECONDS.labels("logic_volumes").observe(ctx.monotonic() - began)
@@ -60,6 +62,18 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
         unreadable=unreadable,
         deleted_nodes=tuple(sorted(used - world.nodes.keys())),
     )
+
+
+def _untouch(ctx: Context, world: World, failed: list[str]) -> None:
+    """Take off the touches that a slow or dead worker left on claims which nobody rebuilds."""
+    for claim in world.claims.values():
+        volume = world.logic_volumes.get(claim.volume)
+        if keys.TOUCH not in claim.meta.annotations or volume is None or volume.journalled:
+            continue
+        try:
+            ctx.writes.untouch(claim)
+        except CarinaTasksError as exc:
+            failed.append(f"claim {claim.meta.key}: {exc.message}")
 
 
 def _judge(ctx: Context, world: World, volume: LogicVolume) -> logic_volumes.Verdict:

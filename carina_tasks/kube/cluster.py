@@ -104,6 +104,10 @@ class Cluster:
         """Return the claim, or None when the API server says 404. Raises BadObject."""
         return self._get(paths.claim(namespace, name), objects.parse_claim)
 
+    def pods(self) -> tuple[objects.Pod, ...]:
+        """Return all pods, read anew. Raises BadObject: a pod that cannot be read is no pod that may be overlooked."""
+        return tuple(parse(raw, objects.parse_pod) for raw in self.api.list(paths.PODS).items)
+
     def pods_on(self, node: str, namespace: str, claim: str) -> tuple[objects.Pod, ...]:
         """Return the pods of `namespace` that are bound to `node` and use `claim`, read anew."""
         listing = self.api.list(f"/api/v1/namespaces/{namespace}/pods", {"fieldSelector": f"spec.nodeName={node}"})

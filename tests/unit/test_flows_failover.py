@@ -1,6 +1,7 @@
 """Rebuild, migrate and resume on hand-made fakes: every write may be the last one of the process."""
 
 import copy
+import dataclasses
 
 import pytest
 
@@ -237,20 +238,25 @@ def test_a_node_that_exists_is_not_rebuilt():
 
 
 def test_a_node_that_comes_back_in_the_confirmation_is_not_rebuilt():
-    """The second GET, ten seconds later, finds it again."""
-    api, fake = deleted(), nodes()
-    ctx = context(api, fake)
-    asleep = []
+    """It is asked for every second of the ten: one that registers again and goes again in between was not absent."""
+    for back, gone in ((1, None), (9.5, None), (3, 5)):
+        api, fake = deleted(), nodes()
+        ctx = context(api, fake)
+        asleep, sleep = [], ctx.sleep
 
-    def wait(seconds):
-        asleep.append(seconds)
-        api.objects[paths.node("n1")] = node("n1", uid="uid-new")
+        def wait(seconds, api=api, asleep=asleep, sleep=sleep, back=back, gone=gone):
+            asleep.append(seconds)
+            sleep(seconds)
+            if back <= sum(asleep) and (gone is None or sum(asleep) < gone):
+                api.objects[paths.node("n1")] = node("n1", uid="uid-new")
+            else:
+                api.objects.pop(paths.node("n1"), None)
 
-    object.__setattr__(ctx, "sleep", wait)
-    result = rebuild_node(ctx, "n1")
-    assert (result.outcome, "uid-new" in result.reason) == ("refused", True)
-    assert (asleep, api.log) == ([10.0], [])
-    assert paths.LOGIC_VOLUMES not in api.reads
+        object.__setattr__(ctx, "sleep", wait)
+        result = rebuild_node(ctx, "n1")
+        assert (result.outcome, "uid-new" in result.reason) == ("refused", True), (back, gone)
+        assert (sum(asleep) <= 10, api.log) == (True, [])
+        assert paths.LOGIC_VOLUMES not in api.reads
 
 
 def test_mass_failure_stops_and_latches():
@@ -379,6 +385,26 @@ def test_migration_moves_the_annotated_and_touches_nothing_else():
     check_rebuilt(api, fake, ("pvc-1",))
     untouched = [api.one("LogicVolume", "pvc-2"), api.one("PersistentVolume", "pvc-2"), api.one("Pod", "pod-pvc-2")]
     assert [raw["metadata"]["resourceVersion"] for raw in untouched] == ["1", "1", "1"]
+
+
+def test_a_list_of_pods_that_was_cut_short_moves_nothing_of_those_it_lacks():
+    """pvc-1 is used by an annotated pod and by another; whichever of the two lists lacks that one, nothing is written."""
+    for lacking in (0, 1):
+        api = not_ready(pod("willing", "pvc-1", annotated=True), pod("unwilling", "pvc-1"))
+        whole, seen = api.list, []
+
+        def cut(path, query=None, whole=whole, seen=seen, lacking=lacking):
+            listing = whole(path, query)
+            if path == paths.PODS:
+                seen.append(path)
+                if len(seen) - 1 == lacking:
+                    left = tuple(raw for raw in listing.items if raw["metadata"]["name"] != "unwilling")
+                    return dataclasses.replace(listing, items=left)
+            return listing
+
+        api.list = cut
+        result = migrate_node(context(api, nodes()), "n1")
+        assert ({v.outcome for v in result.volumes}, api.log) == ({"skipped"}, []), lacking
 
 
 def test_a_worker_that_still_answers_gives_the_node_more_time():

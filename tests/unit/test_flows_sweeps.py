@@ -361,3 +361,21 @@ def test_deleted_nodes_that_the_watch_missed_are_named():
         logic_volume("c", "n7", journal=journal("c", target="n7")), pv("c"),
     )  # fmt: skip
     assert sweep_logic_volumes(context(api, FakeNodes())).deleted_nodes == ("n8",)
+
+
+def test_a_touch_that_was_left_on_a_claim_is_taken_off():
+    """By a slow or dead worker; that of a rebuild under way stays."""
+    left, busy = claim("pvc-1"), claim("pvc-2")
+    for raw in (left, busy):
+        raw["metadata"].setdefault("annotations", {})[keys.TOUCH] = "5"
+    api = FakeApi(
+        node("n1"), logic_volume(), pv(), left, logic_volume("pvc-2", journal=journal("pvc-2")), pv("pvc-2"), busy
+    )
+    sweep_logic_volumes(context(api, FakeNodes()))
+    touched = [
+        keys.TOUCH in raw["metadata"]["annotations"]
+        for raw in api.objects.values()
+        if raw["kind"] == "PersistentVolumeClaim"
+    ]
+    assert touched == [False, True]
+    assert len(api.log) == 1
