@@ -14,7 +14,7 @@ from unittest import mock
 import msgspec.structs
 
 from carina_tasks.decisions import logic_volumes, orphans, rebuild, selection
-from carina_tasks.flows import advance
+from carina_tasks.flows import advance, sweep_logic
 from carina_tasks.flows import tell as telling
 from carina_tasks.kube.api import Api
 from carina_tasks.kube.volumes import VolumeWrites
@@ -108,7 +108,11 @@ def _touch_without_version() -> AbstractContextManager[Any]:
         body = {"metadata": {"uid": claim.meta.uid, "annotations": {keys.TOUCH: str(now)}}}
         self._api.merge(f"/api/v1/namespaces/{claim.meta.namespace}/persistentvolumeclaims/{claim.meta.name}", body)
 
-    return mock.patch.object(VolumeWrites, "touch", touch)
+    # A touch that is left is taken off by the sweep: only without both guards does it stay.
+    stack = ExitStack()
+    stack.enter_context(mock.patch.object(VolumeWrites, "touch", touch))
+    stack.enter_context(mock.patch.object(sweep_logic, "_untouch", mock.Mock()))
+    return stack
 
 
 def _mark_age_ignored() -> AbstractContextManager[Any]:
@@ -146,7 +150,7 @@ MUTANTS = (
         _next_step(lambda view, step: rebuild.SetSuccess() if step == rebuild.Untouch() else step),
     ),
     Mutant("deletions without UID and resourceVersion", "another worker", _deletes_without_preconditions),
-    Mutant("touches without resourceVersion", "another worker", _touch_without_version),
+    Mutant("touches without resourceVersion, left ones not taken off", "another worker", _touch_without_version),
     Mutant("the sweep of LogicVolumes ignores the journal", "a sweep in between", _journal_no_shield),
     Mutant(
         "what leaves a dead target is not planned together",
