@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from carina_tasks.model import keys
 
 if TYPE_CHECKING:
+    from carina_tasks.model.journal import Journal
     from carina_tasks.model.objects import LogicVolume, PersistentVolume, Pod
     from carina_tasks.model.world import World
 
@@ -49,6 +50,14 @@ def of_not_ready_node(world: World, node: str) -> tuple[Wanted | Skip, ...]:
 def of_volume(world: World, volume: LogicVolume) -> Wanted | Skip:
     """Judge one LogicVolume on its node, whatever became of that."""
     return _judge(world, volume, volume.node)
+
+
+def of_companion(world: World, volume: LogicVolume, journal: Journal) -> Wanted | Skip:
+    """Judge a volume that was to leave `journal.source` together with the journal's, and has no journal of its own."""
+    verdict = _judge(world, volume, journal.source)
+    if isinstance(verdict, Wanted) and journal.kind == "migrate":
+        return _only_annotated(world, verdict, journal.source)
+    return verdict
 
 
 def of_lost_target(world: World, volume: LogicVolume) -> Wanted | Skip:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec.structs
@@ -31,6 +32,18 @@ from carina_tasks.observability.audit import about_node, about_pod
 Kind = Literal["rebuild", "migrate"]
 ASKED_EVERY = 1.0
 """Seconds between two questions for a node whose absence is being confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why volumes leave a node: the kind of failover, the node, its UID if known, and what people are told."""
+
+    kind: Kind
+    node: str
+    uid: str
+    reason: str
+
+
 Selected = tuple[selection.Wanted | selection.Skip, ...]
 
 
@@ -108,7 +121,7 @@ def _rebuild_node(ctx: Context, node: str) -> FailoverResult:
     loss = confirm_absence(ctx, node)
     if not isinstance(loss, node_loss.Lost):
         return FailoverResult(node, "refused", loss.reason)
-    world = ctx.cluster.observe()
+    world = observe.with_pods_again(ctx, ctx.cluster.observe())
     if node in world.nodes:
         return FailoverResult(node, "refused", f"node {node} has come back")
     selected = selection.of_deleted_node(world, node)
@@ -162,45 +175,62 @@ def fail_over(
 def _rebuild(
     ctx: Context, node: str, world: World, wanted: list[LogicVolume], kind: Kind, reason: str
 ) -> list[VolumeResult]:
-    results: list[VolumeResult] = []
-    targets: dict[str, str] = {}
     uid = world.nodes[node].meta.uid if node in world.nodes else ""
-    # Planned in one go, and every journal is written before the first volume is touched.
-    for verdict in plan(ctx, world, wanted, node):
+    targets, results = begin(ctx, world, wanted, Cause(kind, node, uid, reason))
+    stuck = [result for result in results if result.outcome == "no-fit"]
+    tell.node_planned(ctx, node, list(targets.values()), stuck, reason)
+    return results + finish(ctx, advance_all(ctx, list(targets), targets))
+
+
+def begin(
+    ctx: Context, world: World, wanted: list[LogicVolume], cause: Cause
+) -> tuple[dict[str, str], list[VolumeResult]]:
+    """Plan the volumes and write their journals; return the targets of those that may go on, and what became of the others.
+
+    Planned in one go, and every journal is written before the first volume is touched. A volume whose companion could not be
+    journalled waits: resume journals the companion first.
+    """
+    results: list[VolumeResult] = []
+    journals: dict[str, Journal] = {}
+    for verdict in plan(ctx, world, wanted, cause.node):
         volume = verdict.volume
         if isinstance(verdict, placement.NoFit):
-            tell.no_fit(ctx, world, volume, node, verdict.reason)
-            results.append(VolumeResult(volume.name, "no-fit", verdict.reason, node))
+            tell.no_fit(ctx, world, volume, cause.node, verdict.reason)
+            results.append(VolumeResult(volume.name, "no-fit", verdict.reason, cause.node))
             continue
         pv = world.volumes[volume.name]
         journal = Journal(
             intent=str(uuid.uuid4()),
-            kind=kind,
-            source=node,
-            source_uid=uid,
+            kind=cause.kind,
+            source=cause.node,
+            source_uid=cause.uid,
             target=verdict.node,
-            reason=reason,
+            reason=cause.reason,
             started=int(world.now),
             manifest=rebuild.manifest_of(pv, pv.policy),
             stale=verdict.stale,
+            together=verdict.together,
         )
         conflict = _write(ctx, volume, journal)
         if conflict is not None:
             results.append(conflict)
             continue
-        targets[volume.name] = verdict.node
+        journals[volume.name] = journal
         tell.planned(ctx, world, volume, journal)
         structlog.get_logger().info(
             "planned",
             volume=volume.name,
-            source=node,
+            source=cause.node,
             target=verdict.node,
             reason=verdict.reason,
             intent=journal.intent,
         )
-    stuck = [result for result in results if result.outcome == "no-fit"]
-    tell.node_planned(ctx, node, list(targets.values()), stuck, reason)
-    return results + finish(ctx, advance_all(ctx, list(targets), targets))
+    unwritten = {result.volume for result in results if result.outcome == "unfinished"}
+    targets = {name: journal.target for name, journal in journals.items() if not unwritten & set(journal.together)}
+    for name in journals.keys() - targets.keys():
+        reason = "another volume of its pod changed since the plan, and is journalled first"
+        results.append(VolumeResult(name, "unfinished", reason, cause.node, journals[name].target, again=True))
+    return targets, results
 
 
 def _write(ctx: Context, volume: LogicVolume, journal: Journal) -> VolumeResult | None:
@@ -278,7 +308,12 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
             results.append(VolumeResult(volume.name, "unfinished", f"{need.reason}; {verdict.reason}", source, target))
             continue
         changed = msgspec.structs.replace(
-            journal, intent=str(uuid.uuid4()), source=source, target=verdict.node, stale=verdict.stale
+            journal,
+            intent=str(uuid.uuid4()),
+            source=source,
+            target=verdict.node,
+            stale=verdict.stale,
+            together=_company(journal, verdict),
         )
         if moves_on:
             # They were next to be evicted; with a new source in the journal nobody would look at the old one again.
@@ -295,6 +330,11 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
             VolumeResult(volume.name, "unfinished", f"planned again: {need.reason}", source, verdict.node, again=True)
         )
     return results
+
+
+def _company(before: Journal, verdict: placement.Place) -> tuple[str, ...]:
+    """Return whom the volume is together with: also those that it was planned with at first, which may be done by now."""
+    return tuple(sorted({*before.together, *verdict.together}))
 
 
 def count(results: Iterable[VolumeResult]) -> None:

@@ -6,13 +6,23 @@ the whole broker cost no more than its interval.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
-from carina_tasks.decisions import node_loss, selection
+from carina_tasks.decisions import company, node_loss, selection
 from carina_tasks.errors import ApiConflict, BadObject, NotFound, Refused
+from carina_tasks.flows import observe, tell
 from carina_tasks.flows.advance import NeedsTarget, advance_all
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover import check_mass_failure, confirm_absence, count, finish, judge_not_ready
+from carina_tasks.flows.failover import (
+    Cause,
+    begin,
+    check_mass_failure,
+    confirm_absence,
+    count,
+    finish,
+    judge_not_ready,
+)
 from carina_tasks.flows.results import ResumeResult, VolumeResult
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
@@ -48,26 +58,58 @@ def resume(ctx: Context) -> ResumeResult:
             raise
         with ctx.lock("resume") as hold:
             if hold is not None:
-                results = _go_on(ctx, journalled, nodes, world)
+                results = _go_on(ctx, journalled, nodes, observe.with_pods_again(ctx, world))
     count(results)
     return ResumeResult(volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick))
 
 
 def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node], world: World) -> list[VolumeResult]:
     stranded: list[NeedsTarget] = []
-    targets: dict[str, str] = {}
-    lost = {target: _target_loss(ctx, target, nodes) for target in {v.journal.target for v in volumes if v.journal}}
+    waiting: list[VolumeResult] = []
+    losses = {target: _target_loss(ctx, target, nodes) for target in {v.journal.target for v in volumes if v.journal}}
+    parted = company.parted(world, volumes, {target for target, loss in losses.items() if loss})
+    astray = {one.volume.name: one.reason for one in parted if isinstance(one, company.Astray)}
+    targets, left = _fetch(ctx, world, [one for one in parted if isinstance(one, company.LeftBehind)])
     for volume in volumes:
         journal = volume.journal
         if journal is None:
             continue
-        reason = lost[journal.target]
         # `replan` judges once more on a newer picture; what may not leave is tried where it is, perhaps its worker lives.
-        if reason and isinstance(selection.of_lost_target(world, volume), selection.Wanted):
+        loss = losses[journal.target]
+        reason = loss if isinstance(selection.of_lost_target(world, volume), selection.Wanted) else ""
+        if reason := reason or astray.get(volume.name, ""):
             stranded.append(NeedsTarget(volume, journal, reason))
+        elif other := next((name for name in journal.together if name in left), ""):
+            reason = (
+                f"it waits for {other}, which its pod uses too and which is still on {journal.source}: {left[other]}"
+            )
+            tell.progress(ctx, volume, journal, 0, reason)
+            waiting.append(VolumeResult(volume.name, "unfinished", reason, journal.source, journal.target))
         else:
             targets[volume.name] = journal.target
-    return finish(ctx, [*stranded, *advance_all(ctx, list(targets), targets)])
+    return finish(ctx, [*waiting, *stranded, *advance_all(ctx, list(targets), targets)])
+
+
+def _fetch(
+    ctx: Context, world: World, left_behind: Sequence[company.LeftBehind]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Journal the volumes that a failover left behind; return their targets, and why others could not be journalled."""
+    targets: dict[str, str] = {}
+    left: dict[str, str] = {}
+    for leader in {one.leader.name: one.leader for one in left_behind}.values():
+        journal = leader.journal
+        if journal is None:
+            continue
+        behind = [one.volume for one in left_behind if one.leader.name == leader.name]
+        with ctx.lock(f"failover.{journal.source}") as hold:
+            if hold is None:
+                left |= {volume.name: "another worker is at the failover of that node" for volume in behind}
+                continue
+            cause = Cause(journal.kind, journal.source, journal.source_uid, journal.reason)
+            fetched, stuck = begin(ctx, world, behind, cause)
+            targets |= fetched
+            left |= {result.volume: result.reason for result in stuck}
+    return targets, left
 
 
 def _target_loss(ctx: Context, target: str, nodes: dict[str, Node]) -> str:

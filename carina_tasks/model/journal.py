@@ -35,6 +35,8 @@ class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """UID of the lost node's object, when it was known."""
     stale: Annotated[str, Meta(max_length=64)] = ""
     """UUID of an LV of the wanted name on the target that the plan-time inventory had, or empty."""
+    together: tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...] = ()
+    """Names of the other LogicVolumes that were planned with it, because they share its pods: none of them is left behind."""
     version: Literal[1] = 1
 
     def to_json(self) -> str:

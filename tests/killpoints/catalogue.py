@@ -16,6 +16,7 @@ CATALOGUE: dict[str, tuple[Callable[[], Scenario], Sequence[str]]] = {
     "resume": (scenarios.resumed, ()),
     "replan": (scenarios.replanned, ()),
     "target dies anywhere": (scenarios.target_dies, ("target-gone",)),
+    "the node returns anywhere": (scenarios.returns, ("source-back",)),
     "another worker": (scenarios.rebuild, ("raced",)),
     "a sweep in between": (scenarios.rebuild, ("swept",)),
     "another sweep": (scenarios.sweep_local, ("raced",)),

@@ -54,8 +54,8 @@ class Points:
     def __init__(self, faults: Sequence[Fault] = ()) -> None:
         self.seen: list[Point] = []
         self.fired: list[tuple[Fault, Point]] = []
-        self.disturb: Callable[[str], None] | None = None
-        """Takes variants that are no death, such as ``raced``; the write goes on after it."""
+        self.disturb: Callable[[str], str] | None = None
+        """Takes variants that are more or other than a death, such as ``raced``; returns how to die there, if at all."""
         self._faults = {fault.at: fault for fault in faults}
         self._quiet = 0
 
@@ -74,7 +74,6 @@ class Points:
             raise AssertionError(f"nobody knows the variant {fault.variant}")
         self._quiet += 1
         try:
-            self.disturb(fault.variant)
+            return self.disturb(fault.variant)
         finally:
             self._quiet -= 1
-        return ""

@@ -13,7 +13,7 @@ from unittest import mock
 
 import msgspec.structs
 
-from carina_tasks.decisions import logic_volumes, orphans, rebuild, selection
+from carina_tasks.decisions import company, logic_volumes, orphans, rebuild, selection
 from carina_tasks.flows import advance, sweep_logic
 from carina_tasks.flows import tell as telling
 from carina_tasks.kube.api import Api
@@ -156,6 +156,11 @@ MUTANTS = (
         "what leaves a dead target is not planned together",
         "replan",
         lambda: mock.patch.object(selection, "leaving", return_value=[]),
+    ),
+    Mutant(
+        "what a failover left behind is not fetched",
+        "the node returns anywhere",
+        lambda: mock.patch.object(company, "parted", return_value=()),
     ),
     Mutant("the age of a mark is ignored", "another sweep", _mark_age_ignored),
 )

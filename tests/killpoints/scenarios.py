@@ -169,6 +169,38 @@ def migrate() -> Scenario:
     return Scenario("migrate", _migrating(), lambda sim: sim.watch_says("migrate_node", "n1"), _migrated)
 
 
+def returns() -> Scenario:
+    """Let the worker die and the silent node come back, both at any point: a pod's volumes have all moved, or none has."""
+    stage = Stage("n1", "n2", "n3")
+    pods = {"one-0": ("one",), "pair-0": ("left", "right"), "both-0": ("mine", "shared"), "both-1": ("yours", "shared")}
+    volumes = sorted({name for claims in pods.values() for name in claims})
+    for name in volumes:
+        stage.volume(name, "n1", 2)
+    for pod, claims in pods.items():
+        stage.pod(pod, "n1", *claims, migrate=True)
+    stage.not_ready("n1", "2026-01-01T00:00:00Z")
+
+    def check(sim: Sim, before: Before) -> list[str]:
+        on = {}
+        for name in volumes:
+            found = sim.controllers.get(sim.controllers.logic_volumes, f"pvc-{name}")
+            on[name] = found["spec"]["nodeName"] if found is not None else ""
+        moved = [name for name in volumes if on[name] != "n1"]
+        wrong = [
+            f"the volumes of {pod} are parted: {[on[name] for name in claims]}"
+            for pod, claims in pods.items()
+            if len({on[name] for name in claims}) > 1
+        ]
+        return [
+            *wrong,
+            *promises.rebuilt(sim, before, moved, ["n1"]),
+            *promises.untouched(sim, before, [name for name in volumes if name not in moved]),
+            *promises.running(sim, list(pods)),
+        ]
+
+    return Scenario("returns", stage, lambda sim: sim.watch_says("migrate_node", "n1"), check)
+
+
 def _sweeping() -> Stage:
     stage = Stage("n1", "n2")
     stage.volume("used", "n1", 5)

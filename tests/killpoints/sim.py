@@ -234,7 +234,7 @@ class Sim:
 
     # --- what happens beside ---
 
-    def _disturb(self, variant: str) -> None:
+    def _disturb(self, variant: str) -> str:
         if variant in ("flushed", "raced"):
             self._locks.clear()
             self._hints.clear()
@@ -250,6 +250,19 @@ class Sim:
             self.run("logic_volumes")
         if variant == "target-gone":
             self.lose(self.target_dies)
+        if variant == "source-back":
+            self.bring_back("n1")
+            return "before"
+        return ""
+
+    def bring_back(self, name: str) -> None:
+        """Let a silent node be Ready again, with its worker and its disks."""
+        self.nodes[name].alive = True
+        ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:10:00Z"}
+        node = self.controllers.get(NODES, name)
+        if node is not None:
+            self.controllers.set_status(NODES, node, conditions=[ready])
+        self.controllers.step()
 
     def lose(self, name: str) -> None:
         """Let a node go for good: its worker, its disks and its object."""

@@ -86,6 +86,16 @@ GUARDS = (
         Edit(D + "rebuild.py", "view.local.transient or on_target", "view.local.transient",
              "test_rebuild.py::test_a_volume_that_a_pod_may_have_written_to_is_not_planned_again"),
     )),
+    Guard("what follows a volume of its pod", "company.parted", "annotation", SKIPPED, (
+        Edit(D + "company.py", "                if key in left:", "                if left and (key := min(left)):",
+             "test_company.py::test_it_stays_where_it_is"),
+        Edit(D + "company.py", "    return isinstance(selection.of_companion(world, volume, journal), selection.Wanted)", "    return True",
+             "test_company.py::test_it_stays_where_it_is"),
+        Edit(F + "resume.py", "next((name for name in journal.together if name in left), \"\")", "\"\"",
+             "test_company.py::test_while_it_cannot_follow_the_other_is_not_begun"),
+        Edit(F + "failover.py", "if not unwritten & set(journal.together)}", "}",
+             "test_company.py::test_a_volume_is_not_begun_while_the_other_of_its_pod_has_no_journal"),
+    )),
     Guard("an orphan is wanted by nobody", "orphans.judge", "MANAGED_GROUPS", "kept, counted", (
         Edit(D + "orphans.py", "    if logic_volume is None:\n        return f\"PersistentVolume", "    if False:\n        return f\"PersistentVolume",
              "test_orphans.py::test_whoever_may_want_it_keeps_it_and_takes_its_mark_off"),

@@ -14,7 +14,7 @@ from unittest import mock
 
 import msgspec.structs
 
-from carina_tasks.decisions import guards, node_loss, orphans, rebuild, selection
+from carina_tasks.decisions import company, guards, node_loss, orphans, rebuild, selection
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import failover, sweep_local
 from carina_tasks.flows.context import Context
@@ -173,6 +173,7 @@ BUGS: Final[dict[str, Patch]] = {
     "list-alone-marks-and-removes": _patched(sweep_local, "_judge", _first_look_counts),
     "second-get-left-out": _patched(failover, "confirm_absence", _confirmed_at_once),
     "retention-ignored": _retention_ignored,
+    "left-behind-stays": _patched(company, "parted", lambda _: lambda *arguments: ()),
 }
 """Every planted bug by name."""
 

@@ -189,10 +189,6 @@ class Kubernetes:
         """Say whether the node was NotReady for so long."""
         return self.was(self._not_ready, name, seconds, within)
 
-    def was_lost(self, name: str) -> bool:
-        """Say whether the node was ever deleted or NotReady."""
-        return bool(self._absent.get(name) or self._not_ready.get(name))
-
     def node(self, name: str) -> JSON | None:
         """Return the node's object."""
         return self.controllers.get(NODES, name)

@@ -65,7 +65,7 @@ def _volume(history: History, name: str) -> list[str]:
 def _excused(history: History, logic: JSON, node: str) -> bool:
     """Say whether it waits for a good reason that people were told."""
     found = history.kubernetes.node(node)
-    if keys.JOURNAL in (logic["metadata"].get("annotations") or {}):
+    if _journalled(logic):
         # Its target is silent, and may hold it: nobody takes it away from there.
         return found is not None and not is_ready(found)
     if found is not None:
@@ -75,6 +75,10 @@ def _excused(history: History, logic: JSON, node: str) -> bool:
         e.get("reason") == "NoNodeFits" and e["involvedObject"]["name"] == about
         for _, e in history.cluster.store.items(EVENTS.id)
     )
+
+
+def _journalled(logic: JSON) -> bool:
+    return keys.JOURNAL in (logic["metadata"].get("annotations") or {})
 
 
 def _disks(history: History) -> list[str]:
@@ -89,7 +93,12 @@ def _disks(history: History) -> list[str]:
             logic = history.controllers.get(history.controllers.logic_volumes, volume.name.removeprefix("volume-"))
             if logic is None or logic["spec"]["nodeName"] != machine.name:
                 pv = history.controllers.get(PERSISTENT_VOLUMES, volume.name.removeprefix("volume-"))
-                if not volume.open and (logic is None) == (pv is None):
+                if volume.open or (logic is None) != (pv is None) or (logic is not None and _journalled(logic)):
+                    continue
+                if volume.time > history.clock.now - history.settings.orphan_grace:
+                    # Made while its node's clock was ahead: it is young until that time has come.
+                    history.chance.did["orphans from the future, kept"] += 1
+                else:
                     found.append(f"{machine.name}: {volume.name} is nobody's")
             elif any(tag.startswith(keys.TAG_ORPHAN) for tag in volume.tags):
                 found.append(f"{machine.name}: {volume.name} is marked, and is wanted")
@@ -102,7 +111,7 @@ def _left(history: History) -> list[str]:
     found = []
     for logic in history.controllers.all(history.controllers.logic_volumes):
         name, node = logic["metadata"]["name"], history.kubernetes.node(logic["spec"]["nodeName"])
-        if keys.JOURNAL not in (logic["metadata"].get("annotations") or {}) or name in history.given_up:
+        if not _journalled(logic) or name in history.given_up:
             continue
         if node is not None and is_ready(node):
             found.append(f"{name}: its journal is left: {history.last_reason(name)}")
@@ -134,9 +143,6 @@ def _parted(history: History, volumes: list[str]) -> str:
     logic = [history.controllers.get(history.controllers.logic_volumes, volume) for volume in volumes]
     if len({volume["spec"]["nodeName"] for volume in logic if volume}) < 2:
         return ""
-    stayed = [v["spec"]["nodeName"] for v in logic if v and v["metadata"]["name"] not in history.judge.moved]
-    if any(history.kubernetes.was_lost(node) for node in stayed):
-        return "a failover was cut off between two journals, and the node came back"
     if history.api.pods_cut:
         return "the list of pods was cut short"
     return ""

@@ -100,6 +100,10 @@ class Judge:
             self.chance.did["planned again"] += 1
             return
         self.chance.did[f"journals of kind {journal.kind}"] += 1
+        if self._follows(name, journal):
+            # Its node may be back: what was decided for the pod holds for all its volumes.
+            self.chance.did["volumes fetched that a failover had left behind"] += not (gone or sick)
+            gone = sick = True
         self._mass_failure(name)
         if journal.kind == "rebuild" and not gone:
             self.chance.wrong(f"{name} is rebuilt, and {lost} was not away for {after:.0f} s")
@@ -115,6 +119,19 @@ class Judge:
                     and not _annotated(pod)
                 ):
                     self.chance.wrong(f"{name} is migrated, and pod {pod['metadata']['name']} is not annotated")
+
+    def _follows(self, name: str, journal: Journal) -> bool:
+        """Say whether the volume follows another of its pod, whose journal names it and the same way."""
+        others = {
+            v
+            for pod in self.controllers.all(PODS)
+            if name in (found := self.controllers.volumes_of(pod))
+            for v in found
+        }
+        leaders = [self.journal_of(other) for other in others - {name}]
+        return any(
+            j and name in j.together and (j.source, j.target) == (journal.source, journal.target) for j in leaders
+        )
 
     def _mass_failure(self, name: str) -> None:
         """Judge a failover by what has been lost for so long that whoever began it saw it: that must not be too much."""

@@ -110,10 +110,13 @@ class _Planning:
             reason += f", {readable(free)} left in {vg}"
         if group.pinned:
             reason = f"its pod also uses {group.pinned[0][0]} there; {reason}"
-        return {
-            volume.name: Place(volume, one.name, reason, stale.uuid if (stale := stale_of(one, volume)) else "")
-            for volume in group.volumes
-        }
+        names = [volume.name for volume in group.volumes]
+        places: dict[str, Place | NoFit] = {}
+        for volume in group.volumes:
+            stale = stale_of(one, volume)
+            others = tuple(name for name in names if name != volume.name)
+            places[volume.name] = Place(volume, one.name, reason, stale.uuid if stale else "", others)
+        return places
 
     def _stay(self, group: PodGroup) -> None:
         """Let the group's pods stand where they are: they count for the groups that come after it."""

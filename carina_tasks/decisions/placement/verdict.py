@@ -37,6 +37,8 @@ class Place:
     reason: str
     stale: str
     """UUID of an LV ``volume-<name>`` that stands in the same VG of that node in the inventory, else empty."""
+    together: tuple[str, ...] = ()
+    """Names of the other volumes that must go there with it, because they share its pods."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,90 @@
+"""Are the volumes of one pod still together? A failover may be cut off between the journals of two of them.
+
+Each journal names the volumes that were planned with it (`Journal.together`). When their node comes back before the rest is
+journalled, or one is planned again and the others are not, the pod could run nowhere ever again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from carina_tasks.decisions import selection
+
+if TYPE_CHECKING:
+    from carina_tasks.model.journal import Journal
+    from carina_tasks.model.objects import LogicVolume
+    from carina_tasks.model.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """`volume` was planned together with `leader` and never journalled: it is to follow."""
+
+    volume: LogicVolume
+    leader: LogicVolume
+
+
+@dataclass(frozen=True, slots=True)
+class Astray:
+    """`volume` is on its way to another node than `leader`, and still empty: it is to be planned again."""
+
+    volume: LogicVolume
+    leader: LogicVolume
+    reason: str
+
+
+def parted(world: World, journalled: Iterable[LogicVolume], lost: Collection[str]) -> tuple[LeftBehind | Astray, ...]:
+    """Return the volumes that are parted from one of `journalled`, each once; `lost` are targets that are planned anew anyway."""
+    found: dict[str, LeftBehind | Astray] = {}
+    for leader in sorted(journalled, key=lambda volume: volume.name):
+        journal = leader.journal
+        if journal is None or journal.target in lost:
+            continue
+        for other in _still(world, leader, journal.together):
+            name = other.name
+            if other.node == journal.target or name in found:
+                continue
+            if other.journal is None and _follows(world, other, journal):
+                found[name] = LeftBehind(other, leader)
+            elif other.journal is not None and other.node not in lost and _strays(world, other, leader):
+                reason = f"{leader.name}, which its pod uses too, goes to {journal.target}"
+                found[name] = Astray(other, leader, reason)
+    return tuple(found.values())
+
+
+def _follows(world: World, volume: LogicVolume, journal: Journal) -> bool:
+    """Say whether what was decided for the others still holds for this one, whose node may be back by now."""
+    if volume.node != journal.source:
+        return False
+    return isinstance(selection.of_companion(world, volume, journal), selection.Wanted)
+
+
+def _strays(world: World, volume: LogicVolume, leader: LogicVolume) -> bool:
+    """Say whether it is this one that gives way: one that a pod may have written to stays, of two empty ones the later by name."""
+    if not _empty(world, volume):
+        return False
+    return not _empty(world, leader) or leader.name < volume.name
+
+
+def _still(world: World, leader: LogicVolume, names: Collection[str]) -> tuple[LogicVolume, ...]:
+    """Return those of `names` that pods tie to the leader now, over others of `names` too.
+
+    While no pod does, nobody is parted, and a volume of a living node stays where it is.
+    """
+    left = {f"{v.namespace}/{v.claim}": v for name in names if (v := world.logic_volumes.get(name)) is not None}
+    found: list[LogicVolume] = []
+    ask = [f"{leader.namespace}/{leader.claim}"]
+    while ask:
+        for pod in world.pods_of(ask.pop()):
+            for key in (f"{pod.meta.namespace}/{claim}" for claim in pod.claims):
+                if key in left:
+                    found.append(left.pop(key))
+                    ask.append(key)
+    return tuple(found)
+
+
+def _empty(world: World, volume: LogicVolume) -> bool:
+    pv = world.volumes.get(volume.name)
+    return pv is None or pv.nodes != (volume.node,)

@@ -1,0 +1,148 @@
+"""Which volumes are parted from the others of their pod, and what brings them together again."""
+
+import copy
+import dataclasses
+
+import pytest
+
+from carina_tasks.decisions.company import Astray, LeftBehind, parted
+from carina_tasks.flows.failover import migrate_node
+from carina_tasks.flows.resume import resume
+from tests.unit.builders import NOW, claim, inventory, journal, logic_volume, node, pod, pv, world
+from tests.unit.builders_flow import FakeApi, FakeNodes, context
+from tests.unit.test_flows_failover import check_rebuilt, nodes
+
+A, B, C = "pvc-1", "pvc-2", "pvc-3"
+
+
+def leader(*together, kind="rebuild", target="n2"):
+    """Make a volume that is journalled and not begun, with those that were planned with it."""
+    return [
+        logic_volume(A, target, journal=journal(A, target=target, kind=kind, together=together)), pv(A), claim(A),
+    ]  # fmt: skip
+
+
+def home(name, **more):
+    """Make a volume that is still on n1 and has no journal."""
+    return [logic_volume(name, **more), pv(name), claim(name)]
+
+
+def of(*raws, lost=()):
+    """Say who is parted: a letter for each, with what is to be done."""
+    seen = world(node("n1"), node("n2"), *raws)
+    return [(v.volume.name, type(v)) for v in parted(seen, seen.logic_volumes.values(), lost)]
+
+
+BOTH = pod("web-0", A, B, annotated=True)
+
+
+def test_one_that_was_not_journalled_follows():
+    """Its node is back; it was planned together with one that is journalled."""
+    assert of(*leader(B), *home(B), BOTH) == [(B, LeftBehind)]
+
+
+def test_those_that_pods_tie_over_others_follow_too():
+    """One pod uses A and B, another B and C: all three or none."""
+    found = of(*leader(B, C), *home(B), *home(C), pod("web-0", A, B), pod("web-1", B, C))
+    assert found == [(B, LeftBehind), (C, LeftBehind)]
+
+
+STAYS = {
+    "no pod uses both": (leader(B), home(B), [pod("web-0", A), pod("web-1", B)]),
+    "no pod uses any": (leader(B), home(B), []),
+    "not planned with it": (leader(), home(B), [BOTH]),
+    "moved elsewhere meanwhile": (leader(B), [logic_volume(B, "n3"), pv(B, "n3"), claim(B)], [BOTH]),
+    "there already": (leader(B), [logic_volume(B, "n2"), pv(B, "n2"), claim(B)], [BOTH]),
+    "gone": (leader(B), [], [BOTH]),
+    "being deleted": (leader(B), home(B, deletionTimestamp="2026-01-01T00:00:00Z"), [BOTH]),
+    "its pod is no longer annotated": (leader(B, kind="migrate"), home(B), [pod("web-0", A, B, annotated=False)]),
+}
+
+
+@pytest.mark.parametrize("why", STAYS)
+def test_it_stays_where_it_is(why):
+    """What nobody decided, or what no longer holds, moves no volume of a living node."""
+    first, other, pods = STAYS[why]
+    assert of(*first, *other, *pods) == []
+
+
+def test_a_lost_target_calls_nobody():
+    """The leader is planned again anyway, and what is left behind with it."""
+    assert of(*leader(B), *home(B), BOTH, lost={"n2"}) == []
+
+
+def on_its_way(name, target, *together, there=False):
+    """Make a journalled volume, its PV on its target already or still on its source."""
+    return [
+        logic_volume(name, target, journal=journal(name, target=target, together=together)),
+        pv(name, target if there else "n1"), claim(name),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "strays"),
+    [(False, False, B), (True, False, B), (False, True, A), (True, True, None)],
+)
+def test_of_two_that_go_to_different_nodes_the_empty_one_gives_way(first, second, strays):
+    """One that a pod may have written to stays; of two empty ones the later by name; two written ones are left to people."""
+    raws = [*on_its_way(A, "n2", B, there=first), *on_its_way(B, "n3", A, there=second)]
+    assert of(*raws, node("n3"), BOTH) == ([(strays, Astray)] if strays else [])
+
+
+# --- resume ---
+
+
+def cut_off(*, kind="rebuild", annotated=True):
+    """Make a node that is back after its failover was cut off between the journals of one pod."""
+    return FakeApi(node("n1"), node("n2"), node("n3"), *leader(B, kind=kind), *home(B),
+                   pod("web-0", A, B, annotated=annotated))  # fmt: skip
+
+
+def test_resume_fetches_what_a_failover_left_behind():
+    """Both volumes of the pod are rebuilt on the node of the first."""
+    api, fake = cut_off(), nodes()
+    resume(context(api, fake))
+    api.objects.pop("/api/v1/namespaces/default/pods/web-0", None)
+    check_rebuilt(api, fake, (A, B))
+    assert {api.one("LogicVolume", name)["spec"]["nodeName"] for name in (A, B)} == {"n2"}
+
+
+def test_while_it_cannot_follow_the_other_is_not_begun():
+    """The target has no room for it: nothing is touched, and both say why."""
+    api = cut_off()
+    fake = FakeNodes(inventory("n2", free=12), inventory("n3"))
+    before = copy.deepcopy(api.one("PersistentVolume", A))
+    (result,) = [one for one in resume(context(api, fake)).volumes if one.volume == A]
+    assert (result.outcome, api.one("PersistentVolume", A)) == ("unfinished", before)
+    assert f"waits for {B}" in result.reason
+    assert f"waits for {B}" in api.one("LogicVolume", A)["metadata"]["annotations"]["tasks.carina.storage.io/progress"]
+    assert fake.tasks() == []
+
+
+def test_while_another_worker_is_at_that_node_the_other_is_not_begun():
+    """It may be about to write the very journal that is missing."""
+    api = cut_off()
+    free, held = context(api, nodes()), context(api, nodes(), held=True)
+    ctx = dataclasses.replace(free, lock=lambda name: (held if name.startswith("failover") else free).lock(name))
+    (result,) = resume(ctx).volumes
+    assert "another worker" in result.reason
+    assert [path for _, path, body in api.log if "spec" in body] == []
+
+
+def test_a_volume_is_not_begun_while_the_other_of_its_pod_has_no_journal():
+    """The other one changed between plan and journal: the first waits, and the next resume has both."""
+    api = FakeApi(node("n1", ready="Unknown", since=NOW - 400), node("n2"), node("n3"), *home(A), *home(B), BOTH)
+    fake = nodes()
+
+    def meddle(verb, path):
+        if path.endswith(B):
+            api.on_write = lambda verb, path: None
+            api.one("LogicVolume", B)["metadata"]["resourceVersion"] = "9999"
+
+    api.on_write = meddle
+    result = migrate_node(context(api, fake), "n1")
+    assert {v.outcome for v in result.volumes} == {"unfinished"}
+    assert fake.tasks() == []
+    resume(context(api, fake))
+    api.objects.pop("/api/v1/namespaces/default/pods/web-0", None)
+    check_rebuilt(api, fake, (A, B))
