@@ -71,9 +71,22 @@ def sentinel_options(conf: Settings) -> dict[str, Any]:
     return {"master_name": conf.broker_master_name, "sentinel_kwargs": {"retry": Retry(NoBackoff(), 0)}}
 
 
+class Application(Celery):  # type: ignore[misc]
+    """Celery, but nothing is sent that never expires: `celery call` sends by name and does not look at the task's own `expires`."""
+
+    def send_task(self, name: str, *args: Any, **options: Any) -> Any:
+        """Send the task; without `expires` after its own seconds, a node's task after the deadline for its answer."""
+        if options.get("expires") is None:
+            if name not in self.tasks:
+                self.loader.import_default_modules()
+            task = self.tasks.get(name)
+            options["expires"] = getattr(task, "expires", None) or settings.current().node_deadline
+        return super().send_task(name, *args, **options)
+
+
 def make_app(conf: Settings, role: Role) -> Celery:
     """Return the Celery application of a process with `role`."""
-    app = Celery("carina_tasks", amqp=queues.KnownQueuesAMQP, set_as_current=True)
+    app = Application("carina_tasks", amqp=queues.KnownQueuesAMQP, set_as_current=True)
     options = transport_options(conf, role)
     observed = role == "control" or conf.node_profile == "open"
     app.conf.update(

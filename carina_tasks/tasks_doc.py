@@ -110,7 +110,7 @@ def _arguments(task: Task) -> str:
 def _expires(task: Task) -> str:
     if isinstance(task, NodeTask):
         return "with the deadline of whoever asks (`CARINA_TASKS_NODE_DEADLINE`, more for a large batch)"
-    return f"after {task.expires} s on the queue; `celery call` sets none unless told: `--expires {task.expires}`"
+    return f"after {task.expires} s on the queue, also when it is sent by `celery call`"
 
 
 def _shape(struct: type[msgspec.Struct], shown: dict[str, type[msgspec.Struct]]) -> str:

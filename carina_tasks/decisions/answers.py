@@ -30,6 +30,7 @@ class Words:
 CREATE: Final = Words(frozenset({"created", "adopted", "kept", "replaced", "failed"}), frozenset({"purged"}))
 MARK: Final = Words(frozenset({"marked", "unmarked", "absent", "failed"}))
 REMOVE: Final = Words(frozenset({"removed", "trashed", "absent", "failed"}))
+RESTORE: Final = Words(frozenset({"restored", "absent", "failed"}))
 PURGE: Final = Words(frozenset({"purged", "absent", "failed"}))
 
 

@@ -77,7 +77,7 @@ def roles(processes: Sequence[Process]) -> list[Check]:
 
 def sweep(name: str, seconds: float | None) -> Check:
     """Judge how long ago a sweep ended well; None: not that anybody knows."""
-    do = f"celery -A carina_tasks call carina.sweep.{name} --expires 600"
+    do = f"celery -A carina_tasks call carina.sweep.{name}"
     if seconds is None:
         return Check("sweeps", "WARN", f"{name}: none has ended well, as far as the broker knows", do)
     verdict: Verdict = "WARN" if seconds > OVERDUE else "OK"

@@ -195,7 +195,7 @@ def _above_the_cap(ctx: Context, world: World, inventory: Inventory) -> Iterator
     if isinstance(cap, guards.Stop):
         since = min((local.marked_at or 0 for local in doomed), default=0)
         confirm = f"""'{{"confirm": {{"{inventory.node}": {len(doomed)}}}}}'"""
-        do = f"celery -A carina_tasks call carina.sweep.local_volumes --kwargs {confirm} --expires 300"
+        do = f"celery -A carina_tasks call carina.sweep.local_volumes --kwargs {confirm}"
         yield Finding("orphans", inventory.node, cap.reason, node=inventory.node, since=since, do=do)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import yaml
 
+from carina_tasks.decisions import answers
 from carina_tasks.errors import BadInput, CarinaTasksError, NodeFailed
 from carina_tasks.flows import observe
 from carina_tasks.flows.context import Context
@@ -16,7 +17,7 @@ from carina_tasks.flows.results import RestoreResult, TrashedVolume, TrashResult
 from carina_tasks.kube import paths
 from carina_tasks.model import keys, names, quantity
 from carina_tasks.model.local import Inventory, LocalVolume, Trashed
-from carina_tasks.model.messages import InTrash, RestoreVolume, VolumesDone, batch_time
+from carina_tasks.model.messages import InTrash, RestoreVolume, Target, VolumesDone, batch_time
 from carina_tasks.observability.audit import about_node
 
 RESTORE = "carina.volume.restore"
@@ -48,10 +49,14 @@ def restore(ctx: Context, node: str, wanted: str) -> RestoreResult:
     request = RestoreVolume(
         at=int(ctx.cluster.now()), volume=InTrash(local.group, names.trash_of(local.uuid), local.uuid)
     )
-    answer = ctx.nodes.ask(node, RESTORE, request, VolumesDone, more=batch_time(4))
-    done = next((d for d in answer.volumes if d.outcome == "restored"), None)
-    if done is None:
-        reasons = "; ".join(d.reason for d in answer.volumes) or "it did not say why"
+    # It is spoken of under its old name when it is back, else under the one that it has in the trash.
+    asked = (request.volume, Target(local.group, old, local.uuid))
+    said = observe.counted(
+        ctx, node, asked, answers.RESTORE,
+        lambda: ctx.nodes.ask(node, RESTORE, request, VolumesDone, more=batch_time(4)),
+    )  # fmt: skip
+    if not any(done.outcome == "restored" and done.uuid == local.uuid for done in said):
+        reasons = "; ".join(done.reason for done in said) or "it did not say why"
         raise NodeFailed(f"node {node} did not restore {local.group}/{local.name}: {reasons}")
     ctx.audit.acted(
         "restore-local-volume", about_node(node), f"local volume {local.group}/{old} of node {node} restored by a person",

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from datetime import datetime
 
 import pytest
 from celery.signals import before_task_publish
@@ -10,6 +11,8 @@ from celery.signals import before_task_publish
 from carina_tasks.broker.waiting import SENT_AT
 from carina_tasks.celery import TASK_MODULES, make_app, transport_options
 from carina_tasks.settings import load
+
+DEADLINE = load({}).node_deadline
 
 
 def conf(**more):
@@ -111,3 +114,30 @@ def test_every_message_says_when_it_was_sent():
     began = time.time()
     before_task_publish.send(sender="carina.failover.resume", headers=headers)
     assert began <= headers[SENT_AT] <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "seconds"),
+    [
+        ("carina.failover.rebuild_node", {}, 300),
+        ("carina.failover.rebuild_node", {"expires": 7}, 7),
+        ("carina.failover.resume", {"expires": None}, 60),
+        ("carina.node.inventory", {"queue": "node.n1"}, DEADLINE),
+        ("no.such.task", {}, DEADLINE),
+    ],
+)
+def test_what_is_sent_by_name_expires_too(task, options, seconds):
+    """As `celery call` sends it: after the task's own seconds, a node's after the deadline for its answer."""
+    app = make_app(load({"CARINA_TASKS_BROKER_URL": "memory://"}), "control")
+    app.conf.result_backend = "cache+memory://"
+    sent = []
+
+    def take(headers, **_):
+        sent.append(datetime.fromisoformat(headers["expires"]).timestamp() - time.time())
+
+    before_task_publish.connect(take, weak=False)
+    try:
+        app.send_task(task, ignore_result=True, **options)
+    finally:
+        before_task_publish.disconnect(take)
+    assert sent == [pytest.approx(seconds, abs=3)]

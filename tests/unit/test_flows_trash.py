@@ -81,7 +81,21 @@ def test_what_is_not_clear_is_not_restored():
     with pytest.raises(NodeSilent):
         restore(context(api, fake), "n2", "pvc-1")
     assert "carina.volume.restore" not in fake.tasks()
-    said = VolumesDone(node="n1", volumes=(VolumeDone(VG, "volume-x", "failed", "there is another"),))
+    said = VolumesDone(node="n1", volumes=(VolumeDone(VG, lying(1).name, "failed", "there is another"),))
     fake.broken = {("n1", "carina.volume.restore"): said}
     with pytest.raises(NodeFailed, match="there is another"):
         restore(context(api, fake), "n1", lying(1).name)
+
+
+@pytest.mark.parametrize(
+    ("name", "uuid"),
+    [("volume-pvc-2", ""), ("volume-pvc-1", "000009-bbbb-cccc-dddd-eeee-ffff-gggggg")],
+)
+def test_that_another_volume_came_back_is_no_answer(name, uuid):
+    """A node that speaks of a volume that nobody asked for, or of another one under its name, has restored nothing."""
+    api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", lying(1)))
+    said = VolumesDone(node="n1", volumes=(VolumeDone(VG, name, "restored", uuid=uuid or lying(1).uuid),))
+    fake.broken = {("n1", "carina.volume.restore"): said}
+    with pytest.raises(NodeFailed):
+        restore(context(api, fake), "n1", "pvc-1")
+    assert "TrashRestored" not in [event["reason"] for event in api.events]
