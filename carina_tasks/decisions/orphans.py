@@ -214,12 +214,17 @@ class Missing:
     reason: str
 
 
+def group_gone(node: str, group: str) -> str:
+    """Return what is said when a node does not report a volume group at all that it should have."""
+    return f"node {node} reports no volume group {group}: its disk fails, is gone or was not found"
+
+
 def missing(world: World, inventory: Inventory, grace: float) -> Sequence[Missing]:
     """Return the LogicVolumes of `inventory.node` whose local volume is not there.
 
     They are reported, never made again: an empty volume in place of a lost one would hide the loss of data (carina issue 14).
     """
-    found = []
+    found, groups = [], {group.name for group in inventory.groups}
     for volume in world.logic_volumes.values():
         if volume.node != inventory.node or volume.status != keys.STATUS_SUCCESS or volume.journalled:
             continue
@@ -229,7 +234,8 @@ def missing(world: World, inventory: Inventory, grace: float) -> Sequence[Missin
             continue
         name = names.VOLUME_PREFIX + volume.name
         if inventory.find(volume.group, name) is None:
-            found.append(
-                Missing(volume, f"node {inventory.node} has no {volume.group}/{name}; its data is lost or elsewhere")
-            )
+            reason = f"node {inventory.node} has no {volume.group}/{name}; its data is lost or elsewhere"
+            if volume.group not in groups:
+                reason = f"{group_gone(inventory.node, volume.group)}; {name} should be there"
+            found.append(Missing(volume, reason))
     return tuple(found)

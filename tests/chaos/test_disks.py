@@ -72,7 +72,7 @@ def test_a_failing_disk_is_no_empty_disk(story: Story) -> None:
         assert promise.nodes() == {ONE: 3}
         assert {name: story.product.lv_uuid(ONE, f"volume-{name}") for name in promise.moving} == before
         last = results[-1]
-        story.end(f"in the failure: {last['outcome']}, {last.get('reason') or str(len(last.get('missing', ()))) + ' missing'}",
+        story.end(f"in the failure: {len(last.get('missing', ()))} missing, told why: {last['reason'][:60]}",
                   away=False)  # fmt: skip
     finally:
         node.reset()

@@ -9,6 +9,7 @@ from carina_tasks.flows.sweep_local import sweep_local_volumes
 from carina_tasks.flows.sweep_logic import sweep_logic_volumes
 from carina_tasks.kube import paths
 from carina_tasks.model import keys, names
+from carina_tasks.model.local import Inventory
 from tests.unit.builders import (
     NOW,
     at,
@@ -209,6 +210,14 @@ def test_a_missing_volume_is_reported_and_nothing_is_made():
     assert sweep(api, fake).missing == ("pvc-1",)
     assert [e["reason"] for e in api.events] == ["LocalVolumeMissing"]
     assert (fake.tasks(), api.log) == ([], [])
+
+
+def test_a_disk_that_is_gone_is_the_sweeps_reason():
+    """The VG of missing volumes is not reported at all: the sweep's own result says why."""
+    api, fake = FakeApi(node("n1"), logic_volume(), pv()), FakeNodes(Inventory(node="n1", groups=(), volumes=()))
+    result = sweep(api, fake)
+    assert (result.outcome, result.missing) == ("swept", ("pvc-1",))
+    assert result.reason == "node n1 reports no volume group carina-vg-hdd: its disk fails, is gone or was not found"
 
 
 def test_what_a_sweep_found_is_kept_for_the_metrics():

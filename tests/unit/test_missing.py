@@ -4,6 +4,7 @@ import pytest
 
 from carina_tasks.decisions.orphans import missing
 from carina_tasks.model import objects
+from carina_tasks.model.local import Inventory
 from tests.unit.builders import NAME, NOW, at, inventory, journal, local_volume, logic_volume, world
 
 
@@ -52,3 +53,9 @@ def test_one_of_a_release_that_wrote_no_type_is_reported_too():
     """Old LogicVolumes without a manage type count as LVM."""
     assert objects.parse_logic_volume(logic_volume(manage=None)).manage_type == ""
     assert names(missing(world(logic_volume(manage=None)), inventory("n1"), 600)) == [NAME]
+
+
+def test_a_group_that_is_not_there_at_all_is_told_apart():
+    """The node reports no such VG: a failing disk, and nothing is known of the volume's data."""
+    (found,) = missing(world(logic_volume()), Inventory(node="n1", groups=(), volumes=()), 600)
+    assert "reports no volume group carina-vg-hdd: its disk fails" in found.reason
