@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import urllib3
 
-from tests.chaos.stand_ins import Sender
 from tests.lab import kube as k
 from tests.lab.errors import LabError
+from tests.lab.sender import Sender
 from tests.lab.volumes import TOPOLOGY, VG, lv_size
 from tests.system.product import Product
 

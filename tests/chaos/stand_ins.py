@@ -1,15 +1,12 @@
-"""Stand-ins for Carina's own processes, as WIRE's facts and Carina's source have them, and a sender of tasks."""
+"""Stand-ins for Carina's own processes, as WIRE's facts and Carina's source have them."""
 
 from __future__ import annotations
 
 import itertools
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import urllib3
-from celery import Celery
-from kombu import Exchange, Queue
 
 from tests.lab import kube as k
 from tests.lab.errors import LabError
@@ -18,19 +15,6 @@ from tests.lab.volumes import lv_size
 from tests.lab.world import pod
 
 FINALIZER = "carina.storage.io/logicvolume"
-
-
-class Sender:
-    """Puts tasks on the control queue as a process of the product does, without a process of its own."""
-
-    def __init__(self, url: str) -> None:
-        self._app = Celery(broker=url, set_as_current=False)
-        self._app.conf.task_queues = [Queue("control", Exchange("", type="direct"), routing_key="control")]
-        self._app.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 2}
-
-    def send(self, task: str, *args: Any, **kwargs: Any) -> str:
-        """Send a task and return its id."""
-        return str(self._app.send_task(task, args=args, kwargs=kwargs, queue="control", routing_key="control").id)
 
 
 class Loop:

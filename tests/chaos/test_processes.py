@@ -9,10 +9,10 @@ import pytest
 
 from tests.chaos.promise import ONE, Promise
 from tests.chaos.proxy import Proxy, Request
-from tests.chaos.stand_ins import Sender
 from tests.chaos.story import Case, Story
 from tests.chaos.test_api_server import through
 from tests.lab.lab import Lab
+from tests.lab.sender import Sender
 from tests.lab.sentinel import Sentinel
 from tests.system.product import Product
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -161,12 +162,17 @@ def test_a_nodes_volumes_by_command_and_by_inspect(embedded: Embedded) -> None:
     assert run(embedded, "volumes", "nobody", CARINA_TASKS_NODE_DEADLINE="1").returncode == 2
 
 
+def watching(embedded: Embedded, **options: Any) -> subprocess.Popen[Any]:
+    """Start `carina status --watch`. Whoever runs the tests in the background has told their processes to ignore SIGINT."""
+    return subprocess.Popen(
+        [*CELERY, "carina", "status", "--watch", "0.5"], env={**embedded.stage.children.env, **embedded.stage.env},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,
+    )  # fmt: skip
+
+
 def test_the_watch_ends_cleanly_without_a_terminal(embedded: Embedded) -> None:
     """Into a pipe it prints one look after the other; Ctrl-C ends it with 0 and no stack trace."""
-    watch = subprocess.Popen(
-        [*CELERY, "carina", "status", "--watch", "0.5"], env={**embedded.stage.children.env, **embedded.stage.env},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    watch = watching(embedded, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert watch.stdout is not None
     seen = [line for line, _ in zip(watch.stdout, range(30), strict=False)]
     watch.send_signal(signal.SIGINT)
@@ -179,10 +185,7 @@ def test_the_watch_ends_cleanly_without_a_terminal(embedded: Embedded) -> None:
 def test_the_watch_redraws_in_a_terminal(embedded: Embedded) -> None:
     """There each look replaces the one before."""
     mine, theirs = pty.openpty()
-    watch = subprocess.Popen(
-        [*CELERY, "carina", "status", "--watch", "0.5"],
-        env={**embedded.stage.children.env, **embedded.stage.env}, stdin=theirs, stdout=theirs, stderr=theirs,
-    )  # fmt: skip
+    watch = watching(embedded, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     text = b""
     while text.count(b"\033[H\033[J") < 2:

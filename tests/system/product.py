@@ -14,6 +14,7 @@ from typing import Any
 from tests.lab import kube as k
 from tests.lab.lab import Lab
 from tests.lab.processes import Process
+from tests.lab.sender import Sender
 from tests.lab.world import pod
 
 JOURNAL = "tasks.carina.storage.io/journal"
@@ -38,6 +39,7 @@ class Product:
         self.env = {**FAST, **{f"CARINA_TASKS_{name.upper()}": value for name, value in settings.items()}}
         self.node_env: dict[str, str] = {}
         self.redis = lab.redis
+        self._sender = Sender(lab.redis.url)
 
     def start_open(self, *processes: str) -> list[Process]:
         """As `start`, with the nodes in the open profile: a trusted Redis, events and remote control."""
@@ -88,13 +90,12 @@ class Product:
         return text
 
     def call(self, task: str, *args: Any, timeout: float = 90, **kwargs: Any) -> Any:
-        """Call a task with ``celery call``, and return its result; a failure is raised as AssertionError with its text."""
+        """Call a task, and return its result; a failure is raised as AssertionError with its text."""
         return self.result(self.send(task, *args, **kwargs), timeout)
 
     def send(self, task: str, *args: Any, **kwargs: Any) -> str:
-        """Call a task with ``celery call`` and return its id."""
-        options = ["--args", json.dumps(args), "--kwargs", json.dumps(kwargs)]
-        return self.celery("call", task, *options).split()[-1]
+        """Send a task and return its id."""
+        return self._sender.send(task, *args, **kwargs)
 
     def result(self, task_id: str, timeout: float = 90) -> Any:
         """Wait for the result of a task."""
