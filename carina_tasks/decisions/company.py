@@ -6,7 +6,7 @@ journalled, or one is planned again and the others are not, the pod could run no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,12 +35,15 @@ class Astray:
     reason: str
 
 
-def parted(world: World, journalled: Iterable[LogicVolume], lost: Collection[str]) -> tuple[LeftBehind | Astray, ...]:
-    """Return the volumes that are parted from one of `journalled`, each once; `lost` are targets that are planned anew anyway."""
+def parted(world: World, journalled: Iterable[LogicVolume], lost: Set[str]) -> tuple[LeftBehind | Astray, ...]:
+    """Return the volumes that are parted from one of `journalled`, each once.
+
+    What is on its way to or from a target in `lost` is planned anew anyway, together, and strays nowhere.
+    """
     found: dict[str, LeftBehind | Astray] = {}
     for leader in sorted(journalled, key=lambda volume: volume.name):
         journal = leader.journal
-        if journal is None or journal.target in lost:
+        if journal is None:
             continue
         for other in _still(world, leader, journal.together):
             name = other.name
@@ -48,7 +51,7 @@ def parted(world: World, journalled: Iterable[LogicVolume], lost: Collection[str
                 continue
             if other.journal is None and _follows(world, other, journal):
                 found[name] = LeftBehind(other, leader)
-            elif other.journal is not None and other.node not in lost and _strays(world, other, leader):
+            elif other.journal is not None and not lost & {other.node, leader.node} and _strays(world, other, leader):
                 reason = f"{leader.name}, which its pod uses too, goes to {journal.target}"
                 found[name] = Astray(other, leader, reason)
     return tuple(found.values())

@@ -176,23 +176,24 @@ def _rebuild(
     ctx: Context, node: str, world: World, wanted: list[LogicVolume], kind: Kind, reason: str
 ) -> list[VolumeResult]:
     uid = world.nodes[node].meta.uid if node in world.nodes else ""
-    targets, results = begin(ctx, world, wanted, Cause(kind, node, uid, reason))
+    # Planned in one go: they share what room there is.
+    targets, results = begin(ctx, world, plan(ctx, world, wanted, node), Cause(kind, node, uid, reason))
     stuck = [result for result in results if result.outcome == "no-fit"]
     tell.node_planned(ctx, node, list(targets.values()), stuck, reason)
     return results + finish(ctx, advance_all(ctx, list(targets), targets))
 
 
 def begin(
-    ctx: Context, world: World, wanted: list[LogicVolume], cause: Cause
+    ctx: Context, world: World, verdicts: Iterable[placement.Place | placement.NoFit], cause: Cause
 ) -> tuple[dict[str, str], list[VolumeResult]]:
-    """Plan the volumes and write their journals; return the targets of those that may go on, and what became of the others.
+    """Write the journals of what was planned; return the targets of those that may go on, and what became of the others.
 
-    Planned in one go, and every journal is written before the first volume is touched. A volume whose companion could not be
-    journalled waits: resume journals the companion first.
+    Every journal is written before the first volume is touched. A volume whose companion could not be journalled waits:
+    resume journals the companion first.
     """
     results: list[VolumeResult] = []
     journals: dict[str, Journal] = {}
-    for verdict in plan(ctx, world, wanted, cause.node):
+    for verdict in verdicts:
         volume = verdict.volume
         if isinstance(verdict, placement.NoFit):
             tell.no_fit(ctx, world, volume, cause.node, verdict.reason)

@@ -6,10 +6,10 @@ the whole broker cost no more than its interval.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from carina_tasks.decisions import company, node_loss, selection
+from carina_tasks.decisions import company, node_loss, placement, selection
 from carina_tasks.errors import ApiConflict, BadObject, NotFound, Refused
 from carina_tasks.flows import observe, tell
 from carina_tasks.flows.advance import NeedsTarget, advance_all
@@ -22,11 +22,13 @@ from carina_tasks.flows.failover import (
     count,
     finish,
     judge_not_ready,
+    plan,
 )
 from carina_tasks.flows.results import ResumeResult, VolumeResult
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
 from carina_tasks.model import objects
+from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import LogicVolume, Node
 from carina_tasks.model.world import World
 from carina_tasks.observability.audit import about_volume
@@ -69,7 +71,7 @@ def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node], wor
     losses = {target: _target_loss(ctx, target, nodes) for target in {v.journal.target for v in volumes if v.journal}}
     parted = company.parted(world, volumes, {target for target, loss in losses.items() if loss})
     astray = {one.volume.name: one.reason for one in parted if isinstance(one, company.Astray)}
-    targets, left = _fetch(ctx, world, [one for one in parted if isinstance(one, company.LeftBehind)])
+    targets, left = _fetch(ctx, world, [one for one in parted if isinstance(one, company.LeftBehind)], losses)
     for volume in volumes:
         journal = volume.journal
         if journal is None:
@@ -91,7 +93,7 @@ def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node], wor
 
 
 def _fetch(
-    ctx: Context, world: World, left_behind: Sequence[company.LeftBehind]
+    ctx: Context, world: World, left_behind: Sequence[company.LeftBehind], losses: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Journal the volumes that a failover left behind; return their targets, and why others could not be journalled."""
     targets: dict[str, str] = {}
@@ -106,10 +108,18 @@ def _fetch(
                 left |= {volume.name: "another worker is at the failover of that node" for volume in behind}
                 continue
             cause = Cause(journal.kind, journal.source, journal.source_uid, journal.reason)
-            fetched, stuck = begin(ctx, world, behind, cause)
-            targets |= fetched
+            # To a target that is lost they only go on paper: then all of them are planned anew together.
+            there = [_beside(volume, leader.name, journal) for volume in behind] if losses[journal.target] else None
+            fetched, stuck = begin(ctx, world, there or plan(ctx, world, behind, journal.source), cause)
+            targets |= {} if there else fetched
             left |= {result.volume: result.reason for result in stuck}
     return targets, left
+
+
+def _beside(volume: LogicVolume, leader: str, journal: Journal) -> placement.Place:
+    """Return the place where the leader goes."""
+    together = tuple(sorted({leader, *journal.together} - {volume.name}))
+    return placement.Place(volume, journal.target, f"with {leader}", "", together)
 
 
 def _target_loss(ctx: Context, target: str, nodes: dict[str, Node]) -> str:

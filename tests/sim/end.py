@@ -65,10 +65,10 @@ def _volume(history: History, name: str) -> list[str]:
 def _excused(history: History, logic: JSON, node: str) -> bool:
     """Say whether it waits for a good reason that people were told."""
     found = history.kubernetes.node(node)
-    if _journalled(logic):
+    if _journalled(logic) and found is not None:
         # Its target is silent, and may hold it: nobody takes it away from there.
-        return found is not None and not is_ready(found)
-    if found is not None:
+        return not is_ready(found)
+    if found is not None or (_journalled(logic) and not _tied_to_given_up(history, logic["metadata"]["name"])):
         return False
     about = logic["spec"]["pvc"]
     return any(
@@ -79,6 +79,15 @@ def _excused(history: History, logic: JSON, node: str) -> bool:
 
 def _journalled(logic: JSON) -> bool:
     return keys.JOURNAL in (logic["metadata"].get("annotations") or {})
+
+
+def _tied_to_given_up(history: History, name: str) -> bool:
+    """Say whether a pod needs the volume together with one that a person destroyed, and whose PV still names a node."""
+    pods = [history.controllers.get(PODS, pod, "default") for pod in sorted(history.controllers.pods)]
+    tied = {
+        volume for pod in pods if pod and name in (found := history.controllers.volumes_of(pod)) for volume in found
+    }
+    return bool(tied & history.given_up)
 
 
 def _disks(history: History) -> list[str]:

@@ -27,7 +27,7 @@ def home(name, **more):
     return [logic_volume(name, **more), pv(name), claim(name)]
 
 
-def of(*raws, lost=()):
+def of(*raws, lost=frozenset()):
     """Say who is parted: a letter for each, with what is to be done."""
     seen = world(node("n1"), node("n2"), *raws)
     return [(v.volume.name, type(v)) for v in parted(seen, seen.logic_volumes.values(), lost)]
@@ -66,9 +66,9 @@ def test_it_stays_where_it_is(why):
     assert of(*first, *other, *pods) == []
 
 
-def test_a_lost_target_calls_nobody():
-    """The leader is planned again anyway, and what is left behind with it."""
-    assert of(*leader(B), *home(B), BOTH, lost={"n2"}) == []
+def test_one_follows_to_a_lost_target_too():
+    """Left behind it would tie the others to its node when they are planned anew."""
+    assert of(*leader(B), *home(B), BOTH, lost={"n2"}) == [(B, LeftBehind)]
 
 
 def on_its_way(name, target, *together, there=False):
@@ -89,6 +89,12 @@ def test_of_two_that_go_to_different_nodes_the_empty_one_gives_way(first, second
     assert of(*raws, node("n3"), BOTH) == ([(strays, Astray)] if strays else [])
 
 
+@pytest.mark.parametrize("lost", ["n2", "n3"])
+def test_nobody_strays_while_one_of_the_targets_is_lost(lost):
+    """What went there is planned anew, and by that goes where the other is."""
+    assert of(*on_its_way(A, "n2", B), *on_its_way(B, "n3", A), node("n3"), BOTH, lost={lost}) == []
+
+
 # --- resume ---
 
 
@@ -105,6 +111,17 @@ def test_resume_fetches_what_a_failover_left_behind():
     api.objects.pop("/api/v1/namespaces/default/pods/web-0", None)
     check_rebuilt(api, fake, (A, B))
     assert {api.one("LogicVolume", name)["spec"]["nodeName"] for name in (A, B)} == {"n2"}
+
+
+def test_both_go_elsewhere_when_the_target_is_deleted_meanwhile():
+    """The node is back, the target of the first is gone: the second follows on paper, and both are planned anew."""
+    api, fake = cut_off(), nodes("n1", "n3")
+    del api.objects["/api/v1/nodes/n2"]
+    for _ in range(3):
+        resume(context(api, fake, mass_failure_share="0.9"))
+    api.objects.pop("/api/v1/namespaces/default/pods/web-0", None)
+    check_rebuilt(api, fake, (A, B))
+    assert {api.one("LogicVolume", name)["spec"]["nodeName"] for name in (A, B)} == {"n3"}
 
 
 def test_while_it_cannot_follow_the_other_is_not_begun():
