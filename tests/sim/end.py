@@ -26,12 +26,18 @@ def _volume(history: History, name: str) -> list[str]:
     c, before = history.controllers, history.before
     logic, pv = c.get(c.logic_volumes, name), c.get(PERSISTENT_VOLUMES, name)
     claim = c.get(PERSISTENT_VOLUME_CLAIMS, name.removeprefix("pvc-"), "default")
-    if logic is None or pv is None or claim is None:
-        return [f"lost: LogicVolume {logic is not None}, PersistentVolume {pv is not None}, claim {claim is not None}"]
-    node = logic["spec"]["nodeName"]
-    if _excused(history, logic, node):
+    node = logic["spec"]["nodeName"] if logic is not None else ""
+    # In mid-rebuild the PersistentVolume may be in the journal alone.
+    if (
+        logic is not None
+        and (pv is not None or _journalled(logic))
+        and claim is not None
+        and _excused(history, logic, node)
+    ):
         history.chance.did["volumes that wait, with a reason"] += 1
         return []
+    if logic is None or pv is None or claim is None:
+        return [f"lost: LogicVolume {logic is not None}, PersistentVolume {pv is not None}, claim {claim is not None}"]
     status, size = logic.get("status") or {}, quantity.to_bytes(logic["spec"]["size"])
     old, old_claim = before.volumes[name], before.claims[name.removeprefix("pvc-")]
     new_bare, old_bare = bare(pv), bare(old)
