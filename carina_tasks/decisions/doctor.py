@@ -95,7 +95,8 @@ def clocks(api: float, others: Mapping[str, float], precision: float) -> list[Ch
         if far >= SKEW_WARN:
             text = f"{name} is {far:.0f} s {'ahead of' if skew > 0 else 'behind'} the API server"
             checks.append(Check("clocks", "FAIL" if far >= SKEW_FAIL else "WARN", text, "chronyc tracking"))
-    return checks or [Check("clocks", "OK", f"{len(others)} clocks are within {SKEW_WARN:.0f} s of the API server's")]
+    whose = " and ".join(sorted(others)) if len(others) < 3 else f"{len(others)} processes"
+    return checks or [Check("clocks", "OK", f"{whose}: within {SKEW_WARN:.0f} s of the API server")]
 
 
 def versions(here: Process, processes: Sequence[Process]) -> list[Check]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import msgspec.structs
+
 from carina_tasks.errors import ApiDenied, ApiUnavailable, BrokerUnavailable
 from carina_tasks.flows import status_shown as status_shown  # how a Status is shown
 from carina_tasks.flows import sweep_local, sweep_logic
@@ -49,7 +51,7 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
         ),
         at=int(world.now),
         readiness=None if broker else last(ctx),
-        local_sweep=None if broker else ctx.findings.last(sweep_local.FINDING, Swept),
+        local_sweep=None if broker else _still(ctx.findings.last(sweep_local.FINDING, Swept), world),
         logic_sweep=None if broker else ctx.findings.last(sweep_logic.FINDING, Swept),
         unreadable=len(world.unreadable) + sum(bool(v.journal_error) for v in world.logic_volumes.values()),
         broker=broker,
@@ -61,6 +63,15 @@ def _workers(beating: Callable[[], Iterable[str]]) -> tuple[str, frozenset[str]]
         return "", frozenset(beating())
     except BrokerUnavailable as exc:
         return exc.message, frozenset()
+
+
+def _still(swept: Swept | None, world: World) -> Swept | None:
+    """Return what the last sweep found without missing volumes that are on another node by now, or on their way there."""
+    if swept is None:
+        return None
+    expected = {(v.name, v.node) for v in world.logic_volumes.values() if not v.journalled}
+    missing = tuple(one for one in swept.missing if (one.volume, one.node) in expected)
+    return msgspec.structs.replace(swept, missing=missing)
 
 
 def _step(world: World, volume: LogicVolume, target: str) -> str:

@@ -101,8 +101,8 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def tag_of_words(text: str) -> str:
-    """Return a reason as lvm takes it in a tag: ``_`` for blanks, at most 200 of the characters that a tag may hold."""
-    return re.sub(r"[^A-Za-z0-9_.+:/=-]", "", re.sub(r"[\s_]+", "_", text))[:200]
+    """Return a reason as lvm takes it in a tag: ``_`` for blanks, ``.`` for ``;`` and ``,``, at most 200 characters."""
+    return re.sub(r"[^A-Za-z0-9_.+:/=-]", "", re.sub(r"[;,]", ".", re.sub(r"[\s_]+", "_", text)))[:200]
 
 
 def words_of_tag(text: str) -> str:

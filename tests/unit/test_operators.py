@@ -481,6 +481,14 @@ def test_what_is_wrong_is_said(change, words):
     assert "celery -A carina_tasks carina" in text
 
 
+def test_what_was_missing_and_moved_since_is_not_missing():
+    """The last sweep saw it on a node that it has left: nobody need look there."""
+    ctx = context(*healthy())
+    ctx.findings.keep("sweep.local_volumes", Swept(1, (MissingVolume(NAME, "n7"), MissingVolume("pvc-gone", "n1"))), 1)
+    assert "MISSING   IF LOST" in shown(ctx)
+    assert shown(ctx).endswith("all well")
+
+
 def test_without_the_broker_the_cluster_is_shown():
     """Workers are unknown then, and not silent."""
 

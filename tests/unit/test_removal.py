@@ -178,6 +178,5 @@ def test_any_reason_becomes_a_tag_that_lvm_takes(text: str):
     tag = tag_of_words(text)
     assert len(tag) <= 200
     assert set(tag) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+:/=-")
-    assert (
-        words_of_tag(tag_of_words("it has neither X nor Y, marked 5 s ago")) == "it has neither X nor Y marked 5 s ago"
-    )
+    said = tag_of_words("it has neither X nor Y; marked 5 s ago, by a sweep")
+    assert words_of_tag(said) == "it has neither X nor Y. marked 5 s ago. by a sweep"
