@@ -31,6 +31,8 @@ def command(node: str, not_ready: bool, output: str) -> None:
     result = plan_node(context(), node, not_ready)
     if output == "json":
         click.echo(as_json(result))
+    elif not result.volumes:
+        click.echo(f"{node} has no volume of Carina's")
     else:
         click.echo(table(("VOLUME", "VERDICT", "TARGET", "REASON"),
                          [(v.volume, v.outcome, v.target or "-", v.reason) for v in result.volumes]))  # fmt: skip

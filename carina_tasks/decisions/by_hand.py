@@ -57,5 +57,5 @@ def forced(volume: LogicVolume, force: object) -> Go | Stop:
         return Go("by hand")
     return Stop(
         f"{volume.name} is on the live node {volume.node} and would be new and empty elsewhere: "
-        f'say force="{volume.name}" if that is what you want'
+        f'say force="{volume.name}" (on the command line --force {volume.name}) if that is what you want'
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from carina_tasks.decisions import placement, selection
+from carina_tasks.errors import BadInput
 from carina_tasks.flows import failover
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import PlannedVolume, PlanResult
@@ -17,6 +18,8 @@ def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
     """Return verdict, target and reason for each volume of `node`. Raises BadInput, and the adapters' errors."""
     names.node_name(node)
     world = ctx.cluster.observe()
+    if node not in world.nodes and not any(v.node == node for v in world.logic_volumes.values()):
+        raise BadInput(f"there is no node {node}, and no LogicVolume names it: see kubectl get nodes")
     volumes = planned(ctx, world, node, not_ready)
     places = sum(v.outcome == "place" for v in volumes)
     wanted = sum(v.outcome != "skipped" for v in volumes)

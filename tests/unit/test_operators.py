@@ -11,6 +11,7 @@ from carina_tasks.broker.stored import Stored
 from carina_tasks.errors import ApiUnavailable, BadInput, BrokerUnavailable, Paused
 from carina_tasks.flows.failed import failed
 from carina_tasks.flows.history import history
+from carina_tasks.flows.plan import plan_node
 from carina_tasks.flows.results import (
     FailedResult,
     Finding,
@@ -538,3 +539,9 @@ def test_the_status_fits_the_terminal(width):
     ctx = context(api, nodes)
     ctx.state.write(paused="the racks in hall two are being moved and nobody knows for how long this will take")
     assert max(map(len, shown(ctx, width=width).splitlines())) <= width
+
+
+def test_a_plan_for_a_node_that_nobody_knows_is_an_error():
+    """A mistyped name must not read as "nothing would be lost"."""
+    with pytest.raises(BadInput, match="there is no node n77"):
+        plan_node(context(*healthy()), "n77")
