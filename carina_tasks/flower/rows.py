@@ -145,8 +145,9 @@ def _sentence(result: Json) -> str:
                 parts.append(f"some {_words(key)}")
             elif value:
                 parts.append(_number(len(value), _words(key).removesuffix("s")))
-        elif value not in ("", None) and key != "node":
-            parts.append(f"{_words(key)} {value}")
+        elif value not in ("", None) and key not in ("node", "at"):
+            # A reason is a sentence of its own; when it was is a column of its own.
+            parts.append(str(value) if key == "reason" else f"{_words(key)} {value}")
     return ", ".join(parts) or "nothing to do"
 
 

@@ -129,3 +129,10 @@ def test_the_words_are_those_of_tasks_that_exist():
     app.loader.import_default_modules()
     assert set(rows.WORK) <= set(app.tasks)
     assert row("carina.failover.some_new", ["n1"], {"kept": 3}) == ("failover some new n1", "kept 3")
+
+
+def test_readiness_is_its_own_sentence():
+    """No seconds since 1970, and no word in front of the reason."""
+    result = {"at": 1795626720, "reason": "1 of 2 nodes may be lost, one at a time", "nodes": [{}, {}]}
+    what, came = row("carina.failover.readiness", [], result)
+    assert (what, came) == ("readiness of every node", "1 of 2 nodes may be lost, one at a time, 2 nodes")
