@@ -15,7 +15,7 @@ help:
 	@echo "make sim    10000 simulated histories of the whole system, one for each seed (HISTORIES=10000 SEED=1)"
 	@echo "make fuzz   broken input at every entrance (EXAMPLES=1000 of each); prints how many of what"
 	@echo "make mutations  take each guard out of a copy; a test must fail each time"
-	@echo "make chaos  49 bad days on real parts, most of an hour; prints a line each"
+	@echo "make chaos  50 bad days on real parts, most of an hour; prints a line each"
 	@echo "make bench  what carina-tasks costs beside the bare work, side by side in one run, 4 minutes; prints a table"
 	@echo "make lab    install what the tests on real parts need (Debian, root)"
 	@echo "make docs   the documentation as a site, in build/site; a broken link fails"

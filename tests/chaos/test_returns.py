@@ -7,8 +7,10 @@ import time
 import pytest
 
 from tests.chaos.promise import ONE, TWO
+from tests.chaos.proxy import Proxy, Request
 from tests.chaos.story import Story
 from tests.lab import kube as k
+from tests.lab.world import pod
 
 
 @pytest.mark.parametrize("disks", ["its old disks", "new disks"])
@@ -58,3 +60,36 @@ def test_old_copies_that_are_open_wait(story: Story) -> None:
     node.unmount(held)
     assert promise.sweep(3) == [f"{ONE} carina-vg-hdd/{held}"]
     story.end("2 went, the mounted one after it was unmounted")
+
+
+def test_a_failover_is_cut_off_between_the_journals_of_one_pod(story: Story, proxy: Proxy) -> None:
+    """The control worker dies with one of two journals written, and the node comes back: both volumes go, to one node."""
+    story.tell("control worker killed between the journals of one pod's two volumes, and the node comes back",
+               "both volumes are rebuilt on one node")  # fmt: skip
+    promise = story.begin(count=2, pods=0, lock_ttl="2")
+    claims = ["data-0", "data-1"]
+    story.lab.kube.create(k.pods(), pod("pod-both", claims, on=ONE, migrate="true"))
+    story.lab.world.wait("the pod runs", lambda: story.lab.world.phase("pod-both") == "Running", 30)
+    journalled: set[str] = set()
+
+    def second(request: Request) -> bool:
+        """Match the journal of the other volume, once one is written."""
+        if request.writes_journal:
+            journalled.add(request.path)
+        return len(journalled) == 2
+
+    cut_off = proxy.at(second, story.control.kill, dropped=True)
+    node, kubelet = story.lab.nodes[ONE], story.lab.kubelets[ONE]
+    node.freeze()
+    kubelet.silence()
+    cut_off.wait()
+    assert len(story.product.journals()) == 1
+    node.thaw()
+    kubelet.resume()
+    story.lab.world.wait("the node is Ready", lambda: story.lab.world.ready(ONE) == "True", 30)
+    story.mark()
+    story.control = story.product.start("control", nodes=False)[0]
+    promise.sender.send("carina.failover.resume")
+    story.converge()
+    assert len(promise.nodes()) == 1
+    story.end("the second followed the first")
