@@ -13,7 +13,7 @@ class Edit:
     old: str
     new: str
     test: str
-    """File and name below `tests/unit`."""
+    """File and name, below `tests/unit` unless it begins with `tests/`."""
 
 
 @dataclass(frozen=True)

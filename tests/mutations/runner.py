@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def copy_of_code(folder: Path) -> Path:
-    """Copy what the unit tests need into `folder`."""
+    """Copy the code and its tests into `folder`."""
     for name in ("carina_tasks", "workers", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "beat_schedule.py"):
@@ -38,7 +38,7 @@ def survives(edit: Edit, copy: Path) -> str:
             "-x",
             "-p",
             "no:cacheprovider",
-            f"tests/unit/{edit.test}",
+            edit.test if edit.test.startswith("tests/") else f"tests/unit/{edit.test}",
         ]
         done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300, check=False)
     finally:
