@@ -134,4 +134,4 @@ class Paused(Refused):
 
 
 class MassFailure(Refused):
-    """Too many nodes failed at once; nothing is changed until a person resumes it."""
+    """Too many nodes failed at once; nothing is changed while that lasts, and after a while not until a person resumes it."""

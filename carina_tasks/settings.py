@@ -116,8 +116,9 @@ class Settings(BaseSettings):
     )
     mass_failure_share: Share = Field(
         0.5,
-        description="Share of nodes that may be lost at once; above it all failover stops until a person resumes it. "
-        "Default 0.5: one of two nodes still goes on, more is a network or a control plane in trouble.",
+        description="Share of nodes that may be lost at once; above it all failover stops, and when that has lasted for "
+        "NOT_READY_AFTER seconds it stops until a person resumes it. Default 0.5: one of two nodes still goes on, more is a "
+        "network or a control plane in trouble.",
     )
     orphan_grace: Seconds = Field(
         600.0,

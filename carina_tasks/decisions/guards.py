@@ -24,23 +24,44 @@ class Stop:
     reason: str
 
 
-def lost_nodes(world: World) -> frozenset[str]:
-    """Return the nodes that count as lost: not Ready, or named by a LogicVolume and not there."""
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A guard says no for now, and may say yes by itself: no person need be called."""
+
+    reason: str
+
+
+def lost_nodes(world: World, after: float = 0.0) -> frozenset[str]:
+    """Return the nodes that count as lost: not Ready for `after` seconds, or named by a LogicVolume and not there."""
     named = {volume.node for volume in world.logic_volumes.values()}
-    sick = {name for name, node in world.nodes.items() if node.ready != "True"}
+    sick = {n.name for n in world.nodes.values() if n.ready != "True" and world.now - n.ready_since >= after}
     return frozenset(sick | (named - world.nodes.keys()))
 
 
-def mass_failure(world: World, share: float, approved: frozenset[str] = frozenset()) -> Go | Stop:
+def mass_failure(
+    world: World, share: float, approved: frozenset[str] = frozenset(), after: float = 0.0
+) -> Go | Wait | Stop:
     """Judge how much of the cluster is lost at once.
 
     Counted as lost: nodes whose Ready condition is not True, and nodes that do not exist though a LogicVolume names them.
     Above `share` it is more probably the network or the control plane than the nodes, and every volume moved would be data
     thrown away. A person who resumes approves of the nodes that are lost then, and of no others. Without a single healthy
     node there is nowhere to go either.
+
+    It is a Stop, for which a person is called, when it has lasted for `after` seconds. When the API server comes back after a
+    minute away, every node is NotReady until its kubelet has renewed its Lease: that passes by itself (measured).
     """
     lost = lost_nodes(world)
-    total, healthy = len(world.nodes.keys() | lost), len(world.nodes.keys() - lost)
+    every = world.nodes.keys() | lost
+    verdict = _mass_failure(frozenset(every), lost, share, approved)
+    if isinstance(verdict, Go):
+        return verdict
+    lasting = _mass_failure(frozenset(every), lost_nodes(world, after), share, approved)
+    return lasting if isinstance(lasting, Stop) else Wait(f"{verdict.reason}, but not for {after:g} s yet")
+
+
+def _mass_failure(every: frozenset[str], lost: frozenset[str], share: float, approved: frozenset[str]) -> Go | Stop:
+    total, healthy = len(every), len(every - lost)
     if lost and not healthy:
         return Stop(f"no healthy node is left ({len(lost)} of {total} are lost: {_some(lost)})")
     # Rounded: 29 of 100 is not above 0.29, whatever 0.29 * 100 is as a float.

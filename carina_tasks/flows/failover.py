@@ -60,10 +60,16 @@ def migrate_node(ctx: Context, node: str) -> FailoverResult:
 
 
 def check_mass_failure(ctx: Context, world: World) -> None:
-    """Latch and raise MassFailure when too much of the cluster is lost at once."""
+    """Raise MassFailure when too much of the cluster is lost at once, and latch when that lasts."""
     approved = ctx.state.read().approved
-    verdict = guards.mass_failure(world, ctx.settings.mass_failure_share, approved)
+    verdict = guards.mass_failure(world, ctx.settings.mass_failure_share, approved, after=ctx.settings.not_ready_after)
+    if isinstance(verdict, guards.Wait):
+        raise MassFailure(f"nothing is done for now: {verdict.reason}")
     if isinstance(verdict, guards.Stop):
+        for name in sorted(guards.lost_nodes(world) - world.nodes.keys()):
+            # Absence is asked for by name: a list that something cut short must call nobody.
+            if ctx.cluster.node(name)[0] is not None:
+                raise MassFailure(f"nothing is done for now: the list of nodes lacks {name}, which exists")
         ctx.state.write(latched=verdict.reason)
         raise MassFailure(f"stopped until a person resumes it: {verdict.reason}")
     if approved and not guards.lost_nodes(world) & approved:

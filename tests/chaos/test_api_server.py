@@ -18,7 +18,8 @@ from tests.system.product import Product
 def test_the_api_server_is_down_in_mid_rebuild(story: Story) -> None:
     """kube-apiserver stops when the first journal is written, for 30 s: every volume comes back, by itself."""
     story.tell("API server stopped for 30 s in mid-rebuild", "the rebuild ends by itself after it is back")
-    story.begin()
+    # When it is back all nodes are NotReady until their Leases are renewed: longer than the 3 s of the other cases.
+    story.begin(not_ready_after="30")
     story.delete_node()
     story.wait_journal()
     story.lab.control_plane.stop_apiserver()
@@ -77,7 +78,8 @@ def test_lists_are_cut_short(story: Story, proxy: Proxy) -> None:
 def test_lists_of_nodes_are_cut_short(story: Story, proxy: Proxy) -> None:
     """Lists of nodes lack nodes during sweeps and resumes: no living node's volume moves."""
     story.tell(
-        "lists of nodes lack half their items for 15 s of sweeps and resumes", "nothing moves, nothing is removed"
+        "lists of nodes lack half their items for 15 s of sweeps and resumes",
+        "nothing moves, nothing is removed, nobody is called",
     )
     promise = story.begin("control", "node_watch")
     before = story.uuids(ONE)
@@ -89,10 +91,10 @@ def test_lists_of_nodes_are_cut_short(story: Story, proxy: Proxy) -> None:
     time.sleep(3)
     state = ("-n", "kube-system", "get", "cm", "carina-tasks-state", "-o", "jsonpath={.data}")
     latch = story.lab.kubectl(*state, check=False)
-    story.product.celery("carina", "resume")
+    assert "latched" not in latch
     story.mark()
     assert proxy.edited > 5
-    story.end(f"{proxy.edited} lists cut; state: {latch or 'not latched'}", timeout=30, away=False)
+    story.end(f"{proxy.edited} lists cut; not latched", timeout=30, away=False)
     assert promise.nodes() == {ONE: 3}
     assert story.uuids(ONE) == before
 

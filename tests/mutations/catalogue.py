@@ -63,6 +63,10 @@ GUARDS = (
              FAILOVER + "test_mass_failure_stops_migration_and_resume_too"),
         Edit(F + "resume.py", "check_mass_failure(ctx, world)", "pass",
              FAILOVER + "test_mass_failure_stops_migration_and_resume_too"),
+        Edit(F + "failover.py", "    if isinstance(verdict, guards.Wait):\n", "    if False:\n",
+             FAILOVER + "test_after_an_outage_of_the_api_server_nothing_latches"),
+        Edit(F + "failover.py", "if ctx.cluster.node(name)[0] is not None:", "if False:",
+             FAILOVER + "test_a_list_that_lacks_nodes_latches_nothing"),
     )),
     Guard("pause and latch come first", "Context.check_pause", "ConfigMap", GUARDED, (
         Edit(F + "failover.py", "            ctx.check_pause()\n            with ctx.lock", "            with ctx.lock",

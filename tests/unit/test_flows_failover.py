@@ -10,6 +10,7 @@ from carina_tasks.flows.advance import NeedsTarget
 from carina_tasks.flows.failover import migrate_node, rebuild_node, replan
 from carina_tasks.flows.resume import resume
 from carina_tasks.kube import paths
+from carina_tasks.kube.api import Listing
 from carina_tasks.model import keys
 from carina_tasks.model.messages import VolumesDone
 from carina_tasks.model.quantity import GIB
@@ -269,6 +270,34 @@ def test_mass_failure_stops_and_latches():
     del api.objects[paths.logic_volume("pvc-9")]
     assert "until a person resumes" in rebuild_node(context(api, fake), "n1").reason
     assert fake.asked == []
+
+
+def test_after_an_outage_of_the_api_server_nothing_latches():
+    """All nodes are NotReady since a second: refused for now; when they are Ready again, it ends by itself."""
+    api = deleted()
+    for name in ("n2", "n3"):
+        api.objects[paths.node(name)] = node(name, ready="Unknown", since=NOW - 1)
+    result = rebuild_node(context(api, nodes()), "n1")
+    assert (result.outcome, "nothing is done for now" in result.reason) == ("refused", True)
+    assert api.log == []
+    for name in ("n2", "n3"):
+        api.objects[paths.node(name)] = node(name)
+    fake = nodes()
+    assert rebuild_node(context(api, fake), "n1").outcome == "done"
+
+
+def test_a_list_that_lacks_nodes_latches_nothing():
+    """The nodes that it lacks are asked for by name, and are there."""
+    api = FakeApi(node("n1"), node("n2"), node("n3"), logic_volume(on="n3", journal=journal(target="n3")), pv(), claim(),
+                  logic_volume("pvc-8", "n1"), logic_volume("pvc-9", "n2"))  # fmt: skip
+    whole = api.list
+    api.list = lambda path, query=None: (
+        Listing(tuple(raw for raw in whole(path, query).items if raw["metadata"]["name"] == "n3"), "1", NOW)
+        if path == paths.NODES else whole(path, query)
+    )  # fmt: skip
+    with pytest.raises(MassFailure, match="which exists"):
+        resume(context(api, nodes("n3")))
+    assert api.log == []
 
 
 def test_mass_failure_stops_migration_and_resume_too():

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carina_tasks.decisions.guards import Go, Stop, mass_failure, orphan_cap
-from tests.unit.builders import logic_volume, node, world
+from carina_tasks.decisions.guards import Go, Stop, Wait, mass_failure, orphan_cap
+from tests.unit.builders import NOW, logic_volume, node, world
 
 
 def cluster(ready: int, sick: int = 0, absent: int = 0):
@@ -25,6 +25,28 @@ def test_two_of_three_stops(sick, absent):
     verdict = mass_failure(cluster(1, sick, absent), 0.5)
     assert isinstance(verdict, Stop)
     assert "2 of 3" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("since", "absent", "verdict"),
+    [
+        ((59, 59, 59), 0, Wait),
+        ((60, 59, 59), 0, Wait),
+        ((60, 60, 59), 0, Stop),
+        ((59,), 1, Wait),
+        ((60,), 1, Stop),
+        ((), 2, Stop),
+    ],
+)
+def test_a_person_is_called_when_it_has_lasted(since, absent, verdict):
+    """After an outage of the API server every node is NotReady for some seconds: nothing is done, and nobody is woken."""
+    sick = [node(f"s{i}", ready="Unknown", since=NOW - seconds) for i, seconds in enumerate(since)]
+    seen = world(
+        *sick, *([] if len(since) == 3 else [node("r")]), *(logic_volume(f"pvc-{i}", f"a{i}") for i in range(absent))
+    )
+    found = mass_failure(seen, 0.5, after=60)
+    assert type(found) is verdict
+    assert "lost" in found.reason
 
 
 def test_without_a_healthy_target_it_stops_whatever_the_share():
