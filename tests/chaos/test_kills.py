@@ -109,6 +109,9 @@ def test_the_control_worker_is_killed_in_a_sweep_of_local_volumes(story: Story, 
     with Loop(1, lambda: promise.sender.send("carina.sweep.local_volumes")):
         for what, match in LOCAL_SWEEP.items():
             for way in ("before", "after"):
+                # A worker that has just told of an orphan of this node is silent for 30 s (`SOONEST`): a new one is not.
+                story.control.kill()
+                story.control = story.product.start("control", nodes=False)[0]
                 node.create_lv("volume-orphan", GIB)
                 kill_at_each(story, {what: match}, (way,))
                 story.mark()
