@@ -28,11 +28,6 @@ PLANTED = {
         "carina_tasks/flows/failover.py", "    if isinstance(verdict, guards.Stop):", "    if False:",
         "tests/chaos/test_nodes.py::test_two_of_three_nodes_fall_silent",
     ),
-    "writes name neither UID nor resourceVersion": Edit(
-        "carina_tasks/kube/volumes.py",
-        'metadata: Raw = {"uid": meta.uid, "resourceVersion": meta.version}', "metadata: Raw = {}",
-        "tests/chaos/test_kills.py::test_the_control_worker_is_killed_at_each_write[rebuild]",
-    ),
     "what a person restored is an orphan again": Edit(
         "carina_tasks/flows/sweep_local.py", "restore_hold=conf.restore_hold", "restore_hold=0.0",
         "tests/chaos/test_trash.py::test_a_wrong_removal_is_brought_back_while_paused",
