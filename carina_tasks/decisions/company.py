@@ -66,9 +66,9 @@ def _follows(world: World, volume: LogicVolume, journal: Journal) -> bool:
 
 def _strays(world: World, volume: LogicVolume, leader: LogicVolume) -> bool:
     """Say whether it is this one that gives way: one that a pod may have written to stays, of two empty ones the later by name."""
-    if not _empty(world, volume):
+    if not selection.still_empty(world, volume):
         return False
-    return not _empty(world, leader) or leader.name < volume.name
+    return not selection.still_empty(world, leader) or leader.name < volume.name
 
 
 def _still(world: World, leader: LogicVolume, names: Collection[str]) -> tuple[LogicVolume, ...]:
@@ -86,8 +86,3 @@ def _still(world: World, leader: LogicVolume, names: Collection[str]) -> tuple[L
                     found.append(left.pop(key))
                     ask.append(key)
     return tuple(found)
-
-
-def _empty(world: World, volume: LogicVolume) -> bool:
-    pv = world.volumes.get(volume.name)
-    return pv is None or pv.nodes != (volume.node,)

@@ -60,14 +60,20 @@ def of_companion(world: World, volume: LogicVolume, journal: Journal) -> Wanted 
     return verdict
 
 
+def still_empty(world: World, volume: LogicVolume) -> bool:
+    """Say whether nobody can have written to a journalled volume on its target: no PersistentVolume names that yet."""
+    pv = world.volumes.get(volume.name)
+    return pv is None or pv.nodes != (volume.node,)
+
+
 def of_lost_target(world: World, volume: LogicVolume) -> Wanted | Skip:
     """Judge a journalled volume whose target is lost: may it go to another one?
 
     As long as its PersistentVolume does not name the target, nobody can have written to it. From then on it is a volume of
     that node like any other: it leaves when the node is deleted, and while the node is NotReady only if its pods may be moved.
     """
-    pv, target = world.volumes.get(volume.name), volume.node
-    if pv is None or pv.nodes != (target,):
+    target = volume.node
+    if still_empty(world, volume):
         return Wanted(volume, "it is still empty")
     if target not in world.nodes:
         return Wanted(volume, "its target was deleted")

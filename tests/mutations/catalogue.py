@@ -83,7 +83,7 @@ GUARDS = (
              "test_selection.py::test_not_ready_takes_only_volumes_of_annotated_pods"),
     )),
     Guard("who may leave a lost target", "selection.of_lost_target", "annotation", SKIPPED, (
-        Edit(D + "selection.py", "if pv is None or pv.nodes != (target,):", "if True:",
+        Edit(D + "selection.py", "    if still_empty(world, volume):\n", "    if True:\n",
              "test_selection.py::test_after_that_it_is_a_volume_of_that_node_like_any_other"),
         Edit(F + "failover.py", "elif isinstance(stays := selection.of_lost_target(world, found), selection.Skip):", "elif stays := None:",
              FAILOVER + "test_a_volume_that_was_written_to_meanwhile_is_not_planned_again"),

@@ -163,3 +163,16 @@ def test_a_volume_is_not_begun_while_the_other_of_its_pod_has_no_journal():
     resume(context(api, fake))
     api.objects.pop("/api/v1/namespaces/default/pods/web-0", None)
     check_rebuilt(api, fake, (A, B))
+
+
+def test_planned_again_it_is_together_with_those_that_it_was_planned_along_with():
+    """Two volumes of a pod on a lost target, one of them done: the journal of the other names it from then on."""
+    api = FakeApi(
+        node("n2", ready="Unknown", since=NOW - 400), node("n3"), node("n4"),
+        logic_volume(A, "n2"), pv(A, "n2"), claim(A),
+        logic_volume(B, "n2", journal=journal(B, together=(C,)), status=""), pv(B, "n1"), claim(B),
+        pod("web-0", A, B, on="", annotated=True),
+    )  # fmt: skip
+    ctx = context(api, nodes("n3", "n4"))
+    resume(ctx)
+    assert ctx.cluster.logic_volume(B).journal.together == (A, C)
