@@ -205,3 +205,12 @@ def test_no_broker_is_an_error():
     """And no empty list, from which everybody would look dead."""
     with pytest.raises(BrokerUnavailable):
         processes(app(away()))
+
+
+def test_it_is_said_whose_clocks_are_right():
+    """By name when they are few, else how many."""
+    few, many = {"the broker": 100.0, "this machine": 101.0}, {f"node n{i}": 100.0 for i in range(4)}
+    assert [doctor.clocks(100.0, some, 1.0)[0].finding.split(":")[0] for some in (few, many)] == [
+        "the broker and this machine",
+        "4 processes",
+    ]

@@ -5,9 +5,12 @@ import json
 
 import fakeredis
 import pytest
+from click.testing import CliRunner
 
 from carina_tasks.broker import stored
 from carina_tasks.broker.stored import Stored
+from carina_tasks.cli import plan as plan_command
+from carina_tasks.cli import trash as trash_command
 from carina_tasks.errors import ApiUnavailable, BadInput, BrokerUnavailable, Paused
 from carina_tasks.flows.failed import failed
 from carina_tasks.flows.history import history
@@ -30,6 +33,7 @@ from carina_tasks.model import tables
 from tests.unit import builders as b
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 from tests.unit.builders_redis import away
+from tests.unit.test_flows_trash import lying
 from tests.unit.test_heartbeat import app
 
 TASK = "11111111-2222-3333-4444-555555555555"
@@ -545,3 +549,25 @@ def test_a_plan_for_a_node_that_nobody_knows_is_an_error():
     """A mistyped name must not read as "nothing would be lost"."""
     with pytest.raises(BadInput, match="there is no node n77"):
         plan_node(context(*healthy()), "n77")
+
+
+def typed(monkeypatch, command, api, nodes, *words):
+    """Run a command on fakes; return what it prints."""
+    monkeypatch.setattr(f"{command.__name__}.context", lambda: context(api, nodes))
+    return CliRunner().invoke(command.command, words).output
+
+
+def test_a_node_without_volumes_has_no_table(monkeypatch):
+    """One sentence in place of headings over nothing."""
+    text = typed(monkeypatch, plan_command, *healthy(), "n2")
+    assert text.splitlines()[0] == "n2 has no volume of Carina's"
+    assert "VERDICT" not in text
+
+
+def test_the_name_in_the_trash_is_shown_where_the_old_one_is_not_enough(monkeypatch):
+    """Two volumes that had one name on one node: each with the name by which `carina restore` takes it."""
+    api, _ = healthy()
+    once, twice, again = lying(1, "volume-pvc-7"), lying(2, "volume-pvc-8"), lying(3, "volume-pvc-8")
+    text = typed(monkeypatch, trash_command, api, FakeNodes(b.inventory("n1", once, twice, again), b.inventory("n2")))
+    assert [f"(as {lv.name})" in text for lv in (once, twice, again)] == [False, True, True]
+    assert once.name not in text
