@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +28,8 @@ VOLUME = "pvc-177854eb-f811-4612-92c5-b8bb98126b94"
 TRASHED = "pvc-527b5989-3ac3-4d7a-a64d-24e0f665788b"
 WORDS = {"NODE": THREE, "OLD": THREE, "TARGET": TWO, "VOLUME": VOLUME, "NAME": VOLUME}
 EMULATOR = "docs/api-emulator.md"
+INTERRUPTED = 130
+"""What a shell says of a command that ^C ended."""
 
 HERE = [c for c in commands.commands() if c.page != EMULATOR and commands.elsewhere(c.text) is None]
 PAGES = sorted({command.page for command in HERE})
@@ -107,16 +110,35 @@ def _run(embedded: Embedded, command: Command, folder: Path) -> str:
     stays = commands.STAYS.search(text)
     env = os.environ | embedded.stage.children.env | embedded.stage.env
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
-    run = subprocess.run(
-        ["timeout", "--signal=INT", "--kill-after=10", "8" if stays else "90", "bash", "-o", "pipefail", "-c", text],
-        env=env, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    code, said = _in_a_terminal(text, env, folder, 8 if stays else 90)
     answers = {1, 2} if " doctor" in text else {1} if commands.ANSWERS.search(text) else set()
-    allowed = {0} | answers | ({124, 130} if stays else set())
-    said = run.stdout + run.stderr
-    if run.returncode in allowed and "Traceback" not in said:
+    allowed = {0} | answers | ({INTERRUPTED} if stays else set())
+    if code in allowed and "Traceback" not in said:
         return ""
-    return f"{command.page}: {command.text}: ended with {run.returncode}: {said[-600:]}"
+    return f"{command.page}: {command.text}: ended with {code}: {said[-600:]}"
+
+
+def _in_a_terminal(text: str, env: dict[str, str], folder: Path, seconds: float) -> tuple[int, str]:
+    """Run a command and press ^C after so many seconds; return its exit code, INTERRUPTED after ^C, and what it said.
+
+    One signal to the whole group, as a terminal sends it: timeout(1) sends its child two, and the second one ends Python's own
+    ending with a traceback.
+    """
+    with subprocess.Popen(
+        ["bash", "-o", "pipefail", "-c", text], env=env, cwd=folder, start_new_session=True, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        try:
+            said = process.communicate(timeout=seconds)[0]
+            return process.returncode, said
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGINT)
+        try:
+            return INTERRUPTED, process.communicate(timeout=10)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            said = process.communicate()[0]
+            return process.returncode, said
 
 
 def _lose_the_pv(embedded: Embedded) -> None:
