@@ -128,17 +128,23 @@ def _in_a_terminal(text: str, env: dict[str, str], folder: Path, seconds: float)
         ["bash", "-o", "pipefail", "-c", text], env=env, cwd=folder, start_new_session=True, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:  # fmt: skip
+        interrupted = False
         try:
             said = process.communicate(timeout=seconds)[0]
-            return process.returncode, said
         except subprocess.TimeoutExpired:
+            interrupted = True
             os.killpg(process.pid, signal.SIGINT)
-        try:
-            return INTERRUPTED, process.communicate(timeout=10)[0]
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            said = process.communicate()[0]
-            return process.returncode, said
+            said = _ending(process)
+    return INTERRUPTED if interrupted and process.returncode != -signal.SIGKILL else process.returncode, said
+
+
+def _ending(process: subprocess.Popen[str]) -> str:
+    """Return what a process says that has been told to end, or is killed after ten seconds."""
+    try:
+        return process.communicate(timeout=10)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[0]
 
 
 def _lose_the_pv(embedded: Embedded) -> None:
