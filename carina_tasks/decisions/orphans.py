@@ -212,11 +212,8 @@ class Missing:
 
     volume: LogicVolume
     reason: str
-
-
-def group_gone(node: str, group: str) -> str:
-    """Return what is said when a node does not report a volume group at all that it should have."""
-    return f"node {node} reports no volume group {group}: its disk fails, is gone or was not found"
+    trouble: str = ""
+    """Why it is no trouble of this volume alone: the node does not report its volume group at all. Empty when it does."""
 
 
 def missing(world: World, inventory: Inventory, grace: float) -> Sequence[Missing]:
@@ -234,8 +231,9 @@ def missing(world: World, inventory: Inventory, grace: float) -> Sequence[Missin
             continue
         name = names.VOLUME_PREFIX + volume.name
         if inventory.find(volume.group, name) is None:
-            reason = f"node {inventory.node} has no {volume.group}/{name}; its data is lost or elsewhere"
+            reason, trouble = f"node {inventory.node} has no {volume.group}/{name}; its data is lost or elsewhere", ""
             if volume.group not in groups:
-                reason = f"{group_gone(inventory.node, volume.group)}; {name} should be there"
-            found.append(Missing(volume, reason))
+                trouble = f"node {inventory.node} reports no volume group {volume.group}: its disk fails, is gone or was not found"
+                reason = f"{trouble}; {name} should be there"
+            found.append(Missing(volume, reason, trouble))
     return tuple(found)

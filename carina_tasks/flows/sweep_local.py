@@ -8,7 +8,7 @@ objects are asked for once more by name.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sized
 
 import structlog
 
@@ -109,8 +109,8 @@ def _sweep_node(
     to_mark = [local for local, verdict in verdicts if isinstance(verdict, orphans.Mark)]
     to_unmark = [local for local, verdict in verdicts if isinstance(verdict, orphans.Unmark)]
     to_remove = [(local, verdict.reason) for local, verdict in verdicts if isinstance(verdict, orphans.Remove)]
-    missing = _report_missing(ctx, world, inventory)
-    outcome, reason, failed = "swept", _groups_gone(missing, world, inventory), []
+    missing, troubles = _report_missing(ctx, world, inventory)
+    outcome, reason, failed = "swept", "; ".join(troubles), []
 
     volumes = sum(local.name.startswith(VOLUME_PREFIX) for local in inventory.volumes)
     cap = guards.orphan_cap(len(to_remove), volumes, ctx.settings.orphan_limit, ctx.settings.orphan_share, confirmed)
@@ -281,17 +281,12 @@ def _told(node: str, done: VolumeDone, what: str, reason: str) -> str:
     return f"local volume {done.group}/{done.name} of node {node} {what}: {reason}"
 
 
-def _report_missing(ctx: Context, world: World, inventory: Inventory) -> tuple[str, ...]:
+def _report_missing(ctx: Context, world: World, inventory: Inventory) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the LogicVolumes whose local volume is missing, and what troubles the node beyond single volumes."""
     found = orphans.missing(world, inventory, ctx.settings.orphan_grace)
     for item in found:
         ctx.audit.warn(about_volume(item.volume), "LocalVolumeMissing", item.reason, node=inventory.node)
-    return tuple(item.volume.name for item in found)
-
-
-def _groups_gone(missing: Sequence[str], world: World, inventory: Inventory) -> str:
-    """Say which volume groups of missing volumes the node does not report at all: that is a disk's trouble, not a volume's."""
-    groups = {world.logic_volumes[name].group for name in missing} - {group.name for group in inventory.groups}
-    return "; ".join(orphans.group_gone(inventory.node, group) for group in sorted(groups))
+    return tuple(item.volume.name for item in found), tuple(sorted({item.trouble for item in found if item.trouble}))
 
 
 def _target(local: LocalVolume) -> Target:
