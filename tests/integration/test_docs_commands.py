@@ -122,10 +122,11 @@ def _in_a_terminal(text: str, env: dict[str, str], folder: Path, seconds: float)
     """Run a command and press ^C after so many seconds; return its exit code, INTERRUPTED after ^C, and what it said.
 
     One signal to the whole group, as a terminal sends it: timeout(1) sends its child two, and the second one ends Python's own
-    ending with a traceback.
+    ending with a traceback. Whoever runs the tests in the background may have had the signal ignored: not here.
     """
     with subprocess.Popen(
-        ["bash", "-o", "pipefail", "-c", text], env=env, cwd=folder, start_new_session=True, text=True,
+        ["env", "--default-signal=INT", "bash", "-o", "pipefail", "-c", text],
+        env=env, cwd=folder, start_new_session=True, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:  # fmt: skip
         interrupted = False
