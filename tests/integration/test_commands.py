@@ -165,8 +165,8 @@ def test_a_nodes_volumes_by_command_and_by_inspect(embedded: Embedded) -> None:
 def watching(embedded: Embedded, **options: Any) -> subprocess.Popen[Any]:
     """Start `carina status --watch`. Whoever runs the tests in the background has told their processes to ignore SIGINT."""
     return subprocess.Popen(
-        [*CELERY, "carina", "status", "--watch", "0.5"], env={**embedded.stage.children.env, **embedded.stage.env},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,
+        ["env", "--default-signal=INT", *CELERY, "carina", "status", "--watch", "0.5"],
+        env={**embedded.stage.children.env, **embedded.stage.env}, **options,
     )  # fmt: skip
 
 
