@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from carina_tasks.decisions import answers
-from carina_tasks.errors import BadAnswer, CarinaTasksError, NodeSilent
+from carina_tasks.errors import ApiUnavailable, BadAnswer, CarinaTasksError, NodeSilent
 from carina_tasks.flows.context import Context
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import CreateVolume, InTrash, Target, VolumeDone, VolumesDone
@@ -14,6 +14,8 @@ from carina_tasks.model.world import World
 from carina_tasks.observability.audit import about_node
 
 INVENTORY = "carina.node.inventory"
+LISTS = 3
+"""Lists of pods that are asked for until all are there: pods come while one lists and counts."""
 
 
 def inventories(ctx: Context, nodes: Iterable[str]) -> dict[str, Inventory | CarinaTasksError]:
@@ -64,9 +66,18 @@ def answered(results: dict[str, Inventory | CarinaTasksError]) -> dict[str, Inve
 
 
 def with_pods_again(ctx: Context, world: World) -> World:
-    """Return the world with the pods of a second list beside those of the first.
+    """Return the world with the pods of a second list beside those of the first, and as many as the API server counts.
 
-    A pod that one list lacks (something in between can cut a list short) may be the one that is not annotated.
+    A pod that the lists lack (something in between can cut a list short) may be the one that is not annotated. Raises
+    ApiUnavailable when more lists do not bring them together either.
     """
     pods = {pod.meta.uid: pod for pod in world.pods}
-    return replace(world, pods=tuple((pods | {pod.meta.uid: pod for pod in ctx.cluster.pods()}).values()))
+    counted: int | None = None
+    for _ in range(LISTS):
+        pods |= {pod.meta.uid: pod for pod in ctx.cluster.pods()}
+        counted = ctx.cluster.pod_count()
+        if counted is None or counted <= len(pods):
+            return replace(world, pods=tuple(pods.values()))
+    raise ApiUnavailable(
+        f"{LISTS} lists of pods hold {len(pods)} of the {counted} that the API server counts: something cuts them short"
+    )

@@ -113,18 +113,23 @@ class Api:
         while True:
             page_query = {**(query or {}), "limit": str(self._page_size), **({"continue": more} if more else {})}
             page, date = self._call("GET", path, query=page_query)
-            meta = page.get("metadata")
-            if not str(page.get("kind", "")).endswith("List") or not isinstance(meta, dict):
-                raise ApiUnavailable(f"GET {path}: the answer is not a list")
-            got = page.get("items")
-            if got is None:
-                got = []
-            if not isinstance(got, list) or not all(isinstance(item, dict) for item in got):
-                raise ApiUnavailable(f"GET {path}: the list has no items")
+            meta, got = _list_of(path, page)
             items += got
             version, now, more = version or meta.get("resourceVersion", ""), now or date, meta.get("continue") or ""
             if not more:
                 return Listing(tuple(items), version, now)
+
+    def count(self, path: str) -> int | None:
+        """Return how many objects are at `path`; None when the API server does not say. Raises ApiUnavailable.
+
+        A page of one, and how many it says remain (`remainingItemCount` of ListMeta, Kubernetes API reference).
+        """
+        meta, items = _list_of(path, self._call("GET", path, query={"limit": "1"})[0])
+        remaining = meta.get("remainingItemCount")
+        if isinstance(remaining, int) and remaining > 0:
+            # Then the page was full, whatever arrived of it.
+            return remaining + 1
+        return None if meta.get("continue") else len(items)
 
     def create(self, path: str, body: Raw) -> Raw:
         """Create an object. Raises AlreadyExists when one of that name is there."""
@@ -265,6 +270,18 @@ def _error(path: str, status: int, reason: str, details: Mapping[str, Any]) -> t
     if status in (400, 413, 415, 422):
         return ApiInvalid
     return ApiUnavailable
+
+
+def _list_of(path: str, page: Raw) -> tuple[Raw, list[Raw]]:
+    """Return metadata and items of a page of a list."""
+    meta, items = page.get("metadata"), page.get("items")
+    if not str(page.get("kind", "")).endswith("List") or not isinstance(meta, dict):
+        raise ApiUnavailable(f"GET {path}: the answer is not a list")
+    if items is None:
+        items = []  # Go writes an empty slice as null.
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ApiUnavailable(f"GET {path}: the list has no items")
+    return meta, items
 
 
 def _date(header: str | None) -> float:

@@ -108,6 +108,10 @@ class Cluster:
         """Return all pods, read anew. Raises BadObject: a pod that cannot be read is no pod that may be overlooked."""
         return tuple(parse(raw, objects.parse_pod) for raw in self.api.list(paths.PODS).items)
 
+    def pod_count(self) -> int | None:
+        """Return how many pods the API server counts; None when it does not say."""
+        return self.api.count(paths.PODS)
+
     def pods_on(self, node: str, namespace: str, claim: str) -> tuple[objects.Pod, ...]:
         """Return the pods of `namespace` that are bound to `node` and use `claim`, read anew."""
         listing = self.api.list(f"/api/v1/namespaces/{namespace}/pods", {"fieldSelector": f"spec.nodeName={node}"})

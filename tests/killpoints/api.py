@@ -113,7 +113,11 @@ def handle(
             limit=int(query.get("limit", 0)),
             token=query.get("continue", ""),
         )
-        meta = {"resourceVersion": str(page.version)} | ({"continue": page.next_token} if page.next_token else {})
+        meta: Raw = {"resourceVersion": str(page.version)}
+        if page.next_token:
+            meta["continue"] = page.next_token
+            if not (query.get("labelSelector") or query.get("fieldSelector")):
+                meta["remainingItemCount"] = page.remaining
         return 200, {"kind": f"{target.resource.kind}List", "metadata": meta, "items": page.objects}
     if verb == "POST" and not target.name:
         return 201, writes.create(cluster, target, body, _OPTIONS)

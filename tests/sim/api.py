@@ -29,8 +29,10 @@ class SimApi(Api):
         self._cluster, self._actors, self._chance = cluster, actors, chance
         self._timeout, self._page_size, self._observe, self._host = 15.0, page, None, "in-process"
         self._before, self._after = before, after
-        self.pods_cut = False
-        """Whether a list of pods was cut short."""
+        self.forbidden: frozenset[str] = frozenset()
+        """Resources that nobody may read now."""
+        self.lacking: frozenset[str] = frozenset()
+        """Names that the lists of LogicVolumes and PersistentVolumes leave out now, without a word."""
         self.renew: Callable[[], None] = lambda: None
         """Called before a Lease is read."""
 
@@ -74,6 +76,8 @@ class SimApi(Api):
     def _do(self, verb: str, path: str, query: Mapping[str, str] | None, body: Raw | None, content_type: str) -> Answer:
         if "/leases" in path:
             self.renew()
+        if verb == "GET" and any(f"/{resource}" in path for resource in self.forbidden):
+            return _refusal(403)
         if verb != "GET":
             self._before(verb, path, body)
         answer = answer_of(self._cluster, self._chance.clock.now, verb, path, query or {}, body, content_type)
@@ -82,15 +86,22 @@ class SimApi(Api):
             if "/events" not in path:
                 process = self._actors.process
                 self._chance.say(process.name if process else "", f"{verb} {path} {written(body)}".rstrip())
-        if verb == "GET" and answer.status == 200 and self._chance.hits("list-cut-short"):
-            return self._cut(path, answer)
+        if verb == "GET" and answer.status == 200:
+            if self.lacking and path.endswith(("/logicvolumes", "/persistentvolumes")):
+                answer = self._without(answer)
+            if self._chance.hits("list-cut-short"):
+                return self._cut(path, answer)
         return answer
+
+    def _without(self, answer: Answer) -> Answer:
+        page = msgspec.json.decode(answer.body)
+        page["items"] = [item for item in page["items"] if item["metadata"]["name"] not in self.lacking]
+        return Answer(answer.status, msgspec.json.encode(page), answer.headers)
 
     def _cut(self, path: str, answer: Answer) -> Answer:
         page = msgspec.json.decode(answer.body)
         items = page.get("items")
         if items:
-            self.pods_cut |= path.endswith("/pods")
             gone = self._chance.rng.randrange(len(items))
             self._chance.say("fault", f"{path} lost {[i['metadata']['name'] for i in items[gone:]]}")
             page["items"] = items[:gone]
@@ -111,7 +122,7 @@ class SimApi(Api):
 
 
 def _refusal(code: int) -> Answer:
-    reason = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}[code]
+    reason = {403: "Forbidden", 409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}[code]
     status = {"kind": "Status", "code": code, "reason": reason, "message": "by chance"}
     return Answer(code, msgspec.json.encode(status), {})
 

@@ -15,6 +15,7 @@ from unittest import mock
 import msgspec.structs
 
 from carina_tasks.decisions import company, guards, node_loss, orphans, rebuild, selection
+from carina_tasks.demo.lvm import program
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import failover, sweep_local
 from carina_tasks.flows.context import Context
@@ -37,7 +38,7 @@ def _one_tick(original: Any) -> Any:
 
 @contextmanager
 def _errors_are_absence() -> Iterator[None]:
-    """Take what came of a list for the list, and an object whose read failed for absent."""
+    """Take a list that failed for empty, and an object whose read failed for absent, as Carina's clean-up does."""
 
     def get(self: Cluster, path: str, parser: Any) -> Any:
         try:
@@ -49,7 +50,9 @@ def _errors_are_absence() -> Iterator[None]:
         try:
             return original_list(self, path, query)
         except CarinaTasksError:
-            return Listing((), "0", 0.0) if "logicvolumes" in path else original_list(self, path, query)
+            if path.endswith(("/logicvolumes", "/persistentvolumes")):
+                return Listing((), "0", 0.0)
+            raise
 
     original_get, original_list = Cluster._get, Api.list
     with mock.patch.object(Cluster, "_get", get), mock.patch.object(Api, "list", whole):
@@ -112,8 +115,9 @@ def _panics(original: Any) -> Any:
 
 @contextmanager
 def _open_removed() -> Iterator[None]:
-    """Nobody asks whether a volume is open, and lvm2's own check does not hold in the simulated one's place."""
+    """Nobody asks whether a volume is open: not the worker, not the selection in its commands, not lvm2 itself."""
     volume, may_go = report._volume, commands._may_go
+    change, remove = program._CHANGES["lvchange"], program._CHANGES["lvremove"]
 
     def closed(group: str, lv: Any, in_pool: dict[str, int]) -> Any:
         return msgspec.structs.replace(volume(group, lv, in_pool), is_open=False)
@@ -121,7 +125,25 @@ def _open_removed() -> Iterator[None]:
     def careless(decision: Any) -> str:
         return may_go(decision).replace(' && lv_device_open!="open"', "")
 
-    with mock.patch.object(report, "_volume", closed), mock.patch.object(commands, "_may_go", careless):
+    def blind(command: Any) -> Any:
+        def run(state: Any, options: Any) -> str:
+            held = [v for group in state.groups for v in group.volumes if v.open]
+            for one in held:
+                one.open = False
+            try:
+                said: str = command(state, options)
+            finally:
+                for one in held:
+                    one.open = True
+            return said
+
+        return run
+
+    with (
+        mock.patch.object(report, "_volume", closed),
+        mock.patch.object(commands, "_may_go", careless),
+        mock.patch.dict(program._CHANGES, {"lvchange": blind(change), "lvremove": blind(remove)}),
+    ):
         yield
 
 

@@ -145,22 +145,8 @@ def _pods(history: History) -> list[str]:
         node = pod["spec"].get("nodeName", "")
         there = history.kubernetes.node(node) if node else None
         if there is None and not any(_waits(history, volume) for volume in volumes):
-            parted = _parted(history, volumes)
-            if parted:
-                history.chance.did[f"pods parted from a volume: {parted}"] += 1
-            else:
-                found.append(f"pod {name} does not run")
+            found.append(f"pod {name} does not run")
     return found
-
-
-def _parted(history: History, volumes: list[str]) -> str:
-    """Name the known limit that left the volumes of one pod on several nodes; empty when there is none."""
-    logic = [history.controllers.get(history.controllers.logic_volumes, volume) for volume in volumes]
-    if len({volume["spec"]["nodeName"] for volume in logic if volume}) < 2:
-        return ""
-    if history.api.pods_cut:
-        return "the list of pods was cut short"
-    return ""
 
 
 def _waits(history: History, name: str) -> bool:

@@ -266,6 +266,7 @@ class History:
     def _calm(self) -> None:
         self.chance.say("calm", "the faults are over")
         self.chance.odds = {}
+        self.api.forbidden = self.api.lacking = frozenset()
         self.beat_until = 0.0
         self.people.state(paused=None)
         self.held.clear()

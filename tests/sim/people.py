@@ -34,7 +34,7 @@ class People:
         return [
             *[self.delete_node] * 4, *[self.silence_node] * 4, *[self.cut_network] * 2, self.stop_kubelet, self.reboot,
             self.kill_control, self.kill_control, self.kill_node_worker, self.empty_broker, self.step_clock,
-            self.restart_watch, self.stop_beat, self.pause, self.expand, self.fill_group,
+            self.restart_watch, self.stop_beat, self.pause, self.expand, self.fill_group, self.forbid, self.leave_out,
             self.restore, self.restore,
             self.delete_pod, self.delete_claim, self.delete_pv, self.delete_logic_volume, self.re_register,
         ]  # fmt: skip
@@ -162,6 +162,25 @@ class People:
         """Beat is away for a while."""
         self._fault("beat-stopped")
         self.h.beat_until = self.h.actors.clock.now + self.rng.uniform(30.0, 700.0)
+
+    # --- what stands before the API server ---
+
+    def forbid(self) -> None:
+        """Apply an older ClusterRole: some things cannot be read for a while."""
+        kinds = ("logicvolumes", "persistentvolumes"), ("logicvolumes",), ("persistentvolumes",), ("pods",), ("nodes",)
+        which = self.rng.choice(kinds)
+        self._fault("reads-forbidden", ", ".join(which))
+        self.h.api.forbidden = frozenset(which)
+        self.h.actors.later(self.rng.uniform(300.0, 1500.0), lambda: setattr(self.h.api, "forbidden", frozenset()))
+
+    def leave_out(self) -> None:
+        """Let a cache in between leave the same LogicVolumes and PersistentVolumes out of every list for a while."""
+        c = self.h.controllers
+        names = {v["metadata"]["name"] for r in (c.logic_volumes, PERSISTENT_VOLUMES) for v in c.all(r)}
+        lacking = [name for name in sorted(names) if self.rng.random() < 0.4]
+        self._fault("lists-lack-the-same", ", ".join(lacking))
+        self.h.api.lacking = frozenset(lacking)
+        self.h.actors.later(self.rng.uniform(300.0, 1500.0), lambda: setattr(self.h.api, "lacking", frozenset()))
 
     # --- people ---
 

@@ -95,6 +95,10 @@ class FakeApi:
             items = [raw for raw in items if _field(raw, "nodeName") == node]
         return Listing(tuple(items), str(self.version), builders.NOW)
 
+    def count(self, path: str) -> int | None:
+        """Return how many objects there are below `path`, whatever its list says."""
+        return len(FakeApi.list(self, path).items)
+
     # --- writes ---
 
     def create(self, path: str, body: Json) -> Json:

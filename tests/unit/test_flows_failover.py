@@ -436,6 +436,46 @@ def test_a_list_of_pods_that_was_cut_short_moves_nothing_of_those_it_lacks():
         assert ({v.outcome for v in result.volumes}, api.log) == ({"skipped"}, []), lacking
 
 
+def test_lists_of_pods_that_hold_fewer_than_are_counted_begin_nothing():
+    """Every list lacks the pod that is not annotated, as from a broken cache: an error, and nothing is written."""
+    api = not_ready(pod("willing", "pvc-1", annotated=True), pod("unwilling", "pvc-1"))
+    whole = api.list
+
+    def cut(path, query=None):
+        listing = whole(path, query)
+        left = tuple(raw for raw in listing.items if raw["metadata"]["name"] != "unwilling")
+        return dataclasses.replace(listing, items=left)
+
+    api.list = cut
+    with pytest.raises(ApiUnavailable, match="hold 1 of the 2 that the API server counts"):
+        migrate_node(context(api, nodes()), "n1")
+    assert api.log == []
+
+
+def test_a_pod_that_comes_while_pods_are_counted_is_listed_then():
+    """The first count is one too many for the first lists: another list brings it, and it goes on."""
+    api = not_ready(pod("willing", "pvc-1", annotated=True))
+    whole, seen = api.list, []
+
+    def late(path, query=None):
+        listing = whole(path, query)
+        if path != paths.PODS:
+            return listing
+        seen.append(path)
+        return dataclasses.replace(listing, items=()) if len(seen) < 3 else listing
+
+    api.list = late
+    assert migrate_node(context(api, nodes()), "n1").outcome == "done"
+    assert len(seen) == 3
+
+
+def test_an_api_server_that_does_not_count_is_taken_at_its_word():
+    """RemainingItemCount is optional: without it two lists are what there is."""
+    api = not_ready(pod("willing", "pvc-1", annotated=True))
+    api.count = lambda path: None
+    assert migrate_node(context(api, nodes()), "n1").outcome == "done"
+
+
 def test_a_worker_that_still_answers_gives_the_node_more_time():
     """NotReady for 100 s, but its worker lives: refused, nothing is written."""
     api = not_ready(pod("pod-pvc-1", "pvc-1", annotated=True), since=NOW - 100)

@@ -172,6 +172,25 @@ def test_what_is_not_a_list_is_not_an_empty_one(body):
         api.list(paths.VOLUMES)
 
 
+@pytest.mark.parametrize(
+    ("items", "meta", "number"),
+    [
+        (["a"], {"continue": "t", "remainingItemCount": 6}, 7),
+        ([], {"remainingItemCount": 6}, 7),
+        (["a"], {}, 1),
+        (None, {}, 0),
+        (["a"], {"continue": "t"}, None),
+        (["a"], {"continue": "t", "remainingItemCount": "6"}, None),
+    ],
+)
+def test_objects_are_counted_by_what_a_page_of_one_says_remains(items, meta, number):
+    """Also when the page itself arrived without its object; None when the API server does not say."""
+    named = None if items is None else [{"metadata": {"name": name}} for name in items]
+    with serving(Answer(body={"kind": "PodList", "metadata": meta, "items": named})) as (api, script):
+        assert api.count(paths.PODS) == number
+    assert script.asked[0][1].endswith("?limit=1")
+
+
 def test_an_empty_list_may_have_no_items():
     """Go writes an empty slice as null."""
     with serving(Answer(body={"kind": "NodeList", "metadata": {}, "items": None})) as (api, _):
