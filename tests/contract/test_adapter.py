@@ -78,3 +78,13 @@ def test_a_list_is_all_its_pages(api: Api, prefix: str) -> None:
     assert len([name for name in names if name.startswith(prefix)]) == 7
     assert len(names) == len(set(names))
     assert listing.now > 1_700_000_000
+
+
+def test_objects_are_counted(api: Api, prefix: str) -> None:
+    """As many as a whole list has, right after a write too."""
+    before = api.count(LOGIC_VOLUMES)
+    assert before is not None
+    for number in range(4):
+        api.create(LOGIC_VOLUMES, objects.logic_volume(f"{prefix}-{number}"))
+        assert api.count(LOGIC_VOLUMES) == before + number + 1
+    assert len(api.list(LOGIC_VOLUMES).items) == before + 4

@@ -82,6 +82,12 @@ GUARDS = (
         Edit(D + "selection.py", "    if not pods:\n", "    if False:\n",
              "test_selection.py::test_not_ready_takes_only_volumes_of_annotated_pods"),
     )),
+    Guard("every pod is seen: two lists, and a count", "observe.with_pods_again", "", "the task is tried again", (
+        Edit(F + "observe.py", "pods = {pod.meta.uid: pod for pod in world.pods}", "pods = {}",
+             FAILOVER + "test_a_list_of_pods_that_was_cut_short_moves_nothing_of_those_it_lacks"),
+        Edit(F + "observe.py", "if counted is None or counted <= len(pods):", "if True:",
+             FAILOVER + "test_lists_of_pods_that_hold_fewer_than_are_counted_begin_nothing"),
+    )),
     Guard("who may leave a lost target", "selection.of_lost_target", "annotation", SKIPPED, (
         Edit(D + "selection.py", "    if still_empty(world, volume):\n", "    if True:\n",
              "test_selection.py::test_after_that_it_is_a_volume_of_that_node_like_any_other"),

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tests.sim.nodes import Machine
 
 
+TWO_SWEEPS = (600.0, 2400.0)
+"""Seconds of what must last from one sweep to the next to do harm."""
+
+
 class People:
     """Whoever acts on the cluster beside the product and the controllers."""
 
@@ -167,11 +171,11 @@ class People:
 
     def forbid(self) -> None:
         """Apply an older ClusterRole: some things cannot be read for a while."""
-        kinds = ("logicvolumes", "persistentvolumes"), ("logicvolumes",), ("persistentvolumes",), ("pods",), ("nodes",)
-        which = self.rng.choice(kinds)
+        both = ("logicvolumes", "persistentvolumes")
+        which = self.rng.choice((both, both, both, both[:1], both[1:], ("pods",), ("nodes",)))
         self._fault("reads-forbidden", ", ".join(which))
         self.h.api.forbidden = frozenset(which)
-        self.h.actors.later(self.rng.uniform(300.0, 1500.0), lambda: setattr(self.h.api, "forbidden", frozenset()))
+        self.h.actors.later(self.rng.uniform(*TWO_SWEEPS), lambda: setattr(self.h.api, "forbidden", frozenset()))
 
     def leave_out(self) -> None:
         """Let a cache in between leave the same LogicVolumes and PersistentVolumes out of every list for a while."""
@@ -180,7 +184,7 @@ class People:
         lacking = [name for name in sorted(names) if self.rng.random() < 0.4]
         self._fault("lists-lack-the-same", ", ".join(lacking))
         self.h.api.lacking = frozenset(lacking)
-        self.h.actors.later(self.rng.uniform(300.0, 1500.0), lambda: setattr(self.h.api, "lacking", frozenset()))
+        self.h.actors.later(self.rng.uniform(*TWO_SWEEPS), lambda: setattr(self.h.api, "lacking", frozenset()))
 
     # --- people ---
 
