@@ -20,6 +20,8 @@ FOUND_WITHIN = {
     "panics": 200,
     "pause-ignored": 100,
     "second-get-left-out": 20,
+    "open-volume-removed": 20,
+    "mark-age-ignored": 30,
 }
 """Planted bugs that are found soon, and after how many histories at most; `docs/reliability.md` has the others."""
 
