@@ -23,7 +23,7 @@ def rebuild_volume(ctx: Context, node: str, volume: str, force: str) -> Failover
 
 
 def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverResult:
-    world = ctx.cluster.observe()
+    world = observe.with_pods_again(ctx, ctx.cluster.observe())
     volume = world.logic_volumes.get(name)
     if volume is None or volume.node != node:
         where = f"it is on {volume.node}" if volume is not None else "there is none"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -353,3 +354,19 @@ def context(api: FakeApi, nodes: FakeNodes, *, held: bool = False, **settings: s
         sleep=sleep,
         monotonic=lambda: clock[0],
     )
+
+
+def cut_pods(api: FakeApi, name: str, lists: Container[int] = range(99)) -> list[str]:
+    """Let those lists of pods, by their number, lack the pod `name` without a word; return what grows with each list."""
+    whole, seen = api.list, []
+
+    def cut(path: str, query: Mapping[str, str] | None = None) -> Listing:
+        listing = whole(path, query)
+        if path != paths.PODS:
+            return listing
+        seen.append(path)
+        left = tuple(raw for raw in listing.items if raw["metadata"]["name"] != name)
+        return replace(listing, items=left) if len(seen) - 1 in lists else listing
+
+    api.list = cut  # type: ignore[method-assign]
+    return seen

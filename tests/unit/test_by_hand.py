@@ -6,13 +6,13 @@ import pytest
 from click.testing import CliRunner
 
 from carina_tasks.cli import rebuild as cli
-from carina_tasks.errors import BadInput
+from carina_tasks.errors import ApiUnavailable, BadInput
 from carina_tasks.flows.failover import migrate_node, rebuild_node
 from carina_tasks.flows.rebuild_volume import rebuild_volume
 from carina_tasks.model import keys
 from carina_tasks.model.journal import Journal
 from tests.unit.builders import claim, inventory, journal, local_volume, logic_volume, node, pod, pv
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
+from tests.unit.builders_flow import FakeApi, FakeNodes, context, cut_pods
 
 NAME = "pvc-1"
 
@@ -83,6 +83,19 @@ def test_it_is_refused(stage, force, why):
     assert why in result.reason
     assert api.log == []
     assert fake.tasks() == []
+
+
+def test_a_pod_that_lists_lack_still_uses_it():
+    """The worker is silent and the first list lacks the pod: the second has it. When every list does, it is an error."""
+    for lists, expected in (((0,), "default/a"), (range(99), "hold 0 of the 1 that the API server counts")):
+        api, fake = live(RUNNING, silent=True)
+        cut_pods(api, "a", lists)
+        try:
+            said = rebuild_volume(context(api, fake), "n1", NAME, NAME).reason
+        except ApiUnavailable as exc:
+            said = exc.message
+        assert expected in said
+        assert api.log == []
 
 
 def test_a_deleted_node_has_a_task_of_its_own():

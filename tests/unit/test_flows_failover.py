@@ -1,7 +1,6 @@
 """Rebuild, migrate and resume on hand-made fakes: every write may be the last one of the process."""
 
 import copy
-import dataclasses
 
 import pytest
 
@@ -28,7 +27,7 @@ from tests.unit.builders import (
     pod,
     pv,
 )
-from tests.unit.builders_flow import FakeApi, FakeNodes, Killed, context
+from tests.unit.builders_flow import FakeApi, FakeNodes, Killed, context, cut_pods
 
 VOLUMES = ("pvc-1", "pvc-2")
 
@@ -424,51 +423,33 @@ def test_a_list_of_pods_that_was_cut_short_moves_nothing_of_those_it_lacks():
     for lacking in (0, 1):
         api = not_ready(pod("willing", "pvc-1", annotated=True), pod("unwilling", "pvc-1"))
         api.count = lambda path: None
-        whole, seen = api.list, []
-
-        def cut(path, query=None, whole=whole, seen=seen, lacking=lacking):
-            listing = whole(path, query)
-            if path == paths.PODS:
-                seen.append(path)
-                if len(seen) - 1 == lacking:
-                    left = tuple(raw for raw in listing.items if raw["metadata"]["name"] != "unwilling")
-                    return dataclasses.replace(listing, items=left)
-            return listing
-
-        api.list = cut
+        cut_pods(api, "unwilling", lists=(lacking,))
         result = migrate_node(context(api, nodes()), "n1")
         assert ({v.outcome for v in result.volumes}, api.log) == ({"skipped"}, []), lacking
 
 
-def test_lists_of_pods_that_hold_fewer_than_are_counted_begin_nothing():
+@pytest.mark.parametrize(
+    ("stage", "flow"),
+    [
+        (lambda *pods: not_ready(pod("willing", "pvc-1", annotated=True), *pods), lambda ctx: migrate_node(ctx, "n1")),
+        (lambda *pods: deleted(*pods, names=("pvc-1",)), lambda ctx: rebuild_node(ctx, "n1")),
+        (lambda *pods: deleted(logic_volume("pvc-9", "n2", journal=journal("pvc-9")), *pods, names=("pvc-1",)), resume),
+    ],
+    ids=["migrate", "rebuild", "resume"],
+)
+def test_lists_of_pods_that_hold_fewer_than_are_counted_begin_nothing(stage, flow):
     """Every list lacks the pod that is not annotated, as from a broken cache: an error, and nothing is written."""
-    api = not_ready(pod("willing", "pvc-1", annotated=True), pod("unwilling", "pvc-1"))
-    whole = api.list
-
-    def cut(path, query=None):
-        listing = whole(path, query)
-        left = tuple(raw for raw in listing.items if raw["metadata"]["name"] != "unwilling")
-        return dataclasses.replace(listing, items=left)
-
-    api.list = cut
+    api = stage(pod("unwilling", "pvc-1"))
+    cut_pods(api, "unwilling")
     with pytest.raises(ApiUnavailable, match="hold 1 of the 2 that the API server counts"):
-        migrate_node(context(api, nodes()), "n1")
+        flow(context(api, nodes()))
     assert api.log == []
 
 
 def test_a_pod_that_comes_while_pods_are_counted_is_listed_then():
     """The first count is one too many for the first lists: another list brings it, and it goes on."""
     api = not_ready(pod("willing", "pvc-1", annotated=True))
-    whole, seen = api.list, []
-
-    def late(path, query=None):
-        listing = whole(path, query)
-        if path != paths.PODS:
-            return listing
-        seen.append(path)
-        return dataclasses.replace(listing, items=()) if len(seen) < 3 else listing
-
-    api.list = late
+    seen = cut_pods(api, "willing", lists=(0, 1))
     assert migrate_node(context(api, nodes()), "n1").outcome == "done"
     assert len(seen) == 3
 
