@@ -147,6 +147,16 @@ def test_pages(cluster: Server, config_maps: str) -> None:
     assert not third["metadata"].get("continue")
 
 
+def test_what_is_selected_is_not_counted(cluster: Server, config_maps: str) -> None:
+    """A page of a list with a selector says that there is more, and not how much."""
+    for name in "abc":
+        cluster.create(config_maps, config_map(name))
+    for selector in ({"labelSelector": "!none"}, {"fieldSelector": "metadata.name!=z"}):
+        metadata = cluster.get(config_maps, limit=1, **selector).ok()["metadata"]
+        assert metadata["continue"], selector
+        assert "remainingItemCount" not in metadata, selector
+
+
 def test_exact_version(cluster: Server, config_maps: str) -> None:
     """A list of an exact version shows the past."""
     cluster.create(config_maps, config_map("a", {"k": "1"}))

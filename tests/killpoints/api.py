@@ -113,12 +113,7 @@ def handle(
             limit=int(query.get("limit", 0)),
             token=query.get("continue", ""),
         )
-        meta: Raw = {"resourceVersion": str(page.version)}
-        if page.next_token:
-            meta["continue"] = page.next_token
-            if not (query.get("labelSelector") or query.get("fieldSelector")):
-                meta["remainingItemCount"] = page.remaining
-        return 200, {"kind": f"{target.resource.kind}List", "metadata": meta, "items": page.objects}
+        return 200, {"kind": f"{target.resource.kind}List", "metadata": page.metadata(), "items": page.objects}
     if verb == "POST" and not target.name:
         return 201, writes.create(cluster, target, body, _OPTIONS)
     if verb == "PATCH" and target.name:

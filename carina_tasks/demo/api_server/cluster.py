@@ -46,7 +46,17 @@ class Page:
     version: int
     objects: list[JSON]
     next_token: str = ""
-    remaining: int = 0
+    remaining: int | None = None
+    """How many objects come after it; None with selectors, where the real server does not count."""
+
+    def metadata(self) -> JSON:
+        """Return the list's metadata."""
+        metadata: JSON = {"resourceVersion": str(self.version)}
+        if self.next_token:
+            metadata["continue"] = self.next_token
+            if self.remaining is not None:
+                metadata["remainingItemCount"] = self.remaining
+        return metadata
 
 
 class Cluster:
@@ -109,7 +119,8 @@ class Cluster:
         rest = len(found) - limit if limit else 0
         if rest <= 0:
             return Page(at, [obj for _, obj in found])
-        return Page(at, [obj for _, obj in found[:limit]], _token(at, found[limit - 1][0]), rest)
+        counted = None if selection.labels or selection.fields else rest
+        return Page(at, [obj for _, obj in found[:limit]], _token(at, found[limit - 1][0]), counted)
 
 
 _TOO_OLD_TO_CONTINUE = (

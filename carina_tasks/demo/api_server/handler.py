@@ -211,12 +211,7 @@ class ApiHandler(RequestHandler):
             version=self._query("resourceVersion"),
             match=self._query("resourceVersionMatch"),
         )
-        metadata: JSON = {"resourceVersion": str(page.version)}
-        if page.next_token:
-            metadata["continue"] = page.next_token
-            if not (self._query("labelSelector") or self._query("fieldSelector")):
-                metadata["remainingItemCount"] = page.remaining
-        self._send(self._wanted().view.many(page.objects, target.resource, metadata))
+        self._send(self._wanted().view.many(page.objects, target.resource, page.metadata()))
 
     async def _watch(self, target: Target) -> None:
         bookmarks = self._flag("allowWatchBookmarks")
