@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from carina_tasks.decisions import eviction
 from carina_tasks.errors import BadObject
 from carina_tasks.model import keys, quantity
 from carina_tasks.model.objects import copy_of
@@ -31,6 +32,13 @@ class View:
     """What the target node said of the LV in this pass; None: not asked yet, or no longer valid."""
     pods: tuple[Pod, ...] = ()
     """Pods that use the claim and are bound to the journal's source."""
+    source_alive: bool = False
+    """The journal's source is Ready: its kubelet ends the pods that are deleted."""
+
+    @property
+    def leavings(self) -> tuple[eviction.Evict | eviction.Leave, ...]:
+        """What becomes of each of the pods."""
+        return tuple(eviction.judge(pod, self.journal.kind, alive=self.source_alive) for pod in self.pods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +92,9 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Evict:
-    """Delete the pods of the claim that are bound to the lost node: UID precondition, grace 0."""
+    """End the pods of the claim that are bound to the node that the volume has left, as `eviction` says for each."""
 
-    pods: tuple[Pod, ...]
+    pods: tuple[eviction.Evict, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +209,8 @@ def _step_after_replacement(view: View, pv: PersistentVolume) -> Step:
     ours = claim is not None and claim.meta.uid == pv.claim_uid and claim.volume == pv.meta.name
     if claim is not None and ours and not (claim.phase == "Bound" and pv.phase == "Bound"):
         return Bind()
-    if view.pods:
-        return Evict(view.pods)
+    if evicted := tuple(verdict for verdict in view.leavings if isinstance(verdict, eviction.Evict)):
+        return Evict(evicted)
     if claim is not None and keys.TOUCH in claim.meta.annotations:
         return Untouch()
     if claim is not None and ours and _resize_is_stale(claim, pv):

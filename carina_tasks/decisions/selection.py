@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from carina_tasks.decisions import eviction
 from carina_tasks.model import keys
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Skip:
 
     volume: LogicVolume
     reason: str
+    blocked: bool = False
+    """Another pod keeps it where a pod that may be migrated could not follow: its owner should know."""
 
 
 def of_deleted_node(world: World, node: str) -> tuple[Wanted | Skip, ...]:
@@ -93,22 +96,26 @@ def leaving(world: World, node: str, but: Collection[str]) -> list[LogicVolume]:
 
 
 def movable_pods(world: World, node: str) -> tuple[Pod, ...]:
-    """Return the annotated pods of the NotReady `node` that use no Carina volume there and that a controller makes again.
+    """Return the annotated pods of the NotReady `node` that no Carina volume holds there and that a controller makes again.
 
     They need nothing but an eviction. One without a controller would be gone for ever, a DaemonSet's or a static pod belongs
-    to its node.
+    to its node. A generic ephemeral volume holds no pod: it goes with it, and the next pod gets a new one.
     """
-    on_node = {v.name for v in _on(world, node)}
+    on_node = {v.name for v in _on(world, node) if not goes_with_pod(world, v)}
     return tuple(
         pod
         for pod in world.pods
         if pod.node == node
-        and pod.migration_allowed
-        and not pod.finished
         and pod.controller is not None
-        and pod.controller.kind not in ("DaemonSet", "Node")
+        and isinstance(eviction.judge(pod, "migrate", alive=False), eviction.Evict)
         and not any(_volume_of(world, pod, claim) in on_node for claim in pod.claims)
     )
+
+
+def goes_with_pod(world: World, volume: LogicVolume) -> str:
+    """Return the pod (``namespace/name``) with which the volume's claim is deleted, empty without one."""
+    claim = world.claims.get(f"{volume.namespace}/{volume.claim}")
+    return f"{volume.namespace}/{claim.pod}" if claim is not None and claim.pod and claim.volume == volume.name else ""
 
 
 def managed(volume: LogicVolume) -> bool:
@@ -126,6 +133,8 @@ def _on(world: World, node: str) -> list[LogicVolume]:
 def _judge(world: World, volume: LogicVolume, node: str) -> Wanted | Skip:
     pv = world.volumes.get(volume.name)
     reason = _unfit(volume, pv, node)
+    if not reason and (owner := goes_with_pod(world, volume)):
+        reason = f"its claim is deleted together with pod {owner}: a new pod gets a new volume"
     return Skip(volume, reason) if reason else Wanted(volume, "it was on the lost node")
 
 
@@ -160,10 +169,24 @@ def _only_annotated(world: World, wanted: Wanted, node: str) -> Wanted | Skip:
     pods = [pod for pod in world.pods_of(pv.claim_key) if pod.node in (node, "", journal.source if journal else "")]
     if not pods:
         return Skip(wanted.volume, "no pod of the node uses it")
-    unwilling = [pod.meta.key for pod in pods if not pod.migration_allowed]
+    unwilling = [(pod, reason) for pod in pods if (reason := _unwilling(pod))]
     if unwilling:
-        return Skip(wanted.volume, f'pod {unwilling[0]} is not annotated {keys.MIGRATION_ALLOWED}: "true"')
+        pod, reason = unwilling[0]
+        willing = [one.meta.key for one in pods if not _unwilling(one)]
+        shared = f", and pod {willing[0]}, which may be migrated, shares its claim" if willing else ""
+        return Skip(wanted.volume, f"pod {pod.meta.key} {reason}{shared}", blocked=bool(willing))
     return Wanted(wanted.volume, f"pod {pods[0].meta.key} may be migrated")
+
+
+def _unwilling(pod: Pod) -> str:
+    """Say why the pod keeps its volume on a NotReady node, empty when it does not."""
+    if not pod.migration_allowed:
+        return f'is not annotated {keys.MIGRATION_ALLOWED}: "true"'
+    if pod.mirror:
+        return "is a static pod of that node"
+    if pod.of_daemon_set:
+        return "belongs to a DaemonSet, which makes it again on the same node"
+    return ""
 
 
 def _volume_of(world: World, pod: Pod, claim: str) -> str:

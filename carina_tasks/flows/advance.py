@@ -16,7 +16,7 @@ import msgspec.structs
 import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
-from carina_tasks.decisions import answers, rebuild
+from carina_tasks.decisions import answers, eviction, rebuild
 from carina_tasks.errors import (
     ApiConflict,
     ApiUnavailable,
@@ -29,13 +29,14 @@ from carina_tasks.errors import (
 )
 from carina_tasks.flows import observe, tell
 from carina_tasks.flows.context import Context
+from carina_tasks.flows.evict import evict, source_alive
 from carina_tasks.flows.results import VolumeResult
 from carina_tasks.flows.threads import spread
 from carina_tasks.kube.events import About
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumeDone, VolumesDone, batch_time
 from carina_tasks.model.names import local_volume_of
-from carina_tasks.model.objects import Claim, LogicVolume, Pod
+from carina_tasks.model.objects import Claim, LogicVolume
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node, about_volume
 
@@ -224,14 +225,20 @@ def _view(ctx: Context, name: str, local: VolumeDone | None) -> rebuild.View | V
         if volume.journal_error:
             return VolumeResult(name, "refused", volume.journal_error)
         return VolumeResult(name, "rebuilt", "another worker finished it", target=volume.node)
-    claim = ctx.cluster.claim(volume.namespace, volume.claim)
+    claim, pv = ctx.cluster.claim(volume.namespace, volume.claim), ctx.cluster.volume(name)
+    pods = ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim)
     return rebuild.View(
         volume=volume,
         journal=journal,
-        pv=ctx.cluster.volume(name),
+        pv=pv,
         claim=claim,
         local=local,
-        pods=ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim),
+        pods=pods,
+        # Asked for where it matters: the pods are evicted last.
+        source_alive=bool(pods)
+        and pv is not None
+        and pv.nodes == (journal.target,)
+        and source_alive(ctx, journal.source),
     )
 
 
@@ -265,7 +272,7 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
         case rebuild.Bind() if view.claim is not None:
             _bind(ctx, view.claim, volume.name)
         case rebuild.Evict(pods):
-            _evict(ctx, pods, volume, view.claim, journal)
+            evict(ctx, pods, volume, view.claim, journal)
         case rebuild.Untouch() if view.claim is not None:
             writes.untouch(view.claim)
         case rebuild.ClearResize() if view.claim is not None:
@@ -279,7 +286,7 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
             tell.finished(ctx, volume, view.claim, journal)
             writes.drop_journal(volume, journal)
             metrics.VOLUMES.labels("rebuilt").inc()
-            return VolumeResult(volume.name, "rebuilt", journal.reason, journal.source, journal.target)
+            return VolumeResult(volume.name, "rebuilt", journal.reason + _held(view), journal.source, journal.target)
         case rebuild.Wait(reason):
             _tell_waits(ctx, view, rebuild.PHASES[type(step)], reason)
             return _unfinished(volume.name, reason, journal)
@@ -293,16 +300,10 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
     return None
 
 
-def evict_users(ctx: Context, volume: LogicVolume, journal: Journal) -> None:
-    """Evict the pods that use the volume and are bound to the journal's source."""
-    pods = ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim)
-    _evict(ctx, pods, volume, ctx.cluster.claim(volume.namespace, volume.claim), journal)
-
-
-def _evict(ctx: Context, pods: Sequence[Pod], volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
-    for pod in pods:
-        if ctx.writes.evict(pod):
-            tell.evicted(ctx, pod, volume, claim, journal)
+def _held(view: rebuild.View) -> str:
+    """Return the words that name the pods which a finalizer keeps: the volume does not wait for them."""
+    leaves = [v for v in view.leavings if isinstance(v, eviction.Leave) and v.held]
+    return "".join(f"; pod {leave.pod.meta.key}: {leave.reason}" for leave in leaves)
 
 
 def _bind(ctx: Context, claim: Claim, name: str) -> None:

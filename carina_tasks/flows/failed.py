@@ -58,6 +58,7 @@ def failed(ctx: Context, stored: Sequence[Stored] | None) -> FailedResult:
         *_journals(world, stored or ()),
         *_lost(ctx, world, inventories),
         *_kept(ctx, world),
+        *_held_pods(world),
         *_on_nodes(ctx, world, inventories or {}),
         *_tasks(stored or ()),
     ]
@@ -122,6 +123,10 @@ def _lost(ctx: Context, world: World, inventories: Inventories | None) -> Iterat
         # Without the broker nobody can be asked for room: who has a place is not known, and nothing would be done.
         answered = observe.answered(inventories) if inventories is not None else {}
         waiting = 0
+        for verdict in selection.of_not_ready_node(world, name) if node is not None else ():
+            if isinstance(verdict, selection.Skip) and verdict.blocked:
+                do = f"annotate that pod {keys.MIGRATION_ALLOWED}=true or delete it"
+                yield Finding("refused", verdict.volume.name, verdict.reason, node=name, since=since, do=do)
         for volume in planned(ctx, world, name, node is not None, answered):
             if volume.outcome == "skipped":
                 if node is None and not _left_alone(world, volume.volume):
@@ -142,7 +147,7 @@ def _lost(ctx: Context, world: World, inventories: Inventories | None) -> Iterat
 def _left_alone(world: World, name: str) -> bool:
     """Say whether a volume is skipped by its nature, or because its rebuild is a finding of its own."""
     volume = world.logic_volumes[name]
-    return volume.journalled or not selection.managed(volume)
+    return volume.journalled or not selection.managed(volume) or bool(selection.goes_with_pod(world, volume))
 
 
 def _alive(ctx: Context, node: str) -> bool:
@@ -166,6 +171,16 @@ def _kept(ctx: Context, world: World) -> Iterator[Finding]:
             since = int(volume.meta.deleting or 0)
             do = f"kubectl describe lv {volume.name}"
             yield Finding("kept", volume.name, verdict.reason, node=volume.node, since=since, do=do)
+
+
+def _held_pods(world: World) -> Iterator[Finding]:
+    """Yield the pods that were evicted and that the owner of a finalizer keeps."""
+    for pod in world.pods:
+        if pod.failed_by_us and pod.deleted_at_once and pod.meta.finalizers:
+            names = ", ".join(pod.meta.finalizers)
+            reason = f"evicted from node {pod.node}; the owner of its finalizer has not taken it off: {names}"
+            do = f"kubectl -n {pod.meta.namespace} get pod {pod.meta.name} -o yaml"
+            yield Finding("kept", f"pod {pod.meta.key}", reason, pod.node, int(pod.meta.deleting or 0), do)
 
 
 def _on_nodes(ctx: Context, world: World, inventories: Inventories) -> Iterator[Finding]:

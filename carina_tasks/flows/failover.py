@@ -18,8 +18,9 @@ from structlog.contextvars import bound_contextvars
 from carina_tasks.decisions import guards, node_loss, placement, rebuild, selection
 from carina_tasks.errors import ApiConflict, MassFailure, NotFound, Refused
 from carina_tasks.flows import observe, tell
-from carina_tasks.flows.advance import NeedsTarget, advance_all, evict_users
+from carina_tasks.flows.advance import NeedsTarget, advance_all
 from carina_tasks.flows.context import Context
+from carina_tasks.flows.evict import evict_free, evict_users
 from carina_tasks.flows.results import FailoverResult, VolumeResult, shown
 from carina_tasks.model import names
 from carina_tasks.model.journal import Journal
@@ -27,7 +28,7 @@ from carina_tasks.model.local import Inventory
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.world import World
 from carina_tasks.observability import metrics
-from carina_tasks.observability.audit import about_node, about_pod
+from carina_tasks.observability.audit import about_node
 
 Kind = Literal["rebuild", "migrate"]
 ASKED_EVERY = 1.0
@@ -144,18 +145,12 @@ def _migrate_node(ctx: Context, node: str) -> FailoverResult:
         return FailoverResult(node, "refused", loss.reason)
     world = observe.with_pods_again(ctx, ctx.cluster.observe())
     check_mass_failure(ctx, world)
-    evicted = _evict_free_pods(ctx, world, node, loss.reason)
+    evicted = evict_free(ctx, world, node, loss.reason)
     selected = selection.of_not_ready_node(world, node)
+    for verdict in selected:
+        if isinstance(verdict, selection.Skip) and verdict.blocked:
+            tell.blocked(ctx, world, verdict.volume, node, verdict.reason)
     return fail_over(ctx, node, world, selected, "migrate", loss.reason, evicted)
-
-
-def _evict_free_pods(ctx: Context, world: World, node: str, reason: str) -> tuple[str, ...]:
-    evicted = []
-    for pod in selection.movable_pods(world, node):
-        if ctx.writes.evict(pod):
-            ctx.audit.acted("evict-pod", about_pod(pod), f"pod evicted: {reason}", "PodEvicted", node=node)
-            evicted.append(pod.meta.key)
-    return tuple(evicted)
 
 
 def fail_over(

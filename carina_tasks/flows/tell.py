@@ -39,6 +39,12 @@ def no_fit(ctx: Context, world: World, volume: LogicVolume, node: str, reason: s
     ctx.audit.warn(_about(volume, _claim(world, volume))[0], "NoNodeFits", message, volume=volume.name, node=node)
 
 
+def blocked(ctx: Context, world: World, volume: LogicVolume, node: str, reason: str) -> None:
+    """Warn that a pod which may be migrated cannot be, because another pod keeps its volume on the NotReady node."""
+    message = f"volume {volume.name} stays on the NotReady node {node}: {reason}"
+    ctx.audit.warn(_about(volume, _claim(world, volume))[0], "MigrationBlocked", message, volume=volume.name, node=node)
+
+
 def waits(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal, phase: int, reason: str) -> None:
     """Tell what holds the rebuild up, when that is news."""
     if progress(ctx, volume, journal, phase, reason):
@@ -77,9 +83,16 @@ def replaced(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Jo
         ctx.audit.said(about, "Normal", "VolumeReplaced", message, key=journal.intent)
 
 
+def held_by(pod: Pod) -> str:
+    """Return the words that name the finalizers which keep an evicted pod, empty without one."""
+    names = ", ".join(pod.meta.finalizers)
+    return f"; the pod stays until its finalizer is taken off: {names}" if names else ""
+
+
 def evicted(ctx: Context, pod: Pod, volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
     """Record that a pod was deleted: on the pod, and on what is still there when somebody looks."""
     message = f"pod {pod.meta.key} evicted from node {journal.source}: its volume was rebuilt on {journal.target}"
+    message += held_by(pod)
     ctx.audit.acted(
         "evict-pod", about_pod(pod), message, "PodEvicted",
         intent=journal.intent, volume=volume.name, node=journal.source,

@@ -21,6 +21,7 @@ CARINA = "carina.storage.io"
 _ALL = (
     ("", "nodes", "get list"),
     ("", "pods", "list delete"),
+    ("", "pods/status", "patch"),
     ("", "persistentvolumeclaims", "get list patch"),
     ("", "persistentvolumeclaims/status", "patch"),
     ("", "persistentvolumes", "get list create patch delete"),

@@ -152,10 +152,34 @@ class VolumeWrites:
         body = _guarded(claim.meta) | {"status": {"conditions": left or None}}
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name) + "/status", body)
 
-    def evict(self, pod: Pod) -> bool:
-        """Delete this very pod at once: its node is lost, so nobody can end it in grace. Return whether it was there."""
+    def fail_pod(self, pod: Pod, message: str, now: float) -> None:
+        """Let the pod's status say that it has ended and why, as the garbage collector of pods does before it deletes one.
+
+        A Job counts a pod whose finalizer keeps it only once its phase is Failed or Succeeded, and its podFailurePolicy
+        looks for the condition.
+
+        Args:
+            pod: The pod as it was read.
+            message: The condition's message, for people.
+            now: Seconds since the epoch.
+
+        Raises:
+            ApiConflict: The pod has changed since it was read.
+            NotFound: It is gone.
+        """
+        condition = {
+            "type": keys.DISRUPTION_TARGET, "status": "True", "reason": keys.DISRUPTED_BY_US, "message": message[:1000],
+            "lastTransitionTime": story.when(now),
+        }  # fmt: skip
+        others = [dict(one) for one in pod.conditions if one.get("type") != keys.DISRUPTION_TARGET]
+        body = _guarded(pod.meta) | {"status": {"phase": "Failed", "conditions": [*others, condition]}}
+        self._api.merge(paths.pod(pod.meta.namespace, pod.meta.name) + "/status", body)
+
+    def evict(self, pod: Pod, *, at_once: bool = True) -> bool:
+        """Delete this very pod, with grace 0 or the grace that it asks for. Return whether it was there."""
+        grace = 0 if at_once else None
         try:
-            self._api.delete(paths.pod(pod.meta.namespace, pod.meta.name), uid=pod.meta.uid, grace=0)
+            self._api.delete(paths.pod(pod.meta.namespace, pod.meta.name), uid=pod.meta.uid, grace=grace)
         except (NotFound, ApiConflict):
             # Gone, or made again under its name: either way this one is no more.
             return False

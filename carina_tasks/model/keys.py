@@ -25,6 +25,9 @@ STATUS_SUCCESS: Final = "Success"
 # Kubernetes'
 PROVISIONED_BY: Final = "pv.kubernetes.io/provisioned-by"
 HOSTNAME: Final = "kubernetes.io/hostname"
+MIRROR: Final = "kubernetes.io/config.mirror"
+DISRUPTION_TARGET: Final = "DisruptionTarget"
+"""Type of the pod condition that a Job's podFailurePolicy looks at."""
 
 # Ours, in the cluster
 OURS: Final = "tasks.carina.storage.io/"
@@ -34,6 +37,8 @@ HISTORY: Final = OURS + "history"
 TOUCH: Final = OURS + "touch"
 RETAINED: Final = OURS + "retained"
 """On a PersistentVolume whose policy Retain is ours and not a person's."""
+DISRUPTED_BY_US: Final = "DeletionByCarinaTasks"
+"""Reason of the condition DisruptionTarget; the garbage collector of pods writes ``DeletionByPodGC``."""
 STATE_CONFIG_MAP: Final = "carina-tasks-state"
 
 # Ours, on disks. LVM tags take a-z A-Z 0-9 _ + . - / = ! : # & and at most 1024 characters (lvm(8), "VALID NAMES")

@@ -7,50 +7,21 @@ or wrong. Times are seconds since the epoch, sizes bytes. The fields of Carina's
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
-from carina_tasks.errors import BadInput, BadObject
+from carina_tasks.errors import BadObject
 from carina_tasks.model import keys, names, quantity, story
 from carina_tasks.model.journal import Journal
+from carina_tasks.model.meta import Meta as Meta
+from carina_tasks.model.meta import Owner as Owner
+from carina_tasks.model.meta import Raw, amounts, checked, time_of
+from carina_tasks.model.meta import parse_meta as parse_meta
+from carina_tasks.model.pods import Pod as Pod
+from carina_tasks.model.pods import parse_pod as parse_pod
 from carina_tasks.model.story import Failover
-
-Raw = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """One ownerReference."""
-
-    kind: str
-    name: str
-    uid: str
-    controller: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Meta:
-    """What every object has."""
-
-    name: str
-    uid: str
-    version: str
-    created: float
-    namespace: str = ""
-    deleting: float | None = None
-    """When its deletion was asked for (deletionTimestamp), or None."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    finalizers: tuple[str, ...] = ()
-    owners: tuple[Owner, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """``namespace/name``, or the name alone for cluster-scoped objects."""
-        return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,35 +53,6 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Pod:
-    """A pod: where it is, which claims it uses, and its scheduling constraints (raw, as the filters read them)."""
-
-    meta: Meta
-    node: str
-    phase: str
-    claims: tuple[str, ...]
-    """Names of its claims, in its own namespace; generic ephemeral volumes included (``<pod>-<volume>``)."""
-    requests: Mapping[str, Decimal]
-    spec: Raw
-    """The pod's spec as raw JSON."""
-
-    @property
-    def migration_allowed(self) -> bool:
-        """Carina's annotation is exactly ``"true"``; anything else, and its absence, is a no."""
-        return self.meta.annotations.get(keys.MIGRATION_ALLOWED) == "true"
-
-    @property
-    def finished(self) -> bool:
-        """It ran to its end; it holds no volume any more."""
-        return self.phase in ("Succeeded", "Failed")
-
-    @property
-    def controller(self) -> Owner | None:
-        """The owner that makes it again when it is deleted, or None."""
-        return next((owner for owner in self.meta.owners if owner.controller), None)
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """A PersistentVolumeClaim."""
 
@@ -119,6 +61,15 @@ class Claim:
     """spec.volumeName, empty while unbound."""
     phase: str
     raw: Raw
+
+    @property
+    def pod(self) -> str:
+        """Name of the pod that it goes with, empty without one: then it is a generic ephemeral volume's, or soon deleted.
+
+        The garbage collector deletes it when its last owner is gone.
+        """
+        owners = self.meta.owners
+        return owners[0].name if owners and all(owner.kind == "Pod" for owner in owners) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,29 +153,6 @@ class Lease:
     renewed: float | None
 
 
-def parse_meta(raw: Raw) -> Meta:
-    """Return the metadata of any object. Raises BadObject."""
-    meta = raw.get("metadata") or {}
-    name = meta.get("name")
-    if not isinstance(name, str) or not name:
-        raise BadObject("an object without metadata.name")
-    return Meta(
-        name=name,
-        namespace=meta.get("namespace") or "",
-        uid=meta.get("uid") or "",
-        version=meta.get("resourceVersion") or "",
-        created=_time(meta.get("creationTimestamp"), name) or 0.0,
-        deleting=_time(meta.get("deletionTimestamp"), name),
-        labels=meta.get("labels") or {},
-        annotations=meta.get("annotations") or {},
-        finalizers=tuple(meta.get("finalizers") or ()),
-        owners=tuple(
-            Owner(o.get("kind", ""), o.get("name", ""), o.get("uid", ""), bool(o.get("controller")))
-            for o in meta.get("ownerReferences") or ()
-        ),
-    )
-
-
 def parse_node(raw: Raw) -> Node:
     """Return a Node. Raises BadObject."""
     meta, spec, status = parse_meta(raw), raw.get("spec") or {}, raw.get("status") or {}
@@ -232,31 +160,12 @@ def parse_node(raw: Raw) -> Node:
     return Node(
         meta=meta,
         ready=(ready or {}).get("status", "Unknown"),
-        ready_since=_time((ready or {}).get("lastTransitionTime"), meta.name) or meta.created,
+        ready_since=time_of((ready or {}).get("lastTransitionTime"), meta.name) or meta.created,
         unschedulable=bool(spec.get("unschedulable")),
         taints=tuple(
             Taint(t.get("key", ""), t.get("value") or "", t.get("effect", "")) for t in spec.get("taints") or ()
         ),
-        allocatable=_amounts(status.get("allocatable") or {}, meta.name),
-    )
-
-
-def parse_pod(raw: Raw) -> Pod:
-    """Return a Pod. Raises BadObject."""
-    meta, spec, status = parse_meta(raw), raw.get("spec") or {}, raw.get("status") or {}
-    claims = []
-    for volume in spec.get("volumes") or ():
-        if "persistentVolumeClaim" in volume:
-            claims.append((volume["persistentVolumeClaim"] or {}).get("claimName", ""))
-        elif "ephemeral" in volume:
-            claims.append(f"{meta.name}-{volume.get('name', '')}")
-    return Pod(
-        meta=meta,
-        node=spec.get("nodeName") or "",
-        phase=status.get("phase") or "",
-        claims=tuple(c for c in claims if c),
-        requests=_pod_requests(spec, meta.key),
-        spec=spec,
+        allocatable=amounts(status.get("allocatable") or {}, meta.name),
     )
 
 
@@ -275,7 +184,7 @@ def parse_persistent_volume(raw: Raw) -> PersistentVolume:
         meta=meta,
         driver=csi.get("driver") or "",
         handle=csi.get("volumeHandle") or "",
-        capacity=_checked(lambda: quantity.to_bytes((spec.get("capacity") or {}).get("storage")), meta, "capacity"),
+        capacity=checked(lambda: quantity.to_bytes((spec.get("capacity") or {}).get("storage")), meta, "capacity"),
         policy=spec.get("persistentVolumeReclaimPolicy") or "Retain",
         phase=(raw.get("status") or {}).get("phase") or "",
         storage_class=spec.get("storageClassName") or "",
@@ -306,15 +215,15 @@ def parse_logic_volume(raw: Raw) -> LogicVolume:
             journal_error = exc.message
     return LogicVolume(
         meta=meta,
-        node=_checked(lambda: names.node_name(spec.get("nodeName")), meta, "spec.nodeName"),
-        group=_checked(lambda: names.volume_group_name(spec.get("deviceGroup")), meta, "spec.deviceGroup"),
-        size=_checked(lambda: quantity.to_bytes(spec.get("size")), meta, "spec.size"),
-        claim=_checked(lambda: names.object_name(spec.get("pvc")), meta, "spec.pvc"),
-        namespace=_checked(lambda: names.namespace_name(spec.get("nameSpace")), meta, "spec.nameSpace"),
+        node=checked(lambda: names.node_name(spec.get("nodeName")), meta, "spec.nodeName"),
+        group=checked(lambda: names.volume_group_name(spec.get("deviceGroup")), meta, "spec.deviceGroup"),
+        size=checked(lambda: quantity.to_bytes(spec.get("size")), meta, "spec.size"),
+        claim=checked(lambda: names.object_name(spec.get("pvc")), meta, "spec.pvc"),
+        namespace=checked(lambda: names.namespace_name(spec.get("nameSpace")), meta, "spec.nameSpace"),
         manage_type=meta.annotations.get(keys.MANAGE_TYPE) or "",
         status=status.get("status") or "",
         volume_id=status.get("volumeID") or "",
-        current_size=_checked(lambda: quantity.to_bytes(current), meta, "status.currentSize") if current else 0,
+        current_size=checked(lambda: quantity.to_bytes(current), meta, "status.currentSize") if current else 0,
         journal=journal,
         journal_error=journal_error,
     )
@@ -328,68 +237,7 @@ def parse_storage_class(raw: Raw) -> StorageClass:
 def parse_lease(raw: Raw) -> Lease:
     """Return a Lease. Raises BadObject."""
     meta = parse_meta(raw)
-    return Lease(meta, _time((raw.get("spec") or {}).get("renewTime"), meta.name))
-
-
-T = TypeVar("T")
-
-
-def _checked(read: Callable[[], T], meta: Meta, where: str) -> T:
-    try:
-        return read()
-    except BadInput as exc:
-        raise BadObject(f"{meta.name}: {where}: {exc.message}", name=meta.name) from exc
-
-
-def _time(value: object, name: str) -> float | None:
-    if not value:
-        return None
-    try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError as exc:
-        raise BadObject(f"{name}: {str(value)[:40]!r} is not an RFC 3339 time") from exc
-
-
-def _amounts(raw: Raw, name: str) -> dict[str, Decimal]:
-    try:
-        return {key: quantity.amount(value) for key, value in raw.items()}
-    except BadInput as exc:
-        raise BadObject(f"{name}: {exc.message}") from exc
-
-
-def _pod_requests(spec: Raw, key: str) -> dict[str, Decimal]:
-    """Return what the scheduler counts for a pod: the larger of all containers and any init container, plus overhead.
-
-    Source: KEP-753 (sidecars) and `resourcehelper.PodRequests`: restartable init containers stay beside the others.
-    """
-    total: dict[str, Decimal] = {}
-    for container in spec.get("containers") or ():
-        _add(total, _requests_of(container, key))
-    beside: dict[str, Decimal] = {}
-    peak: dict[str, Decimal] = {}
-    for container in spec.get("initContainers") or ():
-        wanted = _requests_of(container, key)
-        if container.get("restartPolicy") == "Always":
-            _add(total, wanted)
-            _add(beside, wanted)
-            wanted = dict(beside)
-        else:
-            _add(wanted, beside)
-        peak = {k: max(peak.get(k, Decimal(0)), wanted.get(k, Decimal(0))) for k in peak.keys() | wanted.keys()}
-    result = {k: max(total.get(k, Decimal(0)), peak.get(k, Decimal(0))) for k in total.keys() | peak.keys()}
-    # KEP-2837: what the pod as a whole asks for counts in place of the sum, for the resources that it names.
-    result |= _requests_of(spec, key)
-    _add(result, _amounts(spec.get("overhead") or {}, key))
-    return result
-
-
-def _requests_of(container: Raw, key: str) -> dict[str, Decimal]:
-    return _amounts((container.get("resources") or {}).get("requests") or {}, key)
-
-
-def _add(total: dict[str, Decimal], more: Mapping[str, Decimal]) -> None:
-    for name, value in more.items():
-        total[name] = total.get(name, Decimal(0)) + value
+    return Lease(meta, time_of((raw.get("spec") or {}).get("renewTime"), meta.name))
 
 
 def copy_of(raw: Raw) -> dict[str, Any]:

@@ -182,7 +182,10 @@ class Controllers:
         ready = {node["metadata"]["name"] for node in self.all(NODES) if is_ready(node)}
         held: dict[str, set[str]] = {name: set() for name in self.nodes}
         for pod in self.all(PODS):
-            if not pod["spec"].get("nodeName"):
+            meta, node = pod["metadata"], pod["spec"].get("nodeName", "")
+            if meta.get("deletionTimestamp") and node in ready and self.nodes[node].alive:
+                self.delete(PODS, meta["name"], meta["namespace"])
+            elif not node:
                 self.schedule(pod, ready)
         for pod in self.all(PODS):
             node = pod["spec"].get("nodeName", "")

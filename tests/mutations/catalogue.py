@@ -77,10 +77,19 @@ GUARDS = (
         Edit(F + "context.py", "if state.latched:", "if False:", FAILOVER + "test_pause_and_latch_come_before_everything"),
     )),
     Guard("only annotated pods leave a NotReady node", "selection.of_not_ready_node", "annotation", SKIPPED, (
-        Edit(D + "selection.py", "if not pod.migration_allowed]", "if False]",
+        Edit(D + "selection.py", "    if not pod.migration_allowed:\n", "    if False:\n",
              FAILOVER + "test_migration_moves_the_annotated_and_touches_nothing_else"),
         Edit(D + "selection.py", "    if not pods:\n", "    if False:\n",
              "test_selection.py::test_not_ready_takes_only_volumes_of_annotated_pods"),
+    )),
+    Guard("which pods are ended, and once", "eviction.judge", "annotation", "left, with a reason", (
+        Edit(D + "eviction.py", "    if pod.finished:\n", "    if False:\n", "test_eviction.py::test_a_finished_pod_is_never_ended"),
+        Edit(D + "eviction.py", 'if kind == "migrate" and not pod.migration_allowed:', "if False:",
+             "test_eviction.py::test_on_a_not_ready_node_each_of_these_is_left_with_its_reason"),
+        Edit(D + "eviction.py", "    if pod.mirror:\n", "    if False:\n",
+             "test_eviction.py::test_on_a_not_ready_node_each_of_these_is_left_with_its_reason"),
+        Edit(D + "eviction.py", "delete=not pod.deleted_at_once", "delete=True", "test_eviction.py::test_each_half_of_an_eviction_is_done_once"),
+        Edit(D + "eviction.py", "    if alive:\n", "    if False:\n", "test_eviction.py::test_on_a_node_that_is_back_the_pod_gets_its_grace"),
     )),
     Guard("every pod is seen: two lists, and a count", "observe.with_pods_again", "", "the task is tried again", (
         Edit(F + "observe.py", "pods = {pod.meta.uid: pod for pod in world.pods}", "pods = {}",

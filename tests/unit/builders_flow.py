@@ -142,6 +142,8 @@ class FakeApi:
         with self._write("delete", path, {"uid": uid, "resourceVersion": version, "grace": grace}):
             raw = self._checked(path, {"uid": uid} | ({"resourceVersion": version} if version else {}))
             raw["metadata"]["deletionTimestamp"] = builders.at(builders.NOW)
+            if raw["kind"] == "Pod":
+                raw["metadata"]["deletionGracePeriodSeconds"] = 30 if grace is None else grace
             raw["metadata"]["resourceVersion"] = str(self.version)
             self._settle(path)
 

@@ -87,7 +87,7 @@ class Model:
                 self.claim["status"]["phase"] = self.pv["status"]["phase"] = "Bound"
                 self.claim["metadata"].setdefault("annotations", {})[keys.TOUCH] = "1.0"
             case rebuild.Evict(pods):
-                gone = {pod.meta.uid for pod in pods}
+                gone = {verdict.pod.meta.uid for verdict in pods}
                 self.pods = [pod for pod in self.pods if pod["metadata"]["uid"] not in gone]
             case rebuild.Untouch() if self.claim:
                 del self.claim["metadata"]["annotations"][keys.TOUCH]

@@ -54,6 +54,8 @@ def companion_of(world: World, pod: Pod, name: str, wanted: set[str], source: st
         if _is_ephemeral(pod, name):
             return None  # made together with the pod
         raise BadObject(f'persistentvolumeclaim "{name}" not found (pod {pod.meta.key})')
+    if claim.pod:
+        return None  # it goes with the pod, and the next pod gets one of its own
     if claim.meta.deleting is not None:
         raise BadObject(f'persistentvolumeclaim "{name}" is being deleted (pod {pod.meta.key})')
     if not claim.volume:

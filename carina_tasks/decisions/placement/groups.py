@@ -18,8 +18,6 @@ from carina_tasks.model.objects import LogicVolume, Pod
 from carina_tasks.model.quantity import whole_gib
 from carina_tasks.model.world import World
 
-MIRROR = "kubernetes.io/config.mirror"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PodGroup:
@@ -158,8 +156,7 @@ def _users(world: World, by_claim: Mapping[str, LogicVolume]) -> list[tuple[Pod,
 
 def _stays(pod: Pod) -> bool:
     """Tell whether it belongs to its node: a DaemonSet's pod, or a static pod's mirror."""
-    owner = pod.controller
-    return MIRROR in pod.meta.annotations or (owner is not None and owner.kind in ("DaemonSet", "Node"))
+    return pod.mirror or pod.of_daemon_set
 
 
 def _lives(pod: Pod, world: World) -> bool:
