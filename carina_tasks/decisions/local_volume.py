@@ -25,9 +25,10 @@ from carina_tasks.errors import BadInput
 from carina_tasks.model import keys, names
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
 from carina_tasks.model.messages import CreateVolume, CreateVolumes, MarkVolumes, Target
-from carina_tasks.model.quantity import GIB, show, whole_gib
+from carina_tasks.model.quantity import show, whole_gib
 
 STALE = "stale: it stood there before the rebuild was planned"
+UNFINISHED = "its creation was interrupted before lvm had wiped it"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Keep:
-    """The same rebuild made it already; `tags_off` are tags of others that come off."""
+    """The same rebuild created it already; `tags_off` are tags of others that come off."""
 
     volume: LocalVolume
     tags_off: tuple[str, ...] = ()
@@ -57,17 +58,19 @@ class Extend:
 
 
 @dataclass(frozen=True)
-class Adopt:
-    """Someone else (Carina's own agent, an earlier rebuild) made it since the plan, and it fits."""
+class Taken:
+    """An LV of that name is there that this rebuild did not create: the control worker decides, who reads the journal."""
 
     volume: LocalVolume
     reason: str
-    tags_off: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Replace:
-    """A stale copy stands there, known to the plan and closed: it goes first, then one of `size` bytes is made."""
+    """A closed LV of that name goes first, then one of `size` bytes is created.
+
+    It is a stale copy that the plan knew, or one whose own creation was interrupted before lvm had wiped it.
+    """
 
     stale: Discard | Remove
     size: int
@@ -98,7 +101,7 @@ class Unmark:
     tags_off: tuple[str, ...]
 
 
-CreateDecision = Create | Keep | Extend | Adopt | Replace | RefuseVolume
+CreateDecision = Create | Keep | Extend | Taken | Replace | RefuseVolume
 MarkDecision = Mark | KeepMark | Unmark | Absent | RefuseVolume
 
 
@@ -110,13 +113,13 @@ def decide_create(request: CreateVolumes, inventory: Inventory) -> tuple[CreateD
     """
     free = {group.name: group.free for group in inventory.groups}
     trash = {group.name: _trash(group, inventory) for group in inventory.groups}
-    seen: set[tuple[str, str]] = set()
+    seen: set[str] = set()
     decisions: list[CreateDecision] = []
     for wanted in request.volumes:
-        if (wanted.group, wanted.name) in seen:
+        if wanted.name in seen:
             decisions.append(RefuseVolume("the request names it twice"))
             continue
-        seen.add((wanted.group, wanted.name))
+        seen.add(wanted.name)
         group = only_group(inventory, wanted.group)
         decision = group if isinstance(group, RefuseVolume) else _create_one(wanted, inventory, request.trash_at)
         if isinstance(group, VolumeGroup) and isinstance(decision, Create | Extend | Replace):
@@ -163,6 +166,11 @@ def _create_one(wanted: CreateVolume, inventory: Inventory, trash_at: int) -> Cr
     found = inventory.find(wanted.group, wanted.name)
     if found is None:
         return Create(size)
+    if found.unfinished:
+        # lvm2 commits an LV before it wipes it: what an earlier LV wrote there may still be readable.
+        tag = next(tag for tag in found.tags if tag.startswith(keys.TAG_CREATING))
+        removal = removable(found, inventory, UNFINISHED, tag)
+        return removal if isinstance(removal, RefuseVolume) else Replace(removal, size)
     ours = keys.TAG_INTENT + wanted.intent
     # An orphan mark would let a later sweep remove what this rebuild is about to hand to a pod
     others = tuple(t for t in found.tags if t.startswith(keys.TAG_OURS) and t != ours)
@@ -173,11 +181,9 @@ def _create_one(wanted: CreateVolume, inventory: Inventory, trash_at: int) -> Cr
         return removal if isinstance(removal, RefuseVolume) else Replace(discard(removal, trash_at, STALE), size)
     if not plain(found):
         return RefuseVolume(f"an LV of that name stands there and is not a plain volume ({kind(found)})")
-    if not size <= found.size < size + GIB:
-        return RefuseVolume(
-            f"an LV of that name was made since the plan, of {show(found.size)} where {show(size)} are wanted"
-        )
-    return Adopt(found, "made since the rebuild was planned, and of the wanted size", others)
+    if found.is_open:
+        return RefuseVolume("an LV of that name that this rebuild did not create is in use there")
+    return Taken(found, "an LV of that name is there, and this rebuild did not create it: it may hold data")
 
 
 def decide_mark(request: MarkVolumes, inventory: Inventory) -> tuple[MarkDecision, ...]:

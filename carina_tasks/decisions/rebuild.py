@@ -54,6 +54,16 @@ class CreateLocal:
 
 
 @dataclass(frozen=True, slots=True)
+class NameStale:
+    """Write the UUID of the LV that has the wanted name on the target into the journal: the node puts it aside then.
+
+    Only the journal shows that no pod can use that LV. A message that comes late does not, so the node leaves it alone.
+    """
+
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefreshManifest:
     """Write the PV as it is now into the journal: it may have been expanded since the plan."""
 
@@ -139,12 +149,12 @@ class Refuse:
 
 
 Step = (
-    ClearStatus | CreateLocal | RefreshManifest | Retain | DeleteVolume | StripFinalizers | CreateVolume | Bind | Evict
+    ClearStatus | CreateLocal | NameStale | RefreshManifest | Retain | DeleteVolume | StripFinalizers | CreateVolume | Bind | Evict
     | Untouch | ClearResize | SetSuccess | DropJournal | Wait | Replan | Refuse
 )  # fmt: skip
 
 PHASES: dict[type[Step], int] = {
-    ClearStatus: 0, CreateLocal: 1, Wait: 1, Replan: 1, RefreshManifest: 2, Retain: 2, DeleteVolume: 2, StripFinalizers: 2,
+    ClearStatus: 0, CreateLocal: 1, NameStale: 1, Wait: 1, Replan: 1, RefreshManifest: 2, Retain: 2, DeleteVolume: 2, StripFinalizers: 2,
     CreateVolume: 2, Bind: 2, Refuse: 2, Evict: 3, Untouch: 4, ClearResize: 4, SetSuccess: 4, DropJournal: 4,
 }  # fmt: skip
 """Where in `story.PHASES` each step is. Waiting and planning again is for the local volume alone."""
@@ -188,6 +198,12 @@ def _local_step(view: View, on_target: bool) -> Step | None:
         reason = f"{view.journal.target}: {view.local.reason}"
         # Once the PV names the target, a pod may have written there: a volume that cannot be extended is none to throw away.
         return Wait(reason) if view.local.transient or on_target else Replan(reason)
+    if view.local.outcome == "taken":
+        if on_target:
+            return Wait(f"{view.journal.target}: {view.local.reason}")
+        return NameStale(view.local.uuid)
+    if view.local.major < 0:
+        return Wait(f"{view.journal.target}: its LV has no device: no pod could mount it")
     # It was expanded since the node was asked.
     return CreateLocal(size) if view.local.size < size else None
 

@@ -93,8 +93,12 @@ def _remove_one(doomed: Doomed, inventory: Inventory, request: RemoveVolumes) ->
 
 
 def discard(removal: Remove, trash_at: int, why: str) -> Remove | Discard:
-    """Return the removal as a way into the trash, or as it is when `trash_at` is 0 (there is no trash)."""
-    if not trash_at:
+    """Return the removal as a way into the trash, or as it is when `trash_at` is 0 (there is no trash).
+
+    An LV whose creation was interrupted holds nothing that anyone wrote for its pod, and may hold what another one wrote:
+    it must never come back.
+    """
+    if not trash_at or removal.volume.unfinished:
         return removal
     tags = (
         f"{keys.TAG_TRASH_NAME}{removal.volume.name}",
@@ -146,6 +150,8 @@ def decide_restore(request: RestoreVolume, inventory: Inventory) -> RestoreDecis
     old = found.old_name
     if not old:
         return RefuseVolume("it does not lie in the trash, or no tag of it says what it was called")
+    if found.unfinished:
+        return RefuseVolume("its creation was interrupted: it may hold the bytes of another volume")
     other = inventory.find(found.group, old)
     if other is not None and other.uuid != found.uuid:
         return RefuseVolume(f"there is another {found.group}/{old} now: rename one of them by hand (lvrename)")

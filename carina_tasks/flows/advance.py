@@ -258,6 +258,12 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
             writes.clear_status(volume, f"being rebuilt, new and empty: {journal.source} -> {journal.target}")
         case rebuild.CreateLocal(size):
             return NeedsLocal(volume, view.claim, journal, size)
+        case rebuild.NameStale(lv_uuid):
+            named = msgspec.structs.replace(journal, stale=lv_uuid)
+            return NeedsLocal(
+                writes.write_journal(volume, named, rebuild.PHASES[type(step)]), view.claim, named,
+                rebuild.wanted_size(volume, journal.manifest),
+            )  # fmt: skip
         case rebuild.RefreshManifest(manifest):
             writes.write_journal(volume, _with_manifest(journal, manifest), rebuild.PHASES[type(step)])
         case rebuild.Retain() if pv is not None:

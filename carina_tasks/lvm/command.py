@@ -45,6 +45,16 @@ _PATTERNS: Final = (
 
 
 @dataclass(frozen=True)
+class Batch:
+    """What lvm wrote while it ran the commands of one shell."""
+
+    errors: tuple[str, ...] = ()
+    """Its stderr for each command: empty or a warning for success, else the reason."""
+    output: str = ""
+    """Its stdout."""
+
+
+@dataclass(frozen=True)
 class Lvm:
     """How lvm2 is run on this node."""
 
@@ -69,20 +79,19 @@ class Lvm:
         output, _ = self._observed(subcommand, argv, None, self.timeout)
         return output
 
-    def batch(self, commands: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    def batch(self, commands: Sequence[Sequence[str]]) -> Batch:
         """Run `commands` (each a subcommand and its arguments) in one lvm shell.
 
-        Return what lvm wrote to stderr for each: empty or a warning for success, else the reason; never proof that
-        something was done (read a report). Raises LvmTimeout, LvmFailed, BadInput.
+        What it returns is never proof that something was done (read a report). Raises LvmTimeout, LvmFailed, BadInput.
         """
         if not commands:
-            return ()
+            return Batch()
         lines = []
         for number, command in enumerate(commands):
             lines += [shell_line(command), f"{_MARK}{number}"]
         deadline = self.timeout + self.batch_timeout * (len(commands) - 1)
-        _, said = self._observed("shell", [], ("\n".join(lines) + "\n").encode(), deadline)
-        return _by_command(said, len(commands))
+        output, said = self._observed("shell", [], ("\n".join(lines) + "\n").encode(), deadline)
+        return Batch(_by_command(said, len(commands)), output)
 
     def _observed(self, subcommand: str, argv: list[str], stdin: bytes | None, timeout: float) -> tuple[str, str]:
         started, outcome = time.monotonic(), "ok"

@@ -15,6 +15,7 @@ exits with 0; so callers read a report afterwards. Tried on lvm2 2.03.16:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec.structs
 
@@ -26,11 +27,37 @@ from carina_tasks.model.messages import CreateVolume
 Command = tuple[str, ...]
 
 
+WIPING: Final = (
+    "allocation/use_blkid_wiping=1 allocation/wipe_signatures_when_zeroing_new_lvs=1 log/silent=0 log/verbose=0 "
+    'log/prefix="" log/command_names=0'
+)
+"""What the creation of an LV pins, whatever the host's lvm.conf(5) contains: that lvm wipes every signature that blkid
+knows, and that it reports the creation in words that `created` finds."""
+
+
 def create(wanted: CreateVolume, size: int) -> Command:
-    """Return the command for a linear LV of `size` bytes with wiped signatures, tagged with the rebuild's intent."""
-    tag = keys.TAG_INTENT + wanted.intent
+    """Return the command for a linear LV of `size` bytes with wiped signatures, tagged as being created.
+
+    lvm2 commits the LV with its tags first and wipes it afterwards. So this tag only states that the creation began;
+    `confirm` replaces it.
+    """
+    tag = keys.TAG_CREATING + wanted.intent
     name, group = names.logical_volume_name(wanted.name), names.volume_group_name(wanted.group)
-    return ("lvcreate", "-y", "-W", "y", "-Z", "y", "-n", name, "-L", f"{size}b", "--addtag", tag, group)
+    size_and_tag = ("-n", name, "-L", f"{size}b", "--addtag", tag)
+    return ("lvcreate", "-y", "-W", "y", "-Z", "y", "--config", WIPING, *size_and_tag, group)
+
+
+def created(name: str, output: str) -> bool:
+    """Return whether lvcreate reports in `output` (stdout) that it created and wiped the LV `name`: its last line."""
+    return f'Logical volume "{name}" created.' in output
+
+
+def confirm(volume: LocalVolume, intent: str) -> Command:
+    """Return the command that replaces the creating tag of `volume` by the intent tag, if it is still the same LV."""
+    creating = keys.TAG_CREATING + intent
+    same = f'{_same(volume)} && lv_tags={{"{creating}"}}'
+    tags = ("--deltag", creating, "--addtag", keys.TAG_INTENT + intent)
+    return ("lvchange", "-y", "-S", same, *tags, _path(volume))
 
 
 def extend(volume: LocalVolume, size: int) -> Command:
@@ -38,11 +65,19 @@ def extend(volume: LocalVolume, size: int) -> Command:
     return ("lvextend", "-y", "-L", f"{size}b", _path(volume))
 
 
-def tag(volume: LocalVolume, on: Sequence[str], off: Sequence[str]) -> Command:
-    """Return the command that puts the tags `on` on `volume` and takes `off` off, if it is still the same LV."""
+def tag(volume: LocalVolume, on: Sequence[str], off: Sequence[str], condition: str = "") -> Command:
+    """Return the command that adds the tags `on` to an LV and removes `off`.
+
+    Args:
+        volume: The LV; nothing happens if it is another one by now.
+        on: Tags to add.
+        off: Tags to remove.
+        condition: What else must hold, as it follows in lvm's selection (lvmreport(7)).
+
+    """
     changes = [word for value in off for word in ("--deltag", value)]
     changes += [word for value in on for word in ("--addtag", value)]
-    return ("lvchange", "-y", "-S", _same(volume), *changes, _path(volume))
+    return ("lvchange", "-y", "-S", _same(volume) + condition, *changes, _path(volume))
 
 
 def activate(volume: LocalVolume) -> Command:
@@ -76,7 +111,8 @@ def restore(decision: Restore) -> list[Command]:
         tag(volume, [decision.tag], decision.tags_off),
         *([rename(volume, name)] if volume.name != name else []),
         activate(back),
-        tag(back, [], [keys.TAG_TRASH_NAME + name]),
+        # Its old name stays on it until it has its device, so that a restore whose activation failed can be repeated.
+        tag(back, [], [keys.TAG_TRASH_NAME + name], ' && lv_active="active"'),
     ]
 
 

@@ -11,11 +11,11 @@ unreadable report.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from carina_tasks.decisions import local_volume as decide
 from carina_tasks.decisions import removal as decide_removal
 from carina_tasks.decisions.local_volume import (
-    Adopt,
     Create,
     CreateDecision,
     Extend,
@@ -23,6 +23,7 @@ from carina_tasks.decisions.local_volume import (
     Mark,
     MarkDecision,
     Replace,
+    Taken,
     Unmark,
 )  # fmt: skip
 from carina_tasks.decisions.removal import Absent, Discard, RefuseVolume, Remove, RemoveDecision, Restore
@@ -47,18 +48,26 @@ from carina_tasks.model.messages import (
 )  # fmt: skip
 
 Wanted = CreateVolume | Target | InTrash
+CHANGED = "lvm did nothing: the volume changed between the report and the command"
 
 
 def create_volumes(lvm: Lvm, node: str, request: CreateVolumes) -> VolumesDone:
-    """Make the volumes of a rebuild; asked again it answers ``kept``. Raises the errors of `Lvm`.
+    """Create the LVs of a rebuild; asked again it answers ``kept``. Raises the errors of `Lvm`.
 
-    What it removes from the trash to make room for them is told after them, as ``purged``.
+    An LV is complete when lvm has wiped it, not when it exists: only those whose lvcreate returned without an error get the
+    intent tag, and a second lvm process does that. An lvm shell that receives SIGTERM ends the command in hand and runs
+    the next one, so the same batch would prove nothing.
+    What it removes from the trash to make room follows them in the answer, as ``purged``.
     """
     before = inventory(lvm, node)
     decisions = decide.decide_create(request, before)
     aside = _put_aside(lvm, node, [d.stale for d in decisions if isinstance(d, Replace)], before)
-    said = _run(lvm, [_create_commands(w, d, aside) for w, d in zip(request.volumes, decisions, strict=True)])
-    after = inventory(lvm, node) if any(words is not None for words in said) else aside
+    first = _run(lvm, [_create_commands(w, d, aside) for w, d in zip(request.volumes, decisions, strict=True)])
+    made = inventory(lvm, node) if first.ran else aside
+    wanted = zip(request.volumes, decisions, first.said, strict=True)
+    last = _run(lvm, [_finish_commands(w, d, words, made, first.output) for w, d, words in wanted])
+    after = inventory(lvm, node) if last.ran else made
+    said = [_joined(*words) for words in zip(first.said, last.said, strict=True)]
     results = zip(request.volumes, decisions, said, strict=True)
     done = [_created(w, d, words, after) for w, d, words in results]
     there = {volume.uuid for volume in after.volumes}
@@ -75,9 +84,9 @@ def mark_volumes(lvm: Lvm, node: str, request: MarkVolumes) -> VolumesDone:
     """Mark volumes as orphans, or take the mark off; an old mark stays as it is. Raises the errors of `Lvm`."""
     before = inventory(lvm, node)
     decisions = decide.decide_mark(request, before)
-    said = _run(lvm, [_mark_commands(d) for d in decisions])
-    after = inventory(lvm, node) if any(words is not None for words in said) else before
-    results = zip((*request.mark, *request.unmark), decisions, said, strict=True)
+    ran = _run(lvm, [_mark_commands(d) for d in decisions])
+    after = inventory(lvm, node) if ran.ran else before
+    results = zip((*request.mark, *request.unmark), decisions, map(_joined, ran.said), strict=True)
     return VolumesDone(node=node, volumes=tuple(_marked(t, d, words, after) for t, d, words in results))
 
 
@@ -89,9 +98,9 @@ def remove_volumes(lvm: Lvm, node: str, request: RemoveVolumes) -> VolumesDone:
     before = inventory(lvm, node)
     decisions = decide_removal.decide_remove(request, before)
     aside = _put_aside(lvm, node, decisions, before)
-    said = _run(lvm, [_remove_commands(d, aside) for d in decisions])
-    after = inventory(lvm, node) if any(words is not None for words in said) else aside
-    results = zip(request.volumes, decisions, said, strict=True)
+    ran = _run(lvm, [_remove_commands(d, aside) for d in decisions])
+    after = inventory(lvm, node) if ran.ran else aside
+    results = zip(request.volumes, decisions, map(_joined, ran.said), strict=True)
     return VolumesDone(node=node, volumes=tuple(_removed(t, d, words, after, "removed") for t, d, words in results))
 
 
@@ -99,9 +108,9 @@ def purge_volumes(lvm: Lvm, node: str, request: PurgeVolumes) -> VolumesDone:
     """Remove for good what lies in the trash since long enough. Raises the errors of `Lvm`."""
     before = inventory(lvm, node)
     decisions = decide_removal.decide_purge(request, before)
-    said = _run(lvm, [commands.remove(d) if isinstance(d, Remove) else [] for d in decisions])
-    after = inventory(lvm, node) if any(words is not None for words in said) else before
-    results = zip(request.volumes, decisions, said, strict=True)
+    ran = _run(lvm, [commands.remove(d) if isinstance(d, Remove) else [] for d in decisions])
+    after = inventory(lvm, node) if ran.ran else before
+    results = zip(request.volumes, decisions, map(_joined, ran.said), strict=True)
     return VolumesDone(node=node, volumes=tuple(_removed(t, d, words, after, "purged") for t, d, words in results))
 
 
@@ -110,7 +119,7 @@ def restore_volume(lvm: Lvm, node: str, request: RestoreVolume) -> VolumesDone:
     decision = decide_removal.decide_restore(request, inventory(lvm, node))
     if not isinstance(decision, Restore):
         return VolumesDone(node=node, volumes=(_not_there(request.volume, decision),))
-    (said,) = _run(lvm, [commands.restore(decision)])
+    (said,) = map(_joined, _run(lvm, [commands.restore(decision)]).said)
     found = _by_uuid(inventory(lvm, node).volumes, request.volume.uuid)
     if found is None or found.name != decision.name or found.restored_at is None or not found.active:
         return VolumesDone(node=node, volumes=(_not_done(request.volume, said),))
@@ -145,10 +154,25 @@ def _remove_commands(decision: RemoveDecision, aside: Inventory) -> list[Command
             return []
 
 
-def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> list[str | None]:
-    """Run the commands of all volumes in one lvm shell; return what lvm said of each volume, None where none ran.
+@dataclass(frozen=True)
+class Ran:
+    """What lvm wrote while it ran the commands of several LVs."""
 
-    A volume with a word that no lvm shell takes (a tag with a '#', put there by hand) fails alone, and holds no other up.
+    said: list[tuple[str, ...] | None]
+    """For each LV: what lvm wrote to stderr for each of its commands; None where it had none."""
+    output: str
+    """Its stdout."""
+
+    @property
+    def ran(self) -> bool:
+        """Whether there was any command."""
+        return any(words is not None for words in self.said)
+
+
+def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> Ran:
+    """Run the commands of all LVs in one lvm shell.
+
+    An LV with a word that no lvm shell takes (a tag with a '#', put there by hand) fails alone, and holds no other up.
     """
     refused: dict[int, str] = {}
     for number, each in enumerate(wanted):
@@ -157,11 +181,19 @@ def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> list[str | None]:
                 shell_line(command)
         except BadInput as exc:
             refused[number] = exc.message
-    said = iter(lvm.batch([c for number, each in enumerate(wanted) if number not in refused for c in each]))
-    return [
-        refused.get(number) or ("\n".join(next(said) for _ in each) if each else None)
+    batch = lvm.batch([c for number, each in enumerate(wanted) if number not in refused for c in each])
+    errors = iter(batch.errors)
+    said: list[tuple[str, ...] | None] = [
+        (refused[number],) if number in refused else tuple(next(errors) for _ in each) or None
         for number, each in enumerate(wanted)
     ]
+    return Ran(said, batch.output)
+
+
+def _joined(*words: tuple[str, ...] | None) -> str | None:
+    """Return what lvm wrote for one LV as one text, None when no command ran."""
+    there = [each for each in words if each is not None]
+    return "\n".join(line for each in there for line in each) if there else None
 
 
 def _create_commands(wanted: CreateVolume, decision: CreateDecision, aside: Inventory) -> list[Command]:
@@ -176,10 +208,24 @@ def _create_commands(wanted: CreateVolume, decision: CreateDecision, aside: Inve
             return [*_remove_all(room), commands.extend(volume, size), *_tag_off(volume, tags_off)]
         case Keep(volume, tags_off):
             return _tag_off(volume, tags_off)
-        case Adopt(volume, _, tags_off):
-            return [commands.tag(volume, [keys.TAG_INTENT + wanted.intent], tags_off), *_reactivate(volume, tags_off)]
-        case RefuseVolume():
+        case Taken() | RefuseVolume():
             return []
+
+
+def _finish_commands(
+    wanted: CreateVolume, decision: CreateDecision, said: tuple[str, ...] | None, made: Inventory, output: str
+) -> list[Command]:
+    """Return what completes an LV once its first commands are done: the intent tag if lvm wiped it, and its device."""
+    volume = made.find(wanted.group, wanted.name)
+    if volume is None or isinstance(decision, Taken | RefuseVolume):
+        return []
+    # An LV that exists already may have lost its device in a reboot: Carina activates only what it creates.
+    device = [commands.activate(volume)] if volume.inactive else []
+    if isinstance(decision, Keep | Extend):
+        return device
+    if said is None or failed(said[-1]) or not commands.created(wanted.name, output):
+        return []
+    return [commands.confirm(volume, wanted.intent), *device]
 
 
 def _remove_all(room: Iterable[Remove]) -> list[Command]:
@@ -199,14 +245,14 @@ def _reactivate(volume: LocalVolume, tags_off: tuple[str, ...]) -> list[Command]
 def _created(wanted: CreateVolume, decision: CreateDecision, said: str | None, after: Inventory) -> VolumeDone:
     if isinstance(decision, RefuseVolume):
         return _refused(wanted, decision)
+    if isinstance(decision, Taken):
+        return _done(wanted, "taken", decision.volume, decision.reason)
     found = after.find(wanted.group, wanted.name)
-    ours = found is not None and keys.TAG_INTENT + wanted.intent in found.tags
+    ours = found is not None and keys.TAG_INTENT + wanted.intent in found.tags and not found.unfinished
     size = decision.size if isinstance(decision, Create | Replace | Extend) else wanted.size
-    if found is None or not ours or found.size < size:
-        return _not_done(wanted, said)
+    if found is None or not ours or found.size < size or found.inactive:
+        return _not_done(wanted, said, _missing(found))
     match decision:
-        case Adopt(_, reason):
-            return _done(wanted, "adopted", found, reason)
         case Replace(stale):
             removal = stale.removal if isinstance(stale, Discard) else stale
             return _done(wanted, "replaced", found, removal.reason)
@@ -289,10 +335,19 @@ def _refused(wanted: Wanted, decision: RefuseVolume) -> VolumeDone:
     )
 
 
-def _not_done(wanted: Wanted, said: str | None) -> VolumeDone:
+def _missing(found: LocalVolume | None) -> str:
+    """Return what the last report lacks, of an LV that lvm reported no error for."""
+    if found is not None and found.unfinished:
+        return "lvm did not report that it wiped the LV: it is created again"
+    if found is not None and found.inactive:
+        return "the LV is inactive and lvm did not activate it: no pod could mount it"
+    return CHANGED
+
+
+def _not_done(wanted: Wanted, said: str | None, missing: str = CHANGED) -> VolumeDone:
     if said and failed(said):
         error = translate(said)
         reason, transient = error.message, isinstance(error, TransientError)
     else:
-        reason, transient = "lvm did nothing: the volume changed between the report and the command", True
+        reason, transient = missing, True
     return VolumeDone(group=wanted.group, name=wanted.name, outcome="failed", reason=reason, transient=transient)

@@ -43,6 +43,8 @@ STATE_CONFIG_MAP: Final = "carina-tasks-state"
 
 # Ours, on disks. LVM tags take a-z A-Z 0-9 _ + . - / = ! : # & and at most 1024 characters (lvm(8), "VALID NAMES")
 TAG_OURS: Final = "carina-tasks."
+TAG_CREATING: Final = TAG_OURS + "creating="
+"""On an LV from the moment lvm2 commits it until a separate call finds it wiped and puts TAG_INTENT in its place."""
 TAG_INTENT: Final = TAG_OURS + "intent="
 TAG_ORPHAN: Final = TAG_OURS + "orphan="
 TAG_TRASH: Final = TAG_OURS + "trash."

@@ -65,6 +65,16 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self._tag(keys.TAG_INTENT)
 
     @property
+    def unfinished(self) -> bool:
+        """Whether the call that created it never returned successfully: it may still hold the bytes of an earlier LV."""
+        return any(tag.startswith(keys.TAG_CREATING) for tag in self.tags)
+
+    @property
+    def inactive(self) -> bool:
+        """Whether it has no device, as is certain: without a device mapper lvm2 does not know, and counts it as open."""
+        return not self.active and not self.is_open
+
+    @property
     def marked_at(self) -> int | None:
         """When a sweep marked it as an orphan (seconds since the epoch, API server's clock), or None if unmarked."""
         return self._epoch(keys.TAG_ORPHAN)
@@ -151,4 +161,6 @@ def _note(volume: LocalVolume) -> str:
         return f"in the trash since {tables.moment(volume.trashed.at)}; it was {volume.trashed.name}"
     if volume.marked_at is not None:
         return f"marked as an orphan at {tables.moment(volume.marked_at)}"
+    if volume.unfinished:
+        return "unfinished: its creation was interrupted before lvm wiped it"
     return f"made by rebuild {volume.intent}" if volume.intent else ""

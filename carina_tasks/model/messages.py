@@ -30,7 +30,9 @@ class CreateVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: Size
     intent: Intent
     stale: Uuid | None = None
-    """UUID of an LV of that name that stood there before the plan: removed first when closed. Any other is adopted."""
+    """UUID of an LV of that name that stood there before the plan: put aside first when closed.
+
+    Any other that this rebuild did not create is answered as ``taken`` and left alone."""
 
 
 class CreateVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,11 +104,11 @@ class VolumeDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: Name
     name: Name
     outcome: Literal[
-        "created", "adopted", "kept", "replaced", "removed", "trashed", "purged", "restored", "absent",
+        "created", "taken", "kept", "replaced", "removed", "trashed", "purged", "restored", "absent",
         "marked", "unmarked", "failed",
     ]  # fmt: skip
     reason: Text = ""
-    """Why it failed or was left; empty when all went well."""
+    """Why it failed, was taken or was left; empty when all went well."""
     transient: bool = False
     """With ``failed``: asking again may help."""
     uuid: Annotated[str, Meta(max_length=64)] = ""

@@ -128,7 +128,7 @@ def lvm_batch(lvm: Lvm, kind: str, group: str, volumes: int, turns: int) -> Figu
     def ours() -> float:
         commands = creates()
         begun = time.monotonic()
-        said = lvm.batch(commands)
+        said = lvm.batch(commands).errors
         seconds = time.monotonic() - begun
         assert not any("rror" in text or "nsufficient" in text for text in said), said
         return cleared(commands, seconds)

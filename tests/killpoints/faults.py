@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["api", "lvm", "request", "answer", "hint"]
+Kind = Literal["api", "lvm", "effect", "request", "answer", "hint"]
 
 KILLS: Final[dict[Kind, tuple[str, ...]]] = {
     # The control worker dies before or after the write, or goes on without its answer.
     "api": ("before", "after", "lost"),
     # The node's worker dies before or after the command, or takes a command that was done for one that timed out.
     "lvm": ("before", "after", "lost"),
+    # Between two effects of one lvm command: the worker dies with it, its deadline ends it, or SIGTERM ends it alone and the
+    # shell goes on with the next command.
+    "effect": ("killed", "deadline", "stopped"),
     # A question to a node: the sender dies before or after; the broker took it and said no; it is lost on the way; the
     # sender dies and the node comes to it 40 s later; the node gets it twice.
     "request": ("before", "after", "lost", "vanished", "late", "twice"),

@@ -18,6 +18,7 @@ from carina_tasks.flows import advance, sweep_logic
 from carina_tasks.flows import tell as telling
 from carina_tasks.kube.api import Api
 from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.lvm import commands
 from carina_tasks.model import keys
 from carina_tasks.model.journal import Journal
 from tests.killpoints.sim import Sim
@@ -129,6 +130,16 @@ def _journal_no_shield() -> AbstractContextManager[Any]:
     return mock.patch.object(logic_volumes, "judge", judge)
 
 
+def intent_tag_at_once() -> AbstractContextManager[Any]:
+    """Tag the LV with its intent in the call that creates it, before lvm has wiped it."""
+    original = commands.create
+
+    def create(wanted: Any, size: int) -> Any:
+        return tuple(word.replace(keys.TAG_CREATING, keys.TAG_INTENT) for word in original(wanted, size))
+
+    return mock.patch.object(commands, "create", create)
+
+
 MUTANTS = (
     Mutant("the status is not cleared before the PV goes", "rebuild", _status_stays),
     Mutant("the status is cleared with its volumeID", "rebuild", _whole_status_cleared),
@@ -163,4 +174,5 @@ MUTANTS = (
         lambda: mock.patch.object(company, "parted", return_value=()),
     ),
     Mutant("the age of a mark is ignored", "another sweep", _mark_age_ignored),
+    Mutant("an unwiped LV counts as created", "rebuild", intent_tag_at_once),
 )

@@ -19,6 +19,7 @@ from carina_tasks.demo.lvm.state import Group, State, Volume, new_uuid
 from carina_tasks.errors import BrokerUnavailable, CarinaTasksError, LvmTimeout, NodeSilent
 from carina_tasks.lvm import report, volumes
 from carina_tasks.lvm.command import Lvm, translate
+from carina_tasks.model import keys
 from carina_tasks.model.messages import (
     CreateVolumes,
     MarkVolumes,
@@ -44,7 +45,7 @@ class SimNode:
     state: State = field(default_factory=lambda: State([Group(name=VG, uuid=new_uuid(), size=200 * GIB)]))
     alive: bool = True
     made: list[str] = field(default_factory=list)
-    """Names of the LVs that lvcreate made."""
+    """Names of the LVs that were created and got the tag of their rebuild."""
 
     def find(self, name: str) -> Volume | None:
         """Return the LV of that name in Carina's VG."""
@@ -74,14 +75,18 @@ class InProcessLvm(Lvm):
     def attach(self, node: SimNode, points: Points, removed: Removed) -> InProcessLvm:
         """Say whose disks these are; `removed` is told of every LV that goes or is renamed."""
         object.__setattr__(self, "_parts", (node, points, removed))
+        object.__setattr__(self, "_effects", [])
         return self
 
     def _call(self, argv: list[str], stdin: bytes | None, timeout: float) -> tuple[str, str]:
-        node, _, _ = self._parts  # type: ignore[attr-defined]
+        node, points, _ = self._parts  # type: ignore[attr-defined]
         out, err = io.StringIO(), io.StringIO()
 
         @contextmanager
         def changing(path: str) -> Iterator[State]:
+            if self._effects:
+                _between_effects(points, f"{node.name}: {self._effects[0]} after {len(self._effects)}")
+            self._effects.append(self._command)
             yield node.state
 
         with (
@@ -105,18 +110,36 @@ class InProcessLvm(Lvm):
         variant = points.at("lvm", f"{node.name}: {words[0]} {_named(words)}")
         if variant == "before":
             raise NodeKilled
-        before = {uuid: copy.copy(volume) for uuid, volume in node.by_uuid().items()}
+        before = {uuid: copy.deepcopy(volume) for uuid, volume in node.by_uuid().items()}
+        self._effects.clear()
+        object.__setattr__(self, "_command", f"{words[0]} {_named(words)}")
         code = program._run(node.name, words, hint)
         after = node.by_uuid()
         for uuid, volume in before.items():
             if uuid not in after or after[uuid].name != volume.name:
                 removed(node.name, volume, after.get(uuid))
-        node.made += sorted(after[uuid].name for uuid in after.keys() - before.keys())
+        node.made += sorted(v.name for uuid, v in after.items() if _complete(v) and not _complete(before.get(uuid)))
         if variant == "after":
             raise NodeKilled
         if variant == "lost":
             raise LvmTimeout("lvm did not end in time")
         return code
+
+
+def _between_effects(points: Points, label: str) -> None:
+    """End an lvm command after its first effects and before the others."""
+    variant = points.at("effect", label)
+    if variant == "killed":
+        raise NodeKilled
+    if variant == "deadline":
+        raise LvmTimeout("lvm did not end in time")
+    if variant == "stopped":
+        # SIGTERM: the command ends, and the shell runs the next one.
+        raise program.CommandError(5, "  Interrupted...")
+
+
+def _complete(volume: Volume | None) -> bool:
+    return volume is not None and any(tag.startswith(keys.TAG_INTENT) for tag in volume.tags)
 
 
 def _named(words: list[str]) -> str:

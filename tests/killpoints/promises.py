@@ -82,6 +82,8 @@ def _rebuilt(sim: Sim, before: Before, name: str, lost: set[str], *, once: bool)
     wrong += [
         (local is None, f"{node} has no LV of it"),
         (local is not None and local.size != size, "its LV has another size"),
+        (local is not None and not local.wiped, "its LV was never wiped: its pod reads what another one wrote"),
+        (local is not None and not local.active, "its LV has no device"),
         (local is not None and local.uuid in before.lv_uuids, "its LV stood there before: it is not new and empty"),
         (len(there) > 1, f"its LV is on {sorted(there)}"),
     ]

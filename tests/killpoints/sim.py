@@ -282,6 +282,11 @@ class Sim:
             if local.trashed is None or self.clock.now - local.trashed.at < self.settings.trash_retention:
                 self.wrong.append(f"{volume.name} on {node} was purged before its time")
             return
+        if local.unfinished:
+            # It holds nothing of its own, and must never come back from the trash.
+            if now is not None:
+                self.wrong.append(f"an LV that was never wiped went into the trash: {volume.name} on {node}")
+            return
         if now is None and self.settings.trash_retention:
             self.wrong.append(f"a volume was removed for good and not put into the trash: {volume.name} on {node}")
         if now is not None and (now.active or not now.name.startswith("trash-")):

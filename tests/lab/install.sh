@@ -12,6 +12,7 @@ say() { echo "install: $*"; }
 # --- Debian packages -------------------------------------------------------------------------------------------------
 packages=(
   ca-certificates openssl git                                    # fetch, keys, the list of source files
+  gcc libc6-dev                                                  # the preload of tests/lab/uml/xstate.c
   user-mode-linux lvm2 thin-provisioning-tools kmod iproute2     # nodes
   redis-server python3 python3-venv                              # broker, the nodes' Python
   prometheus                                                     # and promtool: metrics, rules, the dashboard's queries
@@ -88,6 +89,13 @@ if [ "$kwok_there" = 0 ]; then
 fi
 if ! command -v kubectl >/dev/null && [ -x "$control_plane/kubectl" ]; then
   ln -s "$control_plane/kubectl" /usr/local/bin/kubectl
+fi
+
+# --- the nodes' kernel on processors with more register state than it knows ------------------------------------------
+preload=$(cd "$repository" && /usr/bin/python3 -c 'from tests.lab import paths; print(paths.xstate_preload())')
+if [ ! -e "$preload" ] || [ "$here/uml/xstate.c" -nt "$preload" ]; then
+  mkdir -p "$(dirname "$preload")"
+  gcc -shared -fPIC -O2 -Wall -o "$preload" "$here/uml/xstate.c"
 fi
 
 # --- the nodes' virtual environment ----------------------------------------------------------------------------------

@@ -27,6 +27,11 @@ def shared() -> Path:
     return Path(os.environ.get("CARINA_LAB_DIR", "/var/cache/carina-tasks"))
 
 
+def xstate_preload() -> Path:
+    """Return where `install.sh` puts the library that it builds from `uml/xstate.c`; it need not exist yet."""
+    return shared() / "xstate.so"
+
+
 def control_plane_folder() -> Path:
     """Return where `controlplane/build.sh` puts the binaries of `KUBERNETES_VERSION`."""
     return cache() / f"controlplane-{KUBERNETES_VERSION}"

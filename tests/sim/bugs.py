@@ -23,6 +23,7 @@ from carina_tasks.kube.api import Api, Listing
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.lvm import commands, report
 from carina_tasks.model.journal import Journal
+from tests.killpoints.mutants import intent_tag_at_once
 from tests.sim.control import ControlWorkers
 
 Patch = Callable[[], AbstractContextManager[Any]]
@@ -195,6 +196,7 @@ BUGS: Final[dict[str, Patch]] = {
     "list-alone-marks-and-removes": _patched(sweep_local, "_judge", _first_look_counts),
     "second-get-left-out": _patched(failover, "confirm_absence", _confirmed_at_once),
     "retention-ignored": _retention_ignored,
+    "unwiped-counts-as-created": intent_tag_at_once,
     "left-behind-stays": _patched(company, "parted", lambda _: lambda *arguments: ()),
 }
 """Every planted bug by name."""

@@ -56,6 +56,7 @@ FAULTS = (
     "api-down", "api-409", "api-410", "api-429", "api-500", "answer-to-write-lost", "list-cut-short", "slow",
     "killed-before-write", "killed-after-write", "broker-refuses", "sent-and-refused", "message-lost", "message-late",
     "message-twice", "message-overtakes", "answer-lost", "node-killed-before-lvm", "node-killed-after-lvm", "lvm-timeout",
+    "node-killed-within-lvm", "lvm-deadline-within", "lvm-stopped-within",
     "watch-broken",
 )  # fmt: skip
 

@@ -48,10 +48,21 @@ class Judge:
         annotations = ((body or {}).get("metadata") or {}).get("annotations") or {}
         if kind == "logicvolumes" and verb == "PATCH" and annotations.get(keys.JOURNAL):
             self._journal(name, Journal.from_json(annotations[keys.JOURNAL]))
+        if verb == "POST" and path.endswith("/persistentvolumes"):
+            self._new_pv(body or {})
         if verb == "DELETE":
             {"pods": self._pod, "persistentvolumes": self._pv, "logicvolumes": self._logic_volume}[kind](
                 name, body or {}
             )
+
+    def _new_pv(self, pv: JSON) -> None:
+        """Judge the LV that a pod will mount from now on."""
+        name = pv["metadata"]["name"]
+        journal = self.journal_of(name)
+        machine = self.kubernetes.machines.get(journal.target) if journal is not None else None
+        local = machine.disks.find(f"volume-{name}") if machine is not None else None
+        if local is not None and not local.wiped:
+            self.chance.wrong(f"{name} is shown to its pod, and its LV was never wiped")
 
     def after(self, verb: str, path: str, body: JSON | None) -> None:
         """Count a write that took effect."""
@@ -207,6 +218,12 @@ class Judge:
         what = f"{volume.name} on {node} was removed"
         if volume.open:
             self.chance.wrong(f"{what}, and was open")
+        if _local(node, volume).unfinished:
+            # It holds nothing of its own, and must never come back from the trash.
+            if now is not None:
+                self.chance.wrong(f"{volume.name} on {node} was never wiped, and went into the trash")
+            self.chance.did["LVs created again, because they were never wiped"] += 1
+            return
         if now is None and self.settings.trash_retention and not self._lacked_space(node, volume):
             self.chance.wrong(f"{what} for good and not put into the trash")
         if now is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -79,6 +80,7 @@ class SimLvm(Lvm):
         if changes and chance.hits("node-killed-before-lvm"):
             die(actors, chance, words)
         before = {uuid: copy.copy(volume) for uuid, volume in machine.disks.by_uuid().items()} if changes else {}
+        _between[:] = [lambda: self._between_effects(words)]
         code = _program(machine, words, hint, out, err)
         if changes:
             chance.say(f"lvm {machine.name}", " ".join(words))
@@ -92,6 +94,16 @@ class SimLvm(Lvm):
                 raise LvmTimeout("lvm did not end in time")
         return code
 
+    def _between_effects(self, words: list[str]) -> None:
+        """End the command after its first effects: with its worker, at its deadline, or alone."""
+        _, actors, chance, _ = self._parts  # type: ignore[attr-defined]
+        if chance.hits("node-killed-within-lvm"):
+            die(actors, chance, words)
+        if chance.hits("lvm-deadline-within"):
+            raise LvmTimeout("lvm did not end in time")
+        if chance.hits("lvm-stopped-within"):
+            raise program.CommandError(5, "  Interrupted...")
+
 
 def die(actors: Actors, chance: Chance, words: list[str]) -> None:
     """Let the node worker that runs this die. Raises Killed."""
@@ -103,17 +115,25 @@ def die(actors: Actors, chance: Chance, words: list[str]) -> None:
 
 
 _state: list[Machine] = []
+_effects: list[str] = []
+"""Effects that the lvm command that runs now has had."""
+_between: list[Callable[[], None]] = []
+"""What may happen between two effects of the lvm command that runs now."""
 
 
 def _program(machine: Machine, words: list[str], hint: str, out: io.StringIO, err: io.StringIO) -> int:
     _state[:] = [machine]
+    _effects.clear()
     program.sys = SimpleNamespace(stdout=out, stderr=err)  # type: ignore[attr-defined]
     return program._run(machine.name, words, hint)
 
 
 @contextmanager
 def changing(path: str):  # type: ignore[no-untyped-def]
-    """Hand out the disks of the machine that runs lvm now."""
+    """Hand out the disks of the machine that runs lvm now, for one effect of its command."""
+    if _effects:
+        _between[0]()
+    _effects.append(path)
     yield _state[0].disks.state
 
 

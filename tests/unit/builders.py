@@ -182,8 +182,8 @@ def journal(
 
 
 def done(name: str = NAME, outcome: Any = "created", *, size: int = 5 * GIB, **more: Any) -> VolumeDone:
-    """Make what a node says of one volume."""
-    return VolumeDone(group=VG, name=f"volume-{name}", outcome=outcome, size=size, **more)
+    """Make what a node answers of one LV that has its device."""
+    return VolumeDone(VG, f"volume-{name}", outcome, size=size, **{"major": 252, "minor": 3, **more})
 
 
 def local_volume(

@@ -6,7 +6,7 @@ those that know which volumes are open.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ import pytest
 from carina_tasks.decisions.removal import Discard, Remove, decide_remove, discard
 from carina_tasks.errors import LvmBusy, LvmFailed, LvmNoSpace, LvmNotFound
 from carina_tasks.lvm import commands
-from carina_tasks.lvm.command import Lvm
+from carina_tasks.lvm.command import Batch, Lvm
 from carina_tasks.lvm.report import inventory
 from carina_tasks.lvm.volumes import create_volumes, mark_volumes, purge_volumes, remove_volumes, restore_volume
 from carina_tasks.model import keys
@@ -145,20 +145,95 @@ def test_a_claim_that_grew_in_mid_rebuild(node: Node):
         ]
 
 
-def test_made_since_the_plan_is_adopted(node: Node):
-    """A volume of another intent, with an orphan mark, becomes this rebuild's own."""
-    made = node.make("volume-a", GIB, keys.TAG_INTENT + OTHER, MARK, "site.rack=7")
-    assert [(d.outcome, d.uuid) for d in create(node, want("volume-a"))] == [("adopted", made.uuid)]
-    assert set(node.volumes()["volume-a"].tags) == {keys.TAG_INTENT + INTENT, "site.rack=7"}
+@pytest.mark.parametrize("tags", [(), (keys.TAG_INTENT + OTHER, MARK, "site.rack=7")])
+def test_an_lv_of_the_name_is_never_adopted(knowing_node: Node, tags: tuple[str, ...]):
+    """An LV that this rebuild did not create is named in the answer, and neither handed to the pod nor changed."""
+    node = knowing_node
+    made = node.make("volume-a", GIB, *tags)
+    assert [(d.outcome, d.uuid) for d in create(node, want("volume-a"))] == [("taken", made.uuid)]
+    assert set(node.volumes()["volume-a"].tags) == set(tags)
+
+
+@pytest.mark.parametrize("intent", [INTENT, OTHER])
+def test_an_lv_that_was_never_wiped_is_created_again(knowing_node: Node, intent: str):
+    """An LV that has the creating tag alone may hold the bytes of another pod: it goes, and another one is created."""
+    node = knowing_node
+    begun = node.make("volume-a", GIB, keys.TAG_CREATING + intent)
+    (done,) = create(node, want("volume-a"))
+    assert done.outcome == "replaced"
+    assert done.uuid != begun.uuid
+    assert set(node.volumes()["volume-a"].tags) == {keys.TAG_INTENT + INTENT}
     assert outcomes(create(node, want("volume-a"))) == ["kept"]
 
 
-def test_made_since_the_plan_of_another_size_is_refused(node: Node):
-    """A stale LV of another size that the plan did not know is not handed to the pod, nor removed."""
-    made = node.make("volume-a", 2 * GIB)
-    assert outcomes(create(node, want("volume-a"))) == ["failed"]
-    assert node.volumes()["volume-a"].uuid == made.uuid
-    assert node.volumes()["volume-a"].tags == ()
+def test_an_unfinished_lv_that_is_open_stays(knowing_node: Node):
+    """What something holds is not removed; the request may be repeated."""
+    node = knowing_node
+    begun = node.make("volume-a", GIB, keys.TAG_CREATING + INTENT)
+    with node.hold("volume-a"):
+        (done,) = create(node, want("volume-a"))
+    assert (done.outcome, done.transient) == ("failed", True)
+    assert node.volumes()["volume-a"].uuid == begun.uuid
+
+
+def test_an_lvcreate_without_its_last_line_is_not_confirmed(node: Node):
+    """The intent tag is put on only what lvm reports as created; the rest keeps the creating tag, and is not kept."""
+    mute = replace(node.lvm)
+    batch = node.lvm.batch
+    object.__setattr__(mute, "batch", lambda commands: replace(batch(commands), output=""))
+    request = CreateVolumes(reserve=0, volumes=(want("volume-a"),))
+    (done,) = create_volumes(mute, "n1", request).volumes
+    assert (done.outcome, done.transient) == ("failed", True)
+    assert node.volumes()["volume-a"].unfinished
+
+
+def test_what_lost_its_device_gets_it_back(knowing_node: Node):
+    """After a reboot an LV can be inactive: asked again, kept or extended, it is activated."""
+    node = knowing_node
+    for size in (GIB, 2 * GIB):
+        create(node, want("volume-a"))
+        node.lvm.run("lvchange", "-an", f"{VG}/volume-a")
+        (done,) = create(node, want("volume-a", size))
+        assert (done.outcome, done.size) == ("kept", size)
+        assert done.major >= 0
+        assert node.volumes()["volume-a"].active
+
+
+def test_an_lv_that_lvm_does_not_activate_is_a_failure(knowing_node: Node):
+    """Kept, but without a device: no pod could mount it, so the answer is no success."""
+    node = knowing_node
+    create(node, want("volume-a"))
+    node.lvm.run("lvchange", "-an", f"{VG}/volume-a")
+    idle = replace(node.lvm)
+    object.__setattr__(idle, "batch", lambda commands: Batch(("",) * len(commands)))
+    (done,) = create_volumes(idle, "n1", CreateVolumes(reserve=0, volumes=(want("volume-a"),))).volumes
+    assert (done.outcome, done.transient) == ("failed", True)
+    assert "inactive" in done.reason
+
+
+def test_a_restore_whose_activation_failed_can_be_repeated(knowing_node: Node):
+    """The old name stays on it until it has its device; asked again, it is activated and the tag goes."""
+    node = knowing_node
+    made = node.make("volume-a", GIB, MARK)
+    assert outcomes(remove(node, made, trash_at=2000)) == ["trashed"]
+    lazy, batch = replace(node.lvm), node.lvm.batch
+
+    def without_activation(lines: Sequence[Sequence[str]]) -> Batch:
+        return batch([("lvs", VG) if line[:4] == ("lvchange", "-y", "-a", "y") else line for line in lines])
+
+    object.__setattr__(lazy, "batch", without_activation)
+    (done,) = restore_volume(lazy, "n1", RestoreVolume(at=6000, volume=lying(made))).volumes
+    assert done.outcome == "failed"
+    assert restore(node, made).outcome == "restored"
+    assert node.volumes()["volume-a"].active
+    assert not [tag for tag in node.volumes()["volume-a"].tags if tag.startswith(keys.TAG_TRASH)]
+
+
+def test_an_unfinished_orphan_never_goes_to_the_trash(knowing_node: Node):
+    """What was never wiped is removed permanently: from the trash it could come back with the bytes of another pod."""
+    node = knowing_node
+    begun = node.make("volume-a", GIB, keys.TAG_CREATING + INTENT, MARK)
+    assert outcomes(remove(node, begun, trash_at=2000)) == ["removed"]
 
 
 def test_a_stale_copy_is_replaced(knowing_node: Node):
@@ -429,7 +504,7 @@ def test_a_batch_tells_whose_error_is_whose(node: Node):
         ]
     )
     patterns = ["", "already exists", "insufficient free space", 'Volume group "nowhere" not found', "unrecognized", ""]
-    for pattern, words in zip(patterns, said, strict=True):
+    for pattern, words in zip(patterns, said.errors, strict=True):
         lines = [line for line in words.splitlines() if "WARNING" not in line]
         assert pattern in words
         assert bool(lines) == bool(pattern), words
@@ -449,10 +524,10 @@ def test_errors_are_ours(node: Node):
 
 
 def test_many_volumes_are_one_batch(node: Node):
-    """Twenty volumes cost two reports and one lvm shell."""
+    """Twenty volumes cost three reports and two lvm shells: the second one confirms what the first one created."""
     calls: list[str] = []
     counted = replace(node.lvm, observe=lambda subcommand, seconds, outcome: calls.append(f"{subcommand} {outcome}"))
     names = [f"volume-{i:03}" for i in range(20)]
     done = create_volumes(counted, "n1", CreateVolumes(reserve=0, volumes=tuple(want(name) for name in names)))
     assert [d.outcome for d in done.volumes] == ["created"] * 20
-    assert calls == ["fullreport ok", "shell ok", "fullreport ok"]
+    assert calls == ["fullreport ok", "shell ok", "fullreport ok", "shell ok", "fullreport ok"]

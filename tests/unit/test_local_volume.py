@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from carina_tasks.decisions.local_volume import (
-    Adopt,
+    UNFINISHED,
     Create,
     Extend,
     Keep,
     KeepMark,
     Mark,
     Replace,
+    Taken,
     Unmark,
     decide_create,
     decide_mark,
 )
-from carina_tasks.decisions.removal import Absent, Discard, RefuseVolume, Remove
+from carina_tasks.decisions.removal import Absent, Discard, RefuseVolume, Remove, Restore, decide_restore
 from carina_tasks.model import keys
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
-from carina_tasks.model.messages import CreateVolume, CreateVolumes, MarkVolumes, Target
+from carina_tasks.model.messages import CreateVolume, CreateVolumes, InTrash, MarkVolumes, RestoreVolume, Target
 from carina_tasks.model.quantity import GIB
 
 VG = "carina-vg-hdd"
@@ -94,25 +96,55 @@ def test_ours_but_smaller_is_extended():
 
 
 def test_an_orphan_mark_comes_off_what_the_rebuild_uses():
-    """A kept or adopted volume loses its orphan mark and the intents of others."""
+    """A kept LV loses its orphan mark and the intents of others."""
     mark, other = keys.TAG_ORPHAN + "17", keys.TAG_INTENT + OTHER
     assert create_one(node(volume(tags=(OURS, mark)))) == Keep(volume(tags=(OURS, mark)), (mark,))
-    adopted = create_one(node(volume(tags=(other, mark, "site.rack=7"))))
-    assert isinstance(adopted, Adopt)
-    assert adopted.tags_off == (other, mark)
+    tags = (OURS, other, mark, "site.rack=7")
+    assert create_one(node(volume(tags=tags))) == Keep(volume(tags=tags), (other, mark))
 
 
-def test_made_since_the_plan_is_adopted_only_if_the_size_fits():
-    """An unknown volume of the name is adopted from the wanted size to less than one GiB above it."""
-    for size, fits in ((5 * GIB, True), (5 * GIB + EXTENT, True), (5 * GIB - EXTENT, False), (6 * GIB, False)):
-        decision = create_one(node(volume(size=size)), wanted(stale=uuid(7)))
-        assert isinstance(decision, Adopt if fits else RefuseVolume), size
+def test_an_lv_is_never_adopted_by_its_name():
+    """An LV of the name that this rebuild did not create is taken, whatever its size and whoever's intent it has."""
+    for changes in ({}, {"size": 6 * GIB}, {"tags": (keys.TAG_INTENT + OTHER,)}, {"active": False}):
+        found = volume(**changes)
+        decision = create_one(node(found), wanted(stale=uuid(7)))
+        assert isinstance(decision, Taken)
+        assert decision.volume == found
 
 
-def test_made_since_the_plan_is_refused_if_not_plain():
-    """A snapshot's origin, a raid or a thin volume of the name is not adopted."""
-    for changes in ({"role": "public,origin,thickorigin"}, {"layout": "raid,raid1"}, {"layout": "thin,sparse"}):
-        assert isinstance(create_one(node(volume(**changes))), RefuseVolume)
+def test_an_lv_of_the_name_that_cannot_go_is_refused():
+    """A snapshot's origin, a raid, a thin LV, or one that something holds: another node is planned."""
+    for changes in (
+        {"role": "public,origin,thickorigin"}, {"layout": "raid,raid1"}, {"layout": "thin,sparse"}, {"is_open": True},
+    ):  # fmt: skip
+        decision = create_one(node(volume(**changes)))
+        assert isinstance(decision, RefuseVolume)
+        assert not decision.transient
+
+
+def test_an_unfinished_lv_is_created_again():
+    """Only the creating tag is on it: lvm may not have wiped it. It goes by that tag, and never to the trash."""
+    for intent in (INTENT, OTHER):
+        tag = keys.TAG_CREATING + intent
+        for tags in ((tag,), (tag, OURS), (tag, keys.TAG_ORPHAN + "17")):
+            found = volume(tags=tags)
+            assert create_one(node(found), trash_at=77) == Replace(Remove(found, UNFINISHED, None, tag), 5 * GIB)
+
+
+def test_an_unfinished_lv_that_is_open_is_left():
+    """What something holds is not removed; the request may be repeated."""
+    decision = create_one(node(volume(tags=(keys.TAG_CREATING + INTENT,), is_open=True)))
+    assert isinstance(decision, RefuseVolume)
+    assert decision.transient
+
+
+def test_an_unfinished_lv_does_not_come_back_from_the_trash():
+    """However it came there: its bytes may be those of another pod."""
+    lying = in_trash(1, 1)
+    for tags, restored in (((), True), ((keys.TAG_CREATING + INTENT,), False)):
+        request = RestoreVolume(at=5, volume=InTrash(VG, lying.name, lying.uuid))
+        decision = decide_restore(request, node(msgspec.structs.replace(lying, tags=(*lying.tags, *tags))))
+        assert isinstance(decision, Restore if restored else RefuseVolume)
 
 
 def test_stale_and_closed_is_replaced():
@@ -267,6 +299,4 @@ def test_what_a_rebuild_takes_over_loses_the_tags_of_the_trash():
     target = Target(group=VG, name="volume-a", uuid=uuid())
     (decision,) = decide_mark(MarkVolumes(at=1, unmark=(target,)), node(volume(tags=tags)))
     assert decision == Unmark(volume(tags=tags), tags)
-    adopted = create_one(node(volume(tags=tags)))
-    assert isinstance(adopted, Adopt)
-    assert adopted.tags_off == tags
+    assert create_one(node(volume(tags=(OURS, *tags)))) == Keep(volume(tags=(OURS, *tags)), tags)

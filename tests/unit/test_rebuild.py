@@ -79,7 +79,7 @@ MODELS = st.builds(
     pv=pvs(),
     claim=claims(),
     pods=st.sampled_from([[], [pod("a", "pvc-1")], [pod("a", "pvc-1"), pod("b", "pvc-1")]]),
-    local=st.one_of(st.none(), st.builds(done, outcome=st.sampled_from(["kept", "created", "adopted"]))),
+    local=st.one_of(st.none(), st.builds(done, outcome=st.sampled_from(["kept", "created", "replaced"]))),
 ).map(copy.deepcopy)
 
 
@@ -236,6 +236,19 @@ def test_a_node_that_cannot_is_waited_for_or_replaced():
     assert isinstance(Model(status="", local=done(outcome="failed", transient=True)).next(), rebuild.Wait)
     replan = Model(status="", local=done(outcome="failed", reason="no space")).next()
     assert replan == rebuild.Replan("n2: no space")
+
+
+def test_an_lv_that_the_rebuild_did_not_create_is_named_in_the_journal_first():
+    """The node leaves it alone until the journal names it; once the PV names the target, a pod may use it: wait."""
+    taken = done(outcome="taken", uuid=builders.UUID_LV, reason="it may hold data")
+    assert Model(status="", local=taken).next() == rebuild.NameStale(builders.UUID_LV)
+    assert Model(pv=pv(on="n2"), local=taken).next() == rebuild.Wait("n2: it may hold data")
+
+
+def test_an_lv_without_a_device_is_no_success():
+    """No pod could mount it: the volume waits, before its PV is replaced and after."""
+    for where in (pv(), pv(on="n2")):
+        assert isinstance(Model(status="", pv=where, local=done(major=-1, minor=-1)).next(), rebuild.Wait)
 
 
 def test_contradictions_are_refused():

@@ -38,13 +38,16 @@ def main(words: list[str]) -> int:
 
 def _run(path: str, words: list[str], hint: str) -> int:
     name, *rest = words
+    output = ""
     try:
         if name in _REPORTS:
             output = _REPORTS[name](load(path), Options(name, rest))
         elif name in _CHANGES:
             options = Options(name, rest)
-            with changing(path) as state:
-                output = _CHANGES[name](state, options)
+            # Each effect is saved before the next one: like lvm2, a process that is killed leaves what it has done so far.
+            for effect in (*_FIRST.get(name, ()), _CHANGES[name], *_THEN.get(name, ())):
+                with changing(path) as state:
+                    output = effect(state, options) or output
         else:
             known = f"  No such command '{name}'.  {hint}" if hint == "Try 'help'." else f"  No such command.  {hint}"
             raise CommandError(2, known)  # noqa: TRY301
@@ -93,6 +96,7 @@ def _lvcreate(state: State, options: Options) -> str:
     if group.find(name):
         raise CommandError(5, f'  Logical Volume "{name}" already exists in volume group "{group.name}"')
     volume = Volume(name=name, uuid=new_uuid(), tags=sorted(set(tags)), time=int(time.time()), minor=state.take_minor())
+    volume.active = volume.wiped = False
     if options.has("virtualsize"):
         pool = group.find(options.get("thinpool"))
         if pool is None or pool.layout != "thin,pool":
@@ -113,13 +117,40 @@ def _lvcreate(state: State, options: Options) -> str:
                 f"{volume.size // group.extent} required.",
             )
     group.volumes.append(volume)
-    return f'  Logical volume "{name}" created.'
+    return ""
+
+
+def _lvcreate_activates(state: State, options: Options) -> str:
+    _created(state, options).active = True
+    return ""
+
+
+def _lvcreate_wipes(state: State, options: Options) -> str:
+    volume = _created(state, options)
+    volume.wiped = options.get("wipesignatures", "y") == "y" and "use_blkid_wiping=0" not in options.get("config")
+    return f'  Logical volume "{volume.name}" created.'
+
+
+def _created(state: State, options: Options) -> Volume:
+    return _volume(state, f"{options.names[0].partition('/')[0]}/{options.get('name')}")[1]
+
+
+def _lvremove_deactivates(state: State, options: Options) -> str:
+    for group, volume in _selected(state, options):
+        if not any(v.open and v.active for v in _with(group, volume)):
+            volume.active = False
+    return ""
+
+
+def _with(group: Group, volume: Volume) -> list[Volume]:
+    """Return an LV and what is removed with it: the LVs of a pool, the snapshots of an origin."""
+    return [v for v in group.volumes if v is volume or v.pool == volume.name or v.origin == volume.name]
 
 
 def _lvremove(state: State, options: Options) -> str:
     said = []
     for group, volume in _selected(state, options):
-        going = [v for v in group.volumes if v is volume or v.pool == volume.name or v.origin == volume.name]
+        going = _with(group, volume)
         busy = next((v for v in going if v.open and v.active), None)
         if busy:
             raise CommandError(5, f"  Logical volume {group.name}/{busy.name} in use.")
@@ -242,3 +273,5 @@ _CHANGES: dict[str, Command] = {
     "lvrename": _lvrename,
     "vgcreate": _vgcreate,
 }
+_FIRST: dict[str, tuple[Command, ...]] = {"lvremove": (_lvremove_deactivates,)}
+_THEN: dict[str, tuple[Command, ...]] = {"lvcreate": (_lvcreate_activates, _lvcreate_wipes)}

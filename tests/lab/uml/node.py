@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.lab import paths
 from tests.lab.errors import LabError
 from tests.lab.network import LabNetwork
 from tests.lab.processes import Process, start
@@ -50,6 +51,12 @@ class NodeConfig:
         default_factory=lambda: {"carina-vg-hdd": (20 * GIB, 20 * GIB), "system-vg": (4 * GIB,)}
     )
     memory_mib: int = 256
+
+
+def _preload() -> dict[str, str]:
+    """Return what `uml/xstate.c` needs in the environment; without it UML runs on processors without AMX only."""
+    library = paths.xstate_preload()
+    return {"LD_PRELOAD": str(library)} if library.exists() else {}
 
 
 class UmlNode:
@@ -109,7 +116,7 @@ class UmlNode:
                     *self._kernel_command(disks, read, write, worker_log.fileno()),
                 ],
                 folder=self.folder,
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": "/dev/shm"},
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": "/dev/shm", **_preload()},
                 pass_fds=(read, write, worker_log.fileno()),
                 # Never the kernel process alone: the guest's processes, which it traces, would run on, on the host.
                 die_with_parent=False,
