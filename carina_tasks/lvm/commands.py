@@ -27,10 +27,7 @@ from carina_tasks.model.messages import CreateVolume
 Command = tuple[str, ...]
 
 
-WIPING: Final = (
-    "allocation/use_blkid_wiping=1 allocation/wipe_signatures_when_zeroing_new_lvs=1 log/silent=0 log/verbose=0 "
-    'log/prefix="" log/command_names=0'
-)
+WIPING: Final = 'allocation/use_blkid_wiping=1 log/silent=0 log/verbose=0 log/prefix="" log/command_names=0'
 """What the creation of an LV pins, whatever the host's lvm.conf(5) contains: that lvm wipes every signature that blkid
 knows, and that it reports the creation in words that `created` finds."""
 

@@ -80,13 +80,13 @@ GUARDS = (
         Edit(D + "local_volume.py", "    if found.unfinished:\n", "    if False:\n",
              "test_local_volume.py::test_an_unfinished_lv_is_created_again"),
         Edit(D + "removal.py", "if not trash_at or removal.volume.unfinished:", "if not trash_at:",
-             "test_sim_lvm_adapter.py::test_an_unfinished_orphan_never_goes_to_the_trash"),
+             "test_sim_lvm_adapter.py"),
         Edit(D + "removal.py", "    if found.unfinished:\n", "    if False:\n",
              "test_local_volume.py::test_an_unfinished_lv_does_not_come_back_from_the_trash"),
         Edit(L + "volumes.py", " or not commands.created(wanted.name, output)", "",
-             "test_sim_lvm_adapter.py::test_an_lvcreate_without_its_last_line_is_not_confirmed"),
+             "test_sim_lvm_adapter.py"),
         Edit(L + "commands.py", "tag = keys.TAG_CREATING + wanted.intent\n", "tag = keys.TAG_INTENT + wanted.intent\n",
-             "test_sim_lvm_adapter.py::test_an_lvcreate_without_its_last_line_is_not_confirmed"),
+             "test_sim_lvm_adapter.py"),
     )),
     Guard("no LV is adopted by its name", "local_volume.decide_create", "", "answer `taken`", (
         Edit(D + "local_volume.py", "if ours in found.tags:", "if True:",
@@ -98,7 +98,7 @@ GUARDS = (
     Guard("an LV without a device is no success", "rebuild.next_step", "", "Wait, with the reason", (
         Edit(D + "rebuild.py", "if view.local.major < 0:", "if False:", "test_rebuild.py::test_an_lv_without_a_device_is_no_success"),
         Edit(L + "volumes.py", " or found.inactive:\n        return _not_done(wanted, said, _missing(found))",
-             ":\n        return _not_done(wanted, said, _missing(found))", "test_sim_lvm_adapter.py::test_an_lv_that_lvm_does_not_activate_is_a_failure"),
+             ":\n        return _not_done(wanted, said, _missing(found))", "test_sim_lvm_adapter.py"),
     )),
     Guard("only annotated pods leave a NotReady node", "selection.of_not_ready_node", "annotation", SKIPPED, (
         Edit(D + "selection.py", "    if not pod.migration_allowed:\n", "    if False:\n",

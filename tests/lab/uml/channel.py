@@ -8,11 +8,15 @@ import itertools
 import json
 import os
 import threading
+import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from tests.lab.errors import LabError
+
+PIECE, PAUSE = 1024, 0.02
+"""Bytes of one write, and seconds between two: the guest's terminal holds 4096 bytes and loses what comes beyond that."""
 
 
 class Channel:
@@ -54,7 +58,10 @@ class Channel:
                 raise LabError("the node is not up")
             self._waiting[number] = answer
             try:
-                os.write(self._out, line)
+                for start in range(0, len(line), PIECE):
+                    if start:
+                        time.sleep(PAUSE)
+                    os.write(self._out, line[start : start + PIECE])
             except BrokenPipeError:
                 raise LabError("the node has ended") from None
         try:
