@@ -21,7 +21,7 @@ FOUND_WITHIN = {
     "pause-ignored": 100,
     "second-get-left-out": 20,
     "open-volume-removed": 20,
-    "mark-age-ignored": 30,
+    "mark-age-ignored": 100,
 }
 """Planted bugs that are found soon, and after how many histories at most; `docs/reliability.md` has the others."""
 

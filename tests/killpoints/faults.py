@@ -26,6 +26,9 @@ KILLS: Final[dict[Kind, tuple[str, ...]]] = {
 }
 """What can happen at each kind of point."""
 
+NEEDS_EVERY_NODE: Final = ("raced", "swept")
+"""Not possible while an lvm command runs: a node's worker has one process, and does nothing else until the command ends."""
+
 
 class Killed(BaseException):
     """The control worker died: no handler of the product may catch it."""

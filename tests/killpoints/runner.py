@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from tests.killpoints.clock import virtual_world
-from tests.killpoints.faults import KILLS, Fault, Point
+from tests.killpoints.faults import KILLS, NEEDS_EVERY_NODE, Fault, Point
 from tests.killpoints.scenarios import Scenario
 
 
@@ -67,8 +67,8 @@ def every_point(
             report.broken.append(Broken(Fault(-1, "undisturbed"), Point("api", "none"), tuple(wrong)))
             return report
         begin = max((fault.at for fault in scenario.first), default=-1) + 1
-        report.points = sim.points.seen[begin:]
-        todo = list(_todo(report.points, begin, variants))
+        todo = list(_todo(sim.points.seen[begin:], begin, variants))
+        report.points = list({fault.at: point for fault, point in todo}.values())
         _scenario = scenario
         with multiprocessing.get_context("fork").Pool(workers or os.cpu_count()) as pool:
             report.histories = 0
@@ -83,7 +83,8 @@ def every_point(
 def _todo(points: Sequence[Point], begin: int, variants: Sequence[str]) -> Iterator[tuple[Fault, Point]]:
     for number, point in enumerate(points, begin):
         for variant in variants or KILLS[point.kind]:
-            yield Fault(number, variant), point
+            if point.kind != "effect" or variant not in NEEDS_EVERY_NODE:
+                yield Fault(number, variant), point
 
 
 def _try(item: tuple[Fault, Point]) -> Broken | None:
