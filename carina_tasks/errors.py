@@ -114,6 +114,10 @@ class LvmNoSpace(LvmFailed):
     """The volume group has not enough free space."""
 
 
+class LvmMetadataFull(LvmFailed):
+    """The metadata area of the volume group is full."""
+
+
 class LvmReportUnreadable(LvmFailed):
     """lvm answered with something that is not a JSON report."""
 

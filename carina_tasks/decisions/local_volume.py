@@ -15,6 +15,7 @@ from carina_tasks.decisions.removal import (
     agreeing,
     discard,
     kind,
+    left_alone,
     marks,
     only_group,
     plain,
@@ -133,6 +134,8 @@ def _fit(
 ) -> CreateDecision:
     """Return the decision with the room that it needs, and book both; or refuse it."""
     need = _need(decision, group)
+    if need > 0 and group.problem:
+        return RefuseVolume(f"volume group {group.name} takes no new volume: {group.problem}")
     room: list[Remove] = []
     while need > 0 and need > free[group.name] + sum(each.bytes for each in room) - reserve:
         if len(room) < len(trash):
@@ -166,6 +169,8 @@ def _create_one(wanted: CreateVolume, inventory: Inventory, trash_at: int) -> Cr
     found = inventory.find(wanted.group, wanted.name)
     if found is None:
         return Create(size)
+    if found.at_work:
+        return left_alone(found)
     if found.unfinished:
         # lvm2 commits an LV before it wipes it: what an earlier LV wrote there may still be readable.
         tag = next(tag for tag in found.tags if tag.startswith(keys.TAG_CREATING))
@@ -201,6 +206,8 @@ def _mark_one(target: Target, inventory: Inventory, tag: str) -> MarkDecision:
         return found
     if found.marked_at is not None:
         return KeepMark(found)
+    if found.at_work:
+        return left_alone(found)
     return Mark(found, tag, tuple(marks(found)))  # a mark that cannot be read is no mark
 
 
@@ -208,6 +215,8 @@ def _unmark_one(target: Target, inventory: Inventory) -> MarkDecision:
     found = agreeing(target, inventory)
     if not isinstance(found, LocalVolume):
         return found
+    if found.at_work:
+        return left_alone(found)
     # The tags of the trash too: the way there was broken off before the volume was renamed.
     return Unmark(found, tuple(t for t in found.tags if t.startswith((keys.TAG_ORPHAN, keys.TAG_TRASH))))
 

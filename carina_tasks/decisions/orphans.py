@@ -26,6 +26,7 @@ Why = Literal[
     "unmanaged-group",
     "foreign-name",
     "not-plain",
+    "at-work",
     "open",
     "restored",
     "young",
@@ -106,6 +107,8 @@ def judge(
         name = names.logic_volume_of(local.name)
     except BadInput:
         return Keep(f"its name is not Carina's ({names.VOLUME_PREFIX}<LogicVolume>)", "foreign-name")
+    if local.at_work:
+        return Keep(f"it is left alone until that has ended: {local.at_work}", "at-work")
     wanted = _wanted(name, inventory.node, logic_volume, volume)
     if wanted:
         return Unmark(wanted) if _marked(local) else Keep(wanted, "wanted")
@@ -147,6 +150,8 @@ def judge_trash(
         return Keep("it does not lie in the trash", "trash")
     if not any(fnmatchcase(local.group, pattern) for pattern in rules.groups):
         return Keep(f"volume group {local.group} is not managed", "unmanaged-group")
+    if local.at_work:
+        return Keep(f"it is left alone until that has ended: {local.at_work}", "at-work")
     age = now - trashed.at
     if age < rules.retention:
         return Keep(f"it has been in the trash for {age:.0f} of {rules.retention:.0f} s", "trash")

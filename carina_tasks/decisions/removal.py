@@ -152,6 +152,8 @@ def decide_restore(request: RestoreVolume, inventory: Inventory) -> RestoreDecis
         return RefuseVolume("it does not lie in the trash, or no tag of it says what it was called")
     if found.unfinished:
         return RefuseVolume("its creation was interrupted: it may hold the bytes of another volume")
+    if found.at_work:
+        return left_alone(found)
     other = inventory.find(found.group, old)
     if other is not None and other.uuid != found.uuid:
         return RefuseVolume(f"there is another {found.group}/{old} now: rename one of them by hand (lvrename)")
@@ -169,6 +171,8 @@ def removable(
         return RefuseVolume(f"it is not Carina's: its name does not start with {names.VOLUME_PREFIX!r}")
     if volume.is_open:
         return RefuseVolume("it is open: something has it mounted or holds it", transient=True)
+    if volume.at_work:
+        return left_alone(volume)
     if plain(volume):
         return Remove(volume, reason, None, tag)
     if set(volume.layout.split(",")) != THIN or volume.role != "public":
@@ -181,7 +185,14 @@ def removable(
     pool = inventory.find(volume.group, own)
     if pool is None:
         return RefuseVolume(f"its thin pool {own} is not in the report")
+    if pool.at_work:
+        return RefuseVolume(f"its thin pool {own} is left alone: {pool.at_work}", transient=True)
     return Remove(volume, reason, pool, tag)
+
+
+def left_alone(volume: LocalVolume) -> RefuseVolume:
+    """Return the refusal of every change to an LV that lvm or an administrator is working on."""
+    return RefuseVolume(f"it is left alone until that has ended: {volume.at_work}", transient=True)
 
 
 def only_group(inventory: Inventory, name: str) -> VolumeGroup | RefuseVolume:

@@ -2,18 +2,21 @@
 
 Every one that removes or tags carries a selection (``-S``) with the LV's UUID and whatever else must still hold: lvm2
 evaluates it under the VG's lock, so that check and act are one. A selection that no longer holds selects nothing and
-exits with 0; so callers read a report afterwards. Tried on lvm2 2.03.16:
+exits with 0; so callers read a report afterwards. Tried on lvm2 2.03.16 and 2.03.31:
 
 * list fields need ``["a","b"]`` for "exactly these"; plain ``lv_role="public"`` also matches ``public,origin``, and
   removing an origin removes its snapshots;
 * ``lvrename`` takes no selection. So what goes into the trash is tagged and deactivated first, with a selection, and is
   renamed only when a report shows that both was done: from then on nothing can hold it;
 * ``lv_device_open!="open"`` is also true of ``unknown``, which is what every inactive LV has; without a device mapper
-  ``lv_active`` is ``unknown``, and then nothing is known to be closed.
+  ``lv_active`` is ``unknown``, and then nothing is known to be closed;
+* ``lv_attr`` (lvs(8)) has one letter for everything that may be going on with an LV. lvm itself deactivates an LV that
+  pvmove has locked, and leaves the others of that move suspended.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -27,9 +30,12 @@ from carina_tasks.model.messages import CreateVolume
 Command = tuple[str, ...]
 
 
-WIPING: Final = 'allocation/use_blkid_wiping=1 log/silent=0 log/verbose=0 log/prefix="" log/command_names=0'
-"""What the creation of an LV pins, whatever the host's lvm.conf(5) contains: that lvm wipes every signature that blkid
-knows, and that it reports the creation in words that `created` finds."""
+WIPING: Final = "allocation/use_blkid_wiping=1"
+"""What the creation of an LV pins, whatever the host's lvm.conf(5) contains: lvm wipes every signature that blkid knows."""
+
+_AT_REST: Final = 'lv_attr=~"^[-V][-wrR][a-z][-m][-aX][-oX][-tX][-zX][-X]"'
+"""Selects an LV that lvm reports nothing special about: what `report.at_work` calls empty."""
+_POOL_AT_REST: Final = _AT_REST.replace("[-V]", "t")
 
 
 def create(wanted: CreateVolume, size: int) -> Command:
@@ -46,7 +52,8 @@ def create(wanted: CreateVolume, size: int) -> Command:
 
 def created(name: str, output: str) -> bool:
     """Return whether lvcreate reports in `output` (stdout) that it created and wiped the LV `name`: its last line."""
-    return f'Logical volume "{name}" created.' in output
+    # Between escaped quotes when lvm.conf has log/report_command_log=1 and report/output_format="json".
+    return re.search(rf'Logical volume \\?"{re.escape(name)}\\?" created\.', output) is not None
 
 
 def confirm(volume: LocalVolume, intent: str) -> Command:
@@ -118,7 +125,7 @@ def remove(decision: Remove) -> list[Command]:
     volume = decision.volume
     commands: list[Command] = [("lvremove", "-y", "-S", _may_go(decision), _path(volume))]
     if decision.pool is not None:
-        selection = _same(decision.pool) + " && thin_count=0"
+        selection = _same(decision.pool, _POOL_AT_REST) + " && thin_count=0"
         commands.append(("lvremove", "-y", "-S", selection, _path(decision.pool)))
     return commands
 
@@ -135,9 +142,9 @@ def _may_go(decision: Remove) -> str:
     return " && ".join(conditions)
 
 
-def _same(volume: LocalVolume) -> str:
+def _same(volume: LocalVolume, state: str = _AT_REST) -> str:
     uuid, group, name = names.lvm_uuid(volume.uuid), names.volume_group_name(volume.group), volume.name
-    return f'lv_uuid="{uuid}" && vg_name="{group}" && lv_name="{names.logical_volume_name(name)}"'
+    return f'lv_uuid="{uuid}" && vg_name="{group}" && lv_name="{names.logical_volume_name(name)}" && {state}'
 
 
 def _path(volume: LocalVolume) -> str:

@@ -61,13 +61,13 @@ def create_volumes(lvm: Lvm, node: str, request: CreateVolumes) -> VolumesDone:
     """
     before = inventory(lvm, node)
     decisions = decide.decide_create(request, before)
-    aside = _put_aside(lvm, node, [d.stale for d in decisions if isinstance(d, Replace)], before)
+    aside, aside_said = _put_aside(lvm, node, [d.stale if isinstance(d, Replace) else d for d in decisions], before)
     first = _run(lvm, [_create_commands(w, d, aside) for w, d in zip(request.volumes, decisions, strict=True)])
     made = inventory(lvm, node) if first.ran else aside
     wanted = zip(request.volumes, decisions, first.said, strict=True)
     last = _run(lvm, [_finish_commands(w, d, words, made, first.output) for w, d, words in wanted])
     after = inventory(lvm, node) if last.ran else made
-    said = [_joined(*words) for words in zip(first.said, last.said, strict=True)]
+    said = [_joined(*words) for words in zip(aside_said, first.said, last.said, strict=True)]
     results = zip(request.volumes, decisions, said, strict=True)
     done = [_created(w, d, words, after) for w, d, words in results]
     there = {volume.uuid for volume in after.volumes}
@@ -97,10 +97,10 @@ def remove_volumes(lvm: Lvm, node: str, request: RemoveVolumes) -> VolumesDone:
     """
     before = inventory(lvm, node)
     decisions = decide_removal.decide_remove(request, before)
-    aside = _put_aside(lvm, node, decisions, before)
+    aside, aside_said = _put_aside(lvm, node, decisions, before)
     ran = _run(lvm, [_remove_commands(d, aside) for d in decisions])
     after = inventory(lvm, node) if ran.ran else aside
-    results = zip(request.volumes, decisions, map(_joined, ran.said), strict=True)
+    results = zip(request.volumes, decisions, map(_joined, aside_said, ran.said), strict=True)
     return VolumesDone(node=node, volumes=tuple(_removed(t, d, words, after, "removed") for t, d, words in results))
 
 
@@ -127,13 +127,12 @@ def restore_volume(lvm: Lvm, node: str, request: RestoreVolume) -> VolumesDone:
     return VolumesDone(node=node, volumes=(_done(back, "restored", found),))
 
 
-def _put_aside(lvm: Lvm, node: str, decisions: Sequence[object], before: Inventory) -> Inventory:
-    """Tag and deactivate what goes into the trash; return what is there then."""
-    wanted = [commands.put_aside(decision) for decision in decisions if isinstance(decision, Discard)]
-    if not wanted:
-        return before
-    _run(lvm, wanted)
-    return inventory(lvm, node)
+def _put_aside(
+    lvm: Lvm, node: str, decisions: Sequence[object], before: Inventory
+) -> tuple[Inventory, list[tuple[str, ...] | None]]:
+    """Tag and deactivate what goes into the trash; return what is there then, and what lvm wrote for each decision."""
+    ran = _run(lvm, [commands.put_aside(each) if isinstance(each, Discard) else [] for each in decisions])
+    return (inventory(lvm, node) if ran.ran else before), ran.said
 
 
 def _into_trash(decision: Discard, aside: Inventory) -> list[Command]:
@@ -223,7 +222,8 @@ def _finish_commands(
     device = [commands.activate(volume)] if volume.inactive else []
     if isinstance(decision, Keep | Extend):
         return device
-    if said is None or failed(said[-1]) or not commands.created(wanted.name, output):
+    # Its last line is the proof. What lvm wrote to stderr is none: a host's lvm.conf(5) may make it talkative.
+    if said is None or not commands.created(wanted.name, output):
         return []
     return [commands.confirm(volume, wanted.intent), *device]
 

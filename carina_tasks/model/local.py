@@ -58,6 +58,9 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds since the epoch by the node's own clock (lv_time): a hint, never proof of age."""
     major: Device = -1
     minor: Device = -1
+    at_work: Text = ""
+    """What lvm or an administrator is doing to it that forbids every change (a pvmove, a merge, a suspended device, a missing
+    disk), or empty."""
 
     @property
     def intent(self) -> str:
@@ -127,7 +130,10 @@ class VolumeGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uuid: Uuid
     size: Size
     free: Size
+    """What lvm would allocate: 0 with a `problem`, and without disks that are closed to allocation (pvchange -x n)."""
     extent: Size
+    problem: Text = ""
+    """Why no LV can be created there (a disk is missing, it is exported), or empty."""
 
 
 class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,11 +151,11 @@ class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @tables.of.register
 def shown(inventory: Inventory) -> list[tables.Part]:
     """Return an inventory as people read it."""
-    groups = tuple((g.name, quantity.show(g.size), quantity.show(g.free)) for g in inventory.groups)
+    groups = tuple((g.name, quantity.show(g.size), quantity.show(g.free), g.problem) for g in inventory.groups)
     volumes = tuple(
         (v.group, v.name, quantity.show(v.size), "open" if v.is_open else "closed", _note(v)) for v in inventory.volumes
     )
-    parts: list[tables.Part] = [tables.Table(("GROUP", "SIZE", "FREE"), groups)]
+    parts: list[tables.Part] = [tables.Table(("GROUP", "SIZE", "FREE", "NOTE"), groups)]
     return [
         *parts,
         tables.Table(("GROUP", "VOLUME", "SIZE", "USE", "NOTE"), volumes) if volumes else "no logical volumes",
@@ -157,6 +163,8 @@ def shown(inventory: Inventory) -> list[tables.Part]:
 
 
 def _note(volume: LocalVolume) -> str:
+    if volume.at_work:
+        return f"left alone: {volume.at_work}"
     if volume.trashed is not None:
         return f"in the trash since {tables.moment(volume.trashed.at)}; it was {volume.trashed.name}"
     if volume.marked_at is not None:

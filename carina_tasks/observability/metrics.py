@@ -153,7 +153,7 @@ GAUGES: Mapping[str, Described] = {
         "LogicVolumes whose local volume is not on its node, by the last sweep.", ("node",)
     ),
     "carina_tasks_local_volumes_kept": Described(
-        "Local volumes that the last sweep kept, of all nodes, by why: wanted, unmanaged-group, foreign-name, not-plain, open, "
+        "Local volumes that the last sweep kept, of all nodes, by why: wanted, unmanaged-group, foreign-name, not-plain, at-work, open, "
         "restored, young, marked, unreadable.",
         ("why",),
     ),

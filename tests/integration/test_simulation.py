@@ -22,6 +22,7 @@ FOUND_WITHIN = {
     "second-get-left-out": 20,
     "open-volume-removed": 20,
     "mark-age-ignored": 100,
+    "locked-lv-deactivated": 50,
 }
 """Planted bugs that are found soon, and after how many histories at most; `docs/reliability.md` has the others."""
 

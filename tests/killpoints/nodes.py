@@ -18,7 +18,7 @@ from carina_tasks.demo.lvm import program
 from carina_tasks.demo.lvm.state import Group, State, Volume, new_uuid
 from carina_tasks.errors import BrokerUnavailable, CarinaTasksError, LvmTimeout, NodeSilent
 from carina_tasks.lvm import report, volumes
-from carina_tasks.lvm.command import Lvm, translate
+from carina_tasks.lvm.command import Lvm, Reported
 from carina_tasks.model import keys
 from carina_tasks.model.messages import (
     CreateVolumes,
@@ -78,9 +78,9 @@ class InProcessLvm(Lvm):
         object.__setattr__(self, "_effects", [])
         return self
 
-    def _call(self, argv: list[str], stdin: bytes | None, timeout: float) -> tuple[str, str]:
+    def _call(self, argv: list[str], stdin: bytes | None, timeout: float) -> Reported:
         node, points, _ = self._parts  # type: ignore[attr-defined]
-        out, err = io.StringIO(), io.StringIO()
+        out, err, code = io.StringIO(), io.StringIO(), 0
 
         @contextmanager
         def changing(path: str) -> Iterator[State]:
@@ -97,11 +97,9 @@ class InProcessLvm(Lvm):
         ):
             if stdin is None:
                 code = self._run(argv, "Try 'lvm help'.")
-                if code:
-                    raise translate(err.getvalue(), code)
             for line in (stdin or b"").decode().splitlines():
                 self._run(program._split(line), "Try 'help'.")
-        return out.getvalue(), err.getvalue()
+        return Reported(out.getvalue(), err.getvalue(), code)
 
     def _run(self, words: list[str], hint: str) -> int:
         node, points, removed = self._parts  # type: ignore[attr-defined]

@@ -98,6 +98,18 @@ if [ ! -e "$preload" ] || [ "$here/uml/xstate.c" -nt "$preload" ]; then
   gcc -shared -fPIC -O2 -Wall -o "$preload" "$here/uml/xstate.c"
 fi
 
+# --- Debian 13's lvm2: the nodes run it by chroot ---------------------------------------------------------------------
+trixie=$(cd "$repository" && /usr/bin/python3 -c 'from tests.lab import paths; print(paths.other_lvm())')
+if [ ! -x "$trixie/usr/sbin/lvm" ]; then
+  say "Debian 13 for its lvm2 (half a minute)"
+  mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -n1 | tr -d ' ' || true)
+  rm -rf "$trixie.new"
+  # Without a mirror in apt's sources, debootstrap asks its own default.
+  debootstrap --variant=minbase --include=lvm2,thin-provisioning-tools trixie "$trixie.new" ${mirror:+"$mirror"} > "$trixie.log" 2>&1 \
+    || { tail -n 5 "$trixie.log" >&2; exit 1; }
+  mv "$trixie.new" "$trixie"
+fi
+
 # --- the nodes' virtual environment ----------------------------------------------------------------------------------
 cd "$repository" && exec /usr/bin/python3 - <<'PYTHON'
 from tests.lab import paths

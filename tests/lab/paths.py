@@ -32,6 +32,11 @@ def xstate_preload() -> Path:
     return shared() / "xstate.so"
 
 
+def other_lvm() -> Path:
+    """Return the root folder of Debian 13, whose lvm2 the nodes run beside their own; it need not exist yet."""
+    return shared() / "trixie"
+
+
 def control_plane_folder() -> Path:
     """Return where `controlplane/build.sh` puts the binaries of `KUBERNETES_VERSION`."""
     return cache() / f"controlplane-{KUBERNETES_VERSION}"

@@ -177,6 +177,14 @@ GUARDS = (
         Edit(L + "commands.py", "_same(decision.volume), 'lv_device_open", "'lv_device_open", "test_sim_lvm_adapter.py"),
         Edit(L + "commands.py", "    if decision.tag:\n", "    if False:\n", "test_sim_lvm_adapter.py"),
     )),
+    Guard("an LV that lvm or an administrator is working on", "report.at_work", "", "kept, `failed` in the result", (
+        Edit(D + "removal.py", "    if volume.at_work:\n", "    if False:\n", "test_removal.py::test_what_lvm_is_working_on_stays"),
+        Edit(D + "orphans.py", "    if local.at_work:\n        return Keep(f\"it is left alone until that has ended: {local.at_work}\", \"at-work\")\n    wanted",
+             "    wanted", "test_orphans.py::test_what_lvm_is_working_on_is_left_alone"),
+        Edit(D + "local_volume.py", "    if found.at_work:\n        return left_alone(found)\n    if found.unfinished:", "    if found.unfinished:",
+             "test_local_volume.py::test_what_lvm_is_working_on_is_left_alone"),
+        Edit(L + "commands.py", " && {state}'", "'", "test_sim_lvm_adapter.py"),
+    )),
     Guard("orphans of one sweep and node", "guards.orphan_cap", "ORPHAN_LIMIT, ORPHAN_SHARE", "Event, guards_total", (
         Edit(D + "guards.py", "if orphans <= allowed:", "if True:", "test_guards.py::test_above_the_cap_only_the_confirmed_number_goes"),
         Edit(D + "guards.py", "if orphans == confirmed:", "if confirmed:", "test_guards.py::test_a_person_confirms_the_very_number"),

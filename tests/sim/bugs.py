@@ -148,6 +148,17 @@ def _open_removed() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _locked_ignored() -> Iterator[None]:
+    """Do not look at what lvm is working on, neither in the decision nor in lvm's selection."""
+    same = commands._same
+    with (
+        mock.patch.object(report, "at_work", return_value=""),
+        mock.patch.object(commands, "_same", lambda volume, state="": same(volume, 'lv_name!=""')),
+    ):
+        yield
+
+
 def _first_look_counts(original: Any) -> Any:
     def judge(ctx: Context, local: Any, inventory: Any, world: Any) -> Any:
         name = local.name.removeprefix("volume-")
@@ -197,6 +208,7 @@ BUGS: Final[dict[str, Patch]] = {
     "second-get-left-out": _patched(failover, "confirm_absence", _confirmed_at_once),
     "retention-ignored": _retention_ignored,
     "unwiped-counts-as-created": intent_tag_at_once,
+    "locked-lv-deactivated": _locked_ignored,
     "left-behind-stays": _patched(company, "parted", lambda _: lambda *arguments: ()),
 }
 """Every planted bug by name."""

@@ -26,6 +26,9 @@ class Chance:
     broken: list[str] = field(default_factory=list)
     """What must never be, as it was seen."""
 
+    calm: bool = False
+    """Whether the faults are over."""
+
     def hits(self, fault: str) -> bool:
         """Throw the dice for one occasion of `fault`."""
         odds = self.odds.get(fault, 0.0)

@@ -245,6 +245,7 @@ class History:
         actors.later(rng.uniform(0.0, 300.0), self._beat_readiness)
         actors.later(SWEEP - self.clock.now % SWEEP, self._beat_sweeps)
         actors.later(rng.uniform(100.0, 400.0), self.people.look)
+        self.people.move_extents(Random(f"{self.seed}/pvmove"))
         length = rng.uniform(300.0, 1500.0)
         self._choose_odds()
         troubles = self.people.troubles()
@@ -269,6 +270,7 @@ class History:
 
     def _calm(self) -> None:
         self.chance.say("calm", "the faults are over")
+        self.chance.calm = True
         self.chance.odds = {}
         self.api.forbidden = self.api.lacking = frozenset()
         self.beat_until = 0.0
@@ -283,6 +285,7 @@ class History:
         deleted = [m for m in machines if m.heard and self.kubernetes.node(m.name) is None]
         for m in deleted[len(machines) // 4 :]:
             self.people.back(m, register=True)
+        self.people.end_moves()
         for m in machines:
             m.skew = 0.0
             m.disks.state.groups[0].volumes = [v for v in m.disks.state.groups[0].volumes if v.name != "filler"]

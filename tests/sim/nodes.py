@@ -13,7 +13,7 @@ from greenlet import getcurrent
 
 from carina_tasks.demo.lvm import program
 from carina_tasks.errors import LvmTimeout
-from carina_tasks.lvm.command import Lvm, translate
+from carina_tasks.lvm.command import Lvm, Reported
 from tests.killpoints.nodes import Removed, SimNode, serve
 from tests.sim.actors import Actors, Killed, Process
 from tests.sim.broker import Broker, Message
@@ -62,15 +62,13 @@ class SimLvm(Lvm):
         object.__setattr__(self, "_parts", (machine, actors, chance, removed))
         return self
 
-    def _call(self, argv: list[str], stdin: bytes | None, timeout: float) -> tuple[str, str]:
-        out, err = io.StringIO(), io.StringIO()
+    def _call(self, argv: list[str], stdin: bytes | None, timeout: float) -> Reported:
+        out, err, code = io.StringIO(), io.StringIO(), 0
         if stdin is None:
             code = self._run(argv, "Try 'lvm help'.", out, err)
-            if code:
-                raise translate(err.getvalue(), code)
         for line in (stdin or b"").decode().splitlines():
             self._run(program._split(line), "Try 'help'.", out, err)
-        return out.getvalue(), err.getvalue()
+        return Reported(out.getvalue(), err.getvalue(), code)
 
     def _run(self, words: list[str], hint: str, out: io.StringIO, err: io.StringIO) -> int:
         machine, actors, chance, removed = self._parts  # type: ignore[attr-defined]
@@ -88,6 +86,10 @@ class SimLvm(Lvm):
             for uuid, volume in before.items():
                 if uuid not in after or after[uuid].name != volume.name:
                     removed(machine.name, volume, after.get(uuid))
+                if volume.locked and (uuid not in after or vars(after[uuid]) != vars(volume)):
+                    chance.wrong(
+                        f"{volume.name} of {machine.name} was changed while a pvmove had locked it: {words[0]}"
+                    )
             if chance.hits("node-killed-after-lvm"):
                 die(actors, chance, words)
             if chance.hits("lvm-timeout"):

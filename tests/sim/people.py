@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 from carina_tasks.demo.api_server.cluster import Target
@@ -48,6 +49,33 @@ class People:
 
     def _fault(self, what: str, about: str = "") -> None:
         self.h.chance.count(what, about)
+
+    # --- disks ---
+
+    def move_extents(self, rng: Random) -> None:
+        """Let an administrator run pvmove on some nodes: the LVs that it moves are locked until it has ended.
+
+        `rng` is a stream of its own, so that all else in a history is as it was without this.
+        """
+        for m in self.h.machines.values():
+            if rng.random() < 0.3:
+                self.h.actors.later(rng.uniform(0.0, 1200.0), lambda m=m: self._lock(m, rng))
+                self.h.actors.later(rng.uniform(1200.0, 3000.0), lambda m=m: self._unlock(m))
+
+    def _lock(self, m: Machine, rng: Random) -> None:
+        if not self.h.chance.calm:
+            self._fault("pvmove", m.name)
+            for local in m.disks.volumes().values():
+                local.locked = rng.random() < 0.7
+
+    def _unlock(self, m: Machine) -> None:
+        for local in m.disks.volumes().values():
+            local.locked = False
+
+    def end_moves(self) -> None:
+        """Let every pvmove end."""
+        for m in self.h.machines.values():
+            self._unlock(m)
 
     # --- machines ---
 

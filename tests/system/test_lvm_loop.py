@@ -10,7 +10,7 @@ import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,10 +18,12 @@ import pytest
 
 from carina_tasks.errors import LvmTimeout
 from carina_tasks.lvm import commands
-from carina_tasks.lvm.command import Lvm, translate
-from carina_tasks.lvm.volumes import create_volumes
-from carina_tasks.model.messages import CreateVolumes
+from carina_tasks.lvm.command import Lvm, Reported
+from carina_tasks.lvm.report import inventory
+from carina_tasks.lvm.volumes import create_volumes, mark_volumes
+from carina_tasks.model.messages import CreateVolumes, MarkVolumes, Target
 from carina_tasks.model.quantity import GIB
+from tests.lab import paths
 from tests.lab.lab import Lab
 from tests.lab.uml.node import UmlNode
 from tests.unit.lvm_behaviour import *  # noqa: F403 - every test there
@@ -44,28 +46,38 @@ class GuestLvm(Lvm):
 
     guest: UmlNode | None = None
 
-    def _call(self, argv: list[str], stdin: bytes | None, timeout: float) -> tuple[str, str]:
+    def _call(self, argv: list[str], stdin: bytes | None, timeout: float) -> Reported:
         assert self.guest is not None
         text = None if stdin is None else stdin.decode()
-        done = self.guest.run("lvm", *argv, stdin=text, timeout=timeout, check=False)
-        if done.returncode:
-            raise translate(done.stderr, done.returncode)
-        return done.stdout, done.stderr
+        done = self.guest.run(*self.binary, *argv, stdin=text, timeout=timeout, check=False)
+        return Reported(done.stdout, done.stderr, done.returncode)
 
 
-@pytest.fixture(params=["loop", "device-mapper"])
-def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
+DEBIAN_12 = ("lvm",)
+
+
+def debian_13(lab: Lab) -> tuple[str, ...]:
+    """Return the command that runs Debian 13's lvm2 on a node's disks, by chroot."""
+    return (str(lab.folder / "guest" / "lvm-of.sh"), str(paths.other_lvm()))
+
+
+@pytest.fixture(params=["loop", "debian-12", "debian-13"])
+def node(request: pytest.FixtureRequest, tmp_path: Path, whole_lab: Lab) -> Iterator[Node]:
     """Give a test each kind of node, with an empty VG."""
-    if request.param == "device-mapper":
-        yield request.getfixturevalue("knowing_node")
-        return
-    with loop_node(tmp_path) as made:
+    with loop_node(tmp_path) if request.param == "loop" else lab_node(whole_lab, request.param) as made:
         yield made
 
 
-@pytest.fixture
-def knowing_node(whole_lab: Lab) -> Iterator[Node]:
-    """Give a test a node with a device mapper, and with an empty VG."""
+@pytest.fixture(params=["debian-12", "debian-13"])
+def knowing_node(request: pytest.FixtureRequest, whole_lab: Lab) -> Iterator[Node]:
+    """Give a test a node with a device mapper, and with an empty VG: each of the two lvm2 in turn."""
+    with lab_node(whole_lab, request.param) as made:
+        yield made
+
+
+@contextmanager
+def lab_node(whole_lab: Lab, debian: str) -> Iterator[Node]:
+    """Lend a node of the laboratory, with the lvm2 of that Debian."""
     guest = next(iter(whole_lab.nodes.values()))
     guest.restore()
     guest.wipe()
@@ -76,7 +88,16 @@ def knowing_node(whole_lab: Lab) -> Iterator[Node]:
         yield
         guest.unmount(name)
 
-    yield Node(GuestLvm(guest=guest), hold)
+    @contextmanager
+    def lock(name: str) -> Iterator[None]:
+        (found,) = guest.lvs(f"{VG}/{name}", "devices")
+        # It looks at the move every ten minutes, so that it does not end by itself.
+        moving = f"pvmove -i 600 -n {name} {found['devices'].partition('(')[0]} > /tmp/pvmove 2>&1 & sleep 1"
+        guest.run("sh", "-c", moving)
+        yield
+        guest.run("sh", "-c", "pkill pvmove; pkill lvm; sleep 0.2; pvmove --abort; true")
+
+    yield Node(GuestLvm(guest=guest, binary=DEBIAN_12 if debian == "debian-12" else debian_13(whole_lab)), hold, lock)
     guest.wipe()
 
 
@@ -92,9 +113,13 @@ def loop_node(folder: Path) -> Iterator[Node]:
         (folder / "lvm.conf").write_text(CONFIG.format(device=device, folder=folder))
         lvm = Lvm(environment={"LVM_SYSTEM_DIR": str(folder)})
         lvm.run("vgcreate", "-y", VG, device)
-        yield Node(lvm, hold=lambda name: pytest.fail("nothing can be held open there"), knows_open=False)
+        yield Node(lvm, hold=_impossible, lock=_impossible, knows_open=False)
     finally:
         _losetup("--detach", device)
+
+
+def _impossible(name: str) -> AbstractContextManager[None]:
+    raise AssertionError(f"{name} cannot be held there: there is no device mapper")
 
 
 def _losetup(*words: str) -> str:
@@ -121,3 +146,62 @@ def test_an_origin_stays_with_its_snapshot(knowing_node: Node):
     node.lvm.batch(commands.remove(decided))
     assert outcomes(remove(node, target)) == ["failed"]
     assert set(node.volumes()) == {"volume-a", "snap"}
+
+
+def test_a_full_metadata_area_keeps_lvms_words_and_has_a_way_out(knowing_node: Node):
+    """The trash needs tags, which do not fit: the reason is lvm's, and what it advises helps."""
+    lvm, group = knowing_node.lvm, "system-vg"
+    guest = knowing_node.lvm.guest  # type: ignore[attr-defined]
+    guest.run("vgremove", "-q", "-f", "-y", group)
+    guest.run("pvcreate", "-ff", "-y", "--dataalignment", "64k", "--metadatasize", "32k", "/dev/ubdc")
+    guest.run("vgcreate", "-s", "64k", group, "/dev/ubdc")
+    try:
+        for name in ("volume-a", "filler"):
+            lvm.run("lvcreate", "-y", "-n", name, "-L", "8m", "--addtag", MARK, group)
+        (found,) = (v for v in inventory(lvm, "n1").volumes if v.name == "volume-a" and v.group == group)
+        fill = [
+            ("lvchange", "-y", "--addtag", f"{'x' * size}{number}", f"{group}/filler")
+            for size in (900, 40)
+            for number in range(40)
+        ]
+        assert any("exceeds maximum metadata size" in words for words in lvm.batch(fill).errors)
+        target = Target(group, "volume-a", found.uuid)
+        (done,) = remove(knowing_node, target, trash_at=2000)
+        assert done.outcome == "failed"
+        assert "exceeds maximum metadata size" in done.reason
+        assert "pvcreate --metadatasize" in done.reason
+        lvm.run("lvremove", "-y", f"{group}/filler")
+        assert outcomes(remove(knowing_node, target, trash_at=2000)) == ["trashed"]
+    finally:
+        guest.run("vgremove", "-q", "-f", "-y", group)
+        guest.run("pvcreate", "-ff", "-y", "/dev/ubdc")
+        guest.run("vgcreate", group, "/dev/ubdc")
+
+
+def test_a_host_that_formats_lvms_output_is_read_all_the_same(knowing_node: Node):
+    """Every setting of lvm.conf that changes what lvm prints: volumes are made, marked, trashed and read as ever."""
+    guest = knowing_node.lvm.guest  # type: ignore[attr-defined]
+    settings = """
+log { prefix="XX " verbose=1 indent=1 command_names=1 report_command_log=1 }
+report { compact_output=1 compact_output_cols="lv_tags" prefixes=1 list_item_separator=";" columns_as_rows=1 headings=2
+  buffered=0 aligned=0 quoted=0 separator="#" time_format="%Y" output_format="json" }
+"""
+    guest.run("cp", "/etc/lvm/lvm.conf", "/tmp/lvm.conf")
+    guest.run("sh", "-c", "cat >> /etc/lvm/lvm.conf", stdin=settings)
+    try:
+        wanted = CreateVolumes(reserve=0, volumes=(want("volume-a"),))
+        assert outcomes(list(create_volumes(knowing_node.lvm, "n1", wanted).volumes)) == ["created"]
+        made = knowing_node.volumes()["volume-a"]
+        assert made.intent == wanted.volumes[0].intent
+        target = Target(made.group, made.name, made.uuid)
+        mark_volumes(knowing_node.lvm, "n1", MarkVolumes(at=1000, mark=(target,)))
+        assert outcomes(remove(knowing_node, target, trash_at=2000)) == ["trashed"]
+        (lying,) = knowing_node.volumes().values()
+        assert lying.trashed is not None
+        assert lying.trashed.name == "volume-a"
+        (again,) = create_volumes(
+            knowing_node.lvm, "n1", CreateVolumes(reserve=0, volumes=(want("volume-b", 99999 * GIB),))
+        ).volumes
+        assert (again.outcome, "free" in again.reason) == ("failed", True)
+    finally:
+        guest.run("cp", "/tmp/lvm.conf", "/etc/lvm/lvm.conf")

@@ -45,6 +45,8 @@ class Node:
 
     lvm: Lvm
     hold: Callable[[str], AbstractContextManager[None]]
+    lock: Callable[[str], AbstractContextManager[None]]
+    """Locks a volume as a pvmove does, for the time of the block."""
     knows_open: bool = True
 
     def volumes(self) -> dict[str, LocalVolume]:
@@ -339,6 +341,39 @@ def test_what_changed_after_the_report_stays(knowing_node: Node, change: str):
             node.lvm.run("lvchange", "-y", "--deltag", MARK, *new, path)
         node.lvm.batch(commands.remove(decided))
     assert "volume-a" in node.volumes()
+
+
+def test_what_a_pvmove_has_locked_is_left_alone(knowing_node: Node):
+    """A marked, closed orphan in a pvmove is neither put into the trash nor removed, marked or unmarked; afterwards it is."""
+    node = knowing_node
+    target = node.make("volume-a", GIB, MARK)
+    with node.lock("volume-a"):
+        before = node.volumes()["volume-a"]
+        assert before.at_work
+        (kept, removed) = (*remove(node, target, trash_at=2000), *remove(node, target))
+        assert {kept.outcome, removed.outcome} == {"failed"}
+        assert "left alone" in kept.reason
+        assert kept.transient
+        unmark = MarkVolumes(at=1, unmark=(target,))
+        assert outcomes(list(mark_volumes(node.lvm, "n1", unmark).volumes)) == ["failed"]
+        (again,) = create(node, want("volume-a", 2 * GIB, stale=target.uuid))
+        assert (again.outcome, again.transient) == ("failed", True)
+        assert node.volumes()["volume-a"] == before
+    assert outcomes(remove(node, target, trash_at=2000)) == ["trashed"]
+
+
+def test_a_pvmove_that_began_after_the_report_is_respected(knowing_node: Node):
+    """Lvm's own selection, under its lock, excludes what was locked after the decision: tags, device and LV stay."""
+    node = knowing_node
+    target = node.make("volume-a", GIB, MARK)
+    decided = decision(node, target)
+    aside = discard(decided, 2000, "a_test")
+    assert isinstance(aside, Discard)
+    with node.lock("volume-a"):
+        before = node.volumes()["volume-a"]
+        tagged = commands.tag(decided.volume, ["carina-tasks.x=1"], [])
+        node.lvm.batch([*commands.put_aside(aside), *commands.remove(decided), tagged])
+        assert node.volumes()["volume-a"] == before
 
 
 def test_an_open_volume_without_a_selection_stays_too(knowing_node: Node):

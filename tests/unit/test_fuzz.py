@@ -29,7 +29,7 @@ from carina_tasks.flows.sweep_logic import sweep_logic_volumes
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
 from carina_tasks.lvm import volumes
-from carina_tasks.lvm.command import Lvm
+from carina_tasks.lvm.command import Lvm, Reported
 from carina_tasks.lvm.report import parse as parse_report
 from carina_tasks.model import keys, objects
 from carina_tasks.model.journal import Journal
@@ -187,7 +187,11 @@ def test_a_journal_is_one_or_is_a_bad_object(raw):
         assert volume.journal_error
 
 
-REPORTS = [json.loads(p.read_text()) for p in sorted((Path(__file__).parent / "lvm_reports").glob("*.json"))]
+REPORTS = [
+    json.loads(p.read_text())
+    for p in sorted((Path(__file__).parent / "lvm_reports").glob("*/*.json"))
+    if p.stem != "damaged"
+]
 
 
 @fuzz
@@ -208,17 +212,17 @@ class Recorded(Lvm):
     def _call(self, argv, stdin, timeout):
         if stdin is None:
             assert argv[0] == "fullreport"
-            return json.dumps(self.environment["report"]), ""
+            return Reported(json.dumps(self.environment["report"]), "", 0)
         for line in stdin.decode().splitlines():
             grammar.check(line)
             RAN["lvm commands"] += not line.startswith("end-of-command-")
-        return "", ""
+        return Reported("", "", 0)
 
 
 UUID_NEW = "nnnnnn-bbbb-cccc-dddd-eeee-ffff-gggggg"
 UUID_TRASH = "tttttt-bbbb-cccc-dddd-eeee-ffff-gggggg"
 LVS = [
-    {"lv_name": name, "lv_uuid": uuid, "lv_size": str(5 << 30), "lv_device_open": "0", "lv_active": "active", "lv_layout": "linear",
+    {"lv_name": name, "lv_uuid": uuid, "lv_size": str(5 << 30), "lv_attr": "-wi-a-----", "lv_device_open": "0", "lv_active": "active", "lv_layout": "linear",
      "lv_role": "public", "pool_lv": "", "lv_tags": tags, "lv_time": "1700000000", "lv_kernel_major": "254", "lv_kernel_minor": "1"}
     for name, uuid, tags in (
         ("volume-pvc-1", UUID_LV, "carina-tasks.orphan=1700000000"),
@@ -230,7 +234,8 @@ LVS = [
 REPORT = {
     "report": [{
         "vg": [{"vg_name": VG, "vg_uuid": "v" * 6 + "-bbbb-cccc-dddd-eeee-ffff-gggggg", "vg_size": str(500 << 30),
-                "vg_free": str(300 << 30), "vg_extent_size": str(4 << 20), "vg_exported": "0", "vg_partial": "0"}],
+                "vg_extent_size": str(4 << 20), "vg_exported": "0", "vg_partial": "0"}],
+        "pv": [{"pv_free": str(300 << 30), "pv_allocatable": "1", "pv_missing": "0"}],
         "lv": LVS, "seg": [],
     }]
 }  # fmt: skip

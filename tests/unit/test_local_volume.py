@@ -300,3 +300,32 @@ def test_what_a_rebuild_takes_over_loses_the_tags_of_the_trash():
     (decision,) = decide_mark(MarkVolumes(at=1, unmark=(target,)), node(volume(tags=tags)))
     assert decision == Unmark(volume(tags=tags), tags)
     assert create_one(node(volume(tags=(OURS, *tags)))) == Keep(volume(tags=(OURS, *tags)), tags)
+
+
+def test_what_lvm_is_working_on_is_left_alone():
+    """An LV in a pvmove is neither kept, extended, replaced, marked, unmarked nor restored, and may be later."""
+    moving = "it is locked, as during a pvmove"
+    ours = keys.TAG_INTENT + wanted().intent
+    found = volume(at_work=moving)
+    lying = in_trash(1, 1000, at_work=moving)
+    target = InTrash(VG, lying.name, lying.uuid)
+    decisions = [
+        create_one(node(found)),
+        create_one(node(volume(at_work=moving, tags=(ours,)))),
+        create_one(node(found), wanted(stale=found.uuid)),
+        mark_one(found),
+        decide_restore(RestoreVolume(at=1, volume=target), node(lying)),
+    ]
+    for decision in decisions:
+        assert isinstance(decision, RefuseVolume), decision
+        assert (decision.transient, moving in decision.reason) == (True, True)
+
+
+def test_a_group_that_lvm_does_not_allocate_from_is_a_reason():
+    """A missing disk is not '0 free': the reason says what is wrong with the group."""
+    (group,) = node().groups
+    broken = msgspec.structs.replace(group, free=0, problem="a disk of it is missing")
+    inventory = Inventory(node="n1", groups=(broken,), volumes=())
+    decision = create_one(inventory)
+    assert isinstance(decision, RefuseVolume)
+    assert decision.reason == f"volume group {VG} takes no new volume: a disk of it is missing"

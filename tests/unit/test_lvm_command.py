@@ -24,7 +24,7 @@ def script(folder: Path, body: str) -> tuple[str, ...]:
 def test_output_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The real lvm speaks English, does not warn of file descriptors, reads no input, and sees no more of ours."""
     monkeypatch.setenv("SECRET", "s3cret")
-    body = 'test -z "$(cat)" && echo "$LC_ALL $LVM_SUPPRESS_FD_WARNINGS [$SECRET] $1 $2"'
+    body = 'test -z "$(cat)" && echo "$LC_ALL $LVM_SUPPRESS_FD_WARNINGS [$SECRET] $1 $4"'
     assert Lvm(script(tmp_path, body)).run("lvs", "-a b") == "C 1 [] lvs -a b\n"
 
 
@@ -69,7 +69,7 @@ def test_a_large_batch_does_not_hang(tmp_path: Path):
     body = 'while read line; do echo "$line" >&2; done\n'
     said = Lvm(script(tmp_path, body)).batch([("lvs", "x" * 200)] * 2000).errors
     assert len(said) == 2000
-    assert set(said) == {"lvs " + "x" * 200}
+    assert {line.rpartition("'")[2] for line in said} == {" " + "x" * 200}
 
 
 def test_a_shell_that_ends_early_is_no_hang(tmp_path: Path):
@@ -105,7 +105,7 @@ def test_each_command_of_a_batch_gets_its_own_words(tmp_path: Path):
     """Errors stand between the marks; a lost mark does not shift those after it."""
     body = (
         'while read word rest; do case "$word" in end-of-command-1) ;; end*) echo "No such command $word." >&2;;'
-        ' lvcreate) echo "  bad $rest" >&2;; esac; done\n'
+        ' lvcreate) echo "  bad ${rest##* }" >&2;; esac; done\n'
     )
     ran = Lvm(script(tmp_path, body)).batch([("lvs",), ("lvcreate", "one"), ("lvs",), ("lvcreate", "two"), ("lvs",)])
     assert ran.errors == ("", "  bad one", "", "  bad two", "")

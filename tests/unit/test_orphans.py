@@ -213,3 +213,17 @@ def test_what_the_cluster_expects_again_is_not_purged():
     assert isinstance(trashed(9999, lv=logic_volume(on="n2"), volume=pv(on="n2")), Purge)
     again = local_volume(uuid="cccccc-bbbb-cccc-dddd-eeee-ffff-gggggg")
     assert isinstance(trashed(9999, again, lv=logic_volume(), volume=pv()), Purge)
+
+
+def test_what_lvm_is_working_on_is_left_alone():
+    """Neither mark, unmark, trash nor purge, whoever wants it; when the work has ended it is judged as ever."""
+    moving = "it is locked, as during a pvmove"
+    for found in (
+        verdict(local_volume(at_work=moving)),
+        verdict(local_volume(marked=10_000, at_work=moving)),
+        verdict(local_volume(marked=10_000, at_work=moving), logic_volume(), pv()),
+        trashed(10_000, at_work=moving),
+    ):
+        assert isinstance(found, Keep)
+        assert (found.why, moving in found.reason) == ("at-work", True)
+    assert isinstance(verdict(local_volume(marked=10_000)), Remove)

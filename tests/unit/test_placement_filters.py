@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from carina_tasks.decisions.placement import NoFit, Place
 from tests.unit.placement_objects import (
@@ -11,6 +12,7 @@ from tests.unit.placement_objects import (
     VG,
     claim,
     inventory,
+    local_volume,
     logic_volume,
     node,
     plan_all,
@@ -371,6 +373,24 @@ def test_a_node_without_carinas_label_takes_nothing() -> None:
     bare = node("n2")
     del bare["metadata"]["labels"]["topology.carina.storage.io/node"]
     assert "Carina's CSI driver is not registered there" in reason(verdict(on=[bare]))
+
+
+def test_a_volume_group_that_lvm_does_not_allocate_from_takes_nothing() -> None:
+    """A missing disk is named; it does not look like a group without free space."""
+    cluster = world([node(LOST), node("n2")], [logic_volume("v")])
+    there = inventory("n2")
+    broken = structs.replace(
+        there, groups=tuple(structs.replace(group, problem="a disk of it is missing") for group in there.groups)
+    )
+    found = reason(plan_all(cluster, {"n2": broken})["v"])
+    assert found == f"0/1 nodes fit: n2: cannot use its volume group {VG}: a disk of it is missing"
+
+
+def test_an_lv_in_a_pvmove_of_the_wanted_name_is_in_the_way() -> None:
+    """It can neither be removed nor replaced while lvm works on it, so its node is no target."""
+    cluster = world([node(LOST), node("n2")], [logic_volume("v")])
+    there = {"n2": inventory("n2", volumes=(local_volume("volume-v", at_work="it is locked, as during a pvmove"),))}
+    assert "has an LV carina-vg-hdd/volume-v already, and it is locked" in reason(plan_all(cluster, there)["v"])
 
 
 def test_a_node_without_the_volume_group_takes_nothing() -> None:

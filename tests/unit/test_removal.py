@@ -180,3 +180,15 @@ def test_any_reason_becomes_a_tag_that_lvm_takes(text: str):
     assert set(tag) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+:/=-")
     said = tag_of_words("it has neither X nor Y; marked 5 s ago, by a sweep")
     assert words_of_tag(said) == "it has neither X nor Y. marked 5 s ago. by a sweep"
+
+
+def test_what_lvm_is_working_on_stays():
+    """A volume in a pvmove, or one whose thin pool is: nothing is done now, and the same request may be taken later."""
+    moving = "it is locked, as during a pvmove"
+    decision = remove_one(volume(tags=MARKED, at_work=moving))
+    assert isinstance(decision, RefuseVolume)
+    assert decision.transient
+    assert moving in decision.reason
+    thin = volume(tags=MARKED, layout="thin,sparse", pool="thin-a", pool_volumes=1)
+    pool = volume("thin-a", uuid=uuid(7), layout="thin,pool", role="private", at_work=moving)
+    assert isinstance(remove_one(thin, pool), RefuseVolume)

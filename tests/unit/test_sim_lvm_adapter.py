@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from carina_tasks.demo.lvm.install import install, set_open
+from carina_tasks.demo.lvm.install import install, set_locked, set_open
 from carina_tasks.lvm.command import Lvm
 from carina_tasks.model.quantity import GIB
 from tests.unit.lvm_behaviour import *  # noqa: F403 - every test there
@@ -27,7 +27,13 @@ def node(tmp_path: Path) -> Node:
         yield
         set_open(state, VG, name, False)
 
-    return Node(Lvm((str(path),)), hold)
+    @contextmanager
+    def lock(name: str) -> Iterator[None]:
+        set_locked(state, VG, name, True)
+        yield
+        set_locked(state, VG, name, False)
+
+    return Node(Lvm((str(path),)), hold, lock)
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def stale_of(one: Candidate, volume: LogicVolume) -> LocalVolume | None:
 
 def _given_back(one: Candidate, local: LocalVolume | None, name: str = "") -> int:
     """Return the bytes of its VG that removing this LV, called `name` before, frees; a thin one its own pool's, if any."""
-    if local is None or local.is_open:
+    if local is None or local.is_open or local.at_work:
         return 0
     if not local.pool:
         return local.size if local.layout == "linear" and local.role == "public" else 0

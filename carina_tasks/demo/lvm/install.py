@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from .state import Group, changing, new_uuid
+from .state import Group, State, Volume, changing, new_uuid
 
 EXTENT = 4 << 20
 
@@ -44,7 +44,17 @@ def add_group(state_file: Path, name: str, size: int) -> None:
 def set_open(state_file: Path, group: str, name: str, is_open: bool) -> None:
     """Say whether something holds the volume `group`/`name` open, as a mount would. Raises KeyError."""
     with changing(str(state_file)) as state:
-        volume = next((v for g in state.groups if g.name == group for v in g.volumes if v.name == name), None)
-        if volume is None:
-            raise KeyError(f"{group}/{name}")
-        volume.open = is_open
+        _volume(state, group, name).open = is_open
+
+
+def set_locked(state_file: Path, group: str, name: str, is_locked: bool) -> None:
+    """Lock the volume `group`/`name` as a pvmove does, or release it. Raises KeyError."""
+    with changing(str(state_file)) as state:
+        _volume(state, group, name).locked = is_locked
+
+
+def _volume(state: State, group: str, name: str) -> Volume:
+    volume = next((v for g in state.groups if g.name == group for v in g.volumes if v.name == name), None)
+    if volume is None:
+        raise KeyError(f"{group}/{name}")
+    return volume

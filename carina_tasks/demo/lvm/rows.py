@@ -9,10 +9,11 @@ from .selection import Row, selects
 from .state import Group, State, Volume
 
 MAJOR = 254
-_SIZES = {"vg_size", "vg_free", "vg_extent_size", "lv_size"}
+_SIZES = {"vg_size", "vg_free", "vg_extent_size", "lv_size", "pv_free"}
 _BINARY = {
     "vg_exported": {"": "0", "exported": "1"}, "vg_partial": {"": "0", "partial": "1"},
     "lv_device_open": {"": "0", "open": "1", "unknown": "-1"},
+    "pv_allocatable": {"": "0", "allocatable": "1"}, "pv_missing": {"": "0", "missing": "1"},
 }  # fmt: skip
 _LVS = "lv_name,vg_name,lv_attr,lv_size,pool_lv,lv_tags"
 _VGS = "vg_name,lv_count,vg_attr,vg_size,vg_free"
@@ -32,6 +33,11 @@ def group_row(group: Group) -> Row:
     }  # fmt: skip
 
 
+def disk_row(group: Group) -> Row:
+    """Return the fields of the one PV that a simulated VG has; sizes in bytes."""
+    return group_row(group) | {"pv_free": str(group.free), "pv_allocatable": "allocatable", "pv_missing": ""}
+
+
 def volume_row(group: Group, volume: Volume) -> Row:
     """Return the fields of an LV and its VG; sizes in bytes."""
     pooled = [v for v in group.volumes if v.pool == volume.name]
@@ -45,7 +51,8 @@ def volume_row(group: Group, volume: Volume) -> Row:
         "lv_tags": ",".join(volume.tags), "tags": ",".join(volume.tags), "lv_time": str(volume.time),
         "lv_kernel_major": str(MAJOR if volume.active else -1),
         "lv_kernel_minor": str(volume.minor if volume.active else -1),
-        "lv_attr": f"{kind}wi-{'a' if volume.active else '-'}{'o' if volume.active and held else '-'}----",
+        "lv_attr": f"{kind}w{'I' if volume.locked else 'i'}-{'a' if volume.active else '-'}"
+        f"{'o' if volume.active and held else '-'}----",
         "seg_start": "0",
     }  # fmt: skip
 
@@ -60,14 +67,14 @@ def fullreport(state: State, options: Options) -> str:
             asked[section] = {}
         elif name in ("options", "select"):
             asked.setdefault(section, {})[name] = value
-    for kind in ("vg", "lv", "seg"):
+    for kind in ("vg", "pv", "lv", "seg"):
         if "options" not in asked.get(kind, {}):
             raise CommandError(5, f"  The simulated fullreport wants --configreport {kind} -o FIELDS.")
     parts = []
     for group in state.groups:
         rows = {
             "vg": [group_row(group)],
-            "pv": [],
+            "pv": [disk_row(group)],
             "lv": [volume_row(group, volume) for volume in _sorted(group)],
             "pvseg": [],
             "seg": [volume_row(group, volume) for volume in _sorted(group)],

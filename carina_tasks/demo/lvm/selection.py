@@ -1,6 +1,6 @@
 """The part of lvm's selection (``-S``, lvmreport(7)) that the adapter uses: conditions joined by ``&&``.
 
-Fields are strings, string lists or numbers, as in lvm. Operators ``=`` and ``!=``. List values: ``"a"`` and ``{"a","b"}``
+Fields are strings, string lists or numbers, as in lvm. Operators ``=``, ``!=`` and, for a regular expression, ``=~``. List values: ``"a"`` and ``{"a","b"}``
 hold when all are in the field, ``["a","b"]`` when they are exactly the field.
 """
 
@@ -10,7 +10,7 @@ import re
 
 from .options import CommandError
 
-_CONDITION = re.compile(r'\s*([a-z_]+)\s*(!?=|>=|<)\s*("[^"]*"|\[[^\]]*\]|\{[^}]*\}|[\w.+-]+)\s*(&&|$)')
+_CONDITION = re.compile(r'\s*([a-z_]+)\s*(!?=|=~|>=|<)\s*("[^"]*"|\[[^\]]*\]|\{[^}]*\}|[\w.+-]+)\s*(&&|$)')
 _LISTS = {"lv_role", "lv_layout", "lv_tags", "tags"}
 
 Row = dict[str, str]
@@ -40,6 +40,8 @@ def _holds(field: str, operator: str, value: str, actual: str) -> bool:
         if not actual.lstrip("-").isdigit():
             return False
         return int(actual) >= int(value) if operator == ">=" else int(actual) < int(value)
+    if operator == "=~":
+        return re.search(value.strip('"'), actual) is not None
     wanted = [word.strip().strip('"') for word in value.strip("[]{}").split(",")]
     if field in _LISTS:
         have = [word for word in actual.split(",") if word]

@@ -28,6 +28,7 @@ class Volume:
         self.minor: int = 0
         self.active: bool = True
         self.open: bool = False
+        self.locked: bool = False  # as during a pvmove
         self.wiped: bool = True  # False: whatever an earlier LV wrote to its extents can still be read
         self.__dict__.update(values)
 

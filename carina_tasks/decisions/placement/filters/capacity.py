@@ -14,10 +14,15 @@ def capacity(candidate: Candidate, group: PodGroup, standing: Standing, space: S
     missing = next((vg for vg in sorted(group.needs) if vg not in candidate.groups), None)
     if missing is not None:
         return Misfit(f"has no volume group {missing}")
+    for vg in sorted(group.needs):
+        if problem := candidate.groups[vg].problem:
+            return Misfit(f"cannot use its volume group {vg}: {problem}")
     for volume in group.volumes:
         stale = stale_of(candidate, volume)
         if stale is not None and stale.is_open:
             return Misfit(f"has an LV {stale.group}/{stale.name} already, and it is open")
+        if stale is not None and stale.at_work:
+            return Misfit(f"has an LV {stale.group}/{stale.name} already, and {stale.at_work}")
     for vg, available in sorted(space.available(candidate, group).items()):
         needed = group.needs[vg]
         if available < needed:

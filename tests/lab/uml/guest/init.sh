@@ -10,7 +10,7 @@ if [ "$1" != inside ]; then
   kernel=$(uname -r)
   mkdir -p /run/modules/lib/modules /run/root
   ln -s "/usr/lib/uml/modules/$kernel" "/run/modules/lib/modules/$kernel"
-  modprobe -d /run/modules -a overlay dm-mod dm-thin-pool dm-snapshot
+  modprobe -d /run/modules -a overlay dm-mod dm-thin-pool dm-snapshot dm-mirror
   # Writes go to memory: nodes share the host's files and cannot change them.
   mount -t tmpfs -o mode=755,size=64m root /run/root
   mkdir /run/root/upper /run/root/work /run/root/merged
