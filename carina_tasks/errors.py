@@ -94,8 +94,16 @@ class ApiDenied(PermanentError):
     """The API server refused the credentials or the verb; see deploy/rbac.yaml for what is needed."""
 
 
+class ApiUnauthorized(ApiDenied):
+    """The API server does not know the credentials: that concerns every request, and not one object."""
+
+
 class ApiInvalid(PermanentError):
     """The API server refused the object as invalid."""
+
+
+class DryRunUnsupported(ApiInvalid):
+    """An admission webhook with side effects takes no dry run: only the real request can show what it would say."""
 
 
 class NotFound(PermanentError):

@@ -159,6 +159,10 @@ PHASES: dict[type[Step], int] = {
 }  # fmt: skip
 """Where in `story.PHASES` each step is. Waiting and planning again is for the local volume alone."""
 
+ANNOTATIONS = 256 * 1024
+"""Bytes that all annotations of an object may have together."""
+RESERVED = 4096
+"""Bytes for what else is written on the LogicVolume of a rebuild: its progress (1000 characters), and the history at its end."""
 RESIZE_CONDITIONS = ("Resizing", "FileSystemResizePending")
 
 
@@ -182,7 +186,7 @@ def next_step(view: View) -> Step:
     if local is not None:
         return local
     if pv is None:
-        return CreateVolume(_replacement(view))
+        return CreateVolume(replacement(view.journal, view.local))
     if pv.meta.deleting is not None:
         return StripFinalizers()
     if not on_target:
@@ -261,8 +265,9 @@ def _whole(manifest: dict[str, Any], name: str) -> bool:
     return spec.get("csi") is not None and all(part is None or isinstance(part, dict) for part in [*parts, attributes])
 
 
-def _replacement(view: View) -> dict[str, Any]:
-    manifest, local, target = copy_of(view.journal.manifest), view.local, view.journal.target
+def replacement(journal: Journal, local: VolumeDone | None = None) -> dict[str, Any]:
+    """Return the PV for the journal's target; `local` has the device numbers there, when they are known."""
+    manifest, target = copy_of(journal.manifest), journal.target
     meta, spec = manifest["metadata"], manifest["spec"]
     meta.setdefault("annotations", {}).setdefault(keys.PROVISIONED_BY, keys.CSI_DRIVER)
     spec["nodeAffinity"] = {
@@ -279,6 +284,23 @@ def _replacement(view: View) -> dict[str, Any]:
             if key in attributes:
                 attributes[key] = str(value)
     return {"apiVersion": "v1", "kind": "PersistentVolume", **manifest}
+
+
+def annotations_too_large(volume: LogicVolume, journal: Journal) -> str:
+    """Say that the LogicVolume has no room for the journal among its annotations, empty when it has.
+
+    All annotations of an object may hold 256 KiB together, keys and values (apimachinery, ValidateAnnotationsSize).
+    """
+    others = {k: v for k, v in volume.meta.annotations.items() if k not in (keys.JOURNAL, keys.PROGRESS)}
+    taken = sum(len(f"{key}{value}".encode()) for key, value in others.items())
+    ours = len(keys.JOURNAL) + len(journal.to_json().encode()) + RESERVED
+    if taken + ours <= ANNOTATIONS:
+        return ""
+    return (
+        f"its annotations hold {taken} bytes and the journal of its rebuild needs {ours} (the annotations of its "
+        f"PersistentVolume are in it), which is {taken + ours - ANNOTATIONS} more than the {ANNOTATIONS} that an object may "
+        "have: take annotations off the LogicVolume or the PersistentVolume"
+    )
 
 
 def _policy(pv: PersistentVolume, manifest: dict[str, Any]) -> str:

@@ -132,7 +132,8 @@ def _volume_lines(result: Json) -> list[str]:
             # What holds for all of them is said once, above.
             parts = [name, str(volume.get("outcome", "")), way, "" if reason == result.get("reason") else str(reason)]
             lines.append("  ".join(part for part in parts if part))
-    return lines + [f"evicted {pod}" for pod in result.get("evicted") or ()]
+    lines += [f"evicted {pod}" for pod in result.get("evicted") or ()]
+    return lines + [f"not evicted {pod}" for pod in result.get("stuck") or ()]
 
 
 def _sentence(result: Json) -> str:

@@ -19,6 +19,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 from carina_tasks.decisions import answers, eviction, rebuild
 from carina_tasks.errors import (
     ApiConflict,
+    ApiUnauthorized,
     ApiUnavailable,
     CarinaTasksError,
     LostMidway,
@@ -27,7 +28,7 @@ from carina_tasks.errors import (
     PermanentError,
     Refused,
 )
-from carina_tasks.flows import observe, tell
+from carina_tasks.flows import observe, rehearse, tell
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.evict import evict, source_alive
 from carina_tasks.flows.results import VolumeResult
@@ -204,13 +205,20 @@ def _step_by_step(ctx: Context, name: str, local: VolumeDone | None) -> Advance:
         except (ApiConflict, NotFound):
             # An object changed or went between our read and our write: read again, decide again.
             continue
+        except ApiUnauthorized as exc:
+            return _unfinished(name, exc.message)
         except PermanentError as exc:
+            if isinstance(view, rebuild.View):
+                phase = rebuild.PHASES[type(step)] if step is not None else 0
+                tell.failed(ctx, view.volume, view.claim, view.journal, phase, exc.message)
+                return VolumeResult(name, "failed", exc.message, view.journal.source, view.journal.target)
             unread = About("LogicVolume", name, "", api_version="carina.storage.io/v1")
-            about = about_volume(view.volume) if isinstance(view, rebuild.View) else unread
-            ctx.audit.warn(about, "RebuildFailed", exc.message, volume=name)
+            ctx.audit.warn(unread, "RebuildFailed", exc.message, volume=name)
             return VolumeResult(name, "failed", exc.message)
         except CarinaTasksError as exc:
-            if isinstance(view, rebuild.View) and step is not None and not isinstance(exc, ApiUnavailable):
+            # Without an answer the API server is away, and there is nothing to write to.
+            away = isinstance(exc, ApiUnavailable) and not exc.facts.get("status")
+            if isinstance(view, rebuild.View) and step is not None and not away:
                 _tell_waits(ctx, view, rebuild.PHASES[type(step)], exc.message)
             return _unfinished(name, exc.message)
     return _unfinished(name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects")
@@ -269,6 +277,8 @@ def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None
         case rebuild.Retain() if pv is not None:
             writes.retain(pv)
         case rebuild.DeleteVolume() if pv is not None:
+            # The last moment at which nothing is lost.
+            rehearse.replacement(ctx, pv, rebuild.replacement(journal, view.local))
             writes.delete_volume(pv)
             tell.replaced(ctx, volume, view.claim, journal)
         case rebuild.StripFinalizers() if pv is not None:

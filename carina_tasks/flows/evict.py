@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import structlog
 
 from carina_tasks.decisions import eviction, selection
-from carina_tasks.errors import ApiConflict, ApiDenied, ApiInvalid, NotFound
-from carina_tasks.flows import tell
+from carina_tasks.errors import ApiConflict, ApiDenied, ApiInvalid, ApiUnauthorized, CarinaTasksError, NotFound
+from carina_tasks.flows import one_object, tell
 from carina_tasks.flows.context import Context
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import Claim, LogicVolume
@@ -49,20 +49,31 @@ def evict(
             tell.evicted(ctx, verdict.pod, volume, claim, journal)
 
 
-def evict_free(ctx: Context, world: World, node: str, reason: str) -> tuple[str, ...]:
-    """Evict the annotated pods of the NotReady `node` that no volume holds there; return their names."""
-    evicted = []
+def evict_free(ctx: Context, world: World, node: str, reason: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Evict the annotated pods of the NotReady `node` that no volume holds there.
+
+    Returns:
+        The names of the pods that were evicted, and of those that could not be, each with its reason.
+    """
+    evicted, stuck = [], []
     for pod in selection.movable_pods(world, node):
         verdict = eviction.judge(pod, "migrate", alive=False)
         try:
             done = isinstance(verdict, eviction.Evict) and end_pod(ctx, verdict, reason)
         except ApiConflict:
             continue  # It has changed since it was read; the next look is at what it is then.
+        except CarinaTasksError as exc:
+            one_object.check(ctx, exc)
+            ctx.audit.warn(
+                about_pod(pod), "EvictionFailed", f"pod {pod.meta.key} was not evicted: {exc.message}", node=node
+            )
+            stuck.append(f"{pod.meta.key}: {exc.message}")
+            continue
         if done:
             text = f"pod evicted: {reason}{tell.held_by(pod)}"
             ctx.audit.acted("evict-pod", about_pod(pod), text, "PodEvicted", node=node)
             evicted.append(pod.meta.key)
-    return tuple(evicted)
+    return tuple(evicted), tuple(stuck)
 
 
 def end_pod(ctx: Context, verdict: eviction.Evict, why: str) -> bool:
@@ -84,7 +95,7 @@ def end_pod(ctx: Context, verdict: eviction.Evict, why: str) -> bool:
         except NotFound:
             return False
         except (ApiDenied, ApiInvalid) as exc:
-            if pod.meta.finalizers:
+            if pod.meta.finalizers or isinstance(exc, ApiUnauthorized):
                 raise
             # Without a finalizer it goes at once, and its status with it.
             structlog.get_logger().warning("a pod's status was not written", pod=pod.meta.key, reason=exc.message)

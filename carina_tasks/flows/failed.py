@@ -6,7 +6,7 @@ last word on what is journalled, and failures that left no trace on an object. N
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec.structs
 
@@ -56,7 +56,7 @@ def failed(ctx: Context, stored: Sequence[Stored] | None) -> FailedResult:
         *_held(ctx),
         *_unreadable(world),
         *_journals(world, stored or ()),
-        *_lost(ctx, world, inventories),
+        *_lost(ctx, world, inventories, _last_words(stored or ())),
         *_kept(ctx, world),
         *_held_pods(world),
         *_on_nodes(ctx, world, inventories or {}),
@@ -107,8 +107,10 @@ def _last_words(stored: Sequence[Stored]) -> dict[str, tuple[float, str, str]]:
     return {volume: (one.done, outcome, reason) for one in stored for volume, outcome, reason in one.volumes}
 
 
-def _lost(ctx: Context, world: World, inventories: Inventories | None) -> Iterator[Finding]:
-    """Yield the volumes of lost nodes that have nowhere to go, and those that a person must look at."""
+def _lost(
+    ctx: Context, world: World, inventories: Inventories | None, last: Mapping[str, tuple[float, str, str]]
+) -> Iterator[Finding]:
+    """Yield the volumes of lost nodes that have nowhere to go, and those that the operator must look at."""
     rules = node_loss.NotReadyRules(
         ctx.settings.not_ready_after, ctx.settings.not_ready_witnessed, ctx.settings.lease_fresh
     )
@@ -135,6 +137,10 @@ def _lost(ctx: Context, world: World, inventories: Inventories | None) -> Iterat
             elif volume.outcome == "no-fit" and inventories is not None:
                 do = f"{CARINA} retry {volume.volume}"
                 yield Finding("no-fit", volume.volume, volume.reason, node=name, since=since, do=do)
+            elif refused := _refused(last.get(volume.volume), since):
+                do = f"change what refuses it, then {CARINA} retry {volume.volume}"
+                reason = f"{refused}; it is tried again every 30 s"
+                yield Finding("refused", volume.volume, reason, node=name, since=since, do=do)
             else:
                 waiting += 1
         if waiting:
@@ -142,6 +148,12 @@ def _lost(ctx: Context, world: World, inventories: Inventories | None) -> Iterat
             then = "have a place elsewhere and wait for the next look, within 30 s"
             text = f"the node {gone}; {waiting} of its volumes {then if inventories is not None else 'wait for the broker'}"
             yield Finding("waiting", name, text, node=name, since=since, do=f"{CARINA} retry {name}")
+
+
+def _refused(last: tuple[float, str, str] | None, since: int) -> str:
+    """Return why the last run of this failover left the volume where it is, empty when none did."""
+    when, outcome, reason = last or (0.0, "", "")
+    return reason if outcome in ("failed", "unfinished", "refused") and when >= since else ""
 
 
 def _left_alone(world: World, name: str) -> bool:

@@ -16,11 +16,12 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from carina_tasks.decisions import guards, node_loss, placement, rebuild, selection
-from carina_tasks.errors import ApiConflict, MassFailure, NotFound, Refused
-from carina_tasks.flows import observe, tell
+from carina_tasks.errors import ApiConflict, CarinaTasksError, MassFailure, NotFound, PermanentError, Refused
+from carina_tasks.flows import observe, one_object, tell
 from carina_tasks.flows.advance import NeedsTarget, advance_all
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.evict import evict_free, evict_users
+from carina_tasks.flows.rehearse import rehearse
 from carina_tasks.flows.results import FailoverResult, VolumeResult, shown
 from carina_tasks.model import names
 from carina_tasks.model.journal import Journal
@@ -145,18 +146,30 @@ def _migrate_node(ctx: Context, node: str) -> FailoverResult:
         return FailoverResult(node, "refused", loss.reason)
     world = observe.with_pods_again(ctx, ctx.cluster.observe())
     check_mass_failure(ctx, world)
-    evicted = evict_free(ctx, world, node, loss.reason)
+    evicted, stuck = evict_free(ctx, world, node, loss.reason)
     selected = selection.of_not_ready_node(world, node)
     for verdict in selected:
         if isinstance(verdict, selection.Skip) and verdict.blocked:
             tell.blocked(ctx, world, verdict.volume, node, verdict.reason)
-    return fail_over(ctx, node, world, selected, "migrate", loss.reason, evicted)
+    return fail_over(ctx, node, world, selected, "migrate", loss.reason, evicted, stuck)
 
 
 def fail_over(
-    ctx: Context, node: str, world: World, selected: Selected, kind: Kind, reason: str, evicted: tuple[str, ...] = ()
-) -> FailoverResult:
-    """Plan and rebuild what was selected of `node`, and say what became of each volume."""
+    ctx: Context, node: str, world: World, selected: Selected, kind: Kind, reason: str,
+    evicted: tuple[str, ...] = (), stuck: tuple[str, ...] = (),
+) -> FailoverResult:  # fmt: skip
+    """Plan and rebuild what was selected of `node`, and say what became of each volume.
+
+    Args:
+        ctx: The outside world.
+        node: The node that the volumes leave.
+        world: The cluster as it was read.
+        selected: Its volumes, each wanted or skipped.
+        kind: What the journals say.
+        reason: Why, for people.
+        evicted: Pods without a volume there that were evicted already.
+        stuck: Such pods that could not be, each with its reason.
+    """
     results = [VolumeResult(s.volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)]
     wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
     if wanted:
@@ -165,10 +178,11 @@ def fail_over(
     open_ = [r for r in results if r.outcome not in ("rebuilt", "skipped")]
     return FailoverResult(
         node=node,
-        outcome="unfinished" if open_ else "done" if wanted or evicted else "nothing-to-do",
+        outcome="unfinished" if open_ or stuck else "done" if wanted or evicted else "nothing-to-do",
         reason=reason,
         volumes=tuple(sorted(results, key=lambda r: r.volume)),
         evicted=evicted,
+        stuck=stuck,
         unreadable=shown(world.unreadable),
     )
 
@@ -189,45 +203,29 @@ def begin(
 ) -> tuple[dict[str, str], list[VolumeResult]]:
     """Write the journals of what was planned; return the targets of those that may go on, and what became of the others.
 
-    Every journal is written before the first volume is touched. A volume whose companion could not be journalled waits:
-    resume journals the companion first.
+    What the API server would refuse is left as it is, with what goes together with it. Every journal is written before the
+    first volume is touched. A volume whose companion could not be journalled waits: resume journals the companion first.
     """
     results: list[VolumeResult] = []
-    journals: dict[str, Journal] = {}
+    wanted: dict[str, tuple[LogicVolume, Journal]] = {}
     for verdict in verdicts:
         volume = verdict.volume
         if isinstance(verdict, placement.NoFit):
             tell.no_fit(ctx, world, volume, cause.node, verdict.reason)
             results.append(VolumeResult(volume.name, "no-fit", verdict.reason, cause.node))
+        else:
+            wanted[volume.name] = volume, _journal(world, verdict, cause)
+            structlog.get_logger().info("planned", volume=volume.name, target=verdict.node, reason=verdict.reason)
+    refused = rehearse(ctx, world, wanted)
+    journals: dict[str, Journal] = {}
+    for name, (volume, journal) in wanted.items():
+        result = _refused(ctx, world, volume, journal, refused) or _write(ctx, world, volume, journal)
+        if result is not None:
+            results.append(result)
             continue
-        pv = world.volumes[volume.name]
-        journal = Journal(
-            intent=str(uuid.uuid4()),
-            kind=cause.kind,
-            source=cause.node,
-            source_uid=cause.uid,
-            target=verdict.node,
-            reason=cause.reason,
-            started=int(world.now),
-            manifest=rebuild.manifest_of(pv, pv.policy),
-            stale=verdict.stale,
-            together=verdict.together,
-        )
-        conflict = _write(ctx, volume, journal)
-        if conflict is not None:
-            results.append(conflict)
-            continue
-        journals[volume.name] = journal
+        journals[name] = journal
         tell.planned(ctx, world, volume, journal)
-        structlog.get_logger().info(
-            "planned",
-            volume=volume.name,
-            source=cause.node,
-            target=verdict.node,
-            reason=verdict.reason,
-            intent=journal.intent,
-        )
-    unwritten = {result.volume for result in results if result.outcome == "unfinished"}
+    unwritten = wanted.keys() - journals.keys()
     targets = {name: journal.target for name, journal in journals.items() if not unwritten & set(journal.together)}
     for name in journals.keys() - targets.keys():
         reason = "another volume of its pod changed since the plan, and is journalled first"
@@ -235,12 +233,48 @@ def begin(
     return targets, results
 
 
-def _write(ctx: Context, volume: LogicVolume, journal: Journal) -> VolumeResult | None:
-    """Write the journal; return a result only when the LogicVolume changed since it was read, and nothing was written."""
+def _journal(world: World, verdict: placement.Place, cause: Cause) -> Journal:
+    pv = world.volumes[verdict.volume.name]
+    return Journal(
+        intent=str(uuid.uuid4()),
+        kind=cause.kind,
+        source=cause.node,
+        source_uid=cause.uid,
+        target=verdict.node,
+        reason=cause.reason,
+        started=int(world.now),
+        manifest=rebuild.manifest_of(pv, pv.policy),
+        stale=verdict.stale,
+        together=verdict.together,
+    )
+
+
+def _refused(
+    ctx: Context, world: World, volume: LogicVolume, journal: Journal, refused: Mapping[str, str]
+) -> VolumeResult | None:
+    """Return the result of a volume that is left as it is, because it or one that goes with it would be refused."""
+    if reason := refused.get(volume.name, ""):
+        tell.refused(ctx, world, volume, journal.source, reason)
+        return VolumeResult(volume.name, "failed", reason, journal.source, journal.target)
+    if other := next((name for name in journal.together if name in refused), ""):
+        reason = f"it waits for {other}, which its pod uses too: {refused[other]}"
+        tell.refused(ctx, world, volume, journal.source, reason)
+        return VolumeResult(volume.name, "unfinished", reason, journal.source, journal.target)
+    return None
+
+
+def _write(ctx: Context, world: World, volume: LogicVolume, journal: Journal) -> VolumeResult | None:
+    """Write the journal; return a result only when it was not written. Raises what concerns more than this volume."""
     try:
         ctx.writes.write_journal(volume, journal)
     except (ApiConflict, NotFound) as exc:
         return VolumeResult(volume.name, "unfinished", f"it changed since the plan: {exc.message}", journal.source)
+    except CarinaTasksError as exc:
+        one_object.check(ctx, exc)
+        reason = f"its journal was not written: {exc.message}"
+        tell.refused(ctx, world, volume, journal.source, reason)
+        outcome: Literal["failed", "unfinished"] = "failed" if isinstance(exc, PermanentError) else "unfinished"
+        return VolumeResult(volume.name, outcome, reason, journal.source, journal.target)
     return None
 
 
@@ -317,10 +351,8 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
             stale=verdict.stale,
             together=_company(journal, verdict),
         )
-        if moves_on:
-            # They were next to be evicted; with a new source in the journal nobody would look at the old one again.
-            evict_users(ctx, volume, journal)
-        conflict = _write(ctx, volume, changed)
+        conflict = _evict_first(ctx, world, volume, journal) if moves_on else None
+        conflict = conflict or _write(ctx, world, volume, changed)
         if conflict is not None:
             results.append(conflict)
             continue
@@ -332,6 +364,18 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
             VolumeResult(volume.name, "unfinished", f"planned again: {need.reason}", source, verdict.node, again=True)
         )
     return results
+
+
+def _evict_first(ctx: Context, world: World, volume: LogicVolume, journal: Journal) -> VolumeResult | None:
+    """Evict the pods of the first source before the journal names another, under which nothing would look at them again."""
+    try:
+        evict_users(ctx, volume, journal)
+    except CarinaTasksError as exc:
+        one_object.check(ctx, exc)
+        reason = f"its pods were not evicted from {journal.source}: {exc.message}"
+        tell.refused(ctx, world, volume, journal.source, reason)
+        return VolumeResult(volume.name, "unfinished", reason, journal.source, journal.target)
+    return None
 
 
 def _company(before: Journal, verdict: placement.Place) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ class FailoverResult(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str
     volumes: tuple[VolumeResult, ...] = ()
     evicted: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
+    """Pods that could not be evicted, each with its reason; tried again every 30 s."""
     unreadable: tuple[str, ...] = ()
 
     @property

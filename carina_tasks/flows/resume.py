@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+import structlog
+
 from carina_tasks.decisions import company, node_loss, placement, selection
-from carina_tasks.errors import ApiConflict, BadObject, NotFound, Refused
-from carina_tasks.flows import observe, tell
+from carina_tasks.errors import ApiConflict, ApiDenied, ApiInvalid, BadObject, CarinaTasksError, NotFound, Refused
+from carina_tasks.flows import observe, one_object, tell
 from carina_tasks.flows.advance import NeedsTarget, advance_all
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import (
@@ -41,7 +43,7 @@ def resume(ctx: Context) -> ResumeResult:
     # Only hints: rebuild_node and migrate_node look for themselves whether the node is lost.
     used = {v.node for v in volumes if v.journal is None and selection.managed(v)}
     absent = sorted(used - nodes.keys())
-    sick = sorted(name for name in used & nodes.keys() if nodes[name].ready != "True")
+    sick = sorted(name for name in used if (node := nodes.get(name)) is not None and node.ready != "True")
     results: list[VolumeResult] = []
     journalled = [v for v in volumes if v.journal is not None]
     for volume in volumes:
@@ -49,7 +51,8 @@ def resume(ctx: Context) -> ResumeResult:
             ctx.audit.warn(about_volume(volume), "JournalUnreadable", volume.journal_error)
         elif volume.progress and not volume.journalled:
             # A person took the journal off, or an older release did, which knows of no progress.
-            with suppress(ApiConflict, NotFound):
+            # A line for people: the next look takes it off if this one cannot.
+            with suppress(ApiConflict, ApiDenied, ApiInvalid, NotFound):
                 ctx.writes.write_progress(volume, None)
     if journalled:
         try:
@@ -65,10 +68,12 @@ def resume(ctx: Context) -> ResumeResult:
     return ResumeResult(volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick))
 
 
-def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node], world: World) -> list[VolumeResult]:
+def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node | None], world: World) -> list[VolumeResult]:
     stranded: list[NeedsTarget] = []
     waiting: list[VolumeResult] = []
-    losses = {target: _target_loss(ctx, target, nodes) for target in {v.journal.target for v in volumes if v.journal}}
+    losses = {
+        target: _target_loss(ctx, target, nodes) for target in sorted({v.journal.target for v in volumes if v.journal})
+    }
     parted = company.parted(world, volumes, {target for target, loss in losses.items() if loss})
     astray = {one.volume.name: one.reason for one in parted if isinstance(one, company.Astray)}
     targets, left = _fetch(ctx, world, [one for one in parted if isinstance(one, company.LeftBehind)], losses)
@@ -122,12 +127,18 @@ def _beside(volume: LogicVolume, leader: str, journal: Journal) -> placement.Pla
     return placement.Place(volume, journal.target, f"with {leader}", "", together)
 
 
-def _target_loss(ctx: Context, target: str, nodes: dict[str, Node]) -> str:
+def _target_loss(ctx: Context, target: str, nodes: dict[str, Node | None]) -> str:
     """Say why the target is lost, empty when it is not: then its worker will answer sooner or later."""
     node = nodes.get(target)
-    if node is not None and node.ready == "True":
+    if target in nodes and (node is None or node.ready == "True"):
         return ""
-    loss = confirm_absence(ctx, target) if node is None else judge_not_ready(ctx, target)
+    try:
+        loss = confirm_absence(ctx, target) if node is None else judge_not_ready(ctx, target)
+    except CarinaTasksError as exc:
+        # What is not known of one node holds no volume of another up.
+        one_object.check(ctx, exc)
+        structlog.get_logger().warning("whether a node is lost could not be asked", node=target, reason=exc.message)
+        return ""
     return loss.reason if isinstance(loss, node_loss.Lost) else ""
 
 
@@ -142,7 +153,14 @@ def _volumes(ctx: Context) -> list[LogicVolume]:
     return found
 
 
-def _nodes(ctx: Context) -> dict[str, Node]:
-    # An unreadable node is a node: it must not look deleted, so an error here ends the resume.
-    nodes = (parse(raw, objects.parse_node) for raw in ctx.cluster.api.list(paths.NODES).items)
-    return {node.name: node for node in nodes}
+def _nodes(ctx: Context) -> dict[str, Node | None]:
+    """Return the nodes by name. None: it cannot be read, and is a node all the same, neither deleted nor NotReady."""
+    nodes: dict[str, Node | None] = {}
+    for raw in ctx.cluster.api.list(paths.NODES).items:
+        try:
+            node = parse(raw, objects.parse_node)
+        except BadObject:
+            nodes[str((raw.get("metadata") or {}).get("name"))] = None
+        else:
+            nodes[node.name] = node
+    return nodes

@@ -14,7 +14,7 @@ import structlog
 
 from carina_tasks.decisions import answers, guards, orphans
 from carina_tasks.errors import BadObject, CarinaTasksError
-from carina_tasks.flows import observe
+from carina_tasks.flows import observe, one_object, tell
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import (
     KeptVolumes,
@@ -105,12 +105,13 @@ def _sweep_node(
     swept: list[tuple[SweptNode, Counter[str]]],
 ) -> LocalSweepNode:
     node = inventory.node
-    verdicts = [(local, _judge(ctx, local, inventory, world)) for local in inventory.volumes]
+    failed: list[str] = []
+    verdicts = [(local, _judge_alone(ctx, local, inventory, world, failed)) for local in inventory.volumes]
     to_mark = [local for local, verdict in verdicts if isinstance(verdict, orphans.Mark)]
     to_unmark = [local for local, verdict in verdicts if isinstance(verdict, orphans.Unmark)]
     to_remove = [(local, verdict.reason) for local, verdict in verdicts if isinstance(verdict, orphans.Remove)]
     missing, troubles = _report_missing(ctx, world, inventory)
-    outcome, reason, failed = "swept", "; ".join(troubles), []
+    outcome, reason = "swept", "; ".join(troubles)
 
     volumes = sum(local.name.startswith(VOLUME_PREFIX) for local in inventory.volumes)
     cap = guards.orphan_cap(len(to_remove), volumes, ctx.settings.orphan_limit, ctx.settings.orphan_share, confirmed)
@@ -174,6 +175,21 @@ def _judge(ctx: Context, local: LocalVolume, inventory: Inventory, world: World)
         return verdict
     # A list can be stale or cut short by what stands between us and the API server: ask for these two by name.
     return orphans.judge(local, inventory, ctx.cluster.logic_volume(name), ctx.cluster.volume(name), world.now, rules)
+
+
+def _judge_alone(
+    ctx: Context, local: LocalVolume, inventory: Inventory, world: World, failed: list[str]
+) -> orphans.Verdict:
+    """Judge one LV; keep it, and no other, when the API server refuses to say what it is."""
+    try:
+        return _judge(ctx, local, inventory, world)
+    except CarinaTasksError as exc:
+        one_object.check(ctx, exc)
+        failed.append(f"{local.group}/{local.name}: {exc.message}")
+        name = local.name.removeprefix(VOLUME_PREFIX)
+        if name in world.logic_volumes:
+            tell.sweep_failed(ctx, world, world.logic_volumes[name], exc.message)
+        return orphans.Keep("the API server does not say whether it is wanted", "unreadable")
 
 
 def _judge_trash(ctx: Context, local: LocalVolume, inventory: Inventory, now: float) -> orphans.Keep | orphans.Purge:
@@ -241,7 +257,12 @@ def _purge(ctx: Context, inventory: Inventory, world: World, failed: list[str]) 
     for local in inventory.volumes:
         if local.trashed is None:
             continue
-        verdict = _judge_trash(ctx, local, inventory, world.now)
+        try:
+            verdict = _judge_trash(ctx, local, inventory, world.now)
+        except CarinaTasksError as exc:
+            one_object.check(ctx, exc)
+            failed.append(f"{local.group}/{local.name}: {exc.message}")
+            continue
         if isinstance(verdict, orphans.Purge):
             doomed.append(local)
             reasons[local.group, local.name] = f"{local.trashed.name}, {verdict.reason}"

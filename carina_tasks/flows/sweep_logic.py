@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from carina_tasks.decisions import logic_volumes, selection
 from carina_tasks.errors import CarinaTasksError
-from carina_tasks.flows import sweep_local
+from carina_tasks.flows import one_object, sweep_local, tell
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import LogicSweepResult, Swept, shown
 from carina_tasks.model import keys
@@ -46,7 +46,9 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
                     helped.append(volume.name)
         except CarinaTasksError as exc:
             # What went wrong with one volume holds no other up; it is looked at again by the next sweep.
+            one_object.check(ctx, exc)
             failed.append(f"{volume.name}: {exc.message}")
+            tell.sweep_failed(ctx, world, volume, exc.message)
     _untouch(ctx, world, failed)
     for line in (unreadable := shown(world.unreadable)):
         ctx.audit.guarded("Unreadable", line)
@@ -73,6 +75,7 @@ def _untouch(ctx: Context, world: World, failed: list[str]) -> None:
         try:
             ctx.writes.untouch(claim)
         except CarinaTasksError as exc:
+            one_object.check(ctx, exc)
             failed.append(f"claim {claim.meta.key}: {exc.message}")
 
 

@@ -45,6 +45,34 @@ def blocked(ctx: Context, world: World, volume: LogicVolume, node: str, reason: 
     ctx.audit.warn(_about(volume, _claim(world, volume))[0], "MigrationBlocked", message, volume=volume.name, node=node)
 
 
+def refused(ctx: Context, world: World, volume: LogicVolume, node: str, reason: str) -> None:
+    """Warn that the API server refuses something about this volume; the other volumes go on."""
+    message = f"volume {volume.name} of node {node} is left as it is, and tried again every 30 s: {reason}"
+    ctx.audit.warn(_about(volume, _claim(world, volume))[0], "RebuildFailed", message, volume=volume.name, node=node)
+
+
+def failed(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal, phase: int, reason: str) -> None:
+    """Warn that a step of a rebuild failed and will fail again until somebody changes something."""
+    progress(ctx, volume, journal, phase, reason)
+    message = f"the rebuild of volume {volume.name} on {journal.target} fails, and is tried again every 30 s: {reason}"
+    ctx.audit.warn(
+        _about(volume, claim)[0],
+        "RebuildFailed",
+        message,
+        intent=journal.intent,
+        volume=volume.name,
+        node=journal.target,
+    )
+
+
+def sweep_failed(ctx: Context, world: World, volume: LogicVolume, reason: str) -> None:
+    """Warn that a sweep could not do what it decided about this volume; the others are swept."""
+    message = f"volume {volume.name} is as it was, and the next sweep tries it again: {reason}"
+    ctx.audit.warn(
+        _about(volume, _claim(world, volume))[0], "SweepFailed", message, volume=volume.name, node=volume.node
+    )
+
+
 def waits(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal, phase: int, reason: str) -> None:
     """Tell what holds the rebuild up, when that is news."""
     if progress(ctx, volume, journal, phase, reason):

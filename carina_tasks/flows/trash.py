@@ -62,7 +62,15 @@ def restore(ctx: Context, node: str, wanted: str) -> RestoreResult:
         "restore-local-volume", about_node(node), f"local volume {local.group}/{old} of node {node} restored by a person",
         "TrashRestored", node=node, volume=old,
     )  # fmt: skip
-    return _advise(ctx, node, local, old)
+    try:
+        return _advise(ctx, node, local, old)
+    except CarinaTasksError as exc:
+        # It is back, whatever the API server says of its objects.
+        advice = (
+            f"it is back; whether the cluster has its LogicVolume and PersistentVolume could not be read ({exc.message}): "
+            f"see kubectl get lv,pv {names.logic_volume_of(old)}"
+        )
+        return RestoreResult(node, local.group, old, local.size, advice)
 
 
 def _all_nodes(ctx: Context) -> list[str]:

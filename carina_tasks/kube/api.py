@@ -27,9 +27,11 @@ from carina_tasks.errors import (
     ApiDenied,
     ApiGone,
     ApiInvalid,
+    ApiUnauthorized,
     ApiUnavailable,
     BadSetting,
     CarinaTasksError,
+    DryRunUnsupported,
     NotFound,
 )
 
@@ -38,6 +40,9 @@ Observe = Callable[[str, str, float, int], None]
 """Called after each request with verb, path, seconds and HTTP status (0: no answer)."""
 
 MERGE = "application/merge-patch+json"
+DRY_RUN = {"dryRun": "All"}
+NO_DRY_RUN = "does not support dry run"
+"""What the API server says, with a 400, of a webhook whose sideEffects are Some or Unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +136,22 @@ class Api:
             return remaining + 1
         return None if meta.get("continue") else len(items)
 
-    def create(self, path: str, body: Raw) -> Raw:
+    def create(self, path: str, body: Raw, *, dry_run: bool = False) -> Raw:
         """Create an object. Raises AlreadyExists when one of that name is there."""
-        return self._call("POST", path, body=body)[0]
+        return self._call("POST", path, query=DRY_RUN if dry_run else None, body=body)[0]
 
-    def merge(self, path: str, body: Raw) -> Raw:
+    def merge(self, path: str, body: Raw, *, dry_run: bool = False) -> Raw:
         """Apply a JSON merge patch; `metadata.uid` and `metadata.resourceVersion` in it are preconditions (409)."""
-        return self._call("PATCH", path, body=body, content_type=MERGE)[0]
+        return self._call("PATCH", path, query=DRY_RUN if dry_run else None, body=body, content_type=MERGE)[0]
 
-    def delete(self, path: str, *, uid: str, version: str = "", grace: int | None = None) -> None:
+    def delete(
+        self, path: str, *, uid: str, version: str = "", grace: int | None = None, dry_run: bool = False
+    ) -> None:
         """Delete the object of that UID (and resourceVersion). Raises NotFound, and ApiConflict when it is another one."""
         preconditions = {"uid": uid} | ({"resourceVersion": version} if version else {})
         body: Raw = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        if dry_run:
+            body["dryRun"] = ["All"]
         if grace is not None:
             body["gracePeriodSeconds"] = grace
         self._call("DELETE", path, body=body)
@@ -246,6 +255,8 @@ class Api:
         reason, details = answer.get("reason", ""), answer.get("details")
         details = details if isinstance(details, dict) else {}
         text = f"{verb} {path}: {status} {answer.get('message') or data[:200].decode(errors='replace')}"
+        if status == 400 and NO_DRY_RUN in text:
+            raise DryRunUnsupported(text, status=status)
         raise _error(path, status, reason, details)(text, status=status)
 
 
@@ -259,7 +270,9 @@ def _error(path: str, status: int, reason: str, details: Mapping[str, Any]) -> t
         return AlreadyExists if reason == "AlreadyExists" else ApiConflict
     if status == 410:
         return ApiGone
-    if status in (401, 403):
+    if status == 401:
+        return ApiUnauthorized
+    if status == 403:
         return ApiDenied
     if status == 422 and any(
         isinstance(c, dict) and c.get("field") == "metadata.uid" for c in details.get("causes") or ()

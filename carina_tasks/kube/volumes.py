@@ -12,8 +12,8 @@ from typing import Any
 
 from carina_tasks.errors import ApiConflict, LostMidway, NotFound
 from carina_tasks.kube import paths
-from carina_tasks.kube.api import Api, Raw
 from carina_tasks.kube.cluster import parse
+from carina_tasks.kube.dry_run import DryRun, Raw, TryApi, WriteApi
 from carina_tasks.model import keys, names, objects, quantity, story
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import Claim, LogicVolume, Meta, PersistentVolume, Pod
@@ -22,9 +22,16 @@ from carina_tasks.model.objects import Claim, LogicVolume, Meta, PersistentVolum
 class VolumeWrites:
     """Writes to LogicVolumes, PersistentVolumes, claims and pods. Safe to share between threads."""
 
-    def __init__(self, api: Api, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._api = api
-        self._sleep = sleep
+    def __init__(self, api: TryApi, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._api: WriteApi = api
+        self._tried, self._sleep = api, sleep
+
+    @property
+    def rehearsal(self) -> VolumeWrites:
+        """The same writes as dry runs: the API server says what it would answer, and nothing is changed."""
+        found = VolumeWrites(self._tried, self._sleep)
+        found._api = DryRun(self._tried)
+        return found
 
     # --- LogicVolume ---
 

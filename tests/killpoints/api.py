@@ -40,6 +40,47 @@ class Answer:
         """There is no connection."""
 
 
+@dataclass(frozen=True)
+class Denial:
+    """Requests about one object that are refused, with that status."""
+
+    verbs: frozenset[str]
+    name: str
+    """Name of the object, or ``pods/NAME`` and the like for one kind alone."""
+    code: int
+
+
+DENIALS = (403, 413, 422, 429, 500)
+"""How an API server answers about one object: RBAC, size, a policy, a disruption budget, a webhook that fails."""
+_REASONS = {
+    403: "Forbidden", 409: "Conflict", 413: "RequestEntityTooLarge", 422: "Invalid", 429: "TooManyRequests",
+    500: "InternalError",
+}  # fmt: skip
+
+
+def denial(denied: tuple[Denial, ...], verb: str, path: str, body: Raw | None) -> Answer | None:
+    """Return the answer to a request that is refused, None to one that is not. A dry run is refused as the write is."""
+    about = _object_of(path, body)
+    for one in denied:
+        if verb in one.verbs and (about == one.name or about.rpartition("/")[2] == one.name):
+            status = {"kind": "Status", "code": one.code, "reason": _REASONS[one.code], "message": "denied by a policy"}
+            return Answer(one.code, msgspec.json.encode(status), {})
+    return None
+
+
+def is_dry_run(query: Mapping[str, str], body: Raw | None) -> bool:
+    """Say whether a request asks for a dry run: as a parameter, or in the options of a deletion."""
+    return bool(query.get("dryRun") or (body or {}).get("dryRun"))
+
+
+def _object_of(path: str, body: Raw | None) -> str:
+    """Return ``kind/name`` of the object that a request is about; the kind alone of a list."""
+    words = path.removesuffix("/status").rstrip("/").split("/")
+    if words[-1] in ("logicvolumes", "persistentvolumes", "persistentvolumeclaims", "pods", "events", "nodes"):
+        return f"{words[-1]}/{_name_of(body)}" if body and body.get("metadata") else words[-1]
+    return "/".join(words[-2:])
+
+
 class InProcessApi(Api):
     """The product's client. Each write is a point; `changed` runs after it, as controllers do that are quick."""
 
@@ -47,6 +88,8 @@ class InProcessApi(Api):
         self._cluster, self._clock, self._points, self._changed = cluster, clock, points, changed
         self._timeout, self._page_size, self._observe, self._host = 15.0, 500, None, "in-process"
         self.writes: list[tuple[str, str]] = []
+        self.denied: tuple[Denial, ...] = ()
+        """What is refused now, and will be until somebody allows it."""
 
     def _send(  # type: ignore[override]
         self,
@@ -57,9 +100,20 @@ class InProcessApi(Api):
         content_type: str = "application/json",
         timeout: Any = None,
     ) -> Answer:
-        if verb == "GET":
+        if self.denied and (answer := denial(self.denied, verb, path, body)) is not None:
+            return answer
+        if verb == "GET" or is_dry_run(query or {}, body):
             return self._handle(verb, path, query or {}, body, content_type)
         variant = self._points.at("api", f"{verb} {path} {written(body)}".strip())
+        if variant == "denied":
+            # From now on this verb on this object is refused, as by a policy that somebody has just applied.
+            self.denied = (
+                *self.denied,
+                Denial(frozenset({verb}), _object_of(path, body), DENIALS[len(path) % len(DENIALS)]),
+            )
+            refused = denial(self.denied, verb, path, body)
+            assert refused is not None
+            return refused
         if variant == "before":
             raise Killed(f"before {verb} {path}")
         answer = self._handle(verb, path, query or {}, body, content_type)
@@ -114,16 +168,14 @@ def handle(
             token=query.get("continue", ""),
         )
         return 200, {"kind": f"{target.resource.kind}List", "metadata": page.metadata(), "items": page.objects}
+    options = writes.WriteOptions(manager="carina-tasks", dry_run=bool(query.get("dryRun")))
     if verb == "POST" and not target.name:
-        return 201, writes.create(cluster, target, body, _OPTIONS)
+        return 201, writes.create(cluster, target, body, options)
     if verb == "PATCH" and target.name:
-        return 200, writes.patch(cluster, target, content_type, body, _OPTIONS)[0]
+        return 200, writes.patch(cluster, target, content_type, body, options)[0]
     if verb == "DELETE" and target.name:
         return 200, deletion.delete(cluster, target, deletion.parse_options(body, {}))
     raise method_not_allowed()
-
-
-_OPTIONS = writes.WriteOptions(manager="carina-tasks")
 
 
 def _name_of(body: Raw | None) -> str:

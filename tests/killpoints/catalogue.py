@@ -17,6 +17,8 @@ CATALOGUE: dict[str, tuple[Callable[[], Scenario], Sequence[str]]] = {
     "replan": (scenarios.replanned, ()),
     "target dies anywhere": (scenarios.target_dies, ("target-gone",)),
     "the node returns anywhere": (scenarios.returns, ("source-back",)),
+    "frozen": (scenarios.frozen, ()),
+    "denied anywhere": (scenarios.denied, ("denied",)),
     "another worker": (scenarios.rebuild, ("raced",)),
     "a sweep in between": (scenarios.rebuild, ("swept",)),
     "another sweep": (scenarios.sweep_local, ("raced",)),

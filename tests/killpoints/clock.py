@@ -16,7 +16,7 @@ from carina_tasks.demo.api_server import cluster as emulator
 from carina_tasks.demo.api_server import deletion
 from carina_tasks.demo.api_server.kinds import custom, volumes
 from carina_tasks.demo.lvm import program
-from carina_tasks.flows import advance
+from carina_tasks.flows import advance, rehearse
 from carina_tasks.kube import cluster, events
 
 START = 1_795_000_000.0
@@ -74,7 +74,7 @@ def virtual_world() -> Iterator[None]:
     with ExitStack() as stack:
         for module in (emulator, deletion, custom, volumes, events):
             stack.enter_context(mock.patch.object(module, "datetime", VirtualDatetime))
-        for module in (advance, cluster):
+        for module in (advance, cluster, rehearse):
             stack.enter_context(mock.patch.object(module, "ThreadPoolExecutor", SerialExecutor))
         stack.enter_context(mock.patch.object(program, "time", SimpleNamespace(time=lambda: _Current.clock.now)))
         before = structlog.get_config()

@@ -32,6 +32,9 @@ JSON = dict[str, Any]
 PV_PROTECTION = "kubernetes.io/pv-protection"
 PROVISIONER = "external-provisioner.volume.kubernetes.io/finalizer"
 RESYNC, QUARANTINE = 15.0, 40.0
+ENDED = ("Succeeded", "Failed")
+HELD = "batch.kubernetes.io/job-tracking"
+"""A finalizer whose owner takes it off once the pod's phase says that it has ended."""
 
 
 @dataclass
@@ -172,7 +175,18 @@ class Controllers:
                 continue
             since = self._homeless.setdefault(meta["uid"], self.clock.now)
             if self.clock.now - since > QUARANTINE:
+                if pod["status"].get("phase") not in ENDED:
+                    self.set_status(PODS, pod, phase="Failed")
                 self.delete(PODS, meta["name"], meta["namespace"])
+        for pod in self.all(PODS):
+            # As the Job controller does it: only a pod whose phase says that it has ended is let go.
+            meta = pod["metadata"]
+            if (
+                meta.get("deletionTimestamp")
+                and pod["status"].get("phase") in ENDED
+                and HELD in (meta.get("finalizers") or ())
+            ):
+                self.finalizers(PODS, pod, [f for f in meta["finalizers"] if f != HELD])
         for name, body in self.pods.items():
             if self.get(PODS, name, "default") is None:
                 create(self.cluster, Target(PODS, "default"), clone(body))
@@ -184,6 +198,8 @@ class Controllers:
         for pod in self.all(PODS):
             meta, node = pod["metadata"], pod["spec"].get("nodeName", "")
             if meta.get("deletionTimestamp") and node in ready and self.nodes[node].alive:
+                if meta.get("finalizers") and pod["status"].get("phase") not in ENDED:
+                    self.set_status(PODS, pod, phase="Failed")
                 self.delete(PODS, meta["name"], meta["namespace"])
             elif not node:
                 self.schedule(pod, ready)

@@ -13,8 +13,8 @@ from unittest import mock
 
 import msgspec.structs
 
-from carina_tasks.decisions import company, logic_volumes, orphans, rebuild, selection
-from carina_tasks.flows import advance, sweep_logic
+from carina_tasks.decisions import company, eviction, logic_volumes, orphans, rebuild, selection
+from carina_tasks.flows import advance, failover, one_object, sweep_logic
 from carina_tasks.flows import tell as telling
 from carina_tasks.kube.api import Api
 from carina_tasks.kube.volumes import VolumeWrites
@@ -98,7 +98,11 @@ def _manifest_in_memory() -> AbstractContextManager[Any]:
 
 
 def _deletes_without_preconditions() -> AbstractContextManager[Any]:
-    def delete(self: Api, path: str, *, uid: str, version: str = "", grace: int | None = None) -> None:
+    def delete(
+        self: Api, path: str, *, uid: str, version: str = "", grace: int | None = None, dry_run: bool = False
+    ) -> None:
+        if dry_run:
+            return
         self._call("DELETE", path, body={"gracePeriodSeconds": grace} if grace is not None else {})
 
     return mock.patch.object(Api, "delete", delete)
@@ -140,7 +144,32 @@ def intent_tag_at_once() -> AbstractContextManager[Any]:
     return mock.patch.object(commands, "create", create)
 
 
+def _finished_pod_deleted() -> AbstractContextManager[Any]:
+    original = eviction.judge
+
+    def judge(pod: Any, kind: str, *, alive: bool) -> Any:
+        return eviction.Evict(pod, at_once=True) if pod.phase == "Succeeded" else original(pod, kind, alive=alive)
+
+    return mock.patch.object(eviction, "judge", judge)
+
+
+def _denial_ends_the_flow() -> AbstractContextManager[Any]:
+    def check(ctx: Any, exc: Exception) -> None:
+        raise exc
+
+    return mock.patch.object(one_object, "check", check)
+
+
+def _rehearsal_left_out() -> AbstractContextManager[Any]:
+    stack = ExitStack()
+    stack.enter_context(mock.patch.object(failover, "rehearse", mock.Mock(return_value={})))
+    return stack
+
+
 MUTANTS = (
+    Mutant("the finished pod is deleted", "migrate", _finished_pod_deleted),
+    Mutant("one denial ends the flow", "frozen", _denial_ends_the_flow),
+    Mutant("nothing is tried beforehand", "frozen", _rehearsal_left_out),
     Mutant("the status is not cleared before the PV goes", "rebuild", _status_stays),
     Mutant("the status is cleared with its volumeID", "rebuild", _whole_status_cleared),
     Mutant(

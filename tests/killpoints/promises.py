@@ -130,6 +130,26 @@ def running(sim: Sim, names: Iterable[str], *, on: str = "", away_from: Iterable
     return wrong
 
 
+def asked(sim: Sim, pod: str) -> list[str]:
+    """Return the verbs of what the product did to a pod."""
+    return [verb for verb, path in sim.api.writes if f"/pods/{pod}" in path]
+
+
+def ended_once(sim: Sim, name: str, finalizer: str) -> list[str]:
+    """Check that a pod which a finalizer keeps has ended as pod GC ends one, and that its deletion was asked for once."""
+    pod = sim.controllers.get(PODS, name, "default")
+    if pod is None:
+        return [f"pod {name} is gone, and nobody took {finalizer} off"]
+    types = [c["type"] for c in pod["status"].get("conditions") or () if c["status"] == "True"]
+    wrong = [
+        (asked(sim, name).count("DELETE") != 1, f"it was deleted {asked(sim, name).count('DELETE')} times"),
+        (pod["status"].get("phase") != "Failed", f"its phase is {pod['status'].get('phase')}"),
+        ("DisruptionTarget" not in types, f"its conditions are {types}"),
+        (pod["metadata"].get("deletionGracePeriodSeconds") != 0, "it is not being deleted at once"),
+    ]
+    return [f"pod {name}: {what}" for is_wrong, what in wrong if is_wrong]
+
+
 def clean(sim: Sim) -> list[str]:
     """No journal, no touch and no mark is left anywhere, and nothing happened that must never happen."""
     wrong = list(sim.wrong)

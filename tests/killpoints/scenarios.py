@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from carina_tasks.demo.api_server.kinds import PODS
 from carina_tasks.model import keys
 from carina_tasks.settings import Settings, load
 from tests.killpoints import promises
+from tests.killpoints.api import Denial
 from tests.killpoints.clock import START, Clock, virtual_world
 from tests.killpoints.faults import Fault
 from tests.killpoints.promises import Before
@@ -37,6 +39,8 @@ class Scenario:
     settings: Settings = SETTINGS
     patient: bool = True
     """Judge a history that is not well at the end of `LONG` once more, at the end of `LONGER`."""
+    until: float = LONG
+    """Seconds of virtual time after which it is judged for the first time."""
     needs_fault: bool = False
     """The end that is checked is that of a disturbed history only."""
 
@@ -51,7 +55,7 @@ class Scenario:
         sim.target_dies = self.target_dies
         before = promises.remember(sim)
         self.begin(sim)
-        for seconds in (LONG, LONGER) if self.patient else (LONG,):
+        for seconds in (self.until, LONGER) if self.patient else (self.until,):
             sim.leave_alone(START + seconds)
             wrong = [*self.check(sim, before), *promises.clean(sim)]
             if not wrong:
@@ -98,6 +102,51 @@ def rebuild() -> Scenario:
         _lost_node(),
         lambda sim: sim.watch_says("rebuild_node", "n1"),
         lambda sim, before: _all_rebuilt(sim, before),
+    )
+
+
+def frozen() -> Scenario:
+    """Let a policy deny every update of one volume from the start: nothing of it or its companion moves, the others do."""
+
+    def begin(sim: Sim) -> None:
+        sim.api.denied = (Denial(frozenset({"PATCH"}), "logicvolumes/pvc-grown", 422),)
+        sim.watch_says("rebuild_node", "n1")
+
+    def check(sim: Sim, before: Before) -> list[str]:
+        return [
+            *promises.rebuilt(sim, before, ["idle", "kept"], ["n1"]),
+            *promises.untouched(sim, before, ["grown", "shared", "bystander"]),
+            *promises.running(sim, ["db-0"], away_from=["n1"]),
+            *promises.no_strays(sim, ["n1"]),
+        ]
+
+    # What is denied is tried again every 30 s for ever, which takes its time here.
+    return Scenario("frozen", _lost_node(), begin, check, patient=False, until=400.0)
+
+
+TOGETHER = {"shared": ("shared", "grown"), "grown": ("shared", "grown"), "web-0": ("shared", "grown"), "web-1": ("shared", "grown"),
+            "db-0": ("kept",), "kept": ("kept",), "idle": ("idle",)}  # fmt: skip
+"""The volumes that may wait when something of that name is denied."""
+
+
+def denied() -> Scenario:
+    """From any write on, let that verb on that object be denied: the other volumes end; once it is allowed, this one does."""
+
+    def check(sim: Sim, before: Before) -> list[str]:
+        wait = {v for one in sim.api.denied for v in TOGETHER.get(one.name.rpartition("/")[2].removeprefix("pvc-"), ())}
+        wrong = [
+            *promises.rebuilt(sim, before, [name for name in ALL if name not in wait], ["n1"]),
+            *promises.untouched(sim, before, ["bystander"]),
+        ]
+        if wrong:
+            return [f"while {sim.api.denied} is denied: {what}" for what in wrong]
+        if sim.api.denied:
+            sim.api.denied = ()
+            sim.leave_alone(sim.clock.now + 1300)
+        return _all_rebuilt(sim, before)
+
+    return Scenario(
+        "denied", _lost_node(), lambda sim: sim.watch_says("rebuild_node", "n1"), check, patient=False, until=700.0
     )
 
 
@@ -148,13 +197,23 @@ def _migrating() -> Stage:
     stage.pod("mixed-0", "n1", "mixed", migrate=True)
     stage.pod("mixed-1", "n1", "mixed")
     stage.pod("free-0", "n1", migrate=True)
+    # What no failover may touch: a backup that has ended, a static pod; and one that its finalizer keeps, ended once.
+    stage.volume("scratch", "n1", 2)
+    stage.pod("backup-0", "n1", "moves", phase="Succeeded", again=False)
+    stage.pod("static-0", "n1", migrate=True, again=False, annotations={keys.MIRROR: "hash"})
+    stage.pod("job-0", "n1", "moves", migrate=True, again=False, finalizers=["example.com/kept"])
+    stage.pod("temp-0", "n1", "scratch", migrate=True, again=False)
+    stage.ephemeral("scratch", "temp-0")
     stage.not_ready("n1", "2026-01-01T00:00:00Z")
     return stage
 
 
 def _migrated(sim: Sim, before: Before) -> list[str]:
-    stay = ("stays", "mixed", "idle")
+    stay = ("stays", "mixed", "idle", "scratch")
     return [
+        *promises.ended_once(sim, "job-0", finalizer="example.com/kept"),
+        *[f"pod {name} was touched" for name in ("backup-0", "static-0") if promises.asked(sim, name)],
+        *([] if sim.controllers.get(PODS, "temp-0", "default") is None else ["pod temp-0 is still there"]),
         *promises.rebuilt(sim, before, ["moves"], ["n1"]),
         *promises.untouched(sim, before, stay),
         *promises.running(sim, ["moves-0", "free-0"], away_from=["n1"]),

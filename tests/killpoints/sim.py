@@ -250,6 +250,9 @@ class Sim:
             self.run("logic_volumes")
         if variant == "target-gone":
             self.lose(self.target_dies)
+        if variant == "denied":
+            # The API client knows which request it is.
+            return variant
         if variant == "source-back":
             self.bring_back("n1")
             return "before"

@@ -147,8 +147,21 @@ class Stage:
         status = Target(PERSISTENT_VOLUME_CLAIMS, "default", name, "status")
         self._merge(status, {"status": {"phase": "Bound", "capacity": size, "conditions": [condition]}})
 
-    def pod(self, name: str, node: str, *claims: str, migrate: bool = False) -> None:
-        """Make a pod of a StatefulSet that runs on `node` and uses `claims`."""
+    def pod(
+        self, name: str, node: str, *claims: str, migrate: bool = False, phase: str = "Running", again: bool = True,
+        **meta: Any,
+    ) -> None:  # fmt: skip
+        """Make a pod of a StatefulSet on `node` that uses `claims`.
+
+        Args:
+            name: Its name.
+            node: The node that it is bound to.
+            claims: The claims that it uses.
+            migrate: It has Carina's annotation.
+            phase: Its phase.
+            again: The StatefulSet makes it again when it is gone.
+            meta: More metadata.
+        """
         body: JSON = {
             "metadata": {
                 "name": name,
@@ -163,10 +176,19 @@ class Stage:
                 "volumes": [{"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims],
             },
         }
-        self.pods[name] = copy.deepcopy(body)
+        body["metadata"] |= {**meta, "annotations": body["metadata"]["annotations"] | meta.get("annotations", {})}
+        if again:
+            self.pods[name] = copy.deepcopy(body)
         body["spec"]["nodeName"] = node
         create(self.emulator, Target(PODS, "default"), body)
-        self._merge(Target(PODS, "default", name, "status"), {"status": {"phase": "Running"}})
+        self._merge(Target(PODS, "default", name, "status"), {"status": {"phase": phase}})
+
+    def ephemeral(self, name: str, pod: str) -> None:
+        """Let the claim belong to the pod: it is a generic ephemeral volume's."""
+        found = self.emulator.store.get(PODS.id, ("default", pod))
+        assert found is not None
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": found["metadata"]["uid"], "controller": True}
+        self._merge(Target(PERSISTENT_VOLUME_CLAIMS, "default", name), {"metadata": {"ownerReferences": [owner]}})
 
     def not_ready(self, node: str, since: str) -> None:
         """Let the node be silent since that time."""

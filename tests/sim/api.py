@@ -13,7 +13,7 @@ import yaml
 from carina_tasks.demo.api_server.cluster import Cluster
 from carina_tasks.errors import ApiUnavailable
 from carina_tasks.kube.api import Api, Raw
-from tests.killpoints.api import Answer, answer_of, written
+from tests.killpoints.api import Answer, answer_of, is_dry_run, written
 from tests.sim.actors import Actors, Killed
 from tests.sim.chance import Chance
 
@@ -78,10 +78,11 @@ class SimApi(Api):
             self.renew()
         if verb == "GET" and any(f"/{resource}" in path for resource in self.forbidden):
             return _refusal(403)
-        if verb != "GET":
+        tried = is_dry_run(query or {}, body)
+        if verb != "GET" and not tried:
             self._before(verb, path, body)
         answer = answer_of(self._cluster, self._chance.clock.now, verb, path, query or {}, body, content_type)
-        if verb != "GET" and answer.status < 300:
+        if verb != "GET" and not tried and answer.status < 300:
             self._after(verb, path, body)
             if "/events" not in path:
                 process = self._actors.process

@@ -96,8 +96,8 @@ def _without_metadata(original: Any) -> Any:
 
 
 def _renamed(original: Any) -> Any:
-    def replacement(view: Any) -> dict[str, Any]:
-        body: dict[str, Any] = original(view)
+    def replacement(*arguments: Any) -> dict[str, Any]:
+        body: dict[str, Any] = original(*arguments)
         body["metadata"]["name"] += "-1"
         return body
 
@@ -194,7 +194,7 @@ BUGS: Final[dict[str, Patch]] = {
     "errors-are-absence": _errors_are_absence,
     "no-journal": _no_journal,
     "drops-metadata": _patched(rebuild, "manifest_of", _without_metadata),
-    "renames": _patched(rebuild, "_replacement", _renamed),
+    "renames": _patched(rebuild, "replacement", _renamed),
     "moves-what-is-not-annotated": _patched(selection, "_only_annotated", lambda _: lambda world, wanted, node: wanted),
     "panics": _patched(selection, "of_deleted_node", _panics),
     # A guard less

@@ -18,7 +18,7 @@ from carina_tasks.demo.api_server import bootstrap
 from carina_tasks.demo.api_server.cluster import Cluster as Emulator
 from carina_tasks.demo.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from carina_tasks.demo.lvm import program, state
-from carina_tasks.flows import advance
+from carina_tasks.flows import advance, rehearse
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import FailoverResult, RestoreResult, ResumeResult
 from carina_tasks.kube import cluster
@@ -93,7 +93,7 @@ def simulated_world() -> Iterator[None]:
     """Replace clocks, ids, threads and the tasks' context for the time of the block."""
     with virtual_world(), ExitStack() as stack:
         _empty()
-        for module in (advance, cluster):
+        for module in (advance, cluster, rehearse):
             stack.enter_context(mock.patch.object(module, "ThreadPoolExecutor", Executor))
         for module in (failover, sweep, trash):
             stack.enter_context(mock.patch.object(module, "context", _of_running))

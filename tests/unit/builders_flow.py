@@ -66,6 +66,8 @@ class FakeApi:
         """Die at the write of that number: after it when `kill_after`, else before it."""
         self.kill_after = False
         self.on_write: Callable[[str, str], None] = lambda verb, path: None
+        self.on_try: Callable[[str, str], None] = lambda verb, path: None
+        """Called with every dry run."""
         self.version = 100
 
     # --- reads ---
@@ -102,8 +104,11 @@ class FakeApi:
 
     # --- writes ---
 
-    def create(self, path: str, body: Json) -> Json:
+    def create(self, path: str, body: Json, *, dry_run: bool = False) -> Json:
         """Create an object; Events are only kept in a list."""
+        if dry_run:
+            self.on_try("create", f"{path}/{body['metadata']['name']}")
+            return body
         if path.endswith("/events"):
             self.events.append(body)
             return body
@@ -118,9 +123,12 @@ class FakeApi:
             self.objects[key] = raw
             return copy.deepcopy(raw)
 
-    def merge(self, path: str, body: Json) -> Json:
+    def merge(self, path: str, body: Json, *, dry_run: bool = False) -> Json:
         """Apply a merge patch; status only through the subresource, uid and resourceVersion as preconditions."""
         key = path.removesuffix("/status")
+        if dry_run:
+            self.on_try("merge", path)
+            return copy.deepcopy(self._checked(key, body.get("metadata") or {}))
         with self._write("merge", path, body):
             raw = self._checked(key, body.get("metadata") or {})
             patch = copy.deepcopy(body)
@@ -137,8 +145,14 @@ class FakeApi:
             self._control(key)
             return result
 
-    def delete(self, path: str, *, uid: str, version: str = "", grace: int | None = None) -> None:
+    def delete(
+        self, path: str, *, uid: str, version: str = "", grace: int | None = None, dry_run: bool = False
+    ) -> None:
         """Delete, or begin to when finalizers hold it."""
+        if dry_run:
+            self.on_try("delete", path)
+            self._checked(path, {"uid": uid} | ({"resourceVersion": version} if version else {}))
+            return
         with self._write("delete", path, {"uid": uid, "resourceVersion": version, "grace": grace}):
             raw = self._checked(path, {"uid": uid} | ({"resourceVersion": version} if version else {}))
             raw["metadata"]["deletionTimestamp"] = builders.at(builders.NOW)

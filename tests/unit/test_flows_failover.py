@@ -617,10 +617,10 @@ def test_a_write_that_always_conflicts_ends():
     api = deleted(names=("pvc-1",))
     real = api.merge
 
-    def conflict(path, body):
+    def conflict(path, body, **options):
         if path.endswith("/status"):
             raise ApiConflict("again")
-        return real(path, body)
+        return real(path, body, **options)
 
     api.merge = conflict
     result = rebuild_node(context(api, nodes()), "n1").volumes[0]

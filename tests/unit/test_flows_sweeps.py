@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import REGISTRY
 
-from carina_tasks.errors import ApiConflict, ApiUnavailable, MassFailure, NodeFailed, Paused
+from carina_tasks.errors import ApiConflict, ApiDenied, ApiUnavailable, MassFailure, NodeFailed, Paused
 from carina_tasks.flows.results import KeptVolumes, MissingVolume, Swept, SweptNode
 from carina_tasks.flows.sweep_local import sweep_local_volumes
 from carina_tasks.flows.sweep_logic import sweep_logic_volumes
@@ -96,19 +96,32 @@ def test_what_the_cluster_expects_is_not_purged_and_a_person_is_told():
     assert f"carina restore n1 trash-{uuid(7)}" in said[0]
 
 
-def test_an_error_is_never_a_reason_to_purge():
-    """The API server answers the question by name with an error: nothing is purged."""
-    api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", lying(3700)))
-    real = api.get
+def fail(api, where, *, away=False, error=None):
+    """Let the read of `where` fail by chance; `away`: the API server's clock cannot be asked for either."""
+    real, read = api.get, api.read
 
-    def fail(path, query=None):
-        if path == paths.volume("pvc-1"):
-            raise ApiUnavailable("away")
+    def get(path, query=None):
+        if path == where:
+            raise error or ApiUnavailable("by chance")
         return real(path)
 
-    api.get = fail
-    assert sweep(api, fake).outcome == "failed"
-    assert fake.tasks() == []
+    def clock(path):
+        if away and path == "/version":
+            raise ApiUnavailable("by chance")
+        return read(path)
+
+    api.get, api.read = get, clock
+
+
+def test_an_error_is_never_a_reason_to_purge():
+    """The API server answers the question by name with an error, or answers nothing any more: nothing is purged."""
+    for away in (False, True):
+        api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", lying(3700)))
+        fail(api, paths.volume("pvc-1"), away=away)
+        swept = sweep(api, fake)
+        assert swept.outcome == ("failed" if away else "swept")
+        assert "by chance" in (swept.reason if away else swept.failed[0])
+        assert fake.tasks() == []
 
 
 def test_a_volume_with_its_logic_volume_is_never_asked_about():
@@ -150,18 +163,25 @@ def test_before_a_mark_both_objects_are_asked_for_by_name(kind):
 
 
 def test_an_error_is_never_absence():
-    """The API server answers the question by name with an error: the node is told as failed and nothing is removed."""
-    api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", local_volume(marked=400)))
-    real = api.get
+    """The API server answers the question by name with an error, or answers nothing any more: told, and nothing is removed."""
+    for away in (False, True):
+        api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", local_volume(marked=400)))
+        fail(api, paths.logic_volume("pvc-1"), away=away)
+        swept = sweep(api, fake)
+        assert swept.outcome == ("failed" if away else "swept")
+        assert "by chance" in (swept.reason if away else swept.failed[0])
+        assert fake.tasks() == []
 
-    def fail(path, query=None):
-        if path == paths.logic_volume("pvc-1"):
-            raise ApiUnavailable("away")
-        return real(path)
 
-    api.get = fail
-    assert sweep(api, fake).outcome == "failed"
-    assert fake.tasks() == []
+def test_one_object_that_cannot_be_read_keeps_its_local_volume_and_no_other():
+    """A webhook or a policy refuses the question about one: it is kept, the other orphan goes."""
+    fake = FakeNodes(inventory("n1", *orphans(2, marked=400)))
+    names = sorted(v.name.removeprefix("volume-") for v in fake.now["n1"].volumes)
+    api = FakeApi(node("n1"))
+    fail(api, paths.logic_volume(names[0]), error=ApiDenied("by chance"))
+    swept = sweep(api, fake)
+    assert [name.rpartition("/")[2] for name in swept.trashed] == [f"volume-{names[1]}"]
+    assert names[0] in swept.failed[0]
 
 
 def test_an_unreadable_logic_volume_keeps_its_local_volume():
