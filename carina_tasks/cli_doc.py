@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterator
 from typing import Final
 
 import click
@@ -38,11 +39,27 @@ Made by `python -m carina_tasks.cli_doc > docs/cli.md`; do not edit by hand.
 def page() -> str:
     """Return the page, Markdown."""
     context = click.Context(carina, info_name="carina")
-    commands = {name: carina.get_command(context, name) for name in sorted(COMMANDS)}
-    rows = [f"| [`{name}`](#carina-{name}) | {c.get_short_help_str(200)} |" for name, c in commands.items() if c]
+    every = dict(commands(context))
+    rows = [
+        f"| [`{name}`](#carina-{name.replace(' ', '-')}) | {c.get_short_help_str(200)} |" for name, c in every.items()
+    ]
     parts = [HEAD, "| command | |\n|---|---|\n" + "\n".join(rows) + "\n"]
-    parts += [_command(name, c) for name, c in commands.items() if isinstance(c, Command)]
+    parts += [_command(name, c) if isinstance(c, Command) else _group(name, c) for name, c in every.items()]
     return "\n".join(parts)
+
+
+def commands(context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command with its name, and after a group the commands in it."""
+    for name in sorted(COMMANDS):
+        command = carina.get_command(context, name)
+        if command is not None:
+            yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {word}", command.commands[word]) for word in sorted(command.commands))
+
+
+def _group(name: str, command: click.Command) -> str:
+    return f"## carina {name}\n\n{inspect.cleandoc(command.help or '')}\n"
 
 
 def _command(name: str, command: Command) -> str:

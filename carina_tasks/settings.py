@@ -101,14 +101,20 @@ class Settings(BaseSettings):
         "longer than a re-registration by a restarted kubelet takes, short against a database's failover.",
     )
     not_ready_after: Seconds = Field(
-        60.0,
+        300.0,
         description="Seconds a node must have been NotReady (since the condition's transition time) before its annotated "
-        "pods move. Default 60: a reboot of a node's kubelet ends before.",
+        "pods move. Default 300: Kubernetes' own tolerationSeconds for not-ready. What moves is new and empty, and a server "
+        "that crashed is back after 3 to 5 minutes with its data. Set 60 where losing the data costs less than five minutes.",
     )
     not_ready_witnessed: Seconds = Field(
-        300.0,
-        description="The same, while a second witness (the node's Lease, or its worker's heartbeat) says the node lives. "
-        "Default 300: Kubernetes' own tolerationSeconds for not-ready.",
+        600.0,
+        description="The same, while a second witness (the node's Lease, or its worker's heartbeat) reports that the node "
+        "lives. Default 600: twice NOT_READY_AFTER.",
+    )
+    not_ready_cordoned: Seconds = Field(
+        1800.0,
+        description="The same, for a node that is cordoned and not tainted node.kubernetes.io/out-of-service: its absence is "
+        "planned. Default 1800: a reboot with a firmware update. For longer work see `carina maintenance`.",
     )
     lease_fresh: Seconds = Field(
         40.0,

@@ -31,7 +31,11 @@ PAUSES = (1, 2, 5, 10, 30)
 """Seconds between two tries to reach the API server."""
 
 WATCH_SECONDS = 240
-TASKS = {"deleted": "carina.failover.rebuild_node", "not-ready": "carina.failover.migrate_node"}
+TASKS = {
+    "deleted": "carina.failover.rebuild_node",
+    "not-ready": "carina.failover.migrate_node",
+    "changed": "carina.failover.readiness",
+}
 
 
 class NodeWatch:
@@ -122,7 +126,7 @@ def publisher(app: Celery) -> Callable[[Hint], None]:
         structlog.get_logger().info("publishing", task=TASKS[hint.kind], node=hint.node, reason=hint.reason)
         app.send_task(
             TASKS[hint.kind],
-            args=[hint.node],
+            args=[hint.node] if hint.node else [],
             # For people alone: the task asks the API server itself, and takes nobody's word for it.
             kwargsrepr=repr({"reason": hint.reason}),
             queue="control",

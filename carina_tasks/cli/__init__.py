@@ -4,6 +4,7 @@ Every ``celery`` command imports every plugin, so nothing but click is imported 
 is asked for.
 
 ``pause``, ``resume``   stop everything, and go on (work without a broker)
+``maintenance``         a node's machine will be away: nothing of it is failed over meanwhile
 ``plan``                what the loss of a node would do, with target and reason for each volume; writes nothing
 ``rebuild``             one volume of a live node, new and empty elsewhere; with its name typed out
 ``status``              pause, nodes and their workers, whether each may be lost, what is under way
@@ -24,6 +25,7 @@ COMMANDS = {
     "doctor": "carina_tasks.cli.doctor",
     "failed": "carina_tasks.cli.failed",
     "history": "carina_tasks.cli.history",
+    "maintenance": "carina_tasks.cli.maintenance",
     "pause": "carina_tasks.cli.pause",
     "plan": "carina_tasks.cli.plan",
     "rebuild": "carina_tasks.cli.rebuild",

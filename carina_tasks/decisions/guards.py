@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,15 +31,22 @@ class Wait:
     reason: str
 
 
-def lost_nodes(world: World, after: float = 0.0) -> frozenset[str]:
-    """Return the nodes that count as lost: not Ready for `after` seconds, or named by a LogicVolume and not there."""
+def lost_nodes(world: World, after: float = 0.0, planned: Collection[str] = ()) -> frozenset[str]:
+    """Return the nodes that count as lost: not Ready for `after` seconds, or named by a LogicVolume and not there.
+
+    Those that are away because the operator said so (`planned`) do not count.
+    """
     named = {volume.node for volume in world.logic_volumes.values()}
     sick = {n.name for n in world.nodes.values() if n.ready != "True" and world.now - n.ready_since >= after}
-    return frozenset(sick | (named - world.nodes.keys()))
+    return frozenset((sick | (named - world.nodes.keys())) - set(planned))
 
 
 def mass_failure(
-    world: World, share: float, approved: frozenset[str] = frozenset(), after: float = 0.0
+    world: World,
+    share: float,
+    approved: frozenset[str] = frozenset(),
+    after: float = 0.0,
+    planned: Collection[str] = (),
 ) -> Go | Wait | Stop:
     """Judge how much of the cluster is lost at once.
 
@@ -50,13 +57,20 @@ def mass_failure(
 
     It is a Stop, for which a person is called, when it has lasted for `after` seconds. When the API server comes back after a
     minute away, every node is NotReady until its kubelet has renewed its Lease: that passes by itself (measured).
+
+    Args:
+        world: The cluster as it was read.
+        share: Which share of the nodes may be lost at once.
+        approved: Lost nodes that the operator approved.
+        after: For how many seconds it must have lasted for a Stop.
+        planned: Nodes in maintenance. They count neither as lost nor as healthy.
     """
-    lost = lost_nodes(world)
-    every = world.nodes.keys() | lost
-    verdict = _mass_failure(frozenset(every), lost, share, approved)
+    lost = lost_nodes(world, planned=planned)
+    every = frozenset((world.nodes.keys() - set(planned)) | lost)
+    verdict = _mass_failure(every, lost, share, approved)
     if isinstance(verdict, Go):
         return verdict
-    lasting = _mass_failure(frozenset(every), lost_nodes(world, after), share, approved)
+    lasting = _mass_failure(every, lost_nodes(world, after, planned), share, approved)
     return lasting if isinstance(lasting, Stop) else Wait(f"{verdict.reason}, but not for {after:g} s yet")
 
 

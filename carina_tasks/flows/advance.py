@@ -88,10 +88,18 @@ class Tally:
         return result
 
 
-def advance_all(ctx: Context, names: Sequence[str], targets: dict[str, str]) -> list[VolumeResult | NeedsTarget]:
-    """Bring the journalled volumes `names` as far as they get; `targets` says the node of each.
+def advance_all(
+    ctx: Context, names: Sequence[str], targets: dict[str, str], source: str = ""
+) -> list[VolumeResult | NeedsTarget]:
+    """Bring the journalled volumes `names` as far as they get.
 
-    Each target node is a group of its own, so that one that does not answer holds nobody else up.
+    Each target node is a group of its own, so that one that does not answer delays no other.
+
+    Args:
+        ctx: The outside world.
+        names: The volumes.
+        targets: The target node of each.
+        source: The lost node that they leave; one of them when there are several that the operator approved alone.
     """
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -100,11 +108,13 @@ def advance_all(ctx: Context, names: Sequence[str], targets: dict[str, str]) -> 
         return []
     with ThreadPoolExecutor(min(len(groups), ctx.settings.concurrency)) as pool:
         tally = Tally(ctx.progress, len(names))
-        parts = spread(pool, lambda item: _advance_group(ctx, item[0], item[1], tally), groups.items())
+        parts = spread(pool, lambda item: _advance_group(ctx, item[0], item[1], tally, source), groups.items())
         return [result for part in parts for result in part]
 
 
-def _advance_group(ctx: Context, target: str, names: list[str], tally: Tally) -> list[VolumeResult | NeedsTarget]:
+def _advance_group(
+    ctx: Context, target: str, names: list[str], tally: Tally, source: str
+) -> list[VolumeResult | NeedsTarget]:
     done: list[VolumeResult | NeedsTarget] = []
     local: dict[str, VolumeDone] = {}
     waiting = names
@@ -112,7 +122,7 @@ def _advance_group(ctx: Context, target: str, names: list[str], tally: Tally) ->
         # Round one stops at the LV, round two goes to the end, a third is for a volume expanded meanwhile.
         for _ in range(4):
             try:
-                ctx.check_pause()
+                ctx.check_pause(source)
             except Refused as exc:
                 return done + [_unfinished(name, exc.message) for name in waiting]
             steps = spread(pool, partial(_advance, ctx, local), waiting)

@@ -44,10 +44,33 @@ class Context:
     progress: Callable[[str], None] = lambda text: None
     """Tells whoever watches this task how far it is. Never raises."""
 
-    def check_pause(self) -> None:
-        """Refuse to go on when a person paused carina-tasks, or a guard latched it. Raises Paused or MassFailure."""
+    def check_pause(self, node: str = "") -> None:
+        """Refuse to continue while carina-tasks is paused, or stopped by the mass-failure guard.
+
+        Args:
+            node: The lost node that the work is about. When the operator approved it alone (`carina resume NODE`), the guard
+                does not stop that work.
+
+        Raises:
+            Paused: The operator paused carina-tasks.
+            MassFailure: The guard stopped it, and the operator did not approve `node`.
+        """
+        only = self.approved_alone()
+        if only is not None and node not in only:
+            raise MassFailure(
+                f"stopped until the operator resumes it: only {', '.join(sorted(only))} may be failed over"
+            )
+
+    def approved_alone(self) -> frozenset[str] | None:
+        """Return the only nodes that may be failed over while the mass-failure guard stops all others; None: it stops none.
+
+        Raises:
+            Paused: The operator paused carina-tasks.
+            MassFailure: The guard stopped it, and the operator approved no node.
+        """
         state = self.state.read()
         if state.paused:
             raise Paused(f"paused: {state.paused}")
-        if state.latched:
-            raise MassFailure(f"stopped until a person resumes it: {state.latched}")
+        if state.latched and not state.approved:
+            raise MassFailure(f"stopped until the operator resumes it: {state.latched}")
+        return state.approved if state.latched else None

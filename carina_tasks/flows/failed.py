@@ -7,6 +7,7 @@ last word on what is journalled, and failures that left no trace on an object. N
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import msgspec.structs
 
@@ -15,6 +16,7 @@ from carina_tasks.decisions import guards, logic_volumes, node_loss, orphans, se
 from carina_tasks.errors import ApiDenied, CarinaTasksError
 from carina_tasks.flows import observe
 from carina_tasks.flows.context import Context
+from carina_tasks.flows.loss import not_ready_rules
 from carina_tasks.flows.plan import planned
 from carina_tasks.flows.results import FailedResult, Finding
 from carina_tasks.flows.sweep_local import orphan_rules
@@ -74,6 +76,13 @@ def _held(ctx: Context) -> Iterator[Finding]:
     if state.latched:
         reason = f"stopped by the mass-failure guard: {state.latched}"
         yield Finding("stopped", "everything", reason, do=f"{CARINA} resume")
+    now = ctx.cluster.now() if state.maintenance else 0.0
+    for name, entry in state.maintenance.items():
+        do = f"{CARINA} maintenance end {name}"
+        since = int(entry.since)
+        kind: Literal["maintenance", "waiting"] = "maintenance" if entry.overdue(now) else "waiting"
+        late = "; that time is over" if entry.overdue(now) and not entry.error else ""
+        yield Finding(kind, name, f"{entry}{late}: nothing of the node is failed over", node=name, since=since, do=do)
 
 
 def _unreadable(world: World) -> Iterator[Finding]:
@@ -111,10 +120,8 @@ def _lost(
     ctx: Context, world: World, inventories: Inventories | None, last: Mapping[str, tuple[float, str, str]]
 ) -> Iterator[Finding]:
     """Yield the volumes of lost nodes that have nowhere to go, and those that the operator must look at."""
-    rules = node_loss.NotReadyRules(
-        ctx.settings.not_ready_after, ctx.settings.not_ready_witnessed, ctx.settings.lease_fresh
-    )
-    for name in sorted(guards.lost_nodes(world)):
+    rules = not_ready_rules(ctx)
+    for name in sorted(guards.lost_nodes(world, planned=ctx.state.read().maintenance)):
         node = world.nodes.get(name)
         since = int(node.ready_since) if node else 0
         if node is not None:

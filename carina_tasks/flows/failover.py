@@ -15,12 +15,13 @@ import msgspec.structs
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from carina_tasks.decisions import guards, node_loss, placement, rebuild, selection
-from carina_tasks.errors import ApiConflict, CarinaTasksError, MassFailure, NotFound, PermanentError, Refused
+from carina_tasks.decisions import node_loss, placement, rebuild, selection
+from carina_tasks.errors import ApiConflict, CarinaTasksError, NotFound, PermanentError, Refused
 from carina_tasks.flows import observe, one_object, tell
 from carina_tasks.flows.advance import NeedsTarget, advance_all
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.evict import evict_free, evict_users
+from carina_tasks.flows.loss import check_mass_failure, confirm_absence, judge_not_ready, not_lost
 from carina_tasks.flows.rehearse import rehearse
 from carina_tasks.flows.results import FailoverResult, VolumeResult, shown
 from carina_tasks.model import names
@@ -32,8 +33,6 @@ from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node
 
 Kind = Literal["rebuild", "migrate"]
-ASKED_EVERY = 1.0
-"""Seconds between two questions for a node whose absence is being confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,52 +60,11 @@ def migrate_node(ctx: Context, node: str) -> FailoverResult:
     return counted("migrate", guarded(ctx, node, lambda: _migrate_node(ctx, node)))
 
 
-def check_mass_failure(ctx: Context, world: World) -> None:
-    """Raise MassFailure when too much of the cluster is lost at once, and latch when that lasts."""
-    approved = ctx.state.read().approved
-    verdict = guards.mass_failure(world, ctx.settings.mass_failure_share, approved, after=ctx.settings.not_ready_after)
-    if isinstance(verdict, guards.Wait):
-        raise MassFailure(f"nothing is done for now: {verdict.reason}")
-    if isinstance(verdict, guards.Stop):
-        for name in sorted(guards.lost_nodes(world) - world.nodes.keys()):
-            # Absence is asked for by name: a list that something cut short must call nobody.
-            if ctx.cluster.node(name)[0] is not None:
-                raise MassFailure(f"nothing is done for now: the list of nodes lacks {name}, which exists")
-        ctx.state.write(latched=verdict.reason)
-        raise MassFailure(f"stopped until a person resumes it: {verdict.reason}")
-    if approved and not guards.lost_nodes(world) & approved:
-        # They are all well again: the approval was for that loss, and the next one asks anew.
-        ctx.state.write(approved=None)
-
-
-def confirm_absence(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLost:
-    """Ask the API server for `confirm_absence` seconds: one that comes back and goes again in between was not absent."""
-    confirm, begun = ctx.settings.confirm_absence, ctx.monotonic()
-    first, _ = ctx.cluster.node(node)
-    latest, left = first, confirm
-    while latest is None and left > 0:
-        ctx.sleep(min(ASKED_EVERY, left))
-        latest, _ = ctx.cluster.node(node)
-        left = begun + confirm - ctx.monotonic()
-    return node_loss.absent(node, first, latest, confirm)
-
-
-def judge_not_ready(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLost | node_loss.NotYet:
-    """Ask the API server how long the node has been NotReady, and the witnesses whether it lives."""
-    fresh, now = ctx.cluster.node(node)
-    if fresh is None:
-        return node_loss.NotLost(f"node {node} does not exist: that is a deletion, see rebuild_node")
-    rules = node_loss.NotReadyRules(
-        ctx.settings.not_ready_after, ctx.settings.not_ready_witnessed, ctx.settings.lease_fresh
-    )
-    return node_loss.not_ready(fresh, ctx.cluster.lease(node), ctx.worker_alive(node), now, rules)
-
-
 def guarded(ctx: Context, node: str, work: Callable[[], FailoverResult]) -> FailoverResult:
     """Do `work` unless everything is paused or another worker is at that node; a guard's no is a result."""
     with bound_contextvars(node=node):
         try:
-            ctx.check_pause()
+            ctx.check_pause(node)
             with ctx.lock(f"failover.{node}") as hold:
                 if hold is None:
                     return FailoverResult(node, "refused", "another worker is at it")
@@ -128,7 +86,7 @@ def _rebuild_node(ctx: Context, node: str) -> FailoverResult:
     ctx.progress(f"making sure that the node is gone, {ctx.settings.confirm_absence:g} s")
     loss = confirm_absence(ctx, node)
     if not isinstance(loss, node_loss.Lost):
-        return FailoverResult(node, "refused", loss.reason)
+        return not_lost(ctx, node, loss)
     world = observe.with_pods_again(ctx, ctx.cluster.observe())
     if node in world.nodes:
         return FailoverResult(node, "refused", f"node {node} has come back")
@@ -136,16 +94,16 @@ def _rebuild_node(ctx: Context, node: str) -> FailoverResult:
     if not selected:
         # Also what a doubled message finds when the first one is done.
         return FailoverResult(node, "refused", f"there is no node {node}, and no LogicVolume names it")
-    check_mass_failure(ctx, world)
+    check_mass_failure(ctx, world, node)
     return fail_over(ctx, node, world, selected, "rebuild", loss.reason)
 
 
 def _migrate_node(ctx: Context, node: str) -> FailoverResult:
     loss = judge_not_ready(ctx, node)
     if not isinstance(loss, node_loss.Lost):
-        return FailoverResult(node, "refused", loss.reason)
+        return not_lost(ctx, node, loss)
     world = observe.with_pods_again(ctx, ctx.cluster.observe())
-    check_mass_failure(ctx, world)
+    check_mass_failure(ctx, world, node)
     evicted, stuck = evict_free(ctx, world, node, loss.reason)
     selected = selection.of_not_ready_node(world, node)
     for verdict in selected:
@@ -195,7 +153,7 @@ def _rebuild(
     targets, results = begin(ctx, world, plan(ctx, world, wanted, node), Cause(kind, node, uid, reason))
     stuck = [result for result in results if result.outcome == "no-fit"]
     tell.node_planned(ctx, node, list(targets.values()), stuck, reason)
-    return results + finish(ctx, advance_all(ctx, list(targets), targets))
+    return results + finish(ctx, advance_all(ctx, list(targets), targets, node))
 
 
 def begin(

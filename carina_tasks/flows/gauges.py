@@ -51,6 +51,8 @@ def of_api(ctx: Context, families: Families) -> tuple[str, ...]:
         families.put("carina_tasks_rebuilds_oldest_start_timestamp_seconds", min(started))
     families.put("carina_tasks_paused", bool(state.paused))
     families.put("carina_tasks_latched", bool(state.latched))
+    for name, entry in state.maintenance.items():
+        families.put("carina_tasks_maintenance_end_timestamp_seconds", entry.until, name)
     for name, ready in nodes.items():
         families.put("carina_tasks_node_ready", ready, name)
     return tuple(nodes)

@@ -13,6 +13,7 @@ from carina_tasks.flows import observe
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.plan import planned
 from carina_tasks.flows.results import NodeReadiness, Readiness, shown
+from carina_tasks.kube.state import State
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.world import World
 
@@ -27,11 +28,11 @@ NAMED = 10
 
 def readiness(ctx: Context) -> Readiness:
     """Judge every node and keep the result for `last`. Raises the adapters' errors, and nothing is kept then."""
-    world, approved = ctx.cluster.observe(), ctx.state.read().approved
+    world, state = ctx.cluster.observe(), ctx.state.read()
     answers = observe.inventories(ctx, [node.name for node in world.nodes.values() if node.ready == "True"])
     _check_broker(answers)
     inventories = observe.answered(answers)
-    nodes = tuple(_judge(ctx, world, inventories, name, approved) for name in sorted(world.nodes))
+    nodes = tuple(_judge(ctx, world, inventories, name, state) for name in sorted(world.nodes))
     not_ready = sum(not node.ready for node in nodes)
     result = Readiness(
         at=int(world.now),
@@ -41,6 +42,11 @@ def readiness(ctx: Context) -> Readiness:
     )
     ctx.findings.keep(FINDING, result, KEPT)
     return result
+
+
+def still_true(found: Readiness, world: World) -> bool:
+    """Return whether `found` is about the nodes of `world` as they are now: which exist, are Ready, are cordoned."""
+    return {one.node: one.state for one in found.nodes} == {name: _state(world, name) for name in world.nodes}
 
 
 def last(ctx: Context) -> Readiness | None:
@@ -55,19 +61,19 @@ def _check_broker(answers: Mapping[str, Inventory | CarinaTasksError]) -> None:
             raise answer
 
 
-def _judge(
-    ctx: Context, world: World, inventories: Mapping[str, Inventory], node: str, approved: frozenset[str]
-) -> NodeReadiness:
+def _judge(ctx: Context, world: World, inventories: Mapping[str, Inventory], node: str, state: State) -> NodeReadiness:
     volumes = planned(ctx, world, node, inventories=inventories)
     stuck = tuple(v for v in volumes if v.outcome == "no-fit")
     places = sum(v.outcome == "place" for v in volumes)
     skipped = len(volumes) - len(stuck) - places
-    guard = guards.mass_failure(world.without(node), ctx.settings.mass_failure_share, approved)
+    planned_away = state.maintenance.keys() - {node}
+    share = ctx.settings.mass_failure_share
+    guard = guards.mass_failure(world.without(node), share, state.approved, planned=planned_away)
     stopped = guard.reason if isinstance(guard, guards.Stop) and places + len(stuck) else ""
     if stuck:
         reason = f"{len(stuck)} of {places + len(stuck)} volumes have nowhere to go"
     elif stopped:
-        reason = f"a person would have to resume: {stopped}"
+        reason = f"the operator would have to resume: {stopped}"
     elif places:
         reason = f"{places} volumes would be rebuilt elsewhere"
     else:
@@ -81,4 +87,10 @@ def _judge(
         skipped=skipped,
         stopped=stopped,
         volumes=stuck[:NAMED],
+        state=_state(world, node),
     )
+
+
+def _state(world: World, node: str) -> str:
+    found = world.nodes[node]
+    return found.ready + (" cordoned" if found.cordoned else "")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from carina_tasks.decisions import by_hand, guards, selection
 from carina_tasks.flows import observe
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover import check_mass_failure, counted, fail_over, guarded
+from carina_tasks.flows.failover import counted, fail_over, guarded
+from carina_tasks.flows.loss import check_mass_failure
 from carina_tasks.flows.results import FailoverResult
 from carina_tasks.model import names
 from carina_tasks.model.local import Inventory
@@ -31,7 +32,7 @@ def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverR
     selected = selection.of_volume(world, volume)
     if isinstance(selected, selection.Skip):
         return FailoverResult(node, "refused", f"{name}: {selected.reason}")
-    check_mass_failure(ctx, world)
+    check_mass_failure(ctx, world, node)
     for verdict in (by_hand.live(world, volume), by_hand.forced(volume, force)):
         if isinstance(verdict, guards.Stop):
             return FailoverResult(node, "refused", verdict.reason)

@@ -188,6 +188,8 @@ class NodeReadiness(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why the mass-failure guard would stop the failover until a person resumes it; empty when it would not."""
     volumes: tuple[PlannedVolume, ...] = ()
     """The first of those without a place, with the reason; `carina.failover.plan` names all of a node."""
+    state: str = ""
+    """What the node was then: its Ready condition, and whether it was cordoned."""
 
 
 class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -207,6 +209,10 @@ class NodeStatus(msgspec.Struct, frozen=True):
     ready: str
     worker: str
     volumes: int
+    note: str = ""
+    """What holds its failover back or makes it faster: maintenance, a cordon, the taint out-of-service."""
+    overdue: bool = False
+    """Its maintenance takes longer than was announced, or its entry cannot be read."""
 
 
 class MissingVolume(msgspec.Struct, frozen=True):
@@ -256,7 +262,9 @@ class Status(msgspec.Struct, frozen=True):
     at: int
     """The API server's clock."""
     readiness: Readiness | None
-    """The last answer to whether each node may be lost; None when there is none, or no broker to ask for it."""
+    """The last answer to whether each node may be lost; None when there is none, it is of other nodes, or no broker answers."""
+    nodes_changed: bool = False
+    """There is an answer, but nodes were added, deleted, cordoned or changed their readiness since: it is asked again."""
     local_sweep: Swept | None = None
     """The last sweep of local volumes that ended well; None when none is known."""
     logic_sweep: Swept | None = None
@@ -272,7 +280,7 @@ class Status(msgspec.Struct, frozen=True):
         """Nothing that is shown needs a person now. What a loss would do (`readiness`) is a matter for tomorrow."""
         return not (
             self.paused or self.latched or self.api or self.broker or self.under_way or self.unreadable
-            or any(node.ready != "True" or node.worker != "alive" for node in self.nodes)
+            or any(node.ready != "True" or node.worker != "alive" or node.overdue for node in self.nodes)
             or (self.local_sweep is not None and self.local_sweep.missing)
         )  # fmt: skip
 
@@ -293,6 +301,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
         "silent",
         "away",
         "failed",
+        "maintenance",
         "waiting",
     ]
     """``waiting`` goes on by itself; everything else needs a person."""

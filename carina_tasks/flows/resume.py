@@ -19,13 +19,11 @@ from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import (
     Cause,
     begin,
-    check_mass_failure,
-    confirm_absence,
     count,
     finish,
-    judge_not_ready,
     plan,
 )
+from carina_tasks.flows.loss import check_mass_failure, confirm_absence, judge_not_ready
 from carina_tasks.flows.results import ResumeResult, VolumeResult
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
@@ -38,14 +36,14 @@ from carina_tasks.observability.audit import about_volume
 
 def resume(ctx: Context) -> ResumeResult:
     """Go on with every journal, and name the nodes whose failover must be asked for."""
-    ctx.check_pause()
+    only = ctx.approved_alone()
     volumes, nodes = _volumes(ctx), _nodes(ctx)
     # Only hints: rebuild_node and migrate_node look for themselves whether the node is lost.
-    used = {v.node for v in volumes if v.journal is None and selection.managed(v)}
+    used = {v.node for v in volumes if v.journal is None and selection.managed(v) and (only is None or v.node in only)}
     absent = sorted(used - nodes.keys())
     sick = sorted(name for name in used if (node := nodes.get(name)) is not None and node.ready != "True")
     results: list[VolumeResult] = []
-    journalled = [v for v in volumes if v.journal is not None]
+    journalled = [v for v in volumes if v.journal is not None and (only is None or v.journal.source in only)]
     for volume in volumes:
         if volume.journal_error:
             ctx.audit.warn(about_volume(volume), "JournalUnreadable", volume.journal_error)
@@ -57,18 +55,22 @@ def resume(ctx: Context) -> ResumeResult:
     if journalled:
         try:
             world = ctx.cluster.observe()
-            check_mass_failure(ctx, world)
+            if only is None:
+                check_mass_failure(ctx, world)
         except Refused as exc:
             ctx.audit.guarded(type(exc).__name__, exc.message)
             raise
         with ctx.lock("resume") as hold:
             if hold is not None:
-                results = _go_on(ctx, journalled, nodes, observe.with_pods_again(ctx, world))
+                approved = min(only) if only else ""
+                results = _go_on(ctx, journalled, nodes, observe.with_pods_again(ctx, world), approved)
     count(results)
     return ResumeResult(volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick))
 
 
-def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node | None], world: World) -> list[VolumeResult]:
+def _go_on(
+    ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node | None], world: World, approved: str
+) -> list[VolumeResult]:
     stranded: list[NeedsTarget] = []
     waiting: list[VolumeResult] = []
     losses = {
@@ -94,7 +96,7 @@ def _go_on(ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node | Non
             waiting.append(VolumeResult(volume.name, "unfinished", reason, journal.source, journal.target))
         else:
             targets[volume.name] = journal.target
-    return finish(ctx, [*waiting, *stranded, *advance_all(ctx, list(targets), targets)])
+    return finish(ctx, [*waiting, *stranded, *advance_all(ctx, list(targets), targets, approved)])
 
 
 def _fetch(

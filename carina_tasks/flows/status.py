@@ -10,9 +10,11 @@ from carina_tasks.errors import ApiDenied, ApiUnavailable, BrokerUnavailable
 from carina_tasks.flows import status_shown as status_shown  # how a Status is shown
 from carina_tasks.flows import sweep_local, sweep_logic
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.readiness import last
+from carina_tasks.flows.readiness import last, still_true
 from carina_tasks.flows.results import NodeStatus, Status, Swept, UnderWay
-from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model import tables
+from carina_tasks.model.maintenance import Maintenance
+from carina_tasks.model.objects import LogicVolume, Node
 from carina_tasks.model.world import World
 
 
@@ -28,7 +30,9 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
     except (ApiUnavailable, ApiDenied) as exc:
         nodes = tuple(NodeStatus(name, "unknown", "alive", 0) for name in sorted(workers))
         return Status("", "", nodes, (), 0, None, api=exc.message, broker=broker)
-    names = world.nodes.keys() | {v.node for v in world.logic_volumes.values()}
+    names = world.nodes.keys() | {v.node for v in world.logic_volumes.values()} | state.maintenance.keys()
+    found = None if broker else last(ctx)
+    current = found is not None and still_true(found, world)
     return Status(
         paused=state.paused,
         latched=state.latched,
@@ -38,6 +42,8 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
                 ready=world.nodes[name].ready if name in world.nodes else "deleted",
                 worker="unknown" if broker else "alive" if name in workers else "silent",
                 volumes=sum(v.node == name for v in world.logic_volumes.values()),
+                note=_note(ctx, world.nodes.get(name), state.maintenance.get(name)),
+                overdue=name in state.maintenance and state.maintenance[name].overdue(world.now),
             )
             for name in sorted(names)
         ),
@@ -50,12 +56,27 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
             if v.journal is not None
         ),
         at=int(world.now),
-        readiness=None if broker else last(ctx),
+        readiness=found if current else None,
+        nodes_changed=found is not None and not current,
         local_sweep=None if broker else _still(ctx.findings.last(sweep_local.FINDING, Swept), world),
         logic_sweep=None if broker else ctx.findings.last(sweep_logic.FINDING, Swept),
         unreadable=len(world.unreadable) + sum(bool(v.journal_error) for v in world.logic_volumes.values()),
         broker=broker,
     )  # fmt: skip
+
+
+def _note(ctx: Context, node: Node | None, entry: Maintenance | None) -> str:
+    """Say what holds the failover of a node back, or makes it faster; empty when nothing does."""
+    if entry is not None:
+        return str(entry)
+    if node is None or node.ready == "True":
+        return "cordoned" if node is not None and node.cordoned else ""
+    if node.out_of_service:
+        return "out of service: failed over at once"
+    if node.cordoned:
+        at = node.ready_since + max(ctx.settings.not_ready_cordoned, ctx.settings.not_ready_after)
+        return f"cordoned: failed over at {tables.moment(int(at))}"
+    return ""
 
 
 def _workers(beating: Callable[[], Iterable[str]]) -> tuple[str, frozenset[str]]:

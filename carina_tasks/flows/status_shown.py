@@ -21,6 +21,11 @@ def parts(now: Status) -> list[Part]:
         lines.append(f"PAUSED: {now.paused}")
     if now.latched:
         lines.append(f"STOPPED by the mass-failure guard: {now.latched}")
+    lines += [
+        f"OVERDUE: node {n.node} is {n.note}. Nothing of it is failed over. When it is back: carina maintenance end {n.node}"
+        for n in now.nodes
+        if n.overdue
+    ]
     if now.paused or now.latched:
         lines.append("To go on, when you know why it stands: celery -A carina_tasks carina resume")
     lines.append(_nodes(now))
@@ -40,11 +45,12 @@ def _nodes(now: Status) -> Table:
     ahead = {n.node: n for n in now.readiness.nodes} if now.readiness else {}
     missing = [m.node for m in now.local_sweep.missing] if now.local_sweep else None
     return Table(
-        ("NODE", "READY", "WORKER", "VOLUMES", "MISSING", "IF LOST"),
+        ("NODE", "READY", "WORKER", "VOLUMES", "MISSING", "IF LOST", "NOTE"),
         tuple(
             (
                 n.node, n.ready, n.worker, "-" if now.api else n.volumes,
                 "-" if missing is None else missing.count(n.node), "-" if n.ready == "deleted" else _if_lost(ahead.get(n.node)),
+                ("OVERDUE: " if n.overdue else "") + n.note,
             )
             for n in now.nodes
         ),
@@ -67,7 +73,7 @@ def _nowhere(now: Status) -> Table | None:
         if more := node.without_place - len(node.volumes):
             rows.append((f"and {more} more", node.node, f"celery -A carina_tasks carina plan {node.node}"))
         if node.stopped:
-            rows.append(("-", node.node, f"a person would have to resume: {node.stopped}"))
+            rows.append(("-", node.node, f"the operator would have to resume: {node.stopped}"))
     return Table(("NOWHERE TO GO", "IF LOST", "REASON"), tuple(rows)) if rows else None
 
 
@@ -77,6 +83,8 @@ def _last_lines(now: Status) -> list[Part]:
     lines: list[Part] = []
     if now.readiness:
         lines.append(f"{now.readiness.reason} (asked {age(now.at - now.readiness.at)} ago)")
+    elif now.nodes_changed:
+        lines.append("whether a node may be lost is being asked again: the nodes changed since the last answer")
     elif not now.broker:
         lines.append("whether a node may be lost is not known: no answer of carina.failover.readiness is kept")
     if not now.broker:

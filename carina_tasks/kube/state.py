@@ -1,4 +1,4 @@
-"""The ConfigMap that holds what a person decided: whether carina-tasks is paused, and why.
+"""The ConfigMap that holds what the operator decided: whether carina-tasks is paused, which nodes are in maintenance, and why.
 
 Every mutating task reads it first. A ConfigMap, because it outlives every process and the broker, and anybody with kubectl
 can set it when nothing else works.
@@ -6,12 +6,14 @@ can set it when nothing else works.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from carina_tasks.errors import BadObject, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api
-from carina_tasks.model import keys
+from carina_tasks.model import keys, maintenance
+from carina_tasks.model.maintenance import Maintenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,9 @@ class State:
     latched: str
     """Why the mass-failure guard stopped everything; empty when it did not."""
     approved: frozenset[str] = frozenset()
-    """The lost nodes that a person approved of by resuming: the guard does not stop for these again."""
+    """The lost nodes that the operator approved by resuming: the guard does not stop for these again."""
+    maintenance: Mapping[str, Maintenance] = field(default_factory=dict)
+    """Nodes in maintenance: nothing of them is failed over."""
 
 
 class StateMap:
@@ -44,10 +48,19 @@ class StateMap:
             paused=str(data.get("paused") or ""),
             latched=str(data.get("latched") or ""),
             approved=frozenset(filter(None, str(data.get("approved") or "").split(","))),
+            maintenance={
+                (node := key.removeprefix(maintenance.PREFIX)): maintenance.parse(node, str(text))
+                for key, text in sorted(data.items())
+                if key.startswith(maintenance.PREFIX)
+            },
         )
 
     def write(self, **changes: str | None) -> None:
-        """Set (text) or clear (None) the keys ``paused``, ``latched`` and ``approved`` (node names, comma separated)."""
+        """Set (text) or clear (None) keys.
+
+        They are ``paused``, ``latched``, ``approved`` (node names, comma separated) and ``maintenance.<node>``
+        (`Maintenance.to_json`).
+        """
         try:
             self._api.merge(paths.config_map(self._namespace, keys.STATE_CONFIG_MAP), {"data": dict(changes)})
         except NotFound:

@@ -52,3 +52,8 @@ TAG_TRASH_NAME: Final = TAG_TRASH + "name="
 TAG_TRASH_AT: Final = TAG_TRASH + "at="
 TAG_TRASH_WHY: Final = TAG_TRASH + "why="
 TAG_RESTORED: Final = TAG_OURS + "restored="
+
+TAINT_UNSCHEDULABLE: Final = "node.kubernetes.io/unschedulable"
+"""What Kubernetes taints a cordoned node with."""
+TAINT_OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service"
+"""What the operator taints a node with whose machine is off for certain."""

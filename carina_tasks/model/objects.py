@@ -51,6 +51,16 @@ class Node:
         """The node's name."""
         return self.meta.name
 
+    @property
+    def cordoned(self) -> bool:
+        """Whether it is cordoned (`kubectl cordon`, `kubectl drain`): somebody plans to work on it."""
+        return self.unschedulable or any(taint.key == keys.TAINT_UNSCHEDULABLE for taint in self.taints)
+
+    @property
+    def out_of_service(self) -> bool:
+        """Whether the operator vouches that the machine is off (Kubernetes, "Non-graceful node shutdown")."""
+        return any(taint.key == keys.TAINT_OUT_OF_SERVICE for taint in self.taints)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

@@ -123,6 +123,10 @@ GAUGES: Mapping[str, Described] = {
     ),
     "carina_tasks_paused": Described("1 while a person has paused carina-tasks."),
     "carina_tasks_latched": Described("1 while the mass-failure guard has stopped everything until a person resumes."),
+    "carina_tasks_maintenance_end_timestamp_seconds": Described(
+        "When the maintenance of a node should be over, as the operator announced it; 0 when its entry cannot be read.",
+        ("node",),
+    ),
     "carina_tasks_node_ready": Described("1 when Kubernetes says that the node is Ready, else 0.", ("node",)),
     "carina_tasks_node_worker_up": Described(
         "1 when the node's worker gave a sign of life in time, else 0.", ("node",)

@@ -21,7 +21,9 @@ FOUND_WITHIN = {
     "pause-ignored": 100,
     "second-get-left-out": 20,
     "open-volume-removed": 20,
-    "mark-age-ignored": 100,
+    "mark-age-ignored": 300,
+    "cordon-ignored": 500,
+    "maintenance-ignored": 300,
     "locked-lv-deactivated": 50,
 }
 """Planted bugs that are found soon, and after how many histories at most; `docs/reliability.md` has the others."""

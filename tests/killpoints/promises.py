@@ -15,6 +15,8 @@ from carina_tasks.model import keys, quantity, story
 from tests.killpoints.controllers import JSON, PROVISIONER, nodes_of
 from tests.killpoints.sim import Sim
 
+NO_EVENT = "no Event says that it is new and empty"
+
 
 @dataclass(frozen=True)
 class Before:
@@ -75,7 +77,7 @@ def _rebuilt(sim: Sim, before: Before, name: str, lost: set[str], *, once: bool)
         (claim["spec"] != old_claim["spec"], "its claim's spec differs"),
         (_annotations(claim) != _annotations(old_claim), f"its claim's annotations are {_annotations(claim)}"),
         (bool(claim["status"].get("conditions")), "its claim has a stale resize condition"),
-        (not _told(sim.emulator, name), "no Event says that it is new and empty"),
+        (not _told(sim.emulator, name), NO_EVENT),
     ]
     there = {n.name: v for n in sim.nodes.values() if n.name not in lost and (v := n.find(f"volume-{pv_name}"))}
     local = there.get(node)

@@ -60,7 +60,8 @@ def every_point(
     """
     global _scenario
     with virtual_world():
-        scenario = replace(make(), patient=not stop)
+        scenario = make()
+        scenario = replace(scenario, patient=scenario.patient and not stop)
         sim, wrong = scenario.history()
         report = Report(scenario.name, variants=variants)
         if wrong and not scenario.needs_fault:

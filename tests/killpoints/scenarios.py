@@ -13,10 +13,10 @@ from tests.killpoints.api import Denial
 from tests.killpoints.clock import START, Clock, virtual_world
 from tests.killpoints.faults import Fault
 from tests.killpoints.promises import Before
-from tests.killpoints.sim import SETTINGS, Sim, fork, fork_nodes
+from tests.killpoints.sim import QUICK, SETTINGS, Sim, fork, fork_nodes
 from tests.killpoints.stage import Stage
 
-SHORT_TRASH = load({"CARINA_TASKS_TRASH_RETENTION": "500"})
+SHORT_TRASH = load({"CARINA_TASKS_TRASH_RETENTION": "500", **QUICK})
 """What one sweep puts into the trash, the next one purges."""
 Check = Callable[[Sim, Before], list[str]]
 LONG, LONGER = 1900.0, 4300.0
@@ -63,7 +63,8 @@ class Scenario:
         return sim, wrong
 
 
-def _lost_node() -> Stage:
+def _lost_node(*, stale: bool = True) -> Stage:
+    """Make a cluster whose node n1 is deleted; with `stale`, all other nodes have an old LV of one of its volumes."""
     stage = Stage("n1", "n2", "n3", "n4")
     stage.volume("shared", "n1", 3)
     stage.volume("grown", "n1", 5)
@@ -76,8 +77,9 @@ def _lost_node() -> Stage:
     stage.pod("db-0", "n1", "kept")
     stage.pod("by-0", "n3", "bystander")
     for node in ("n2", "n3", "n4"):
-        # From an earlier life, of another size: not to be handed to anybody.
-        stage.nodes[node].add("volume-pvc-idle", 7, stage.clock.now)
+        if stale:
+            # From an earlier life, of another size: not to be handed to anybody.
+            stage.nodes[node].add("volume-pvc-idle", 7, stage.clock.now)
         stage.nodes[node].add("backup", 1, stage.clock.now)
     stage.delete_node("n1")
     return stage
@@ -120,8 +122,8 @@ def frozen() -> Scenario:
             *promises.no_strays(sim, ["n1"]),
         ]
 
-    # What is denied is tried again every 30 s for ever, which takes its time here.
-    return Scenario("frozen", _lost_node(), begin, check, patient=False, until=400.0)
+    # What is denied is tried again every 30 s, so all is over before the sweeps come; stale LVs would wait for those.
+    return Scenario("frozen", _lost_node(stale=False), begin, check, until=400.0)
 
 
 TOGETHER = {"shared": ("shared", "grown"), "grown": ("shared", "grown"), "web-0": ("shared", "grown"), "web-1": ("shared", "grown"),
@@ -133,6 +135,11 @@ def denied() -> Scenario:
     """From any write on, let that verb on that object be denied: the other volumes end; once it is allowed, this one does."""
 
     def check(sim: Sim, before: Before) -> list[str]:
+        silent = any(one.name.startswith("events/") for one in sim.api.denied)
+        # An Event that is refused is not written later: a log line has it.
+        return [what for what in unpromised(sim, before) if not (silent and promises.NO_EVENT in what)]
+
+    def unpromised(sim: Sim, before: Before) -> list[str]:
         wait = {v for one in sim.api.denied for v in TOGETHER.get(one.name.rpartition("/")[2].removeprefix("pvc-"), ())}
         wrong = [
             *promises.rebuilt(sim, before, [name for name in ALL if name not in wait], ["n1"]),

@@ -38,7 +38,9 @@ from tests.killpoints.nodes import InProcessCalls, InProcessLvm, SimNode
 from tests.unit.builders_flow import FakeFindings
 
 RESUME, SWEEP = 30.0, 600.0
-SETTINGS = load({})
+QUICK = {"CARINA_TASKS_NOT_READY_AFTER": "60", "CARINA_TASKS_NOT_READY_WITNESSED": "300"}
+"""Shorter waits than the defaults."""
+SETTINGS = load(QUICK)
 
 
 class Sim:

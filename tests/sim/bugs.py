@@ -21,6 +21,7 @@ from carina_tasks.flows import failover, sweep_local
 from carina_tasks.flows.context import Context
 from carina_tasks.kube.api import Api, Listing
 from carina_tasks.kube.cluster import Cluster
+from carina_tasks.kube.state import StateMap
 from carina_tasks.lvm import commands, report
 from carina_tasks.model.journal import Journal
 from tests.killpoints.mutants import intent_tag_at_once
@@ -34,7 +35,7 @@ def _patched(where: Any, name: str, change: Callable[[Any], Any]) -> Patch:
 
 
 def _one_tick(original: Any) -> Any:
-    return lambda node, lease, alive, now, rules: original(node, None, False, now, node_loss.NotReadyRules(0, 0, 0))
+    return lambda node, lease, alive, now, rules: original(node, None, False, now, node_loss.NotReadyRules(0, 0, 0, 0))
 
 
 @contextmanager
@@ -209,6 +210,10 @@ BUGS: Final[dict[str, Patch]] = {
     "retention-ignored": _retention_ignored,
     "unwiped-counts-as-created": intent_tag_at_once,
     "locked-lv-deactivated": _locked_ignored,
+    "cordon-ignored": _patched(
+        node_loss, "NotReadyRules", lambda original: lambda **r: original(**r | {"cordoned": 0.0})
+    ),
+    "maintenance-ignored": _patched(StateMap, "read", lambda read: lambda self: replace(read(self), maintenance={})),
     "left-behind-stays": _patched(company, "parted", lambda _: lambda *arguments: ()),
 }
 """Every planted bug by name."""

@@ -35,7 +35,11 @@ TASKS: dict[str, Any] = {
     "carina.trash.list": trash.list_trash,
     "carina.trash.restore": trash.restore,
 }
-WATCHED = {"deleted": "carina.failover.rebuild_node", "not-ready": "carina.failover.migrate_node"}
+WATCHED = {
+    "deleted": "carina.failover.rebuild_node",
+    "not-ready": "carina.failover.migrate_node",
+    "changed": "carina.failover.readiness",
+}
 SLOTS = 3
 
 
@@ -153,8 +157,9 @@ class Watch:
     def _say(self) -> None:
         now = self.actors.clock.now
         for hint in self.state.due(now):
+            arguments = [hint.node] if hint.node else []
             try:
-                self.broker.send_task(WATCHED[hint.kind], args=[hint.node], queue="control", expires=300)
+                self.broker.send_task(WATCHED[hint.kind], args=arguments, queue="control", expires=300)
             except OperationalError:
                 return
             self.state.said(hint, now)

@@ -47,8 +47,15 @@ from tests.sim.judge import Judge
 from tests.sim.nodes import Machine, NodeWorkers, changing, skewed_time
 from tests.sim.nodes import load as load_disks
 from tests.sim.people import People
+from tests.sim.planned import Planned
 
-SETTINGS = [load({"CARINA_TASKS_TRASH_RETENTION": str(seconds)}) for seconds in (0, 500, 3600)]
+QUICK = {
+    "CARINA_TASKS_NOT_READY_AFTER": "60",
+    "CARINA_TASKS_NOT_READY_WITNESSED": "300",
+    "CARINA_TASKS_NOT_READY_CORDONED": "900",
+}
+"""Shorter waits than the defaults, so that more happens in a history."""
+SETTINGS = [load({"CARINA_TASKS_TRASH_RETENTION": str(seconds), **QUICK}) for seconds in (0, 500, 3600)]
 RESUME, SWEEP = 30.0, 600.0
 QUIET = 12
 """Sweep intervals after the faults, in which everything must come right."""
@@ -155,6 +162,7 @@ class History:
         self.cluster.store.listen(CONFIG_MAPS.id, lambda change: self.judge.state_changed())
         self.broker.taken = self._taken
         self.people = People(self)
+        self.planned = self.judge.planned = Planned(self)
         self.beat_until = 0.0
         """Beat is away until then."""
         self.given_up: set[str] = set()
@@ -246,6 +254,7 @@ class History:
         actors.later(SWEEP - self.clock.now % SWEEP, self._beat_sweeps)
         actors.later(rng.uniform(100.0, 400.0), self.people.look)
         self.people.move_extents(Random(f"{self.seed}/pvmove"))
+        self.planned.begin()
         length = rng.uniform(300.0, 1500.0)
         self._choose_odds()
         troubles = self.people.troubles()
@@ -286,6 +295,7 @@ class History:
         for m in deleted[len(machines) // 4 :]:
             self.people.back(m, register=True)
         self.people.end_moves()
+        self.planned.calm()
         for m in machines:
             m.skew = 0.0
             m.disks.state.groups[0].volumes = [v for v in m.disks.state.groups[0].volumes if v.name != "filler"]

@@ -18,6 +18,7 @@ from tests.sim.cluster import Kubernetes
 
 if TYPE_CHECKING:
     from carina_tasks.settings import Settings
+    from tests.sim.planned import Planned
 
 GOES_ON = 150.0
 """Seconds for which a task that began before a pause may go on with what it holds in hand."""
@@ -31,6 +32,10 @@ class Judge:
         self.controllers = kubernetes.controllers
         self.stopped_since: float | None = None
         """Since when the ConfigMap says that all stands still."""
+        self.planned: Planned
+        """What an administrator does to machines on purpose."""
+        self.approved: set[str] = set()
+        """Nodes that may be failed over although everything else is stopped."""
         self.moved: set[str] = set()
         """Volumes that were moved at least once."""
         self.restored: set[str] = set()
@@ -43,9 +48,9 @@ class Judge:
         """Judge a write of the product that is about to take effect."""
         if "/events" in path or "/configmaps" in path:
             return
-        self._moving(f"{verb} {path}")
-        kind, name = path.split("/")[-2:] if not path.endswith("/status") else path.split("/")[-3:-1]
+        kind, name = path.removesuffix("/status").split("/")[-2:]
         annotations = ((body or {}).get("metadata") or {}).get("annotations") or {}
+        self._moving(f"{verb} {path}", self._leaves(kind, name, body or {}))
         if kind == "logicvolumes" and verb == "PATCH" and annotations.get(keys.JOURNAL):
             self._journal(name, Journal.from_json(annotations[keys.JOURNAL]))
         if verb == "POST" and path.endswith("/persistentvolumes"):
@@ -81,6 +86,7 @@ class Judge:
         found = self.controllers.get(CONFIG_MAPS, keys.STATE_CONFIG_MAP, self.settings.namespace)
         data = (found or {}).get("data") or {}
         stopped = data.get("paused") or data.get("latched")
+        self.approved = set() if data.get("paused") else set((data.get("approved") or "").split(",")) - {""}
         if stopped and self.stopped_since is None:
             self.stopped_since = self.kubernetes.actors.clock.now
             self.chance.say("state", f"stopped: {stopped}")
@@ -89,8 +95,19 @@ class Judge:
             self.stopped_since = None
             self.chance.say("state", "goes on")
 
-    def _moving(self, what: str) -> None:
-        if self.stopped_since is None:
+    def _leaves(self, kind: str, name: str, body: JSON) -> str:
+        """Return the node that a volume or pod leaves with this write, empty when it leaves none."""
+        if kind == "pods":
+            return ((self.controllers.get(PODS, name, "default") or {}).get("spec") or {}).get("nodeName", "")
+        metadata = body.get("metadata") or {}
+        text = (metadata.get("annotations") or {}).get(keys.JOURNAL)
+        volume = f"pvc-{name}" if kind == "persistentvolumeclaims" else name if kind == "logicvolumes" else ""
+        volume = volume or (metadata.get("name", "") if name == "persistentvolumes" else name)
+        journal = Journal.from_json(text) if text else self.journal_of(volume)
+        return journal.source if journal is not None else ""
+
+    def _moving(self, what: str, leaves: str) -> None:
+        if self.stopped_since is None or leaves in self.approved:
             return
         now, began = self.kubernetes.actors.clock.now, getattr(getcurrent(), "began", 0.0)
         if began > self.stopped_since:
@@ -115,7 +132,9 @@ class Judge:
             # Its node may be back: what was decided for the pod holds for all its volumes.
             self.chance.did["volumes fetched that a failover had left behind"] += not (gone or sick)
             gone = sick = True
-        self._mass_failure(name)
+        else:
+            self._planned(name, lost, journal.kind)
+        self._mass_failure(name, lost)
         if journal.kind == "rebuild" and not gone:
             self.chance.wrong(f"{name} is rebuilt, and {lost} was not away for {after:.0f} s")
         if journal.kind == "migrate" and not sick:
@@ -131,6 +150,15 @@ class Judge:
                 ):
                     self.chance.wrong(f"{name} is migrated, and pod {pod['metadata']['name']} is not annotated")
 
+    def _planned(self, name: str, lost: str, kind: str) -> None:
+        """Judge a failover of a node whose absence is planned; one that had begun by then may go on with what it holds."""
+        cordoned = self.settings.not_ready_cordoned
+        if self.planned.announced_for(lost) > GOES_ON:
+            self.chance.wrong(f"{name} is failed over, and {lost} is in maintenance")
+        waits = kind == "migrate" and self.planned.cordoned_for(lost) > GOES_ON
+        if waits and not self.kubernetes.was_not_ready(lost, cordoned):
+            self.chance.wrong(f"{name} is migrated, and {lost} is cordoned and was not NotReady for {cordoned:.0f} s")
+
     def _follows(self, name: str, journal: Journal) -> bool:
         """Say whether the volume follows another of its pod, whose journal names it and the same way."""
         others = {
@@ -144,7 +172,7 @@ class Judge:
             j and name in j.together and (j.source, j.target) == (journal.source, journal.target) for j in leaders
         )
 
-    def _mass_failure(self, name: str) -> None:
+    def _mass_failure(self, name: str, leaves: str) -> None:
         """Judge a failover by what has been lost for so long that whoever began it saw it: that must not be too much."""
         nodes = {n["metadata"]["name"] for n in self.controllers.all(NODES)}
         named = {v["spec"]["nodeName"] for v in self.controllers.all(self.controllers.logic_volumes)}
@@ -156,7 +184,9 @@ class Judge:
         }
         found = self.controllers.get(CONFIG_MAPS, keys.STATE_CONFIG_MAP, self.settings.namespace)
         approved = set((((found or {}).get("data") or {}).get("approved") or "").split(","))
-        if len(lost) > self.settings.mass_failure_share * len(nodes | named) and not lost <= approved:
+        lost -= self.planned.announced()
+        nodes -= self.planned.announced()
+        if len(lost) > self.settings.mass_failure_share * len(nodes | named) and leaves not in approved:
             self.chance.wrong(
                 f"{name} is moved while {sorted(lost)} of {len(nodes | named)} nodes are lost, and no person approved"
             )

@@ -33,6 +33,8 @@ class People:
     def __init__(self, history: History) -> None:
         self.h = history
         self.rng = history.chance.rng
+        self.one = Random(f"{history.seed}/approves-one")
+        """Dice of their own, so that the other histories stay as they were."""
 
     def troubles(self) -> list[Callable[[], None]]:
         """Return everything that can be done; the first ones are chosen more often."""
@@ -86,7 +88,7 @@ class People:
             return
         self._fault("node-deleted", m.name)
         if self.rng.random() < 0.8:
-            self._off(m)
+            self.power_off(m)
         delete(self.h.cluster, Target(NODES, "", m.name))
         if self.rng.random() < 0.4:
             self._back(m, self.rng.choice((5.0, 30.0, 300.0, 900.0)) * self.rng.uniform(0.5, 1.5), register=True)
@@ -103,7 +105,7 @@ class People:
         """Let a machine fail; it comes back sooner, later or never."""
         m = self._machine()
         self._fault("machine-off", m.name)
-        self._off(m)
+        self.power_off(m)
         if self.rng.random() < 0.7:
             self._back(m, self.rng.choice((20.0, 90.0, 150.0, 500.0, 900.0)) * self.rng.uniform(0.7, 1.3))
 
@@ -128,10 +130,11 @@ class People:
         """Off and on again within the thresholds."""
         m = self._machine()
         self._fault("reboot", m.name)
-        self._off(m)
+        self.power_off(m)
         self._back(m, self.rng.uniform(15.0, 80.0))
 
-    def _off(self, m: Machine) -> None:
+    def power_off(self, m: Machine) -> None:
+        """Let a machine stop with everything on it."""
         self.h.nodes.alive(m.name)
         m.power = False
         self.h.actors.kill(m.worker)
@@ -240,8 +243,13 @@ class People:
             nodes = {n["metadata"]["name"]: is_ready(n) for n in self.h.controllers.all(NODES)}
             named = {v["spec"]["nodeName"] for v in self.h.controllers.all(self.h.controllers.logic_volumes)}
             lost = sorted({n for n, ready in nodes.items() if not ready} | (named - nodes.keys()))
-            self.h.chance.say("person", f"resumes; approves of {lost}")
-            self.state(latched=None, approved=",".join(lost) or None)
+            if len(lost) > 1 and self.one.random() < 0.4:
+                one = self.one.choice(lost)
+                self.h.chance.say("person", f"approves of {one} alone")
+                self.state(approved=one)
+            else:
+                self.h.chance.say("person", f"resumes; approves of {lost}")
+                self.state(latched=None, approved=",".join(lost) or None)
         self.h.actors.later(self.rng.uniform(200.0, 500.0), self.look)
 
     def restore(self) -> None:

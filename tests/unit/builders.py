@@ -30,13 +30,13 @@ def at(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def node(name: str, *, ready: str = "True", since: float = NOW - LONG_AGO, uid: str = "") -> Json:
-    """Make a node with room for pods, Ready or not since `since`."""
+def node(name: str, *, ready: str = "True", since: float = NOW - LONG_AGO, uid: str = "", **spec: Any) -> Json:
+    """Make a node with room for pods, Ready or not since `since`; `spec` as in the API (``unschedulable``, ``taints``)."""
     labels = {"kubernetes.io/hostname": name, keys.TOPOLOGY_NODE: name}
     return {
         "kind": "Node",
         "metadata": {"name": name, "uid": uid or f"uid-{name}", "labels": labels, "resourceVersion": "1"},
-        "spec": {},
+        "spec": spec,
         "status": {
             "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": at(since)}],
             "allocatable": {"cpu": "8", "memory": "32Gi", "pods": "110"},

@@ -267,7 +267,7 @@ def test_mass_failure_stops_and_latches():
     assert "2 of 3" in result.reason
     assert api.writes() == [f"merge configmaps/{keys.STATE_CONFIG_MAP}", f"create configmaps/{keys.STATE_CONFIG_MAP}"]
     del api.objects[paths.logic_volume("pvc-9")]
-    assert "until a person resumes" in rebuild_node(context(api, fake), "n1").reason
+    assert "until the operator resumes" in rebuild_node(context(api, fake), "n1").reason
     assert fake.asked == []
 
 
@@ -455,8 +455,8 @@ def test_a_pod_that_comes_while_pods_are_counted_is_listed_then():
 
 
 def test_a_worker_that_still_answers_gives_the_node_more_time():
-    """NotReady for 100 s, but its worker lives: refused, nothing is written."""
-    api = not_ready(pod("pod-pvc-1", "pvc-1", annotated=True), since=NOW - 100)
+    """NotReady for 400 s, but its worker lives: refused, nothing is written."""
+    api = not_ready(pod("pod-pvc-1", "pvc-1", annotated=True), since=NOW - 400)
     result = migrate_node(context(api, nodes("n1", "n2", "n3")), "n1")
     assert (result.outcome, api.log) == ("refused", [])
     assert migrate_node(context(api, nodes()), "n1").outcome == "done"

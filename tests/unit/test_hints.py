@@ -9,6 +9,7 @@ from carina_tasks.model import objects
 from tests.unit.builders import NOW, node
 
 AFTER, EVERY = 60, 30
+OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
 OFFSET = NOW - 1000
 """The API server's clock minus the steady one, which stands at 1000."""
 
@@ -31,8 +32,8 @@ def watching(*nodes):
 
 
 def due(state, now=1000.0):
-    """Return what is due as (node, kind)."""
-    return [(hint.node, hint.kind) for hint in state.due(now)]
+    """Return what is due of nodes, as (node, kind)."""
+    return [(hint.node, hint.kind) for hint in state.due(now) if hint.kind != "changed"]
 
 
 def say(state, now=1000.0):
@@ -133,6 +134,54 @@ def test_a_node_that_never_reported_is_judged_by_its_age():
     assert due(state, 1061) == [("n1", "not-ready")]
 
 
+def changed(state, now=1000.0):
+    """Return whether it is due that readiness is asked again."""
+    return any(hint.kind == "changed" for hint in state.due(now))
+
+
+def test_readiness_is_asked_again_when_nodes_change():
+    """Added, deleted, missed, NotReady, cordoned, tainted or registered again: each counts, what changes nothing does not."""
+    again = objects.parse_node(node("n1", uid="another"))
+    cordoned, tainted = (
+        objects.parse_node(node("n1", unschedulable=True)),
+        objects.parse_node(node("n1", taints=[OUT_OF_SERVICE])),
+    )
+    for change in (down(), again, cordoned, tainted, up("n9")):
+        state = watching(up(), up("n2"))
+        assert not changed(state)
+        state.seen(up())
+        assert not changed(state)
+        state.seen(change)
+        assert changed(state)
+    state = watching(up(), up("n2"))
+    state.deleted(up())
+    assert changed(state)
+    state = watching(up(), up("n2"))
+    state.listed([up()], OFFSET)
+    assert changed(state)
+
+
+def test_readiness_is_not_asked_for_each_of_many_changes():
+    """A flapping node asks every thirty seconds, and the last change is never forgotten."""
+    state = watching(up(), up("n2"))
+    state.deleted(up())
+    say(state)
+    state.seen(up())
+    assert not changed(state, 1029)
+    assert changed(state, 1030)
+    hints = state.due(1030)
+    state.seen(down())  # between the offer and its publication
+    for hint in hints:
+        state.said(hint, 1030)
+    assert changed(state, 1060)
+
+
+def test_an_out_of_service_node_is_said_at_once():
+    """The operator vouches that the machine is off: its failover does not wait for the time of NotReady."""
+    state = watching(objects.parse_node(node("n1", ready="Unknown", since=NOW, taints=[OUT_OF_SERVICE])))
+    assert due(state) == [("n1", "not-ready")]
+
+
 class AnyEvents(RuleBasedStateMachine):
     """Any events in any order: the watch never names a node that is well, and forgets no deletion before it said it."""
 
@@ -194,6 +243,9 @@ class AnyEvents(RuleBasedStateMachine):
         """Let the broker take what is due."""
         for hint in self.state.due(self.now):
             key = (hint.node, hint.kind)
+            if hint.kind == "changed":
+                self.state.said(hint, self.now)
+                continue
             assert self.now - self.last.get(key, -1e9) >= EVERY, "said too soon"
             self.last[key] = self.now
             self.state.said(hint, self.now)
@@ -206,7 +258,7 @@ class AnyEvents(RuleBasedStateMachine):
         for hint in self.state.due(self.now):
             if hint.kind == "deleted":
                 assert hint.node not in self.nodes
-            else:
+            elif hint.kind == "not-ready":
                 assert self.nodes[hint.node].ready != "True"
 
     @invariant()

@@ -1,5 +1,6 @@
 """When a node counts as lost."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,7 @@ from carina_tasks.model import objects
 from carina_tasks.model.objects import Lease, Meta
 from tests.unit.builders import NOW, node
 
-RULES = node_loss.NotReadyRules(after=60, witnessed=300, lease_fresh=40)
+RULES = node_loss.NotReadyRules(after=60, witnessed=300, lease_fresh=40, cordoned=1800)
 
 
 def parsed(**facts):
@@ -96,3 +97,55 @@ def test_lost_always_means_not_ready_long_enough(ready, age, renewed, alive):
     assert isinstance(verdict, Lost) == (ready != "True" and age >= (300 if witnessed else 60))
     if isinstance(verdict, NotYet):
         assert 0 < verdict.wait <= 300
+
+
+TAINTED = [{"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}]
+CORDONS = [
+    {"unschedulable": True},
+    {"taints": [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]},
+]
+
+
+@pytest.mark.parametrize("cordon", CORDONS)
+def test_a_cordoned_node_waits_longest(cordon):
+    """Its absence is planned: 1799 s are too short, whoever answers, and the reason for the Event stays the same meanwhile."""
+    for sign, alive in ((None, False), (lease(1), True)):
+        first = node_loss.not_ready(parsed(ready="Unknown", since=NOW - 61, **cordon), sign, alive, NOW, RULES)
+        later = node_loss.not_ready(parsed(ready="Unknown", since=NOW - 61, **cordon), sign, alive, NOW + 1738, RULES)
+        assert isinstance(first, NotYet)
+        assert isinstance(later, NotYet)
+        assert first.held == later.held
+        assert "is cordoned" in first.held
+        assert (first.wait, later.wait) == (1739, 1)
+    assert isinstance(
+        node_loss.not_ready(parsed(ready="False", since=NOW - 1800, **cordon), None, False, NOW, RULES), Lost
+    )
+    assert isinstance(node_loss.not_ready(parsed(**cordon), None, False, NOW, RULES), NotLost)
+
+
+def test_a_node_that_is_uncordoned_counts_from_the_same_moment():
+    """The operator says that it is no maintenance: what has passed of NotReady counts."""
+    assert isinstance(node_loss.not_ready(parsed(ready="False", since=NOW - 61), None, False, NOW, RULES), Lost)
+
+
+def test_a_cordon_does_not_shorten_a_wait():
+    """With a shorter time for cordoned nodes than for all, the longer one applies, and nothing is said to be held."""
+    rules = node_loss.NotReadyRules(after=60, witnessed=300, lease_fresh=40, cordoned=10)
+    early = node_loss.not_ready(parsed(ready="False", since=NOW - 59, unschedulable=True), None, False, NOW, rules)
+    assert isinstance(early, NotYet)
+    assert (early.wait, early.held) == (1, "")
+
+
+@pytest.mark.parametrize("cordon", [{}, {"unschedulable": True}])
+def test_out_of_service_does_not_wait_unless_a_witness_answers(cordon):
+    """The operator vouches that the machine is off; a Lease or a worker that still answers says that it is not."""
+    off = parsed(ready="Unknown", since=NOW - 1, **{"taints": TAINTED, **cordon})
+    found = node_loss.not_ready(off, lease(41), False, NOW, RULES)
+    assert isinstance(found, Lost)
+    assert "out-of-service" in found.reason
+    for sign, alive in ((lease(1), False), (None, True)):
+        early = node_loss.not_ready(off, sign, alive, NOW, RULES)
+        assert isinstance(early, NotYet)
+        assert (early.wait, early.held) == (299, "")
+    ready = parsed(**{"taints": TAINTED, **cordon})
+    assert isinstance(node_loss.not_ready(ready, None, False, NOW, RULES), NotLost)

@@ -54,7 +54,8 @@ class Running:
     def _publish(self, hint):
         if self.broken:
             raise self.broken.pop(0)
-        self.said.append((hint.node, hint.kind))
+        if hint.kind != "changed":
+            self.said.append((hint.node, hint.kind))
 
     def until(self, ready, seconds=8):
         """Wait for `ready`, stop, and return what was said."""

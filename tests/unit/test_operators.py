@@ -455,8 +455,10 @@ def test_what_lies_in_the_trash_is_said():
 def test_a_node_that_may_not_be_lost_is_no_alarm_now():
     """It is well, and says what to see to; `failed` would have nothing to show."""
     ctx = context(*healthy())
-    stuck = NodeReadiness("n1", False, "1 of 1", without_place=1, volumes=(PlannedVolume(NAME, "no-fit", "full"),))
-    ctx.findings.keep("readiness", Readiness(int(b.NOW), "1 of 2 nodes may be lost", (stuck,)), 1)
+    full = (PlannedVolume(NAME, "no-fit", "full"),)
+    stuck = NodeReadiness("n1", False, "1 of 1", without_place=1, volumes=full, state="True")
+    others = tuple(NodeReadiness(name, True, "", state="True") for name in ctx.cluster.observe().nodes if name != "n1")
+    ctx.findings.keep("readiness", Readiness(int(b.NOW), "1 of 2 nodes may be lost", (stuck, *others)), 1)
     text = shown(ctx)
     assert "NOWHERE TO GO" in text
     assert text.endswith("all well now; see above which node had better not be lost")

@@ -98,7 +98,7 @@ def test_what_the_mass_failure_guard_would_stop_is_said_apart():
     api = FakeApi(node("n1"), node("n2", ready="False"), node("n3"), *on("n1", "a"))
     found = judged(api, FakeNodes(*map(inventory, ("n1", "n3"))))["n1"]
     assert (found.ready, found.places, found.without_place) == (False, 1, 0)
-    assert found.reason.startswith("a person would have to resume: 2 of 3 nodes")
+    assert found.reason.startswith("the operator would have to resume: 2 of 3 nodes")
     assert judged(api, FakeNodes(*map(inventory, ("n1", "n3"))), mass_failure_share="0.7")["n1"].ready
 
 

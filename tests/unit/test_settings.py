@@ -18,6 +18,7 @@ WRONG = {
     "CONFIRM_ABSENCE": ["-1"],
     "NOT_READY_AFTER": ["-1"],
     "NOT_READY_WITNESSED": ["-1"],
+    "NOT_READY_CORDONED": ["-1", "30m"],
     "LEASE_FRESH": ["-1"],
     "MASS_FAILURE_SHARE": ["-0.1", "1.1", "50%", "nan"],
     "ORPHAN_GRACE": ["-1"],
@@ -81,7 +82,7 @@ def test_other_programs_variables_are_none_of_ours():
 def test_the_defaults_are_the_designs():
     """The guards as the design's table has them."""
     conf = load({})
-    assert (conf.confirm_absence, conf.not_ready_after, conf.not_ready_witnessed) == (10, 60, 300)
+    assert (conf.confirm_absence, conf.not_ready_after, conf.not_ready_witnessed) == (10, 300, 600)
     assert (conf.mass_failure_share, conf.orphan_grace, conf.orphan_limit, conf.orphan_share) == (0.5, 600, 10, 0.2)
     assert (conf.logic_volume_grace, conf.reserve, conf.managed_groups) == (600, 10 * GIB, ("carina-vg-*",))
 

@@ -1,0 +1,96 @@
+"""Maintenance of a node, as it is stored: an operator announced that the machine may be away, and that its data comes back with it.
+
+One entry for each node in the state ConfigMap, under ``maintenance.<node>``: JSON that `kubectl` users can read and write.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from carina_tasks.errors import BadInput
+from carina_tasks.model import tables
+
+PREFIX: Final = "maintenance."
+LONGEST: Final = 30 * 86400
+"""Seconds that one maintenance may be announced for."""
+_KEY: Final = 253
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    """What the ConfigMap holds of one node."""
+
+    until: Moment
+    since: Moment
+    reason: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """Maintenance of one node. Times are seconds since the epoch, by the API server's clock."""
+
+    node: str
+    since: float
+    until: float
+    """When the operator expects to be done. The maintenance goes on until it is ended: an alert fires meanwhile."""
+    reason: str
+    error: str = ""
+    """Why the entry cannot be read; then the node counts as in maintenance, because that loses nothing."""
+
+    @property
+    def key(self) -> str:
+        """Its key in the ConfigMap."""
+        return PREFIX + self.node
+
+    def overdue(self, now: float) -> bool:
+        """Return whether the time that was announced is over."""
+        return now >= self.until
+
+    def to_json(self) -> str:
+        """Return the entry as it is stored."""
+        moments = [datetime.fromtimestamp(int(at), UTC) for at in (self.until, self.since)]
+        return msgspec.json.encode(_Entry(moments[0], moments[1], self.reason)).decode()
+
+    def __str__(self) -> str:
+        """Return what people read: until when, and why."""
+        if self.error:
+            return f"in maintenance, but its entry cannot be read ({self.error})"
+        return f"in maintenance until {tables.moment(int(self.until))} ({self.reason})"
+
+
+def new(node: str, now: float, seconds: float, reason: str) -> Maintenance:
+    """Return the maintenance of `node` that begins now. Raises BadInput, which says what to change."""
+    if not reason.strip():
+        raise BadInput("say why (--reason): the next operator on call reads it")
+    if not 0 < seconds <= LONGEST:
+        raise BadInput(f"a maintenance lasts more than 0 seconds and at most {LONGEST // 86400} days")
+    if len(PREFIX + node) > _KEY:
+        raise BadInput(f"the name of node {node} is too long for a key of a ConfigMap: use `carina pause` instead")
+    return Maintenance(node, now, now + seconds, reason.strip()[:1000])
+
+
+def parse(node: str, text: str) -> Maintenance:
+    """Return the entry of `node` as it is stored; one that cannot be read is a maintenance with an `error`."""
+    try:
+        entry = msgspec.json.decode(text, type=_Entry)
+    except (msgspec.DecodeError, msgspec.ValidationError) as exc:
+        return Maintenance(node, 0.0, 0.0, "", str(exc)[:200])
+    return Maintenance(node, entry.since.timestamp(), entry.until.timestamp(), entry.reason)
+
+
+def duration(text: str) -> float:
+    """Return a duration such as ``45m``, ``2h`` or ``1d12h`` in seconds. Raises BadInput."""
+    found = _DURATION.fullmatch(text.strip())
+    if not text.strip() or found is None:
+        raise BadInput(f"{text!r} is not a duration: write for example 45m, 2h or 1d12h")
+    return float(
+        sum(int(number or 0) * unit for number, unit in zip(found.groups(), (86400, 3600, 60, 1), strict=True))
+    )
