@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from carina_tasks import queues, settings
 from carina_tasks.broker import heartbeat
+from carina_tasks.broker.loop import Turns
 from carina_tasks.broker.waiting import SENT_AT
 from carina_tasks.errors import BadSetting
 from carina_tasks.observability import inspection as inspection  # registers the commands of `celery inspect`
@@ -26,6 +27,10 @@ from carina_tasks.observability import logs
 from carina_tasks.settings import Settings
 
 Role = Literal["control", "node"]
+
+RESULTS_KEPT = {"control": 86400, "node": 3600}
+"""Seconds for which the broker keeps the result of a task that ran in a process of that role: an answer of a node is read within
+its deadline, what became of a failover is looked up the morning after."""
 
 TASK_MODULES = {
     "control": (
@@ -74,6 +79,16 @@ def sentinel_options(conf: Settings) -> dict[str, Any]:
 class Application(Celery):  # type: ignore[misc]
     """Celery, but nothing is sent that never expires: `celery call` sends by name and does not look at the task's own `expires`."""
 
+    def _get_backend(self) -> Any:
+        """Return the result backend, without its subscription to the result of every message that is sent.
+
+        Answers of nodes are polled, nobody waits for what a task, beat or the node watch sends, and `AsyncResult.get` subscribes
+        when it is called. The subscription at each message raises RuntimeError, after 20 s, when Redis is away.
+        """
+        backend = super()._get_backend()
+        backend.on_task_call = lambda producer, task_id: {}
+        return backend
+
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
         """Send the task; without `expires` after its own seconds, a node's task after the deadline for its answer."""
         if options.get("expires") is None:
@@ -111,7 +126,7 @@ def make_app(conf: Settings, role: Role) -> Celery:
         task_ignore_result=False,
         task_track_started=role == "control",
         task_store_errors_even_if_ignored=True,
-        result_expires=86400,
+        result_expires=RESULTS_KEPT[role],
         result_extended=role == "control",
         worker_pool="threads" if role == "control" else "solo",
         worker_concurrency=conf.concurrency if role == "control" else 1,
@@ -125,6 +140,7 @@ def make_app(conf: Settings, role: Role) -> Celery:
         timezone="UTC",
         enable_utc=True,
     )
+    app.steps["worker"].add(Turns)
     return app
 
 

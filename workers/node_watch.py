@@ -14,18 +14,20 @@ from collections.abc import Callable
 
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 import carina_tasks
 from carina_tasks import settings
 from carina_tasks.broker import heartbeat
+from carina_tasks.broker.calls import BROKER_ERRORS
 from carina_tasks.decisions.hints import Hint, NodeWatchState
-from carina_tasks.errors import ApiGone, CarinaTasksError
+from carina_tasks.errors import ApiGone, BrokerUnavailable, CarinaTasksError
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, connect
 from carina_tasks.kube.cluster import parse
+from carina_tasks.liveness import OF_THIS_PROCESS
 from carina_tasks.model import objects
 from carina_tasks.observability import logs, metrics
+from carina_tasks.vital import VitalThread
 
 PAUSES = (1, 2, 5, 10, 30)
 """Seconds between two tries to reach the API server."""
@@ -96,6 +98,7 @@ class NodeWatch:
         failures, not_before = 0, 0.0
         while not self._stopped.wait(0.5):
             now = time.monotonic()
+            OF_THIS_PROCESS.turned()
             if now < not_before:
                 continue
             with self._lock:
@@ -103,16 +106,20 @@ class NodeWatch:
             for hint in hints:
                 try:
                     self._publish(hint)
-                except (OperationalError, OSError) as exc:
+                except BrokerUnavailable as exc:
                     pause = PAUSES[min(failures, len(PAUSES) - 1)]
                     failures += 1
                     not_before = now + pause
-                    self._log.warning("the broker takes no message; trying again", error=str(exc), seconds=pause)
+                    self._log.warning("the broker takes no message; trying again", error=exc.message, seconds=pause)
                     break
                 failures = 0
                 metrics.HINTS.labels(hint.kind).inc()
                 with self._lock:
                     self._state.said(hint, now)
+
+    def stopped(self) -> bool:
+        """Return whether the threads were asked to end."""
+        return self._stopped.is_set()
 
     def stop(self) -> None:
         """End both threads at their next turn."""
@@ -120,19 +127,22 @@ class NodeWatch:
 
 
 def publisher(app: Celery) -> Callable[[Hint], None]:
-    """Return what puts a hint on the control queue."""
+    """Return what puts a hint on the control queue; it raises BrokerUnavailable."""
 
     def publish(hint: Hint) -> None:
         structlog.get_logger().info("publishing", task=TASKS[hint.kind], node=hint.node, reason=hint.reason)
-        app.send_task(
-            TASKS[hint.kind],
-            args=[hint.node] if hint.node else [],
-            # For people alone: the task asks the API server itself, and takes nobody's word for it.
-            kwargsrepr=repr({"reason": hint.reason}),
-            queue="control",
-            expires=300,
-            retry_policy={"max_retries": 1},
-        )
+        try:
+            app.send_task(
+                TASKS[hint.kind],
+                args=[hint.node] if hint.node else [],
+                # For people alone: the task asks the API server itself, and takes nobody's word for it.
+                kwargsrepr=repr({"reason": hint.reason}),
+                queue="control",
+                expires=300,
+                retry_policy={"max_retries": 1},
+            )
+        except BROKER_ERRORS as exc:
+            raise BrokerUnavailable(f"the broker takes no message: {exc}") from exc
 
     return publish
 
@@ -147,7 +157,9 @@ def main() -> int:
         api = connect(conf.api_timeout, conf.page_size, metrics.observe_api)
         for kind in TASKS:
             metrics.HINTS.labels(kind)
-        metrics.serve(conf.metrics_port, metrics.AboutProcess(carina_tasks.__version__, "node-watch"))
+        about = metrics.AboutProcess(carina_tasks.__version__, "node-watch")
+        checks = {"broker": lambda: heartbeat.ping(app), "api": lambda: api.read("/version")}
+        metrics.serve(conf.metrics_port, about, checks=checks)
     except CarinaTasksError as exc:
         sys.exit(f"carina-tasks node watch: {exc.message}")
     watch = NodeWatch(api, publisher(app), conf.not_ready_after, conf.watch_publish_interval)
@@ -155,7 +167,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
     for work in (watch.watch, watch.say):
-        threading.Thread(target=work, daemon=True, name=work.__name__).start()
+        VitalThread(work.__name__, work, watch.stopped).start()
     beats = heartbeat.of_this_process(app, "node-watch", conf)
     beats.start()
     done.wait()

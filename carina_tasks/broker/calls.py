@@ -11,12 +11,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 import redis
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 
 from carina_tasks import queues
 from carina_tasks.errors import BadAnswer, BrokerUnavailable, CarinaTasksError, NodeFailed, NodeSilent
@@ -25,6 +25,8 @@ from carina_tasks.model.messages import VolumesDone, describe, to_json
 
 T = TypeVar("T", Inventory, VolumesDone)
 
+BROKER_ERRORS: Final = (KombuError, redis.RedisError, OSError, RuntimeError)
+"""What Celery, kombu and redis-py raise when the broker does not take a message; Celery's retries end in a RuntimeError."""
 RESULT_KEY = "celery-task-meta-"
 _FIRST_POLL, _LAST_POLL = 0.02, 0.25
 _LONGEST_MESSAGE = 1 << 16
@@ -113,7 +115,7 @@ class NodeCalls:
                 expires=self._deadline + more,
                 retry_policy={"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5},
             )
-        except (OperationalError, redis.RedisError, OSError) as exc:
+        except BROKER_ERRORS as exc:
             raise BrokerUnavailable(f"the broker does not take a message for {node}: {exc}") from exc
         return Pending(node, task_id, time.monotonic() + self._deadline + more, answer)
 

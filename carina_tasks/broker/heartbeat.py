@@ -20,8 +20,10 @@ from celery.signals import after_task_publish
 
 from carina_tasks import __version__
 from carina_tasks.errors import BrokerUnavailable
+from carina_tasks.liveness import OF_THIS_PROCESS
 from carina_tasks.model.process import Process, Role
 from carina_tasks.settings import PREFIX, Settings
+from carina_tasks.vital import VitalThread
 
 KEY = "alive."
 OTHERS = "carina-tasks.alive."
@@ -42,24 +44,33 @@ OWN = (
 """Settings that differ between processes by nature, or hold a password."""
 
 
-class Heartbeat(threading.Thread):
+class Heartbeat(VitalThread):
     """Beats until `stop`. `said` is what it says of itself, `key` where."""
 
     def __init__(
         self, app: Celery, node: str, interval: float, ttl: float, said: Process | None = None, key: str = KEY
     ) -> None:
-        super().__init__(name="heartbeat", daemon=True)
+        self._ended = threading.Event()
+        super().__init__("heartbeat", self._beat, self._ended.is_set)
         self._app, self._node, self._interval, self._ttl = app, node, interval, ttl
         self._said, self._key = said or Process("node", node), key
-        self._stopped = threading.Event()
 
-    def run(self) -> None:
+    def _beat(self) -> None:
         """Renew the key; say once when the broker is away, and once when it is back."""
         log = structlog.get_logger().bind(node=self._node)
-        away = False
-        while not self._stopped.wait(0 if not away else self._interval):
+        away = hung = False
+        while not self._ended.wait(0 if not away else self._interval):
+            if trouble := OF_THIS_PROCESS.trouble():
+                # A worker that takes no task is no witness that its node lives.
+                if not hung:
+                    log.critical("heartbeat: none is sent, because this process does not work", reason=trouble)
+                hung = True
+                self._ended.wait(self._interval)
+                continue
+            hung = False
             try:
                 _beat(self._app, self._key + self._node, self._said, self._ttl)
+                OF_THIS_PROCESS.broker_is_away(False)
                 if away:
                     log.info("heartbeat: the broker is back")
                 away = False
@@ -67,13 +78,14 @@ class Heartbeat(threading.Thread):
                 if not away:
                     log.warning("heartbeat: the broker does not answer; trying again", error=str(exc))
                 away = True
+                OF_THIS_PROCESS.broker_is_away(True)
                 continue
-            if self._stopped.wait(self._interval):
+            if self._ended.wait(self._interval):
                 return
 
     def stop(self) -> None:
         """End the thread at its next turn."""
-        self._stopped.set()
+        self._ended.set()
 
 
 def of_this_process(app: Celery, role: Role, conf: Settings) -> Heartbeat:
@@ -114,6 +126,14 @@ def process(role: Role, conf: Settings) -> Process:
         profile=conf.node_profile if role == "node" else "",
         settings=changed,
     )
+
+
+def ping(app: Celery) -> None:
+    """Raise BrokerUnavailable when the broker does not answer."""
+    try:
+        app.backend.client.ping()
+    except (redis.RedisError, OSError) as exc:
+        raise BrokerUnavailable(f"the broker does not answer: {exc}") from exc
 
 
 def processes(app: Celery) -> list[Process]:

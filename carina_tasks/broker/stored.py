@@ -141,3 +141,11 @@ def _result(raw: msgspec.Raw) -> _Result:
     except msgspec.DecodeError:
         # A result without these fields, or of another release: that it ended is all that is known.
         return _Result()
+
+
+def keep_for(app: Celery, task_id: str, seconds: int) -> None:
+    """Let the stored result of a task expire in so many seconds. Raises BrokerUnavailable."""
+    try:
+        app.backend.client.expire(RESULT_KEY + task_id, seconds)
+    except (redis.RedisError, OSError) as exc:
+        raise BrokerUnavailable(f"the broker does not answer: {exc}") from exc

@@ -93,6 +93,8 @@ def _sweep(ctx: Context, families: Families, sweep: str, finding: str, nodes: se
         families.put("carina_tasks_local_volumes_kept", kept.volumes, kept.why)
     for one in found.nodes:
         if one.node in nodes:
+            if one.at:
+                families.put("carina_tasks_node_swept_timestamp_seconds", one.at, one.node)
             families.put("carina_tasks_volumes_missing", one.missing, one.node)
             families.put("carina_tasks_orphans_over_cap", one.over_cap, one.node)
             families.put("carina_tasks_trash_volumes", one.trash, one.node)

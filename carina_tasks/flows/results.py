@@ -79,6 +79,8 @@ class SweptNode(msgspec.Struct, frozen=True, omit_defaults=True):
     """Orphans that wait for a person, because they are too many."""
     trash: int = 0
     trash_bytes: int = 0
+    at: int = 0
+    """When it was swept last, seconds since the epoch: a node whose worker is silent keeps what was found then."""
 
 
 class LocalSweepResult(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sized
 
+import msgspec
 import structlog
 
 from carina_tasks.decisions import answers, guards, orphans
@@ -87,10 +88,21 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
             results.append(LocalSweepNode(name, "failed", exc.message))
     metrics.SWEEP_SECONDS.labels("local_volumes").observe(ctx.monotonic() - began)
     missing = tuple(MissingVolume(volume, node.node) for node in results for volume in node.missing)
-    found = tuple(one for one, _ in swept)
     kept = tuple(KeptVolumes(*pair) for pair in sorted(_sum(kept for _, kept in swept).items()))
-    ctx.findings.keep(FINDING, Swept(int(world.now), missing, found, kept), KEPT)
+    found = tuple(msgspec.structs.replace(one, at=int(world.now)) for one, _ in swept)
+    if found or not ready:
+        # A sweep that reached no node is no success.
+        _keep(ctx, world, Swept(int(world.now), missing, found, kept))
     return LocalSweepResult(nodes=tuple(results), unreadable=shown(world.unreadable), summary=summary_of(results))
+
+
+def _keep(ctx: Context, world: World, now: Swept) -> None:
+    """Keep what was found, and of nodes that were not swept this time what was found there last."""
+    before = ctx.findings.last(FINDING, Swept)
+    reached = {one.node for one in now.nodes}
+    old = [one for one in before.nodes if one.node not in reached and one.node in world.nodes] if before else []
+    nodes = tuple(sorted([*now.nodes, *old], key=lambda one: one.node))
+    ctx.findings.keep(FINDING, msgspec.structs.replace(now, nodes=nodes), KEPT)
 
 
 def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:

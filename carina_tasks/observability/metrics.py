@@ -21,12 +21,12 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     multiprocess,
-    start_http_server,
 )
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from carina_tasks.errors import BadSetting
+from carina_tasks.observability import web
 
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """Prometheus' own variable: a folder in which forked processes share what they count."""
@@ -152,7 +152,12 @@ GAUGES: Mapping[str, Described] = {
         "Volumes that would have nowhere to go if the node were lost now.", ("node",)
     ),
     "carina_tasks_readiness_timestamp_seconds": Described("When readiness was last judged."),
-    "carina_tasks_sweep_last_success_timestamp_seconds": Described("When a sweep last ended well.", ("sweep",)),
+    "carina_tasks_sweep_last_success_timestamp_seconds": Described(
+        "When a sweep last ended well. One that reached no node did not.", ("sweep",)
+    ),
+    "carina_tasks_node_swept_timestamp_seconds": Described(
+        "When the local volumes of a node were last compared with the cluster's.", ("node",)
+    ),
     "carina_tasks_volumes_missing": Described(
         "LogicVolumes whose local volume is not on its node, by the last sweep.", ("node",)
     ),
@@ -233,10 +238,10 @@ def shared() -> bool:
     return MULTIPROC_DIR in os.environ
 
 
-def serve(port: int, *collectors: Collector) -> None:
+def serve(port: int, *collectors: Collector, checks: Mapping[str, web.Check] | None = None) -> None:
     """Serve this process's metrics, and what `collectors` read, at ``:port/metrics``; port 0 serves nothing.
 
-    Raises BadSetting when the port cannot be had.
+    `checks` are what ``/readyz`` asks, by name. Raises BadSetting when the port cannot be had.
     """
     if not port:
         return
@@ -249,6 +254,6 @@ def serve(port: int, *collectors: Collector) -> None:
     for collector in collectors:
         registry.register(collector)
     try:
-        start_http_server(port, registry=registry)
+        web.serve(port, registry, checks or {})
     except OSError as exc:
         raise BadSetting(f"CARINA_TASKS_METRICS_PORT: port {port} cannot be had: {exc.strerror}") from exc

@@ -12,8 +12,9 @@ import structlog
 from celery import Task, current_app
 
 from carina_tasks import queues, settings
+from carina_tasks.broker import stored
 from carina_tasks.broker.calls import NodeCalls
-from carina_tasks.errors import BadInput, CarinaTasksError, Refused, TransientError
+from carina_tasks.errors import BadInput, BrokerUnavailable, CarinaTasksError, Refused, TransientError
 from carina_tasks.model import names
 from carina_tasks.model.messages import VolumesDone
 from carina_tasks.tasks import told
@@ -21,6 +22,9 @@ from carina_tasks.tasks.shown import Answer, Shown, answer
 
 PAUSES = (2, 5, 15, 30, 60)
 """Seconds before each retry of a transient failure; after them resume or the next sweep comes round anyway."""
+
+ROUTINE = 3600
+"""Seconds for which the result of a task is kept that runs again within minutes, or that only reads."""
 
 
 class ControlTask(Task):  # type: ignore[misc]
@@ -32,6 +36,8 @@ class ControlTask(Task):  # type: ignore[misc]
     max_retries = len(PAUSES)
     # Characters of the result in the event that Flower sees: a thousand volumes with a reason each.
     resultrepr_maxsize = 1 << 18
+    kept: int | None = None
+    """Seconds for which the broker keeps the result; None: as long as Celery's result_expires says, a day."""
 
     @staticmethod
     def check(*_args: Any, **_kwargs: Any) -> None:
@@ -61,6 +67,18 @@ class ControlTask(Task):  # type: ignore[misc]
         # Called as a function, in a shell, it is shown to a person.
         return Shown(result) if self.request.called_directly else msgspec.to_builtins(result)
 
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Shorten the life of the stored result of a task that runs all the time.
+
+        Celery has one lifetime for all results of a process, and does not read `result_expires` of a task.
+        """
+        if self.kept is None or self.request.ignore_result:
+            return
+        try:
+            stored.keep_for(self.app, task_id, self.kept)
+        except BrokerUnavailable as exc:
+            structlog.get_logger().warning("a result is kept for a day", error=exc.message)
+
     def send(self, *args: Any, reason: str, **options: Any) -> None:
         """Put the task on the control queue, as another task does; `reason` is for people alone."""
         self.apply_async(args=args, kwargsrepr=repr({"reason": reason}), **options)
@@ -73,8 +91,6 @@ class NodeTask(Task):  # type: ignore[misc]
     throws = (CarinaTasksError,)
     answer: type[Any] = VolumesDone
     """What the answer is read as."""
-    # The answer is read within the deadline; after that it is only for `celery result`.
-    result_expires = 3600
     # A batch of 50 volumes in the event that Flower sees; an inventory may be cut.
     resultrepr_maxsize = 1 << 14
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,8 +14,9 @@ from prometheus_client.registry import Collector
 
 import carina_tasks
 from carina_tasks import settings
+from carina_tasks.broker import heartbeat
 from carina_tasks.errors import BadSetting
-from carina_tasks.observability import metrics
+from carina_tasks.observability import metrics, web
 from carina_tasks.observability.metrics import AboutProcess, Families
 
 FORKING = "celery.concurrency.prefork"
@@ -48,14 +51,20 @@ def _serve_worker(instance: Any, **_: Any) -> None:
             do=f"use the default pool (threads), or set {metrics.MULTIPROC_DIR} to an empty folder",
         )
     if conf.node_name:
-        _serve(conf.metrics_port, AboutProcess(carina_tasks.__version__, "node", complete))
+        about = AboutProcess(carina_tasks.__version__, "node", complete)
+        _serve(conf.metrics_port, about, checks={"broker": partial(heartbeat.ping, instance.app)})
         return
     # Not on a node: there is no API server to read.
     from carina_tasks.tasks.observer import Observer
+    from carina_tasks.tasks.process import context
 
     metrics.begin_at_zero()
     observer = Observer()
-    _serve(conf.metrics_port, AboutProcess(carina_tasks.__version__, "control", complete), observer)
+    checks: dict[str, web.Check] = {
+        "broker": partial(heartbeat.ping, instance.app),
+        "api": lambda: context().cluster.now(),
+    }
+    _serve(conf.metrics_port, AboutProcess(carina_tasks.__version__, "control", complete), observer, checks=checks)
     observer.start()
 
 
@@ -64,9 +73,9 @@ def _serve_beat(sender: beat.Service, **_: Any) -> None:
     _serve(settings.current().metrics_port, AboutProcess(carina_tasks.__version__, "beat"), Schedule(sender.scheduler))
 
 
-def _serve(port: int, *collectors: Collector) -> None:
+def _serve(port: int, *collectors: Collector, checks: Mapping[str, web.Check] | None = None) -> None:
     try:
-        metrics.serve(port, *collectors)
+        metrics.serve(port, *collectors, checks=checks)
     except BadSetting as exc:
         # Celery swallows an Exception of a signal's receiver; this one is to end the process, in one line.
         raise SystemExit(f"carina-tasks: {exc.message}") from exc

@@ -18,7 +18,7 @@ from carina_tasks.flows.plan import plan_node
 from carina_tasks.flows.results import FailoverResult, PlanResult, Readiness, ResumeResult, Status
 from carina_tasks.flows.status import status as flow_status
 from carina_tasks.model import names
-from carina_tasks.tasks.base import ControlTask
+from carina_tasks.tasks.base import ROUTINE, ControlTask
 from carina_tasks.tasks.process import context
 
 MISSED = "LogicVolumes name it and it does not exist"
@@ -80,7 +80,7 @@ def rebuild_volume(node: str, volume: str, force: str = "") -> FailoverResult:
     return _at_once(flow_rebuild_volume.rebuild_volume(context(), node, volume, force))
 
 
-@shared_task(base=ControlTask, name="carina.failover.plan", expires=60, check=staticmethod(_check_plan))
+@shared_task(base=ControlTask, name="carina.failover.plan", expires=60, kept=ROUTINE, check=staticmethod(_check_plan))
 def plan(node: str, not_ready: bool = False) -> PlanResult:
     """Say what the loss of `node` would do: verdict, target and reason for each volume. Nothing is written.
 
@@ -94,7 +94,7 @@ def plan(node: str, not_ready: bool = False) -> PlanResult:
     return plan_node(context(), node, not_ready)
 
 
-@shared_task(base=ControlTask, name="carina.failover.readiness", expires=300)
+@shared_task(base=ControlTask, name="carina.failover.readiness", expires=300, kept=ROUTINE)
 def readiness() -> Readiness:
     """Say for every node whether its loss now would leave a volume with nowhere to go. Nothing is written.
 
@@ -105,7 +105,7 @@ def readiness() -> Readiness:
     return flow_readiness.readiness(context())
 
 
-@shared_task(base=ControlTask, name="carina.failover.resume", expires=60)
+@shared_task(base=ControlTask, name="carina.failover.resume", expires=60, kept=ROUTINE)
 def resume(hinted: bool = False) -> ResumeResult:
     """Go on with every rebuild that is journalled and unfinished, and ask for the failovers that the watch missed.
 
@@ -138,7 +138,7 @@ def _at_once(result: R) -> R:
     return result
 
 
-@shared_task(base=ControlTask, name="carina.failover.status", expires=60)
+@shared_task(base=ControlTask, name="carina.failover.status", expires=60, kept=ROUTINE)
 def status() -> Status:
     """Say what is going on: pause, nodes and their workers, rebuilds under way. Nothing is written.
 

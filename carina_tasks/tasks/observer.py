@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -17,6 +16,7 @@ from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import gauges
 from carina_tasks.observability.metrics import Families
 from carina_tasks.tasks.process import context
+from carina_tasks.vital import VitalThread
 
 INTERVAL = 15.0
 """Seconds between two looks: a usual scrape interval. A look lists nodes and LogicVolumes, as `resume` does."""
@@ -45,7 +45,7 @@ class Observer(Collector):
 
     def start(self) -> None:
         """Look for as long as the process lives, in a thread of its own."""
-        threading.Thread(target=self._run, name="metrics", daemon=True).start()
+        VitalThread("metrics", self._run).start()
 
     def _run(self) -> None:
         while True:

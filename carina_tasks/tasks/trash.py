@@ -8,7 +8,7 @@ from carina_tasks.errors import BadInput
 from carina_tasks.flows import trash
 from carina_tasks.flows.results import RestoreResult, TrashResult
 from carina_tasks.model import names
-from carina_tasks.tasks.base import ControlTask
+from carina_tasks.tasks.base import ROUTINE, ControlTask
 from carina_tasks.tasks.process import context
 
 
@@ -23,7 +23,7 @@ def _check_restore(node: object, volume: object) -> None:
         raise BadInput("volume is its name in the trash, its UUID, or its old name")
 
 
-@shared_task(base=ControlTask, name="carina.trash.list", expires=60, check=staticmethod(_check_nodes))
+@shared_task(base=ControlTask, name="carina.trash.list", expires=60, kept=ROUTINE, check=staticmethod(_check_nodes))
 def list_trash(*nodes: str) -> TrashResult:
     """Say what lies in the trash of `nodes` (default: all), the oldest first. Nothing is written.
 

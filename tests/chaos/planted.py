@@ -25,7 +25,7 @@ PLANTED = {
         "tests/chaos/test_api_server.py::test_lists_are_cut_short",
     ),
     "a mass failure stops nobody": Edit(
-        "carina_tasks/flows/failover.py", "    if isinstance(verdict, guards.Stop):", "    if False:",
+        "carina_tasks/flows/loss.py", "    if isinstance(verdict, guards.Stop):", "    if False:",
         "tests/chaos/test_nodes.py::test_two_of_three_nodes_fall_silent",
     ),
     "what a person restored is an orphan again": Edit(

@@ -250,7 +250,10 @@ def test_what_a_sweep_found_is_kept_for_the_metrics():
     sweep_local_volumes(ctx)
     found = ctx.findings.last("sweep.local_volumes", Swept)
     assert (found.at, found.missing) == (int(NOW), (MissingVolume("pvc-1", "n1"),))
-    assert found.nodes == (SweptNode("n1", missing=1, trash=1, trash_bytes=trashed.size), SweptNode("n2", over_cap=12))
+    assert found.nodes == (
+        SweptNode("n1", missing=1, trash=1, trash_bytes=trashed.size, at=int(NOW)),
+        SweptNode("n2", over_cap=12, at=int(NOW)),
+    )
     assert found.kept == (KeptVolumes("foreign-name", 1), KeptVolumes("young", 1))
     assert sweep_logic_volumes(ctx).kept == 1
     assert ctx.findings.last("sweep.logic_volumes", Swept).at == int(NOW)
@@ -408,3 +411,23 @@ def test_a_touch_that_was_left_on_a_claim_is_taken_off():
     ]
     assert touched == [False, True]
     assert len(api.log) == 1
+
+
+def test_a_sweep_that_reached_no_node_is_no_success():
+    """The only worker is silent: the time of the last success stays what it was. A cluster without a Ready node is swept."""
+    ctx = context(FakeApi(node("n1")), FakeNodes())
+    sweep_local_volumes(ctx)
+    assert ctx.findings.last("sweep.local_volumes", Swept) is None
+    ctx = context(FakeApi(node("n1", ready="Unknown")), FakeNodes())
+    sweep_local_volumes(ctx)
+    assert ctx.findings.last("sweep.local_volumes", Swept) is not None
+
+
+def test_a_node_that_was_not_swept_keeps_when_it_was():
+    """n2's worker is silent since a while: its own age grows, n1's does not, and a node that is gone is forgotten."""
+    ctx = context(FakeApi(node("n1"), node("n2")), FakeNodes(inventory("n1")))
+    before = Swept(1, (), (SweptNode("n1", at=1), SweptNode("n2", trash=3, at=1), SweptNode("n9", at=1)))
+    ctx.findings.keep("sweep.local_volumes", before, 1)
+    sweep_local_volumes(ctx)
+    found = ctx.findings.last("sweep.local_volumes", Swept)
+    assert found.nodes == (SweptNode("n1", at=int(NOW)), SweptNode("n2", trash=3, at=1))

@@ -230,7 +230,7 @@ def test_forked_processes_share_what_they_count(monkeypatch, tmp_path):
     """With Prometheus' folder set, the endpoint adds up what is in it, and not what this process has."""
     monkeypatch.setenv(metrics.MULTIPROC_DIR, str(tmp_path))
     served = []
-    monkeypatch.setattr(metrics, "start_http_server", lambda port, registry: served.append(registry))
+    monkeypatch.setattr(metrics.web, "serve", lambda port, registry, checks: served.append(registry))
     metrics.serve(1, AboutProcess("1", "test"))
     (registry,) = served
     assert isinstance(registry, CollectorRegistry)

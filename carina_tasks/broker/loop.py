@@ -1,0 +1,44 @@
+"""Celery's own loop writes down that it turns: a step of the worker's blueprint, for every pool.
+
+Celery's timer runs in the loop of a worker whose transport is asynchronous, which Redis is, with the *solo* and the *threads*
+pool alike; see Celery's "Extensions and Bootsteps".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import bootsteps
+from celery.signals import task_postrun, task_prerun
+
+from carina_tasks.liveness import INTERVAL, OF_THIS_PROCESS
+
+
+class Turns(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Calls `Liveness.turned` from the worker's loop."""
+
+    requires = ("celery.worker.components:Timer", "celery.worker.components:Pool")
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._entry: Any = None
+
+    def start(self, worker: Any) -> None:
+        """Begin with the worker; a pool that runs its tasks in the loop says so before and after each."""
+        self._entry = worker.timer.call_repeatedly(INTERVAL, OF_THIS_PROCESS.turned)
+        if worker.pool_cls.__module__ == "celery.concurrency.solo":
+            task_prerun.connect(_began, weak=False)
+            task_postrun.connect(_ended, weak=False)
+
+    def stop(self, worker: Any) -> None:
+        """End with the worker."""
+        if self._entry is not None:
+            self._entry.cancel()
+
+
+def _began(**_: Any) -> None:
+    OF_THIS_PROCESS.began()
+
+
+def _ended(**_: Any) -> None:
+    OF_THIS_PROCESS.ended()

@@ -1,0 +1,82 @@
+"""A worker whose own loop hangs: real Celery workers of both pools, blocked where they take their messages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.embedded import Embedded
+from tests.unit.test_metrics import free_port
+
+PROGRAM = """
+import importlib, sys, time
+from celery import bootsteps
+from carina_tasks import liveness
+liveness.LOOP_LIMIT = 6.0
+from carina_tasks.celery import app
+
+class Hang(bootsteps.StartStopStep):
+    requires = ("celery.worker.components:Timer",)
+    def start(self, worker):
+        # In the loop itself, as a call does that never returns.
+        worker.timer.call_after(8.0, time.sleep, (3600,))
+
+app.steps["worker"].add(Hang)
+sys.exit(importlib.import_module(sys.argv[1]).main())
+"""
+
+
+def probe(port: int, path: str) -> int:
+    """Return the status of a GET, 0 without an answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=3) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as exc:
+        return exc.code
+    except OSError:
+        return 0
+
+
+def until(check: Callable[[], bool], seconds: float) -> bool:
+    """Say whether it came true in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if check():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("module", "node", "key"), [("workers.node", "hung-node", "alive.hung-node"), ("workers.control", "", "")]
+)
+def test_a_hung_loop_is_seen(embedded: Embedded, module: str, node: str, key: str) -> None:
+    """It is alive and beats at first; when its loop hangs, /livez fails, /metrics still answers, and its heartbeat ends."""
+    port = free_port()
+    environment = embedded.stage.env | {
+        "CARINA_TASKS_METRICS_PORT": str(port), "CARINA_TASKS_HEARTBEAT_INTERVAL": "0.5", "CARINA_TASKS_HEARTBEAT_TTL": "2",
+    }  # fmt: skip
+    if node:
+        environment = {name: value for name, value in environment.items() if name != "KUBECONFIG"} | {"NODE_NAME": node}
+    client = embedded.stage.app.backend.client
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, module], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        assert until(lambda: probe(port, "/livez") == 200, 20)
+        assert until(lambda: probe(port, "/readyz") == 200, 10)
+        assert not key or until(lambda: bool(client.exists(key)), 10)
+        assert until(lambda: probe(port, "/livez") == 503, 25)
+        assert probe(port, "/metrics") == 200
+        assert probe(port, "/readyz") == 503
+        assert not key or until(lambda: not client.exists(key), 10)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,33 @@
+"""How long the broker keeps what a task answered: in a real run, by the time to live of its keys."""
+
+from __future__ import annotations
+
+import json
+
+from carina_tasks.broker.calls import RESULT_KEY
+from tests.integration.embedded import ONE, Embedded
+
+HOUR, DAY = 3600, 86400
+
+
+def test_each_kind_of_result_has_its_time(embedded: Embedded) -> None:
+    """Answers of nodes and results of routine tasks an hour, what became of a failover a day; nothing is kept for ever."""
+    client = embedded.stage.app.backend.client
+    embedded.call("carina.failover.status")
+    embedded.call("carina.failover.resume")
+    embedded.call("carina.failover.rebuild_node", "no-such-node")
+    embedded.call("carina.sweep.local_volumes")
+    lifetimes: dict[str, set[str]] = {"hour": set(), "day": set(), "other": set()}
+    for key in client.scan_iter(match=RESULT_KEY + "*", count=1000):
+        left, task = client.ttl(key), key.decode().removeprefix(RESULT_KEY)
+        stored = json.loads(client.get(key) or b"{}")
+        if stored.get("status") not in ("SUCCESS", "FAILURE"):
+            continue
+        name = "a node" if ":" in task else str(stored.get("name"))
+        kind = "hour" if HOUR - 600 < left <= HOUR else "day" if DAY - 600 < left <= DAY else "other"
+        lifetimes[kind].add(name)
+    assert {"a node", "carina.failover.status", "carina.failover.resume"} <= lifetimes["hour"]
+    assert {"carina.failover.rebuild_node", "carina.sweep.local_volumes"} <= lifetimes["day"]
+    assert lifetimes["other"] == set()
+    assert "a node" not in lifetimes["day"]
+    assert ONE in embedded.nodes
