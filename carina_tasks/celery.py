@@ -7,7 +7,6 @@ allows; everything else (control worker, beat, node watch, Flower, command line)
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +22,7 @@ from carina_tasks.broker.loop import Turns
 from carina_tasks.broker.waiting import SENT_AT
 from carina_tasks.errors import BadSetting
 from carina_tasks.observability import inspection as inspection  # registers the commands of `celery inspect`
-from carina_tasks.observability import logs
+from carina_tasks.observability import json_lines, logs
 from carina_tasks.settings import Settings
 
 Role = Literal["control", "node"]
@@ -115,6 +114,8 @@ def make_app(conf: Settings, role: Role) -> Celery:
         redis_backend_health_check_interval=5,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        worker_consumer="carina_tasks.broker.consumer:PatientConsumer",
         # JSON only: a pickle from a queue would be somebody else's code.
         task_serializer="json",
         result_serializer="json",
@@ -175,7 +176,8 @@ def _app_of_this_process() -> Celery:
         conf = settings.current()
     except BadSetting as exc:
         # Imported by every celery command: one line that says what to do, not a stack trace.
-        sys.exit(f"carina-tasks: {exc.message}")
+        logs.fail(f"carina-tasks: {exc.message}")
+    json_lines.of_this_command(conf.log_format, [conf.broker_url])
     return make_app(conf, "node" if conf.node_name else "control")
 
 

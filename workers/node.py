@@ -6,11 +6,10 @@ celery command line it needs 42 MB in place of 55.
 
 from __future__ import annotations
 
-import sys
-
 from carina_tasks import queues, settings
 from carina_tasks.broker import heartbeat
 from carina_tasks.errors import BadSetting, CarinaTasksError
+from carina_tasks.observability import logs
 
 
 def main() -> int:
@@ -19,10 +18,11 @@ def main() -> int:
         conf = settings.current()
         if not conf.node_name:
             raise BadSetting("NODE_NAME is not set: it names the Kubernetes node that this worker serves")
+        logs.begin(conf)
         from carina_tasks.celery import app
 
     except CarinaTasksError as exc:
-        sys.exit(f"carina-tasks node worker: {exc.message}")
+        logs.fail(f"carina-tasks node worker: {exc.message}")
     beats = heartbeat.of_this_process(app, "node", conf)
     beats.start()
     worker = app.Worker(
@@ -30,6 +30,7 @@ def main() -> int:
         queues=[queues.node_queue(conf.node_name).name],
         hostname=f"{conf.node_name}@{conf.node_name}",
         loglevel=conf.log_level.upper(),
+        quiet=conf.log_format == "json",
         # 200 workers with these on are 12 MB/s of talk among themselves.
         without_gossip=True,
         without_mingle=True,

@@ -7,7 +7,6 @@ anything: the tasks ask the API server themselves, and what the watch misses, re
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -151,9 +150,9 @@ def main() -> int:
     """Run the watch until SIGTERM."""
     try:
         conf = settings.current()
+        logs.begin(conf)
         from carina_tasks.celery import app
 
-        logs.configure(conf.log_format, conf.log_level, conf.audit_log, [conf.broker_url])
         api = connect(conf.api_timeout, conf.page_size, metrics.observe_api)
         for kind in TASKS:
             metrics.HINTS.labels(kind)
@@ -161,7 +160,7 @@ def main() -> int:
         checks = {"broker": lambda: heartbeat.ping(app), "api": lambda: api.read("/version")}
         metrics.serve(conf.metrics_port, about, checks=checks)
     except CarinaTasksError as exc:
-        sys.exit(f"carina-tasks node watch: {exc.message}")
+        logs.fail(f"carina-tasks node watch: {exc.message}")
     watch = NodeWatch(api, publisher(app), conf.not_ready_after, conf.watch_publish_interval)
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

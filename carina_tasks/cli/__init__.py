@@ -38,6 +38,10 @@ COMMANDS = {
 }
 
 
+PATIENCE = 3
+"""Seconds for which a command waits for each answer of the broker."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are asked for."""
 
@@ -67,3 +71,12 @@ def carina() -> None:
         logs.configure(conf.log_format, "warning", audit, [conf.broker_url])
     except CarinaTasksError as exc:
         raise CouldNot(exc.message) from exc
+    _be_impatient()
+
+
+def _be_impatient() -> None:
+    """Let a broker that does not answer hold a command up for a few seconds, and not for the ten that a worker gives it."""
+    from carina_tasks.celery import app
+
+    app.conf.redis_socket_timeout = PATIENCE
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "socket_timeout": PATIENCE}

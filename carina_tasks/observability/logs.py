@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import re
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlsplit
 
 import structlog
 from structlog.typing import EventDict
 
 from carina_tasks.errors import BadSetting
+from carina_tasks.settings import PREFIX, Settings
 
 AUDIT = "carina_tasks.audit"
 STREAMS = ("stdout", "stderr")
@@ -78,6 +80,8 @@ def configure(fmt: str, level: str, audit: str = "stderr", secrets: Iterable[str
     audited.handlers[:], audited.propagate = [apart], False
     # Complete at every level of the log.
     audited.setLevel(logging.INFO)
+    # Python's own warnings are lines of the log, too.
+    logging.captureWarnings(True)
     # Said once a retry, or once a request: more than anybody reads.
     for name in ("kombu", "redis", "urllib3", "kubernetes", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -130,3 +134,21 @@ def _harmless(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 def _escaped(text: str) -> str:
     return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+def begin(conf: Settings) -> None:
+    """Set the log of a process of ours up before anything else writes a line. Raises BadSetting for its audit log."""
+    from carina_tasks.observability import json_lines
+
+    if conf.log_format == "json":
+        json_lines.install([conf.broker_url])
+    configure(conf.log_format, conf.log_level, conf.audit_log, [conf.broker_url])
+
+
+def fail(text: str) -> NoReturn:
+    """End the process with one line that says what to do: JSON when the environment asks for it, whatever else is wrong there."""
+    from carina_tasks.observability import json_lines
+
+    if os.environ.get(f"{PREFIX}LOG_FORMAT", "").strip().lower() == "json":
+        json_lines.install([os.environ.get(f"{PREFIX}BROKER_URL", "")])
+    sys.exit(text)
