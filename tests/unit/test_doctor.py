@@ -6,6 +6,7 @@ import fakeredis
 import msgspec
 import pytest
 import yaml
+from msgspec import structs
 
 from carina_tasks.broker import heartbeat
 from carina_tasks.broker.heartbeat import KEY, LARGEST, OTHERS, processes
@@ -26,7 +27,7 @@ from tests.unit.test_heartbeat import app
 HERE = Process("control", "here", "0.1.0", "5.7", "7")
 ALL = [Process("control", "c", "0.1.0"), Process("beat", "b", "0.1.0"), Process("node-watch", "w", "0.1.0"),
        Process("node", "n1", "0.1.0", at=b.NOW, profile="sealed")]  # fmt: skip
-GOOD = BrokerInfo("Redis 7", 0.001, b.NOW, "noeviction", 1 << 20, 256 << 20, "none", "carina-tasks", "refused")
+GOOD = BrokerInfo("Redis 7", 0.001, b.NOW, "noeviction", 1 << 20, 256 << 20, "none", "carina-tasks", stranger="refused")
 
 
 class Api(FakeApi):
@@ -95,7 +96,7 @@ ACCOUNT = "system:serviceaccount:default:carina-csi-controller"
     [
         ({"broker": BrokerUnavailable("nobody there")}, "FAIL", "nobody there"),
         ({"broker": msgspec.structs.replace(GOOD, eviction="allkeys-lru")}, "WARN", "allkeys-lru"),
-        ({"broker": msgspec.structs.replace(GOOD, used=255 << 20)}, "WARN", "uses 255 MiB of 256 MiB"),
+        ({"broker": msgspec.structs.replace(GOOD, used=255 << 20)}, "FAIL", "uses 255 MiB of 256 MiB"),
         ({"broker": msgspec.structs.replace(GOOD, stranger="let in")}, "FAIL", "without a password"),
         ({"broker": msgspec.structs.replace(GOOD, user="default")}, "WARN", "user `default`"),
         ({"broker": msgspec.structs.replace(GOOD, clock=b.NOW - 30)}, "WARN", "the broker is 29 s behind"),
@@ -214,3 +215,23 @@ def test_it_is_said_whose_clocks_are_right():
         "the broker and this machine",
         "4 processes",
     ]
+
+
+@pytest.mark.parametrize(
+    ("broker", "found", "verdict", "words"),
+    [
+        (structs.replace(GOOD, used=200 << 20), ALL, "WARN", "uses 200 MiB of 256 MiB"),
+        (structs.replace(GOOD, used=240 << 20), ALL, "FAIL", "uses 240 MiB of 256 MiB"),
+        (structs.replace(GOOD, role="slave"), ALL, "FAIL", "is a replica"),
+        (
+            structs.replace(GOOD, database=1, others=(0,)),
+            [],
+            "FAIL",
+            "database 1 has no process of carina-tasks, and database 0 has",
+        ),
+    ],
+)
+def test_a_broker_that_cannot_work_fails(broker, found, verdict, words):
+    """Close to its limit, a replica, or another database than the nodes': named, with what to do."""
+    (check,) = [c for c in run(broker=broker, found=found) if words in c.finding]
+    assert (check.verdict, bool(check.do)) == (verdict, True)
