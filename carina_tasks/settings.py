@@ -147,6 +147,12 @@ class Settings(BaseSettings):
         description="Seconds a removed local volume stays in the trash of its volume group, where `carina restore` finds "
         "it; less when the group needs the space. 0 removes at once. Default 3600: time to be paged, to look and to say no.",
     )
+    old_copy_retention: Annotated[float, Field(ge=0, le=90 * 86400)] = Field(
+        86400.0,
+        description="The same, for the old copy that a failover left on a node which is back: its LogicVolume is on another "
+        "node now. Never shorter than TRASH_RETENTION. Default 86400: until the next working day somebody can still bring back "
+        "what was written before the node was lost.",
+    )
     restore_hold: Annotated[float, Field(ge=0, le=30 * 86400)] = Field(
         86400.0,
         description="Seconds for which sweeps leave a restored local volume alone. Default 86400: a day to make its "

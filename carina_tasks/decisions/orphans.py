@@ -87,6 +87,8 @@ class OrphanRules:
     """How long what was removed stays in the trash."""
     restore_hold: float
     """How long what a person restored is left alone."""
+    old_copies: float = 0.0
+    """How long an old copy that a failover left stays in the trash; never shorter than `retention`."""
 
 
 def judge(
@@ -153,8 +155,9 @@ def judge_trash(
     if local.at_work:
         return Keep(f"it is left alone until that has ended: {local.at_work}", "at-work")
     age = now - trashed.at
-    if age < rules.retention:
-        return Keep(f"it has been in the trash for {age:.0f} of {rules.retention:.0f} s", "trash")
+    retention = max(rules.retention, rules.old_copies) if old_copy(inventory.node, logic_volume) else rules.retention
+    if age < retention:
+        return Keep(f"it has been in the trash for {age:.0f} of {retention:.0f} s", "trash")
     named = (logic_volume is not None and logic_volume.node == inventory.node) or (
         volume is not None and inventory.node in volume.nodes
     )
@@ -163,6 +166,11 @@ def judge_trash(
             f"the cluster expects {trashed.name} on this node, and it is not there: a person may want it back", "trash"
         )
     return Purge(f"in the trash for {age:.0f} s ({trashed.why})")
+
+
+def old_copy(node: str, logic_volume: LogicVolume | None) -> bool:
+    """Return whether a local volume of `node` is the old copy of a LogicVolume that is on another node now: a failover left it."""
+    return logic_volume is not None and logic_volume.node != node
 
 
 def _wanted(name: str, node: str, logic_volume: LogicVolume | None, volume: PersistentVolume | None) -> str:

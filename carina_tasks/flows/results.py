@@ -79,6 +79,10 @@ class SweptNode(msgspec.Struct, frozen=True, omit_defaults=True):
     """Orphans that wait for a person, because they are too many."""
     trash: int = 0
     trash_bytes: int = 0
+    old_copies: int = 0
+    """Local volumes that hold what their LogicVolume had before a failover."""
+    old_until: int = 0
+    """When the first of them may go, seconds since the epoch."""
     at: int = 0
     """When it was swept last, seconds since the epoch: a node whose worker is silent keeps what was found then."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from carina_tasks.flows.results import NodeReadiness, Status, Swept
 from carina_tasks.model import tables
-from carina_tasks.model.tables import Part, Table, age
+from carina_tasks.model.tables import Part, Table, age, moment
 
 
 @tables.of.register
@@ -89,6 +89,12 @@ def _last_lines(now: Status) -> list[Part]:
         lines.append("whether a node may be lost is not known: no answer of carina.failover.readiness is kept")
     if not now.broker:
         lines.append(f"swept: local volumes {_ago(now, now.local_sweep)}, LogicVolumes {_ago(now, now.logic_sweep)}")
+    for node in now.local_sweep.nodes if now.local_sweep else ():
+        if node.old_copies:
+            lines.append(
+                f"node {node.node} holds the data that {node.old_copies} volumes had before they were failed over, until "
+                f"{moment(node.old_until)}; see celery -A carina_tasks carina trash {node.node}"
+            )
     if trash := sum(node.trash for node in now.local_sweep.nodes) if now.local_sweep else 0:
         lines.append(f"in the trash: {trash} local volumes; see celery -A carina_tasks carina trash")
     if now.unreadable:

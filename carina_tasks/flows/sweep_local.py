@@ -42,7 +42,8 @@ from carina_tasks.model.messages import (
     VolumesDone,
     batch_time,
 )  # fmt: skip
-from carina_tasks.model.names import VOLUME_PREFIX
+from carina_tasks.model.names import TRASH_PREFIX, VOLUME_PREFIX
+from carina_tasks.model.tables import moment
 from carina_tasks.model.world import World
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node, about_volume
@@ -130,7 +131,10 @@ def _sweep_node(
     over = len(to_remove) if isinstance(cap, guards.Stop) else 0
     # Noted before anything is asked of the node: what is missing is so whatever comes of the rest.
     swept.append(
-        (_found(inventory, len(missing), over), Counter(v.why for _, v in verdicts if isinstance(v, orphans.Keep)))
+        (
+            _found(ctx, inventory, world, len(missing), over),
+            Counter(v.why for _, v in verdicts if isinstance(v, orphans.Keep)),
+        )
     )
     if isinstance(cap, guards.Stop):
         ctx.audit.guarded("OrphanCap", f"node {node}: {cap.reason}", about_node(node))
@@ -145,7 +149,7 @@ def _sweep_node(
             lambda: ctx.nodes.ask(node, MARK, request, VolumesDone, more=batch_time(len(asked))),
         )  # fmt: skip
         failed += [f"{v.group}/{v.name}: {v.reason}" for v in said if v.outcome == "failed"]
-    trashed, removed = _remove(ctx, inventory, to_remove, world.now, failed)
+    trashed, removed = _remove_all(ctx, inventory, world, to_remove, failed)
     purged = _purge(ctx, inventory, world, failed)
     told: dict[str, Sized] = {
         "marked": to_mark,
@@ -172,9 +176,25 @@ def _sweep_node(
     )
 
 
-def _found(inventory: Inventory, missing: int, over_cap: int) -> SweptNode:
+def _found(ctx: Context, inventory: Inventory, world: World, missing: int, over_cap: int) -> SweptNode:
     sizes = [local.size for local in inventory.volumes if local.trashed is not None]
-    return SweptNode(inventory.node, missing, over_cap, len(sizes), sum(sizes))
+    # In the trash, or still on their way there: all of them hold the data of before a failover.
+    old = [
+        v
+        for v in inventory.volumes
+        if v.name.startswith((VOLUME_PREFIX, TRASH_PREFIX)) and _old_copy(v, inventory.node, world)
+    ]
+    kept = max(ctx.settings.trash_retention, ctx.settings.old_copy_retention)
+    until = min((int((v.trashed.at if v.trashed else world.now) + kept) for v in old), default=0)
+    if old and kept:
+        message = (
+            f"node {inventory.node} holds the data that {len(old)} volumes had before they were failed over, until "
+            f"{moment(until)} or until a rebuild needs the space: celery -A carina_tasks carina trash {inventory.node}"
+        )
+        ctx.audit.said(about_node(inventory.node), "Normal", "OldCopiesKept", message)
+    return SweptNode(
+        inventory.node, missing, over_cap, len(sizes), sum(sizes), old_copies=len(old) if kept else 0, old_until=until
+    )
 
 
 def _judge(ctx: Context, local: LocalVolume, inventory: Inventory, world: World) -> orphans.Verdict:
@@ -226,20 +246,39 @@ def orphan_rules(ctx: Context) -> orphans.OrphanRules:
         groups=conf.managed_groups,
         retention=conf.trash_retention,
         restore_hold=conf.restore_hold,
+        old_copies=conf.old_copy_retention,
     )
 
 
-def _remove(
-    ctx: Context, inventory: Inventory, doomed: list[tuple[LocalVolume, str]], now: float, failed: list[str]
+def _remove_all(
+    ctx: Context, inventory: Inventory, world: World, doomed: list[tuple[LocalVolume, str]], failed: list[str]
 ) -> tuple[list[str], list[str]]:
-    """Return what went into the trash, and what was removed for good because there is none."""
+    """Return what went into the trash, and what was removed for good: old copies of a failover have a trash of their own time."""
+    old = [one for one in doomed if _old_copy(one[0], inventory.node, world)]
+    others = [one for one in doomed if one not in old]
+    conf = ctx.settings
+    trashed, removed = _remove(ctx, inventory, others, int(world.now) if conf.trash_retention else 0, failed)
+    kept = max(conf.trash_retention, conf.old_copy_retention)
+    more, gone = _remove(ctx, inventory, old, int(world.now) if kept else 0, failed)
+    return trashed + more, removed + gone
+
+
+def _old_copy(local: LocalVolume, node: str, world: World) -> bool:
+    name = local.trashed.name if local.trashed is not None else local.name
+    return orphans.old_copy(node, world.logic_volumes.get(name.removeprefix(VOLUME_PREFIX)))
+
+
+def _remove(
+    ctx: Context, inventory: Inventory, doomed: list[tuple[LocalVolume, str]], trash_at: int, failed: list[str]
+) -> tuple[list[str], list[str]]:
+    """Return what went into the trash, and what was removed for good because `trash_at` is 0."""
     if not doomed:
         return [], []
     # The node checks mark, UUID and openness again, under its volume group's lock.
     request = RemoveVolumes(
         marked_before=max(local.marked_at or 0 for local, _ in doomed),
         volumes=tuple(Doomed(v.group, v.name, v.uuid, tag_of_words(reason)) for v, reason in doomed),
-        trash_at=int(now) if ctx.settings.trash_retention else 0,
+        trash_at=trash_at,
     )
     # Three commands each: tags, deactivation, the new name.
     node = inventory.node

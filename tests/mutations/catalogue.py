@@ -209,7 +209,9 @@ GUARDS = (
              SWEEPS + "test_above_the_cap_nothing_is_removed_until_a_person_names_the_number"),
     )),
     Guard("the trash is kept for its time", "orphans.judge_trash", "TRASH_RETENTION", "kept", (
-        Edit(D + "orphans.py", "    if age < rules.retention:\n", "    if False:\n", "test_orphans.py::test_the_trash_is_purged_after_its_retention"),
+        Edit(D + "orphans.py", "    if age < retention:\n", "    if False:\n", "test_orphans.py::test_the_trash_is_purged_after_its_retention"),
+        Edit(D + "orphans.py", "if old_copy(inventory.node, logic_volume) else rules.retention", "if False else rules.retention",
+             "test_orphans.py::test_an_old_copy_of_a_failover_is_kept_for_longer"),
     )),
     Guard("a LogicVolume that somebody may want", "logic_volumes.judge", "LOGIC_VOLUME_GRACE", "kept, noted", (
         Edit(D + "logic_volumes.py", "    if logic_volume.journalled:\n", "    if False:\n",

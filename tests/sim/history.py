@@ -55,7 +55,10 @@ QUICK = {
     "CARINA_TASKS_NOT_READY_CORDONED": "900",
 }
 """Shorter waits than the defaults, so that more happens in a history."""
-SETTINGS = [load({"CARINA_TASKS_TRASH_RETENTION": str(seconds), **QUICK}) for seconds in (0, 500, 3600)]
+SETTINGS = [
+    load({"CARINA_TASKS_TRASH_RETENTION": str(seconds), "CARINA_TASKS_OLD_COPY_RETENTION": str(old), **QUICK})
+    for seconds, old in ((0, 0), (500, 1200), (3600, 3600))
+]
 RESUME, SWEEP = 30.0, 600.0
 QUIET = 12
 """Sweep intervals after the faults, in which everything must come right."""

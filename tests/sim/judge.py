@@ -282,7 +282,12 @@ class Judge:
         since = self._trashed.get(volume.uuid)
         age = self.kubernetes.actors.clock.now - since if since is not None else 0.0
         # The sweep's time stands on it, and a sweep takes a while.
-        if age < self.settings.trash_retention - GOES_ON and not self._lacked_space(node, volume):
+        found = self.controllers.get(
+            self.controllers.logic_volumes, _local(node, volume).old_name.removeprefix("volume-")
+        )
+        old = found is not None and found["spec"]["nodeName"] != node
+        kept = self.settings.old_copy_retention if old else self.settings.trash_retention
+        if age < kept - GOES_ON and not self._lacked_space(node, volume):
             self.chance.wrong(f"{volume.name} on {node} was purged {age:.0f} s after it went into the trash")
 
     def _lacked_space(self, node: str, volume: Volume) -> bool:

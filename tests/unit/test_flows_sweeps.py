@@ -7,6 +7,7 @@ from carina_tasks.errors import ApiConflict, ApiDenied, ApiUnavailable, MassFail
 from carina_tasks.flows.results import KeptVolumes, MissingVolume, Swept, SweptNode
 from carina_tasks.flows.sweep_local import sweep_local_volumes
 from carina_tasks.flows.sweep_logic import sweep_logic_volumes
+from carina_tasks.flows.trash import list_trash
 from carina_tasks.kube import paths
 from carina_tasks.model import keys, names
 from carina_tasks.model.local import Inventory
@@ -431,3 +432,20 @@ def test_a_node_that_was_not_swept_keeps_when_it_was():
     sweep_local_volumes(ctx)
     found = ctx.findings.last("sweep.local_volumes", Swept)
     assert found.nodes == (SweptNode("n1", at=int(NOW)), SweptNode("n2", trash=3, at=1))
+
+
+def test_old_copies_are_told_of_and_kept_though_there_is_no_trash():
+    """n1 is back with the old copy of a volume that is on n2 now: trashed with retention 0, an Event and the finding name it."""
+    stale = local_volume(marked=400)
+    api = FakeApi(node("n1"), node("n2"), logic_volume(on="n2"), pv(on="n2"))
+    fake = FakeNodes(inventory("n1", stale), inventory("n2", local_volume(uuid=uuid(5))))
+    ctx = context(api, fake, trash_retention="0")
+    result = {one.node: one for one in sweep_local_volumes(ctx).nodes}["n1"]
+    assert (result.trashed, result.removed) == (("carina-vg-hdd/volume-pvc-1",), ())
+    (event,) = [e for e in api.events if e["reason"] == "OldCopiesKept"]
+    assert "node n1 holds the data that 1 volumes had before they were failed over" in event["message"]
+    found = {one.node: one for one in ctx.findings.last("sweep.local_volumes", Swept).nodes}
+    assert (found["n1"].old_copies, found["n1"].old_until, found["n2"].old_copies) == (1, int(NOW) + 86400, 0)
+    sweep_local_volumes(ctx)
+    (listed,) = list_trash(ctx).volumes
+    assert 86000 < listed.left <= 86400

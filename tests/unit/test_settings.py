@@ -24,6 +24,7 @@ WRONG = {
     "ORPHAN_GRACE": ["-1"],
     "ORPHAN_MARK_AGE": ["-1"],
     "TRASH_RETENTION": ["-1", "2592001", "an hour"],
+    "OLD_COPY_RETENTION": ["-1", "a day"],
     "RESTORE_HOLD": ["-1", "2592001"],
     "ORPHAN_LIMIT": ["-1", "1.5"],
     "ORPHAN_SHARE": ["2"],
