@@ -6,28 +6,46 @@ import click
 
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
 from carina_tasks.flows.plan import plan_node
+from carina_tasks.flows.plan_failback import plan_failback
+from carina_tasks.model import quantity
+from carina_tasks.model.tables import moment
 from carina_tasks.tasks.process import context
 
 
 @click.command(
     "plan",
     cls=Command,
-    exits={0: "every volume would have a place", 1: "one would have nowhere to go", 2: "it could not be planned"},
+    exits={
+        0: "every volume would have a place, or could go back",
+        1: "one would have nowhere to go, or cannot go back",
+        2: "it could not be planned",
+    },
     examples=(
         "celery -A carina_tasks carina plan 10.20.9.154",
         "celery -A carina_tasks carina plan 10.20.9.154 --not-ready",
+        "celery -A carina_tasks carina plan 10.20.9.154 --failback",
         "celery -A carina_tasks carina plan 10.20.9.154 -o json | jq -r '.volumes[] | select(.outcome == \"no-fit\") | .volume'",
     ),
 )
 @click.argument("node")
 @click.option("--not-ready", is_flag=True, help="The node goes NotReady; without this, it is deleted.")
+@click.option(
+    "--failback", is_flag=True, help="Show the old copies on NODE instead, and whether each could be the volume again."
+)
 @output_option
 @one_line_errors
-def command(node: str, not_ready: bool, output: str) -> None:
+def command(node: str, not_ready: bool, failback: bool, output: str) -> None:
     """Show what the loss of NODE would do: target and reason for each volume. Nothing is written.
 
-    The same code as the real run plans it.
+    The same code as the real run plans it. With --failback it shows which old copies NODE holds since a failover, also those of a
+    machine that had another name, and the age of both copies. There is no command yet that makes an old copy the volume
+    again: `carina restore` brings it back beside the volume, for its data to be copied.
     """
+    if failback and not_ready:
+        raise click.UsageError("--failback and --not-ready exclude each other")
+    if failback:
+        _failback(node, output)
+        return
     result = plan_node(context(), node, not_ready)
     if output == "json":
         click.echo(as_json(result))
@@ -39,3 +57,25 @@ def command(node: str, not_ready: bool, output: str) -> None:
         click.echo(result.reason)
     if any(v.outcome == "no-fit" for v in result.volumes):
         raise SystemExit(1)
+
+
+def _failback(node: str, output: str) -> None:
+    result = plan_failback(context(), node)
+    if output == "json":
+        click.echo(as_json(result))
+    else:
+        head = ("CLAIM", "VOLUME", "OLD COPY", "SIZE", "DATA UNTIL", "IN USE ON", "EMPTY AT", "VERDICT", "REASON")
+        rows = [
+            (c.claim, c.volume, f"{c.name} ({c.uuid})", quantity.show(c.bytes), _moment(c.data_until), c.in_use,
+             _moment(c.in_use_since), c.outcome, c.reason)
+            for c in result.copies
+        ]  # fmt: skip
+        if rows:
+            click.echo(table(head, rows))
+        click.echo(result.reason)
+    if any(c.outcome == "impossible" for c in result.copies):
+        raise SystemExit(1)
+
+
+def _moment(seconds: int) -> str:
+    return moment(seconds) if seconds else "unknown"

@@ -1,0 +1,128 @@
+"""Could the old copy that a failover left on a node be the volume again?
+
+Only what is observed counts: the LV's name says which volume it was, its UUID says which copy it is. The node may have been
+registered under another name since, so the history of the LogicVolume is a hint about the age and proves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from carina_tasks.decisions import removal
+from carina_tasks.decisions.rebuild import wanted_size
+from carina_tasks.model import quantity
+from carina_tasks.model.names import VOLUME_PREFIX
+
+if TYPE_CHECKING:
+    from carina_tasks.model.local import Inventory, LocalVolume
+    from carina_tasks.model.objects import LogicVolume, Node, PersistentVolume
+
+
+@dataclass(frozen=True, slots=True)
+class Possible:
+    """The old copy could be the volume again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """The old copy cannot be the volume again as things are."""
+
+    reason: str
+
+
+def volume_of(local: LocalVolume) -> str:
+    """Return the name of the LogicVolume that the LV belonged to, from its name now or before the trash; empty for other LVs."""
+    name = local.old_name or local.name
+    return name.removeprefix(VOLUME_PREFIX) if name.startswith(VOLUME_PREFIX) else ""
+
+
+def is_old_copy(local: LocalVolume, node: str, volume: LogicVolume) -> bool:
+    """Return whether an LV of `node` is a copy of `volume` that is not in use: it is in the trash, or the volume is elsewhere."""
+    return local.trashed is not None or volume.node != node
+
+
+def judge(
+    local: LocalVolume,
+    inventory: Inventory,
+    node: Node | None,
+    volume: LogicVolume,
+    pv: PersistentVolume | None,
+    reserve: int,
+) -> Possible | Impossible:
+    """Say whether the old copy could be the volume again, and why not.
+
+    Args:
+        local: The old copy.
+        inventory: What its node reports.
+        node: The node's object; None when it is not registered.
+        volume: The LogicVolume whose name the LV has.
+        pv: The PersistentVolume of that name.
+        reserve: Bytes of a volume group that stay free.
+    """
+    why = _cluster_forbids(inventory.node, node, volume, pv) or _lv_forbids(local, volume)
+    if why or pv is None:
+        return Impossible(why)
+    wanted = wanted_size(volume, dict(pv.raw))
+    if local.size >= wanted:
+        return Possible("its LV is closed and large enough")
+    group = next((one for one in inventory.groups if one.name == local.group), None)
+    if group is None or group.problem:
+        return Impossible(
+            f"volume group {local.group} cannot extend it: {group.problem if group else 'it is not there'}"
+        )
+    lacking = wanted - local.size
+    if group.free - reserve < lacking:
+        return Impossible(
+            f"it has {quantity.show(local.size)}, the volume has {quantity.show(wanted)} now, and volume group {local.group} has "
+            f"{quantity.show(max(0, group.free - reserve))} to extend it"
+        )
+    return Possible(
+        f"its LV is closed; it would be extended from {quantity.show(local.size)} to {quantity.show(wanted)}"
+    )
+
+
+def data_until(volume: LogicVolume, node: str) -> int:
+    """Return when the last failover from `node` began (seconds since the epoch): the old copy has no newer data. 0: unknown."""
+    return max((_epoch(one.at) for one in volume.history if one.source == node), default=0)
+
+
+def in_use_since(volume: LogicVolume) -> int:
+    """Return when the last failover of the volume began (seconds since the epoch): the copy in use was empty then. 0: unknown."""
+    return max((_epoch(one.at) for one in volume.history), default=0)
+
+
+def _cluster_forbids(name: str, node: Node | None, volume: LogicVolume, pv: PersistentVolume | None) -> str:
+    if node is None:
+        return f"node {name} is not registered: see kubectl get nodes"
+    if node.ready != "True":
+        return f"node {name} is not Ready"
+    if volume.journalled:
+        return "the volume is being rebuilt"
+    if volume.meta.deleting is not None or pv is None or pv.meta.deleting is not None:
+        return "the volume is being deleted" if pv is not None else "its PersistentVolume is not there"
+    if pv.nodes != (volume.node,):
+        return f"its PersistentVolume names {', '.join(pv.nodes) or 'no node'}, its LogicVolume {volume.node}"
+    return ""
+
+
+def _lv_forbids(local: LocalVolume, volume: LogicVolume) -> str:
+    if local.group != volume.group:
+        return f"it is in volume group {local.group}, the volume in {volume.group}"
+    if local.unfinished:
+        return "its creation was interrupted before lvm wiped it: it may hold another volume's data"
+    if local.at_work:
+        return f"it is left alone until that has ended: {local.at_work}"
+    if local.is_open:
+        return "it is open: something still uses it"
+    return "" if removal.plain(local) else f"it is not linear: {removal.kind(local)}"
+
+
+def _epoch(text: str) -> int:
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError):
+        return 0

@@ -1,0 +1,131 @@
+"""Which old copies a node holds, and whether each could be the volume again."""
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from carina_tasks.cli import plan as plan_command
+from carina_tasks.decisions.failback import Impossible, Possible, judge
+from carina_tasks.errors import NodeSilent
+from carina_tasks.flows.plan_failback import plan_failback
+from carina_tasks.model import keys, objects
+from carina_tasks.model.local import LocalVolume
+from carina_tasks.model.quantity import GIB
+from carina_tasks.model.story import Failover
+from tests.unit.builders import NAME, inventory, journal, local_volume, logic_volume, node, pv
+from tests.unit.builders_flow import FakeApi, FakeNodes, context
+from tests.unit.test_flows_trash import lying
+
+LEFT = Failover("2026-01-02T03:04:05Z", "rebuild", "n1", "n2", "node n1 was deleted", "i1")
+
+
+def closed(**more) -> LocalVolume:
+    """Make the old copy of the volume, in its place and closed."""
+    return local_volume(**{"active": False, **more})
+
+
+def failed_over(*history: Failover, **more):
+    """Make the LogicVolume on n2, with what its annotations remember."""
+    made = logic_volume(on="n2", **more)
+    made["metadata"]["annotations"][keys.HISTORY] = msgspec.json.encode(history).decode()
+    return made
+
+
+def verdict(local, *, lv=None, volume=None, ready="True", registered=True, free=100):
+    """Judge an old copy on n1 of a volume on n2."""
+    return judge(
+        local,
+        inventory("n1", local, free=free),
+        objects.parse_node(node("n1", ready=ready)) if registered else None,
+        objects.parse_logic_volume(lv or failed_over()),
+        objects.parse_persistent_volume(volume or pv(on="n2")) if volume != {} else None,
+        10 * GIB,
+    )
+
+
+def test_a_closed_copy_that_is_large_enough_could_be_the_volume_again():
+    """Nothing is left to do but to activate it."""
+    assert isinstance(verdict(closed()), Possible)
+
+
+REFUSED = {
+    "open": ({"local": closed(is_open=True)}, "it is open"),
+    "another group": ({"local": closed(group="carina-vg-ssd")}, "volume group carina-vg-ssd"),
+    "never wiped": ({"local": closed(tags=(f"{keys.TAG_CREATING}i1",))}, "interrupted before lvm wiped it"),
+    "in a pvmove": ({"local": closed(at_work="a pvmove")}, "a pvmove"),
+    "snapshot": ({"local": closed(role="public,origin")}, "not linear"),
+    "node not Ready": ({"local": closed(), "ready": "Unknown"}, "not Ready"),
+    "node not registered": ({"local": closed(), "registered": False}, "not registered"),
+    "being rebuilt": ({"local": closed(), "lv": failed_over(journal=journal())}, "being rebuilt"),
+    "unreadable journal": ({"local": closed(), "lv": failed_over(journal="{")}, "being rebuilt"),
+    "no PV": ({"local": closed(), "volume": {}}, "not there"),
+    "PV elsewhere": ({"local": closed(), "volume": pv(on="n3")}, "names n3"),
+    "too small": ({"local": closed(size=3 * GIB), "free": 11}, "1Gi to extend it"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_copy_that_cannot_be_the_volume_says_why(case):
+    """Each condition alone makes it impossible, and the reason names it."""
+    options, words = REFUSED[case]
+    found = verdict(options["local"], **{k: v for k, v in options.items() if k != "local"})
+    assert isinstance(found, Impossible)
+    assert words in found.reason
+
+
+def test_a_copy_that_is_smaller_than_the_volume_would_be_extended():
+    """The claim has grown since: the reserve of the volume group stays free."""
+    found = verdict(closed(size=3 * GIB), free=12)
+    assert isinstance(found, Possible)
+    assert "from 3Gi to 5Gi" in found.reason
+
+
+def test_the_plan_names_the_age_of_both_copies_and_writes_nothing():
+    """The old one has no data after the failover, the one in use was empty at the last; LVs in use are no old copies."""
+    again = Failover("2026-01-05T00:00:00Z", "migrate", "n3", "n2", "", "i2")
+    api = FakeApi(node("n1"), node("n2"), failed_over(LEFT, again), pv(on="n2"), logic_volume("pvc-2"), pv("pvc-2"))
+    fake = FakeNodes(inventory("n1", closed(), local_volume("volume-pvc-2")), inventory("n2"))
+    result = plan_failback(context(api, fake), "n1")
+    (copy,) = result.copies
+    assert (copy.claim, copy.volume, copy.in_use, copy.outcome) == (f"default/claim-{NAME}", NAME, "n2", "possible")
+    assert (copy.data_until, copy.in_use_since) == (1767323045, 1767571200)
+    assert result.reason == "node n1 holds 1 old copies; 1 of them could be the volume again"
+    assert api.log == []
+    assert fake.tasks() == []
+
+
+def test_a_copy_in_the_trash_is_found_also_on_a_renamed_machine():
+    """The disks of n1 are in a machine that is called n9 now, and the copy lies in its trash: found by what is on the disk."""
+    api = FakeApi(node("n9"), node("n2"), failed_over(LEFT), pv(on="n2"))
+    fake = FakeNodes(inventory("n9", lying(1, f"volume-{NAME}")), inventory("n2"))
+    (copy,) = plan_failback(context(api, fake), "n9").copies
+    assert (copy.outcome, copy.data_until) == ("possible", 0)
+    assert "was the machine renamed?" in copy.reason
+
+
+def test_a_copy_in_the_trash_of_the_node_that_runs_the_volume_is_an_old_copy():
+    """A second failover brought the volume back to n1 as another LV: the trash has what it had before the first."""
+    api = FakeApi(node("n1"), logic_volume(), pv())
+    fake = FakeNodes(inventory("n1", lying(1, f"volume-{NAME}"), local_volume()))
+    (copy,) = plan_failback(context(api, fake), "n1").copies
+    assert copy.name.endswith("/trash-000001-bbbb-cccc-dddd-eeee-ffff-gggggg")
+
+
+def test_a_silent_node_is_an_error_and_not_an_empty_plan():
+    """Without its worker nothing is known of the disks."""
+    with pytest.raises(NodeSilent):
+        plan_failback(context(FakeApi(node("n1")), FakeNodes()), "n1")
+
+
+def test_the_command_prints_a_table_and_ends_with_one_when_a_copy_cannot_go_back(monkeypatch):
+    """Exit code 0 with all possible, 1 with one that is not, 2 with both options."""
+    api = FakeApi(node("n1"), node("n2"), failed_over(LEFT), pv(on="n2"))
+    fake = FakeNodes(inventory("n1", closed()), inventory("n2"))
+    monkeypatch.setattr(plan_command, "context", lambda: context(api, fake))
+    shown = CliRunner().invoke(plan_command.command, ["n1", "--failback"])
+    assert shown.exit_code == 0, shown.output
+    assert f"default/claim-{NAME}" in shown.output
+    assert "2026-01-02" in shown.output
+    fake.now["n1"] = inventory("n1", closed(is_open=True))
+    assert CliRunner().invoke(plan_command.command, ["n1", "--failback"]).exit_code == 1
+    assert CliRunner().invoke(plan_command.command, ["n1", "--failback", "--not-ready"]).exit_code == 2
