@@ -7,6 +7,7 @@ allows; everything else (control worker, beat, node watch, Flower, command line)
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -64,6 +65,17 @@ def transport_options(conf: Settings, role: Role) -> dict[str, Any]:
     return options
 
 
+def tls_options(conf: Settings) -> dict[str, Any]:
+    """Return how the broker's certificate is verified: with its name, against `broker_ca` or the system's authorities.
+
+    Celery raises ValueError for a ``rediss://`` URL without these, and Flower would verify nothing.
+    """
+    if not conf.broker_url.startswith("rediss://"):
+        return {}
+    trusted = {"ssl_ca_certs": conf.broker_ca} if conf.broker_ca else {}
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, **trusted}
+
+
 def sentinel_options(conf: Settings) -> dict[str, Any]:
     """Return the options of a Sentinel broker.
 
@@ -107,6 +119,8 @@ def make_app(conf: Settings, role: Role) -> Celery:
         broker_url=conf.broker_url,
         result_backend=conf.broker_url,
         broker_transport_options=options,
+        broker_use_ssl=tls_options(conf) or None,
+        redis_backend_use_ssl=tls_options(conf) or None,
         result_backend_transport_options=sentinel_options(conf),
         redis_socket_timeout=10,
         redis_socket_connect_timeout=2,
@@ -174,6 +188,7 @@ def _stamp(headers: dict[str, Any], **_: Any) -> None:
 def _app_of_this_process() -> Celery:
     try:
         conf = settings.current()
+        settings.check_environment(os.environ)
     except BadSetting as exc:
         # Imported by every celery command: one line that says what to do, not a stack trace.
         logs.fail(f"carina-tasks: {exc.message}")

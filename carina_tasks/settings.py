@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
@@ -47,6 +48,11 @@ class Settings(BaseSettings):
         "redis://127.0.0.1:6379/0",
         description="URL of Redis or Valkey: broker and result backend in one. redis://, rediss://, redis+socket:// or "
         "sentinel://. Default: a Redis on this machine, as Celery's own tutorial has it.",
+    )
+    broker_ca: str = Field(
+        "",
+        description="File with the certificates of the authorities that sign the broker's, PEM, for rediss://. Its certificate and "
+        "name are always verified. Default: the system's own authorities.",
     )
     broker_master_name: str = Field(
         "", description="Name of the Sentinel master, with a sentinel:// broker_url. Default: none."
@@ -253,6 +259,10 @@ class Settings(BaseSettings):
     def _is_broker(cls, value: str) -> str:
         if not value.startswith(("redis://", "rediss://", "redis+socket://", "sentinel://", "memory://")):
             raise ValueError("it should start with redis://, rediss://, redis+socket:// or sentinel://")
+        if "?" in value and not value.startswith("redis+socket://"):
+            raise ValueError(
+                "it should have no ?…: TLS is set with rediss:// and BROKER_CA, the database by the number at the end"
+            )
         try:
             # Read here, where the URL is not shown: the libraries quote a piece of the password when it is no number.
             [urlsplit(url).port for url in value.split(";")]
@@ -292,6 +302,24 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     except ValidationError as exc:
         lines = [f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in exc.errors()]
         raise BadSetting("; ".join(lines) + " (see docs/settings.md)") from exc
+
+
+FOREIGN: Final = (
+    "CELERY_BROKER_URL",
+    "CELERY_BROKER_READ_URL",
+    "CELERY_BROKER_WRITE_URL",
+    "CELERY_RESULT_BACKEND",
+    "CELERY_CONFIG_MODULE",
+)
+"""Variables by which Celery would use another broker than these settings name, or other settings."""
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+    """Raise BadSetting when a variable of Celery's own would override these settings without a word."""
+    if found := sorted(name for name in FOREIGN if environ.get(name)):
+        raise BadSetting(
+            f"{', '.join(found)}: Celery would follow it and not {PREFIX}BROKER_URL; take it out of the environment of this process"
+        )
 
 
 @cache

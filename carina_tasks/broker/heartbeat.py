@@ -33,6 +33,7 @@ BEAT_TTL = 100
 """Seconds for which beat counts as alive after it has put a task on a queue: three times its most frequent one."""
 OWN = (
     "broker_url",
+    "broker_ca",
     "broker_master_name",
     "node_name",
     "node_profile",

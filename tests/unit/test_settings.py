@@ -2,12 +2,13 @@
 
 import pytest
 
+from carina_tasks import settings
 from carina_tasks.errors import BadSetting
 from carina_tasks.model.quantity import GIB
 from carina_tasks.settings import PREFIX, Settings, load
 
 WRONG = {
-    "BROKER_URL": ["amqp://x", "localhost"],
+    "BROKER_URL": ["amqp://x", "localhost", "rediss://h:6379/0?ssl_cert_reqs=none", "redis://h:6379?db=1"],
     "NODE_NAME": ["N1", "n1;x", "a/b"],
     "NODE_PROFILE": ["closed", "OPEN"],
     "LVM_TIMEOUT": ["0", "-1", "x", "nan", "inf", "1e9"],
@@ -43,8 +44,8 @@ WRONG = {
     "LOG_LEVEL": ["loud"],
     "METRICS_PORT": ["-1", "65536", "http"],
 }
-FREE = {"AUDIT_LOG", "BROKER_MASTER_NAME", "LVM_COMMAND"}
-"""Any text goes: a Sentinel master's name, and a command line."""
+FREE = {"AUDIT_LOG", "BROKER_CA", "BROKER_MASTER_NAME", "LVM_COMMAND"}
+"""Any text goes: a file, a Sentinel master's name, and a command line."""
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
@@ -123,3 +124,11 @@ def test_settings_do_not_change():
     """Frozen: a task cannot change another's guards."""
     with pytest.raises(ValueError, match="frozen"):
         load({}).page_size = 5
+
+
+@pytest.mark.parametrize("name", ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "CELERY_CONFIG_MODULE"])
+def test_celerys_own_variables_are_refused(name):
+    """Celery would follow them silently: another broker than the settings name."""
+    with pytest.raises(BadSetting, match=name):
+        settings.check_environment({name: "redis://elsewhere/0"})
+    settings.check_environment({name: "", "PATH": "/bin"})
