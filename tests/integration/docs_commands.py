@@ -37,6 +37,12 @@ ELSEWHERE = {
     r"kubectl (edit|auth can-i|get clusterrolebindings)": ("tests/system/test_rbac.py", "the emulator has no RBAC"),
     r"kubectl get --raw /readyz": ("tests/system/test_rbac.py", "a real API server's own page"),
     r"(lvs|mount) ": ("tests/system/test_sweeps.py", "on a node, with real lvm2"),
+    r"(vgs|lvremove|pvcreate|vgextend|pvchange) ": (
+        "tests/system/test_lvm_loop.py", "on a node whose metadata area is full, with real lvm2"),
+    r"celery -A carina_tasks carina (maintenance end|resume) \S": (
+        "tests/system/test_bad_days.py", "the node must be in maintenance, or lost"),
+    r"ssh ": ("tests/system/test_bad_days.py", "a machine that reboots"),
+    r"kubectl get validatingadmissionpolicies": ("tests/system/test_bad_days.py", "the emulator has no policies"),
     r"promtool ": ("tests/system", "a program of Prometheus'; its own tests run it"),
 }  # fmt: skip
 """Commands (patterns) that are not run here: what tries them instead, and why not here."""
