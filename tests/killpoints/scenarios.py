@@ -152,9 +152,7 @@ def denied() -> Scenario:
             sim.leave_alone(sim.clock.now + 1300)
         return _all_rebuilt(sim, before)
 
-    return Scenario(
-        "denied", _lost_node(), lambda sim: sim.watch_says("rebuild_node", "n1"), check, patient=False, until=700.0
-    )
+    return Scenario("denied", _lost_node(), lambda sim: sim.watch_says("rebuild_node", "n1"), check, until=700.0)
 
 
 def resumed() -> Scenario:

@@ -38,8 +38,12 @@ from tests.killpoints.nodes import InProcessCalls, InProcessLvm, SimNode
 from tests.unit.builders_flow import FakeFindings
 
 RESUME, SWEEP = 30.0, 600.0
-QUICK = {"CARINA_TASKS_NOT_READY_AFTER": "60", "CARINA_TASKS_NOT_READY_WITNESSED": "300"}
-"""Shorter waits than the defaults."""
+QUICK = {
+    "CARINA_TASKS_NOT_READY_AFTER": "60",
+    "CARINA_TASKS_NOT_READY_WITNESSED": "300",
+    "CARINA_TASKS_OLD_COPY_RETENTION": "0",
+}
+"""Shorter waits than the defaults; old copies go with the rest of the trash."""
 SETTINGS = load(QUICK)
 
 
