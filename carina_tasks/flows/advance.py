@@ -112,11 +112,22 @@ def advance_all(
         return [result for part in parts for result in part]
 
 
+PLANNED_AGAIN = "it was planned again meanwhile, for another node"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a node answered about the LV of one volume, and the id of the plan for which it was asked."""
+
+    intent: str
+    done: VolumeDone
+
+
 def _advance_group(
     ctx: Context, target: str, names: list[str], tally: Tally, source: str
 ) -> list[VolumeResult | NeedsTarget]:
     done: list[VolumeResult | NeedsTarget] = []
-    local: dict[str, VolumeDone] = {}
+    local: dict[str, Made] = {}
     waiting = names
     with ThreadPoolExecutor(min(len(names), ctx.settings.concurrency)) as pool:
         # Round one stops at the LV, round two goes to the end, a third is for a volume expanded meanwhile.
@@ -129,6 +140,10 @@ def _advance_group(
             results = [tally.ended(result) if isinstance(result, VolumeResult) else result for result in steps]
             needs = [result for result in results if isinstance(result, NeedsLocal)]
             done += [result for result in results if not isinstance(result, NeedsLocal)]
+            # Another worker may have planned it again since `targets` was read: this node must not make it.
+            astray = [need for need in needs if need.journal.target != target]
+            done += [_unfinished(need.volume.name, PLANNED_AGAIN, need.journal, again=True) for need in astray]
+            needs = [need for need in needs if need.journal.target == target]
             if not needs:
                 return done
             local = {}
@@ -151,7 +166,7 @@ def _advance_group(
     return done + [_unfinished(name, "it keeps growing while it is rebuilt") for name in waiting]
 
 
-def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, VolumeDone]:
+def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, Made]:
     # The clock is asked for only when something may go to the trash.
     trash = ctx.settings.trash_retention > 0 and any(need.journal.stale for need in needs)
     request = CreateVolumes(
@@ -185,18 +200,22 @@ def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, Vol
     result = {}
     for need, asked in zip(needs, request.volumes, strict=True):
         done = by_name.get((asked.group, asked.name))
-        result[need.volume.name] = done or VolumeDone(
-            asked.group, asked.name, "failed", f"node {target} did not say what became of it", transient=True
+        result[need.volume.name] = Made(
+            need.journal.intent,
+            done
+            or VolumeDone(
+                asked.group, asked.name, "failed", f"node {target} did not say what became of it", transient=True
+            ),
         )
     return result
 
 
-def _advance(ctx: Context, local: dict[str, VolumeDone], name: str) -> Advance:
+def _advance(ctx: Context, local: dict[str, Made], name: str) -> Advance:
     with bound_contextvars(volume=name):
         return _step_by_step(ctx, name, local.get(name))
 
 
-def _step_by_step(ctx: Context, name: str, local: VolumeDone | None) -> Advance:
+def _step_by_step(ctx: Context, name: str, local: Made | None) -> Advance:
     log = structlog.get_logger()
     view: rebuild.View | VolumeResult | None = None
     step: rebuild.Step | None = None
@@ -234,7 +253,7 @@ def _step_by_step(ctx: Context, name: str, local: VolumeDone | None) -> Advance:
     return _unfinished(name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects")
 
 
-def _view(ctx: Context, name: str, local: VolumeDone | None) -> rebuild.View | VolumeResult:
+def _view(ctx: Context, name: str, local: Made | None) -> rebuild.View | VolumeResult:
     volume = ctx.cluster.logic_volume(name)
     if volume is None:
         return VolumeResult(name, "failed", "its LogicVolume is gone, and its journal with it")
@@ -250,7 +269,8 @@ def _view(ctx: Context, name: str, local: VolumeDone | None) -> rebuild.View | V
         journal=journal,
         pv=pv,
         claim=claim,
-        local=local,
+        # Planned again since the node was asked, it has another id: then the answer is about another LV.
+        local=local.done if local is not None and local.intent == journal.intent else None,
         pods=pods,
         # Asked for where it matters: the pods are evicted last.
         source_alive=bool(pods)

@@ -3,9 +3,10 @@
 import copy
 
 import pytest
+from msgspec import structs
 
 from carina_tasks.errors import ApiConflict, ApiUnavailable, BadInput, MassFailure, NodeFailed, NodeSilent, Paused
-from carina_tasks.flows.advance import NeedsTarget
+from carina_tasks.flows.advance import PLANNED_AGAIN, NeedsTarget, advance_all
 from carina_tasks.flows.failover import migrate_node, rebuild_node, replan
 from carina_tasks.flows.resume import resume
 from carina_tasks.kube import paths
@@ -626,3 +627,33 @@ def test_a_write_that_always_conflicts_ends():
     result = rebuild_node(context(api, nodes()), "n1").volumes[0]
     assert result.outcome == "unfinished"
     assert "keeps changing" in result.reason
+
+
+def test_a_node_makes_no_lv_of_a_plan_for_another_node():
+    """Another worker planned the volume again since its target was read: n3 is not asked, and n3's answer would prove nothing of n2."""
+    api = FakeApi(node("n2"), node("n3"), logic_volume(on="n2", journal=journal(target="n2")), pv(), claim())
+    fake = nodes("n2", "n3")
+    (result,) = advance_all(context(api, fake), ["pvc-1"], {"pvc-1": "n3"})
+    assert (result.outcome, result.again, result.reason) == ("unfinished", True, PLANNED_AGAIN)
+    assert fake.asked == []
+
+
+def test_an_answer_of_an_earlier_plan_counts_no_more():
+    """n2 has made its LV when another worker plans the volume again for n3: the PV is not replaced on the word of n2."""
+    api = FakeApi(node("n2"), node("n3"), logic_volume(on="n2", journal=journal(target="n2")), pv(), claim())
+    fake = nodes("n2", "n3")
+    ask = fake.ask
+
+    def ask_and_replan(*arguments, **more):
+        answer = ask(*arguments, **more)
+        again = structs.replace(journal(target="n3"), intent="11111111-1111-4111-8111-111111111111")
+        stored = api.objects[paths.logic_volume("pvc-1")]
+        stored["metadata"]["annotations"][keys.JOURNAL] = again.to_json()
+        stored["spec"]["nodeName"] = "n3"
+        return answer
+
+    fake.ask = ask_and_replan
+    before = api.one("PersistentVolume", "pvc-1")["metadata"]["uid"]
+    (result,) = advance_all(context(api, fake), ["pvc-1"], {"pvc-1": "n2"})
+    assert (result.outcome, result.reason) == ("unfinished", PLANNED_AGAIN)
+    assert api.one("PersistentVolume", "pvc-1")["metadata"]["uid"] == before
