@@ -155,7 +155,7 @@ def judge_trash(
     if local.at_work:
         return Keep(f"it is left alone until that has ended: {local.at_work}", "at-work")
     age = now - trashed.at
-    retention = max(rules.retention, rules.old_copies) if old_copy(inventory.node, logic_volume) else rules.retention
+    retention = rules.retention if logic_volume is None else max(rules.retention, rules.old_copies)
     if age < retention:
         return Keep(f"it has been in the trash for {age:.0f} of {retention:.0f} s", "trash")
     named = (logic_volume is not None and logic_volume.node == inventory.node) or (
@@ -168,9 +168,13 @@ def judge_trash(
     return Purge(f"in the trash for {age:.0f} s ({trashed.why})")
 
 
-def old_copy(node: str, logic_volume: LogicVolume | None) -> bool:
-    """Return whether a local volume of `node` is the old copy of a LogicVolume that is on another node now: a failover left it."""
-    return logic_volume is not None and logic_volume.node != node
+def old_copy(local: LocalVolume, node: str, logic_volume: LogicVolume | None) -> bool:
+    """Return whether a local volume of `node` is an old copy that a failover left of the LogicVolume of its name.
+
+    In the trash it is one whatever node the LogicVolume names: a second failover may have brought the volume back to this
+    node, as another LV.
+    """
+    return logic_volume is not None and (local.trashed is not None or logic_volume.node != node)
 
 
 def _wanted(name: str, node: str, logic_volume: LogicVolume | None, volume: PersistentVolume | None) -> str:

@@ -167,8 +167,9 @@ def _advance_group(
 
 
 def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, Made]:
-    # The clock is asked for only when something may go to the trash.
-    trash = ctx.settings.trash_retention > 0 and any(need.journal.stale for need in needs)
+    # The clock is asked for only when something may go to the trash: an old copy that an earlier failover left.
+    kept = max(ctx.settings.trash_retention, ctx.settings.old_copy_retention)
+    trash = kept > 0 and any(need.journal.stale for need in needs)
     request = CreateVolumes(
         reserve=ctx.settings.reserve,
         trash_at=int(ctx.cluster.now()) if trash else 0,

@@ -265,7 +265,7 @@ def _remove_all(
 
 def _old_copy(local: LocalVolume, node: str, world: World) -> bool:
     name = local.trashed.name if local.trashed is not None else local.name
-    return orphans.old_copy(node, world.logic_volumes.get(name.removeprefix(VOLUME_PREFIX)))
+    return orphans.old_copy(local, node, world.logic_volumes.get(name.removeprefix(VOLUME_PREFIX)))
 
 
 def _remove(

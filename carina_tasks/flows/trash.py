@@ -5,7 +5,7 @@ Restoring works while everything is paused: somebody who stopped the sweeps beca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Set
 
 import yaml
 
@@ -27,12 +27,12 @@ def list_trash(ctx: Context, nodes: Iterable[str] = ()) -> TrashResult:
     """Return what lies in the trash of `nodes` (default: all), the oldest first. Raises BadInput, and the adapters' errors."""
     wanted = [names.node_name(node) for node in nodes] or _all_nodes(ctx)
     now, volumes, silent = ctx.cluster.now(), [], []
-    places = {str(raw["metadata"]["name"]): _node_of(raw) for raw in ctx.cluster.api.list(paths.LOGIC_VOLUMES).items}
+    wanting = {str(raw["metadata"]["name"]) for raw in ctx.cluster.api.list(paths.LOGIC_VOLUMES).items}
     for node, answer in observe.inventories(ctx, wanted).items():
         if isinstance(answer, CarinaTasksError):
             silent.append(f"{node}: {answer.message}")
             continue
-        volumes += [_shown(ctx, node, v, v.trashed, now, places) for v in answer.volumes if v.trashed is not None]
+        volumes += [_shown(ctx, node, v, v.trashed, now, wanting) for v in answer.volumes if v.trashed is not None]
     volumes.sort(key=lambda v: (-v.seconds, v.node, v.name, v.trash))
     return TrashResult(volumes=tuple(volumes), silent=tuple(sorted(silent)))
 
@@ -78,18 +78,13 @@ def _all_nodes(ctx: Context) -> list[str]:
     return [str(raw["metadata"]["name"]) for raw in ctx.cluster.api.list(paths.NODES).items]
 
 
-def _node_of(raw: Mapping[str, object]) -> str:
-    spec = raw.get("spec")
-    return str(spec.get("nodeName") or "") if isinstance(spec, dict) else ""
-
-
 def _shown(
-    ctx: Context, node: str, local: LocalVolume, trashed: Trashed, now: float, places: Mapping[str, str]
+    ctx: Context, node: str, local: LocalVolume, trashed: Trashed, now: float, wanting: Set[str]
 ) -> TrashedVolume:
     age = max(0, int(now) - trashed.at)
     conf = ctx.settings
-    elsewhere = places.get(trashed.name.removeprefix(names.VOLUME_PREFIX), node) != node
-    left = max(0, int(max(conf.trash_retention, conf.old_copy_retention) if elsewhere else conf.trash_retention) - age)
+    old_copy = trashed.name.removeprefix(names.VOLUME_PREFIX) in wanting
+    left = max(0, int(max(conf.trash_retention, conf.old_copy_retention) if old_copy else conf.trash_retention) - age)
     return TrashedVolume(node, local.group, trashed.name, local.name, local.size, age, left, trashed.why)
 
 

@@ -210,7 +210,7 @@ GUARDS = (
     )),
     Guard("the trash is kept for its time", "orphans.judge_trash", "TRASH_RETENTION", "kept", (
         Edit(D + "orphans.py", "    if age < retention:\n", "    if False:\n", "test_orphans.py::test_the_trash_is_purged_after_its_retention"),
-        Edit(D + "orphans.py", "if old_copy(inventory.node, logic_volume) else rules.retention", "if False else rules.retention",
+        Edit(D + "orphans.py", "if logic_volume is None else max(rules.retention, rules.old_copies)", "if True else 0.0",
              "test_orphans.py::test_an_old_copy_of_a_failover_is_kept_for_longer"),
     )),
     Guard("a LogicVolume that somebody may want", "logic_volumes.judge", "LOGIC_VOLUME_GRACE", "kept, noted", (

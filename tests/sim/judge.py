@@ -285,8 +285,8 @@ class Judge:
         found = self.controllers.get(
             self.controllers.logic_volumes, _local(node, volume).old_name.removeprefix("volume-")
         )
-        old = found is not None and found["spec"]["nodeName"] != node
-        kept = self.settings.old_copy_retention if old else self.settings.trash_retention
+        # Whatever node its LogicVolume names: the volume may have come back to this one as another LV.
+        kept = self.settings.old_copy_retention if found is not None else self.settings.trash_retention
         if age < kept - GOES_ON and not self._lacked_space(node, volume):
             self.chance.wrong(f"{volume.name} on {node} was purged {age:.0f} s after it went into the trash")
 

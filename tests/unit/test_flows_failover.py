@@ -613,6 +613,16 @@ def test_a_stale_copy_on_the_target_is_named_by_uuid():
     assert request.volumes[0].stale == local_volume().uuid
 
 
+@pytest.mark.parametrize(("trash", "old", "kept"), [("0", "86400", True), ("3600", "0", True), ("0", "0", False)])
+def test_an_old_copy_on_the_target_is_put_aside_though_there_is_no_trash(trash, old, kept):
+    """It holds what the volume had before an earlier failover: without its own retention it would be removed at once."""
+    api = deleted(names=("pvc-1",), ready=("n2",))
+    fake = FakeNodes(inventory("n2", local_volume("volume-pvc-1", size=3 * GIB)))
+    rebuild_node(context(api, fake, trash_retention=trash, old_copy_retention=old), "n1")
+    request = next(r for _, task, r in fake.asked if task == "carina.volume.create")
+    assert bool(request.trash_at) is kept
+
+
 def test_a_write_that_always_conflicts_ends():
     """Somebody changes the object for ever: it stops after so many steps, unfinished, not in an endless loop."""
     api = deleted(names=("pvc-1",))

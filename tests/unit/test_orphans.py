@@ -232,23 +232,26 @@ def test_what_lvm_is_working_on_is_left_alone():
 def test_an_old_copy_of_a_failover_is_kept_for_longer():
     """Its LogicVolume is on another node now: a day and not an hour; never shorter than the trash, and without the LogicVolume an hour."""
 
-    def judged(age, lv, **rules):
+    def judged(age, lv, beside=False, **rules):
         tags = (
             f"{keys.TAG_TRASH_NAME}volume-{NAME}",
             f"{keys.TAG_TRASH_AT}{int(NOW - age)}",
             f"{keys.TAG_TRASH_WHY}stale",
         )
-        local = local_volume(f"trash-{UUID_LV}", tags=tags, active=False)
+        uuid = "Old000-aaaa-bbbb-cccc-dddd-eeee-ffffff"
+        local = local_volume(f"trash-{uuid}", uuid=uuid, tags=tags, active=False)
         found = objects.parse_logic_volume(lv) if lv else None
         times = {"retention": 3600, "old_copies": 86400, **rules}
         conf = OrphanRules(grace=600, mark_age=300, groups=("carina-vg-*",), restore_hold=86400, **times)
-        return judge_trash(
-            local, inventory("n1", local), found, objects.parse_persistent_volume(pv(on="n2")), NOW, conf
-        )
+        there = inventory("n1", local, *([local_volume()] if beside else []))
+        return judge_trash(local, there, found, objects.parse_persistent_volume(pv(on="n2")), NOW, conf)
 
     elsewhere = logic_volume(on="n2")
     assert isinstance(judged(86399, elsewhere), Keep)
     assert isinstance(judged(86400, elsewhere), Purge)
     assert isinstance(judged(3600, None), Purge)
+    # A second failover brought the volume back to n1, as another LV: the data of before the first are kept as long.
+    assert isinstance(judged(86399, logic_volume(), beside=True), Keep)
+    assert isinstance(judged(86400, logic_volume(), beside=True), Purge)
     assert isinstance(judged(3599, elsewhere, old_copies=0), Keep)
     assert isinstance(judged(3600, elsewhere, old_copies=0), Purge)
