@@ -6,6 +6,7 @@ is asked for.
 ``pause``, ``resume``   stop everything, and go on (work without a broker)
 ``maintenance``         a node's machine will be away: nothing of it is failed over meanwhile
 ``plan``                what the loss of a node would do, with target and reason for each volume; writes nothing
+``failback``            an old copy that a failover left on a node is the volume again
 ``rebuild``             one volume of a live node, new and empty elsewhere; with its name typed out
 ``status``              pause, nodes and their workers, whether each may be lost, what is under way
 ``failed``, ``retry``   what needs a person, and going on with it
@@ -23,6 +24,7 @@ import click
 
 COMMANDS = {
     "doctor": "carina_tasks.cli.doctor",
+    "failback": "carina_tasks.cli.failback",
     "failed": "carina_tasks.cli.failed",
     "history": "carina_tasks.cli.history",
     "maintenance": "carina_tasks.cli.maintenance",

@@ -16,8 +16,8 @@ from carina_tasks.tasks.process import context
     "plan",
     cls=Command,
     exits={
-        0: "every volume would have a place, or could go back",
-        1: "one would have nowhere to go, or cannot go back",
+        0: "a node fits for every volume; with --failback, every old copy could be the volume again",
+        1: "no node fits for at least one volume; with --failback, at least one old copy could not",
         2: "it could not be planned",
     },
     examples=(
@@ -38,8 +38,7 @@ def command(node: str, not_ready: bool, failback: bool, output: str) -> None:
     """Show what the loss of NODE would do: target and reason for each volume. Nothing is written.
 
     The same code as the real run plans it. With --failback it shows which old copies NODE holds since a failover, also those of a
-    machine that had another name, and the age of both copies. There is no command yet that makes an old copy the volume
-    again: `carina restore` brings it back beside the volume, for its data to be copied.
+    machine that had another name, and the age of both copies: the dry run of `carina failback NODE`.
     """
     if failback and not_ready:
         raise click.UsageError("--failback and --not-ready exclude each other")
@@ -55,6 +54,8 @@ def command(node: str, not_ready: bool, failback: bool, output: str) -> None:
         click.echo(table(("VOLUME", "VERDICT", "TARGET", "REASON"),
                          [(v.volume, v.outcome, v.target or "-", v.reason) for v in result.volumes]))  # fmt: skip
         click.echo(result.reason)
+        for line in result.old_copies:
+            click.echo(line)
     if any(v.outcome == "no-fit" for v in result.volumes):
         raise SystemExit(1)
 
@@ -64,7 +65,7 @@ def _failback(node: str, output: str) -> None:
     if output == "json":
         click.echo(as_json(result))
     else:
-        head = ("CLAIM", "VOLUME", "OLD COPY", "SIZE", "DATA UNTIL", "IN USE ON", "EMPTY AT", "VERDICT", "REASON")
+        head = ("CLAIM", "VOLUME", "OLD COPY", "SIZE", "DATA UNTIL", "IN USE ON", "IN USE SINCE", "VERDICT", "REASON")
         rows = [
             (c.claim, c.volume, f"{c.name} ({c.uuid})", quantity.show(c.bytes), _moment(c.data_until), c.in_use,
              _moment(c.in_use_since), c.outcome, c.reason)

@@ -44,7 +44,8 @@ def judge(pod: Pod, kind: str, *, alive: bool) -> Evict | Leave:
 
     Args:
         pod: The pod, bound to the node that the volume has left.
-        kind: The journal's kind: only ``migrate`` asks for Carina's annotation on the pod.
+        kind: The journal's kind. Only ``migrate`` asks for Carina's annotation on the pod; a ``failback`` never ends a pod
+            by force.
         alive: The pod's node is Ready, so its kubelet ends what is deleted.
     """
     if pod.mirror:
@@ -55,7 +56,8 @@ def judge(pod: Pod, kind: str, *, alive: bool) -> Evict | Leave:
         return Leave(pod, "it belongs to a DaemonSet, which makes it again on the same node")
     if pod.finished:
         return _finished(pod)
-    if alive:
+    # Nothing proves that a pod has stopped when its node was alive as the failback was planned.
+    if alive or kind == "failback":
         if pod.meta.deleting is not None:
             return Leave(pod, "it is being deleted, and its kubelet ends it")
         return Evict(pod, at_once=False)

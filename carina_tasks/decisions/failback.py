@@ -6,9 +6,13 @@ registered under another name since, so the history of the LogicVolume is a hint
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from carina_tasks.decisions import removal
 from carina_tasks.decisions.rebuild import wanted_size
@@ -17,7 +21,8 @@ from carina_tasks.model.names import VOLUME_PREFIX
 
 if TYPE_CHECKING:
     from carina_tasks.model.local import Inventory, LocalVolume
-    from carina_tasks.model.objects import LogicVolume, Node, PersistentVolume
+    from carina_tasks.model.objects import LogicVolume, PersistentVolume
+    from carina_tasks.model.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +50,45 @@ def is_old_copy(local: LocalVolume, node: str, volume: LogicVolume) -> bool:
     return local.trashed is not None or volume.node != node
 
 
+def old_copies(inventory: Inventory, world: World) -> Iterator[tuple[LocalVolume, LogicVolume]]:
+    """Yield the old copies that a node reports, each with its LogicVolume.
+
+    What is on the disks counts, so a machine that was registered under another name is no exception.
+    """
+    for local in inventory.volumes:
+        volume = world.logic_volumes.get(volume_of(local))
+        if volume is not None and is_old_copy(local, inventory.node, volume):
+            yield local, volume
+
+
+def without(inventory: Inventory, copies: Sequence[LocalVolume]) -> Inventory:
+    """Return the inventory as if the old copies were gone: what their volumes need there is what they take already."""
+    uuids = {local.uuid for local in copies}
+    freed: Counter[str] = Counter()
+    for local in copies:
+        freed[local.group] += local.size
+    groups = tuple(replace(group, free=group.free + freed[group.name]) for group in inventory.groups)
+    return replace(inventory, groups=groups, volumes=tuple(v for v in inventory.volumes if v.uuid not in uuids))
+
+
 def judge(
-    local: LocalVolume,
-    inventory: Inventory,
-    node: Node | None,
-    volume: LogicVolume,
-    pv: PersistentVolume | None,
-    reserve: int,
+    local: LocalVolume, inventory: Inventory, world: World, volume: LogicVolume, reserve: int
 ) -> Possible | Impossible:
-    """Say whether the old copy could be the volume again, and why not.
+    """Decide whether the old copy could be the volume again, and why not.
 
     Args:
         local: The old copy.
         inventory: What its node reports.
-        node: The node's object; None when it is not registered.
+        world: The cluster as it was read.
         volume: The LogicVolume whose name the LV has.
-        pv: The PersistentVolume of that name.
         reserve: Bytes of a volume group that stay free.
     """
-    why = _cluster_forbids(inventory.node, node, volume, pv) or _lv_forbids(local, volume)
+    pv = world.volumes.get(volume.name)
+    why = (
+        _node_forbids(inventory.node, world)
+        or _cluster_forbids(world, volume, pv)
+        or _lv_forbids(local, inventory, volume)
+    )
     if why or pv is None:
         return Impossible(why)
     wanted = wanted_size(volume, dict(pv.raw))
@@ -95,11 +120,22 @@ def in_use_since(volume: LogicVolume) -> int:
     return max((_epoch(one.at) for one in volume.history), default=0)
 
 
-def _cluster_forbids(name: str, node: Node | None, volume: LogicVolume, pv: PersistentVolume | None) -> str:
+def _node_forbids(name: str, world: World) -> str:
+    node = world.nodes.get(name)
     if node is None:
         return f"node {name} is not registered: see kubectl get nodes"
     if node.ready != "True":
         return f"node {name} is not Ready"
+    return f"node {name} is cordoned: kubectl uncordon {name}" if node.unschedulable else ""
+
+
+def _cluster_forbids(world: World, volume: LogicVolume, pv: PersistentVolume | None) -> str:
+    in_use = world.nodes.get(volume.node)
+    if in_use is None or in_use.ready != "True":
+        what = (
+            "is NotReady, and a pod may still write there" if in_use else "does not exist, and it is rebuilt elsewhere"
+        )
+        return f"node {volume.node}, where the volume is in use, {what}"
     if volume.journalled:
         return "the volume is being rebuilt"
     if volume.meta.deleting is not None or pv is None or pv.meta.deleting is not None:
@@ -109,13 +145,15 @@ def _cluster_forbids(name: str, node: Node | None, volume: LogicVolume, pv: Pers
     return ""
 
 
-def _lv_forbids(local: LocalVolume, volume: LogicVolume) -> str:
+def _lv_forbids(local: LocalVolume, inventory: Inventory, volume: LogicVolume) -> str:
+    name = VOLUME_PREFIX + volume.name
+    other = inventory.find(local.group, name)
+    if other is not None and other.uuid != local.uuid:
+        return f"another LV is called {name} there (UUID {other.uuid})"
     if local.group != volume.group:
         return f"it is in volume group {local.group}, the volume in {volume.group}"
-    if local.unfinished:
-        return "its creation was interrupted before lvm wiped it: it may hold another volume's data"
-    if local.at_work:
-        return f"it is left alone until that has ended: {local.at_work}"
+    if (unfit := removal.unfit_to_return(local)) is not None:
+        return unfit.reason
     if local.is_open:
         return "it is open: something still uses it"
     return "" if removal.plain(local) else f"it is not linear: {removal.kind(local)}"

@@ -1,10 +1,11 @@
-"""Make, keep, adopt or replace one local volume, and mark it or take its mark off. Pure functions on a report.
+"""Make, keep, replace or bring back one local volume, and mark it or take its mark off. Pure functions on a report.
 
 The rules are those of the design's section 4 ("Rebuild"); what removes is in `decisions.removal`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from carina_tasks.decisions.removal import (
@@ -21,6 +22,7 @@ from carina_tasks.decisions.removal import (
     plain,
     purgeable,
     removable,
+    unfit_to_return,
 )  # fmt: skip
 from carina_tasks.errors import BadInput
 from carina_tasks.model import keys, names
@@ -79,6 +81,19 @@ class Replace:
 
 
 @dataclass(frozen=True)
+class BringBack:
+    """It is the old copy that a failback asks for: give it its name, its device and `size` bytes, once `room` has gone."""
+
+    volume: LocalVolume
+    name: str
+    size: int
+    tag: str
+    """Its intent tag: repeated, the request finds it."""
+    tags_off: tuple[str, ...] = ()
+    room: tuple[Remove, ...] = ()
+
+
+@dataclass(frozen=True)
 class Mark:
     """Put the tag `tag` on it and take `tags_off` off."""
 
@@ -102,7 +117,8 @@ class Unmark:
     tags_off: tuple[str, ...]
 
 
-CreateDecision = Create | Keep | Extend | Taken | Replace | RefuseVolume
+Growing = Create | Extend | Replace | BringBack
+CreateDecision = Growing | Keep | Taken | RefuseVolume
 MarkDecision = Mark | KeepMark | Unmark | Absent | RefuseVolume
 
 
@@ -113,7 +129,8 @@ def decide_create(request: CreateVolumes, inventory: Inventory) -> tuple[CreateD
     room in the trash, the oldest first and no more than it needs.
     """
     free = {group.name: group.free for group in inventory.groups}
-    trash = {group.name: _trash(group, inventory) for group in inventory.groups}
+    wanted_back = {wanted.copy for wanted in request.volumes}
+    trash = {group.name: _trash(group, inventory, wanted_back) for group in inventory.groups}
     seen: set[str] = set()
     decisions: list[CreateDecision] = []
     for wanted in request.volumes:
@@ -123,14 +140,14 @@ def decide_create(request: CreateVolumes, inventory: Inventory) -> tuple[CreateD
         seen.add(wanted.name)
         group = only_group(inventory, wanted.group)
         decision = group if isinstance(group, RefuseVolume) else _create_one(wanted, inventory, request.trash_at)
-        if isinstance(group, VolumeGroup) and isinstance(decision, Create | Extend | Replace):
+        if isinstance(group, VolumeGroup) and isinstance(decision, Growing):
             decision = _fit(decision, group, free, trash[group.name], request.reserve)
         decisions.append(decision)
     return tuple(decisions)
 
 
 def _fit(
-    decision: Create | Extend | Replace, group: VolumeGroup, free: dict[str, int], trash: list[Remove], reserve: int
+    decision: Growing, group: VolumeGroup, free: dict[str, int], trash: list[Remove], reserve: int
 ) -> CreateDecision:
     """Return the decision with the room that it needs, and book both; or refuse it."""
     need = _need(decision, group)
@@ -151,9 +168,13 @@ def _fit(
     return replace(decision, room=tuple(room))
 
 
-def _trash(group: VolumeGroup, inventory: Inventory) -> list[Remove]:
-    """Return what of the VG's trash may be removed for good, the oldest first."""
-    lying = [(v.trashed.at, v.uuid, v) for v in inventory.volumes if v.group == group.name and v.trashed is not None]
+def _trash(group: VolumeGroup, inventory: Inventory, but: Collection[str | None]) -> list[Remove]:
+    """Return what of the VG's trash may be removed permanently, the oldest first, without the UUIDs in `but`."""
+    lying = [
+        (v.trashed.at, v.uuid, v)
+        for v in inventory.volumes
+        if v.group == group.name and v.trashed is not None and v.uuid not in but
+    ]
     removals = (purgeable(volume, inventory) for _, _, volume in sorted(lying, key=lambda each: each[:2]))
     return [removal for removal in removals if isinstance(removal, Remove)]
 
@@ -166,6 +187,8 @@ def _create_one(wanted: CreateVolume, inventory: Inventory, trash_at: int) -> Cr
     if wanted.size <= 0:
         return RefuseVolume("its size is not above zero")
     size = whole_gib(wanted.size)
+    if wanted.copy is not None:
+        return _bring_back(wanted, wanted.copy, inventory, size)
     found = inventory.find(wanted.group, wanted.name)
     if found is None:
         return Create(size)
@@ -189,6 +212,29 @@ def _create_one(wanted: CreateVolume, inventory: Inventory, trash_at: int) -> Cr
     if found.is_open:
         return RefuseVolume("an LV of that name that this rebuild did not create is in use there")
     return Taken(found, "an LV of that name is there, and this rebuild did not create it: it may hold data")
+
+
+def _bring_back(wanted: CreateVolume, uuid: str, inventory: Inventory, size: int) -> CreateDecision:
+    """Return what makes the old copy of that UUID the volume again. Nothing but that very LV will do."""
+    found = next((v for v in inventory.volumes if v.group == wanted.group and v.uuid == uuid), None)
+    if found is None:
+        return RefuseVolume(f"the old copy is gone: {wanted.group} has no LV of UUID {uuid}")
+    if wanted.name not in (found.name, found.old_name):
+        return RefuseVolume(f"the LV of UUID {uuid} is called {found.name}, and no tag says that it was {wanted.name}")
+    if (unfit := unfit_to_return(found)) is not None:
+        return unfit
+    other = inventory.find(wanted.group, wanted.name)
+    if other is not None and other.uuid != uuid:
+        return RefuseVolume(f"another LV is called {wanted.name} now (UUID {other.uuid})")
+    if not plain(found):
+        return RefuseVolume(f"it is not a plain volume ({kind(found)})")
+    tag = keys.TAG_INTENT + wanted.intent
+    others = tuple(t for t in found.tags if t.startswith(keys.TAG_OURS) and t != tag)
+    if found.name == wanted.name and tag in found.tags:
+        return Keep(found, others) if found.size >= size else Extend(found, size, others)
+    if found.is_open and not wanted.in_use:
+        return RefuseVolume("it is open: something has it mounted or holds it")
+    return BringBack(found, wanted.name, max(size, found.size), tag, others)
 
 
 def decide_mark(request: MarkVolumes, inventory: Inventory) -> tuple[MarkDecision, ...]:
@@ -226,7 +272,7 @@ def _need(decision: CreateDecision, group: VolumeGroup) -> int:
     match decision:
         case Create(size):
             return _extents(size, group)
-        case Extend(volume, size):
+        case Extend(volume, size) | BringBack(volume, size=size):
             return _extents(size, group) - volume.size
         case Replace(Remove() as stale, size):
             return _extents(size, group) - stale.bytes

@@ -118,6 +118,24 @@ class ClearResize:
 
 
 @dataclass(frozen=True, slots=True)
+class RestorePolicy:
+    """Set the PV's policy back from our Retain: the failback was given up before the PV was replaced."""
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportCapacity:
+    """Write the bytes that the file system of the old copy can hold into the claim's status.
+
+    A kubelet expands a file system as it mounts it when the claim's status reports less than the PV has
+    (pkg/volume/util/operationexecutor, expandVolumeDuringMount).
+    """
+
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class SetSuccess:
     """Write the LogicVolume's status: Success, size and device numbers."""
 
@@ -150,12 +168,12 @@ class Refuse:
 
 Step = (
     ClearStatus | CreateLocal | NameStale | RefreshManifest | Retain | DeleteVolume | StripFinalizers | CreateVolume | Bind | Evict
-    | Untouch | ClearResize | SetSuccess | DropJournal | Wait | Replan | Refuse
+    | Untouch | ClearResize | RestorePolicy | ReportCapacity | SetSuccess | DropJournal | Wait | Replan | Refuse
 )  # fmt: skip
 
 PHASES: dict[type[Step], int] = {
     ClearStatus: 0, CreateLocal: 1, NameStale: 1, Wait: 1, Replan: 1, RefreshManifest: 2, Retain: 2, DeleteVolume: 2, StripFinalizers: 2,
-    CreateVolume: 2, Bind: 2, Refuse: 2, Evict: 3, Untouch: 4, ClearResize: 4, SetSuccess: 4, DropJournal: 4,
+    CreateVolume: 2, Bind: 2, RestorePolicy: 2, ReportCapacity: 2, Refuse: 2, Evict: 3, Untouch: 4, ClearResize: 4, SetSuccess: 4, DropJournal: 4,
 }  # fmt: skip
 """Where in `story.PHASES` each step is. Waiting and planning again is for the local volume alone."""
 
@@ -195,13 +213,18 @@ def next_step(view: View) -> Step:
 
 
 def _local_step(view: View, on_target: bool) -> Step | None:
-    size = wanted_size(view.volume, view.journal.manifest)
+    journal, size = view.journal, wanted_size(view.volume, view.journal.manifest)
+    if journal.given_up and not journal.copy:
+        # The source had no LV of it when the failback was planned. Whatever is done with that, an empty one is no answer.
+        return None
     if view.local is None:
         return CreateLocal(size)
     if view.local.outcome == "failed":
-        reason = f"{view.journal.target}: {view.local.reason}"
+        reason = f"{journal.target}: {view.local.reason}"
         # Once the PV names the target, a pod may have written there: a volume that cannot be extended is none to throw away.
-        return Wait(reason) if view.local.transient or on_target else Replan(reason)
+        return Wait(reason) if on_target or view.local.transient else Replan(reason)
+    if journal.failback and view.local.uuid != journal.copy:
+        return Wait(f"{journal.target}: it answers about LV {view.local.uuid}, and was asked for {journal.copy}")
     if view.local.outcome == "taken":
         if on_target:
             return Wait(f"{view.journal.target}: {view.local.reason}")
@@ -229,6 +252,10 @@ def _step_after_replacement(view: View, pv: PersistentVolume) -> Step:
     ours = claim is not None and claim.meta.uid == pv.claim_uid and claim.volume == pv.meta.name
     if claim is not None and ours and not (claim.phase == "Bound" and pv.phase == "Bound"):
         return Bind()
+    if keys.RETAINED in pv.meta.annotations:
+        return RestorePolicy(_policy(pv, view.journal.manifest))
+    if claim is not None and ours and 0 < view.journal.copy_bytes < pv.capacity:
+        return ReportCapacity(view.journal.copy_bytes)
     if evicted := tuple(verdict for verdict in view.leavings if isinstance(verdict, eviction.Evict)):
         return Evict(evicted)
     if claim is not None and keys.TOUCH in claim.meta.annotations:

@@ -150,10 +150,8 @@ def decide_restore(request: RestoreVolume, inventory: Inventory) -> RestoreDecis
     old = found.old_name
     if not old:
         return RefuseVolume("it does not lie in the trash, or no tag of it says what it was called")
-    if found.unfinished:
-        return RefuseVolume("its creation was interrupted: it may hold the bytes of another volume")
-    if found.at_work:
-        return left_alone(found)
+    if (unfit := unfit_to_return(found)) is not None:
+        return unfit
     other = inventory.find(found.group, old)
     if other is not None and other.uuid != found.uuid:
         return RefuseVolume(f"there is another {found.group}/{old} now: rename one of them by hand (lvrename)")
@@ -193,6 +191,13 @@ def removable(
 def left_alone(volume: LocalVolume) -> RefuseVolume:
     """Return the refusal of every change to an LV that lvm or an administrator is working on."""
     return RefuseVolume(f"it is left alone until that has ended: {volume.at_work}", transient=True)
+
+
+def unfit_to_return(volume: LocalVolume) -> RefuseVolume | None:
+    """Return why a pod must not get this LV (again), None when nothing about the LV itself forbids it."""
+    if volume.unfinished:
+        return RefuseVolume("its creation was interrupted before lvm wiped it: it may hold the bytes of another volume")
+    return left_alone(volume) if volume.at_work else None
 
 
 def only_group(inventory: Inventory, name: str) -> VolumeGroup | RefuseVolume:

@@ -16,58 +16,34 @@ import msgspec.structs
 import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
-from carina_tasks.decisions import answers, eviction, rebuild
+from carina_tasks.decisions import answers, rebuild
 from carina_tasks.errors import (
     ApiConflict,
     ApiUnauthorized,
     ApiUnavailable,
     CarinaTasksError,
-    LostMidway,
     NodeSilent,
     NotFound,
     PermanentError,
     Refused,
 )
-from carina_tasks.flows import observe, rehearse, tell
+from carina_tasks.flows import observe, tell
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.evict import evict, source_alive
+from carina_tasks.flows.evict import source_alive
 from carina_tasks.flows.results import VolumeResult
+from carina_tasks.flows.steps import Advance, NeedsLocal, NeedsTarget, act, tell_waits, unfinished
 from carina_tasks.flows.threads import spread
 from carina_tasks.kube.events import About
-from carina_tasks.model.journal import Journal
 from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumeDone, VolumesDone, batch_time
 from carina_tasks.model.names import local_volume_of
-from carina_tasks.model.objects import Claim, LogicVolume
 from carina_tasks.observability import metrics
-from carina_tasks.observability.audit import about_node, about_volume
+from carina_tasks.observability.audit import about_node
 
 CREATE = "carina.volume.create"
 BATCH = 50
 """Volumes of one request to a node: a node that falls silent is noticed within two minutes, however many there are."""
 MOST_STEPS = 60
 """Steps of one volume in one run: the path has 12; more means that somebody else keeps changing the objects."""
-
-
-@dataclass(frozen=True, slots=True)
-class NeedsLocal:
-    """The volume cannot go on until its target node has made the LV."""
-
-    volume: LogicVolume
-    claim: Claim | None
-    journal: Journal
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class NeedsTarget:
-    """The volume's target cannot take it: another must be planned."""
-
-    volume: LogicVolume
-    journal: Journal
-    reason: str
-
-
-Advance = VolumeResult | NeedsLocal | NeedsTarget
 
 
 class Tally:
@@ -83,8 +59,10 @@ class Tally:
 
     def ended(self, result: VolumeResult) -> VolumeResult:
         """Count a volume that is rebuilt, and hand it on."""
-        if result.outcome == "rebuilt":
-            self._progress(f"{next(self._rebuilt)} of {self._volumes} volumes rebuilt, the last {result.volume}")
+        if result.outcome in ("rebuilt", "failed-back"):
+            self._progress(
+                f"{next(self._rebuilt)} of {self._volumes} volumes {result.outcome}, the last {result.volume}"
+            )
         return result
 
 
@@ -135,14 +113,14 @@ def _advance_group(
             try:
                 ctx.check_pause(source)
             except Refused as exc:
-                return done + [_unfinished(name, exc.message) for name in waiting]
+                return done + [unfinished(name, exc.message) for name in waiting]
             steps = spread(pool, partial(_advance, ctx, local), waiting)
             results = [tally.ended(result) if isinstance(result, VolumeResult) else result for result in steps]
             needs = [result for result in results if isinstance(result, NeedsLocal)]
             done += [result for result in results if not isinstance(result, NeedsLocal)]
             # Another worker may have planned it again since `targets` was read: this node must not make it.
             astray = [need for need in needs if need.journal.target != target]
-            done += [_unfinished(need.volume.name, PLANNED_AGAIN, need.journal, again=True) for need in astray]
+            done += [unfinished(need.volume.name, PLANNED_AGAIN, need.journal, again=True) for need in astray]
             needs = [need for need in needs if need.journal.target == target]
             if not needs:
                 return done
@@ -150,23 +128,39 @@ def _advance_group(
             for start in range(0, len(needs), BATCH):
                 batch = needs[start : start + BATCH]
                 try:
-                    local |= _create(ctx, target, batch)
+                    local |= _all_or_none(batch, _create(ctx, target, batch))
                     tally.made(len(batch), target)
                 except CarinaTasksError as exc:
                     left = needs[start:]
                     # A node that is silent may be lost by now: worth another look at once.
                     again = isinstance(exc, NodeSilent)
-                    done += [_unfinished(need.volume.name, exc.message, need.journal, again=again) for need in left]
+                    done += [unfinished(need.volume.name, exc.message, need.journal, again=again) for need in left]
                     for need in left:
                         tell.waits(ctx, need.volume, need.claim, need.journal, 1, exc.message)
                     break
             waiting = list(local)
             if not waiting:
                 return done
-    return done + [_unfinished(name, "it keeps growing while it is rebuilt") for name in waiting]
+    return done + [unfinished(name, "it keeps growing while it is rebuilt") for name in waiting]
 
 
-def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, Made]:
+def _all_or_none(needs: Sequence[NeedsLocal], made: dict[str, Made]) -> dict[str, Made]:
+    """Return `made`, with the old copies that share a pod failed together: the pod needs all of them on one node."""
+    failed = {name: one.done for name, one in made.items() if one.done.outcome == "failed"}
+    result = dict(made)
+    for need in needs:
+        name = need.volume.name
+        other = next((each for each in need.journal.together if each in failed), "")
+        if need.journal.failback and other and name not in failed:
+            why = f"{other}, which its pod uses too, was not restored: {failed[other].reason}"
+            done = msgspec.structs.replace(
+                made[name].done, outcome="failed", reason=why[:2000], transient=failed[other].transient
+            )
+            result[name] = Made(made[name].intent, done)
+    return result
+
+
+def _create(ctx: Context, target: str, needs: Sequence[NeedsLocal]) -> dict[str, Made]:
     # The clock is asked for only when something may go to the trash: an old copy that an earlier failover left.
     kept = max(ctx.settings.trash_retention, ctx.settings.old_copy_retention)
     trash = kept > 0 and any(need.journal.stale for need in needs)
@@ -180,6 +174,8 @@ def _create(ctx: Context, target: str, needs: list[NeedsLocal]) -> dict[str, Mad
                 size=need.size,
                 intent=need.journal.intent,
                 stale=need.journal.stale or None,
+                copy=need.journal.copy or None,
+                in_use=need.journal.given_up,
             )
             for need in needs
         ),
@@ -236,7 +232,7 @@ def _step_by_step(ctx: Context, name: str, local: Made | None) -> Advance:
             # An object changed or went between our read and our write: read again, decide again.
             continue
         except ApiUnauthorized as exc:
-            return _unfinished(name, exc.message)
+            return unfinished(name, exc.message)
         except PermanentError as exc:
             if isinstance(view, rebuild.View):
                 phase = rebuild.PHASES[type(step)] if step is not None else 0
@@ -249,9 +245,9 @@ def _step_by_step(ctx: Context, name: str, local: Made | None) -> Advance:
             # Without an answer the API server is away, and there is nothing to write to.
             away = isinstance(exc, ApiUnavailable) and not exc.facts.get("status")
             if isinstance(view, rebuild.View) and step is not None and not away:
-                _tell_waits(ctx, view, rebuild.PHASES[type(step)], exc.message)
-            return _unfinished(name, exc.message)
-    return _unfinished(name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects")
+                tell_waits(ctx, view, rebuild.PHASES[type(step)], exc.message)
+            return unfinished(name, exc.message)
+    return unfinished(name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects")
 
 
 def _view(ctx: Context, name: str, local: Made | None) -> rebuild.View | VolumeResult:
@@ -284,99 +280,6 @@ def _view(ctx: Context, name: str, local: Made | None) -> rebuild.View | VolumeR
 def _timed(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
     if isinstance(step, rebuild.CreateLocal):
         # Done for all volumes of the target at once, and timed there.
-        return _act(ctx, view, step)
+        return act(ctx, view, step)
     with metrics.STEP_SECONDS.labels(metrics.kebab(type(step).__name__)).time():
-        return _act(ctx, view, step)
-
-
-def _act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
-    """Do one step; return a result when the volume is done with for now, None to look again."""
-    volume, journal, pv, writes = view.volume, view.journal, view.pv, ctx.writes
-    match step:
-        case rebuild.ClearStatus():
-            writes.clear_status(volume, f"being rebuilt, new and empty: {journal.source} -> {journal.target}")
-        case rebuild.CreateLocal(size):
-            return NeedsLocal(volume, view.claim, journal, size)
-        case rebuild.NameStale(lv_uuid):
-            named = msgspec.structs.replace(journal, stale=lv_uuid)
-            return NeedsLocal(
-                writes.write_journal(volume, named, rebuild.PHASES[type(step)]), view.claim, named,
-                rebuild.wanted_size(volume, journal.manifest),
-            )  # fmt: skip
-        case rebuild.RefreshManifest(manifest):
-            writes.write_journal(volume, _with_manifest(journal, manifest), rebuild.PHASES[type(step)])
-        case rebuild.Retain() if pv is not None:
-            writes.retain(pv)
-        case rebuild.DeleteVolume() if pv is not None:
-            # The last moment at which nothing is lost.
-            rehearse.replacement(ctx, pv, rebuild.replacement(journal, view.local))
-            writes.delete_volume(pv)
-            tell.replaced(ctx, volume, view.claim, journal)
-        case rebuild.StripFinalizers() if pv is not None:
-            writes.strip_finalizers(pv)
-        case rebuild.CreateVolume(body):
-            writes.create_volume(body)
-        case rebuild.Bind() if view.claim is not None:
-            _bind(ctx, view.claim, volume.name)
-        case rebuild.Evict(pods):
-            evict(ctx, pods, volume, view.claim, journal)
-        case rebuild.Untouch() if view.claim is not None:
-            writes.untouch(view.claim)
-        case rebuild.ClearResize() if view.claim is not None:
-            writes.clear_resize(view.claim, rebuild.RESIZE_CONDITIONS)
-        case rebuild.SetSuccess():
-            local = view.local
-            writes.set_success(volume, local.major if local else -1, local.minor if local else -1)
-        case rebuild.DropJournal():
-            # Said first: whoever dies in between finds the journal and says it again. The other way round nobody would
-            # ever tell the owner of the claim that the volume is empty.
-            tell.finished(ctx, volume, view.claim, journal)
-            writes.drop_journal(volume, journal)
-            metrics.VOLUMES.labels("rebuilt").inc()
-            return VolumeResult(volume.name, "rebuilt", journal.reason + _held(view), journal.source, journal.target)
-        case rebuild.Wait(reason):
-            _tell_waits(ctx, view, rebuild.PHASES[type(step)], reason)
-            return _unfinished(volume.name, reason, journal)
-        case rebuild.Replan(reason):
-            return NeedsTarget(volume, journal, reason)
-        case rebuild.Refuse(reason):
-            ctx.audit.warn(about_volume(volume), "RebuildRefused", reason, intent=journal.intent)
-            return VolumeResult(volume.name, "refused", reason, journal.source, journal.target)
-        case _:
-            raise LostMidway(f"{volume.name}: an object went away between reading and acting")
-    return None
-
-
-def _held(view: rebuild.View) -> str:
-    """Return the words that name the pods which a finalizer keeps: the volume does not wait for them."""
-    leaves = [v for v in view.leavings if isinstance(v, eviction.Leave) and v.held]
-    return "".join(f"; pod {leave.pod.meta.key}: {leave.reason}" for leave in leaves)
-
-
-def _bind(ctx: Context, claim: Claim, name: str) -> None:
-    """Touch the claim until it and the PV are Bound. Raises LostMidway when that takes too long."""
-    end = ctx.monotonic() + ctx.settings.bind_timeout
-    while ctx.monotonic() < end:
-        ctx.writes.touch(claim, ctx.monotonic())
-        ctx.sleep(ctx.settings.touch_interval)
-        fresh, pv = ctx.cluster.claim(claim.meta.namespace, claim.meta.name), ctx.cluster.volume(name)
-        if fresh is None or pv is None or (fresh.phase == "Bound" and pv.phase == "Bound"):
-            return
-        claim = fresh
-    raise LostMidway(
-        f"claim {claim.meta.key} is not Bound {ctx.settings.bind_timeout:.0f} s after its volume was made: "
-        "is kube-controller-manager running?"
-    )
-
-
-def _tell_waits(ctx: Context, view: rebuild.View, phase: int, reason: str) -> None:
-    tell.waits(ctx, view.volume, view.claim, view.journal, phase, reason)
-
-
-def _unfinished(name: str, reason: str, journal: Journal | None = None, *, again: bool = False) -> VolumeResult:
-    source, target = (journal.source, journal.target) if journal else ("", "")
-    return VolumeResult(name, "unfinished", reason, source, target, again)
-
-
-def _with_manifest(journal: Journal, manifest: dict[str, object]) -> Journal:
-    return msgspec.structs.replace(journal, manifest=manifest)
+        return act(ctx, view, step)

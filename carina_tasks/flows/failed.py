@@ -102,7 +102,7 @@ def _journals(world: World, stored: Sequence[Stored]) -> Iterator[Finding]:
         if journal is None or world.now - journal.started < PATIENCE:
             continue
         when, outcome, reason = last.get(volume.name, (0.0, "", ""))
-        if when < journal.started or outcome == "rebuilt":
+        if when < journal.started or outcome in ("rebuilt", "failed-back", "given-up"):
             reason = ""
         known = reason or story.waits(volume.progress) or f"not finished yet: {journal.reason}"
         do = f"{CARINA} retry {volume.name}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from carina_tasks.decisions import placement, selection
+from carina_tasks.decisions import failback, placement, selection
 from carina_tasks.errors import BadInput
-from carina_tasks.flows import failover
+from carina_tasks.flows import observe, planning
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.results import PlannedVolume, PlanResult
 from carina_tasks.model import names
@@ -20,7 +20,9 @@ def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
     world = ctx.cluster.observe()
     if node not in world.nodes and not any(v.node == node for v in world.logic_volumes.values()):
         raise BadInput(f"there is no node {node}, and no LogicVolume names it: see kubectl get nodes")
-    volumes = planned(ctx, world, node, not_ready)
+    candidates = [n.name for n in world.nodes.values() if n.ready == "True" and n.name != node]
+    inventories = observe.answered(observe.inventories(ctx, candidates))
+    volumes = planned(ctx, world, node, not_ready, inventories)
     places = sum(v.outcome == "place" for v in volumes)
     wanted = sum(v.outcome != "skipped" for v in volumes)
     loss = "went NotReady" if not_ready else "was deleted"
@@ -28,7 +30,16 @@ def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
         node=node,
         reason=f"if {node} {loss}: {places} of {wanted} volumes would be rebuilt elsewhere, {len(volumes) - wanted} left",
         volumes=volumes,
+        old_copies=tuple(filter(None, (_old_copies(world, node, found) for _, found in sorted(inventories.items())))),
     )
+
+
+def _old_copies(world: World, node: str, inventory: Inventory) -> str:
+    """Return a line about the old copies of `node`'s volumes that another node holds (perhaps its machine was renamed)."""
+    volumes = {volume.name for _, volume in failback.old_copies(inventory, world) if volume.node == node}
+    if not volumes:
+        return ""
+    return f"node {inventory.node} holds old copies of {len(volumes)} of them: carina plan {inventory.node} --failback"
 
 
 def planned(
@@ -44,7 +55,7 @@ def planned(
     selected = (selection.of_not_ready_node if not_ready else selection.of_deleted_node)(world, node)
     wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
     volumes = [PlannedVolume(s.volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)]
-    for verdict in failover.plan(ctx, world, wanted, node, inventories) if wanted else ():
+    for verdict in planning.plan(ctx, world, wanted, node, inventories) if wanted else ():
         if isinstance(verdict, placement.Place):
             volumes.append(PlannedVolume(verdict.volume.name, "place", verdict.reason, verdict.node))
         else:

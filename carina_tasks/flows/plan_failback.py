@@ -42,23 +42,15 @@ class FailbackPlan(msgspec.Struct, frozen=True):
 
 
 def plan_failback(ctx: Context, node: str) -> FailbackPlan:
-    """Return the old copies on `node`. Raises BadInput, and the adapters' errors when the node or the cluster does not answer.
-
-    Copies are found by what is on the disks, so a machine that was registered under another name is no exception.
-    """
+    """Return the old copies on `node`. Raises BadInput, and the adapters' errors when the node or the cluster does not answer."""
     names.node_name(node)
     world = ctx.cluster.observe()
     inventory = observe.inventories(ctx, [node])[node]
     if isinstance(inventory, CarinaTasksError):
         raise inventory
     copies = []
-    for local in inventory.volumes:
-        volume = world.logic_volumes.get(failback.volume_of(local))
-        if volume is None or not failback.is_old_copy(local, node, volume):
-            continue
-        verdict = failback.judge(
-            local, inventory, world.nodes.get(node), volume, world.volumes.get(volume.name), ctx.settings.reserve
-        )
+    for local, volume in failback.old_copies(inventory, world):
+        verdict = failback.judge(local, inventory, world, volume, ctx.settings.reserve)
         until = failback.data_until(volume, node)
         unknown = "" if until else "; no failover from a node of this name is on record: was the machine renamed?"
         copies.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,7 +15,7 @@ class VolumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one volume."""
 
     volume: str
-    outcome: Literal["rebuilt", "unfinished", "no-fit", "skipped", "refused", "failed"]
+    outcome: Literal["rebuilt", "failed-back", "given-up", "unfinished", "no-fit", "skipped", "refused", "failed"]
     reason: str
     source: str = ""
     target: str = ""
@@ -37,8 +38,11 @@ class FailoverResult(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def summary(self) -> str:
         """One line for logs."""
-        rebuilt = sum(v.outcome == "rebuilt" for v in self.volumes)
-        return f"{self.node}: {self.outcome}, {rebuilt} of {len(self.volumes)} volumes rebuilt ({self.reason})"
+        counts = Counter(v.outcome for v in self.volumes)
+        done = f"{counts['rebuilt']} of {len(self.volumes)} volumes rebuilt"
+        if counts["failed-back"]:
+            done = f"{counts['failed-back']} of {len(self.volumes)} volumes failed back"
+        return f"{self.node}: {self.outcome}, {done} ({self.reason})"
 
 
 class ResumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -138,6 +142,8 @@ class PlanResult(msgspec.Struct, frozen=True):
     node: str
     reason: str
     volumes: tuple[PlannedVolume, ...] = ()
+    old_copies: tuple[str, ...] = ()
+    """One line for each other node that holds old copies of these volumes."""
 
 
 class TrashedVolume(msgspec.Struct, frozen=True):

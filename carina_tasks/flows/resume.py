@@ -14,17 +14,13 @@ import structlog
 from carina_tasks.decisions import company, node_loss, placement, selection
 from carina_tasks.errors import ApiConflict, ApiDenied, ApiInvalid, BadObject, CarinaTasksError, NotFound, Refused
 from carina_tasks.flows import observe, one_object, tell
-from carina_tasks.flows.advance import NeedsTarget, advance_all
+from carina_tasks.flows.advance import advance_all
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover import (
-    Cause,
-    begin,
-    count,
-    finish,
-    plan,
-)
+from carina_tasks.flows.failover import count, finish
 from carina_tasks.flows.loss import check_mass_failure, confirm_absence, judge_not_ready
+from carina_tasks.flows.planning import Cause, begin, plan
 from carina_tasks.flows.results import ResumeResult, VolumeResult
+from carina_tasks.flows.steps import NeedsTarget
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
 from carina_tasks.model import objects
@@ -77,7 +73,9 @@ def _go_on(
         target: _target_loss(ctx, target, nodes) for target in sorted({v.journal.target for v in volumes if v.journal})
     }
     parted = company.parted(world, volumes, {target for target, loss in losses.items() if loss})
-    astray = {one.volume.name: one.reason for one in parted if isinstance(one, company.Astray)}
+    astray = {
+        one.volume.name: one.reason for one in parted if isinstance(one, company.Astray) and not _begins(ctx, one)
+    }
     targets, left = _fetch(ctx, world, [one for one in parted if isinstance(one, company.LeftBehind)], losses)
     for volume in volumes:
         journal = volume.journal
@@ -97,6 +95,16 @@ def _go_on(
         else:
             targets[volume.name] = journal.target
     return finish(ctx, [*waiting, *stranded, *advance_all(ctx, list(targets), targets, approved)])
+
+
+def _begins(ctx: Context, astray: company.Astray) -> bool:
+    """Return whether a failback that looks parted is only being begun: its journals are written one after the other."""
+    journal = astray.volume.journal
+    if journal is None or not journal.failback:
+        return False
+    with ctx.lock(f"failover.{journal.target}") as hold:
+        other = ctx.cluster.logic_volume(astray.leader.name) if hold is not None else None
+        return hold is None or (other is not None and other.node == journal.target)
 
 
 def _fetch(

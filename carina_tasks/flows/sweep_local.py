@@ -189,7 +189,7 @@ def _found(ctx: Context, inventory: Inventory, world: World, missing: int, over_
     if old and kept:
         message = (
             f"node {inventory.node} holds the data that {len(old)} volumes had before they were failed over, until "
-            f"{moment(until)} or until a rebuild needs the space: celery -A carina_tasks carina trash {inventory.node}"
+            f"{moment(until)} or until a rebuild needs the space: celery -A carina_tasks carina plan {inventory.node} --failback"
         )
         ctx.audit.said(about_node(inventory.node), "Normal", "OldCopiesKept", message)
     return SweptNode(

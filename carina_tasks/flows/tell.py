@@ -26,11 +26,23 @@ from carina_tasks.observability.audit import about_claim, about_node, about_pod,
 def planned(ctx: Context, world: World, volume: LogicVolume, journal: Journal, but: str = "") -> None:
     """Tell that the volume has a journal now; `but` says why it was planned again."""
     message = (
-        f"volume {volume.name} will be rebuilt, new and empty, under its name: {journal.source} -> {journal.target} "
+        f"volume {volume.name} is {what_happens(journal)}, under its name: {journal.source} -> {journal.target} "
         f"({but or journal.reason})"
     )
     for about in _about(volume, _claim(world, volume)):
-        ctx.audit.said(about, "Normal", "RebuildPlanned", message, key=journal.intent)
+        if journal.failback:
+            ctx.audit.said(about, "Normal", "FailbackPlanned", message, key=journal.intent)
+        else:
+            ctx.audit.said(about, "Normal", "RebuildPlanned", message, key=journal.intent)
+
+
+def what_happens(journal: Journal) -> str:
+    """Return what the journal does to its volume, as a predicate."""
+    if journal.given_up:
+        return "staying with the data that it has"
+    return (
+        f"being restored from its old copy (LV {journal.copy})" if journal.failback else "being rebuilt, new and empty"
+    )
 
 
 def no_fit(ctx: Context, world: World, volume: LogicVolume, node: str, reason: str) -> None:
@@ -119,7 +131,8 @@ def held_by(pod: Pod) -> str:
 
 def evicted(ctx: Context, pod: Pod, volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
     """Record that a pod was deleted: on the pod, and on what is still there when somebody looks."""
-    message = f"pod {pod.meta.key} evicted from node {journal.source}: its volume was rebuilt on {journal.target}"
+    there = "was restored from its old copy" if journal.failback else "was rebuilt"
+    message = f"pod {pod.meta.key} evicted from node {journal.source}: its volume {there} on {journal.target}"
     message += held_by(pod)
     ctx.audit.acted(
         "evict-pod", about_pod(pod), message, "PodEvicted",
@@ -129,18 +142,35 @@ def evicted(ctx: Context, pod: Pod, volume: LogicVolume, claim: Claim | None, jo
 
 
 def finished(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
-    """Record that the volume is back, and that it is empty."""
-    message = (
-        f"volume {volume.name} is new and empty on node {journal.target}: it was on {journal.source}, and data does not "
-        f"travel ({journal.reason})"
-    )
+    """Record that the journal is done, and what the volume holds."""
     first, *others = _about(volume, claim)
-    ctx.audit.acted(
-        "rebuild", first, message, "VolumeRebuiltEmpty", key=journal.intent, intent=journal.intent, volume=volume.name,
-        source=journal.source, target=journal.target,
-    )  # fmt: skip
+    facts = {"volume": volume.name, "source": journal.source, "target": journal.target}
+    if journal.given_up:
+        event = "FailbackGivenUp"
+        message = f"volume {volume.name} stays on node {journal.target} with the data that it has: {journal.reason}"
+        ctx.audit.acted(
+            "give-up-failback", first, message, "FailbackGivenUp", key=journal.intent, intent=journal.intent, **facts
+        )
+    elif journal.failback:
+        event = "VolumeFailedBack"
+        message = (
+            f"volume {volume.name} is on node {journal.target} with the data of its old copy (LV {journal.copy}); what was "
+            f"written on {journal.source} is the old copy now ({journal.reason})"
+        )
+        ctx.audit.acted(
+            "fail-back", first, message, "VolumeFailedBack", key=journal.intent, intent=journal.intent, **facts
+        )
+    else:
+        event = "VolumeRebuiltEmpty"
+        message = (
+            f"volume {volume.name} is new and empty on node {journal.target}: it was on {journal.source}, and data does not "
+            f"travel ({journal.reason})"
+        )
+        ctx.audit.acted(
+            "rebuild", first, message, "VolumeRebuiltEmpty", key=journal.intent, intent=journal.intent, **facts
+        )
     for about in others:
-        ctx.audit.said(about, "Normal", "VolumeRebuiltEmpty", message, key=journal.intent)
+        ctx.audit.said(about, "Normal", event, message, key=journal.intent)
 
 
 def node_planned(ctx: Context, node: str, targets: Sequence[str], stuck: Sequence[VolumeResult], reason: str) -> None:

@@ -48,9 +48,14 @@ class VolumeWrites:
         return _logic_volume(self._api.merge(paths.logic_volume(volume.name), body))
 
     def drop_journal(self, volume: LogicVolume, journal: Journal) -> LogicVolume:
-        """Take the journal off and add the failover to the history, in one PATCH. Raises ApiConflict when the object has changed."""
-        past = story.add_failover(str(volume.meta.annotations.get(keys.HISTORY) or ""), journal)
-        return self._annotate(volume, {keys.JOURNAL: None, keys.PROGRESS: None, keys.HISTORY: past})
+        """Remove the journal and add the failover to the history, in one PATCH. Raises ApiConflict when the object has changed.
+
+        A failback that was given up is no part of the history: the volume is where it was.
+        """
+        gone: dict[str, str | None] = {keys.JOURNAL: None, keys.PROGRESS: None}
+        if not journal.given_up:
+            gone[keys.HISTORY] = story.add_failover(str(volume.meta.annotations.get(keys.HISTORY) or ""), journal)
+        return self._annotate(volume, gone)
 
     def write_progress(self, volume: LogicVolume, line: str | None) -> LogicVolume:
         """Write the line that people read of a rebuild, or take it off (None). Raises ApiConflict when the object has changed."""
@@ -111,6 +116,11 @@ class VolumeWrites:
         body = _guarded(pv.meta, {keys.RETAINED: "true"}) | {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
         self._api.merge(paths.volume(pv.meta.name), body)
 
+    def restore_policy(self, pv: PersistentVolume, policy: str) -> None:
+        """Set the policy of this PV back to what it was before `retain`. Raises ApiConflict when the PV has changed."""
+        body = _guarded(pv.meta, {keys.RETAINED: None}) | {"spec": {"persistentVolumeReclaimPolicy": policy}}
+        self._api.merge(paths.volume(pv.meta.name), body)
+
     def delete_volume(self, pv: PersistentVolume) -> None:
         """Delete this very PV, unchanged since it was read. Raises NotFound when it is gone already."""
         self._api.delete(paths.volume(pv.meta.name), uid=pv.meta.uid, version=pv.meta.version)
@@ -151,6 +161,11 @@ class VolumeWrites:
         """Take the touch annotation off."""
         body = {"metadata": {"uid": claim.meta.uid, "annotations": {keys.TOUCH: None}}}
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
+
+    def report_capacity(self, claim: Claim, size: int) -> None:
+        """Write the bytes `size` as the capacity in the claim's status. Raises ApiConflict when the claim has changed."""
+        body = _guarded(claim.meta) | {"status": {"capacity": {"storage": quantity.show(size)}}}
+        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name) + "/status", body)
 
     def clear_resize(self, claim: Claim, types: tuple[str, ...]) -> None:
         """Take the conditions of these types off the claim's status. Raises ApiConflict when the claim has changed."""

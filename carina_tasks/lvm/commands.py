@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec.structs
 
+from carina_tasks.decisions.local_volume import BringBack
 from carina_tasks.decisions.removal import Discard, Remove, Restore
 from carina_tasks.model import keys, names
 from carina_tasks.model.local import LocalVolume
@@ -108,11 +109,23 @@ def rename(volume: LocalVolume, name: str) -> Command:
 
 
 def restore(decision: Restore) -> list[Command]:
-    """Return the commands that bring a volume back: out of the sweep's reach first, then its name and its device."""
+    """Return the commands that bring an LV back: out of the sweep's reach first, then its name and its device."""
+    return _back(decision.volume, decision.name, decision.tag, decision.tags_off)
+
+
+def bring_back(decision: BringBack) -> list[Command]:
+    """Return the commands that make an old copy the volume again: tags, name and device, then the size that it lacks."""
     volume, name = decision.volume, decision.name
+    off = tuple(t for t in decision.tags_off if t != keys.TAG_TRASH_NAME + name)
+    back = msgspec.structs.replace(volume, name=name)
+    more = [extend(back, decision.size)] if decision.size > volume.size else []
+    return [*_back(volume, name, decision.tag, off), *more]
+
+
+def _back(volume: LocalVolume, name: str, on: str, off: Sequence[str]) -> list[Command]:
     back = msgspec.structs.replace(volume, name=name)
     return [
-        tag(volume, [decision.tag], decision.tags_off),
+        tag(volume, [on], off),
         *([rename(volume, name)] if volume.name != name else []),
         activate(back),
         # Its old name stays on it until it has its device, so that a restore whose activation failed can be repeated.

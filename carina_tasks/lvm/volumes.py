@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from carina_tasks.decisions import local_volume as decide
 from carina_tasks.decisions import removal as decide_removal
 from carina_tasks.decisions.local_volume import (
+    BringBack,
     Create,
     CreateDecision,
     Extend,
+    Growing,
     Keep,
     Mark,
     MarkDecision,
@@ -52,7 +54,7 @@ CHANGED = "lvm did nothing: the volume changed between the report and the comman
 
 
 def create_volumes(lvm: Lvm, node: str, request: CreateVolumes) -> VolumesDone:
-    """Create the LVs of a rebuild; asked again it answers ``kept``. Raises the errors of `Lvm`.
+    """Create the LVs of a rebuild, or restore those of a failback; asked again it answers ``kept``. Raises the errors of `Lvm`.
 
     An LV is complete when lvm has wiped it, not when it exists: only those whose lvcreate returned without an error get the
     intent tag, and a second lvm process does that. An lvm shell that receives SIGTERM ends the command in hand and runs
@@ -71,7 +73,7 @@ def create_volumes(lvm: Lvm, node: str, request: CreateVolumes) -> VolumesDone:
     results = zip(request.volumes, decisions, said, strict=True)
     done = [_created(w, d, words, after) for w, d, words in results]
     there = {volume.uuid for volume in after.volumes}
-    room = [each for d in decisions if isinstance(d, Create | Extend | Replace) for each in d.room]
+    room = [each for d in decisions if isinstance(d, Growing) for each in d.room]
     return VolumesDone(node=node, volumes=(*done, *(_purged(each) for each in room if each.volume.uuid not in there)))
 
 
@@ -205,6 +207,8 @@ def _create_commands(wanted: CreateVolume, decision: CreateDecision, aside: Inve
             return [*_remove_all(room), *gone, commands.create(wanted, size)] if gone else []
         case Extend(volume, size, tags_off, room):
             return [*_remove_all(room), commands.extend(volume, size), *_tag_off(volume, tags_off)]
+        case BringBack(room=room):
+            return [*_remove_all(room), *commands.bring_back(decision)]
         case Keep(volume, tags_off):
             return _tag_off(volume, tags_off)
         case Taken() | RefuseVolume():
@@ -220,7 +224,7 @@ def _finish_commands(
         return []
     # An LV that exists already may have lost its device in a reboot: Carina activates only what it creates.
     device = [commands.activate(volume)] if volume.inactive else []
-    if isinstance(decision, Keep | Extend):
+    if isinstance(decision, Keep | Extend | BringBack):
         return device
     # Its last line is the proof. What lvm wrote to stderr is none: a host's lvm.conf(5) may make it talkative.
     if said is None or not commands.created(wanted.name, output):
@@ -249,7 +253,7 @@ def _created(wanted: CreateVolume, decision: CreateDecision, said: str | None, a
         return _done(wanted, "taken", decision.volume, decision.reason)
     found = after.find(wanted.group, wanted.name)
     ours = found is not None and keys.TAG_INTENT + wanted.intent in found.tags and not found.unfinished
-    size = decision.size if isinstance(decision, Create | Replace | Extend) else wanted.size
+    size = decision.size if isinstance(decision, Growing) else wanted.size
     if found is None or not ours or found.size < size or found.inactive:
         return _not_done(wanted, said, _missing(found))
     match decision:
@@ -258,6 +262,8 @@ def _created(wanted: CreateVolume, decision: CreateDecision, said: str | None, a
             return _done(wanted, "replaced", found, removal.reason)
         case Create():
             return _done(wanted, "created", found)
+        case BringBack():
+            return _done(wanted, "restored", found)
         case _:
             return _done(wanted, "kept", found)
 

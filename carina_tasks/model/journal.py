@@ -18,12 +18,15 @@ NodeName = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]
 Uid = Annotated[str, Meta(max_length=64)]
 
 
-class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One volume's rebuild."""
+class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One volume's rebuild or failback."""
 
     intent: Intent
     """Id of this rebuild; also the LVM tag of the volume it makes."""
-    kind: Literal["rebuild", "migrate"]
+    kind: Literal["rebuild", "migrate", "failback"]
+    """``rebuild``: the node was deleted. ``migrate``: it was NotReady. ``failback``: an operator had the old copy restored.
+
+    A release that does not know ``failback`` reports the journal as unreadable and leaves the LogicVolume alone."""
     source: NodeName
     target: NodeName
     reason: Annotated[str, Meta(max_length=1000)]
@@ -37,7 +40,20 @@ class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """UUID of an LV of the wanted name on the target that the plan-time inventory had, or empty."""
     together: tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...] = ()
     """Names of the other LogicVolumes that were planned with it, because they share its pods: none of them is left behind."""
+    copy: Annotated[str, Meta(max_length=64)] = ""
+    """UUID of the old LV on the target that becomes the volume again; only in a failback."""
+    copy_bytes: int = 0
+    """What a file system on it can hold, until the claim reports that size; 0: the claim reports it, or it was not smaller."""
+    before: Annotated[str, Meta(max_length=64)] = ""
+    """UUID of the LV on the source that was in use when the failback was planned; empty when there was none."""
+    given_up: bool = False
+    """The old copy could not be restored: source and target are exchanged, `copy` is the LV that was in use all the time."""
     version: Literal[1] = 1
+
+    @property
+    def failback(self) -> bool:
+        """Whether it brings an existing LV back, so that nothing new and empty may take its place."""
+        return self.kind == "failback"
 
     def to_json(self) -> str:
         """Return the annotation's value."""

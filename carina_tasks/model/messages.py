@@ -22,8 +22,8 @@ Reason = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.+:/=-]{0,200}\Z")]
 Epoch = Annotated[int, Meta(ge=0, le=1 << 40)]
 
 
-class CreateVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Make the LV of one LogicVolume, for one rebuild."""
+class CreateVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Make the LV of one LogicVolume for one rebuild, or bring an old copy back for one failback."""
 
     group: Name
     name: LocalName
@@ -33,6 +33,12 @@ class CreateVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """UUID of an LV of that name that stood there before the plan: put aside first when closed.
 
     Any other that this rebuild did not create is answered as ``taken`` and left alone."""
+    copy: Uuid | None = None
+    """UUID of the LV that a failback brings back, from its place or from the trash: nothing is ever created in its stead.
+
+    A worker of an older release rejects the field; the failback is given up then."""
+    in_use: bool = False
+    """With `copy`: the LV never stopped being the volume (the failback is given up), so it may be open."""
 
 
 class CreateVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -31,7 +31,7 @@ class Failover(msgspec.Struct, frozen=True):
     at: str
     """When its journal was written, by the API server's clock (RFC 3339, UTC)."""
     kind: str
-    """``rebuild``: its node was deleted. ``migrate``: its node was NotReady."""
+    """``rebuild``: its node was deleted. ``migrate``: its node was NotReady. ``failback``: an operator had its old copy restored."""
     source: str = msgspec.field(name="from")
     target: str = msgspec.field(name="to")
     reason: str = ""

@@ -38,7 +38,7 @@ AUDIT = Counter("carina_tasks_actions_total", "Irreversible acts, by what was do
 GUARDS = Counter("carina_tasks_guards_total", "Times a guard said no, by guard.", ["guard"])
 FAILOVERS = Counter(
     "carina_tasks_failovers_total",
-    "Runs of a node's failover, by kind (rebuild, migrate) and result. One that stays unfinished is run again.",
+    "Runs of a node's failover, by kind (rebuild, migrate, by-hand, failback) and result. One that stays unfinished is run again.",
     ["kind", "outcome"],
 )
 VOLUMES = Counter("carina_tasks_volumes_total", "Volumes of failovers, by outcome.", ["outcome"])
@@ -77,17 +77,17 @@ KNOWN: Mapping[Counter, tuple[tuple[str, ...], ...]] = {
     AUDIT: tuple(
         (action,)
         for action in (
-            "delete-logic-volume", "delete-pv", "evict-pod", "help-logic-volume", "purge-local-volume", "rebuild",
+            "delete-logic-volume", "delete-pv", "evict-pod", "fail-back", "give-up-failback", "help-logic-volume", "purge-local-volume", "rebuild",
             "remove-local-volume", "restore-local-volume", "trash-local-volume",
         )
     ),
     GUARDS: tuple((guard,) for guard in ("BadAnswer", "MassFailure", "OrphanCap", "Paused", "Unreadable")),
     FAILOVERS: tuple(
         (kind, outcome)
-        for kind in ("rebuild", "migrate", "by-hand")
+        for kind in ("rebuild", "migrate", "by-hand", "failback")
         for outcome in ("done", "unfinished", "refused", "nothing-to-do")
     ),
-    VOLUMES: tuple((outcome,) for outcome in ("rebuilt", "no-fit", "skipped", "refused", "failed")),
+    VOLUMES: tuple((outcome,) for outcome in ("rebuilt", "failed-back", "given-up", "no-fit", "skipped", "refused", "failed")),
     ORPHANS: tuple((outcome,) for outcome in ("marked", "unmarked", "trashed", "removed", "purged", "failed")),
 }  # fmt: skip
 """Labels that a control worker counts from the beginning."""

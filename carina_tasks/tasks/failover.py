@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import structlog
@@ -10,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 from carina_tasks.broker import heartbeat
 from carina_tasks.errors import BadInput
+from carina_tasks.flows import failback as flow_failback
 from carina_tasks.flows import failover
 from carina_tasks.flows import readiness as flow_readiness
 from carina_tasks.flows import rebuild_volume as flow_rebuild_volume
@@ -33,6 +35,13 @@ def _check_volume(node: object, volume: object, force: object = "") -> None:
     names.object_name(volume)
     if not isinstance(force, str):
         raise BadInput("force is the volume's name once more")
+
+
+def _check_failback(node: object, volumes: object = (), confirm: object = ()) -> None:
+    names.node_name(node)
+    for field, words in (("volumes", volumes), ("confirm", confirm)):
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+            raise BadInput(f"{field} is a list of names")
 
 
 def _check_plan(node: object, not_ready: object = False) -> None:
@@ -78,6 +87,19 @@ def rebuild_volume(node: str, volume: str, force: str = "") -> FailoverResult:
     >>> rebuild_volume.delay("10.20.9.154", "pvc-527b5989", force="pvc-527b5989").get(timeout=120)      # doctest: +SKIP
     """
     return _at_once(flow_rebuild_volume.rebuild_volume(context(), node, volume, force))
+
+
+@shared_task(base=ControlTask, name="carina.failover.failback", expires=300, check=staticmethod(_check_failback))
+def failback(node: str, volumes: Sequence[str] = (), confirm: Sequence[str] = ()) -> FailoverResult:
+    """Make old copies on `node` the volume again, with the data that they had before the failover.
+
+    `volumes` are LogicVolumes, claims (``namespace/name``) or UUIDs of LVs, none for all; `confirm` has the name of each.
+    What is in use now becomes the old copy, so a failback can be undone.
+
+    >>> failback.delay("10.20.9.154", ["default/data-0"], confirm=["pvc-527b5989"]).get(timeout=120)      # doctest: +SKIP
+    """
+    _check_failback(node, volumes, confirm)
+    return _at_once(flow_failback.failback(context(), node, volumes, confirm))
 
 
 @shared_task(base=ControlTask, name="carina.failover.plan", expires=60, kept=ROUTINE, check=staticmethod(_check_plan))

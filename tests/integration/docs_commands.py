@@ -41,6 +41,8 @@ ELSEWHERE = {
         "tests/system/test_lvm_loop.py", "on a node whose metadata area is full, with real lvm2"),
     r"celery -A carina_tasks carina (maintenance end|resume) \S": (
         "tests/system/test_bad_days.py", "the node must be in maintenance, or lost"),
+    r"celery -A carina_tasks carina (failback|plan \S+ --failback)": (
+        "tests/system/test_bad_days.py", "the node must hold an old copy"),
     r"ssh ": ("tests/system/test_bad_days.py", "a machine that reboots"),
     r"kubectl get validatingadmissionpolicies": ("tests/system/test_bad_days.py", "the emulator has no policies"),
     r"promtool ": ("tests/system", "a program of Prometheus'; its own tests run it"),

@@ -61,7 +61,7 @@ def _whole_status_cleared() -> AbstractContextManager[Any]:
 
 
 def _event_after_the_journal() -> AbstractContextManager[Any]:
-    tell, act, stack = telling.finished, advance._act, ExitStack()
+    tell, act, stack = telling.finished, advance.act, ExitStack()
 
     def act_then_tell(ctx: Any, view: Any, step: Any) -> Any:
         result = act(ctx, view, step)
@@ -70,7 +70,7 @@ def _event_after_the_journal() -> AbstractContextManager[Any]:
         return result
 
     stack.enter_context(mock.patch.object(telling, "finished", mock.Mock(return_value=None)))
-    stack.enter_context(mock.patch.object(advance, "_act", act_then_tell))
+    stack.enter_context(mock.patch.object(advance, "act", act_then_tell))
     return stack
 
 

@@ -29,6 +29,7 @@ class Guard:
 
 D, F, K, B, L = (f"carina_tasks/{name}/" for name in ("decisions", "flows", "kube", "broker", "lvm"))
 FAILOVER, SWEEPS = "test_flows_failover.py::", "test_flows_sweeps.py::"
+FAILBACK = "test_flows_failback.py::"
 REFUSED, GUARDED = "result `refused`, log", "result `refused`, Event, guards_total"
 SKIPPED = "reason in the result"
 
@@ -98,7 +99,7 @@ GUARDS = (
              "test_local_volume.py::test_an_unfinished_lv_is_created_again"),
         Edit(D + "removal.py", "if not trash_at or removal.volume.unfinished:", "if not trash_at:",
              "test_sim_lvm_adapter.py"),
-        Edit(D + "removal.py", "    if found.unfinished:\n", "    if False:\n",
+        Edit(D + "removal.py", "    if volume.unfinished:\n", "    if False:\n",
              "test_local_volume.py::test_an_unfinished_lv_does_not_come_back_from_the_trash"),
         Edit(L + "volumes.py", " or not commands.created(wanted.name, output)", "",
              "test_sim_lvm_adapter.py"),
@@ -130,7 +131,7 @@ GUARDS = (
         Edit(D + "eviction.py", "    if pod.mirror:\n", "    if False:\n",
              "test_eviction.py::test_on_a_not_ready_node_each_of_these_is_left_with_its_reason"),
         Edit(D + "eviction.py", "delete=not pod.deleted_at_once", "delete=True", "test_eviction.py::test_each_half_of_an_eviction_is_done_once"),
-        Edit(D + "eviction.py", "    if alive:\n", "    if False:\n", "test_eviction.py::test_on_a_node_that_is_back_the_pod_gets_its_grace"),
+        Edit(D + "eviction.py", '    if alive or kind == "failback":\n', "    if False:\n", "test_eviction.py::test_on_a_node_that_is_back_the_pod_gets_its_grace"),
     )),
     Guard("every pod is seen: two lists, and a count", "observe.with_pods_again", "", "the task is tried again", (
         Edit(F + "observe.py", "pods = {pod.meta.uid: pod for pod in world.pods}", "pods = {}",
@@ -143,9 +144,9 @@ GUARDS = (
     Guard("who may leave a lost target", "selection.of_lost_target", "annotation", SKIPPED, (
         Edit(D + "selection.py", "    if still_empty(world, volume):\n", "    if True:\n",
              "test_selection.py::test_after_that_it_is_a_volume_of_that_node_like_any_other"),
-        Edit(F + "failover.py", "elif isinstance(stays := selection.of_lost_target(world, found), selection.Skip):", "elif stays := None:",
+        Edit(F + "planning.py", "elif isinstance(stays := selection.of_lost_target(world, found), selection.Skip):", "elif stays := None:",
              FAILOVER + "test_a_volume_that_was_written_to_meanwhile_is_not_planned_again"),
-        Edit(D + "rebuild.py", "view.local.transient or on_target", "view.local.transient",
+        Edit(D + "rebuild.py", "if on_target or view.local.transient else", "if view.local.transient else",
              "test_rebuild.py::test_a_volume_that_a_pod_may_have_written_to_is_not_planned_again"),
     )),
     Guard("what follows a volume of its pod", "company.parted", "annotation", SKIPPED, (
@@ -155,7 +156,7 @@ GUARDS = (
              "test_company.py::test_it_stays_where_it_is"),
         Edit(F + "resume.py", "next((name for name in journal.together if name in left), \"\")", "\"\"",
              "test_company.py::test_while_it_cannot_follow_the_other_is_not_begun"),
-        Edit(F + "failover.py", "if not unwritten & set(journal.together)}", "}",
+        Edit(F + "planning.py", "if not unwritten & set(journal.together)}", "}",
              "test_company.py::test_a_volume_is_not_begun_while_the_other_of_its_pod_has_no_journal"),
     )),
     Guard("an orphan is wanted by nobody", "orphans.judge", "MANAGED_GROUPS", "kept, counted", (
@@ -193,6 +194,31 @@ GUARDS = (
     Guard("and lvm itself, under the group's lock", "lvm/commands.py: _may_go", "", "`failed` in the result", (
         Edit(L + "commands.py", "_same(decision.volume), 'lv_device_open", "'lv_device_open", "test_sim_lvm_adapter.py"),
         Edit(L + "commands.py", "    if decision.tag:\n", "    if False:\n", "test_sim_lvm_adapter.py"),
+    )),
+    Guard("a failback uses the LV that the operator confirmed, or none", "failback.judge, local_volume.decide_create", "",
+          "result `refused`, or given up", (
+        Edit(F + "failback.py", "[copy for copy in possible if copy[1].name not in confirmed]", "[]",
+             FAILBACK + "test_nothing_happens_until_the_name_of_each_volume_confirms_it"),
+        Edit(D + "local_volume.py", "if found.is_open and not wanted.in_use:", "if False:",
+             "test_local_volume.py::test_an_old_copy_that_is_not_what_was_asked_for_is_refused"),
+        Edit(D + "local_volume.py", "    if (unfit := unfit_to_return(found)) is not None:\n", "    if (unfit := None) is not None:\n",
+             "test_local_volume.py::test_an_old_copy_that_is_not_what_was_asked_for_is_refused"),
+        Edit(D + "local_volume.py", "if wanted.name not in (found.name, found.old_name):", "if False:",
+             "test_local_volume.py::test_an_old_copy_that_is_not_what_was_asked_for_is_refused"),
+        Edit(D + "rebuild.py", "if journal.failback and view.local.uuid != journal.copy:", "if False:",
+             FAILBACK + "test_an_answer_about_another_lv_is_not_believed"),
+        Edit(F + "planning.py", "elif found.journal.failback and not found.journal.given_up and", "elif False and",
+             FAILBACK + "test_a_copy_that_cannot_be_restored_leaves_the_volume_where_it_is"),
+    )),
+    Guard("a failback keeps the volumes of a pod together", "advance._all_or_none, company.parted", "", "given up", (
+        Edit(F + "advance.py", "if need.journal.failback and other and name not in failed:", "if False:",
+             FAILBACK + "test_one_copy_that_cannot_be_restored_gives_up_the_other_of_its_pod"),
+        Edit(D + "company.py", "if _stays(world, other, leader, journal):", "if False:",
+             FAILBACK + "test_a_failback_that_died_between_two_journals_is_given_up"),
+    )),
+    Guard("a failback ends no pod by force", "eviction.judge", "", "normal grace period", (
+        Edit(D + "eviction.py", ' or kind == "failback":', ":",
+             FAILBACK + "test_a_pod_on_a_node_that_is_lost_meanwhile_is_not_ended_by_force"),
     )),
     Guard("an LV that lvm or an administrator is working on", "report.at_work", "", "kept, `failed` in the result", (
         Edit(D + "removal.py", "    if volume.at_work:\n", "    if False:\n", "test_removal.py::test_what_lvm_is_working_on_stays"),

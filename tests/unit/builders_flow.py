@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 
 from carina_tasks.broker.lock import Hold
+from carina_tasks.decisions.local_volume import BringBack, Keep, decide_create
+from carina_tasks.decisions.removal import RefuseVolume
 from carina_tasks.errors import AlreadyExists, ApiConflict, CarinaTasksError, NodeSilent, NotFound
 from carina_tasks.flows.context import Context
 from carina_tasks.kube import paths
@@ -319,6 +321,8 @@ class FakeNodes:
         self._volumes(node, [*left, lying] if trash_at else left)
 
     def _create(self, node: str, wanted: Any) -> VolumeDone:
+        if wanted.copy:
+            return self._bring_back(node, wanted)
         old = self.now[node].find(wanted.group, wanted.name)
         if old is None or old.size < wanted.size:
             made = builders.local_volume(
@@ -327,6 +331,20 @@ class FakeNodes:
             self._volumes(node, [*(v for v in self.now[node].volumes if v is not old), made])
         size = self.now[node].find(wanted.group, wanted.name).size  # type: ignore[union-attr]
         return VolumeDone(wanted.group, wanted.name, "kept" if old else "created", size=size, major=252, minor=9)
+
+    def _bring_back(self, node: str, wanted: Any) -> VolumeDone:
+        """Let the product decide, and do that."""
+        (decision,) = decide_create(CreateVolumes(reserve=0, volumes=(wanted,)), self.now[node])
+        if isinstance(decision, RefuseVolume):
+            return VolumeDone(wanted.group, wanted.name, "failed", decision.reason, transient=decision.transient)
+        assert isinstance(decision, BringBack | Keep), decision
+        old, size = decision.volume, max(wanted.size, decision.volume.size)
+        back = msgspec.structs.replace(
+            old, name=wanted.name, size=size, tags=(keys.TAG_INTENT + wanted.intent,), active=True
+        )
+        self._volumes(node, [back if v is old else v for v in self.now[node].volumes])
+        said = "kept" if isinstance(decision, Keep) else "restored"
+        return VolumeDone(wanted.group, wanted.name, said, uuid=back.uuid, size=back.size, major=252, minor=7)
 
     def _retag(self, node: str, uuid: str, tags: tuple[str, ...]) -> None:
         self._volumes(

@@ -526,6 +526,85 @@ def test_the_trash_makes_room_for_a_rebuild(knowing_node: Node):
     assert f"trash-{young.uuid}" in node.volumes()
 
 
+def back(node: Node, copy: Target, size: int = GIB, *, in_use: bool = False) -> VolumeDone:
+    """Ask for an old copy as the volume again, and return what became of it."""
+    wanted = CreateVolume(VG, copy.name, size, INTENT, copy=copy.uuid, in_use=in_use)
+    (done,) = create(node, wanted)
+    return done
+
+
+@pytest.mark.parametrize("tags", [(), (MARK,)], ids=["in its place", "marked"])
+def test_an_old_copy_in_its_place_is_the_volume_again(knowing_node: Node, tags: tuple[str, ...]):
+    """The same LV, extended to what is asked for, with the intent alone as a tag; asked again it is kept."""
+    node = knowing_node
+    copy = node.make("volume-a", GIB, *tags)
+    done = back(node, copy, 2 * GIB)
+    assert (done.outcome, done.uuid, done.size) == ("restored", copy.uuid, 2 * GIB)
+    (there,) = node.volumes().values()
+    assert (there.name, there.tags, there.active) == ("volume-a", (keys.TAG_INTENT + INTENT,), True)
+    with node.hold("volume-a"):
+        assert (back(node, copy, 2 * GIB).outcome, back(node, copy, 2 * GIB).uuid) == ("kept", copy.uuid)
+
+
+def test_an_old_copy_in_the_trash_is_the_volume_again(knowing_node: Node):
+    """Its name, its device and its data are back; nothing is created beside it."""
+    node = knowing_node
+    copy = node.make("volume-a", GIB, MARK)
+    assert outcomes(remove(node, copy, trash_at=2000)) == ["trashed"]
+    done = back(node, copy)
+    assert (done.outcome, done.uuid) == ("restored", copy.uuid)
+    (there,) = node.volumes().values()
+    assert (there.name, there.uuid, there.tags, there.active) == (
+        "volume-a", copy.uuid, (keys.TAG_INTENT + INTENT,), True,
+    )  # fmt: skip
+
+
+def test_an_old_copy_is_brought_back_or_nothing_is(knowing_node: Node):
+    """Gone, open, or its name is taken: a failure, and never another LV. One that never left its place may be open."""
+    node = knowing_node
+    gone = node.make("volume-a")
+    node.lvm.run("lvremove", "-y", f"{VG}/volume-a")
+    assert "is gone" in back(node, gone).reason
+    copy = node.make("volume-b", GIB, MARK)
+    with node.hold("volume-b"):
+        assert "open" in back(node, copy).reason
+        assert back(node, copy, in_use=True).uuid == copy.uuid
+    other = node.make("volume-c", GIB, MARK)
+    assert outcomes(remove(node, other, trash_at=2000)) == ["trashed"]
+    node.make("volume-c")
+    assert "another LV is called volume-c" in back(node, other).reason
+    assert set(node.volumes()) == {"volume-b", "volume-c", f"trash-{other.uuid}"}
+
+
+@pytest.mark.parametrize("done", range(1, 5))
+def test_a_way_back_that_broke_off_is_gone_to_its_end(knowing_node: Node, done: int):
+    """Lvm dies after any of its commands: asked again, the copy is the volume."""
+    node = knowing_node
+    copy = node.make("volume-a", GIB, MARK)
+    assert outcomes(remove(node, copy, trash_at=2000)) == ["trashed"]
+    short, batch = replace(node.lvm), node.lvm.batch
+
+    def cut(lines: Sequence[Sequence[str]]) -> Batch:
+        return batch([line if number < done else ("lvs", VG) for number, line in enumerate(lines)])
+
+    object.__setattr__(short, "batch", cut)
+    wanted = CreateVolume(VG, "volume-a", 2 * GIB, INTENT, copy=copy.uuid)
+    create_volumes(short, "n1", CreateVolumes(reserve=0, volumes=(wanted,)))
+    again = back(node, copy, 2 * GIB)
+    assert (again.uuid, again.size) == (copy.uuid, 2 * GIB)
+    (there,) = node.volumes().values()
+    assert (there.name, there.tags, there.active) == ("volume-a", (keys.TAG_INTENT + INTENT,), True)
+
+
+def test_the_room_for_others_is_never_an_old_copy_that_is_asked_for(knowing_node: Node):
+    """One batch needs the trash for its space and an old copy out of it: the copy stays."""
+    node = knowing_node
+    copy = node.make("volume-a", 20 * GIB, MARK)
+    assert outcomes(remove(node, copy, trash_at=2000)) == ["trashed"]
+    wanted = CreateVolume(VG, "volume-a", 20 * GIB, INTENT, copy=copy.uuid)
+    assert outcomes(create(node, want("volume-b", 30 * GIB), wanted)) == ["failed", "restored"]
+
+
 def test_a_batch_tells_whose_error_is_whose(node: Node):
     """Every command of one lvm shell gets its own words, and the shell goes on after errors."""
     said = node.lvm.batch(

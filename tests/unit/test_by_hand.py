@@ -51,7 +51,8 @@ def test_its_journal_is_one_that_any_release_finishes():
     )
     text = written["metadata"]["annotations"][keys.JOURNAL]
     assert Journal.from_json(text).kind == "rebuild"
-    assert json.loads(text).keys() == json.loads(journal().to_json()).keys()
+    fields = {"intent", "kind", "source", "source_uid", "target", "reason", "started", "manifest", "stale", "together"}
+    assert json.loads(text).keys() <= fields
 
 
 RUNNING, WAITING = pod("a", NAME), {**pod("a", NAME), "status": {"phase": "Pending"}}

@@ -8,11 +8,11 @@ from carina_tasks.cli import plan as plan_command
 from carina_tasks.decisions.failback import Impossible, Possible, judge
 from carina_tasks.errors import NodeSilent
 from carina_tasks.flows.plan_failback import plan_failback
-from carina_tasks.model import keys, objects
+from carina_tasks.model import keys
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.quantity import GIB
 from carina_tasks.model.story import Failover
-from tests.unit.builders import NAME, inventory, journal, local_volume, logic_volume, node, pv
+from tests.unit.builders import NAME, inventory, journal, local_volume, logic_volume, node, pv, world
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 from tests.unit.test_flows_trash import lying
 
@@ -31,16 +31,25 @@ def failed_over(*history: Failover, **more):
     return made
 
 
-def verdict(local, *, lv=None, volume=None, ready="True", registered=True, free=100):
+def verdict(
+    local,
+    *,
+    lv=None,
+    volume=None,
+    ready="True",
+    registered=True,
+    free=100,
+    in_use_ready="True",
+    cordoned=False,
+    beside=(),
+):
     """Judge an old copy on n1 of a volume on n2."""
-    return judge(
-        local,
-        inventory("n1", local, free=free),
-        objects.parse_node(node("n1", ready=ready)) if registered else None,
-        objects.parse_logic_volume(lv or failed_over()),
-        objects.parse_persistent_volume(volume or pv(on="n2")) if volume != {} else None,
-        10 * GIB,
-    )
+    parts = [node("n2", ready=in_use_ready), lv or failed_over()]
+    parts += [node("n1", ready=ready, unschedulable=cordoned)] if registered else []
+    parts += [volume or pv(on="n2")] if volume != {} else []
+    seen = world(*parts)
+    there = inventory("n1", local, *beside, free=free)
+    return judge(local, there, seen, seen.logic_volumes[NAME], 10 * GIB)
 
 
 def test_a_closed_copy_that_is_large_enough_could_be_the_volume_again():
@@ -56,6 +65,12 @@ REFUSED = {
     "snapshot": ({"local": closed(role="public,origin")}, "not linear"),
     "node not Ready": ({"local": closed(), "ready": "Unknown"}, "not Ready"),
     "node not registered": ({"local": closed(), "registered": False}, "not registered"),
+    "node cordoned": ({"local": closed(), "cordoned": True}, "kubectl uncordon n1"),
+    "node in use is NotReady": ({"local": closed(), "in_use_ready": "Unknown"}, "a pod may still write there"),
+    "another LV has its name": (
+        {"local": lying(1, f"volume-{NAME}"), "beside": (closed(uuid="other1-bbbb-cccc-dddd-eeee-ffff-gggggg"),)},
+        "another LV is called",
+    ),
     "being rebuilt": ({"local": closed(), "lv": failed_over(journal=journal())}, "being rebuilt"),
     "unreadable journal": ({"local": closed(), "lv": failed_over(journal="{")}, "being rebuilt"),
     "no PV": ({"local": closed(), "volume": {}}, "not there"),

@@ -11,9 +11,9 @@ from tests.unit.builders import NOW, VG, inventory, local_volume, logic_volume, 
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
 
-def lying(number, name="volume-pvc-1", age=100, **more):
+def lying(number, name="volume-pvc-1", age=100, uuid="", **more):
     """Make a volume in the trash."""
-    uuid = f"{number:06}-bbbb-cccc-dddd-eeee-ffff-gggggg"
+    uuid = uuid or f"{number:06}-bbbb-cccc-dddd-eeee-ffff-gggggg"
     tags = (f"{keys.TAG_TRASH_NAME}{name}", f"{keys.TAG_TRASH_AT}{int(NOW - age)}", f"{keys.TAG_TRASH_WHY}a_reason")
     return local_volume(f"trash-{uuid}", uuid=uuid, tags=tags, active=False, **more)
 

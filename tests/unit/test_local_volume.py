@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -300,6 +301,24 @@ def test_what_a_rebuild_takes_over_loses_the_tags_of_the_trash():
     (decision,) = decide_mark(MarkVolumes(at=1, unmark=(target,)), node(volume(tags=tags)))
     assert decision == Unmark(volume(tags=tags), tags)
     assert create_one(node(volume(tags=(OURS, *tags)))) == Keep(volume(tags=(OURS, *tags)), tags)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (volume(name="volume-b"), "no tag says that it was volume-a"),
+        (volume(tags=(f"{keys.TAG_CREATING}{INTENT}",)), "before lvm wiped it"),
+        (volume(at_work="it is locked"), "it is locked"),
+        (volume(is_open=True), "it is open"),
+        (volume(layout="thin,sparse"), "not a plain volume"),
+        (volume(uuid=uuid(9)), "is gone"),
+    ],
+)
+def test_an_old_copy_that_is_not_what_was_asked_for_is_refused(found: LocalVolume, words: str):
+    """Its UUID, its name and its state must agree: nothing is created in its stead."""
+    decision = create_one(node(found), wanted(copy=uuid()))
+    assert isinstance(decision, RefuseVolume)
+    assert words in decision.reason
 
 
 def test_what_lvm_is_working_on_is_left_alone():

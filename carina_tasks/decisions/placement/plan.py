@@ -35,16 +35,19 @@ def plan(
     wanted: Sequence[LogicVolume],
     source: str,
     rules: Rules = Rules(),  # noqa: B008  frozen
+    only: str = "",
 ) -> tuple[Place | NoFit, ...]:
     """Return one verdict for each wanted volume, in the order of `wanted`.
 
     `source` is the node that they leave; it may or may not be in the world any more. A node without an inventory is a
-    node whose worker does not answer. The same arguments give the same answer, in whatever order mappings are.
+    node whose worker does not answer. With `only`, no other node is a candidate. The same arguments give the same answer, in whatever order mappings are.
     """
     unique = {volume.name: volume for volume in wanted}
     groups = sorted(make_groups(world, tuple(unique.values()), source), key=lambda group: group.rank)
     candidates = [
-        candidate(node, inventories.get(name)) for name, node in sorted(world.nodes.items()) if name != source
+        candidate(node, inventories.get(name))
+        for name, node in sorted(world.nodes.items())
+        if name != source and only in ("", name)
     ]
     planning = _Planning(world, candidates, groups, rules)
     verdicts: dict[str, Place | NoFit] = {}
