@@ -43,27 +43,19 @@ def parted(world: World, journalled: Iterable[LogicVolume], lost: Set[str]) -> t
     found: dict[str, LeftBehind | Astray] = {}
     for leader in sorted(journalled, key=lambda volume: volume.name):
         journal = leader.journal
-        if journal is None:
+        if journal is None or journal.failback:
+            # A failback takes nothing along that the operator has not confirmed: it is given up instead.
             continue
         for other in _still(world, leader, journal.together):
             name = other.name
             if other.node == journal.target or name in found:
                 continue
-            if journal.failback:
-                if _stays(world, other, leader, journal):
-                    found[leader.name] = Astray(leader, other, f"{name}, which its pod uses too, stays on {other.node}")
-            elif other.journal is None and _follows(world, other, journal):
+            if other.journal is None and _follows(world, other, journal):
                 found[name] = LeftBehind(other, leader)
             elif other.journal is not None and not lost & {other.node, leader.node} and _strays(world, other, leader):
                 reason = f"{leader.name}, which its pod uses too, goes to {journal.target}"
                 found[name] = Astray(other, leader, reason)
     return tuple(found.values())
-
-
-def _stays(world: World, other: LogicVolume, leader: LogicVolume, journal: Journal) -> bool:
-    """Return whether a failback would part `leader` from `other`, which is not failed back, and can still be given up."""
-    here = other.node == journal.source and (other.journal is None or other.journal.given_up)
-    return here and not journal.given_up and selection.still_empty(world, leader)
 
 
 def _follows(world: World, volume: LogicVolume, journal: Journal) -> bool:

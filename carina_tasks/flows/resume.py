@@ -73,9 +73,7 @@ def _go_on(
         target: _target_loss(ctx, target, nodes) for target in sorted({v.journal.target for v in volumes if v.journal})
     }
     parted = company.parted(world, volumes, {target for target, loss in losses.items() if loss})
-    astray = {
-        one.volume.name: one.reason for one in parted if isinstance(one, company.Astray) and not _begins(ctx, one)
-    }
+    astray = {one.volume.name: one.reason for one in parted if isinstance(one, company.Astray)}
     targets, left = _fetch(ctx, world, [one for one in parted if isinstance(one, company.LeftBehind)], losses)
     for volume in volumes:
         journal = volume.journal
@@ -95,16 +93,6 @@ def _go_on(
         else:
             targets[volume.name] = journal.target
     return finish(ctx, [*waiting, *stranded, *advance_all(ctx, list(targets), targets, approved)])
-
-
-def _begins(ctx: Context, astray: company.Astray) -> bool:
-    """Return whether a failback that looks parted is only being begun: its journals are written one after the other."""
-    journal = astray.volume.journal
-    if journal is None or not journal.failback:
-        return False
-    with ctx.lock(f"failover.{journal.target}") as hold:
-        other = ctx.cluster.logic_volume(astray.leader.name) if hold is not None else None
-        return hold is None or (other is not None and other.node == journal.target)
 
 
 def _fetch(

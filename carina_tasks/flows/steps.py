@@ -60,6 +60,8 @@ def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
         case rebuild.Retain() if pv is not None:
             writes.retain(pv)
         case rebuild.DeleteVolume() if pv is not None:
+            if reason := _parted_from(ctx, journal):
+                return NeedsTarget(volume, journal, reason)
             # The last moment at which nothing is lost.
             rehearse.replacement(ctx, pv, rebuild.replacement(journal, view.local))
             writes.delete_volume(pv)
@@ -105,6 +107,18 @@ def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
         case _:
             raise LostMidway(f"{volume.name}: an object went away between reading and acting")
     return None
+
+
+def _parted_from(ctx: Context, journal: Journal) -> str:
+    """Return why a failback would part the volumes of a pod, empty when it does not.
+
+    Another worker may have given one of them up since the journals were written: without a broker there are no locks.
+    """
+    for name in journal.together if journal.failback and not journal.given_up else ():
+        other = ctx.cluster.logic_volume(name)
+        if other is not None and other.node == journal.source:
+            return f"{name}, which its pod uses too, stays on {other.node}"
+    return ""
 
 
 def outcome_of(journal: Journal) -> Literal["rebuilt", "failed-back", "given-up"]:

@@ -14,7 +14,7 @@ from unittest import mock
 import msgspec.structs
 
 from carina_tasks.decisions import company, eviction, logic_volumes, orphans, rebuild, selection
-from carina_tasks.flows import advance, failover, one_object, sweep_logic
+from carina_tasks.flows import advance, one_object, planning, steps, sweep_logic
 from carina_tasks.flows import tell as telling
 from carina_tasks.kube.api import Api
 from carina_tasks.kube.volumes import VolumeWrites
@@ -162,11 +162,28 @@ def _denial_ends_the_flow() -> AbstractContextManager[Any]:
 
 def _rehearsal_left_out() -> AbstractContextManager[Any]:
     stack = ExitStack()
-    stack.enter_context(mock.patch.object(failover, "rehearse", mock.Mock(return_value={})))
+    stack.enter_context(mock.patch.object(planning, "rehearse", mock.Mock(return_value={})))
     return stack
 
 
+def _newer_copy_forgotten() -> AbstractContextManager[Any]:
+    """Take the copy that a failback left for any orphan: a failover did not leave it."""
+    original = orphans.old_copy
+
+    def old_copy(local: Any, node: str, logic_volume: Any) -> bool:
+        past = logic_volume.history if logic_volume is not None else ()
+        return original(local, node, logic_volume) and not (past and past[-1].kind == "failback")
+
+    return mock.patch.object(orphans, "old_copy", old_copy)
+
+
 MUTANTS = (
+    Mutant("a failback forgets the newer copy", "failback", _newer_copy_forgotten),
+    Mutant(
+        "a failback parts the volumes of a pod",
+        "failback",
+        lambda: mock.patch.object(steps, "_parted_from", return_value=""),
+    ),
     Mutant("the finished pod is deleted", "migrate", _finished_pod_deleted),
     Mutant("one denial ends the flow", "frozen", _denial_ends_the_flow),
     Mutant("nothing is tried beforehand", "frozen", _rehearsal_left_out),

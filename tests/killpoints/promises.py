@@ -99,6 +99,39 @@ def _rebuilt(sim: Sim, before: Before, name: str, lost: set[str], *, once: bool)
     return [what for is_wrong, what in wrong if is_wrong]
 
 
+def one_of(sim: Sim, before: Before, name: str, copies: Mapping[str, str]) -> list[str]:
+    """Check that the volume is whole on one node of `copies` (node: UUID), with that very LV, and the other LV is still there."""
+    controllers, pv_name = sim.controllers, f"pvc-{name}"
+    logic = controllers.get(controllers.logic_volumes, pv_name)
+    pv = controllers.get(PERSISTENT_VOLUMES, pv_name)
+    claim = controllers.get(PERSISTENT_VOLUME_CLAIMS, name, "default")
+    if logic is None or pv is None or claim is None:
+        return [
+            f"{name} is lost: LogicVolume {logic is not None}, PersistentVolume {pv is not None}, claim {claim is not None}"
+        ]
+    node, annotations = logic["spec"]["nodeName"], logic["metadata"].get("annotations") or {}
+    local = sim.nodes[node].find(f"volume-{pv_name}") if node in copies else None
+    status = logic.get("status") or {}
+    checks = [
+        (node not in copies, f"its LogicVolume names {node}"),
+        (local is None or local.uuid != copies[node], f"its LV is {vars(local) if local else None}"),
+        (local is not None and not local.active, "its LV has no device"),
+        (keys.JOURNAL in annotations or keys.PROGRESS in annotations, "its journal or progress is left"),
+        (status.get("status") != "Success", f"its status is {status.get('status')!r}"),
+        (nodes_of(pv) != [node], f"its PersistentVolume is for {nodes_of(pv)}, its LogicVolume for {node}"),
+        (pv["status"].get("phase") != "Bound", f"its PersistentVolume is {pv['status'].get('phase')}"),
+        (bare(pv) != bare(before.volumes[pv_name]), f"its PersistentVolume differs: {_difference(bare(pv), bare(before.volumes[pv_name]))}"),
+        (claim["status"].get("phase") != "Bound", f"its claim is {claim['status'].get('phase')}"),
+        (_annotations(claim) != _annotations(before.claims[name]), f"its claim's annotations are {_annotations(claim)}"),
+        (not {v.uuid for n in sim.nodes.values() for v in n.volumes().values()} <= before.lv_uuids, "an LV was made"),
+    ]  # fmt: skip
+    checks += [
+        (uuid not in {v.uuid for v in sim.nodes[other].volumes().values()}, f"its copy on {other} is gone")
+        for other, uuid in copies.items()
+    ]
+    return [f"{name}: {what}" for is_wrong, what in checks if is_wrong]
+
+
 def _in_history(logic: JSON, node: str) -> bool:
     past = story.history((logic["metadata"].get("annotations") or {}).get(keys.HISTORY) or "")
     return bool(past) and past[-1].target == node and len({one.intent for one in past}) == len(past)

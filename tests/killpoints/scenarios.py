@@ -18,6 +18,8 @@ from tests.killpoints.stage import Stage
 
 SHORT_TRASH = load({"CARINA_TASKS_TRASH_RETENTION": "500", **QUICK})
 """What one sweep puts into the trash, the next one purges."""
+NO_TRASH = load({**QUICK, "CARINA_TASKS_TRASH_RETENTION": "0", "CARINA_TASKS_OLD_COPY_RETENTION": "86400"})
+"""Only old copies are kept."""
 Check = Callable[[Sim, Before], list[str]]
 LONG, LONGER = 1900.0, 4300.0
 """Seconds of virtual time after which a history is judged, and judged for the last time."""
@@ -352,6 +354,51 @@ def sweep_logic() -> Scenario:
         ]
 
     return Scenario("sweep_logic", stage, begin, check, carina=False, settings=SHORT_TRASH)
+
+
+def failback() -> Scenario:
+    """Let an operator undo a failover: each volume is its old copy or what it was, both copies are kept, pods stay whole."""
+    stage = Stage("n1", "n2", "n3")
+    old = {}
+    for name, gib, pods in (("shared", 3, ("web-0", "web-1")), ("grown", 5, ("web-1",)), ("idle", 4, ())):
+        stage.volume(name, "n2", gib)
+        old[name] = stage.nodes["n1"].add(f"volume-pvc-{name}", gib, stage.clock.now)
+        assert pods or name == "idle"
+    stage.grow("grown", 8)
+    stage.volume("bystander", "n3", 5)
+    stage.pod("web-0", "n2", "shared")
+    stage.pod("web-1", "n2", "shared", "grown")
+    stage.pod("by-0", "n3", "bystander")
+    # One in its place, one in the trash, one marked by a sweep.
+    lying = old["grown"]
+    lying.tags = [
+        f"{keys.TAG_TRASH_NAME}{lying.name}",
+        f"{keys.TAG_TRASH_AT}{int(START) - 100}",
+        f"{keys.TAG_TRASH_WHY}test",
+    ]
+    lying.name, lying.active = f"trash-{lying.uuid}", False
+    old["idle"].tags = [f"{keys.TAG_ORPHAN}{int(START) - 100}"]
+    in_use = {name: stage.nodes["n2"].find(f"volume-pvc-{name}") for name in old}
+    copies = {name: {"n1": old[name].uuid, "n2": local.uuid} for name, local in in_use.items() if local is not None}
+
+    def begin(sim: Sim) -> None:
+        sim.confirmed = tuple(f"pvc-{name}" for name in old)
+        sim.watch_says("failback", "n1")
+
+    def check(sim: Sim, before: Before) -> list[str]:
+        on = {
+            n: (sim.controllers.get(sim.controllers.logic_volumes, f"pvc-{n}") or {}).get("spec", {}).get("nodeName")
+            for n in old
+        }
+        return [
+            *[what for name in old for what in promises.one_of(sim, before, name, copies[name])],
+            *([f"the volumes of web-1 are parted: {on}"] if on["shared"] != on["grown"] else []),
+            *promises.untouched(sim, before, ["bystander"]),
+            *promises.running(sim, ["web-0", "web-1"], on=on["shared"] or ""),
+            *promises.running(sim, ["by-0"], on="n3"),
+        ]
+
+    return Scenario("failback", stage, begin, check, settings=NO_TRASH)
 
 
 def by_hand() -> Scenario:

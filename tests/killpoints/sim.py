@@ -15,6 +15,7 @@ from carina_tasks.demo.api_server.kinds.node import NODES
 from carina_tasks.demo.lvm.state import Volume
 from carina_tasks.errors import BrokerUnavailable, CarinaTasksError
 from carina_tasks.flows.context import Context
+from carina_tasks.flows.failback import failback
 from carina_tasks.flows.failover import migrate_node, rebuild_node
 from carina_tasks.flows.rebuild_volume import rebuild_volume
 from carina_tasks.flows.resume import resume
@@ -68,6 +69,8 @@ class Sim:
         """The node that goes in the variant ``target-gone``."""
         self.restored = ""
         """What the task ``restore`` brings back."""
+        self.confirmed: tuple[str, ...] = ()
+        """The volumes that the operator fails back."""
         self._findings: Any = FakeFindings()
         self._locks: dict[str, float] = {}
         self._hints: list[tuple[str, str]] = []
@@ -101,6 +104,8 @@ class Sim:
                 return self._at_once(migrate_node(ctx, node))
             case "rebuild_volume":
                 return self._at_once(rebuild_volume(ctx, *node.split("/"), node.split("/")[1]))
+            case "failback":
+                return self._at_once(failback(ctx, node, (), self.confirmed))
             case "local_volumes":
                 return sweep_local_volumes(ctx)
             case "restore":

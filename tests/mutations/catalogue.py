@@ -210,11 +210,11 @@ GUARDS = (
         Edit(F + "planning.py", "elif found.journal.failback and not found.journal.given_up and", "elif False and",
              FAILBACK + "test_a_copy_that_cannot_be_restored_leaves_the_volume_where_it_is"),
     )),
-    Guard("a failback keeps the volumes of a pod together", "advance._all_or_none, company.parted", "", "given up", (
+    Guard("a failback keeps the volumes of a pod together", "advance._all_or_none, steps.act", "", "given up", (
         Edit(F + "advance.py", "if need.journal.failback and other and name not in failed:", "if False:",
              FAILBACK + "test_one_copy_that_cannot_be_restored_gives_up_the_other_of_its_pod"),
-        Edit(D + "company.py", "if _stays(world, other, leader, journal):", "if False:",
-             FAILBACK + "test_a_failback_that_died_between_two_journals_is_given_up"),
+        Edit(F + "steps.py", "if reason := _parted_from(ctx, journal):", "if reason := \"\":",
+             FAILBACK + "test_a_volume_whose_other_was_given_up_meanwhile_is_given_up"),
     )),
     Guard("a failback ends no pod by force", "eviction.judge", "", "normal grace period", (
         Edit(D + "eviction.py", ' or kind == "failback":', ":",

@@ -324,6 +324,26 @@ def test_a_failback_that_died_between_two_journals_is_given_up():
         assert keys.JOURNAL not in volume["metadata"]["annotations"]
 
 
+def test_a_volume_whose_other_was_given_up_meanwhile_is_given_up():
+    """Without a broker there are no locks: another worker gave the first up while this one wrote the second journal."""
+    api, fake = shared_pod()
+    before = {}
+
+    def meddle(verb, path):
+        if (verb, path) == ("merge", paths.logic_volume("pvc-1")) and not before:
+            before["pvc-1"] = None
+        elif (verb, path) == ("merge", paths.logic_volume("pvc-2")) and before:
+            api.on_write = lambda verb, path: None
+            resume(context(api, fake))
+            resume(context(api, fake))
+
+    api.on_write = meddle
+    failback(context(api, fake), "n1", [], list(SHARED))
+    for _ in range(2):
+        resume(context(api, fake))
+    assert {api.one("LogicVolume", name)["spec"]["nodeName"] for name in SHARED} == {"n2"}
+
+
 def test_a_target_that_is_lost_after_the_replacement_loses_a_volume_like_any_other():
     """Its journal becomes that of a rebuild: new and empty elsewhere, and neither copy is touched."""
     api, fake = failed_over_to_n2(), both_copies()
