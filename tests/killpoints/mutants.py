@@ -166,19 +166,28 @@ def _rehearsal_left_out() -> AbstractContextManager[Any]:
     return stack
 
 
-def _newer_copy_forgotten() -> AbstractContextManager[Any]:
-    """Take the copy that a failback left for any orphan: a failover did not leave it."""
-    original = orphans.old_copy
+def newer_copy_forgotten() -> AbstractContextManager[Any]:
+    """Take the copy that a failback left for any orphan: neither its way into the trash nor its time there is its own."""
+    old_copy, judge_trash = orphans.old_copy, orphans.judge_trash
 
-    def old_copy(local: Any, node: str, logic_volume: Any) -> bool:
-        past = logic_volume.history if logic_volume is not None else ()
-        return original(local, node, logic_volume) and not (past and past[-1].kind == "failback")
+    def failed_back(logic_volume: Any) -> bool:
+        return bool(logic_volume and logic_volume.history and logic_volume.history[-1].kind == "failback")
 
-    return mock.patch.object(orphans, "old_copy", old_copy)
+    def no_old_copy(local: Any, node: str, logic_volume: Any) -> bool:
+        return old_copy(local, node, logic_volume) and not failed_back(logic_volume)
+
+    def soon(local: Any, inventory: Any, logic_volume: Any, volume: Any, now: float, rules: Any) -> Any:
+        short = replace(rules, old_copies=0.0) if failed_back(logic_volume) else rules
+        return judge_trash(local, inventory, logic_volume, volume, now, short)
+
+    stack = ExitStack()
+    stack.enter_context(mock.patch.object(orphans, "old_copy", no_old_copy))
+    stack.enter_context(mock.patch.object(orphans, "judge_trash", soon))
+    return stack
 
 
 MUTANTS = (
-    Mutant("a failback forgets the newer copy", "failback", _newer_copy_forgotten),
+    Mutant("a failback forgets the newer copy", "failback", newer_copy_forgotten),
     Mutant(
         "a failback parts the volumes of a pod",
         "failback",

@@ -24,7 +24,7 @@ from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.state import StateMap
 from carina_tasks.lvm import commands, report
 from carina_tasks.model.journal import Journal
-from tests.killpoints.mutants import intent_tag_at_once
+from tests.killpoints.mutants import intent_tag_at_once, newer_copy_forgotten
 from tests.sim.control import ControlWorkers
 
 Patch = Callable[[], AbstractContextManager[Any]]
@@ -214,6 +214,7 @@ BUGS: Final[dict[str, Patch]] = {
         node_loss, "NotReadyRules", lambda original: lambda **r: original(**r | {"cordoned": 0.0})
     ),
     "maintenance-ignored": _patched(StateMap, "read", lambda read: lambda self: replace(read(self), maintenance={})),
+    "failback-forgets-the-newer-copy": newer_copy_forgotten,
     "left-behind-stays": _patched(company, "parted", lambda _: lambda *arguments: ()),
 }
 """Every planted bug by name."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TASKS: dict[str, Any] = {
     "carina.failover.rebuild_node": failover.rebuild_node,
     "carina.failover.migrate_node": failover.migrate_node,
+    "carina.failover.failback": failover.failback,
     "carina.failover.resume": failover.resume,
     "carina.failover.readiness": failover.readiness,
     "carina.sweep.local_volumes": sweep.sweep_local_volumes,

@@ -48,6 +48,7 @@ from tests.sim.nodes import Machine, NodeWorkers, changing, skewed_time
 from tests.sim.nodes import load as load_disks
 from tests.sim.people import People
 from tests.sim.planned import Planned
+from tests.sim.undoing import Undoing
 
 QUICK = {
     "CARINA_TASKS_NOT_READY_AFTER": "60",
@@ -166,6 +167,7 @@ class History:
         self.broker.taken = self._taken
         self.people = People(self)
         self.planned = self.judge.planned = Planned(self)
+        self.undoing = Undoing(self)
         self.beat_until = 0.0
         """Beat is away until then."""
         self.given_up: set[str] = set()
@@ -258,6 +260,7 @@ class History:
         actors.later(rng.uniform(100.0, 400.0), self.people.look)
         self.people.move_extents(Random(f"{self.seed}/pvmove"))
         self.planned.begin()
+        self.undoing.begin()
         length = rng.uniform(300.0, 1500.0)
         self._choose_odds()
         troubles = self.people.troubles()
@@ -299,6 +302,7 @@ class History:
             self.people.back(m, register=True)
         self.people.end_moves()
         self.planned.calm()
+        self.undoing.calm()
         for m in machines:
             m.skew = 0.0
             m.disks.state.groups[0].volumes = [v for v in m.disks.state.groups[0].volumes if v.name != "filler"]

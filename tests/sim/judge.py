@@ -40,6 +40,8 @@ class Judge:
         """Volumes that were moved at least once."""
         self.restored: set[str] = set()
         """UUIDs of LVs that came back from the trash: sweeps leave them alone for a day."""
+        self.asked: dict[str, set[str]] = {}
+        """UUIDs of the old copies that an operator wanted back, by LogicVolume."""
         self._trashed: dict[str, float] = {}
 
     # --- the API server ---
@@ -52,7 +54,7 @@ class Judge:
         annotations = ((body or {}).get("metadata") or {}).get("annotations") or {}
         self._moving(f"{verb} {path}", self._leaves(kind, name, body or {}))
         if kind == "logicvolumes" and verb == "PATCH" and annotations.get(keys.JOURNAL):
-            self._journal(name, Journal.from_json(annotations[keys.JOURNAL]))
+            self._journal(name, Journal.from_json(annotations[keys.JOURNAL]), body or {})
         if verb == "POST" and path.endswith("/persistentvolumes"):
             self._new_pv(body or {})
         if verb == "DELETE":
@@ -66,6 +68,8 @@ class Judge:
         journal = self.journal_of(name)
         machine = self.kubernetes.machines.get(journal.target) if journal is not None else None
         local = machine.disks.find(f"volume-{name}") if machine is not None else None
+        if journal is not None and journal.copy and (local is None or local.uuid != journal.copy):
+            self.chance.wrong(f"{name} is failed back to LV {journal.copy}, and its pod gets {local and local.uuid}")
         if local is not None and not local.wiped:
             self.chance.wrong(f"{name} is shown to its pod, and its LV was never wiped")
 
@@ -115,7 +119,7 @@ class Judge:
         elif now - self.stopped_since > GOES_ON:
             self.chance.wrong(f"{what} {now - self.stopped_since:.0f} s after all was stopped")
 
-    def _journal(self, name: str, journal: Journal) -> None:
+    def _journal(self, name: str, journal: Journal, body: JSON) -> None:
         old = self.journal_of(name)
         if old is not None and old.intent == journal.intent:
             return
@@ -124,8 +128,14 @@ class Judge:
         after = self.settings.confirm_absence
         gone = self.kubernetes.was_absent(lost, after)
         sick = self.kubernetes.was_not_ready(lost, self.settings.not_ready_after)
+        found = self.controllers.get(self.controllers.logic_volumes, name)
+        stands = found is not None and found["metadata"]["resourceVersion"] == body["metadata"]["resourceVersion"]
         if old is not None:
-            self.chance.did["planned again"] += 1
+            self._again(name, old, journal if stands else None)
+            return
+        if journal.failback:
+            if stands:
+                self._failback(name, journal)
             return
         self.chance.did[f"journals of kind {journal.kind}"] += 1
         if self._follows(name, journal):
@@ -149,6 +159,24 @@ class Judge:
                     and not _annotated(pod)
                 ):
                     self.chance.wrong(f"{name} is migrated, and pod {pod['metadata']['name']} is not annotated")
+
+    def _again(self, name: str, old: Journal, journal: Journal | None) -> None:
+        if journal is None:
+            return  # It has changed since it was read: the API server refuses the write.
+        self.chance.did["failbacks given up" if journal.given_up else "planned again"] += 1
+        if journal.given_up and (journal.copy, journal.target) != (old.before, old.source):
+            self.chance.wrong(
+                f"the failback of {name} is given up, and {journal.copy} on {journal.target} was not in use"
+            )
+
+    def _failback(self, name: str, journal: Journal) -> None:
+        self.chance.did["failbacks"] += 1
+        machine = self.kubernetes.machines[journal.source]
+        in_use = machine.disks.find(f"volume-{name}")
+        if journal.copy not in self.asked.get(name, ()):
+            self.chance.wrong(f"{name} is failed back to {journal.copy}, and no operator asked for that")
+        if (in_use.uuid if in_use else "") != journal.before:
+            self.chance.wrong(f"{name} is failed back, and {journal.before} is not in use on {journal.source}")
 
     def _planned(self, name: str, lost: str, kind: str) -> None:
         """Judge a failover of a node whose absence is planned; one that had begun by then may go on with what it holds."""
@@ -198,6 +226,10 @@ class Judge:
         node = pod["spec"].get("nodeName", "")
         journals = [self.journal_of(volume) for volume in self.controllers.volumes_of(pod)]
         if any(j is not None and j.kind == "rebuild" and j.source == node for j in journals):
+            return
+        if any(j is not None and j.failback and node in (j.source, j.target) for j in journals):
+            if body.get("gracePeriodSeconds") == 0:
+                self.chance.wrong(f"pod {name} is ended by force for a failback")
             return
         found = self.kubernetes.node(node)
         if found is not None:
