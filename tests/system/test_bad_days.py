@@ -88,6 +88,63 @@ def test_a_policy_that_denies_one_volume_stops_that_one_only(lab: Lab) -> None:
     product.wait_rebuilt(names[0], away_from=ONE, timeout=90)
 
 
+def test_a_failover_is_undone_and_the_undoing_is_undone(lab: Lab) -> None:
+    """The deleted node is registered again: its old copy is the volume with its bytes; failed back once more, the newer is."""
+    product = Product(lab, orphan_grace="3600")
+    product.start("control", "node_watch")
+    pod = lab.world.add_mysql()[0]
+    first, claim = pod["spec"]["nodeName"], f"data-{pod['metadata']['name']}"
+    name = lab.kube.get(f"{k.claims()}/{claim}")["spec"]["volumeName"]
+    old = product.lv_uuid(first, f"volume-{name}")
+    write(lab, first, name, "written before")
+    lab.kill_node(first)
+    lab.kubectl("delete", "node", first)
+    product.wait_rebuilt(name, away_from=first, timeout=90)
+    second = product.table()[name][2]
+    new = product.lv_uuid(second, f"volume-{name}")
+    write(lab, second, name, "written since")
+    lab.nodes[first].boot()
+    lab.kubelets[first].resume()
+    lab.world.add_node(first)
+    lab.world.wait("its worker lives", lambda: lab.redis.client.exists(f"alive.{first}"), 60)
+
+    code, text = product.typed("carina", "plan", first, "--failback")
+    assert (code, old in text, "possible" in text) == (0, True, True), text
+    code, text = product.typed("carina", "failback", first, f"default/{claim}")
+    assert (code, f"confirm with {name}" in " ".join(text.split())) == (1, True), text
+    assert product.table()[name][2] == second
+    code, text = product.typed("carina", "failback", first, f"default/{claim}", "--confirm", name)
+    assert (code, "failed-back" in text) == (0, True), text
+    assert (product.table()[name][2], product.lv_uuid(first, f"volume-{name}")) == (first, old)
+    assert read(lab, first, name) == "written before"
+    lab.world.wait("the pod runs there", lambda: runs_on(lab, pod["metadata"]["name"]) == first, 60)
+    assert product.lv_uuid(second, f"volume-{name}") == new
+
+    code, text = product.typed("carina", "failback", second, name, "--confirm", name)
+    assert (code, "failed-back" in text) == (0, True), text
+    assert (product.table()[name][2], product.lv_uuid(second, f"volume-{name}")) == (second, new)
+    assert read(lab, second, name) == "written since"
+    lab.world.wait("the pod runs there", lambda: runs_on(lab, pod["metadata"]["name"]) == second, 60)
+
+
+def write(lab: Lab, node: str, name: str, text: str) -> None:
+    """Write a line to the beginning of an LV, as an application would into its device."""
+    path = f"/dev/carina-vg-hdd/volume-{name}"
+    lab.nodes[node].run("dd", f"of={path}", "bs=512", "conv=sync,fsync,notrunc", stdin=text + "\n")
+
+
+def read(lab: Lab, node: str, name: str) -> str:
+    """Return the line at the beginning of an LV."""
+    return lab.nodes[node].run("head", "-n", "1", f"/dev/carina-vg-hdd/volume-{name}").stdout.strip()
+
+
+def runs_on(lab: Lab, pod: str) -> str:
+    """Return the node on which a pod is Running, empty when it is not."""
+    found = lab.kube.find(f"{k.pods()}/{pod}") or {}
+    running = (found.get("status") or {}).get("phase") == "Running"
+    return str(found["spec"].get("nodeName", "")) if running else ""
+
+
 def test_a_finished_pod_that_shares_a_claim_is_not_deleted(lab: Lab) -> None:
     """A Succeeded pod without the annotation beside a running, annotated one: the volume moves, the finished pod stays as it was."""
     product = Product(lab)
