@@ -81,6 +81,22 @@ class Settings(BaseSettings):
         description="Seconds one lvm command may take before it is ended. Default 30: a hundred times what lvs needs, "
         "yet shorter than a person's patience with a dying disk.",
     )
+    zero_block: bool = Field(
+        True,
+        description="Write zeroes over the new LV of a volume with volumeMode Block before its pod gets it: the pod reads the device "
+        "itself, and with it what an earlier volume wrote there. Read by the control workers. Default true: a pod must not read "
+        "the data of another. False where all tenants trust each other, or the data is encrypted, and minutes count.",
+    )
+    zero_command: str = Field(
+        "blkdiscard",
+        description="The blkdiscard(8) command that writes the zeroes (util-linux 2.36 or newer): an executable, with arguments "
+        "before it where it must be entered (nsenter). Read by the node workers. Default: the system's own.",
+    )
+    zero_timeout: PositiveSeconds = Field(
+        3600.0,
+        description="Seconds that zeroing one LV may take on its node before another node is planned. Default 3600: 500 GiB at "
+        "150 MB/s, a single slow disk.",
+    )
     heartbeat_interval: PositiveSeconds = Field(
         5.0, description="Seconds between two heartbeats of a node worker (key alive.<node>). Default 5."
     )

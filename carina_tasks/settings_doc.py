@@ -80,6 +80,8 @@ def _value(name: str, field: FieldInfo) -> str:
     if field.annotation is int:
         unit = UNITS.get(name, "whole number")
         return unit if name == "reserve" else unit + _between(bounds)
+    if field.annotation is bool:
+        return "true or false"
     return "text" if field.annotation is str else "list, comma separated"
 
 

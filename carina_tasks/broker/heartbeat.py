@@ -38,6 +38,7 @@ OWN = (
     "node_name",
     "node_profile",
     "lvm_command",
+    "zero_command",
     "log_format",
     "log_level",
     "metrics_port",

@@ -27,7 +27,9 @@ class Words:
 
 
 # A creation removes what lies in the trash when it needs the space, and tells.
-CREATE: Final = Words(frozenset({"created", "taken", "kept", "replaced", "restored", "failed"}), frozenset({"purged"}))
+CREATE: Final = Words(
+    frozenset({"created", "zeroing", "taken", "kept", "replaced", "restored", "failed"}), frozenset({"purged"})
+)
 MARK: Final = Words(frozenset({"marked", "unmarked", "absent", "failed"}))
 REMOVE: Final = Words(frozenset({"removed", "trashed", "absent", "failed"}))
 RESTORE: Final = Words(frozenset({"restored", "absent", "failed"}))

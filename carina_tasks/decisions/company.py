@@ -58,6 +58,22 @@ def parted(world: World, journalled: Iterable[LogicVolume], lost: Set[str]) -> t
     return tuple(found.values())
 
 
+def held_by(world: World, journal: Journal) -> str:
+    """Return which volume of its pod keeps a volume at its target, empty when none does.
+
+    That volume is there already, and a pod may have written to it. The journal names it: between the eviction of the pod and
+    the pod that its controller makes in its place, no pod ties the two together. A target that is lost keeps nothing.
+    """
+    node = world.nodes.get(journal.target)
+    if node is None or node.ready != "True":
+        return ""
+    for name in journal.together:
+        other = world.logic_volumes.get(name)
+        if other is not None and other.node == journal.target and not selection.still_empty(world, other):
+            return f"{name}, which its pod uses too, is on {journal.target} already"
+    return ""
+
+
 def _follows(world: World, volume: LogicVolume, journal: Journal) -> bool:
     """Say whether what was decided for the others still holds for this one, whose node may be back by now."""
     if volume.node != journal.source:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from carina_tasks.decisions import removal
-from carina_tasks.decisions.rebuild import wanted_size
+from carina_tasks.decisions.rebuild import block, wanted_size
 from carina_tasks.model import quantity
 from carina_tasks.model.names import VOLUME_PREFIX
 
@@ -72,7 +72,13 @@ def without(inventory: Inventory, copies: Sequence[LocalVolume]) -> Inventory:
 
 
 def judge(
-    local: LocalVolume, inventory: Inventory, world: World, volume: LogicVolume, reserve: int
+    local: LocalVolume,
+    inventory: Inventory,
+    world: World,
+    volume: LogicVolume,
+    reserve: int,
+    *,
+    zero_block: bool = True,
 ) -> Possible | Impossible:
     """Decide whether the old copy could be the volume again, and why not.
 
@@ -82,6 +88,7 @@ def judge(
         world: The cluster as it was read.
         volume: The LogicVolume whose name the LV has.
         reserve: Bytes of a volume group that stay free.
+        zero_block: Whether a pod that reads the device itself gets nothing but zeroes (the setting of that name).
     """
     pv = world.volumes.get(volume.name)
     why = (
@@ -94,6 +101,11 @@ def judge(
     wanted = wanted_size(volume, dict(pv.raw))
     if local.size >= wanted:
         return Possible("its LV is closed and large enough")
+    if zero_block and block(dict(pv.raw)):
+        return Impossible(
+            f"it has {quantity.show(local.size)}, the volume has {quantity.show(wanted)} now, and what is added would hold the bytes "
+            "of other volumes (volumeMode Block)"
+        )
     group = next((one for one in inventory.groups if one.name == local.group), None)
     if group is None or group.problem:
         return Impossible(

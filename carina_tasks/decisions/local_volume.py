@@ -31,7 +31,8 @@ from carina_tasks.model.messages import CreateVolume, CreateVolumes, MarkVolumes
 from carina_tasks.model.quantity import show, whole_gib
 
 STALE = "stale: it stood there before the rebuild was planned"
-UNFINISHED = "its creation was interrupted before lvm had wiped it"
+NOT_ZEROED = "it would have to be extended, and what is added would hold the bytes of other volumes"
+UNFINISHED = "its creation was interrupted before lvm had wiped it, or before it was zeroed"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,13 @@ class Replace:
 
 
 @dataclass(frozen=True)
+class Zero:
+    """The same rebuild created it, and it is still to be zeroed."""
+
+    volume: LocalVolume
+
+
+@dataclass(frozen=True)
 class BringBack:
     """It is the old copy that a failback asks for: give it its name, its device and `size` bytes, once `room` has gone."""
 
@@ -118,7 +126,7 @@ class Unmark:
 
 
 Growing = Create | Extend | Replace | BringBack
-CreateDecision = Growing | Keep | Taken | RefuseVolume
+CreateDecision = Growing | Keep | Zero | Taken | RefuseVolume
 MarkDecision = Mark | KeepMark | Unmark | Absent | RefuseVolume
 
 
@@ -194,16 +202,20 @@ def _create_one(wanted: CreateVolume, inventory: Inventory, trash_at: int) -> Cr
         return Create(size)
     if found.at_work:
         return left_alone(found)
+    if keys.TAG_ZEROING + wanted.intent in found.tags and found.size >= size:
+        return Zero(found)
     if found.unfinished:
         # lvm2 commits an LV before it wipes it: what an earlier LV wrote there may still be readable.
-        tag = next(tag for tag in found.tags if tag.startswith(keys.TAG_CREATING))
+        tag = next(tag for tag in found.tags if tag.startswith((keys.TAG_CREATING, keys.TAG_ZEROING)))
         removal = removable(found, inventory, UNFINISHED, tag)
         return removal if isinstance(removal, RefuseVolume) else Replace(removal, size)
     ours = keys.TAG_INTENT + wanted.intent
     # An orphan mark would let a later sweep remove what this rebuild is about to hand to a pod
     others = tuple(t for t in found.tags if t.startswith(keys.TAG_OURS) and t != ours)
     if ours in found.tags:
-        return Keep(found, others) if found.size >= size else Extend(found, size, others)
+        if found.size >= size:
+            return Keep(found, others)
+        return RefuseVolume(NOT_ZEROED) if wanted.zero else Extend(found, size, others)
     if found.uuid == wanted.stale:
         removal = removable(found, inventory, STALE)
         return removal if isinstance(removal, RefuseVolume) else Replace(discard(removal, trash_at, STALE), size)
@@ -232,6 +244,8 @@ def _bring_back(wanted: CreateVolume, uuid: str, inventory: Inventory, size: int
     others = tuple(t for t in found.tags if t.startswith(keys.TAG_OURS) and t != tag)
     if found.name == wanted.name and tag in found.tags:
         return Keep(found, others) if found.size >= size else Extend(found, size, others)
+    if wanted.zero and found.size < size:
+        return RefuseVolume(NOT_ZEROED)
     if found.is_open and not wanted.in_use:
         return RefuseVolume("it is open: something has it mounted or holds it")
     return BringBack(found, wanted.name, max(size, found.size), tag, others)

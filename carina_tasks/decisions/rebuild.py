@@ -153,6 +153,13 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Zeroing:
+    """The target writes zeroes over the LV; resume asks again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Replan:
     """The target cannot take the volume: choose another; the volume is still empty."""
 
@@ -168,11 +175,11 @@ class Refuse:
 
 Step = (
     ClearStatus | CreateLocal | NameStale | RefreshManifest | Retain | DeleteVolume | StripFinalizers | CreateVolume | Bind | Evict
-    | Untouch | ClearResize | RestorePolicy | ReportCapacity | SetSuccess | DropJournal | Wait | Replan | Refuse
+    | Untouch | ClearResize | RestorePolicy | ReportCapacity | SetSuccess | DropJournal | Wait | Zeroing | Replan | Refuse
 )  # fmt: skip
 
 PHASES: dict[type[Step], int] = {
-    ClearStatus: 0, CreateLocal: 1, NameStale: 1, Wait: 1, Replan: 1, RefreshManifest: 2, Retain: 2, DeleteVolume: 2, StripFinalizers: 2,
+    ClearStatus: 0, CreateLocal: 1, NameStale: 1, Wait: 1, Zeroing: 1, Replan: 1, RefreshManifest: 2, Retain: 2, DeleteVolume: 2, StripFinalizers: 2,
     CreateVolume: 2, Bind: 2, RestorePolicy: 2, ReportCapacity: 2, Refuse: 2, Evict: 3, Untouch: 4, ClearResize: 4, SetSuccess: 4, DropJournal: 4,
 }  # fmt: skip
 """Where in `story.PHASES` each step is. Waiting and planning again is for the local volume alone."""
@@ -182,6 +189,11 @@ ANNOTATIONS = 256 * 1024
 RESERVED = 4096
 """Bytes for what else is written on the LogicVolume of a rebuild: its progress (1000 characters), and the history at its end."""
 RESIZE_CONDITIONS = ("Resizing", "FileSystemResizePending")
+
+
+def block(manifest: dict[str, Any]) -> bool:
+    """Return whether a pod reads the device itself, and with it whatever the LV holds (volumeMode Block)."""
+    return (manifest.get("spec") or {}).get("volumeMode") == "Block"
 
 
 def wanted_size(volume: LogicVolume, manifest: dict[str, Any]) -> int:
@@ -225,6 +237,8 @@ def _local_step(view: View, on_target: bool) -> Step | None:
         return Wait(reason) if on_target or view.local.transient else Replan(reason)
     if journal.failback and view.local.uuid != journal.copy:
         return Wait(f"{journal.target}: it answers about LV {view.local.uuid}, and was asked for {journal.copy}")
+    if view.local.outcome == "zeroing":
+        return Zeroing(f"{journal.target}: {view.local.reason}")
     if view.local.outcome == "taken":
         if on_target:
             return Wait(f"{view.journal.target}: {view.local.reason}")

@@ -191,7 +191,11 @@ class Stage:
     def power_on(self, name: str) -> None:
         """Start the node's worker and its kubelet; what is on its disks is still there."""
         if name not in self._workers:
-            lvm = {"NODE_NAME": name, "CARINA_TASKS_LVM_COMMAND": str(self.nodes[name].lvm)}
+            lvm = {
+                "NODE_NAME": name,
+                "CARINA_TASKS_LVM_COMMAND": str(self.nodes[name].lvm),
+                "CARINA_TASKS_ZERO_COMMAND": "true",
+            }
             env = {key: value for key, value in self.env.items() if key != "KUBECONFIG"} | self._metrics(f"node-{name}")
             self._workers[name] = self.children.start(f"node-{name}", _python("workers.node"), **env, **lvm)
         self.controllers.kubelets.live(name)

@@ -175,6 +175,7 @@ def _create(ctx: Context, target: str, needs: Sequence[NeedsLocal]) -> dict[str,
                 intent=need.journal.intent,
                 stale=need.journal.stale or None,
                 copy=need.journal.copy or None,
+                zero=need.zero,
                 in_use=need.journal.given_up,
             )
             for need in needs

@@ -11,6 +11,7 @@ from typing import Literal
 
 from carina_tasks.decisions import failback as decide
 from carina_tasks.decisions import placement, selection
+from carina_tasks.decisions.rebuild import block, wanted_size
 from carina_tasks.errors import BadInput, CarinaTasksError
 from carina_tasks.flows import observe
 from carina_tasks.flows.advance import advance_all
@@ -19,7 +20,7 @@ from carina_tasks.flows.failover import count, counted, finish, guarded
 from carina_tasks.flows.loss import check_mass_failure
 from carina_tasks.flows.planning import Cause, Copies, begin
 from carina_tasks.flows.results import FailoverResult, VolumeResult
-from carina_tasks.model import names, quantity
+from carina_tasks.model import names
 from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.story import when
@@ -46,6 +47,8 @@ def failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence
 
 
 def _failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence[str]) -> FailoverResult:
+    # One node that was approved alone is no excuse: the volumes leave others.
+    ctx.check_pause()
     world = observe.with_pods_again(ctx, ctx.cluster.observe())
     check_mass_failure(ctx, world)
     inventory = observe.inventories(ctx, [node])[node]
@@ -102,7 +105,8 @@ def _forbids(ctx: Context, world: World, inventory: Inventory, local: LocalVolum
     selected = selection.of_volume(world, volume)
     if isinstance(selected, selection.Skip):
         return selected.reason
-    verdict = decide.judge(local, inventory, world, volume, ctx.settings.reserve)
+    conf = ctx.settings
+    verdict = decide.judge(local, inventory, world, volume, conf.reserve, zero_block=conf.zero_block)
     return verdict.reason if isinstance(verdict, decide.Impossible) else ""
 
 
@@ -150,6 +154,5 @@ def _of_source(
 def _copies(world: World, source: Inventory, volume: LogicVolume, old: LocalVolume) -> Copies:
     in_use = source.find(volume.group, names.local_volume_of(volume.name))
     pv = world.volumes[volume.name]
-    block = (pv.raw.get("spec") or {}).get("volumeMode") == "Block"
-    smaller = old.size < quantity.whole_gib(max(volume.size, pv.capacity)) and not block
+    smaller = old.size < wanted_size(volume, dict(pv.raw)) and not block(dict(pv.raw))
     return Copies(old.uuid, in_use.uuid if in_use else "", old.size if smaller else 0)

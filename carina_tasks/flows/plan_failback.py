@@ -50,7 +50,8 @@ def plan_failback(ctx: Context, node: str) -> FailbackPlan:
         raise inventory
     copies = []
     for local, volume in failback.old_copies(inventory, world):
-        verdict = failback.judge(local, inventory, world, volume, ctx.settings.reserve)
+        conf = ctx.settings
+        verdict = failback.judge(local, inventory, world, volume, conf.reserve, zero_block=conf.zero_block)
         until = failback.data_until(volume, node)
         unknown = "" if until else "; no failover from a node of this name is on record: was the machine renamed?"
         copies.append(

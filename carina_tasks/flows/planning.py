@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec.structs
 import structlog
 
-from carina_tasks.decisions import placement, rebuild, selection
+from carina_tasks.decisions import company, placement, rebuild, selection
 from carina_tasks.errors import ApiConflict, CarinaTasksError, NotFound, PermanentError
 from carina_tasks.flows import observe, one_object, tell
 from carina_tasks.flows.context import Context
@@ -173,6 +173,9 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
             results.append(VolumeResult(name, "unfinished", "another worker went on with it"))
         elif found.journal.failback and not found.journal.given_up and selection.still_empty(world, found):
             results.append(_give_up(ctx, world, found, found.journal, need.reason))
+        elif held := company.held_by(world, found.journal):
+            tell.progress(ctx, found, found.journal, 1, f"{need.reason}; {held}")
+            results.append(VolumeResult(name, "unfinished", f"{need.reason}; {held}", target=target))
         elif isinstance(stays := selection.of_lost_target(world, found), selection.Skip):
             tell.progress(ctx, found, found.journal, 1, f"{need.reason}; {stays.reason}")
             results.append(VolumeResult(name, "unfinished", f"{need.reason}; {stays.reason}", target=target))

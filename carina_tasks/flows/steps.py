@@ -27,6 +27,8 @@ class NeedsLocal:
     claim: Claim | None
     journal: Journal
     size: int
+    zero: bool = False
+    """Its pod would read what other volumes wrote there, and has not got it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,12 @@ def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
         case rebuild.ClearStatus():
             writes.clear_status(volume, f"{tell.what_happens(journal)}: {journal.source} -> {journal.target}")
         case rebuild.CreateLocal(size):
-            return NeedsLocal(volume, view.claim, journal, size)
+            return NeedsLocal(volume, view.claim, journal, size, _zero(ctx, view))
         case rebuild.NameStale(lv_uuid):
             named = msgspec.structs.replace(journal, stale=lv_uuid)
             return NeedsLocal(
                 writes.write_journal(volume, named, rebuild.PHASES[type(step)]), view.claim, named,
-                rebuild.wanted_size(volume, journal.manifest),
+                rebuild.wanted_size(volume, journal.manifest), _zero(ctx, view),
             )  # fmt: skip
         case rebuild.RefreshManifest(manifest):
             writes.write_journal(volume, _with_manifest(journal, manifest), rebuild.PHASES[type(step)])
@@ -99,6 +101,9 @@ def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
         case rebuild.Wait(reason):
             tell_waits(ctx, view, rebuild.PHASES[type(step)], reason)
             return unfinished(volume.name, reason, journal)
+        case rebuild.Zeroing(reason):
+            tell.progress(ctx, volume, journal, rebuild.PHASES[type(step)], reason)
+            return unfinished(volume.name, reason, journal)
         case rebuild.Replan(reason):
             return NeedsTarget(volume, journal, reason)
         case rebuild.Refuse(reason):
@@ -107,6 +112,12 @@ def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
         case _:
             raise LostMidway(f"{volume.name}: an object went away between reading and acting")
     return None
+
+
+def _zero(ctx: Context, view: rebuild.View) -> bool:
+    """Return whether the LV is to be zeroed: once the PV names the target, a pod may have written to it."""
+    shown = view.pv is not None and view.pv.nodes == (view.journal.target,)
+    return ctx.settings.zero_block and rebuild.block(view.journal.manifest) and not shown
 
 
 def _parted_from(ctx: Context, journal: Journal) -> str:

@@ -57,11 +57,17 @@ def created(name: str, output: str) -> bool:
     return re.search(rf'Logical volume \\?"{re.escape(name)}\\?" created\.', output) is not None
 
 
-def confirm(volume: LocalVolume, intent: str) -> Command:
-    """Return the command that replaces the creating tag of `volume` by the intent tag, if it is still the same LV."""
-    creating = keys.TAG_CREATING + intent
-    same = f'{_same(volume)} && lv_tags={{"{creating}"}}'
-    tags = ("--deltag", creating, "--addtag", keys.TAG_INTENT + intent)
+def confirm(volume: LocalVolume, intent: str, before: str, after: str) -> Command:
+    """Return the command that says how far the creation of `volume` is, if it is still the same LV.
+
+    Args:
+        volume: The LV.
+        intent: The id of its rebuild.
+        before: The prefix of the tag that it has: TAG_CREATING or TAG_ZEROING.
+        after: The prefix of the tag that takes its place: TAG_ZEROING or TAG_INTENT.
+    """
+    same = f'{_same(volume)} && lv_tags={{"{before}{intent}"}}'
+    tags = ("--deltag", before + intent, "--addtag", after + intent)
     return ("lvchange", "-y", "-S", same, *tags, _path(volume))
 
 

@@ -27,6 +27,7 @@ from carina_tasks.decisions.local_volume import (
     Replace,
     Taken,
     Unmark,
+    Zero,
 )  # fmt: skip
 from carina_tasks.decisions.removal import Absent, Discard, RefuseVolume, Remove, RemoveDecision, Restore
 from carina_tasks.errors import BadInput, TransientError
@@ -34,6 +35,7 @@ from carina_tasks.lvm import commands
 from carina_tasks.lvm.command import Lvm, failed, shell_line, translate
 from carina_tasks.lvm.commands import Command
 from carina_tasks.lvm.report import inventory
+from carina_tasks.lvm.zero import Look, NotZeroed, Zeroed, Zeroing
 from carina_tasks.model import keys, names
 from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.messages import (
@@ -49,29 +51,32 @@ from carina_tasks.model.messages import (
     VolumesDone,
 )  # fmt: skip
 
+Looked = Zeroed | Zeroing | NotZeroed
 Wanted = CreateVolume | Target | InTrash
 CHANGED = "lvm did nothing: the volume changed between the report and the command"
 
 
-def create_volumes(lvm: Lvm, node: str, request: CreateVolumes) -> VolumesDone:
+def create_volumes(lvm: Lvm, node: str, request: CreateVolumes, zero: Look | None = None) -> VolumesDone:
     """Create the LVs of a rebuild, or restore those of a failback; asked again it answers ``kept``. Raises the errors of `Lvm`.
 
     An LV is complete when lvm has wiped it, not when it exists: only those whose lvcreate returned without an error get the
     intent tag, and a second lvm process does that. An lvm shell that receives SIGTERM ends the command in hand and runs
     the next one, so the same batch would prove nothing.
-    What it removes from the trash to make room follows them in the answer, as ``purged``.
+    What it removes from the trash to make room follows them in the answer, as ``purged``. One that is to be zeroed is answered
+    as ``zeroing`` until a later request finds that `zero` has ended.
     """
     before = inventory(lvm, node)
     decisions = decide.decide_create(request, before)
     aside, aside_said = _put_aside(lvm, node, [d.stale if isinstance(d, Replace) else d for d in decisions], before)
     first = _run(lvm, [_create_commands(w, d, aside) for w, d in zip(request.volumes, decisions, strict=True)])
     made = inventory(lvm, node) if first.ran else aside
-    wanted = zip(request.volumes, decisions, first.said, strict=True)
-    last = _run(lvm, [_finish_commands(w, d, words, made, first.output) for w, d, words in wanted])
+    looks = [zero(d.volume) if isinstance(d, Zero) and zero is not None else None for d in decisions]
+    wanted = zip(request.volumes, decisions, first.said, looks, strict=True)
+    last = _run(lvm, [_finish_commands(w, d, words, made, first.output, look) for w, d, words, look in wanted])
     after = inventory(lvm, node) if last.ran else made
     said = [_joined(*words) for words in zip(aside_said, first.said, last.said, strict=True)]
-    results = zip(request.volumes, decisions, said, strict=True)
-    done = [_created(w, d, words, after) for w, d, words in results]
+    results = zip(request.volumes, decisions, said, looks, strict=True)
+    done = [_zeroing(w, after, look, zero) or _created(w, d, words, after) for w, d, words, look in results]
     there = {volume.uuid for volume in after.volumes}
     room = [each for d in decisions if isinstance(d, Growing) for each in d.room]
     return VolumesDone(node=node, volumes=(*done, *(_purged(each) for each in room if each.volume.uuid not in there)))
@@ -211,14 +216,19 @@ def _create_commands(wanted: CreateVolume, decision: CreateDecision, aside: Inve
             return [*_remove_all(room), *commands.bring_back(decision)]
         case Keep(volume, tags_off):
             return _tag_off(volume, tags_off)
-        case Taken() | RefuseVolume():
+        case Zero() | Taken() | RefuseVolume():
             return []
 
 
 def _finish_commands(
-    wanted: CreateVolume, decision: CreateDecision, said: tuple[str, ...] | None, made: Inventory, output: str
+    wanted: CreateVolume,
+    decision: CreateDecision,
+    said: tuple[str, ...] | None,
+    made: Inventory,
+    output: str,
+    look: Looked | None,
 ) -> list[Command]:
-    """Return what completes an LV once its first commands are done: the intent tag if lvm wiped it, and its device."""
+    """Return what completes an LV once its first commands are done: the next tag if lvm wiped it, and its device."""
     volume = made.find(wanted.group, wanted.name)
     if volume is None or isinstance(decision, Taken | RefuseVolume):
         return []
@@ -226,10 +236,29 @@ def _finish_commands(
     device = [commands.activate(volume)] if volume.inactive else []
     if isinstance(decision, Keep | Extend | BringBack):
         return device
+    if isinstance(decision, Zero):
+        done = [commands.confirm(volume, wanted.intent, keys.TAG_ZEROING, keys.TAG_INTENT)]
+        return [*(done if isinstance(look, Zeroed) else []), *device]
     # Its last line is the proof. What lvm wrote to stderr is none: a host's lvm.conf(5) may make it talkative.
     if said is None or not commands.created(wanted.name, output):
         return []
-    return [commands.confirm(volume, wanted.intent), *device]
+    after = keys.TAG_ZEROING if wanted.zero else keys.TAG_INTENT
+    return [commands.confirm(volume, wanted.intent, keys.TAG_CREATING, after), *device]
+
+
+def _zeroing(wanted: CreateVolume, after: Inventory, look: Looked | None, zero: Look | None) -> VolumeDone | None:
+    """Return the answer for an LV that is wiped and not zeroed yet, None for every other."""
+    found = after.find(wanted.group, wanted.name)
+    if found is None or keys.TAG_ZEROING + wanted.intent not in found.tags:
+        return None
+    if zero is None:
+        return _refused(wanted, RefuseVolume("this process zeroes no LVs"))
+    if found.inactive:
+        return _not_done(wanted, None, _missing(found))
+    now = look or zero(found)
+    if isinstance(now, NotZeroed):
+        return _refused(wanted, RefuseVolume(now.reason, transient=not now.late))
+    return _done(wanted, "zeroing", found, now.reason if isinstance(now, Zeroing) else "it is zeroed")
 
 
 def _remove_all(room: Iterable[Remove]) -> list[Command]:

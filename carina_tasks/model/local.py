@@ -69,8 +69,8 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def unfinished(self) -> bool:
-        """Whether the call that created it never returned successfully: it may still hold the bytes of an earlier LV."""
-        return any(tag.startswith(keys.TAG_CREATING) for tag in self.tags)
+        """Whether it was not wiped yet, or not zeroed where it must be: it may still hold the bytes of an earlier LV."""
+        return any(tag.startswith((keys.TAG_CREATING, keys.TAG_ZEROING)) for tag in self.tags)
 
     @property
     def inactive(self) -> bool:
@@ -170,5 +170,5 @@ def _note(volume: LocalVolume) -> str:
     if volume.marked_at is not None:
         return f"marked as an orphan at {tables.moment(volume.marked_at)}"
     if volume.unfinished:
-        return "unfinished: its creation was interrupted before lvm wiped it"
+        return "unfinished: not wiped or not zeroed yet"
     return f"made by rebuild {volume.intent}" if volume.intent else ""

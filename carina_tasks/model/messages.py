@@ -37,6 +37,8 @@ class CreateVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     """UUID of the LV that a failback brings back, from its place or from the trash: nothing is ever created in its stead.
 
     A worker of an older release rejects the field; the failback is given up then."""
+    zero: bool = False
+    """Write zeroes over all of it before it counts as created: the pod reads the device itself (volumeMode Block)."""
     in_use: bool = False
     """With `copy`: the LV never stopped being the volume (the failback is given up), so it may be open."""
 
@@ -110,7 +112,7 @@ class VolumeDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: Name
     name: Name
     outcome: Literal[
-        "created", "taken", "kept", "replaced", "removed", "trashed", "purged", "restored", "absent",
+        "created", "zeroing", "taken", "kept", "replaced", "removed", "trashed", "purged", "restored", "absent",
         "marked", "unmarked", "failed",
     ]  # fmt: skip
     reason: Text = ""

@@ -72,7 +72,7 @@ def add_failover(text: str, journal: Journal) -> str:
 
 
 def same(old: str, new: str) -> bool:
-    """Say whether two texts for people say the same: other numbers ("for 61 s", "for 91 s") are no news."""
+    """Say whether two texts for people say the same: other numbers ("for 61 s", "for 91 s") are no news, other percents are."""
     return _without_numbers(old) == _without_numbers(new)
 
 
@@ -82,4 +82,4 @@ def when(seconds: float) -> str:
 
 
 def _without_numbers(text: str) -> str:
-    return re.sub(r"\d+(\.\d+)?", "0", text)
+    return re.sub(r"\d+(\.\d+)?(?![\d.]| %)", "0", text)

@@ -15,13 +15,13 @@ from carina_tasks.model.messages import (
     read_request,
 )  # fmt: skip
 from carina_tasks.tasks.base import NodeTask, this_node
-from carina_tasks.tasks.lvm2 import lvm
+from carina_tasks.tasks.lvm2 import lvm, zero
 
 
 @shared_task(base=NodeTask, name="carina.volume.create")
 def create_volumes(request: object) -> VolumesDone:
     """Make the LVs of a rebuild (a `CreateVolumes` as JSON), in one lvm shell. Asked again, it answers ``kept``."""
-    return volumes.create_volumes(lvm(), this_node(), read_request(request, CreateVolumes))
+    return volumes.create_volumes(lvm(), this_node(), read_request(request, CreateVolumes), zero().look)
 
 
 @shared_task(base=NodeTask, name="carina.volume.mark")

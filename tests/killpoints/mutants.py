@@ -186,7 +186,18 @@ def newer_copy_forgotten() -> AbstractContextManager[Any]:
     return stack
 
 
+def unzeroed_counts() -> AbstractContextManager[Any]:
+    """Give an LV its intent once lvm has wiped it, whatever its pod can read of the device."""
+    original = commands.confirm
+
+    def confirm(volume: Any, intent: str, before: str, after: str) -> Any:
+        return original(volume, intent, before, keys.TAG_INTENT)
+
+    return mock.patch.object(commands, "confirm", confirm)
+
+
 MUTANTS = (
+    Mutant("an LV that is not zeroed is shown to a pod that reads the device", "rebuild", unzeroed_counts),
     Mutant("a failback forgets the newer copy", "failback", newer_copy_forgotten),
     Mutant(
         "a failback parts the volumes of a pod",

@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -19,7 +20,9 @@ from carina_tasks.demo.lvm.state import Group, State, Volume, new_uuid
 from carina_tasks.errors import BrokerUnavailable, CarinaTasksError, LvmTimeout, NodeSilent
 from carina_tasks.lvm import report, volumes
 from carina_tasks.lvm.command import Lvm, Reported
+from carina_tasks.lvm.zero import Zeroed, Zeroing
 from carina_tasks.model import keys
+from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.messages import (
     CreateVolumes,
     MarkVolumes,
@@ -46,6 +49,17 @@ class SimNode:
     alive: bool = True
     made: list[str] = field(default_factory=list)
     """Names of the LVs that were created and got the tag of their rebuild."""
+    zeroing: set[str] = field(default_factory=set)
+    """UUIDs of the LVs that its worker is writing zeroes over; a worker that dies forgets them."""
+
+    def zero(self, volume: LocalVolume) -> Zeroed | Zeroing:
+        """Begin at the first question, and have ended at the second."""
+        if volume.uuid not in self.zeroing:
+            self.zeroing.add(volume.uuid)
+            return Zeroing("being zeroed, 0 %")
+        self.zeroing.discard(volume.uuid)
+        self.by_uuid()[volume.uuid].zeroed = True
+        return Zeroed()
 
     def find(self, name: str) -> Volume | None:
         """Return the LV of that name in Carina's VG."""
@@ -144,10 +158,10 @@ def _named(words: list[str]) -> str:
     return words[words.index("-n") + 1] if "-n" in words else words[-1]
 
 
-def serve(lvm: Lvm, node: str, task: str, body: Any) -> bytes:
+def serve(lvm: Lvm, node: SimNode, task: str, body: Any) -> bytes:
     """Run one node task as its Celery task does; return what Celery's backend would store."""
     requests = {
-        "carina.volume.create": (CreateVolumes, volumes.create_volumes),
+        "carina.volume.create": (CreateVolumes, partial(volumes.create_volumes, zero=node.zero)),
         "carina.volume.mark": (MarkVolumes, volumes.mark_volumes),
         "carina.volume.remove": (RemoveVolumes, volumes.remove_volumes),
         "carina.volume.purge": (PurgeVolumes, volumes.purge_volumes),
@@ -155,10 +169,10 @@ def serve(lvm: Lvm, node: str, task: str, body: Any) -> bytes:
     }
     try:
         if task == "carina.node.inventory":
-            result: Any = report.inventory(lvm, node)
+            result: Any = report.inventory(lvm, node.name)
         else:
             kind, work = requests[task]
-            result = work(lvm, node, read_request(body, kind))  # type: ignore[operator, arg-type, type-var]
+            result = work(lvm, node.name, read_request(body, kind))  # type: ignore[operator, arg-type, type-var]
     except CarinaTasksError as exc:
         failure = {"exc_type": type(exc).__name__, "exc_message": [exc.message]}
         return msgspec.json.encode({"status": "FAILURE", "result": failure})
@@ -225,7 +239,8 @@ class InProcessCalls(NodeCalls):
 
     def _deliver(self, node: SimNode, task: str, body: Any) -> bytes | None:
         try:
-            return serve(self._gate(node), node.name, task, body)
+            return serve(self._gate(node), node, task, body)
         except NodeKilled:
             # Its DaemonSet starts it again; what it had begun is as it is.
+            node.zeroing.clear()
             return None

@@ -10,6 +10,7 @@ from carina_tasks.demo.api_server.cluster import Cluster
 from carina_tasks.demo.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from carina_tasks.demo.api_server.kinds.event import EVENTS
 from carina_tasks.demo.api_server.kinds.node import NODES
+from carina_tasks.demo.lvm.state import Volume
 from carina_tasks.kube import paths
 from carina_tasks.model import keys, quantity, story
 from tests.killpoints.controllers import JSON, PROVISIONER, nodes_of
@@ -85,6 +86,7 @@ def _rebuilt(sim: Sim, before: Before, name: str, lost: set[str], *, once: bool)
         (local is None, f"{node} has no LV of it"),
         (local is not None and local.size != size, "its LV has another size"),
         (local is not None and not local.wiped, "its LV was never wiped: its pod reads what another one wrote"),
+        (not_zeroed(pv, local), "its LV was never zeroed: its pod reads what another one wrote"),
         (local is not None and not local.active, "its LV has no device"),
         (local is not None and local.uuid in before.lv_uuids, "its LV stood there before: it is not new and empty"),
         (len(there) > 1, f"its LV is on {sorted(there)}"),
@@ -130,6 +132,11 @@ def one_of(sim: Sim, before: Before, name: str, copies: Mapping[str, str]) -> li
         for other, uuid in copies.items()
     ]
     return [f"{name}: {what}" for is_wrong, what in checks if is_wrong]
+
+
+def not_zeroed(pv: JSON, local: Volume | None) -> bool:
+    """Return whether a pod that reads the device itself would read what other volumes wrote there."""
+    return local is not None and pv["spec"].get("volumeMode") == "Block" and not local.zeroed
 
 
 def _in_history(logic: JSON, node: str) -> bool:

@@ -71,7 +71,7 @@ def _lost_node(*, stale: bool = True) -> Stage:
     stage.volume("shared", "n1", 3)
     stage.volume("grown", "n1", 5)
     stage.volume("idle", "n1", 4)
-    stage.volume("kept", "n1", 2, policy="Retain")
+    stage.volume("kept", "n1", 2, policy="Retain", block=True)
     stage.volume("bystander", "n3", 5)
     stage.grow("grown", 8)
     stage.pod("web-0", "n1", "shared")

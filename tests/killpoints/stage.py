@@ -42,8 +42,17 @@ class Stage:
             }
             create(self.emulator, Target(NODES), body)
 
-    def volume(self, name: str, node: str, gib: int = 5, *, policy: str = "Delete", parts: str = "lv logic pv") -> None:
-        """Make claim `name` and its volume `pvc-<name>`, or only some of its parts."""
+    def volume(
+        self,
+        name: str,
+        node: str,
+        gib: int = 5,
+        *,
+        policy: str = "Delete",
+        parts: str = "lv logic pv",
+        block: bool = False,
+    ) -> None:
+        """Make claim `name` and its volume `pvc-<name>`, or only some of its parts; `block`: its pod reads the device itself."""
         volume, size = f"pvc-{name}", f"{gib}Gi"
         minor = 0
         if "lv" in parts.split():
@@ -54,7 +63,7 @@ class Stage:
         if "logic" in parts.split():
             self._logic_volume(name, node, size, minor)
         if "pv" in parts.split():
-            self._pv(name, node, size, uid, policy, minor)
+            self._pv(name, node, size, uid, policy, minor, block)
 
     def _claim(self, name: str, volume: str, size: str) -> str:
         claim = create(
@@ -97,7 +106,7 @@ class Stage:
         }  # fmt: skip
         patch(self.emulator, Target(resource, "", volume, "status"), MERGE, {"status": status})
 
-    def _pv(self, name: str, node: str, size: str, uid: str, policy: str, minor: int) -> None:
+    def _pv(self, name: str, node: str, size: str, uid: str, policy: str, minor: int, block: bool) -> None:
         volume = f"pvc-{name}"
         body = {
             "metadata": {
@@ -109,6 +118,7 @@ class Stage:
                 "capacity": {"storage": size},
                 "accessModes": ["ReadWriteOnce"],
                 "persistentVolumeReclaimPolicy": policy,
+                "volumeMode": "Block" if block else "Filesystem",
                 "storageClassName": "csi-carina-sc",
                 "claimRef": {"namespace": "default", "name": name, "uid": uid},
                 "csi": {

@@ -24,7 +24,7 @@ from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.state import StateMap
 from carina_tasks.lvm import commands, report
 from carina_tasks.model.journal import Journal
-from tests.killpoints.mutants import intent_tag_at_once, newer_copy_forgotten
+from tests.killpoints.mutants import intent_tag_at_once, newer_copy_forgotten, unzeroed_counts
 from tests.sim.control import ControlWorkers
 
 Patch = Callable[[], AbstractContextManager[Any]]
@@ -209,6 +209,7 @@ BUGS: Final[dict[str, Patch]] = {
     "second-get-left-out": _patched(failover, "confirm_absence", _confirmed_at_once),
     "retention-ignored": _retention_ignored,
     "unwiped-counts-as-created": intent_tag_at_once,
+    "unzeroed-counts-as-created": unzeroed_counts,
     "locked-lv-deactivated": _locked_ignored,
     "cordon-ignored": _patched(
         node_loss, "NotReadyRules", lambda original: lambda **r: original(**r | {"cordoned": 0.0})

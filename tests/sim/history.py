@@ -188,9 +188,11 @@ class History:
         for node in stage.nodes.values():
             node.state.groups[0].size = rng.choice((40, 60, 200)) << 30
             node.add("backup", 1, stage.clock.now)
+        block = Random(f"{self.seed}/block")
         volumes = {f"v{i}": rng.choice(names) for i in range(rng.randint(3, 8))}
         for name, node in volumes.items():
-            stage.volume(name, node, rng.randint(1, 4), policy=rng.choice(("Delete", "Delete", "Retain")))
+            gib, policy = rng.randint(1, 4), rng.choice(("Delete", "Delete", "Retain"))
+            stage.volume(name, node, gib, policy=policy, block=block.random() < 0.25)
         free, number = sorted(volumes), 0
         while free:
             claims = [free.pop()]

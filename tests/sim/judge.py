@@ -13,6 +13,7 @@ from carina_tasks.model import keys, names
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import LocalVolume
 from tests.killpoints.controllers import JSON, is_ready
+from tests.killpoints.promises import not_zeroed
 from tests.sim.chance import Chance
 from tests.sim.cluster import Kubernetes
 
@@ -36,6 +37,8 @@ class Judge:
         """What an administrator does to machines on purpose."""
         self.approved: set[str] = set()
         """Nodes that may be failed over although everything else is stopped."""
+        self._withdrawn: dict[str, float] = {}
+        """When the approval of a node ended: a task that began before may go on with what it holds."""
         self.moved: set[str] = set()
         """Volumes that were moved at least once."""
         self.restored: set[str] = set()
@@ -51,10 +54,14 @@ class Judge:
         if "/events" in path or "/configmaps" in path:
             return
         kind, name = path.removesuffix("/status").split("/")[-2:]
+        version = ((body or {}).get("metadata") or {}).get("resourceVersion")
+        found = self.controllers.get(self.controllers.logic_volumes, name) if kind == "logicvolumes" else None
+        if found is not None and version not in (None, found["metadata"]["resourceVersion"]):
+            return  # It has changed since it was read: the API server refuses the write.
         annotations = ((body or {}).get("metadata") or {}).get("annotations") or {}
         self._moving(f"{verb} {path}", self._leaves(kind, name, body or {}))
         if kind == "logicvolumes" and verb == "PATCH" and annotations.get(keys.JOURNAL):
-            self._journal(name, Journal.from_json(annotations[keys.JOURNAL]), body or {})
+            self._journal(name, Journal.from_json(annotations[keys.JOURNAL]))
         if verb == "POST" and path.endswith("/persistentvolumes"):
             self._new_pv(body or {})
         if verb == "DELETE":
@@ -70,6 +77,8 @@ class Judge:
         local = machine.disks.find(f"volume-{name}") if machine is not None else None
         if journal is not None and journal.copy and (local is None or local.uuid != journal.copy):
             self.chance.wrong(f"{name} is failed back to LV {journal.copy}, and its pod gets {local and local.uuid}")
+        if not_zeroed(pv, local):
+            self.chance.wrong(f"{name} is shown to its pod, and its LV was never zeroed")
         if local is not None and not local.wiped:
             self.chance.wrong(f"{name} is shown to its pod, and its LV was never wiped")
 
@@ -90,7 +99,9 @@ class Judge:
         found = self.controllers.get(CONFIG_MAPS, keys.STATE_CONFIG_MAP, self.settings.namespace)
         data = (found or {}).get("data") or {}
         stopped = data.get("paused") or data.get("latched")
-        self.approved = set() if data.get("paused") else set((data.get("approved") or "").split(",")) - {""}
+        approved = set() if data.get("paused") else set((data.get("approved") or "").split(",")) - {""}
+        self._withdrawn |= dict.fromkeys(self.approved - approved, self.kubernetes.actors.clock.now)
+        self.approved = approved
         if stopped and self.stopped_since is None:
             self.stopped_since = self.kubernetes.actors.clock.now
             self.chance.say("state", f"stopped: {stopped}")
@@ -111,7 +122,7 @@ class Judge:
         return journal.source if journal is not None else ""
 
     def _moving(self, what: str, leaves: str) -> None:
-        if self.stopped_since is None or leaves in self.approved:
+        if self.stopped_since is None or self._approved(leaves):
             return
         now, began = self.kubernetes.actors.clock.now, getattr(getcurrent(), "began", 0.0)
         if began > self.stopped_since:
@@ -119,7 +130,12 @@ class Judge:
         elif now - self.stopped_since > GOES_ON:
             self.chance.wrong(f"{what} {now - self.stopped_since:.0f} s after all was stopped")
 
-    def _journal(self, name: str, journal: Journal, body: JSON) -> None:
+    def _approved(self, node: str) -> bool:
+        withdrawn = self._withdrawn.get(node)
+        recently = withdrawn is not None and self.kubernetes.actors.clock.now - withdrawn <= GOES_ON
+        return node in self.approved or recently
+
+    def _journal(self, name: str, journal: Journal) -> None:
         old = self.journal_of(name)
         if old is not None and old.intent == journal.intent:
             return
@@ -128,14 +144,11 @@ class Judge:
         after = self.settings.confirm_absence
         gone = self.kubernetes.was_absent(lost, after)
         sick = self.kubernetes.was_not_ready(lost, self.settings.not_ready_after)
-        found = self.controllers.get(self.controllers.logic_volumes, name)
-        stands = found is not None and found["metadata"]["resourceVersion"] == body["metadata"]["resourceVersion"]
         if old is not None:
-            self._again(name, old, journal if stands else None)
+            self._again(name, old, journal)
             return
         if journal.failback:
-            if stands:
-                self._failback(name, journal)
+            self._failback(name, journal)
             return
         self.chance.did[f"journals of kind {journal.kind}"] += 1
         if self._follows(name, journal):
@@ -160,9 +173,7 @@ class Judge:
                 ):
                     self.chance.wrong(f"{name} is migrated, and pod {pod['metadata']['name']} is not annotated")
 
-    def _again(self, name: str, old: Journal, journal: Journal | None) -> None:
-        if journal is None:
-            return  # It has changed since it was read: the API server refuses the write.
+    def _again(self, name: str, old: Journal, journal: Journal) -> None:
         self.chance.did["failbacks given up" if journal.given_up else "planned again"] += 1
         if journal.given_up and (journal.copy, journal.target) != (old.before, old.source):
             self.chance.wrong(
@@ -214,7 +225,7 @@ class Judge:
         approved = set((((found or {}).get("data") or {}).get("approved") or "").split(","))
         lost -= self.planned.announced()
         nodes -= self.planned.announced()
-        if len(lost) > self.settings.mass_failure_share * len(nodes | named) and leaves not in approved:
+        if len(lost) > self.settings.mass_failure_share * len(nodes | named) and leaves not in approved and not self._approved(leaves):
             self.chance.wrong(
                 f"{name} is moved while {sorted(lost)} of {len(nodes | named)} nodes are lost, and no person approved"
             )

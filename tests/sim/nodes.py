@@ -165,6 +165,7 @@ class NodeWorkers:
     def start(self, name: str) -> None:
         """Start a worker; one that dies is started again."""
         machine = self.machines[name]
+        machine.disks.zeroing.clear()
         machine.worker, machine.beaten = Process(f"worker {name}"), self.actors.clock.now
         self._busy.discard(name)
         self.pump(name)
@@ -201,7 +202,7 @@ class NodeWorkers:
         getcurrent().message = message  # type: ignore[attr-defined]
         gate = SimLvm().attach(machine, self.actors, self.chance, self.removed)
         try:
-            data = serve(gate, machine.name, message.task, message.args[0] if message.args else None)
+            data = serve(gate, machine.disks, message.task, message.args[0] if message.args else None)
         except Killed:
             self.actors.later(self.chance.rng.uniform(2.0, 40.0), lambda: self._again(machine, process))
             raise

@@ -18,6 +18,7 @@ from carina_tasks.lvm import commands
 from carina_tasks.lvm.command import Batch, Lvm
 from carina_tasks.lvm.report import inventory
 from carina_tasks.lvm.volumes import create_volumes, mark_volumes, purge_volumes, remove_volumes, restore_volume
+from carina_tasks.lvm.zero import Look, NotZeroed, Zeroed, Zeroing
 from carina_tasks.model import keys
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.messages import (
@@ -603,6 +604,68 @@ def test_the_room_for_others_is_never_an_old_copy_that_is_asked_for(knowing_node
     assert outcomes(remove(node, copy, trash_at=2000)) == ["trashed"]
     wanted = CreateVolume(VG, "volume-a", 20 * GIB, INTENT, copy=copy.uuid)
     assert outcomes(create(node, want("volume-b", 30 * GIB), wanted)) == ["failed", "restored"]
+
+
+BLOCK = CreateVolume(VG, "volume-a", GIB, INTENT, zero=True)
+
+
+def zeroed(node: Node, look: Look, wanted: CreateVolume = BLOCK) -> VolumeDone:
+    """Ask for an LV that is to be zeroed, and return what became of it."""
+    (done,) = create_volumes(node.lvm, "n1", CreateVolumes(reserve=0, volumes=(wanted,)), look).volumes
+    return done
+
+
+def test_an_lv_counts_once_it_is_zeroed(knowing_node: Node):
+    """Until then it is `zeroing`, whoever asks, and carries no intent; then it is kept."""
+    node, said = knowing_node, [Zeroing("0 %"), Zeroing("50 %"), Zeroed()]
+    asked: list[str] = []
+
+    def look(volume: LocalVolume) -> Zeroed | Zeroing | NotZeroed:
+        asked.append(volume.uuid)
+        return said[len(asked) - 1]
+
+    first = zeroed(node, look)
+    assert (first.outcome, first.reason) == ("zeroing", "0 %")
+    (there,) = node.volumes().values()
+    assert (there.unfinished, there.intent, there.active) == (True, "", True)
+    assert zeroed(node, look).reason == "50 %"
+    assert (zeroed(node, look).outcome, set(asked)) == ("kept", {first.uuid})
+    (there,) = node.volumes().values()
+    assert (there.uuid, there.tags) == (first.uuid, (keys.TAG_INTENT + INTENT,))
+    assert (zeroed(node, look).outcome, len(asked)) == ("kept", 3)
+
+
+@pytest.mark.parametrize(("late", "transient"), [(False, True), (True, False)])
+def test_an_lv_that_could_not_be_zeroed_does_not_count(knowing_node: Node, late: bool, transient: bool):
+    """An error may pass, a deadline does not; either way no pod gets the LV, and it never comes back from the trash."""
+    node = knowing_node
+    done = zeroed(node, lambda volume: NotZeroed("the disk is dead", late))
+    assert (done.outcome, done.reason, done.transient) == ("failed", "the disk is dead", transient)
+    (there,) = node.volumes().values()
+    assert (there.unfinished, there.intent) == (True, "")
+
+
+def test_an_lv_of_another_rebuild_that_was_not_zeroed_is_created_again(knowing_node: Node):
+    """Its zeroing ended with its rebuild: what is there is of nobody."""
+    node = knowing_node
+    first = zeroed(node, lambda volume: Zeroing("0 %"))
+    other = CreateVolume(VG, "volume-a", GIB, OTHER, zero=True)
+    again = zeroed(node, lambda volume: Zeroing("0 %"), other)
+    assert again.outcome == "zeroing"
+    assert again.uuid != first.uuid
+
+
+def test_what_must_be_zero_is_never_extended(knowing_node: Node):
+    """Neither the LV of a rebuild that has grown meanwhile nor an old copy: what is added holds the bytes of others."""
+    node = knowing_node
+    assert zeroed(node, lambda volume: Zeroing("0 %")).outcome == "zeroing"
+    assert zeroed(node, lambda volume: Zeroed()).outcome == "kept"
+    grown = CreateVolume(VG, "volume-a", 2 * GIB, INTENT, zero=True)
+    assert "the bytes of other volumes" in zeroed(node, lambda volume: Zeroed(), grown).reason
+    copy = node.make("volume-b", GIB)
+    wanted = CreateVolume(VG, "volume-b", 2 * GIB, INTENT, copy=copy.uuid, zero=True)
+    assert "the bytes of other volumes" in zeroed(node, lambda volume: Zeroed(), wanted).reason
+    assert {v.size for v in node.volumes().values()} == {GIB}
 
 
 def test_a_batch_tells_whose_error_is_whose(node: Node):

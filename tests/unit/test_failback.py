@@ -95,6 +95,16 @@ def test_a_copy_that_is_smaller_than_the_volume_would_be_extended():
     assert "from 3Gi to 5Gi" in found.reason
 
 
+def test_a_smaller_copy_that_is_read_as_a_device_is_not_extended():
+    """What would be added holds the bytes of other volumes, and its pod could read them."""
+    block = pv(on="n2")
+    block["spec"]["volumeMode"] = "Block"
+    found = verdict(closed(size=3 * GIB), volume=block)
+    assert isinstance(found, Impossible)
+    assert "the bytes of other volumes" in found.reason
+    assert isinstance(verdict(closed(), volume=block), Possible)
+
+
 def test_the_plan_names_the_age_of_both_copies_and_writes_nothing():
     """The old one has no data after the failover, the one in use was empty at the last; LVs in use are no old copies."""
     again = Failover("2026-01-05T00:00:00Z", "migrate", "n3", "n2", "", "i2")

@@ -170,6 +170,15 @@ def test_a_pause_stops_it():
         ctx.check_pause()
 
 
+def test_a_node_that_was_approved_alone_is_no_excuse():
+    """After a mass failure everything else is stopped, and the volumes would leave a node that was not approved."""
+    api, fake = failed_over_to_n2(), both_copies()
+    ctx = context(api, fake)
+    ctx.state.write(latched="2 of 3 nodes are lost", approved="n1")
+    assert failback(ctx, "n1", [], [NAME]).outcome == "refused"
+    assert fake.tasks() == []
+
+
 def count_writes():
     """Return how many writes a failback takes."""
     api = failed_over_to_n2()

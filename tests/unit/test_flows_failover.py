@@ -109,6 +109,63 @@ def test_no_pv_is_ever_deleted_with_a_status_set():
     assert seen == list(VOLUMES)
 
 
+def test_the_device_of_a_block_volume_is_zeroed_before_the_pv_is_replaced():
+    """The node is asked for zeroes; until it has written them the PV stays, and the progress on the LogicVolume has the percent."""
+    api, fake = deleted(names=("pvc-1",)), nodes()
+    api.one("PersistentVolume", "pvc-1")["spec"]["volumeMode"] = "Block"
+    for percent in ("3", "47"):
+        said = VolumesDone(node="n2", volumes=(done(outcome="zeroing", reason=f"being zeroed, {percent} % of 5Gi"),))
+        fake.broken = {(name, "carina.volume.create"): structs.replace(said, node=name) for name in ("n2", "n3")}
+        rebuild_node(context(api, fake), "n1")
+        resume(context(api, fake))
+        volume = api.one("LogicVolume", "pvc-1")
+        assert f"being zeroed, {percent} % of 5Gi" in volume["metadata"]["annotations"][keys.PROGRESS]
+        assert api.one("PersistentVolume", "pvc-1")["spec"]["nodeAffinity"] == affinity("n1")
+    fake.broken = {}
+    resume(context(api, fake))
+    check_rebuilt(api, fake, ("pvc-1",))
+    asked = [
+        volume.zero for _, task, request in fake.asked if task == "carina.volume.create" for volume in request.volumes
+    ]
+    assert asked
+    assert all(asked)
+
+
+@pytest.mark.parametrize("setting", ["true", "false"])
+def test_a_volume_with_a_file_system_is_not_zeroed_nor_any_without_the_setting(setting):
+    """The kubelet formats it, and no pod reads the device."""
+    api, fake = deleted(), nodes()
+    if setting == "false":
+        api.one("PersistentVolume", "pvc-1")["spec"]["volumeMode"] = "Block"
+    rebuild_node(context(api, fake, zero_block=setting), "n1")
+    asked = [
+        volume.zero for _, task, request in fake.asked if task == "carina.volume.create" for volume in request.volumes
+    ]
+    assert (len(asked) >= 2, any(asked)) == (True, False)
+
+
+def test_a_volume_does_not_leave_a_target_that_already_has_another_of_its_pod():
+    """Its LV cannot be made there now; the other is rebuilt, its pod is evicted and not made again yet: it waits, and follows."""
+    api, fake = deleted(pod("both", *VOLUMES)), nodes()
+    for name in VOLUMES:
+        del api.objects[paths.pod("default", f"pod-{name}")]
+    answers = [done(name="pvc-1"), done(name="pvc-2", outcome="failed", reason="lvm was interrupted", transient=False)]
+    fake.broken = {
+        (name, "carina.volume.create"): VolumesDone(node=name, volumes=tuple(answers)) for name in ("n2", "n3")
+    }
+    result = rebuild_node(context(api, fake), "n1")
+    there = api.one("LogicVolume", "pvc-1")["spec"]["nodeName"]
+    assert {v.volume: v.outcome for v in result.volumes} == {"pvc-1": "rebuilt", "pvc-2": "unfinished"}
+    assert paths.pod("default", "both") not in api.objects
+    assert api.one("LogicVolume", "pvc-2")["spec"]["nodeName"] == there
+    assert f"pvc-1, which its pod uses too, is on {there} already" in next(
+        v.reason for v in result.volumes if v.volume == "pvc-2"
+    )
+    fake.broken = {}
+    resume(context(api, fake))
+    assert [api.one("LogicVolume", name)["spec"]["nodeName"] for name in VOLUMES] == [there, there]
+
+
 def count_writes():
     """Return how many writes the rebuild of one volume takes."""
     api = deleted(names=("pvc-1",))

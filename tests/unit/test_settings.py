@@ -40,11 +40,13 @@ WRONG = {
     "API_TIMEOUT": ["0"],
     "PAGE_SIZE": ["0", "10001"],
     "WATCH_PUBLISH_INTERVAL": ["0"],
+    "ZERO_BLOCK": ["maybe"],
+    "ZERO_TIMEOUT": ["0"],
     "LOG_FORMAT": ["xml"],
     "LOG_LEVEL": ["loud"],
     "METRICS_PORT": ["-1", "65536", "http"],
 }
-FREE = {"AUDIT_LOG", "BROKER_CA", "BROKER_MASTER_NAME", "LVM_COMMAND"}
+FREE = {"AUDIT_LOG", "BROKER_CA", "BROKER_MASTER_NAME", "LVM_COMMAND", "ZERO_COMMAND"}
 """Any text goes: a file, a Sentinel master's name, and a command line."""
 
 

@@ -96,7 +96,7 @@ def _lvcreate(state: State, options: Options) -> str:
     if group.find(name):
         raise CommandError(5, f'  Logical Volume "{name}" already exists in volume group "{group.name}"')
     volume = Volume(name=name, uuid=new_uuid(), tags=sorted(set(tags)), time=int(time.time()), minor=state.take_minor())
-    volume.active = volume.wiped = False
+    volume.active = volume.wiped = volume.zeroed = False
     if options.has("virtualsize"):
         pool = group.find(options.get("thinpool"))
         if pool is None or pool.layout != "thin,pool":

@@ -30,6 +30,7 @@ class Volume:
         self.open: bool = False
         self.locked: bool = False  # as during a pvmove
         self.wiped: bool = True  # False: whatever an earlier LV wrote to its extents can still be read
+        self.zeroed: bool = True  # False: a pod that reads the device itself could read those bytes
         self.__dict__.update(values)
 
     @property
