@@ -71,6 +71,7 @@ class Provisioner:
             size=spec["resources"]["requests"]["storage"],
             namespace=meta["namespace"],
             storage_class=spec["storageClassName"],
+            mode=spec.get("volumeMode") or "Filesystem",
         )
         with self._one_at_a_time:
             if self._kube.find(f"{k.PVS}/{volume.name}"):

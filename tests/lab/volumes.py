@@ -40,6 +40,7 @@ class Volume:
     namespace: str = "default"
     vg: str = VG
     storage_class: str = STORAGE_CLASS
+    mode: str = "Filesystem"
     major: int = 0
     minor: int = 0
 
@@ -99,7 +100,7 @@ class Volume:
                 "accessModes": ["ReadWriteOnce"],
                 "persistentVolumeReclaimPolicy": "Delete",
                 "storageClassName": self.storage_class,
-                "volumeMode": "Filesystem",
+                "volumeMode": self.mode,
                 "claimRef": {
                     "apiVersion": "v1",
                     "kind": "PersistentVolumeClaim",

@@ -131,6 +131,7 @@ class World:
         name: str | None = None,
         with_pod: bool = True,
         migrate: str | None = None,
+        mode: str = "Filesystem",
         **metadata: Any,
     ) -> Volume:
         """Make a volume on a node by hand: claim, LV, LogicVolume, PV and, unless told not to, a pod `pod-<claim>`.
@@ -139,6 +140,7 @@ class World:
         goes to the claim (labels, annotations). Returns when the claim is Bound and the pod Running.
         """
         body = claim(claim_name, size, **metadata)
+        body["spec"]["volumeMode"] = mode
         body["metadata"]["annotations"] = {
             **body["metadata"].get("annotations", {}),
             "volume.kubernetes.io/selected-node": on,

@@ -225,7 +225,11 @@ class Judge:
         approved = set((((found or {}).get("data") or {}).get("approved") or "").split(","))
         lost -= self.planned.announced()
         nodes -= self.planned.announced()
-        if len(lost) > self.settings.mass_failure_share * len(nodes | named) and leaves not in approved and not self._approved(leaves):
+        if (
+            len(lost) > self.settings.mass_failure_share * len(nodes | named)
+            and leaves not in approved
+            and not self._approved(leaves)
+        ):
             self.chance.wrong(
                 f"{name} is moved while {sorted(lost)} of {len(nodes | named)} nodes are lost, and no person approved"
             )

@@ -9,8 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,10 +26,11 @@ from carina_tasks.lvm.volumes import create_volumes, mark_volumes
 from carina_tasks.model.messages import CreateVolumes, MarkVolumes, Target
 from carina_tasks.model.quantity import GIB
 from tests.lab import paths
+from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.uml.node import UmlNode
 from tests.unit.lvm_behaviour import *  # noqa: F403 - every test there
-from tests.unit.lvm_behaviour import MARK, VG, Node, decision, outcomes, remove, want
+from tests.unit.lvm_behaviour import MARK, VG, Node, create, decision, outcomes, remove, want
 
 CONFIG = """
 devices {{
@@ -135,6 +138,41 @@ def test_a_lock_that_is_never_released(tmp_path: Path):
             with pytest.raises(LvmTimeout, match="waiting for lock"):
                 create_volumes(impatient, "n1", CreateVolumes(reserve=0, volumes=(want("volume-a"),)))
         assert node.volumes() == {}
+
+
+CUTS = (0.1, 0.2, 0.25, 0.3, 0.4, 0.6)
+"""Seconds after the beginning of an lvcreate, which takes 0.2 to 0.4 s there."""
+
+
+def test_a_power_cut_during_lvcreate_hands_out_no_old_files(knowing_node: Node):
+    """The machine dies at any moment of it: asked again after the boot, the LV is complete and shows no old file system."""
+    node, seen = knowing_node, []
+    guest = node.lvm.guest  # type: ignore[attr-defined]
+    for seconds in CUTS:
+        node.make("volume-old", GIB)
+        guest.mount("volume-old", VG)
+        guest.run("sh", "-c", "echo secret > /mnt/volume-old/file; sync")
+        guest.unmount("volume-old")
+        node.lvm.run("lvremove", "-y", f"{VG}/volume-old")
+        asked = threading.Thread(target=lambda: suppressed(LabError, lambda: create(node, want("volume-a"))))
+        asked.start()
+        time.sleep(seconds)
+        guest.crash()
+        asked.join()
+        guest.boot()
+        there = node.volumes().get("volume-a")
+        seen.append("absent" if there is None else "unfinished" if there.unfinished else "complete")
+        (done,) = create(node, want("volume-a"))
+        assert done.outcome in ("created", "replaced", "kept")
+        assert guest.run("blkid", "-p", f"/dev/{VG}/volume-a", check=False).returncode == 2, seen
+        node.lvm.run("lvremove", "-y", f"{VG}/volume-a")
+    print(f"after the power was cut: {seen}")
+
+
+def suppressed(error: type[Exception], work: Callable[[], object]) -> None:
+    """Do `work`, whose machine may die."""
+    with suppress(error):
+        work()
 
 
 def test_an_origin_stays_with_its_snapshot(knowing_node: Node):

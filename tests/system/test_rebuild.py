@@ -30,6 +30,25 @@ def test_mysql_runs_again(lab: Lab) -> None:
     assert ONE not in {row[2] for row in after.values()}
 
 
+@pytest.mark.parametrize("setting", ["true", "false"])
+def test_a_pod_that_reads_the_device_reads_nothing_of_others(lab: Lab, setting: str) -> None:
+    """The extents held another pod's files: with volumeMode Block all of the new LV is zero. Without the setting it is not."""
+    product = Product(lab, zero_block=setting)
+    product.start("control", "beat", "node_watch")
+    name = lab.world.add_volume("raw", ONE, "1Gi", with_pod=False, mode="Block").name
+    junk = "carina-vg-hdd/junk"
+    for node in (TWO, THREE):
+        lab.nodes[node].run("lvcreate", "-y", "-n", "junk", "-L", "1g", "carina-vg-hdd")
+        write = f"yes secret | head -c 64M | dd of=/dev/{junk} bs=1M seek=512 conv=fsync 2>/dev/null"
+        lab.nodes[node].run("sh", "-c", f"{write}; lvremove -y {junk}")
+    lab.kubectl("delete", "node", ONE)
+    seconds = product.wait_rebuilt(name, away_from=ONE, timeout=150)
+    print(f"rebuilt in {seconds:.1f} s")
+    target = lab.nodes[product.table()[name][2]]
+    left = target.run("sh", "-c", f"tr -d '\\000' < /dev/carina-vg-hdd/volume-{name} | head -c 100 | wc -c").stdout
+    assert (int(left) == 0) == (setting == "true")
+
+
 def test_all_volumes_come_back_under_their_names(lab: Lab) -> None:
     """S4, S5, S9, D2: what the node watch publishes is enough: all volumes of the node, annotated or not, are on other nodes: same names, sizes, claims and labels."""
     product = Product(lab)
