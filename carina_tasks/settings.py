@@ -326,15 +326,21 @@ FOREIGN: Final = (
     "CELERY_BROKER_WRITE_URL",
     "CELERY_RESULT_BACKEND",
     "CELERY_CONFIG_MODULE",
+    "CELERY_LOADER",
 )
 """Variables by which Celery would use another broker than these settings name, or other settings."""
+SHORT: Final = {"CELERY_BROKER_URL": "BROKER_URL", "CELERY_RESULT_BACKEND": "RESULT_BACKEND", "CELERY_LOADER": "LOADER"}
+"""Variables that the ``celery`` command turns into those (celery/bin/celery.py)."""
 
 
 def check_environment(environ: Mapping[str, str]) -> None:
     """Raise BadSetting when a variable of Celery's own would override these settings without a word."""
-    if found := sorted(name for name in FOREIGN if environ.get(name)):
+    found = [
+        SHORT[n] if environ.get(SHORT.get(n, n)) == environ[n] and n in SHORT else n for n in FOREIGN if environ.get(n)
+    ]
+    if found:
         raise BadSetting(
-            f"{', '.join(found)}: Celery would follow it and not {PREFIX}BROKER_URL; take it out of the environment of this process"
+            f"{', '.join(sorted(found))}: Celery would follow it and not {PREFIX}BROKER_URL; take it out of the environment of this process"
         )
 
 

