@@ -65,6 +65,17 @@ def answered(results: dict[str, Inventory | CarinaTasksError]) -> dict[str, Inve
     return {node: value for node, value in results.items() if isinstance(value, Inventory)}
 
 
+def with_pvs_by_name(ctx: Context, world: World, names: Iterable[str]) -> World:
+    """Return the world with these PersistentVolumes as the API server has them now.
+
+    A list that lacks one (something in between can cut it short) is no proof that there is none: a volume whose
+    PersistentVolume is missing counts as one that no pod can have written to.
+    """
+    found = {name: ctx.cluster.volume(name) for name in sorted(set(names))}
+    volumes = {name: pv for name, pv in world.volumes.items() if name not in found}
+    return replace(world, volumes=volumes | {name: pv for name, pv in found.items() if pv is not None})
+
+
 def with_pods_again(ctx: Context, world: World) -> World:
     """Return the world with the pods of a second list beside those of the first, and as many as the API server counts.
 

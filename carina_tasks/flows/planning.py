@@ -164,8 +164,10 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
     All of them in one go, because volumes of one pod go together. resume goes on from there. When the PV of one already is
     on the target that failed, that target is its source now.
     """
-    world = observe.with_pods_again(ctx, ctx.cluster.observe())
     by_name = {need.volume.name: need for need in needs}
+    companions = {name for need in needs for name in need.journal.together}
+    world = observe.with_pods_again(ctx, ctx.cluster.observe())
+    world = observe.with_pvs_by_name(ctx, world, by_name.keys() | companions)
     fresh, results = [], []
     for name, need in by_name.items():
         found = world.logic_volumes.get(name)

@@ -69,9 +69,11 @@ def parts(request: pytest.FixtureRequest, embedded: Embedded, tmp_path: Path) ->
     until(lambda: bool(_ping(client)), 10)
     lvm = install(tmp_path / "bin", tmp_path / "state.json", {"carina-vg-hdd": 40 * GIB})
     environment = {
-        **embedded.stage.env, "NODE_NAME": NODE, "CARINA_TASKS_BROKER_URL": f"redis://127.0.0.1:{port}/0",
+        **embedded.stage.env, "CARINA_TASKS_BROKER_URL": f"redis://127.0.0.1:{port}/0",
         "CARINA_TASKS_LVM_COMMAND": str(lvm), "CARINA_TASKS_NODE_DEADLINE": "5", "CARINA_TASKS_METRICS_PORT": "0",
     }  # fmt: skip
+    if request.param == "node":
+        environment["NODE_NAME"] = NODE
     log = tmp_path / "worker.log"
     with log.open("wb") as file:
         worker = subprocess.Popen(

@@ -237,6 +237,10 @@ GUARDS = (
         Edit(F + "planning.py", "elif held := company.held_by(world, found.journal):", 'elif held := "":',
              FAILOVER + "test_a_volume_does_not_leave_a_target_that_already_has_another_of_its_pod"),
     )),
+    Guard("a list that lacks a PV proves nothing", "observe.with_pvs_by_name", "", "read by name", (
+        Edit(F + "planning.py", "    world = observe.with_pvs_by_name(ctx, world, by_name.keys() | companions)\n", "",
+             FAILOVER + "test_a_list_that_lacks_a_pv_is_no_proof_that_a_volume_is_empty"),
+    )),
     Guard("a failback ends no pod by force", "eviction.judge", "", "normal grace period", (
         Edit(D + "eviction.py", ' or kind == "failback":', ":",
              FAILBACK + "test_a_pod_on_a_node_that_is_lost_meanwhile_is_not_ended_by_force"),

@@ -55,9 +55,11 @@ class Judge:
             return
         kind, name = path.removesuffix("/status").split("/")[-2:]
         version = ((body or {}).get("metadata") or {}).get("resourceVersion")
-        found = self.controllers.get(self.controllers.logic_volumes, name) if kind == "logicvolumes" else None
-        if found is not None and version not in (None, found["metadata"]["resourceVersion"]):
-            return  # It has changed since it was read: the API server refuses the write.
+        resource = {"logicvolumes": self.controllers.logic_volumes, "pods": PODS}.get(kind)
+        if version is not None and resource is not None:
+            found = self.controllers.get(resource, name, "default" if kind == "pods" else "")
+            if found is None or version != found["metadata"]["resourceVersion"]:
+                return  # It has changed since it was read: the API server refuses the write.
         annotations = ((body or {}).get("metadata") or {}).get("annotations") or {}
         self._moving(f"{verb} {path}", self._leaves(kind, name, body or {}))
         if kind == "logicvolumes" and verb == "PATCH" and annotations.get(keys.JOURNAL):

@@ -144,6 +144,20 @@ def test_a_volume_with_a_file_system_is_not_zeroed_nor_any_without_the_setting(s
     assert (len(asked) >= 2, any(asked)) == (True, False)
 
 
+def test_a_list_that_lacks_a_pv_is_no_proof_that_a_volume_is_empty():
+    """Its PV names the target already, and the list of PVs lacks it: it stays, as its data may be there (simulation, seed 1669)."""
+    api = FakeApi(
+        node("n2"), node("n3"), logic_volume("pvc-1", "n2", journal=journal("pvc-1")), pv("pvc-1", "n2"), claim("pvc-1"),
+        pod("a", "pvc-1", on="n2", annotated=False),
+    )  # fmt: skip
+    ctx, whole = context(api, nodes()), api.list
+    api.list = lambda path, query=None: Listing((), "1", NOW) if path == paths.VOLUMES else whole(path, query)
+    found = ctx.cluster.logic_volume("pvc-1")
+    (result,) = replan(ctx, "n2", [NeedsTarget(found, found.journal, "lvm was interrupted")])
+    assert result.outcome == "unfinished"
+    assert api.one("LogicVolume", "pvc-1")["spec"]["nodeName"] == "n2"
+
+
 def test_a_volume_does_not_leave_a_target_that_already_has_another_of_its_pod():
     """Its LV cannot be made there now; the other is rebuilt, its pod is evicted and not made again yet: it waits, and follows."""
     api, fake = deleted(pod("both", *VOLUMES)), nodes()
