@@ -84,7 +84,9 @@ def sentinel_options(conf: Settings) -> dict[str, Any]:
     """
     if not conf.broker_master_name:
         return {}
-    return {"master_name": conf.broker_master_name, "sentinel_kwargs": {"retry": Retry(NoBackoff(), 0)}}
+    own = {"username": conf.sentinel_user, "password": conf.sentinel_password}
+    credentials = {key: value for key, value in own.items() if value}
+    return {"master_name": conf.broker_master_name, "sentinel_kwargs": {"retry": Retry(NoBackoff(), 0), **credentials}}
 
 
 class Application(Celery):  # type: ignore[misc]
@@ -93,8 +95,8 @@ class Application(Celery):  # type: ignore[misc]
     def _get_backend(self) -> Any:
         """Return the result backend, without its subscription to the result of every message that is sent.
 
-        Answers of nodes are polled, nobody waits for what a task, beat or the node watch sends, and `AsyncResult.get` subscribes
-        when it is called. The subscription at each message raises RuntimeError, after 20 s, when Redis is away.
+        No caller needs it: a control worker polls for the answers of nodes, a task, beat and the node watch ignore the result of what
+        they send, and `AsyncResult.get` subscribes when it is called. With Redis away, each subscription raises RuntimeError after 20 s.
         """
         backend = super()._get_backend()
         backend.on_task_call = lambda producer, task_id: {}

@@ -71,7 +71,7 @@ class LostMidway(TransientError):
 
 
 class PermanentError(CarinaTasksError):
-    """It failed and will fail again until somebody changes something."""
+    """It failed, and will fail again until the operator has removed its cause."""
 
 
 class BadInput(PermanentError):

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from carina_tasks.errors import BadInput, BadSetting
@@ -55,7 +55,17 @@ class Settings(BaseSettings):
         "name are always verified. Default: the system's own authorities.",
     )
     broker_master_name: str = Field(
-        "", description="Name of the Sentinel master, with a sentinel:// broker_url. Default: none."
+        "",
+        description="Name of the Sentinel master, with a sentinel:// broker_url. Default: none.",
+        validate_default=True,
+    )
+    sentinel_user: str = Field(
+        "", description="User at the Sentinels themselves, where they have one. Default: none, as Redis installs them."
+    )
+    sentinel_password: str = Field(
+        "",
+        description="Password of the Sentinels themselves; the one in broker_url is that of the Redis servers. Default: none, as "
+        "Redis installs them.",
     )
 
     # --- node worker ---
@@ -286,6 +296,21 @@ class Settings(BaseSettings):
             raise ValueError(
                 "it cannot be read: a password with / : @ ? # % [ or ] in it is written percent-encoded"
             ) from None
+        return value
+
+    @field_validator("broker_ca")
+    @classmethod
+    def _is_for_tls(cls, value: str, info: ValidationInfo) -> str:
+        if value and not str(info.data.get("broker_url", "rediss://")).startswith("rediss://"):
+            raise ValueError("it goes with rediss:// alone; Sentinel over TLS is not supported")
+        return value
+
+    @field_validator("broker_master_name")
+    @classmethod
+    def _is_for_sentinel(cls, value: str, info: ValidationInfo) -> str:
+        sentinel = str(info.data.get("broker_url", "")).startswith("sentinel://")
+        if sentinel != bool(value) and "broker_url" in info.data:
+            raise ValueError("it goes with a sentinel:// broker_url: the name that the Sentinels give to their master")
         return value
 
 

@@ -35,6 +35,8 @@ OWN = (
     "broker_url",
     "broker_ca",
     "broker_master_name",
+    "sentinel_user",
+    "sentinel_password",
     "node_name",
     "node_profile",
     "lvm_command",

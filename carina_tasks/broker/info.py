@@ -104,8 +104,9 @@ def _stranger(client: Any) -> str:
     if not {"host", "port"} <= options.keys():
         return ""
     tls = issubclass(client.connection_pool.connection_class, redis.SSLConnection)
+    verified = {key: value for key, value in options.items() if key.startswith("ssl_")}
     other = redis.Redis(
-        host=options["host"], port=options["port"], ssl=tls, ssl_cert_reqs="none", socket_timeout=2, socket_connect_timeout=2
+        host=options["host"], port=options["port"], ssl=tls, socket_timeout=2, socket_connect_timeout=2, **verified
     )  # fmt: skip
     try:
         other.ping()

@@ -119,7 +119,7 @@ def _last_words(stored: Sequence[Stored]) -> dict[str, tuple[float, str, str]]:
 def _lost(
     ctx: Context, world: World, inventories: Inventories | None, last: Mapping[str, tuple[float, str, str]]
 ) -> Iterator[Finding]:
-    """Yield the volumes of lost nodes that have nowhere to go, and those that the operator must look at."""
+    """Yield the volumes of lost nodes for which no node fits, and those that the operator must look at."""
     rules = not_ready_rules(ctx)
     for name in sorted(guards.lost_nodes(world, planned=ctx.state.read().maintenance)):
         node = world.nodes.get(name)

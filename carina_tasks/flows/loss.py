@@ -36,7 +36,7 @@ def check_mass_failure(ctx: Context, world: World, node: str = "") -> None:
         raise MassFailure(f"nothing is done for now: {verdict.reason}")
     if isinstance(verdict, guards.Stop):
         for name in sorted(lost - world.nodes.keys()):
-            # Absence is asked for by name: a list that something cut short must call nobody.
+            # Each absence is confirmed by name: a list that lacks nodes must not stop everything and page the operator.
             if ctx.cluster.node(name)[0] is not None:
                 raise MassFailure(f"nothing is done for now: the list of nodes lacks {name}, which exists")
         ctx.state.write(latched=verdict.reason)

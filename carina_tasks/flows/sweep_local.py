@@ -253,7 +253,10 @@ def orphan_rules(ctx: Context) -> orphans.OrphanRules:
 def _remove_all(
     ctx: Context, inventory: Inventory, world: World, doomed: list[tuple[LocalVolume, str]], failed: list[str]
 ) -> tuple[list[str], list[str]]:
-    """Return what went into the trash, and what was removed for good: old copies of a failover have a trash of their own time."""
+    """Remove the orphans of one node; return the names that are in its trash now, and those that were removed permanently.
+
+    Old copies that a failover left have a retention of their own, so they may go into the trash when other orphans do not.
+    """
     old = [one for one in doomed if _old_copy(one[0], inventory.node, world)]
     others = [one for one in doomed if one not in old]
     conf = ctx.settings
@@ -271,7 +274,15 @@ def _old_copy(local: LocalVolume, node: str, world: World) -> bool:
 def _remove(
     ctx: Context, inventory: Inventory, doomed: list[tuple[LocalVolume, str]], trash_at: int, failed: list[str]
 ) -> tuple[list[str], list[str]]:
-    """Return what went into the trash, and what was removed for good because `trash_at` is 0."""
+    """Have the node remove these orphans; return the names that are in its trash now, and those that were removed permanently.
+
+    Args:
+        ctx: The outside world.
+        inventory: What the node reported.
+        doomed: The orphans, each with its reason.
+        trash_at: Seconds since the epoch that the trash notes; 0: remove them permanently.
+        failed: Gets a line for each that the node refused.
+    """
     if not doomed:
         return [], []
     # The node checks mark, UUID and openness again, under its volume group's lock.

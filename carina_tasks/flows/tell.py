@@ -64,7 +64,7 @@ def refused(ctx: Context, world: World, volume: LogicVolume, node: str, reason: 
 
 
 def failed(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal, phase: int, reason: str) -> None:
-    """Warn that a step of a rebuild failed and will fail again until somebody changes something."""
+    """Warn that a step of a rebuild failed, and will fail again until the operator has removed its cause."""
     progress(ctx, volume, journal, phase, reason)
     message = f"the rebuild of volume {volume.name} on {journal.target} fails, and is tried again every 30 s: {reason}"
     ctx.audit.warn(

@@ -54,7 +54,7 @@ _FAILED: Final = 5
 _REASON: Final = 300
 _SUBCOMMAND = re.compile(r"[a-z]{2,20}")
 _WAY_OUT: Final = (
-    "; its metadata area is full: remove what nobody needs (lvremove still works, `carina trash` shows candidates), then add a "
+    "; its metadata area is full: remove LVs that are not needed (lvremove still works, `carina trash` shows candidates), then add a "
     "disk with a larger one (pvcreate --metadatasize 16m, vgextend) and close the small ones (pvchange --metadataignore y)"
 )
 _PATTERNS: Final = (

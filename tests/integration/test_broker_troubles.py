@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -37,6 +38,7 @@ class Parts:
     """A Redis of its own, and one worker at it."""
 
     client: redis.Redis
+    server: subprocess.Popen[bytes]
     worker: subprocess.Popen[bytes]
     log: Path
     app: Celery
@@ -80,7 +82,7 @@ def parts(request: pytest.FixtureRequest, embedded: Embedded, tmp_path: Path) ->
             [sys.executable, "-m", f"workers.{request.param}"], env=environment, stdout=file, stderr=file
         )
     conf = settings.load({"CARINA_TASKS_BROKER_URL": environment["CARINA_TASKS_BROKER_URL"]})
-    made = Parts(client, worker, log, make_app(conf, "control"), request.param)
+    made = Parts(client, server, worker, log, make_app(conf, "control"), request.param)
     try:
         assert until(made.answers, 30), made.text()
         yield made
@@ -121,14 +123,27 @@ def test_a_full_broker_ends_no_worker(parts: Parts) -> None:
     assert parts.worker.poll() is None
 
 
-def test_a_master_that_becomes_a_replica_ends_no_worker(parts: Parts) -> None:
-    """Its blocked reads are ended (UNBLOCKED) and its writes refused (READONLY); when it is a master again, it works."""
+@pytest.mark.parametrize("stale", ["yes", "no"], ids=["READONLY", "MASTERDOWN"])
+def test_a_master_that_becomes_a_replica_ends_no_worker(parts: Parts, stale: str) -> None:
+    """Its blocked reads are ended (UNBLOCKED) and its writes, or all it does, refused; when it is a master again, it works."""
+    parts.client.config_set("replica-serve-stale-data", stale)
     parts.client.replicaof("127.0.0.1", str(free_port()))
     time.sleep(8)
     assert parts.worker.poll() is None, parts.text()
     parts.client.replicaof("NO", "ONE")
     assert until(parts.answers, 60), parts.text()
     assert parts.worker.poll() is None
+
+
+def test_a_broker_that_hangs_ends_no_worker(parts: Parts) -> None:
+    """It answers nothing and closes nothing, as behind a firewall that drops packets; when it answers again, the worker works."""
+    parts.server.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(20)
+        assert parts.worker.poll() is None, parts.text()
+    finally:
+        parts.server.send_signal(signal.SIGCONT)
+    assert until(parts.answers, 60), parts.text()
 
 
 def test_a_broker_that_wants_a_password_all_at_once_ends_no_worker(parts: Parts) -> None:

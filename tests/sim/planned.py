@@ -41,23 +41,19 @@ class Planned:
 
     def reboot(self, m: Machine) -> None:
         """Cordon, drain, reboot, and uncordon when the node is back: longer than NotReady may last, shorter than cordoned."""
-        if self._away(m):
-            return
-        self.h.chance.count("drained-and-rebooted", m.name)
-        self._cordon(m)
-        self._drain(m)
-        self._off_for(m, self.rng.uniform(40.0, 800.0))
+        if not self._away(m):
+            self.h.chance.count("drained-and-rebooted", m.name)
+            self._cordon(m)
+            self._drain_and_stop(m, 40.0, 800.0)
 
     def long_work(self, m: Machine) -> None:
         """Announce maintenance, drain, and be away for longer than a cordon allows; sometimes longer than announced."""
-        if self._away(m):
-            return
-        self.h.chance.count("maintenance", m.name)
-        self._announce(m, self.rng.choice((600.0, 3000.0)))
-        if self.rng.random() < 0.5:
-            self._cordon(m)
-        self._drain(m)
-        self._off_for(m, self.rng.uniform(300.0, 2500.0))
+        if not self._away(m):
+            self.h.chance.count("maintenance", m.name)
+            self._announce(m, self.rng.choice((600.0, 3000.0)))
+            if self.rng.random() < 0.5:
+                self._cordon(m)
+            self._drain_and_stop(m, 300.0, 2500.0)
 
     def upgrade(self, m: Machine) -> None:
         """Announce maintenance, delete the node, and register the same machine again under another UID."""
@@ -120,7 +116,9 @@ class Planned:
         self._announced.pop(name, None)
         self.h.people.state(**{maintenance.PREFIX + name: None})
 
-    def _off_for(self, m: Machine, seconds: float) -> None:
+    def _drain_and_stop(self, m: Machine, least: float, most: float) -> None:
+        self._drain(m)
+        seconds = self.rng.uniform(least, most)
         self.h.actors.later(self.rng.uniform(5.0, 40.0), lambda: self._off(m, seconds))
 
     def _off(self, m: Machine, seconds: float) -> None:

@@ -28,6 +28,7 @@ def test_a_master_dies(tmp_path: Path) -> None:
         "HOME": str(tmp_path),
         "PYTHONPATH": str(paths.REPOSITORY),
         "CARINA_TASKS_BROKER_MASTER_NAME": "mymaster",
+        "CARINA_TASKS_SENTINEL_PASSWORD": "watch",
     }
     lvm = tmp_path / "lvm"
     lvm.write_text("#!/bin/sh\necho '{\"report\": []}'\n")
@@ -54,7 +55,7 @@ def test_a_master_dies(tmp_path: Path) -> None:
         wait_until("the replica follows", lambda: "sync: Finished" in servers[1].tail(), 20, watch=servers)
         conf = tmp_path / "sentinel.conf"
         conf.write_text(
-            f"port {sentinel}\nbind 127.0.0.1\ndir {tmp_path}\n"
+            f"port {sentinel}\nrequirepass watch\nbind 127.0.0.1\ndir {tmp_path}\n"
             f"sentinel monitor mymaster 127.0.0.1 {first} 1\n"
             "sentinel auth-user mymaster replica\nsentinel auth-pass mymaster secret\n"
             "sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 3000\n"

@@ -40,13 +40,15 @@ WRONG = {
     "API_TIMEOUT": ["0"],
     "PAGE_SIZE": ["0", "10001"],
     "WATCH_PUBLISH_INTERVAL": ["0"],
+    "BROKER_CA": ["/etc/ca.pem"],
+    "BROKER_MASTER_NAME": ["mymaster"],
     "ZERO_BLOCK": ["maybe"],
     "ZERO_TIMEOUT": ["0"],
     "LOG_FORMAT": ["xml"],
     "LOG_LEVEL": ["loud"],
     "METRICS_PORT": ["-1", "65536", "http"],
 }
-FREE = {"AUDIT_LOG", "BROKER_CA", "BROKER_MASTER_NAME", "LVM_COMMAND", "ZERO_COMMAND"}
+FREE = {"AUDIT_LOG", "LVM_COMMAND", "ZERO_COMMAND", "SENTINEL_USER", "SENTINEL_PASSWORD"}
 """Any text goes: a file, a Sentinel master's name, and a command line."""
 
 
