@@ -14,6 +14,7 @@ from typing import Any
 WORK: Mapping[str, str] = {
     "carina.failover.rebuild_node": "rebuild node",
     "carina.failover.migrate_node": "migrate node",
+    "carina.failover.failback": "fail volumes back to node",
     "carina.failover.plan": "plan the loss of node",
     "carina.failover.resume": "resume what is unfinished",
     "carina.failover.rebuild_volume": "rebuild volume",
@@ -34,7 +35,7 @@ WORK: Mapping[str, str] = {
 SHOWN = 3
 """Names of volumes in a row; all of them stand on the task's own page."""
 
-OPEN = ("failed", "no-fit", "refused", "unfinished")
+OPEN = ("failed", "given-up", "no-fit", "refused", "unfinished")
 """What may become of a volume that somebody should look at."""
 
 LONGEST = 300

@@ -93,7 +93,7 @@ def _last_lines(now: Status) -> list[Part]:
         if node.old_copies:
             lines.append(
                 f"node {node.node} holds the data that {node.old_copies} volumes had before they were failed over, until "
-                f"{moment(node.old_until)}; see celery -A carina_tasks carina trash {node.node}"
+                f"{moment(node.old_until)}; to restore it: celery -A carina_tasks carina plan {node.node} --failback"
             )
     if trash := sum(node.trash for node in now.local_sweep.nodes) if now.local_sweep else 0:
         lines.append(f"in the trash: {trash} local volumes; see celery -A carina_tasks carina trash")
