@@ -136,6 +136,14 @@ def test_settings_exist() -> None:
     assert not wrong
 
 
+def test_defaults_of_settings_are_right() -> None:
+    """Wherever a page has a setting's seconds in brackets behind its name, they are its default."""
+    defaults = {f"CARINA_TASKS_{name.upper()}": field.default for name, field in Settings.model_fields.items()}
+    told = found(r"`(CARINA_TASKS_[A-Z_]+)` \((\d+) s\)", code=False)
+    assert len(told) > 5
+    assert not {one for one in told if float(one[1][1]) != defaults[one[1][0]]}
+
+
 def test_metrics_exist() -> None:
     """Every metric that the docs name is exported."""
     registered = {name for names in prometheus_client.REGISTRY._collector_to_names.values() for name in names}
