@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -18,11 +18,16 @@ from carina_tasks.decisions import removal
 from carina_tasks.decisions.rebuild import block, wanted_size
 from carina_tasks.model import quantity
 from carina_tasks.model.names import VOLUME_PREFIX
+from carina_tasks.model.story import when
 
 if TYPE_CHECKING:
     from carina_tasks.model.local import Inventory, LocalVolume
     from carina_tasks.model.objects import LogicVolume, PersistentVolume
     from carina_tasks.model.world import World
+
+
+CLOCKS: Final = 300.0
+"""Seconds by which a node's clock may be behind the API server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +169,29 @@ def _lv_forbids(local: LocalVolume, inventory: Inventory, volume: LogicVolume) -
         return f"another LV is called {name} there (UUID {other.uuid})"
     if local.group != volume.group:
         return f"it is in volume group {local.group}, the volume in {volume.group}"
+    if why := _of_another(local, volume):
+        return why
     if (unfit := removal.unfit_to_return(local)) is not None:
         return unfit.reason
     if local.is_open:
         return "it is open: something still uses it"
     return "" if removal.plain(local) else f"it is not linear: {removal.kind(local)}"
+
+
+def _of_another(local: LocalVolume, volume: LogicVolume) -> str:
+    """Return why the LV may have belonged to another volume of that name, empty when nothing speaks for it.
+
+    A LogicVolume can be deleted and made again under its name, for another claim. An LV that one of its rebuilds made carries that
+    rebuild's id. For any other the node's clock is the only witness: Carina makes an LV after its LogicVolume.
+    """
+    if local.intent and local.intent in {one.intent for one in volume.history}:
+        return ""
+    if local.created >= volume.meta.created - CLOCKS:
+        return ""
+    return (
+        f"it was made at {when(local.created)} by its node's clock, and its LogicVolume at {when(volume.meta.created)}: it may have "
+        "belonged to another volume of that name"
+    )
 
 
 def _epoch(text: str) -> int:

@@ -214,6 +214,8 @@ GUARDS = (
           "result `refused`, or given up", (
         Edit(F + "failback.py", "[copy for copy in possible if copy[1].name not in confirmed]", "[]",
              FAILBACK + "test_nothing_happens_until_the_name_of_each_volume_confirms_it"),
+        Edit(D + "failback.py", "    if why := _of_another(local, volume):\n", '    if why := "":\n',
+             "test_failback.py::test_a_copy_that_cannot_be_the_volume_says_why"),
         Edit(F + "failback.py", "    ctx.check_pause()\n", "",
              FAILBACK + "test_a_node_that_was_approved_alone_is_no_excuse"),
         Edit(D + "local_volume.py", "if found.is_open and not wanted.in_use:", "if False:",

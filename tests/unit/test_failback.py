@@ -12,7 +12,7 @@ from carina_tasks.model import keys
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.quantity import GIB
 from carina_tasks.model.story import Failover
-from tests.unit.builders import NAME, inventory, journal, local_volume, logic_volume, node, pv, world
+from tests.unit.builders import LONG_AGO, NAME, inventory, journal, local_volume, logic_volume, node, pv, world
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 from tests.unit.test_flows_trash import lying
 
@@ -71,6 +71,7 @@ REFUSED = {
         {"local": lying(1, f"volume-{NAME}"), "beside": (closed(uuid="other1-bbbb-cccc-dddd-eeee-ffff-gggggg"),)},
         "another LV is called",
     ),
+    "of another volume": ({"local": closed(age=LONG_AGO + 400)}, "belonged to another volume of that name"),
     "being rebuilt": ({"local": closed(), "lv": failed_over(journal=journal())}, "being rebuilt"),
     "unreadable journal": ({"local": closed(), "lv": failed_over(journal="{")}, "being rebuilt"),
     "no PV": ({"local": closed(), "volume": {}}, "not there"),
@@ -93,6 +94,13 @@ def test_a_copy_that_is_smaller_than_the_volume_would_be_extended():
     found = verdict(closed(size=3 * GIB), free=12)
     assert isinstance(found, Possible)
     assert "from 3Gi to 5Gi" in found.reason
+
+
+def test_a_copy_that_a_rebuild_of_the_volume_made_is_its_own_whatever_the_clock_says():
+    """Its intent is in the history of the LogicVolume; the node's clock was a day behind when it was made."""
+    made = closed(age=LONG_AGO + 86400, tags=(f"{keys.TAG_INTENT}i1",))
+    assert isinstance(verdict(made, lv=failed_over(LEFT)), Possible)
+    assert isinstance(verdict(made), Impossible)
 
 
 def test_a_smaller_copy_that_is_read_as_a_device_is_not_extended():
