@@ -217,9 +217,6 @@ class History:
                 )
         if rng.random() < 0.3:
             stage.volume("bare", rng.choice(names), 2, parts="lv logic")
-        for machine in stage.nodes.values():
-            for local in machine.volumes().values():
-                local.time -= 86400  # Old enough for the sweeps: they judge it while things go wrong.
         return stage
 
     def _context(self, api: SimApi) -> Context:
