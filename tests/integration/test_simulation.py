@@ -25,7 +25,7 @@ FOUND_WITHIN = {
     "cordon-ignored": 500,
     "maintenance-ignored": 300,
     "locked-lv-deactivated": 50,
-    "failback-forgets-the-newer-copy": 100,
+    "failback-forgets-the-newer-copy": 300,
     "unzeroed-counts-as-created": 20,
 }
 """Planted bugs that are found soon, and after how many histories at most; `docs/reliability.md` has the others."""
