@@ -231,6 +231,9 @@ def _local_step(view: View, on_target: bool) -> Step | None:
         return None
     if view.local is None:
         return CreateLocal(size)
+    if view.local.outcome == "failed" and journal.given_up and not view.local.transient:
+        # The volume is where it was before the failback; the sweep reports an LV that is missing there.
+        return None
     if view.local.outcome == "failed":
         reason = f"{journal.target}: {view.local.reason}"
         # Once the PV names the target, a pod may have written there: a volume that cannot be extended is none to throw away.

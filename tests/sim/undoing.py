@@ -60,6 +60,9 @@ class Undoing:
     def _remove(self, machine: Machine, uuid: str) -> None:
         """Let an administrator remove an old copy by hand, as long as the failback has not restored it."""
         local = machine.disks.by_uuid().get(uuid)
+        journals = [j for name in self.h.before.logic if (j := self.h.judge.journal_of(name)) is not None]
+        if any(uuid == j.before or (j.given_up and uuid == j.copy) for j in journals):
+            return  # It is the copy in use of a failback that is under way.
         if local is not None and not local.open and not any(tag.startswith(keys.TAG_INTENT) for tag in local.tags):
             self.h.chance.count("old-copy-removed", f"{machine.name} {local.name}")
             machine.disks.state.groups[0].volumes.remove(local)

@@ -230,6 +230,18 @@ def test_a_copy_that_cannot_be_restored_leaves_the_volume_where_it_is(missing):
     assert lv(fake, "n2") is None if missing else lv(fake, "n2").uuid == IN_USE
 
 
+def test_a_failback_that_is_given_up_ends_although_the_lv_in_use_is_gone_too():
+    """An administrator removed both copies: the volume is where it was, and the sweep reports that its LV is missing."""
+    api, fake = failed_over_to_n2(), both_copies()
+    refuses(fake, "n1")
+    failback(context(api, fake), "n1", [], [NAME])
+    fake.now["n2"] = inventory("n2")
+    assert [v.outcome for v in resume(context(api, fake)).volumes] == ["given-up"]
+    volume = api.one("LogicVolume", NAME)
+    assert (volume["spec"]["nodeName"], volume["status"]["status"]) == ("n2", "Success")
+    assert lv(fake, "n2") is None
+
+
 def test_a_copy_that_cannot_be_restored_right_now_is_waited_for():
     """A pvmove ends: nothing is given up, and the PV still names the node that has the data."""
     api, fake = failed_over_to_n2(), both_copies()
