@@ -58,14 +58,15 @@ def parted(world: World, journalled: Iterable[LogicVolume], lost: Set[str]) -> t
     return tuple(found.values())
 
 
-def held_by(world: World, journal: Journal) -> str:
+def held_by(world: World, journal: Journal, maintenance: Collection[str]) -> str:
     """Return which volume of its pod keeps a volume at its target, empty when none does.
 
     That volume is there already, and a pod may have written to it. The journal names it: between the eviction of the pod and
-    the pod that its controller makes in its place, no pod ties the two together. A target that is lost keeps nothing.
+    the pod that its controller makes in its place, no pod ties the two together. A target that is lost keeps nothing, one in
+    `maintenance` keeps what it has.
     """
     node = world.nodes.get(journal.target)
-    if node is None or node.ready != "True":
+    if journal.target not in maintenance and (node is None or node.ready != "True"):
         return ""
     for name in journal.together:
         other = world.logic_volumes.get(name)

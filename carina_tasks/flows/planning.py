@@ -164,6 +164,7 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
     All of them in one go, because volumes of one pod go together. resume goes on from there. When the PV of one already is
     on the target that failed, that target is its source now.
     """
+    maintenance = ctx.state.read().maintenance.keys()
     by_name = {need.volume.name: need for need in needs}
     companions = {name for need in needs for name in need.journal.together}
     world = observe.with_pods_again(ctx, ctx.cluster.observe())
@@ -175,7 +176,7 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
             results.append(VolumeResult(name, "unfinished", "another worker went on with it"))
         elif found.journal.failback and not found.journal.given_up and selection.still_empty(world, found):
             results.append(_give_up(ctx, world, found, found.journal, need.reason))
-        elif held := company.held_by(world, found.journal):
+        elif held := company.held_by(world, found.journal, maintenance):
             tell.progress(ctx, found, found.journal, 1, f"{need.reason}; {held}")
             results.append(VolumeResult(name, "unfinished", f"{need.reason}; {held}", target=target))
         elif isinstance(stays := selection.of_lost_target(world, found), selection.Skip):

@@ -236,7 +236,7 @@ GUARDS = (
              FAILBACK + "test_a_volume_whose_other_was_given_up_meanwhile_is_given_up"),
     )),
     Guard("a volume does not leave a target that has another of its pod", "company.held_by", "", "it waits", (
-        Edit(F + "planning.py", "elif held := company.held_by(world, found.journal):", 'elif held := "":',
+        Edit(F + "planning.py", "elif held := company.held_by(world, found.journal, maintenance):", 'elif held := "":',
              FAILOVER + "test_a_volume_does_not_leave_a_target_that_already_has_another_of_its_pod"),
     )),
     Guard("a list that lacks a PV proves nothing", "observe.with_pvs_by_name", "", "read by name", (

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from carina_tasks.decisions.company import Astray, LeftBehind, parted
+from carina_tasks.decisions.company import Astray, LeftBehind, held_by, parted
 from carina_tasks.flows.failover import migrate_node
 from carina_tasks.flows.resume import resume
 from tests.unit.builders import NOW, claim, inventory, journal, logic_volume, node, pod, pv, world
@@ -176,3 +176,11 @@ def test_planned_again_it_is_together_with_those_that_it_was_planned_along_with(
     ctx = context(api, nodes("n3", "n4"))
     resume(ctx)
     assert ctx.cluster.logic_volume(B).journal.together == (A, C)
+
+
+def test_a_target_in_maintenance_keeps_the_volumes_of_a_pod_together():
+    """Its node is deleted for an upgrade and comes back with what the other volume has (simulation, seed 5597)."""
+    found = world(node("n3"), logic_volume("pvc-1", "n2"), pv("pvc-1", "n2"))
+    other = journal("pvc-2", together=("pvc-1",))
+    assert held_by(found, other, ()) == ""
+    assert "pvc-1" in held_by(found, other, ("n2",))
