@@ -207,7 +207,7 @@ def next_step(view: View) -> Step:
     volume, journal, pv = view.volume, view.journal, view.pv
     if volume.node != journal.target:
         return Refuse(f"LogicVolume names {volume.node}, its journal {journal.target}: somebody changed one of them")
-    if not _whole(journal.manifest, volume.name):
+    if not whole(journal.manifest, volume.name):
         return Refuse("its journal holds no PersistentVolume of its name: a person must repair the journal")
     on_target = pv is not None and pv.meta.deleting is None and pv.nodes == (journal.target,)
     if not on_target and volume.status:
@@ -299,7 +299,7 @@ def manifest_of(pv: PersistentVolume, policy: str) -> dict[str, Any]:
     return {"metadata": copy_of(kept), "spec": spec}
 
 
-def _whole(manifest: dict[str, Any], name: str) -> bool:
+def whole(manifest: dict[str, Any], name: str) -> bool:
     """Say whether a PV can be made from `manifest`: the journal is an annotation, and people can edit those."""
     meta, spec = manifest.get("metadata"), manifest.get("spec")
     if not isinstance(meta, dict) or not isinstance(spec, dict) or meta.get("name") != name:

@@ -51,6 +51,8 @@ def replacement(ctx: Context, pv: PersistentVolume, body: dict[str, object]) -> 
 def _refusal(ctx: Context, world: World, volume: LogicVolume, journal: Journal) -> str:
     if reason := rebuild.annotations_too_large(volume, journal):
         return reason
+    if not rebuild.whole(journal.manifest, volume.name):
+        return "its PersistentVolume has fields of a wrong type: no PersistentVolume can be made from it again"
     try:
         for step in _steps(ctx, world, volume, journal):
             try:

@@ -144,6 +144,15 @@ def test_a_volume_with_a_file_system_is_not_zeroed_nor_any_without_the_setting(s
     assert (len(asked) >= 2, any(asked)) == (True, False)
 
 
+def test_a_pv_that_cannot_be_made_again_is_left_as_it_is():
+    """Its volumeAttributes are text (found by fuzzing): the reason is that volume's, the others move."""
+    api, fake = deleted(), nodes()
+    api.one("PersistentVolume", "pvc-1")["spec"]["csi"]["volumeAttributes"] = ""
+    result = rebuild_node(context(api, fake), "n1")
+    assert {v.volume: v.outcome for v in result.volumes} == {"pvc-1": "failed", "pvc-2": "rebuilt"}
+    assert api.one("LogicVolume", "pvc-1")["spec"]["nodeName"] == "n1"
+
+
 def test_a_list_that_lacks_a_pv_is_no_proof_that_a_volume_is_empty():
     """Its PV names the target already, and the list of PVs lacks it: it stays, as its data may be there (simulation, seed 1669)."""
     api = FakeApi(
