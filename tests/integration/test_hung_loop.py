@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 
 import pytest
 
 from tests.integration.embedded import Embedded
-from tests.integration.waiting import until
+from tests.integration.waiting import probe, until
 from tests.unit.test_metrics import free_port
 
 PROGRAM = """
@@ -29,17 +27,6 @@ class Hang(bootsteps.StartStopStep):
 app.steps["worker"].add(Hang)
 sys.exit(importlib.import_module(sys.argv[1]).main())
 """
-
-
-def probe(port: int, path: str) -> int:
-    """Return the status of a GET, 0 without an answer."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=3) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as exc:
-        return exc.code
-    except OSError:
-        return 0
 
 
 @pytest.mark.parametrize(

