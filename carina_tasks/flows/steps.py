@@ -58,7 +58,8 @@ def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
                 rebuild.wanted_size(volume, journal.manifest), _zero(ctx, view),
             )  # fmt: skip
         case rebuild.RefreshManifest(manifest):
-            writes.write_journal(volume, _with_manifest(journal, manifest), rebuild.PHASES[type(step)])
+            fresh = msgspec.structs.replace(journal, manifest=manifest)
+            writes.write_journal(volume, fresh, rebuild.PHASES[type(step)])
         case rebuild.Retain() if pv is not None:
             writes.retain(pv)
         case rebuild.DeleteVolume() if pv is not None:
@@ -91,8 +92,8 @@ def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
             local = view.local
             writes.set_success(volume, local.major if local else -1, local.minor if local else -1)
         case rebuild.DropJournal():
-            # Said first: whoever dies in between finds the journal and says it again. The other way round nobody would
-            # ever tell the owner of the claim that the volume is empty.
+            # The Event comes first. A worker that dies in between leaves the journal, and the next worker writes the Event again.
+            # In the other order the owner of the claim would never learn that the volume is empty.
             tell.finished(ctx, volume, view.claim, journal)
             writes.drop_journal(volume, journal)
             outcome = outcome_of(journal)
@@ -170,7 +171,3 @@ def unfinished(name: str, reason: str, journal: Journal | None = None, *, again:
     """Return the result of a volume whose journal stays, for resume."""
     source, target = (journal.source, journal.target) if journal else ("", "")
     return VolumeResult(name, "unfinished", reason, source, target, again)
-
-
-def _with_manifest(journal: Journal, manifest: dict[str, object]) -> Journal:
-    return msgspec.structs.replace(journal, manifest=manifest)

@@ -98,7 +98,7 @@ class Zero:
                     work.error = self._piece(volume, work, piece)
                     work.done += 0 if work.error else piece
             except Exception as exc:
-                # The thread is nobody's: whatever ended it is the answer to the next question.
+                # No caller waits for this thread: the next question gets the error as its answer.
                 work.error = f"it was not zeroed: {exc}"
 
     def _piece(self, volume: LocalVolume, work: _Work, length: int) -> str:
