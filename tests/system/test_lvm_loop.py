@@ -88,17 +88,23 @@ def lab_node(whole_lab: Lab, debian: str) -> Iterator[Node]:
     @contextmanager
     def hold(name: str) -> Iterator[None]:
         guest.mount(name, VG)
-        yield
-        guest.unmount(name)
+        try:
+            yield
+        finally:
+            guest.unmount(name)
 
     @contextmanager
     def lock(name: str) -> Iterator[None]:
         (found,) = guest.lvs(f"{VG}/{name}", "devices")
-        # It looks at the move every ten minutes, so that it does not end by itself.
-        moving = f"pvmove -i 600 -n {name} {found['devices'].partition('(')[0]} > /tmp/pvmove 2>&1 & sleep 1"
-        guest.run("sh", "-c", moving)
-        yield
-        guest.run("sh", "-c", "pkill pvmove; pkill lvm; sleep 0.2; pvmove --abort; true")
+        # pvmove checks its progress every ten minutes only, so that it does not end by itself.
+        moving = f"pvmove -i 600 -n {name} {found['devices'].partition('(')[0]} > /tmp/pvmove 2>&1 &"
+        # The lock is in the metadata before the devices are switched over, which takes lvm a moment more.
+        locked = "until lvs -a --noheadings -S lv_name=~pvmove0 | grep -q .; do sleep 0.2; done; sleep 1"
+        try:
+            guest.run("sh", "-c", f"{moving} {locked}")
+            yield
+        finally:
+            guest.run("sh", "-c", "pkill pvmove; pkill lvm; sleep 0.2; pvmove --abort; true")
 
     yield Node(GuestLvm(guest=guest, binary=DEBIAN_12 if debian == "debian-12" else debian_13(whole_lab)), hold, lock)
     guest.wipe()

@@ -101,6 +101,8 @@ def outcomes(done: list[VolumeDone]) -> list[str]:
 
 
 MARK = f"{keys.TAG_ORPHAN}1000"
+# What a pvmove copies for real, byte by byte: small, so that a slow disk does not hold up the whole node.
+MOVED = GIB >> 4
 
 
 def test_create_and_again(node: Node):
@@ -347,7 +349,7 @@ def test_what_changed_after_the_report_stays(knowing_node: Node, change: str):
 def test_what_a_pvmove_has_locked_is_left_alone(knowing_node: Node):
     """A marked, closed orphan in a pvmove is neither put into the trash nor removed, marked or unmarked; afterwards it is."""
     node = knowing_node
-    target = node.make("volume-a", GIB, MARK)
+    target = node.make("volume-a", MOVED, MARK)
     with node.lock("volume-a"):
         before = node.volumes()["volume-a"]
         assert before.at_work
@@ -366,7 +368,7 @@ def test_what_a_pvmove_has_locked_is_left_alone(knowing_node: Node):
 def test_a_pvmove_that_began_after_the_report_is_respected(knowing_node: Node):
     """Lvm's own selection, under its lock, excludes what was locked after the decision: tags, device and LV stay."""
     node = knowing_node
-    target = node.make("volume-a", GIB, MARK)
+    target = node.make("volume-a", MOVED, MARK)
     decided = decision(node, target)
     aside = discard(decided, 2000, "a_test")
     assert isinstance(aside, Discard)

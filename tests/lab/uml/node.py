@@ -226,7 +226,8 @@ class UmlNode:
 
         Raises LabError when that cannot be (a VG is lost, an LV is held open in some other way); then see `reset`.
         """
-        self.run("sh", "-c", "umount -q /mnt/* 2>/dev/null; true")
+        # A pvmove that a failed test left would lock its LV against every later test.
+        self.run("sh", "-c", "umount -q /mnt/* 2>/dev/null; pkill pvmove && pvmove --abort; true")
         if report := self.lvs(fields="vg_name,lv_name,pool_lv"):
             # Thin volumes before their pools; all at once is 20 times faster than one by one.
             report.sort(key=lambda one: not one["pool_lv"])
