@@ -81,7 +81,7 @@ lab:
 # The lock files name no index, so that any mirror serves them. Each holds the versions of the one before.
 lock: $(VENV)/ready
 	@$(BIN)/pip install -q uv
-	@cd deploy/requirements && for set in "runtime" "demo --extra demo -c runtime.txt" "dev --extra demo --extra dev -c demo.txt"; do \
+	@cd deploy/requirements && for set in "runtime" "flower --extra flower -c runtime.txt" "demo --extra demo -c flower.txt" "dev --extra demo --extra dev -c demo.txt"; do \
 	  set -- $$set; name=$$1; shift; \
 	  env -u PIP_FIND_LINKS ../../$(BIN)/uv pip compile -q ../../pyproject.toml "$$@" --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o $$name.txt || exit 1; done

@@ -18,13 +18,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from carina_tasks import queues, settings
-from carina_tasks.broker import heartbeat
 from carina_tasks.broker.loop import Turns
-from carina_tasks.broker.waiting import SENT_AT
+from carina_tasks.broker.queue_lengths import SENT_AT
 from carina_tasks.errors import BadSetting
 from carina_tasks.observability import inspection as inspection  # registers the commands of `celery inspect`
 from carina_tasks.observability import json_lines, logs
 from carina_tasks.settings import Settings
+from carina_tasks.store import heartbeat
 
 Role = Literal["control", "node"]
 
@@ -39,10 +39,10 @@ TASK_MODULES = {
         "carina_tasks.tasks.trash",
         "carina_tasks.tasks.volume",
         "carina_tasks.tasks.node",
-        "carina_tasks.tasks.endpoint",
+        "carina_tasks.runtime.endpoint",
         "beat_schedule",
     ),
-    "node": ("carina_tasks.tasks.volume", "carina_tasks.tasks.node", "carina_tasks.tasks.endpoint"),
+    "node": ("carina_tasks.tasks.volume", "carina_tasks.tasks.node", "carina_tasks.runtime.endpoint"),
 }
 
 

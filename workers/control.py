@@ -18,7 +18,7 @@ def main() -> int:
         conf = settings.current()
         logs.begin(conf)
         from carina_tasks.celery import app
-        from carina_tasks.tasks.process import context
+        from carina_tasks.runtime.context import context
 
         context()
     except CarinaTasksError as exc:

@@ -7,9 +7,9 @@ celery command line it needs 42 MB in place of 55.
 from __future__ import annotations
 
 from carina_tasks import queues, settings
-from carina_tasks.broker import heartbeat
 from carina_tasks.errors import BadSetting, CarinaTasksError
 from carina_tasks.observability import logs
+from carina_tasks.store import heartbeat
 
 
 def main() -> int:

@@ -1,9 +1,7 @@
-"""Redis or Valkey: the only code that talks to it besides Celery.
+"""Celery's messages: publishing, and what waits in the queues.
 
-``calls``      a control worker asks nodes and waits for their answers
-``findings``   what control tasks found last, for all workers' metrics and `carina status`
-``heartbeat``  a process says that it lives, and a control worker looks
-``info``       what the broker says of itself
-``lock``       one worker at a time per failover: saves double work, never carries safety
-``stored``     what the result backend still knows of control tasks
+``calls``          a control worker sends requests to nodes and waits for their answers
+``consumer``       Celery's consumer, which connects again after every error of the broker
+``loop``           Celery's loop records that it turns
+``queue_lengths``  how many messages wait in a queue, and since when
 """

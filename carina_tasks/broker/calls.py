@@ -1,8 +1,7 @@
 """A control worker asks nodes and waits: straight-line code with a deadline.
 
 A node task's id is ``<node>:<uuid>``. A colon cannot stand in a node name, so one Redis ACL pattern
-(``celery-task-meta-<node>:*``) ties a node to its own answers. Answers are read as raw bytes with a size limit and decoded
-as typed data; Celery's ``AsyncResult`` would build exceptions and children from whatever it reads.
+(``celery-task-meta-<node>:*``) ties a node to its own answers.
 """
 
 from __future__ import annotations
@@ -19,31 +18,16 @@ from celery import Celery
 from kombu.exceptions import KombuError
 
 from carina_tasks import queues
-from carina_tasks.errors import BadAnswer, BrokerUnavailable, CarinaTasksError, NodeFailed, NodeSilent
+from carina_tasks.errors import BrokerUnavailable, CarinaTasksError, NodeSilent
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import VolumesDone, describe, to_json
+from carina_tasks.store.answers import fetch, read_answer
 
 T = TypeVar("T", Inventory, VolumesDone)
 
 BROKER_ERRORS: Final = (KombuError, redis.RedisError, OSError, RuntimeError)
 """What Celery, kombu and redis-py raise when the broker does not take a message; Celery's retries end in a RuntimeError."""
-RESULT_KEY = "celery-task-meta-"
 _FIRST_POLL, _LAST_POLL = 0.02, 0.25
-_LONGEST_MESSAGE = 1 << 16
-
-
-class _Meta(msgspec.Struct):
-    """What Celery's Redis backend stores for a task, as far as we look at it."""
-
-    status: str
-    result: msgspec.Raw
-
-
-class _Failure(msgspec.Struct):
-    """The result of a failed task, as Celery's backend stores it."""
-
-    exc_type: str
-    exc_message: msgspec.Raw = msgspec.Raw(b'""')
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,45 +130,5 @@ class NodeCalls:
         return results
 
     def _poll(self, question: Pending[T]) -> T | None:
-        try:
-            data: bytes = self._app.backend.client.getrange(RESULT_KEY + question.id, 0, self._limit)
-        except (redis.RedisError, OSError) as exc:
-            raise BrokerUnavailable(f"the broker does not give answers back: {exc}") from exc
+        data = fetch(self._app, question.id, self._limit)
         return read_answer(data, question.node, question.answer, self._limit) if data else None
-
-
-def read_answer(data: bytes, node: str, answer: type[T], limit: int) -> T | None:
-    """Return the answer in `data`, or None while the task still runs.
-
-    Raises BadAnswer for anything that is not what `node` was asked for, NodeFailed when its task failed, NodeSilent when
-    the node found the question too late.
-    """
-    if len(data) > limit:
-        raise BadAnswer(f"the answer of node {node} is larger than {limit} bytes")
-    try:
-        meta = msgspec.json.decode(data, type=_Meta)
-        if meta.status == "SUCCESS":
-            value = msgspec.json.decode(meta.result, type=answer)
-            if value.node != node:
-                raise BadAnswer(f"node {node} answered for node {value.node[:80]!r}")
-            return value
-        if meta.status == "REVOKED":
-            raise NodeSilent(f"node {node} came to the question after it had expired")
-        if meta.status != "FAILURE":
-            return None
-        failure = msgspec.json.decode(meta.result, type=_Failure)
-        words = _words(failure.exc_message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise BadAnswer(f"node {node} answered with something else than asked: {str(exc)[:200]}") from exc
-    raise NodeFailed(f"node {node}: {failure.exc_type[:60]}: {words}")
-
-
-def _words(message: msgspec.Raw) -> str:
-    """Return what a failed task says as text, in at most 500 characters.
-
-    Only a short one is decoded: 16 MiB of empty lists would be 400 MB of objects.
-    """
-    if len(message) > _LONGEST_MESSAGE:
-        return bytes(memoryview(message)[:500]).decode(errors="replace")
-    said = msgspec.json.decode(message)
-    return " ".join(str(part) for part in (said if isinstance(said, list) else [said]))[:500]

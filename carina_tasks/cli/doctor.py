@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from carina_tasks import settings
-from carina_tasks.broker import heartbeat, info
 from carina_tasks.celery import app
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
 from carina_tasks.errors import BrokerUnavailable
-from carina_tasks.flows.doctor import examine
-from carina_tasks.tasks.process import context
+from carina_tasks.flows.report.doctor import examine
+from carina_tasks.runtime.context import context
+from carina_tasks.store import heartbeat, server_info
 
 
 @click.command(
@@ -31,9 +31,9 @@ def command(output: str) -> None:
     workers, beat, node watch, sweeps, clocks, versions, settings, and Carina's own failover beside ours. Run it where the
     control workers run: rights are those of the credentials at hand.
     """
-    broker: info.BrokerInfo | BrokerUnavailable
+    broker: server_info.BrokerInfo | BrokerUnavailable
     try:
-        broker, processes = info.look(app), heartbeat.processes(app)
+        broker, processes = server_info.look(app), heartbeat.processes(app)
     except BrokerUnavailable as exc:
         broker, processes = exc, []
     checks = examine(context(), heartbeat.process("control", settings.current()), broker, processes)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
-from carina_tasks.flows.failback import failback
-from carina_tasks.tasks.process import context
+from carina_tasks.flows.failover.failback import failback
+from carina_tasks.runtime.context import context
 
 
 @click.command(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import click
 
-from carina_tasks.broker import stored
 from carina_tasks.celery import app
 from carina_tasks.cli.output import NEEDS_A_PERSON, Command, as_json, one_line_errors, output_option, table
 from carina_tasks.errors import BrokerUnavailable
-from carina_tasks.flows.failed import failed
-from carina_tasks.flows.results import FailedResult
-from carina_tasks.model.tables import age
-from carina_tasks.tasks.process import context
+from carina_tasks.flows.report.problems import FailedResult, failed
+from carina_tasks.model.times import age
+from carina_tasks.runtime.context import context
+from carina_tasks.store import task_results
 
 
 @click.command(
@@ -54,10 +53,12 @@ def command(output: str) -> None:
 def look() -> FailedResult:
     """Return what needs a person, with what the broker knows when it answers."""
     try:
-        results, cut = stored.recent(app)
+        results, cut = task_results.recent(app)
     except BrokerUnavailable:
         return failed(context(), None)
     found = failed(context(), results)
     if not cut:
         return found
-    return FailedResult(found.now, found.findings, (*found.unknown, f"task results beyond the first {stored.MOST}"))
+    return FailedResult(
+        found.now, found.findings, (*found.unknown, f"task results beyond the first {task_results.MOST}")
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
-from carina_tasks.flows.history import history
-from carina_tasks.model import tables
-from carina_tasks.tasks.process import context
+from carina_tasks.flows.report.history import history
+from carina_tasks.model import times
+from carina_tasks.runtime.context import context
 
 
 @click.command(
@@ -35,7 +35,7 @@ def command(target: str, output: str) -> None:
     if found.records:
         rows = [
             (
-                tables.moment(r.at),
+                times.moment(r.at),
                 r.what + (f" x{r.count}" if r.count > 1 else ""),
                 r.text,
             )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
-from carina_tasks.flows import maintenance
+from carina_tasks.flows.failover import maintenance
 from carina_tasks.model.maintenance import duration
-from carina_tasks.model.tables import age, moment
-from carina_tasks.tasks.process import context
+from carina_tasks.model.times import age, moment
+from carina_tasks.runtime.context import context
 
 
 @click.group("maintenance")

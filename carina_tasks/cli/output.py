@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from carina_tasks.errors import CarinaTasksError
-from carina_tasks.model.tables import Table
+from carina_tasks.views.tables import Table
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from carina_tasks.cli.output import Command, one_line_errors
-from carina_tasks.tasks.process import context
+from carina_tasks.runtime.context import context
 
 
 @click.command(

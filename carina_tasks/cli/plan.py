@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
-from carina_tasks.flows.plan import plan_node
-from carina_tasks.flows.plan_failback import plan_failback
+from carina_tasks.flows.report.failback_plan import plan_failback
+from carina_tasks.flows.report.loss_plan import plan_node
 from carina_tasks.model import quantity
-from carina_tasks.model.tables import moment
-from carina_tasks.tasks.process import context
+from carina_tasks.model.times import moment
+from carina_tasks.runtime.context import context
 
 
 @click.command(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option
-from carina_tasks.flows.rebuild_volume import rebuild_volume
-from carina_tasks.tasks.process import context
+from carina_tasks.flows.failover.single_volume import rebuild_volume
+from carina_tasks.runtime.context import context
 
 
 @click.command(

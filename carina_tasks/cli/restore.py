@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option
-from carina_tasks.flows.trash import restore
+from carina_tasks.flows.sweeps.trash import restore
 from carina_tasks.model import quantity
 from carina_tasks.model.names import logic_volume_of
-from carina_tasks.tasks.process import context
+from carina_tasks.runtime.context import context
 
 
 @click.command(

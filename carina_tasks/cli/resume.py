@@ -9,7 +9,7 @@ from carina_tasks.decisions import guards
 from carina_tasks.errors import BadInput
 from carina_tasks.flows.context import Context
 from carina_tasks.model import names
-from carina_tasks.tasks.process import context
+from carina_tasks.runtime.context import context
 
 
 @click.command(

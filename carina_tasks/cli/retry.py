@@ -6,14 +6,13 @@ import click
 import msgspec.structs
 from kombu.exceptions import OperationalError
 
-from carina_tasks.broker import stored
 from carina_tasks.celery import app
 from carina_tasks.cli import failed
 from carina_tasks.cli.output import NEEDS_A_PERSON, Command, as_json, one_line_errors, output_option, table
 from carina_tasks.errors import BrokerUnavailable
-from carina_tasks.flows.results import Retry
-from carina_tasks.flows.retry import retry, retry_all
-from carina_tasks.tasks.process import context
+from carina_tasks.flows.report.retry import Retry, retry, retry_all
+from carina_tasks.runtime.context import context
+from carina_tasks.store import task_results
 
 
 @click.command(
@@ -43,8 +42,8 @@ def command(target: str | None, everything: bool, output: str) -> None:
     if bool(target) == everything:
         raise click.UsageError("name a task, a volume or a node, or say --all")
 
-    def look_up(task_id: str) -> stored.Stored | None:
-        return stored.one(app, task_id)
+    def look_up(task_id: str) -> task_results.TaskResult | None:
+        return task_results.one(app, task_id)
 
     if target:
         retries: tuple[Retry, ...] = (retry(context(), target, look_up),)

@@ -6,12 +6,14 @@ import time
 
 import click
 
-from carina_tasks.broker import heartbeat
 from carina_tasks.celery import app
 from carina_tasks.cli.output import COULD_NOT, Command, as_json, one_line_errors, output_option, width
-from carina_tasks.flows.status import status
-from carina_tasks.model import tables
-from carina_tasks.tasks.process import context
+from carina_tasks.flows.report.status import status
+from carina_tasks.model import times
+from carina_tasks.runtime.context import context
+from carina_tasks.store import heartbeat
+from carina_tasks.views import tables
+from carina_tasks.views.status import parts
 
 CLEAR = "\033[H\033[J"
 """Cursor to the corner, and clear from there: the screen does not blink as it does when it is emptied first."""
@@ -40,14 +42,14 @@ def command(output: str, every: float | None) -> None:
     try:
         while True:
             now = status(context(), lambda: heartbeat.beating(app))
-            text = as_json(now) if output == "json" else tables.text(tables.of(now), width())
+            text = as_json(now) if output == "json" else tables.text(parts(now), width())
             if every is None:
                 click.echo(text)
                 break
             # Without a terminal (a pipe, a log) each look follows the one before.
             click.echo(f"{CLEAR if width() else ''}{text}")
             if output != "json":
-                click.echo(f"\n{tables.moment(time.time())}, again every {every:g} s; Ctrl-C ends it")
+                click.echo(f"\n{times.moment(time.time())}, again every {every:g} s; Ctrl-C ends it")
             time.sleep(every)
     except KeyboardInterrupt:
         return

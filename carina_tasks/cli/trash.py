@@ -7,9 +7,9 @@ from collections import Counter
 import click
 
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
-from carina_tasks.flows.trash import list_trash
+from carina_tasks.flows.sweeps.trash import list_trash
 from carina_tasks.model.quantity import show
-from carina_tasks.tasks.process import context
+from carina_tasks.runtime.context import context
 
 
 @click.command(

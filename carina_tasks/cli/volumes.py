@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, width
-from carina_tasks.flows.observe import INVENTORY
-from carina_tasks.model import names, tables
+from carina_tasks.flows.ask_nodes import INVENTORY
+from carina_tasks.model import names
 from carina_tasks.model.local import Inventory
-from carina_tasks.tasks.base import node_calls
+from carina_tasks.runtime.node_calls import node_calls
+from carina_tasks.views import inventory, tables
 
 
 @click.command(
@@ -33,4 +34,4 @@ def command(node: str, output: str) -> None:
     if output == "json":
         click.echo(as_json(found))
         return
-    click.echo(tables.text(tables.of(found), width()))
+    click.echo(tables.text(inventory.inventory_tables(found), width()))

@@ -18,12 +18,12 @@ from carina_tasks.decisions import removal
 from carina_tasks.decisions.rebuild import block, wanted_size
 from carina_tasks.model import quantity
 from carina_tasks.model.names import VOLUME_PREFIX
-from carina_tasks.model.story import when
+from carina_tasks.model.progress import when
 
 if TYPE_CHECKING:
     from carina_tasks.model.local import Inventory, LocalVolume
     from carina_tasks.model.objects import LogicVolume, PersistentVolume
-    from carina_tasks.model.world import World
+    from carina_tasks.model.snapshot import ClusterSnapshot
 
 
 CLOCKS: Final = 300.0
@@ -55,7 +55,7 @@ def is_old_copy(local: LocalVolume, node: str, volume: LogicVolume) -> bool:
     return local.trashed is not None or volume.node != node
 
 
-def old_copies(inventory: Inventory, world: World) -> Iterator[tuple[LocalVolume, LogicVolume]]:
+def old_copies(inventory: Inventory, world: ClusterSnapshot) -> Iterator[tuple[LocalVolume, LogicVolume]]:
     """Yield the old copies that a node reports, each with its LogicVolume.
 
     What is on the disks counts, so a machine that was registered under another name is no exception.
@@ -79,7 +79,7 @@ def without(inventory: Inventory, copies: Sequence[LocalVolume]) -> Inventory:
 def judge(
     local: LocalVolume,
     inventory: Inventory,
-    world: World,
+    world: ClusterSnapshot,
     volume: LogicVolume,
     reserve: int,
     *,
@@ -137,7 +137,7 @@ def in_use_since(volume: LogicVolume) -> int:
     return max((_epoch(one.at) for one in volume.history), default=0)
 
 
-def _node_forbids(name: str, world: World) -> str:
+def _node_forbids(name: str, world: ClusterSnapshot) -> str:
     node = world.nodes.get(name)
     if node is None:
         return f"node {name} is not registered: see kubectl get nodes"
@@ -146,7 +146,7 @@ def _node_forbids(name: str, world: World) -> str:
     return f"node {name} is cordoned: kubectl uncordon {name}" if node.unschedulable else ""
 
 
-def _cluster_forbids(world: World, volume: LogicVolume, pv: PersistentVolume | None) -> str:
+def _cluster_forbids(world: ClusterSnapshot, volume: LogicVolume, pv: PersistentVolume | None) -> str:
     in_use = world.nodes.get(volume.node)
     if in_use is None or in_use.ready != "True":
         what = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from carina_tasks.model.world import World
+    from carina_tasks.model.snapshot import ClusterSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Wait:
     reason: str
 
 
-def lost_nodes(world: World, after: float = 0.0, planned: Collection[str] = ()) -> frozenset[str]:
+def lost_nodes(world: ClusterSnapshot, after: float = 0.0, planned: Collection[str] = ()) -> frozenset[str]:
     """Return the nodes that count as lost: not Ready for `after` seconds, or named by a LogicVolume and not there.
 
     Those that are away because the operator said so (`planned`) do not count.
@@ -42,7 +42,7 @@ def lost_nodes(world: World, after: float = 0.0, planned: Collection[str] = ()) 
 
 
 def mass_failure(
-    world: World,
+    world: ClusterSnapshot,
     share: float,
     approved: frozenset[str] = frozenset(),
     after: float = 0.0,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from carina_tasks.model import keys, tables
+from carina_tasks.model import keys, times
 
 if TYPE_CHECKING:
     from carina_tasks.model.maintenance import Maintenance
@@ -107,7 +107,7 @@ def not_ready(
         needed = rules.cordoned
         but = " (it is cordoned, so its absence is planned)"
         held = (
-            f"node {node.name} is cordoned and NotReady: its volumes are failed over at {tables.moment(int(node.ready_since + needed))} "
+            f"node {node.name} is cordoned and NotReady: its volumes are failed over at {times.moment(int(node.ready_since + needed))} "
             f"and not before, {needed:.0f} s after it became NotReady; uncordon it, or taint it {keys.TAINT_OUT_OF_SERVICE}, if "
             "it will not come back"
         )

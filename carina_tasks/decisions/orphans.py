@@ -18,7 +18,7 @@ from carina_tasks.model import keys, names
 if TYPE_CHECKING:
     from carina_tasks.model.local import Inventory, LocalVolume
     from carina_tasks.model.objects import LogicVolume, PersistentVolume
-    from carina_tasks.model.world import World
+    from carina_tasks.model.snapshot import ClusterSnapshot
 
 
 Why = Literal[
@@ -233,7 +233,7 @@ class Missing:
     """Why it is no trouble of this volume alone: the node does not report its volume group at all. Empty when it does."""
 
 
-def missing(world: World, inventory: Inventory, grace: float) -> Sequence[Missing]:
+def missing(world: ClusterSnapshot, inventory: Inventory, grace: float) -> Sequence[Missing]:
     """Return the LogicVolumes of `inventory.node` whose local volume is not there.
 
     They are reported, never made again: an empty volume in place of a lost one would hide the loss of data (carina issue 14).

@@ -16,7 +16,7 @@ from carina_tasks.model import keys
 if TYPE_CHECKING:
     from carina_tasks.model.journal import Journal
     from carina_tasks.model.objects import LogicVolume, PersistentVolume, Pod
-    from carina_tasks.model.world import World
+    from carina_tasks.model.snapshot import ClusterSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class Skip:
     """Another pod keeps it where a pod that may be migrated could not follow: its owner should know."""
 
 
-def of_deleted_node(world: World, node: str) -> tuple[Wanted | Skip, ...]:
+def of_deleted_node(world: ClusterSnapshot, node: str) -> tuple[Wanted | Skip, ...]:
     """Judge every LogicVolume that names the deleted `node`."""
     return tuple(_judge(world, v, node) for v in _on(world, node))
 
 
-def of_not_ready_node(world: World, node: str) -> tuple[Wanted | Skip, ...]:
+def of_not_ready_node(world: ClusterSnapshot, node: str) -> tuple[Wanted | Skip, ...]:
     """Judge every LogicVolume that names the NotReady `node`: only annotated pods may be moved."""
     return tuple(
         _only_annotated(world, verdict, node) if isinstance(verdict, Wanted) else verdict
@@ -50,12 +50,12 @@ def of_not_ready_node(world: World, node: str) -> tuple[Wanted | Skip, ...]:
     )
 
 
-def of_volume(world: World, volume: LogicVolume) -> Wanted | Skip:
+def of_volume(world: ClusterSnapshot, volume: LogicVolume) -> Wanted | Skip:
     """Judge one LogicVolume on its node, whatever became of that."""
     return _judge(world, volume, volume.node)
 
 
-def of_companion(world: World, volume: LogicVolume, journal: Journal) -> Wanted | Skip:
+def of_companion(world: ClusterSnapshot, volume: LogicVolume, journal: Journal) -> Wanted | Skip:
     """Judge a volume that was to leave `journal.source` together with the journal's, and has no journal of its own."""
     verdict = _judge(world, volume, journal.source)
     if isinstance(verdict, Wanted) and journal.kind == "migrate":
@@ -63,13 +63,13 @@ def of_companion(world: World, volume: LogicVolume, journal: Journal) -> Wanted 
     return verdict
 
 
-def still_empty(world: World, volume: LogicVolume) -> bool:
+def still_empty(world: ClusterSnapshot, volume: LogicVolume) -> bool:
     """Say whether nobody can have written to a journalled volume on its target: no PersistentVolume names that yet."""
     pv = world.volumes.get(volume.name)
     return pv is None or pv.nodes != (volume.node,)
 
 
-def of_lost_target(world: World, volume: LogicVolume) -> Wanted | Skip:
+def of_lost_target(world: ClusterSnapshot, volume: LogicVolume) -> Wanted | Skip:
     """Judge a journalled volume whose target is lost: may it go to another one?
 
     As long as its PersistentVolume does not name the target, nobody can have written to it. From then on it is a volume of
@@ -83,7 +83,7 @@ def of_lost_target(world: World, volume: LogicVolume) -> Wanted | Skip:
     return _only_annotated(world, Wanted(volume, ""), target)
 
 
-def leaving(world: World, node: str, but: Collection[str]) -> list[LogicVolume]:
+def leaving(world: ClusterSnapshot, node: str, but: Collection[str]) -> list[LogicVolume]:
     """Return the volumes that leave the lost `node`, also those whose journal names it as target, without `but`."""
     verdicts = of_not_ready_node(world, node) if node in world.nodes else of_deleted_node(world, node)
     wanted = {verdict.volume.name for verdict in verdicts if isinstance(verdict, Wanted)}
@@ -95,7 +95,7 @@ def leaving(world: World, node: str, but: Collection[str]) -> list[LogicVolume]:
     ]
 
 
-def movable_pods(world: World, node: str) -> tuple[Pod, ...]:
+def movable_pods(world: ClusterSnapshot, node: str) -> tuple[Pod, ...]:
     """Return the annotated pods of the NotReady `node` that no Carina volume holds there and that a controller makes again.
 
     They need nothing but an eviction. One without a controller would be gone for ever, a DaemonSet's or a static pod belongs
@@ -112,7 +112,7 @@ def movable_pods(world: World, node: str) -> tuple[Pod, ...]:
     )
 
 
-def goes_with_pod(world: World, volume: LogicVolume) -> str:
+def goes_with_pod(world: ClusterSnapshot, volume: LogicVolume) -> str:
     """Return the pod (``namespace/name``) with which the volume's claim is deleted, empty without one."""
     claim = world.claims.get(f"{volume.namespace}/{volume.claim}")
     return f"{volume.namespace}/{claim.pod}" if claim is not None and claim.pod and claim.volume == volume.name else ""
@@ -126,11 +126,11 @@ def managed(volume: LogicVolume) -> bool:
     return not volume.meta.owners and volume.manage_type in ("", keys.MANAGE_TYPE_LVM)
 
 
-def _on(world: World, node: str) -> list[LogicVolume]:
+def _on(world: ClusterSnapshot, node: str) -> list[LogicVolume]:
     return sorted((v for v in world.logic_volumes.values() if v.node == node), key=lambda v: v.name)
 
 
-def _judge(world: World, volume: LogicVolume, node: str) -> Wanted | Skip:
+def _judge(world: ClusterSnapshot, volume: LogicVolume, node: str) -> Wanted | Skip:
     pv = world.volumes.get(volume.name)
     reason = _unfit(volume, pv, node)
     if not reason and (owner := goes_with_pod(world, volume)):
@@ -161,7 +161,7 @@ def _unfit(volume: LogicVolume, pv: PersistentVolume | None, node: str) -> str:
     return ""
 
 
-def _only_annotated(world: World, wanted: Wanted, node: str) -> Wanted | Skip:
+def _only_annotated(world: ClusterSnapshot, wanted: Wanted, node: str) -> Wanted | Skip:
     pv = world.volumes[wanted.volume.name]
     # A pod that was deleted and made again is bound to no node yet, and its volume nails it to this one. One whose volume
     # was on its way to this node may still be bound to the node that it left.
@@ -189,6 +189,6 @@ def _unwilling(pod: Pod) -> str:
     return ""
 
 
-def _volume_of(world: World, pod: Pod, claim: str) -> str:
+def _volume_of(world: ClusterSnapshot, pod: Pod, claim: str) -> str:
     found = world.claims.get(f"{pod.meta.namespace}/{claim}")
     return found.volume if found else ""

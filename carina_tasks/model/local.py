@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from carina_tasks.errors import BadInput
-from carina_tasks.model import keys, names, quantity, tables
+from carina_tasks.model import keys, names
 
 # \Z and not $, which would let a newline at the end through: in an lvm shell that ends a command.
 Name = Annotated[str, Meta(min_length=1, max_length=127, pattern=r"^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]*\Z")]
@@ -146,29 +146,3 @@ class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def find(self, group: str, name: str) -> LocalVolume | None:
         """Return the volume `group`/`name`, or None if the node has none of that name."""
         return next((v for v in self.volumes if v.group == group and v.name == name), None)
-
-
-@tables.of.register
-def shown(inventory: Inventory) -> list[tables.Part]:
-    """Return an inventory as people read it."""
-    groups = tuple((g.name, quantity.show(g.size), quantity.show(g.free), g.problem) for g in inventory.groups)
-    volumes = tuple(
-        (v.group, v.name, quantity.show(v.size), "open" if v.is_open else "closed", _note(v)) for v in inventory.volumes
-    )
-    parts: list[tables.Part] = [tables.Table(("GROUP", "SIZE", "FREE", "NOTE"), groups)]
-    return [
-        *parts,
-        tables.Table(("GROUP", "VOLUME", "SIZE", "USE", "NOTE"), volumes) if volumes else "no logical volumes",
-    ]
-
-
-def _note(volume: LocalVolume) -> str:
-    if volume.at_work:
-        return f"left alone: {volume.at_work}"
-    if volume.trashed is not None:
-        return f"in the trash since {tables.moment(volume.trashed.at)}; it was {volume.trashed.name}"
-    if volume.marked_at is not None:
-        return f"marked as an orphan at {tables.moment(volume.marked_at)}"
-    if volume.unfinished:
-        return "unfinished: not wiped or not zeroed yet"
-    return f"made by rebuild {volume.intent}" if volume.intent else ""

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from carina_tasks.errors import BadInput
-from carina_tasks.model import tables
+from carina_tasks.model import times
 
 PREFIX: Final = "maintenance."
 LONGEST: Final = 30 * 86400
@@ -63,7 +63,7 @@ class Maintenance:
         """Return what people read: until when, and why."""
         if self.error:
             return f"in maintenance, but its entry cannot be read ({self.error})"
-        return f"in maintenance until {tables.moment(int(self.until))} ({self.reason})"
+        return f"in maintenance until {times.moment(int(self.until))} ({self.reason})"
 
 
 def new(node: str, now: float, seconds: float, reason: str) -> Maintenance:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from carina_tasks.errors import BadObject
-from carina_tasks.model import keys, names, quantity, story
+from carina_tasks.model import keys, names, progress, quantity
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.meta import Meta as Meta
 from carina_tasks.model.meta import Owner as Owner
@@ -21,7 +21,7 @@ from carina_tasks.model.meta import Raw, amounts, checked, time_of
 from carina_tasks.model.meta import parse_meta as parse_meta
 from carina_tasks.model.pods import Pod as Pod
 from carina_tasks.model.pods import parse_pod as parse_pod
-from carina_tasks.model.story import Failover
+from carina_tasks.model.progress import Failover
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class LogicVolume:
     @property
     def history(self) -> tuple[Failover, ...]:
         """Its last failovers, the oldest first."""
-        return story.history(str(self.meta.annotations.get(keys.HISTORY) or ""))
+        return progress.history(str(self.meta.annotations.get(keys.HISTORY) or ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Thin Celery tasks: parse the message, call the flow, give the result back.
+"""Thin Celery tasks: decode the message, call the flow, return the result.
 
-``base``      what all tasks share: quiet failures, retries with growing pauses, the context
+``base``      what all tasks share: retries with growing pauses, errors in one line
 ``sweep``     ``carina.sweep.*``, on the control queue
 ``failover``  ``carina.failover.*``, on the control queue
 ``trash``     ``carina.trash.*``, on the control queue

@@ -12,13 +12,12 @@ import structlog
 from celery import Task, current_app
 
 from carina_tasks import queues, settings
-from carina_tasks.broker import stored
-from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.errors import BadInput, BrokerUnavailable, CarinaTasksError, Refused, TransientError
 from carina_tasks.model import names
 from carina_tasks.model.messages import VolumesDone
-from carina_tasks.tasks import told
-from carina_tasks.tasks.shown import Answer, Shown, answer
+from carina_tasks.runtime.node_calls import node_calls
+from carina_tasks.store import task_results
+from carina_tasks.views.results import Answer, ResultView, answer
 
 PAUSES = (2, 5, 15, 30, 60)
 """Seconds before each retry of a transient failure; after them resume or the next sweep comes round anyway."""
@@ -65,7 +64,7 @@ class ControlTask(Task):  # type: ignore[misc]
             # A guard's no is an answer and no failure: it comes round every 30 seconds while somebody has paused us.
             return {"outcome": "refused", "reason": exc.message}
         # Called as a function, in a shell, it is shown to a person.
-        return Shown(result) if self.request.called_directly else msgspec.to_builtins(result)
+        return ResultView(result) if self.request.called_directly else msgspec.to_builtins(result)
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Shorten the life of the stored result of a task that runs all the time.
@@ -75,7 +74,7 @@ class ControlTask(Task):  # type: ignore[misc]
         if self.kept is None or self.request.ignore_result:
             return
         try:
-            stored.keep_for(self.app, task_id, self.kept)
+            task_results.keep_for(self.app, task_id, self.kept)
         except BrokerUnavailable as exc:
             structlog.get_logger().warning("a result is kept for a day", error=exc.message)
 
@@ -113,19 +112,13 @@ class NodeTask(Task):  # type: ignore[misc]
 
         >>> inventory.ask("10.20.9.153").volumes        # doctest: +SKIP
         """
-        return Shown(node_calls().ask(names.node_name(node), self.name, request, self.answer))
+        return ResultView(node_calls().ask(names.node_name(node), self.name, request, self.answer))
 
 
 def said_by(task: Task, **facts: str) -> AbstractContextManager[None]:
     """Give every log line of the block the task's name and id (and `facts`); threads are used again, so they go with it."""
     facts = {key: value for key, value in facts.items() if value}
     return structlog.contextvars.bound_contextvars(task=task.name, task_id=task.request.id or "direct", **facts)
-
-
-def node_calls() -> NodeCalls:
-    """Return what asks nodes."""
-    conf, app = settings.current(), current_app._get_current_object()
-    return NodeCalls(app, conf.node_deadline, conf.answer_limit, tell=told.answers(app, conf.node_profile))
 
 
 @cache

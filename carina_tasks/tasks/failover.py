@@ -9,19 +9,22 @@ import structlog
 from celery import current_app, shared_task
 from kombu.exceptions import OperationalError
 
-from carina_tasks.broker import heartbeat
+import carina_tasks.views.status  # noqa: F401 - how a shell prints a Status
 from carina_tasks.errors import BadInput
-from carina_tasks.flows import failback as flow_failback
-from carina_tasks.flows import failover
-from carina_tasks.flows import readiness as flow_readiness
-from carina_tasks.flows import rebuild_volume as flow_rebuild_volume
-from carina_tasks.flows import resume as flow_resume
-from carina_tasks.flows.plan import plan_node
-from carina_tasks.flows.results import FailoverResult, PlanResult, Readiness, ResumeResult, Status
-from carina_tasks.flows.status import status as flow_status
+from carina_tasks.flows.failover import failback as flow_failback
+from carina_tasks.flows.failover import lost_node
+from carina_tasks.flows.failover import resume as flow_resume
+from carina_tasks.flows.failover import single_volume as flow_rebuild_volume
+from carina_tasks.flows.failover.results import FailoverResult, ResumeResult
+from carina_tasks.flows.report import readiness as flow_readiness
+from carina_tasks.flows.report.loss_plan import PlanResult, plan_node
+from carina_tasks.flows.report.readiness import Readiness
+from carina_tasks.flows.report.status import Status
+from carina_tasks.flows.report.status import status as flow_status
 from carina_tasks.model import names
+from carina_tasks.runtime.context import context
+from carina_tasks.store import heartbeat
 from carina_tasks.tasks.base import ROUTINE, ControlTask
-from carina_tasks.tasks.process import context
 
 MISSED = "LogicVolumes name it and it does not exist"
 
@@ -63,7 +66,7 @@ def rebuild_node(node: str) -> FailoverResult:
     VOLUME          OUTCOME   SOURCE        TARGET        REASON
     pvc-177854eb…   rebuilt   10.20.9.154   10.20.9.153   node 10.20.9.154 was deleted (absent for 10 s)
     """
-    return _at_once(failover.rebuild_node(context(), node))
+    return _at_once(lost_node.rebuild_node(context(), node))
 
 
 @shared_task(base=ControlTask, name="carina.failover.migrate_node", expires=300, check=staticmethod(_check_node))
@@ -75,7 +78,7 @@ def migrate_node(node: str) -> FailoverResult:
     outcome: refused
     reason: node 10.20.9.154 is Ready
     """
-    return _at_once(failover.migrate_node(context(), node))
+    return _at_once(lost_node.migrate_node(context(), node))
 
 
 @shared_task(base=ControlTask, name="carina.failover.rebuild_volume", expires=300, check=staticmethod(_check_volume))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from celery import shared_task
 
+import carina_tasks.views.inventory  # noqa: F401 - how a shell prints an Inventory
 from carina_tasks.lvm import report
 from carina_tasks.model.local import Inventory
+from carina_tasks.runtime.node_lvm import lvm
 from carina_tasks.tasks.base import NodeTask, this_node
-from carina_tasks.tasks.lvm2 import lvm
 
 
 @shared_task(base=NodeTask, name="carina.node.inventory", answer=Inventory)

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from celery import shared_task
 
 from carina_tasks.errors import BadInput
-from carina_tasks.flows.results import LocalSweepResult, LogicSweepResult
-from carina_tasks.flows.sweep_local import sweep_local_volumes as sweep_local
-from carina_tasks.flows.sweep_logic import sweep_logic_volumes as sweep_logic
+from carina_tasks.flows.sweeps.local_volumes import sweep_local_volumes as sweep_local
+from carina_tasks.flows.sweeps.logic_volumes import sweep_logic_volumes as sweep_logic
+from carina_tasks.flows.sweeps.results import LocalSweepResult, LogicSweepResult
 from carina_tasks.model import names
+from carina_tasks.runtime.context import context
 from carina_tasks.tasks.base import ControlTask
 from carina_tasks.tasks.failover import MISSED, rebuild_node
-from carina_tasks.tasks.process import context
 
 
 def _check_confirm(confirm: object = None) -> None:

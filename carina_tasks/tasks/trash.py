@@ -5,11 +5,11 @@ from __future__ import annotations
 from celery import shared_task
 
 from carina_tasks.errors import BadInput
-from carina_tasks.flows import trash
-from carina_tasks.flows.results import RestoreResult, TrashResult
+from carina_tasks.flows.sweeps import trash
+from carina_tasks.flows.sweeps.results import RestoreResult, TrashResult
 from carina_tasks.model import names
+from carina_tasks.runtime.context import context
 from carina_tasks.tasks.base import ROUTINE, ControlTask
-from carina_tasks.tasks.process import context
 
 
 def _check_nodes(*nodes: object) -> None:

@@ -14,8 +14,8 @@ from carina_tasks.model.messages import (
     VolumesDone,
     read_request,
 )  # fmt: skip
+from carina_tasks.runtime.node_lvm import lvm, zero
 from carina_tasks.tasks.base import NodeTask, this_node
-from carina_tasks.tasks.lvm2 import lvm, zero
 
 
 @shared_task(base=NodeTask, name="carina.volume.create")

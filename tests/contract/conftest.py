@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from carina_tasks.demo.api_server import ApiServer
+from carina_tasks.emulator.api_server import ApiServer
 from tests.contract.server import LOGIC_VOLUMES, NODE_STORAGE, Server
 from tests.lab import parts, paths
 from tests.lab.control_plane import ControlPlane, Options

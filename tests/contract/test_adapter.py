@@ -6,7 +6,7 @@ import pytest
 from carina_tasks.errors import AlreadyExists, ApiConflict, ApiInvalid, ApiUnavailable, NotFound
 from carina_tasks.kube.api import Api
 from carina_tasks.kube.cluster import Cluster
-from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.kube.writes import ClusterWrites
 from tests.contract import objects
 from tests.contract.server import LOGIC_VOLUMES, VOLUMES, Server
 
@@ -57,7 +57,7 @@ def test_stripping_ends_when_another_has_the_name(api: Api, prefix: str) -> None
     api.create(VOLUMES, body)
     old = Cluster(api).volume(prefix)
     assert old is not None
-    writes = VolumeWrites(api)
+    writes = ClusterWrites(api)
     writes.delete_volume(old)
     assert Cluster(api).volume(prefix) is not None
     writes.strip_finalizers(old)

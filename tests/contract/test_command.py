@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from carina_tasks.demo.api_server import ApiServer
+from carina_tasks.emulator.api_server import ApiServer
 from tests.contract.objects import config_map
 from tests.contract.server import Server
 
 pytestmark = pytest.mark.contract
 
-COMMAND = [sys.executable, "-m", "carina_tasks.demo.api_server"]
+COMMAND = [sys.executable, "-m", "carina_tasks.emulator.api_server"]
 
 
 def test_command(tmp_path: Path) -> None:

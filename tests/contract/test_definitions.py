@@ -136,7 +136,7 @@ def test_field_validation_in_openapi(cluster: Server) -> None:
 
 def test_packaged_definitions_are_the_deployed_ones() -> None:
     """The emulator's copies of the manifests are those of deploy/crds, file by file and byte by byte."""
-    packaged = files("carina_tasks.demo.api_server") / "crds"
+    packaged = files("carina_tasks.emulator.api_server") / "crds"
     deployed = {path.name: path.read_text() for path in CRDS.glob("*.yaml")}
     assert {path.name: path.read_text() for path in packaged.iterdir() if path.name.endswith(".yaml")} == deployed
     names = {yaml.safe_load(text)["metadata"]["name"] for text in deployed.values()}

@@ -11,7 +11,7 @@ from carina_tasks.kube.api import Api
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
 from carina_tasks.kube.state import StateMap
-from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model.journal import Journal
 from carina_tasks.observability.audit import about_volume
 from tests.contract.objects import logic_volume, volume
@@ -30,7 +30,7 @@ def test_the_watch_and_describe_tell_a_rebuild(cluster: Server, api: Api, prefix
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
     cluster.patch(f"{LOGIC_VOLUMES}/{prefix}/status", {"status": {"status": "Success", "code": 0}}).ok()
     cluster.create(VOLUMES, volume(prefix))
-    writes, look, events = VolumeWrites(api), Cluster(api), Events(api)
+    writes, look, events = ClusterWrites(api), Cluster(api), Events(api)
     found, pv = look.logic_volume(prefix), look.volume(prefix)
     assert found is not None
     assert pv is not None

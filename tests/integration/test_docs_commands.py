@@ -17,7 +17,7 @@ import pytest
 from carina_tasks.decisions.rebuild import manifest_of
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import Cluster
-from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model.journal import Journal
 from tests.integration import docs_commands as commands
 from tests.integration.docs_commands import ROOT, Command
@@ -159,7 +159,7 @@ def _lose_the_pv(embedded: Embedded) -> None:
             "data": {"paused": "by hand"},
         },
     )
-    cluster, writes = Cluster(embedded.stage.api), VolumeWrites(embedded.stage.api)
+    cluster, writes = Cluster(embedded.stage.api), ClusterWrites(embedded.stage.api)
     volume, pv = cluster.logic_volume(VOLUME), cluster.volume(VOLUME)
     assert volume is not None
     assert pv is not None

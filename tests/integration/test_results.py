@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from carina_tasks.broker.calls import RESULT_KEY
+from carina_tasks.store.answers import RESULT_KEY
 from tests.integration.embedded import ONE, Embedded
 
 HOUR, DAY = 3600, 86400

@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from carina_tasks.demo.api_server import deletion, writes
-from carina_tasks.demo.api_server.cluster import Cluster
-from carina_tasks.demo.api_server.errors import StatusError, method_not_allowed, no_such_resource
-from carina_tasks.demo.api_server.routes import resource_target
+from carina_tasks.emulator.api_server import deletion, writes
+from carina_tasks.emulator.api_server.cluster import Cluster
+from carina_tasks.emulator.api_server.errors import StatusError, method_not_allowed, no_such_resource
+from carina_tasks.emulator.api_server.routes import resource_target
 from carina_tasks.errors import ApiUnavailable
 from carina_tasks.kube.api import Api, Raw
 from carina_tasks.model import keys

@@ -12,11 +12,11 @@ from unittest import mock
 
 import structlog
 
-from carina_tasks.demo.api_server import cluster as emulator
-from carina_tasks.demo.api_server import deletion
-from carina_tasks.demo.api_server.kinds import custom, volumes
-from carina_tasks.demo.lvm import program
-from carina_tasks.flows import advance, rehearse
+from carina_tasks.emulator.api_server import cluster as emulator
+from carina_tasks.emulator.api_server import deletion
+from carina_tasks.emulator.api_server.kinds import custom, volumes
+from carina_tasks.emulator.lvm import program
+from carina_tasks.flows.failover import advance, rehearse
 from carina_tasks.kube import cluster, events
 
 START = 1_795_000_000.0

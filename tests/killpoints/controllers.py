@@ -18,12 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from carina_tasks.demo.api_server import deletion
-from carina_tasks.demo.api_server.cluster import Cluster, Target
-from carina_tasks.demo.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, Resource
-from carina_tasks.demo.api_server.kinds.node import NODES
-from carina_tasks.demo.api_server.store import clone
-from carina_tasks.demo.api_server.writes import create
+from carina_tasks.emulator.api_server import deletion
+from carina_tasks.emulator.api_server.cluster import Cluster, Target
+from carina_tasks.emulator.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, Resource
+from carina_tasks.emulator.api_server.kinds.node import NODES
+from carina_tasks.emulator.api_server.store import clone
+from carina_tasks.emulator.api_server.writes import create
 from carina_tasks.model import keys, quantity
 from tests.killpoints.clock import Clock
 from tests.killpoints.nodes import GIB, SimNode

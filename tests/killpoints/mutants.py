@@ -13,11 +13,13 @@ from unittest import mock
 
 import msgspec.structs
 
-from carina_tasks.decisions import company, eviction, logic_volumes, orphans, rebuild, selection
-from carina_tasks.flows import advance, one_object, planning, steps, sweep_logic
-from carina_tasks.flows import tell as telling
+from carina_tasks.decisions import colocation, eviction, logic_volumes, orphans, rebuild, selection
+from carina_tasks.flows import one_object
+from carina_tasks.flows.failover import advance, planning, steps
+from carina_tasks.flows.failover import events as telling
+from carina_tasks.flows.sweeps import logic_volumes as sweep_logic
 from carina_tasks.kube.api import Api
-from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.lvm import commands
 from carina_tasks.model import keys
 from carina_tasks.model.journal import Journal
@@ -54,10 +56,10 @@ def _status_stays() -> AbstractContextManager[Any]:
 
 
 def _whole_status_cleared() -> AbstractContextManager[Any]:
-    def clear_status(self: VolumeWrites, volume: Any, message: str) -> Any:
+    def clear_status(self: ClusterWrites, volume: Any, message: str) -> Any:
         return self._status(volume, {"status": "", "code": 0, "volumeID": ""})
 
-    return mock.patch.object(VolumeWrites, "clear_status", clear_status)
+    return mock.patch.object(ClusterWrites, "clear_status", clear_status)
 
 
 def _event_after_the_journal() -> AbstractContextManager[Any]:
@@ -109,13 +111,13 @@ def _deletes_without_preconditions() -> AbstractContextManager[Any]:
 
 
 def _touch_without_version() -> AbstractContextManager[Any]:
-    def touch(self: VolumeWrites, claim: Any, now: float) -> None:
+    def touch(self: ClusterWrites, claim: Any, now: float) -> None:
         body = {"metadata": {"uid": claim.meta.uid, "annotations": {keys.TOUCH: str(now)}}}
         self._api.merge(f"/api/v1/namespaces/{claim.meta.namespace}/persistentvolumeclaims/{claim.meta.name}", body)
 
     # A touch that is left is taken off by the sweep: only without both guards does it stay.
     stack = ExitStack()
-    stack.enter_context(mock.patch.object(VolumeWrites, "touch", touch))
+    stack.enter_context(mock.patch.object(ClusterWrites, "touch", touch))
     stack.enter_context(mock.patch.object(sweep_logic, "_untouch", mock.Mock()))
     return stack
 
@@ -239,7 +241,7 @@ MUTANTS = (
     Mutant(
         "what a failover left behind is not fetched",
         "the node returns anywhere",
-        lambda: mock.patch.object(company, "parted", return_value=()),
+        lambda: mock.patch.object(colocation, "parted", return_value=()),
     ),
     Mutant("the age of a mark is ignored", "another sweep", _mark_age_ignored),
     Mutant("an unwiped LV counts as created", "rebuild", intent_tag_at_once),

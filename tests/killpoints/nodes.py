@@ -14,9 +14,9 @@ from unittest import mock
 
 import msgspec
 
-from carina_tasks.broker.calls import NodeCalls, read_answer
-from carina_tasks.demo.lvm import program
-from carina_tasks.demo.lvm.state import Group, State, Volume, new_uuid
+from carina_tasks.broker.calls import NodeCalls
+from carina_tasks.emulator.lvm import program
+from carina_tasks.emulator.lvm.state import Group, State, Volume, new_uuid
 from carina_tasks.errors import BrokerUnavailable, CarinaTasksError, LvmTimeout, NodeSilent
 from carina_tasks.lvm import report, volumes
 from carina_tasks.lvm.command import Lvm, Reported
@@ -32,6 +32,7 @@ from carina_tasks.model.messages import (
     read_request,
     to_json,
 )  # fmt: skip
+from carina_tasks.store.answers import read_answer
 from tests.killpoints.faults import Killed, NodeKilled, Points
 
 GIB = 1 << 30

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from carina_tasks.demo.api_server.cluster import Cluster
-from carina_tasks.demo.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
-from carina_tasks.demo.api_server.kinds.event import EVENTS
-from carina_tasks.demo.api_server.kinds.node import NODES
-from carina_tasks.demo.lvm.state import Volume
+from carina_tasks.emulator.api_server.cluster import Cluster
+from carina_tasks.emulator.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.emulator.api_server.kinds.event import EVENTS
+from carina_tasks.emulator.api_server.kinds.node import NODES
+from carina_tasks.emulator.lvm.state import Volume
 from carina_tasks.kube import paths
-from carina_tasks.model import keys, quantity, story
+from carina_tasks.model import keys, progress, quantity
 from tests.killpoints.controllers import JSON, PROVISIONER, nodes_of
 from tests.killpoints.sim import Sim
 
@@ -140,7 +140,7 @@ def not_zeroed(pv: JSON, local: Volume | None) -> bool:
 
 
 def _in_history(logic: JSON, node: str) -> bool:
-    past = story.history((logic["metadata"].get("annotations") or {}).get(keys.HISTORY) or "")
+    past = progress.history((logic["metadata"].get("annotations") or {}).get(keys.HISTORY) or "")
     return bool(past) and past[-1].target == node and len({one.intent for one in past}) == len(past)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from carina_tasks.demo.api_server.kinds import PODS
+from carina_tasks.emulator.api_server.kinds import PODS
 from carina_tasks.model import keys
 from carina_tasks.settings import Settings, load
 from tests.killpoints import promises

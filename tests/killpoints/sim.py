@@ -9,28 +9,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from carina_tasks.broker.lock import Hold
-from carina_tasks.demo.api_server.cluster import Cluster as Emulator
-from carina_tasks.demo.api_server.kinds.node import NODES
-from carina_tasks.demo.lvm.state import Volume
+from carina_tasks.emulator.api_server.cluster import Cluster as Emulator
+from carina_tasks.emulator.api_server.kinds.node import NODES
+from carina_tasks.emulator.lvm.state import Volume
 from carina_tasks.errors import BrokerUnavailable, CarinaTasksError
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failback import failback
-from carina_tasks.flows.failover import migrate_node, rebuild_node
-from carina_tasks.flows.rebuild_volume import rebuild_volume
-from carina_tasks.flows.resume import resume
-from carina_tasks.flows.sweep_local import sweep_local_volumes
-from carina_tasks.flows.sweep_logic import sweep_logic_volumes
-from carina_tasks.flows.trash import restore
+from carina_tasks.flows.failover.failback import failback
+from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
+from carina_tasks.flows.failover.resume import resume
+from carina_tasks.flows.failover.single_volume import rebuild_volume
+from carina_tasks.flows.sweeps.local_volumes import sweep_local_volumes
+from carina_tasks.flows.sweeps.logic_volumes import sweep_logic_volumes
+from carina_tasks.flows.sweeps.trash import restore
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
 from carina_tasks.kube.state import StateMap
-from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import keys
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings, load
+from carina_tasks.store.lock import Hold
 from tests.killpoints.api import InProcessApi
 from tests.killpoints.clock import Clock, use
 from tests.killpoints.controllers import JSON, Controllers
@@ -155,7 +155,7 @@ class Sim:
         return Context(
             settings=self.settings,
             cluster=Cluster(self.api),
-            writes=VolumeWrites(self.api, self.advance),
+            writes=ClusterWrites(self.api, self.advance),
             state=StateMap(self.api, self.settings.namespace),
             nodes=InProcessCalls(self.nodes, self._gate, self.points, self.advance, self._later),
             audit=Audit(Events(self.api, lambda: self.clock.now)),

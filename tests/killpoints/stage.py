@@ -6,13 +6,13 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
-from carina_tasks.demo.api_server import bootstrap, durations
-from carina_tasks.demo.api_server import cluster as emulator_cluster
-from carina_tasks.demo.api_server.cluster import Target
-from carina_tasks.demo.api_server.deletion import delete
-from carina_tasks.demo.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
-from carina_tasks.demo.api_server.kinds.node import NODES
-from carina_tasks.demo.api_server.writes import create, patch
+from carina_tasks.emulator.api_server import bootstrap, durations
+from carina_tasks.emulator.api_server import cluster as emulator_cluster
+from carina_tasks.emulator.api_server.cluster import Target
+from carina_tasks.emulator.api_server.deletion import delete
+from carina_tasks.emulator.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.emulator.api_server.kinds.node import NODES
+from carina_tasks.emulator.api_server.writes import create, patch
 from carina_tasks.model import keys
 from tests.killpoints.clock import START, Clock, use
 from tests.killpoints.controllers import JSON, PROVISIONER

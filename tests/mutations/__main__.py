@@ -17,7 +17,7 @@ if __name__ == "__main__":
         print(table())
         sys.exit()
     begun, words = time.perf_counter(), sys.argv[1:]
-    todo = [(g, e) for g in GUARDS for e in g.edits if all(w in g.what + e.file + e.test for w in words)]
+    todo = [(g, e) for g in GUARDS for e in g.edits if all(w in g.what + e.where + e.test for w in words)]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(WORKERS) as pool:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(WORKERS):
@@ -35,7 +35,7 @@ if __name__ == "__main__":
         for (guard, edit), why in zip(todo, pool.map(tried, [edit for _, edit in todo]), strict=True):
             wrong += bool(why)
             print(
-                f"{'SURVIVED' if why else 'found'}: {guard.what}: {edit.file}: {edit.old.strip()[:60]!r}: {edit.test} {why}",
+                f"{'SURVIVED' if why else 'found'}: {guard.what}: {edit.where}: {edit.old[:60]!r}: {edit.test} {why}",
                 flush=True,
             )
     print(f"{len(todo)} times a guard was taken out, {wrong} unnoticed, {time.perf_counter() - begun:.0f} s")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from carina_tasks.demo.api_server.cluster import Cluster
+from carina_tasks.emulator.api_server.cluster import Cluster
 from carina_tasks.errors import ApiUnavailable
 from carina_tasks.kube.api import Api, Raw
 from tests.killpoints.api import Answer, answer_of, is_dry_run, written

@@ -11,9 +11,9 @@ from typing import Any
 
 from kombu.exceptions import OperationalError
 
-from carina_tasks.broker.calls import RESULT_KEY
-from carina_tasks.broker.lock import Hold
 from carina_tasks.settings import Settings
+from carina_tasks.store.answers import RESULT_KEY
+from carina_tasks.store.lock import Hold
 from tests.sim.actors import Actors, Killed
 from tests.sim.chance import Chance
 

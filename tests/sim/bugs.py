@@ -14,11 +14,12 @@ from unittest import mock
 
 import msgspec.structs
 
-from carina_tasks.decisions import company, guards, node_loss, orphans, rebuild, selection
-from carina_tasks.demo.lvm import program
+from carina_tasks.decisions import colocation, guards, node_loss, orphans, rebuild, selection
+from carina_tasks.emulator.lvm import program
 from carina_tasks.errors import CarinaTasksError
-from carina_tasks.flows import failover, sweep_local
 from carina_tasks.flows.context import Context
+from carina_tasks.flows.failover import lost_node
+from carina_tasks.flows.sweeps import local_volumes
 from carina_tasks.kube.api import Api, Listing
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.state import StateMap
@@ -163,7 +164,7 @@ def _locked_ignored() -> Iterator[None]:
 def _first_look_counts(original: Any) -> Any:
     def judge(ctx: Context, local: Any, inventory: Any, world: Any) -> Any:
         name = local.name.removeprefix("volume-")
-        rules = sweep_local.orphan_rules(ctx)
+        rules = local_volumes.orphan_rules(ctx)
         return orphans.judge(local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules)
 
     return judge
@@ -180,11 +181,11 @@ def _confirmed_at_once(original: Any) -> Any:
 @contextmanager
 def _retention_ignored() -> Iterator[None]:
     """Purge at once, and tell the node that it may."""
-    rules, request = sweep_local.orphan_rules, sweep_local.PurgeVolumes
+    rules, request = local_volumes.orphan_rules, local_volumes.PurgeVolumes
     later = lambda trashed_before, volumes: request(trashed_before=trashed_before + 86400, volumes=volumes)  # noqa: E731
     with (
-        mock.patch.object(sweep_local, "orphan_rules", lambda ctx: replace(rules(ctx), retention=0.0)),
-        mock.patch.object(sweep_local, "PurgeVolumes", later),
+        mock.patch.object(local_volumes, "orphan_rules", lambda ctx: replace(rules(ctx), retention=0.0)),
+        mock.patch.object(local_volumes, "PurgeVolumes", later),
     ):
         yield
 
@@ -205,8 +206,8 @@ BUGS: Final[dict[str, Patch]] = {
     "mark-age-ignored": _patched(
         orphans, "OrphanRules", lambda original: lambda **r: original(**r | {"mark_age": 0.0})
     ),
-    "list-alone-marks-and-removes": _patched(sweep_local, "_judge", _first_look_counts),
-    "second-get-left-out": _patched(failover, "confirm_absence", _confirmed_at_once),
+    "list-alone-marks-and-removes": _patched(local_volumes, "_judge", _first_look_counts),
+    "second-get-left-out": _patched(lost_node, "confirm_absence", _confirmed_at_once),
     "retention-ignored": _retention_ignored,
     "unwiped-counts-as-created": intent_tag_at_once,
     "unzeroed-counts-as-created": unzeroed_counts,
@@ -216,7 +217,7 @@ BUGS: Final[dict[str, Patch]] = {
     ),
     "maintenance-ignored": _patched(StateMap, "read", lambda read: lambda self: replace(read(self), maintenance={})),
     "failback-forgets-the-newer-copy": newer_copy_forgotten,
-    "left-behind-stays": _patched(company, "parted", lambda _: lambda *arguments: ()),
+    "left-behind-stays": _patched(colocation, "parted", lambda _: lambda *arguments: ()),
 }
 """Every planted bug by name."""
 

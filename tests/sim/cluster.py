@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from carina_tasks.demo.api_server import durations
-from carina_tasks.demo.api_server.cluster import Cluster, Target
-from carina_tasks.demo.api_server.kinds import LEASES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
-from carina_tasks.demo.api_server.kinds.node import NODES
-from carina_tasks.demo.api_server.store import Change, clone
-from carina_tasks.demo.api_server.writes import create
+from carina_tasks.emulator.api_server import durations
+from carina_tasks.emulator.api_server.cluster import Cluster, Target
+from carina_tasks.emulator.api_server.kinds import LEASES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.emulator.api_server.kinds.node import NODES
+from carina_tasks.emulator.api_server.store import Change, clone
+from carina_tasks.emulator.api_server.writes import create
 from carina_tasks.model import keys, quantity
 from tests.killpoints.controllers import JSON, PROVISIONER, Controllers, is_ready
 from tests.sim.actors import Actors

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from carina_tasks.demo.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
-from carina_tasks.demo.api_server.kinds.event import EVENTS
+from carina_tasks.emulator.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.emulator.api_server.kinds.event import EVENTS
 from carina_tasks.model import keys, quantity
 from tests.killpoints.controllers import JSON, is_ready, nodes_of
 from tests.killpoints.promises import bare

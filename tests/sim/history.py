@@ -13,22 +13,23 @@ from unittest import mock
 
 from carina_tasks.broker import calls
 from carina_tasks.broker.calls import NodeCalls
-from carina_tasks.broker.findings import Findings
-from carina_tasks.demo.api_server import bootstrap
-from carina_tasks.demo.api_server.cluster import Cluster as Emulator
-from carina_tasks.demo.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
-from carina_tasks.demo.lvm import program, state
-from carina_tasks.flows import advance, rehearse
+from carina_tasks.emulator.api_server import bootstrap
+from carina_tasks.emulator.api_server.cluster import Cluster as Emulator
+from carina_tasks.emulator.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from carina_tasks.emulator.lvm import program, state
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.results import FailoverResult, RestoreResult, ResumeResult
+from carina_tasks.flows.failover import advance, rehearse
+from carina_tasks.flows.failover.results import FailoverResult, ResumeResult
+from carina_tasks.flows.sweeps.results import RestoreResult
 from carina_tasks.kube import cluster
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
 from carina_tasks.kube.state import StateMap
-from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import keys
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import load
+from carina_tasks.store.latest_results import LatestResults
 from carina_tasks.tasks import failover, sweep, trash
 from carina_tasks.tasks.base import ControlTask
 from tests.killpoints import nodes as killpoint_nodes
@@ -223,11 +224,11 @@ class History:
         return Context(
             settings=self.settings,
             cluster=Cluster(api),
-            writes=VolumeWrites(api, self.actors.sleep),
+            writes=ClusterWrites(api, self.actors.sleep),
             state=StateMap(api, self.settings.namespace),
             nodes=NodeCalls(self.broker, self.settings.node_deadline, self.settings.answer_limit, self.actors.sleep),  # type: ignore[arg-type]
             audit=Audit(Events(api)),
-            findings=Findings(self.broker),  # type: ignore[arg-type]
+            findings=LatestResults(self.broker),  # type: ignore[arg-type]
             lock=self.broker.lock,
             worker_alive=lambda node: self.nodes.alive(node),
             sleep=self.actors.sleep,

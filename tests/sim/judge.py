@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
-from carina_tasks.demo.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
-from carina_tasks.demo.api_server.kinds.node import NODES
-from carina_tasks.demo.lvm.state import Volume
+from carina_tasks.emulator.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.emulator.api_server.kinds.node import NODES
+from carina_tasks.emulator.lvm.state import Volume
 from carina_tasks.model import keys, names
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import LocalVolume

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from greenlet import getcurrent
 
-from carina_tasks.demo.lvm import program
+from carina_tasks.emulator.lvm import program
 from carina_tasks.errors import LvmTimeout
 from carina_tasks.lvm.command import Lvm, Reported
 from tests.killpoints.nodes import Removed, SimNode, serve

@@ -5,12 +5,12 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from carina_tasks.demo.api_server.cluster import Target
-from carina_tasks.demo.api_server.deletion import DeleteOptions, delete
-from carina_tasks.demo.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
-from carina_tasks.demo.api_server.kinds.node import NODES
-from carina_tasks.demo.api_server.store import clone
-from carina_tasks.demo.api_server.writes import create, patch
+from carina_tasks.emulator.api_server.cluster import Target
+from carina_tasks.emulator.api_server.deletion import DeleteOptions, delete
+from carina_tasks.emulator.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.emulator.api_server.kinds.node import NODES
+from carina_tasks.emulator.api_server.store import clone
+from carina_tasks.emulator.api_server.writes import create, patch
 from carina_tasks.model import keys, quantity
 from tests.killpoints.controllers import claims_of, is_ready
 from tests.killpoints.stage import MERGE

@@ -8,11 +8,11 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from carina_tasks.demo.api_server.cluster import Target
-from carina_tasks.demo.api_server.deletion import delete
-from carina_tasks.demo.api_server.kinds import PODS
-from carina_tasks.demo.api_server.kinds.node import NODES
-from carina_tasks.demo.api_server.writes import patch
+from carina_tasks.emulator.api_server.cluster import Target
+from carina_tasks.emulator.api_server.deletion import delete
+from carina_tasks.emulator.api_server.kinds import PODS
+from carina_tasks.emulator.api_server.kinds.node import NODES
+from carina_tasks.emulator.api_server.writes import patch
 from carina_tasks.model import maintenance
 from tests.killpoints.stage import MERGE
 

@@ -31,7 +31,7 @@ from carina_tasks.decisions.placement import NoFit, Place, Rules, plan
 from carina_tasks.model import objects
 from carina_tasks.model.local import Inventory, VolumeGroup
 from carina_tasks.model.quantity import GIB
-from carina_tasks.model.world import World
+from carina_tasks.model.snapshot import ClusterSnapshot
 from tests.lab.control_plane import ControlPlane, Options
 from tests.lab.kube import CLAIMS, NODES, PODS, PVS, Json, Kube, claims, pods
 
@@ -56,7 +56,7 @@ class Case:
     """The real cluster, and the same cluster as the decisions see it."""
 
     kube: Kube
-    world: World
+    world: ClusterSnapshot
     inventories: dict[str, Inventory]
     dice: random.Random
 
@@ -174,7 +174,7 @@ def _verdict(case: Case, raw: Json, inventories: dict[str, Inventory]) -> Place 
     return found
 
 
-def _with_asked(world: World, raws: list[Json]) -> tuple[World, list[objects.LogicVolume]]:
+def _with_asked(world: ClusterSnapshot, raws: list[Json]) -> tuple[ClusterSnapshot, list[objects.LogicVolume]]:
     """Add the pods, each with a volume on the lost node, to the cluster as the decisions see it."""
     added, volumes, bound = [], [], {}
     for raw in raws:
@@ -224,9 +224,9 @@ def _with_claim(raw: Json, name: str) -> Json:
     return {**raw, "spec": {**raw["spec"], "volumes": [volume, *raw["spec"].get("volumes", [])]}}
 
 
-def _observe(kube: Kube) -> World:
+def _observe(kube: Kube) -> ClusterSnapshot:
     parsed = [objects.parse_claim(raw) for raw in kube.list(CLAIMS)]
-    return World(
+    return ClusterSnapshot(
         now=time.time(),
         nodes={raw["metadata"]["name"]: objects.parse_node(raw) for raw in kube.list(NODES)},
         pods=tuple(objects.parse_pod(raw) for raw in kube.list(PODS)),

@@ -157,7 +157,7 @@ def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
     assert [e["count"] for e in said] == [1]
     before = {"firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:00Z"}
     lab.kube.patch(f"{events}/{said[0]['metadata']['name']}", before)
-    again = "import carina_tasks.celery; from carina_tasks.flows.sweep_local import sweep_local_volumes as sweep; from carina_tasks.tasks.process import context; sweep(context())"
+    again = "import carina_tasks.celery; from carina_tasks.flows.sweeps.local_volumes import sweep_local_volumes as sweep; from carina_tasks.runtime.context import context; sweep(context())"
     assert lab.process(["python", "-c", again], control.env, "again").popen.wait(90) == 0
     assert [e["count"] for e in filter(about_lost, lab.kube.list(events))] == [2]
 

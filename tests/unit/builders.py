@@ -12,7 +12,7 @@ from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
 from carina_tasks.model.messages import VolumeDone
 from carina_tasks.model.quantity import GIB
-from carina_tasks.model.world import World
+from carina_tasks.model.snapshot import ClusterSnapshot
 
 Json = dict[str, Any]
 NOW = 1_800_000_000.0
@@ -213,12 +213,12 @@ PARSERS = {
 }
 
 
-def world(*raws: Json, now: float = NOW) -> World:
+def world(*raws: Json, now: float = NOW) -> ClusterSnapshot:
     """Make a cluster of raw objects, each read by its own parser."""
     read: dict[str, list[Any]] = {kind: [] for kind in PARSERS}
     for raw in raws:
         read[raw["kind"]].append(PARSERS[raw["kind"]](copy.deepcopy(raw)))
-    return World(
+    return ClusterSnapshot(
         now=now,
         nodes={n.name: n for n in read["Node"]},
         pods=tuple(read["Pod"]),

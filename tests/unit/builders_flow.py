@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from carina_tasks.broker.lock import Hold
 from carina_tasks.decisions.local_volume import BringBack, Keep, decide_create
 from carina_tasks.decisions.removal import RefuseVolume
 from carina_tasks.errors import AlreadyExists, ApiConflict, CarinaTasksError, NodeSilent, NotFound
@@ -24,7 +23,7 @@ from carina_tasks.kube.api import Listing
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
 from carina_tasks.kube.state import StateMap
-from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import keys
 from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.messages import (
@@ -38,6 +37,7 @@ from carina_tasks.model.messages import (
 )
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings, load
+from carina_tasks.store.lock import Hold
 from tests.unit import builders
 from tests.unit.builders import Json
 
@@ -378,7 +378,7 @@ def context(api: FakeApi, nodes: FakeNodes, *, held: bool = False, **settings: s
     return Context(
         settings=conf,
         cluster=Cluster(fake),
-        writes=VolumeWrites(fake, sleep=sleep),
+        writes=ClusterWrites(fake, sleep=sleep),
         state=StateMap(fake, conf.namespace),
         nodes=asked,
         audit=Audit(Events(fake)),

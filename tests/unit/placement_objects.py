@@ -7,7 +7,7 @@ from carina_tasks.decisions.placement import NoFit, Place, Rules, plan
 from carina_tasks.model import objects
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
 from carina_tasks.model.quantity import GIB
-from carina_tasks.model.world import World
+from carina_tasks.model.snapshot import ClusterSnapshot
 
 Json = dict[str, Any]
 LOST = "n1"
@@ -102,11 +102,11 @@ def world(
     claims: list[Json] | None = None,
     persistent: list[Json] | None = None,
     classes: list[Json] | None = None,
-) -> World:
+) -> ClusterSnapshot:
     """Make a cluster; the claims of `volumes` are there by themselves."""
     bound = [claim(v["spec"]["pvc"], v["metadata"]["name"]) for v in volumes] + (claims or [])
     parsed = [objects.parse_claim(one) for one in bound]
-    return World(
+    return ClusterSnapshot(
         now=1e9,
         nodes={n["metadata"]["name"]: objects.parse_node(n) for n in nodes},
         pods=tuple(objects.parse_pod(p) for p in pods or []),
@@ -118,7 +118,7 @@ def world(
 
 
 def plan_all(
-    cluster: World,
+    cluster: ClusterSnapshot,
     inventories: Mapping[str, Inventory] | None = None,
     *,
     source: str = LOST,

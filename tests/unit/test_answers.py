@@ -5,14 +5,14 @@ import tracemalloc
 import msgspec.structs
 import pytest
 
-from carina_tasks.broker.calls import read_answer
 from carina_tasks.decisions.answers import CREATE, MARK, PURGE, REMOVE, counts
 from carina_tasks.errors import BadAnswer, NodeFailed
-from carina_tasks.flows.failover import rebuild_node
-from carina_tasks.flows.sweep_local import sweep_local_volumes
+from carina_tasks.flows.failover.lost_node import rebuild_node
+from carina_tasks.flows.sweeps.local_volumes import sweep_local_volumes
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import Target, VolumesDone
 from carina_tasks.observability import metrics
+from carina_tasks.store.answers import read_answer
 from tests.unit.builders import UUID_LV, VG, claim, done, inventory, local_volume, logic_volume, node, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 from carina_tasks.cli import rebuild as cli
 from carina_tasks.errors import ApiUnavailable, BadInput
-from carina_tasks.flows.failover import migrate_node, rebuild_node
-from carina_tasks.flows.rebuild_volume import rebuild_volume
+from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
+from carina_tasks.flows.failover.single_volume import rebuild_volume
 from carina_tasks.model import keys
 from carina_tasks.model.journal import Journal
 from tests.unit.builders import claim, inventory, journal, local_volume, logic_volume, node, pod, pv

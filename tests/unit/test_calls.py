@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.exceptions import OperationalError
 
-from carina_tasks.broker import calls
-from carina_tasks.broker.calls import RESULT_KEY, NodeCalls, read_answer
+from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.errors import BadAnswer, BadInput, BrokerUnavailable, NodeFailed, NodeSilent
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumesDone, to_json
+from carina_tasks.store.answers import RESULT_KEY, read_answer
 from tests.unit.builders import INTENT, done, inventory, local_volume
 from tests.unit.builders_redis import away
 
@@ -264,4 +264,4 @@ def test_a_broker_that_goes_away_while_we_wait_is_unavailable():
 
 def test_the_key_is_what_the_acl_allows():
     """celery-task-meta-<node>:<uuid>: one pattern ties a node to its own answers."""
-    assert calls.RESULT_KEY == "celery-task-meta-"
+    assert RESULT_KEY == "celery-task-meta-"

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 from celery.signals import before_task_publish
 
-from carina_tasks.broker.waiting import SENT_AT
+from carina_tasks.broker.queue_lengths import SENT_AT
 from carina_tasks.celery import TASK_MODULES, make_app, transport_options
 from carina_tasks.settings import load
 

@@ -5,9 +5,9 @@ import dataclasses
 
 import pytest
 
-from carina_tasks.decisions.company import Astray, LeftBehind, held_by, parted
-from carina_tasks.flows.failover import migrate_node
-from carina_tasks.flows.resume import resume
+from carina_tasks.decisions.colocation import Astray, LeftBehind, held_by, parted
+from carina_tasks.flows.failover.lost_node import migrate_node
+from carina_tasks.flows.failover.resume import resume
 from tests.unit.builders import NOW, claim, inventory, journal, logic_volume, node, pod, pv, world
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 from tests.unit.test_flows_failover import check_rebuilt, nodes

@@ -16,12 +16,12 @@ import pytest
 from celery.bin.celery import celery as celery_command
 from click import Context, Group
 
-from carina_tasks import cli_doc, metrics_doc, settings_doc, tasks_doc
 from carina_tasks.cli import COMMANDS, carina
 from carina_tasks.cli.output import Command
 from carina_tasks.observability import metrics
 from carina_tasks.settings import PREFIX, Settings
 from tests.lab import parts
+from tools.reference import cli_page, metrics_page, settings_page, tasks_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
@@ -50,32 +50,32 @@ def found(pattern: str, *, code: bool = True) -> set[tuple[str, str]]:
 
 
 def test_settings_page_is_up_to_date() -> None:
-    """docs/settings.md is what the settings say; `python -m carina_tasks.settings_doc` makes it anew."""
-    assert TEXTS["docs/settings.md"] == settings_doc.page()
+    """docs/settings.md is what the settings say; `python -m tools.reference.settings_page` makes it anew."""
+    assert TEXTS["docs/settings.md"] == settings_page.page()
 
 
 def test_settings_page_has_every_setting() -> None:
     """Every setting has a row, with a unit wherever it is a number, and a description."""
-    rows = {row.split("`")[1]: row for row in settings_doc.page().splitlines() if row.startswith("| `")}
-    assert rows.keys() == {settings_doc.variable(name) for name in Settings.model_fields}
+    rows = {row.split("`")[1]: row for row in settings_page.page().splitlines() if row.startswith("| `")}
+    assert rows.keys() == {settings_page.variable(name) for name in Settings.model_fields}
     assert all(row.split(" | ")[-1].strip("| ") for row in rows.values())
     vague = {name for name, row in rows.items() if "whole number" in row}
     assert vague == {PREFIX + "METRICS_PORT"}
 
 
 def test_tasks_page_is_up_to_date() -> None:
-    """docs/tasks.md is what is registered with Celery; `python -m carina_tasks.tasks_doc` makes it anew."""
-    assert TEXTS["docs/tasks.md"] == tasks_doc.page()
+    """docs/tasks.md is what is registered with Celery; `python -m tools.reference.tasks_page` makes it anew."""
+    assert TEXTS["docs/tasks.md"] == tasks_page.page()
 
 
 def test_commands_page_is_up_to_date() -> None:
-    """docs/cli.md is what `--help` says; `python -m carina_tasks.cli_doc` makes it anew."""
-    assert TEXTS["docs/cli.md"] == cli_doc.page()
+    """docs/cli.md is what `--help` says; `python -m tools.reference.cli_page` makes it anew."""
+    assert TEXTS["docs/cli.md"] == cli_page.page()
 
 
 def test_every_command_has_exit_codes_and_examples() -> None:
     """Scripts can rely on the first, people copy the second; and each example is of that very command."""
-    for name, command in cli_doc.commands(Context(carina)):
+    for name, command in cli_page.commands(Context(carina)):
         if isinstance(command, Group):
             continue
         assert isinstance(command, Command), name
@@ -85,8 +85,8 @@ def test_every_command_has_exit_codes_and_examples() -> None:
 
 
 def test_metrics_page_is_up_to_date() -> None:
-    """docs/metrics.md is what the processes export; `python -m carina_tasks.metrics_doc` makes it anew."""
-    assert TEXTS["docs/metrics.md"] == metrics_doc.page()
+    """docs/metrics.md is what the processes export; `python -m tools.reference.metrics_page` makes it anew."""
+    assert TEXTS["docs/metrics.md"] == metrics_page.page()
 
 
 def test_make_targets_exist() -> None:
@@ -112,7 +112,7 @@ def test_carina_commands_exist() -> None:
 def test_tasks_exist() -> None:
     """Every task name `carina.family.name` is registered."""
     names = found(r"\bcarina\.(?!storage\.io|io/)[a-z_]+\.[a-z_]+", code=False)
-    wrong = {(page, name) for page, name in names if name not in tasks_doc.tasks()}
+    wrong = {(page, name) for page, name in names if name not in tasks_page.tasks()}
     assert not wrong
 
 
@@ -123,9 +123,9 @@ def test_calls_fit_their_tasks() -> None:
         words = shlex.split(line)
         options = dict(zip(words[1::2], words[2::2], strict=False))
         args, kwargs = json.loads(options.get("--args", "[]")), json.loads(options.get("--kwargs", "{}"))
-        task = tasks_doc.tasks()[words[0]]
+        task = tasks_page.tasks()[words[0]]
         inspect.signature(task.run).bind(*args, **kwargs)
-        if isinstance(task, tasks_doc.NodeTask):
+        if isinstance(task, tasks_page.NodeTask):
             assert options.get("--queue", "").startswith("node."), f"{page}: {line} would go to the control queue"
 
 
@@ -208,7 +208,7 @@ def test_tiers_are_told() -> None:
 def test_event_table_is_complete() -> None:
     """The runbooks' table of Events has each reason that the code writes, and no other."""
     written = set()
-    for path in (ROOT / "carina_tasks" / "flows").glob("*.py"):
+    for path in (ROOT / "carina_tasks" / "flows").rglob("*.py"):
         for call in ast.walk(tree(path)):
             if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("ctx.audit."):
                 texts = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
@@ -226,7 +226,7 @@ def test_the_walk_has_eight_files_at_most() -> None:
     """CONTRIBUTING's walk from the watch event to lvcreate opens eight files, each once, from the watch to lvcreate."""
     files = [file for file, _ in WALK]
     assert 2 <= len(set(files)) == len(files) <= 8
-    assert files[0] == "workers/node_watch.py"
+    assert files[0] == "carina_tasks/node_watch.py"
     assert '"lvcreate"' in (ROOT / files[-1]).read_text()
 
 
@@ -241,13 +241,13 @@ def test_the_walk_can_be_walked(file: str, text: str) -> None:
     if step + 1 < len(WALK):
         following = WALK[step + 1][0]
         # By import, or by the task's name on a queue.
-        tasks = {task.name for task in tasks_doc.tasks().values() if tasks_doc._file(task) == following}
+        named = {task.name for task in tasks_page.tasks().values() if tasks_page._file(task) == following}
         source = (ROOT / file).read_text()
         parent, module = Path(following).with_suffix("").as_posix().replace("/", ".").rsplit(".", 1)
         adapters = {"carina_tasks/broker/calls.py": "ctx.nodes.ask("}
         imported = rf"from {re.escape(parent)}(\.{module} import |.* import .*\b{module}\b)"
         assert (
-            any(f'"{name}"' in source or f"`{name}`" in text for name in tasks)
+            any(f'"{name}"' in source or f"`{name}`" in text for name in named)
             or re.search(imported, source)
             or adapters.get(following, "\0") in source
         ), f"{file} does not lead to {following}"

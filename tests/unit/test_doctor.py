@@ -8,17 +8,17 @@ import pytest
 import yaml
 from msgspec import structs
 
-from carina_tasks.broker import heartbeat
-from carina_tasks.broker.heartbeat import KEY, LARGEST, OTHERS, processes
-from carina_tasks.broker.info import BrokerInfo
 from carina_tasks.decisions import doctor
 from carina_tasks.errors import BrokerUnavailable
-from carina_tasks.flows.doctor import examine
-from carina_tasks.flows.results import Swept
+from carina_tasks.flows.report.doctor import examine
+from carina_tasks.flows.sweeps.results import Swept
 from carina_tasks.kube import rights
 from carina_tasks.kube.rights import REVIEWS, Right
 from carina_tasks.model.process import Process
 from carina_tasks.settings import load
+from carina_tasks.store import heartbeat
+from carina_tasks.store.heartbeat import KEY, LARGEST, OTHERS, processes
+from carina_tasks.store.server_info import BrokerInfo
 from tests.unit import builders as b
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 from tests.unit.builders_redis import away
@@ -65,7 +65,7 @@ class Api(FakeApi):
 @pytest.fixture(autouse=True)
 def this_machine(monkeypatch):
     """Let this machine's clock be the API server's."""
-    monkeypatch.setattr("carina_tasks.flows.doctor.time.time", lambda: b.NOW)
+    monkeypatch.setattr("carina_tasks.flows.report.doctor.time.time", lambda: b.NOW)
 
 
 def run(api=None, broker=GOOD, found=ALL, swept=b.NOW - 60):

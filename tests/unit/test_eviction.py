@@ -5,11 +5,11 @@ import pytest
 from carina_tasks.decisions.eviction import Evict, Leave, judge
 from carina_tasks.decisions.selection import Skip, Wanted, movable_pods, of_deleted_node, of_not_ready_node
 from carina_tasks.errors import ApiConflict, ApiDenied
-from carina_tasks.flows.failed import failed
-from carina_tasks.flows.failover import migrate_node, rebuild_node
-from carina_tasks.flows.resume import resume
+from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
+from carina_tasks.flows.failover.resume import resume
+from carina_tasks.flows.report.problems import failed
 from carina_tasks.kube import paths
-from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import keys, objects
 from tests.unit import builders as b
 from tests.unit.builders import NOW, at, claim, journal, logic_volume, node, pv, world
@@ -248,10 +248,10 @@ def test_the_status_of_a_pod_keeps_its_other_conditions_and_names_the_very_pod()
     raw = pod()
     raw["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
     api = FakeApi(raw)
-    VolumeWrites(api).fail_pod(objects.parse_pod(raw), "why", NOW)
+    ClusterWrites(api).fail_pod(objects.parse_pod(raw), "why", NOW)
     assert [c["type"] for c in api.one("Pod", "a")["status"]["conditions"]] == ["Ready", "DisruptionTarget"]
     with pytest.raises(ApiConflict):
-        VolumeWrites(api).fail_pod(objects.parse_pod(raw), "why", NOW)
+        ClusterWrites(api).fail_pod(objects.parse_pod(raw), "why", NOW)
 
 
 @pytest.mark.parametrize(("finalizers", "outcome"), [([], "done"), (["x/y"], "unfinished")])

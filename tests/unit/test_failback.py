@@ -7,11 +7,11 @@ from click.testing import CliRunner
 from carina_tasks.cli import plan as plan_command
 from carina_tasks.decisions.failback import Impossible, Possible, judge
 from carina_tasks.errors import NodeSilent
-from carina_tasks.flows.plan_failback import plan_failback
+from carina_tasks.flows.report.failback_plan import plan_failback
 from carina_tasks.model import keys
 from carina_tasks.model.local import LocalVolume
+from carina_tasks.model.progress import Failover
 from carina_tasks.model.quantity import GIB
-from carina_tasks.model.story import Failover
 from tests.unit.builders import LONG_AGO, NAME, inventory, journal, local_volume, logic_volume, node, pv, world
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 from tests.unit.test_flows_trash import lying

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 import structlog
 
-from carina_tasks.broker.findings import KEY, Findings
 from carina_tasks.errors import BrokerUnavailable
+from carina_tasks.store.latest_results import KEY, LatestResults
 from tests.unit.builders_redis import away
 
 
@@ -20,7 +20,7 @@ class Seen(msgspec.Struct):
 
 def findings(client):
     """Make findings on a client."""
-    return Findings(SimpleNamespace(backend=SimpleNamespace(client=client)))
+    return LatestResults(SimpleNamespace(backend=SimpleNamespace(client=client)))
 
 
 def test_the_last_one_is_kept_for_a_time():

@@ -7,40 +7,40 @@ import sys
 import pytest
 
 from carina_tasks.errors import BadSetting
-from carina_tasks.flower import doors
+from carina_tasks.flower import auth
 
 
 @pytest.mark.parametrize(
-    ("basic", "auth", "environ"),
+    ("basic", "oauth", "environ"),
     [
         (["operator:secret"], "", {}),
         (["operator:secret", "prometheus:other"], "", {}),
         (None, "me@example.org", {}),
-        (None, "", {doors.OPEN: "true"}),
+        (None, "", {auth.OPEN: "true"}),
     ],
 )
-def test_who_said_who_may_come_in_is_let_run(basic, auth, environ):
+def test_who_said_who_may_come_in_is_let_run(basic, oauth, environ):
     """A pair, OAuth2, or the word that there is to be no password."""
-    doors.check(basic, auth, environ)
+    auth.check(basic, oauth, environ)
 
 
 @pytest.mark.parametrize(
     ("basic", "environ"),
-    [(None, {}), ([], {}), (None, {doors.OPEN: "false"}), (None, {doors.OPEN: ""}), (["operator"], {}), (["operator:"], {}),
-     ([":secret"], {}), ([""], {}), (["operator:secret", "x"], {}), (["operator"], {doors.OPEN: "true"})],
+    [(None, {}), ([], {}), (None, {auth.OPEN: "false"}), (None, {auth.OPEN: ""}), (["operator"], {}), (["operator:"], {}),
+     ([":secret"], {}), ([""], {}), (["operator:secret", "x"], {}), (["operator"], {auth.OPEN: "true"})],
 )  # fmt: skip
 def test_nobody_runs_it_open_by_accident(basic, environ):
     """No credentials, half a pair, a password with a comma in it: the error says what to set."""
     with pytest.raises(BadSetting, match="FLOWER_BASIC_AUTH"):
-        doors.check(basic, "", environ)
+        auth.check(basic, "", environ)
 
 
 def test_what_the_environment_names_is_left_to_it():
     """Flower reads its file after the environment; ours must not win over what a person set."""
-    assert doors.defaults({})["read_only"] is True
-    assert "read_only" not in doors.defaults({"FLOWER_READ_ONLY": "false"})
-    assert "persistent" not in doors.defaults({})
-    assert doors.defaults({"FLOWER_DB": "/var/lib/flower/state"})["persistent"] is True
+    assert auth.defaults({})["read_only"] is True
+    assert "read_only" not in auth.defaults({"FLOWER_READ_ONLY": "false"})
+    assert "persistent" not in auth.defaults({})
+    assert auth.defaults({"FLOWER_DB": "/var/lib/flower/state"})["persistent"] is True
 
 
 def test_celery_flower_ends_without_credentials(tmp_path):

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 from carina_tasks.cli import failback as failback_command
 from carina_tasks.errors import BadInput, NodeSilent, Paused
-from carina_tasks.flows.failback import failback
-from carina_tasks.flows.resume import resume
+from carina_tasks.flows.failover.failback import failback
+from carina_tasks.flows.failover.resume import resume
 from carina_tasks.kube import paths
 from carina_tasks.model import keys
 from carina_tasks.model.messages import VolumeDone, VolumesDone

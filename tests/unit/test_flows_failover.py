@@ -6,11 +6,11 @@ import pytest
 from msgspec import structs
 
 from carina_tasks.errors import ApiConflict, ApiUnavailable, BadInput, MassFailure, NodeFailed, NodeSilent, Paused
-from carina_tasks.flows.advance import PLANNED_AGAIN, advance_all
-from carina_tasks.flows.failover import migrate_node, rebuild_node
-from carina_tasks.flows.planning import replan
-from carina_tasks.flows.resume import resume
-from carina_tasks.flows.steps import NeedsTarget
+from carina_tasks.flows.failover.advance import PLANNED_AGAIN, advance_all
+from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
+from carina_tasks.flows.failover.planning import replan
+from carina_tasks.flows.failover.resume import resume
+from carina_tasks.flows.failover.steps import NeedsTarget
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Listing
 from carina_tasks.model import keys

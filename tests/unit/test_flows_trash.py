@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from carina_tasks.errors import BadInput, NodeFailed, NodeSilent
-from carina_tasks.flows.trash import list_trash, restore
+from carina_tasks.flows.sweeps.trash import list_trash, restore
 from carina_tasks.model import keys, objects
 from carina_tasks.model.messages import VolumeDone, VolumesDone
 from tests.unit.builders import NOW, VG, inventory, local_volume, logic_volume, node, pv

@@ -17,15 +17,14 @@ from celery import current_app
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from carina_tasks import tasks_doc
 from carina_tasks.errors import BadObject, BadSetting, CarinaTasksError, LvmReportUnreadable
-from carina_tasks.flows.failover import migrate_node, rebuild_node
-from carina_tasks.flows.plan import plan_node
-from carina_tasks.flows.rebuild_volume import rebuild_volume
-from carina_tasks.flows.resume import resume
-from carina_tasks.flows.status import status
-from carina_tasks.flows.sweep_local import sweep_local_volumes
-from carina_tasks.flows.sweep_logic import sweep_logic_volumes
+from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
+from carina_tasks.flows.failover.resume import resume
+from carina_tasks.flows.failover.single_volume import rebuild_volume
+from carina_tasks.flows.report.loss_plan import plan_node
+from carina_tasks.flows.report.status import status
+from carina_tasks.flows.sweeps.local_volumes import sweep_local_volumes
+from carina_tasks.flows.sweeps.logic_volumes import sweep_logic_volumes
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
 from carina_tasks.lvm import volumes
@@ -63,6 +62,7 @@ from tests.unit.builders import (
     pv,
 )
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
+from tools.reference import tasks_page
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 RAN: Counter[str] = Counter()
@@ -346,7 +346,7 @@ def test_a_state_that_somebody_edited_pauses_or_does_not(data):
         assert state.paused
 
 
-CONTROL = [t for t in tasks_doc.tasks().values() if t.__module__.endswith(("failover", "sweep", "trash"))]
+CONTROL = [t for t in tasks_page.tasks().values() if t.__module__.endswith(("failover", "sweep", "trash"))]
 ARGUMENTS = st.lists(
     JUNK | st.just("n1") | st.just("pvc-1") | st.dictionaries(st.sampled_from(["n1", "x y"]), JUNK, max_size=2),
     max_size=3,

@@ -8,8 +8,8 @@ import fakeredis
 import pytest
 import structlog
 
-from carina_tasks.broker.heartbeat import Heartbeat, alive
 from carina_tasks.errors import BrokerUnavailable
+from carina_tasks.store.heartbeat import Heartbeat, alive
 from tests.unit.builders_redis import away
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from redis.lock import Lock
 
-from carina_tasks.broker.lock import Hold, hold
+from carina_tasks.store.lock import Hold, hold
 from tests.unit.builders_redis import Scripted, away
 
 

@@ -10,16 +10,18 @@ from click.testing import CliRunner
 from carina_tasks.cli import maintenance as maintenance_cli
 from carina_tasks.cli import resume as resume_cli
 from carina_tasks.errors import BadInput, MassFailure, Paused
-from carina_tasks.flows import gauges, maintenance
-from carina_tasks.flows.failed import failed
-from carina_tasks.flows.failover import migrate_node, rebuild_node
-from carina_tasks.flows.readiness import readiness
-from carina_tasks.flows.resume import resume
-from carina_tasks.flows.status import status
+from carina_tasks.flows.failover import maintenance
+from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
+from carina_tasks.flows.failover.resume import resume
+from carina_tasks.flows.report import gauges
+from carina_tasks.flows.report.problems import failed
+from carina_tasks.flows.report.readiness import readiness
+from carina_tasks.flows.report.status import status
 from carina_tasks.kube import paths
-from carina_tasks.model import keys, tables
+from carina_tasks.model import keys, times
 from carina_tasks.model import maintenance as model
 from carina_tasks.observability import metrics
+from carina_tasks.views import tables
 from tests.unit.builders import NOW, claim, inventory, local_volume, logic_volume, node, pod, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
@@ -195,7 +197,7 @@ def test_a_cordoned_node_is_announced_as_waiting():
     assert (result.outcome, "it is cordoned" in result.reason) == ("refused", True)
     assert events(api) == ["FailoverDelayed"]
     text = tables.text(tables.of(status(ctx, lambda: ("n2", "n3"))), 0)
-    assert f"cordoned: failed over at {tables.moment(NOW + 1200)}" in text
+    assert f"cordoned: failed over at {times.moment(NOW + 1200)}" in text
 
 
 def test_an_out_of_service_node_is_failed_over_at_once():

@@ -11,22 +11,22 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from carina_tasks import metrics_doc
-from carina_tasks.broker.waiting import Waiting, waiting
+from carina_tasks.broker.queue_lengths import Waiting, waiting
 from carina_tasks.decisions.volume_state import STATES
 from carina_tasks.demo.children import free_port
 from carina_tasks.errors import ApiUnavailable, BadSetting, BrokerUnavailable, Refused
-from carina_tasks.flows import gauges
-from carina_tasks.flows.failover import rebuild_node
-from carina_tasks.flows.readiness import readiness
-from carina_tasks.flows.results import KeptVolumes, Swept, SweptNode
+from carina_tasks.flows.failover.lost_node import rebuild_node
+from carina_tasks.flows.report import gauges
+from carina_tasks.flows.report.readiness import readiness
+from carina_tasks.flows.sweeps.results import KeptVolumes, Swept, SweptNode
 from carina_tasks.observability import metrics
 from carina_tasks.observability.metrics import AboutProcess, Families
-from carina_tasks.tasks import observer as module
-from carina_tasks.tasks.observer import Observer
+from carina_tasks.runtime import observer as module
+from carina_tasks.runtime.observer import Observer
 from tests.unit.builders import NOW, at, claim, inventory, journal, logic_volume, node, pod, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 from tests.unit.builders_redis import away
+from tools.reference import metrics_page
 
 
 def app(client):
@@ -203,7 +203,7 @@ def test_no_metric_has_a_label_that_grows_with_the_volumes():
     few = {"action", "guard", "kind", "outcome", "step", "sweep", "verb", "status", "command", "version", "process", "entry",
            "source", "state", "why"}  # fmt: skip
     grow = {"node", "queue"}
-    labels = {label for one in metrics_doc.counted() for label in one._labelnames}
+    labels = {label for one in metrics_page.counted() for label in one._labelnames}
     labels |= {label for one in metrics.GAUGES.values() for label in one.labels}
     assert labels == few | grow
 
@@ -242,7 +242,7 @@ def test_forked_processes_share_what_they_count(monkeypatch, tmp_path):
 
 def test_every_gauge_is_described_and_every_description_ends_in_a_stop():
     """What a page or `promtool` shows reads as a sentence."""
-    texts = [one._documentation for one in metrics_doc.counted()] + [one.help for one in metrics.GAUGES.values()]
+    texts = [one._documentation for one in metrics_page.counted()] + [one.help for one in metrics.GAUGES.values()]
     assert all(text.endswith(".") for text in texts)
     with pytest.raises(KeyError):
         Families().put("carina_tasks_unheard_of", 1)
@@ -251,7 +251,7 @@ def test_every_gauge_is_described_and_every_description_ends_in_a_stop():
 def test_counters_begin_at_zero():
     """Every act and guard that the code names is exported before it happens: else rate() would miss the first."""
     named = {"acted": set(), "guarded": set()}
-    for path in (Path(metrics.__file__).parents[1] / "flows").glob("*.py"):
+    for path in (Path(metrics.__file__).parents[1] / "flows").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in named:
                 first = call.args[0] if call.args else None

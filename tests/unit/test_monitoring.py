@@ -5,11 +5,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from carina_tasks import metrics_doc
 from carina_tasks.observability import metrics
 from tests import monitoring
+from tools.reference import metrics_page
 
-EXPORTED = {metrics_doc.name_of(one) for one in metrics_doc.counted()} | metrics.GAUGES.keys()
+EXPORTED = {metrics_page.name_of(one) for one in metrics_page.counted()} | metrics.GAUGES.keys()
 HEADINGS = ["What it means", "What to look at", "What to type", "When to leave it alone"]
 
 

@@ -6,15 +6,15 @@ import pytest
 
 from carina_tasks.settings import Settings
 from tests.mutations.catalogue import GUARDS, table
-from tests.mutations.runner import ROOT, copy_of_code, survives
+from tests.mutations.runner import ROOT, copy_of_code, file_of, places_of, survives
 
 EDITS = [edit for guard in GUARDS for edit in guard.edits]
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.file}:{edit.test}")
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.where}:{edit.test}")
 def test_each_place_and_each_test_is_there(edit):
-    """The text that an edit replaces stands in its file once, and its test exists."""
-    assert (ROOT / edit.file).read_text().count(edit.old) == 1
+    """The code that an edit replaces is in its function once, and its test exists."""
+    assert len(places_of(edit, (ROOT / file_of(edit)).read_text())) == 1
     file, _, name = edit.test.partition("::")
     assert f"def {name}(" in (ROOT / "tests/unit" / file).read_text() or not name
 
@@ -35,5 +35,5 @@ def test_a_guard_that_no_test_misses_is_told(tmp_path: Path):
     copy = copy_of_code(tmp_path)
     edit = next(e for e in EDITS if e.test.endswith("test_no_age_replaces_the_mark"))
     assert survives(edit, copy) == ""
-    blind = type(edit)(edit.file, edit.old, edit.new, "test_orphans.py::test_a_marked_volume_in_use_loses_its_mark")
+    blind = type(edit)(edit.where, edit.old, edit.new, "test_orphans.py::test_a_marked_volume_in_use_loses_its_mark")
     assert survives(blind, copy) == "the test passes without it"

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from carina_tasks import node_watch
 from carina_tasks.decisions.hints import Hint
 from carina_tasks.errors import ApiDenied, ApiGone, ApiUnavailable, BadObject, BrokerUnavailable
 from carina_tasks.kube.api import Listing, WatchEvent
+from carina_tasks.node_watch import NodeWatch, publisher
 from tests.unit.builders import NOW, node
-from workers import node_watch
-from workers.node_watch import NodeWatch, publisher
 
 
 class Api:

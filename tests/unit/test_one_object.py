@@ -2,7 +2,6 @@
 
 import pytest
 
-from carina_tasks.broker.stored import Stored
 from carina_tasks.decisions import rebuild
 from carina_tasks.errors import (
     ApiConflict,
@@ -15,14 +14,15 @@ from carina_tasks.errors import (
     Paused,
 )
 from carina_tasks.flows import one_object
-from carina_tasks.flows.failed import failed
-from carina_tasks.flows.failover import migrate_node, rebuild_node
-from carina_tasks.flows.rebuild_volume import rebuild_volume
-from carina_tasks.flows.resume import resume
-from carina_tasks.flows.sweep_logic import sweep_logic_volumes
-from carina_tasks.flows.trash import restore
+from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
+from carina_tasks.flows.failover.resume import resume
+from carina_tasks.flows.failover.single_volume import rebuild_volume
+from carina_tasks.flows.report.problems import failed
+from carina_tasks.flows.sweeps.logic_volumes import sweep_logic_volumes
+from carina_tasks.flows.sweeps.trash import restore
 from carina_tasks.kube import paths
 from carina_tasks.model import keys, objects
+from carina_tasks.store.task_results import TaskResult
 from tests.unit.builders import NOW, claim, inventory, journal, local_volume, logic_volume, node, pod, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
@@ -292,7 +292,7 @@ def test_failed_says_what_is_refused_and_that_it_is_tried_again():
     ctx = context(api, workers())
     deny(api, *WRITES["journal"], ApiInvalid("frozen by a policy"))
     result = rebuild_node(ctx, "n1")
-    stored = Stored(
+    stored = TaskResult(
         id="1", task="carina.failover.rebuild_node", args=("n1",), state="SUCCESS", done=NOW, reason="",
         volumes=tuple((v.volume, v.outcome, v.reason) for v in result.volumes),
     )  # fmt: skip

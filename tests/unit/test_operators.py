@@ -7,29 +7,20 @@ import fakeredis
 import pytest
 from click.testing import CliRunner
 
-from carina_tasks.broker import stored
-from carina_tasks.broker.stored import Stored
 from carina_tasks.cli import plan as plan_command
 from carina_tasks.cli import trash as trash_command
 from carina_tasks.errors import ApiUnavailable, BadInput, BrokerUnavailable, Paused
-from carina_tasks.flows.failed import failed
-from carina_tasks.flows.history import history
-from carina_tasks.flows.plan import plan_node
-from carina_tasks.flows.results import (
-    FailedResult,
-    Finding,
-    MissingVolume,
-    NodeReadiness,
-    PlannedVolume,
-    Readiness,
-    Retry,
-    Swept,
-    SweptNode,
-)
-from carina_tasks.flows.retry import LOCAL, LOGIC, MIGRATE, REBUILD, RESUME, retry, retry_all
-from carina_tasks.flows.status import status
+from carina_tasks.flows.report.history import history
+from carina_tasks.flows.report.loss_plan import PlannedVolume, plan_node
+from carina_tasks.flows.report.problems import FailedResult, Finding, failed
+from carina_tasks.flows.report.readiness import NodeReadiness, Readiness
+from carina_tasks.flows.report.retry import LOCAL, LOGIC, MIGRATE, REBUILD, RESUME, Retry, retry, retry_all
+from carina_tasks.flows.report.status import status
+from carina_tasks.flows.sweeps.results import MissingVolume, Swept, SweptNode
 from carina_tasks.kube import paths
-from carina_tasks.model import tables
+from carina_tasks.store import task_results
+from carina_tasks.store.task_results import TaskResult
+from carina_tasks.views import tables
 from tests.unit import builders as b
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 from tests.unit.builders_redis import away
@@ -92,7 +83,7 @@ def test_the_last_word_on_a_rebuild_is_its_reason():
     """Of all results the last one that names the volume; an older one than the journal says nothing of this rebuild."""
 
     def said(done, reason, outcome="unfinished"):
-        return Stored(TASK, RESUME, (), "SUCCESS", done, volumes=((NAME, outcome, reason),))
+        return TaskResult(TASK, RESUME, (), "SUCCESS", done, volumes=((NAME, outcome, reason),))
 
     ctx = context(*journalled(started=int(b.NOW - 600)))
     before, first, last = (
@@ -169,7 +160,7 @@ def test_a_task_that_failed_and_has_gone_well_since_is_no_news():
     """Only the last run of a task counts, each with its own arguments."""
 
     def ran(state, done, *args):
-        return Stored(f"{done}", "carina.failover.rebuild_node", args, state, done, reason="ApiUnavailable: away")
+        return TaskResult(f"{done}", "carina.failover.rebuild_node", args, state, done, reason="ApiUnavailable: away")
 
     ctx = context(*healthy())
     assert of(failed(ctx, [ran("FAILURE", 1, "n1"), ran("SUCCESS", 2, "n1")])) == []
@@ -251,15 +242,15 @@ def test_the_objects_say_what_is_sent(make, target, task, args):
 @pytest.mark.parametrize(
     ("ran", "task", "args"),
     [
-        (Stored(TASK, REBUILD, ("n9",), "FAILURE", 1), "", ()),
-        (Stored(TASK, REBUILD, ("n2",), "FAILURE", 1), LOCAL, ()),
-        (Stored(TASK, MIGRATE, ("n1",), "SUCCESS", 1, "refused"), REBUILD, ("n1",)),
-        (Stored(TASK, REBUILD, ("../x",), "FAILURE", 1), "", ()),
-        (Stored(TASK, REBUILD, ({"a": 1},), "FAILURE", 1), "", ()),
-        (Stored(TASK, REBUILD, ("n1", "n2"), "FAILURE", 1), "", ()),
-        (Stored(TASK, LOCAL, ({"n1": 300},), "FAILURE", 1), LOCAL, ()),
-        (Stored(TASK, "carina.volume.remove", ({"volumes": []},), "FAILURE", 1), "", ()),
-        (Stored(TASK, "os.system", ("reboot",), "FAILURE", 1), "", ()),
+        (TaskResult(TASK, REBUILD, ("n9",), "FAILURE", 1), "", ()),
+        (TaskResult(TASK, REBUILD, ("n2",), "FAILURE", 1), LOCAL, ()),
+        (TaskResult(TASK, MIGRATE, ("n1",), "SUCCESS", 1, "refused"), REBUILD, ("n1",)),
+        (TaskResult(TASK, REBUILD, ("../x",), "FAILURE", 1), "", ()),
+        (TaskResult(TASK, REBUILD, ({"a": 1},), "FAILURE", 1), "", ()),
+        (TaskResult(TASK, REBUILD, ("n1", "n2"), "FAILURE", 1), "", ()),
+        (TaskResult(TASK, LOCAL, ({"n1": 300},), "FAILURE", 1), LOCAL, ()),
+        (TaskResult(TASK, "carina.volume.remove", ({"volumes": []},), "FAILURE", 1), "", ()),
+        (TaskResult(TASK, "os.system", ("reboot",), "FAILURE", 1), "", ()),
         (None, "", ()),
     ],
 )
@@ -274,7 +265,7 @@ def test_a_stored_message_is_never_sent_again(ran, task, args):
 @pytest.mark.parametrize("args", [(), ("../x",), ({"a": 1},), (7,), (None,), ("n1", "n2"), ("x" * 999,)])
 def test_a_task_for_no_node_is_not_looked_at_further(args):
     """What stands in a stored message is no node's name until it passes as one."""
-    found = retry(context(*healthy()), TASK, lambda _: Stored(TASK, REBUILD, args, "FAILURE", 1))
+    found = retry(context(*healthy()), TASK, lambda _: TaskResult(TASK, REBUILD, args, "FAILURE", 1))
     assert found == Retry(TASK, f"{REBUILD} is no task that goes on with anything")
 
 
@@ -387,7 +378,7 @@ def test_results_are_read_oldest_first_and_nodes_answers_left_out():
     client.set(f"celery-task-meta-{later}", meta(date_done="2026-11-25T12:00:00+00:00"))
     client.set(f"celery-task-meta-{TASK}", meta(status="FAILURE", result={"exc_type": "X", "exc_message": ["no"]}))
     client.set(f"celery-task-meta-n1:{TASK}", meta(name="carina.failover.rebuild_node"))
-    found, cut = stored.recent(app(client))
+    found, cut = task_results.recent(app(client))
     assert [one.id for one in found] == [TASK, later]
     assert (found[0].state, found[0].reason, cut) == ("FAILURE", "X: no", False)
 
@@ -397,37 +388,37 @@ def test_results_are_read_oldest_first_and_nodes_answers_left_out():
     [
         b"", b"{", b"[]", b"\xff", b"[" * 100_000, meta(status=7), meta(status="PENDING"), meta(name=None), meta(name="x" * 999),
         meta(date_done="yesterday"), meta(date_done=5), meta(args="os.system"), meta(args={"a": 1}),
-        meta(result=[1], status="FAILURE"), meta(result={"outcome": "x" * stored.LARGEST}),
+        meta(result=[1], status="FAILURE"), meta(result={"outcome": "x" * task_results.LARGEST}),
     ],
 )  # fmt: skip
 def test_whatever_else_lies_there_is_left_out(data):
     """Hostile input: no exception, no object built from it."""
-    assert stored.read(TASK, data) is None
+    assert task_results.read(TASK, data) is None
 
 
 @pytest.mark.parametrize("result", [None, "text", 7, [1, 2], {"volumes": "x"}, {"volumes": [{"volume": 7}]}])
 def test_a_result_of_another_shape_only_says_that_it_ended(result):
     """Another release's, say."""
-    found = stored.read(TASK, meta(result=result))
+    found = task_results.read(TASK, meta(result=result))
     assert found is not None
     assert (found.outcome, found.volumes) == ("", ())
 
 
 def test_the_scan_is_bounded(monkeypatch):
     """And says so."""
-    monkeypatch.setattr(stored, "MOST", 2)
-    monkeypatch.setattr(stored, "_BATCH", 1)
+    monkeypatch.setattr(task_results, "MOST", 2)
+    monkeypatch.setattr(task_results, "_BATCH", 1)
     client = fakeredis.FakeRedis()
     for i in range(5):
         client.set(f"celery-task-meta-{TASK[:-1]}{i}", meta())
-    found, cut = stored.recent(app(client))
+    found, cut = task_results.recent(app(client))
     assert (len(found), cut) == (2, True)
 
 
 def test_no_broker_is_no_empty_list():
     """Unknown, and not "nothing failed"."""
     with pytest.raises(BrokerUnavailable):
-        stored.recent(app(away()))
+        task_results.recent(app(away()))
 
 
 # --- status ---

@@ -13,7 +13,7 @@ from carina_tasks.decisions.placement import NoFit, Place, Rules, plan
 from carina_tasks.model import keys, objects
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.quantity import GIB
-from carina_tasks.model.world import World
+from carina_tasks.model.snapshot import ClusterSnapshot
 from tests.unit.placement_objects import (
     HOSTNAME,
     LOST,
@@ -293,7 +293,7 @@ def test_one_of_two_nodes_is_the_manuals_own_example() -> None:
 
 
 @st.composite
-def clusters(draw: st.DrawFn) -> tuple[World, dict[str, int], Rules]:
+def clusters(draw: st.DrawFn) -> tuple[ClusterSnapshot, dict[str, int], Rules]:
     """Draw a cluster with pods over shared and several volumes, GiB free by node, and a reserve."""
     names = [f"n{number}" for number in range(1, draw(st.integers(2, 6)))]
     sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=9))
@@ -314,7 +314,7 @@ def clusters(draw: st.DrawFn) -> tuple[World, dict[str, int], Rules]:
     return world([node(name) for name in names], volumes, pods), free, Rules(reserve=draw(st.integers(0, 12)) * GIB)
 
 
-def decide(case: tuple[World, dict[str, int], Rules]) -> dict[str, Place | NoFit]:
+def decide(case: tuple[ClusterSnapshot, dict[str, int], Rules]) -> dict[str, Place | NoFit]:
     """Plan a drawn cluster."""
     cluster, free, rules = case
     return plan_all(cluster, room(**free), rules=rules)
@@ -322,7 +322,9 @@ def decide(case: tuple[World, dict[str, int], Rules]) -> dict[str, Place | NoFit
 
 @given(clusters())
 @settings(deadline=None)
-def test_every_wanted_volume_has_a_verdict_and_none_goes_back(case: tuple[World, dict[str, int], Rules]) -> None:
+def test_every_wanted_volume_has_a_verdict_and_none_goes_back(
+    case: tuple[ClusterSnapshot, dict[str, int], Rules],
+) -> None:
     """As many verdicts as volumes, in their order, and never the lost node nor one that does not exist."""
     found = decide(case)
     assert list(found) == [v.name for v in case[0].logic_volumes.values() if v.node == LOST]
@@ -331,7 +333,7 @@ def test_every_wanted_volume_has_a_verdict_and_none_goes_back(case: tuple[World,
 
 @given(clusters())
 @settings(deadline=None)
-def test_no_volume_group_is_ever_overbooked(case: tuple[World, dict[str, int], Rules]) -> None:
+def test_no_volume_group_is_ever_overbooked(case: tuple[ClusterSnapshot, dict[str, int], Rules]) -> None:
     """What a plan places on a node, with what is claimed there and the reserve, is never above what is free."""
     cluster, free, rules = case
     found = decide(case)
@@ -343,7 +345,7 @@ def test_no_volume_group_is_ever_overbooked(case: tuple[World, dict[str, int], R
 
 @given(clusters())
 @settings(deadline=None)
-def test_groups_are_all_or_nothing_and_pods_fit_their_node(case: tuple[World, dict[str, int], Rules]) -> None:
+def test_groups_are_all_or_nothing_and_pods_fit_their_node(case: tuple[ClusterSnapshot, dict[str, int], Rules]) -> None:
     """All volumes of a pod end on one node, or none of them moves; CPU and anti-affinity hold there."""
     cluster = case[0]
     found = targets(decide(case))
@@ -363,7 +365,9 @@ def test_groups_are_all_or_nothing_and_pods_fit_their_node(case: tuple[World, di
 
 @given(clusters(), st.randoms(use_true_random=False))
 @settings(deadline=None)
-def test_the_order_of_the_input_changes_nothing(case: tuple[World, dict[str, int], Rules], dice: random.Random) -> None:
+def test_the_order_of_the_input_changes_nothing(
+    case: tuple[ClusterSnapshot, dict[str, int], Rules], dice: random.Random
+) -> None:
     """Same cluster, shuffled nodes, pods, claims and volumes: the same verdicts, word for word."""
     cluster, free, rules = case
 

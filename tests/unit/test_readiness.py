@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from carina_tasks.errors import BrokerUnavailable, NodeSilent
-from carina_tasks.flows import readiness as flow
-from carina_tasks.flows.failover import rebuild_node
-from carina_tasks.flows.plan import plan_node
-from carina_tasks.flows.readiness import readiness
-from carina_tasks.flows.status import status
+from carina_tasks.flows.failover.lost_node import rebuild_node
+from carina_tasks.flows.report import readiness as flow
+from carina_tasks.flows.report.loss_plan import plan_node
+from carina_tasks.flows.report.readiness import readiness
+from carina_tasks.flows.report.status import status
 from carina_tasks.kube import paths
 from tests.unit.builders import claim, inventory, journal, logic_volume, node, pod, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context

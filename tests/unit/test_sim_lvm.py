@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from carina_tasks.demo.lvm.install import add_group, install, set_open
+from carina_tasks.emulator.lvm.install import add_group, install, set_open
 from carina_tasks.lvm.report import FULLREPORT
 from carina_tasks.model.quantity import GIB
 
@@ -184,11 +184,11 @@ def test_installing_again_keeps_what_is_there(lvm: Path):
 
 
 def test_it_runs_as_a_module_too(lvm: Path):
-    """``python -m carina_tasks.demo.lvm`` with the state file in its variable."""
+    """``python -m carina_tasks.emulator.lvm`` with the state file in its variable."""
     env = {"CARINA_TASKS_DEMO_LVM_STATE": str(lvm.parent / "state.json")}
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-m", "carina_tasks.demo.lvm", "vgs"],
+        [sys.executable, "-m", "carina_tasks.emulator.lvm", "vgs"],
         env=env,
         cwd=root,
         capture_output=True,

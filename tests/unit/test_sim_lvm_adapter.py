@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from carina_tasks.demo.lvm.install import install, set_locked, set_open
+from carina_tasks.emulator.lvm.install import install, set_locked, set_open
 from carina_tasks.lvm.command import Lvm
 from carina_tasks.model.quantity import GIB
 from tests.unit.lvm_behaviour import *  # noqa: F403 - every test there

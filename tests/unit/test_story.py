@@ -5,14 +5,14 @@ import json
 import msgspec.structs
 import pytest
 
-from carina_tasks.model import keys, objects, story
+from carina_tasks.model import keys, objects, progress
 from tests.unit.builders import journal, logic_volume
 
 
 def test_progress_is_one_line_that_says_step_way_time_and_reason():
     """Step, from and to, since when, and why it is done; or why it waits."""
-    assert story.progress(journal()) == "1/5 planned: n1 -> n2 since 2027-01-15T08:00:00Z, node n1 was deleted"
-    waiting = story.progress(journal(), 1, "n2 is silent")
+    assert progress.progress(journal()) == "1/5 planned: n1 -> n2 since 2027-01-15T08:00:00Z, node n1 was deleted"
+    waiting = progress.progress(journal(), 1, "n2 is silent")
     assert waiting == "2/5 create the local volume: n1 -> n2 since 2027-01-15T08:00:00Z, waits: n2 is silent"
 
 
@@ -20,7 +20,7 @@ def test_the_history_keeps_the_last_ten_and_is_one_line_each():
     """Kubectl cuts lines of annotations, so each failover begins one; as a whole it is JSON."""
     text = ""
     for number in range(12):
-        text = story.add_failover(
+        text = progress.add_failover(
             text, msgspec.structs.replace(journal(), intent=f"0f1c9d0e-0000-4000-8000-{number:012}")
         )
     entries = json.loads(text)
@@ -34,10 +34,10 @@ def test_a_history_that_people_edited_stops_nothing(text):
     """It begins anew; the LogicVolume is as readable as before."""
     raw = logic_volume(annotations={keys.HISTORY: text})
     assert objects.parse_logic_volume(raw).history == ()
-    assert len(story.history(story.add_failover(text, journal()))) == 1
+    assert len(progress.history(progress.add_failover(text, journal()))) == 1
 
 
 def test_other_numbers_are_no_news():
     """Seconds and sizes change with every look; words do not."""
-    assert story.same("NotReady for 61 s", "NotReady for 91.5 s")
-    assert not story.same("n2: no room", "n2: its worker does not answer")
+    assert progress.same("NotReady for 61 s", "NotReady for 91.5 s")
+    assert not progress.same("n2: no room", "n2: its worker does not answer")

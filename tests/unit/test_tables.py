@@ -3,10 +3,11 @@
 import msgspec
 import pytest
 
-from carina_tasks.flows.results import FailoverResult, VolumeResult
-from carina_tasks.model import tables
-from carina_tasks.model.tables import Table
-from carina_tasks.tasks.shown import Shown, shown
+from carina_tasks.flows.failover.results import FailoverResult, VolumeResult
+from carina_tasks.model import times
+from carina_tasks.views import tables
+from carina_tasks.views.results import ResultView, shown
+from carina_tasks.views.tables import Table
 
 LONG = "0/3 nodes fit: n1: its worker does not answer; n2: no room in carina-vg-hdd; n3: taint a=b:NoSchedule"
 NAME = "pvc-177854eb-f811-4612-92c5-b8bb98126b94"
@@ -45,7 +46,7 @@ def test_a_cell_cannot_steer_the_terminal(text):
 def test_html_is_escaped():
     """A reason may hold anything: in a notebook it is text."""
     bad = "<script>alert(1)</script>"
-    result = Shown(FailoverResult("n1", "refused", bad, (VolumeResult(bad, "failed", bad),)))
+    result = ResultView(FailoverResult("n1", "refused", bad, (VolumeResult(bad, "failed", bad),)))
     page = result._repr_html_()
     assert "<script>" not in page
     assert page.count("&lt;script&gt;") == 3
@@ -64,7 +65,7 @@ def test_any_result_is_shown():
 
 def test_a_shown_result_is_a_dict_with_attributes():
     """What scripts take from a result is there in both ways, and it still is JSON."""
-    result = Shown(FailoverResult("n1", "done", "gone", (VolumeResult("a", "rebuilt", "gone"),)))
+    result = ResultView(FailoverResult("n1", "done", "gone", (VolumeResult("a", "rebuilt", "gone"),)))
     assert result["volumes"][0]["outcome"] == result.volumes[0].outcome == "rebuilt"
     assert msgspec.json.decode(msgspec.json.encode(dict(result)))["node"] == "n1"
     with pytest.raises(AttributeError):
@@ -84,4 +85,4 @@ def test_an_unknown_result_is_given_back_as_it_is():
 )
 def test_an_age_is_short(seconds, text):
     """As kubectl shows it."""
-    assert tables.age(seconds) == text
+    assert times.age(seconds) == text

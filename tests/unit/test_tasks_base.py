@@ -7,7 +7,7 @@ from kombu.exceptions import OperationalError
 
 from carina_tasks.celery import app
 from carina_tasks.errors import ApiUnavailable, BadInput, CarinaTasksError, MassFailure, Paused
-from carina_tasks.flows.results import FailoverResult, ResumeResult, VolumeResult
+from carina_tasks.flows.failover.results import FailoverResult, ResumeResult, VolumeResult
 from carina_tasks.tasks import base, failover, node, sweep, trash, volume
 from carina_tasks.tasks.base import PAUSES, ControlTask, this_node
 
@@ -172,7 +172,8 @@ def _app_consuming(names):
 
 def test_resume_and_sweep_ask_for_the_failovers_that_were_missed(monkeypatch):
     """Each node that they name gets its own task."""
-    from carina_tasks.flows.results import LogicSweepResult, ResumeResult
+    from carina_tasks.flows.failover.results import ResumeResult
+    from carina_tasks.flows.sweeps.results import LogicSweepResult
 
     sent = []
     monkeypatch.setattr(failover.rebuild_node, "send", lambda node, reason: sent.append(("rebuild", node)))
@@ -195,15 +196,15 @@ def test_a_failover_asks_for_a_resume_when_something_can_go_on_at_once(monkeypat
     monkeypatch.setattr(failover, "context", lambda: None)
     volumes = (VolumeResult("pvc-1", "unfinished", "planned again", "n1", "n3", again=True),)
     failed = FailoverResult("n1", "unfinished", "why", volumes)
-    monkeypatch.setattr(failover.failover, "rebuild_node", lambda *_: failed)
-    monkeypatch.setattr(failover.failover, "migrate_node", lambda *_: failed)
+    monkeypatch.setattr(failover.lost_node, "rebuild_node", lambda *_: failed)
+    monkeypatch.setattr(failover.lost_node, "migrate_node", lambda *_: failed)
     monkeypatch.setattr(failover.flow_resume, "resume", lambda _: ResumeResult(volumes))
     assert failover.rebuild_node.run("n1") == failover.migrate_node.run("n1") == failed
     failover.resume.run()
     assert sent == [(True,)] * 3
     failover.resume.run(hinted=True)
     assert len(sent) == 3
-    monkeypatch.setattr(failover.failover, "rebuild_node", lambda *_: FailoverResult("n1", "unfinished", "no fit"))
+    monkeypatch.setattr(failover.lost_node, "rebuild_node", lambda *_: FailoverResult("n1", "unfinished", "no fit"))
     failover.rebuild_node.run("n1")
     assert len(sent) == 3
 

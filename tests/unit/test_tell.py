@@ -3,8 +3,8 @@
 from collections import Counter
 
 from carina_tasks.errors import NodeSilent
-from carina_tasks.flows.failover import rebuild_node
-from carina_tasks.flows.resume import resume
+from carina_tasks.flows.failover.lost_node import rebuild_node
+from carina_tasks.flows.failover.resume import resume
 from carina_tasks.model import keys
 from tests.unit.builders import claim, inventory, journal, logic_volume, node, pod, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context

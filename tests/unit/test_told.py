@@ -7,8 +7,8 @@ from kombu.exceptions import OperationalError
 
 from carina_tasks.errors import NodeSilent
 from carina_tasks.model.messages import VolumesDone
-from carina_tasks.tasks import told
-from carina_tasks.tasks.told import Progress
+from carina_tasks.runtime import task_events
+from carina_tasks.runtime.task_events import Progress
 from tests.unit.builders import done
 
 
@@ -38,29 +38,31 @@ def test_a_broker_that_is_away_is_asked_once_and_never_heard_of(error):
 
 def test_outside_of_a_task_nothing_is_told():
     """A shell or a command calls the same flows."""
-    told.of_this_task()("x")
+    task_events.of_this_task()("x")
 
 
 @pytest.fixture
 def events(monkeypatch):
     """Catch what is sent in the name of this process's worker."""
     sent = []
-    monkeypatch.setattr(told, "_event", lambda app, task_id, kind, **fields: sent.append((task_id, kind, fields)))
+    monkeypatch.setattr(
+        task_events, "_event", lambda app, task_id, kind, **fields: sent.append((task_id, kind, fields))
+    )
     return sent
 
 
 def test_a_silent_node_is_told_of(events):
     """Its task would be PENDING in Flower for ever."""
-    told.answers(SimpleNamespace(), "open")("n1:x", NodeSilent("did not answer"))
+    task_events.answers(SimpleNamespace(), "open")("n1:x", NodeSilent("did not answer"))
     assert events == [("n1:x", "task-unanswered", {"exception": "did not answer"})]
 
 
 def test_for_a_sealed_node_the_asker_tells_how_it_ended(events):
     """A sealed node sends no events, so its tasks would be PENDING for ever too; an open one tells itself."""
     answer = VolumesDone(node="n1", volumes=(done(),))
-    told.answers(SimpleNamespace(), "open")("n1:x", answer)
+    task_events.answers(SimpleNamespace(), "open")("n1:x", answer)
     assert events == []
-    told.answers(SimpleNamespace(), "sealed")("n1:x", answer)
+    task_events.answers(SimpleNamespace(), "sealed")("n1:x", answer)
     ((task_id, kind, fields),) = events
     assert (task_id, kind) == ("n1:x", "task-answered")
     assert "'node': 'n1'" in fields["result"]
@@ -68,5 +70,5 @@ def test_for_a_sealed_node_the_asker_tells_how_it_ended(events):
 
 def test_an_answer_that_cannot_be_told_is_an_answer(monkeypatch):
     """The asker goes on."""
-    monkeypatch.setattr(told, "_event", lambda *_, **__: (_ for _ in ()).throw(OSError("away")))
-    told.answers(SimpleNamespace(), "sealed")("n1:x", NodeSilent("did not answer"))
+    monkeypatch.setattr(task_events, "_event", lambda *_, **__: (_ for _ in ()).throw(OSError("away")))
+    task_events.answers(SimpleNamespace(), "sealed")("n1:x", NodeSilent("did not answer"))

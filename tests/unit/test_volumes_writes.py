@@ -6,7 +6,7 @@ import pytest
 
 from carina_tasks.errors import ApiConflict, LostMidway, NotFound
 from carina_tasks.kube import paths
-from carina_tasks.kube.volumes import VolumeWrites
+from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import keys, objects
 from tests.unit.builders import NOW, at, claim, journal, logic_volume, pod, pv
 from tests.unit.builders_flow import FakeApi
@@ -47,7 +47,7 @@ def test_an_object_of_another_uid_is_never_written(name):
     api = cluster(uid="uid-another")
     before = str(api.objects)
     with pytest.raises(ApiConflict):
-        GUARDED[name](VolumeWrites(api))
+        GUARDED[name](ClusterWrites(api))
     assert str(api.objects) == before
 
 
@@ -55,13 +55,13 @@ def test_an_object_of_another_uid_is_never_written(name):
 def test_an_object_that_changed_is_never_written(name):
     """Another resourceVersion than the one that was read: 409."""
     with pytest.raises(ApiConflict):
-        GUARDED[name](VolumeWrites(cluster(resourceVersion="9")))
+        GUARDED[name](ClusterWrites(cluster(resourceVersion="9")))
 
 
 def test_the_status_of_step_one_is_empty_and_keeps_the_volume_id():
     """An empty status.status, code 0, currentSize the size, volumeID untouched: no agent of Carina's acts on it."""
     api = cluster()
-    VolumeWrites(api).clear_status(LV, "being rebuilt")
+    ClusterWrites(api).clear_status(LV, "being rebuilt")
     assert api.one("LogicVolume", "pvc-1")["status"] == {
         "status": "", "code": 0, "message": "being rebuilt", "currentSize": "5Gi", "volumeID": "volume-pvc-1",
     }  # fmt: skip
@@ -72,7 +72,7 @@ def test_success_is_written_whole():
     """With device numbers where they are known."""
     for numbers, more in (((252, 3), {"deviceMajor": 252, "deviceMinor": 3}), ((-1, -1), {})):
         api = cluster()
-        VolumeWrites(api).set_success(LV, *numbers)
+        ClusterWrites(api).set_success(LV, *numbers)
         assert api.one("LogicVolume", "pvc-1")["status"] == {
             "status": "Success", "code": 0, "message": "", "currentSize": "5Gi", "volumeID": "volume-pvc-1", **more,
         }  # fmt: skip
@@ -81,7 +81,7 @@ def test_success_is_written_whole():
 def test_journal_and_node_are_one_patch():
     """There is no moment in which the node is new and the journal is not there."""
     api = cluster()
-    VolumeWrites(api).write_journal(LV, journal())
+    ClusterWrites(api).write_journal(LV, journal())
     ((_, _, body),) = api.log
     assert body["spec"] == {"nodeName": "n2"}
     assert keys.JOURNAL in body["metadata"]["annotations"]
@@ -91,7 +91,7 @@ def test_journal_and_node_are_one_patch():
 def test_the_journal_goes_and_the_history_comes_in_one_patch():
     """What people read costs no write of its own, and no failover can be told twice or not at all."""
     api = cluster()
-    after = VolumeWrites(api).drop_journal(LV, journal())
+    after = ClusterWrites(api).drop_journal(LV, journal())
     (_, _, body), annotations = api.log[0], api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
     assert len(api.log) == 1
     assert (body["metadata"]["annotations"][keys.JOURNAL], body["metadata"]["annotations"][keys.PROGRESS]) == (
@@ -104,7 +104,7 @@ def test_the_journal_goes_and_the_history_comes_in_one_patch():
 
 def test_what_is_gone_already_is_deleted():
     """404 is what a deletion wants; where an act is recorded, it is told that somebody else did it."""
-    writes = VolumeWrites(FakeApi())
+    writes = ClusterWrites(FakeApi())
     writes.delete_logic_volume(LV)
     writes.help_logic_volume(LV)
     writes.strip_finalizers(PV)
@@ -117,7 +117,7 @@ def test_help_takes_no_finalizer_off_what_lives_or_is_another():
     """Only one that is being deleted, and the same."""
     for raw in (logic_volume(), logic_volume(uid="other", deletionTimestamp=at(NOW))):
         api = FakeApi(raw)
-        VolumeWrites(api).help_logic_volume(LV)
+        ClusterWrites(api).help_logic_volume(LV)
         assert api.log == []
 
 
@@ -133,7 +133,7 @@ def test_finalizers_that_come_back_are_stripped_again():
         return FakeApi.merge(api, path, body)
 
     api.merge = put_back
-    VolumeWrites(api, sleep=lambda _: None).strip_finalizers(PV)
+    ClusterWrites(api, sleep=lambda _: None).strip_finalizers(PV)
     assert paths.volume("pvc-1") not in api.objects
 
 
@@ -142,20 +142,20 @@ def test_finalizers_that_come_back_for_ever_are_told():
     api = FakeApi(pv(deletionTimestamp=at(NOW)))
     api.merge = lambda path, body: {}
     with pytest.raises(LostMidway, match="puts them back"):
-        VolumeWrites(api, sleep=lambda _: None).strip_finalizers(PV, tries=3)
+        ClusterWrites(api, sleep=lambda _: None).strip_finalizers(PV, tries=3)
 
 
 def test_another_pv_of_the_name_keeps_its_finalizers():
     """A PV that somebody made meanwhile is not stripped."""
     api = FakeApi(pv(uid="uid-theirs"))
-    VolumeWrites(api, sleep=lambda _: None).strip_finalizers(PV)
+    ClusterWrites(api, sleep=lambda _: None).strip_finalizers(PV)
     assert api.one("PersistentVolume", "pvc-1")["metadata"]["finalizers"] == pv()["metadata"]["finalizers"]
 
 
 def test_an_eviction_is_at_once_and_of_this_pod():
     """Grace 0 and the UID."""
     api = FakeApi(pod("a"))
-    VolumeWrites(api).evict(objects.parse_pod(pod("a")))
+    ClusterWrites(api).evict(objects.parse_pod(pod("a")))
     assert api.log[0][2] == {"uid": "uid-a", "resourceVersion": "", "grace": 0}
 
 
@@ -164,12 +164,12 @@ def test_only_resize_conditions_are_cleared():
     raw = claim()
     raw["status"]["conditions"] = [{"type": "Resizing"}, {"type": "Other"}]
     api = FakeApi(raw)
-    VolumeWrites(api).clear_resize(objects.parse_claim(raw), RESIZE)
+    ClusterWrites(api).clear_resize(objects.parse_claim(raw), RESIZE)
     assert api.one("PersistentVolumeClaim", "claim-pvc-1")["status"]["conditions"] == [{"type": "Other"}]
 
 
 def test_a_pod_of_another_uid_is_not_evicted():
     """A pod that was made again under its name before we came lives, and nobody is bothered."""
     api = FakeApi(pod("a", uid="uid-newer"))
-    VolumeWrites(api).evict(objects.parse_pod(pod("a")))
+    ClusterWrites(api).evict(objects.parse_pod(pod("a")))
     assert api.one("Pod", "a")["metadata"] == pod("a", uid="uid-newer")["metadata"]

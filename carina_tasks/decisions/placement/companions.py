@@ -14,7 +14,7 @@ from carina_tasks.decisions.placement.selectors import NodeSelector, Requirement
 from carina_tasks.decisions.placement.spec import NodeTerms, TopologyTerm, read
 from carina_tasks.errors import BadObject
 from carina_tasks.model.objects import Claim, LogicVolume, Node, PersistentVolume, Pod
-from carina_tasks.model.world import World
+from carina_tasks.model.snapshot import ClusterSnapshot
 
 ZONE_LABELS: Final = {
     "topology.kubernetes.io/zone": "topology.kubernetes.io/zone",
@@ -43,7 +43,9 @@ class Demand:
         return all(labels.get(key, labels.get(ZONE_LABELS[key])) in values for key, values in self.zones)
 
 
-def companion_of(world: World, pod: Pod, name: str, wanted: set[str], source: str) -> LogicVolume | Demand | None:
+def companion_of(
+    world: ClusterSnapshot, pod: Pod, name: str, wanted: set[str], source: str
+) -> LogicVolume | Demand | None:
     """Return what the pod's claim `name` ties it to: a Carina volume that stays, a Demand, or None for nothing.
 
     Raises BadObject when the pod cannot run anywhere with that claim as it is.
@@ -66,7 +68,7 @@ def companion_of(world: World, pod: Pod, name: str, wanted: set[str], source: st
     return _of_volume(world, pod, claim.volume, wanted, source)
 
 
-def zone_demands(world: World, volumes: Iterable[LogicVolume]) -> tuple[Demand, ...]:
+def zone_demands(world: ClusterSnapshot, volumes: Iterable[LogicVolume]) -> tuple[Demand, ...]:
     """Return what zone labels and classes of the wanted volumes' own PVs ask for: a replaced PV keeps both."""
     found = []
     for volume in volumes:
@@ -76,7 +78,9 @@ def zone_demands(world: World, volumes: Iterable[LogicVolume]) -> tuple[Demand, 
     return tuple(demand for demand in found if demand is not None)
 
 
-def _of_volume(world: World, pod: Pod, name: str, wanted: set[str], source: str) -> LogicVolume | Demand | None:
+def _of_volume(
+    world: ClusterSnapshot, pod: Pod, name: str, wanted: set[str], source: str
+) -> LogicVolume | Demand | None:
     if name in wanted:
         return None
     logic = world.logic_volumes.get(name)
@@ -109,12 +113,12 @@ def _zones(volume: PersistentVolume) -> Demand | None:
     return Demand(f"node(s) had no available volume zone ({volume.meta.name})", zones=zones) if zones else None
 
 
-def _of_class(world: World, claim: Claim) -> Demand | None:
+def _of_class(world: ClusterSnapshot, claim: Claim) -> Demand | None:
     name = (claim.raw.get("spec") or {}).get("storageClassName") or ""
     return _topologies(world, name)
 
 
-def _topologies(world: World, name: str) -> Demand | None:
+def _topologies(world: ClusterSnapshot, name: str) -> Demand | None:
     known = world.classes.get(name)
     if known is None or not known.allowed_topologies:
         return None

@@ -16,7 +16,7 @@ from carina_tasks.decisions.placement.constraints import Shape, shape
 from carina_tasks.errors import BadObject
 from carina_tasks.model.objects import LogicVolume, Pod
 from carina_tasks.model.quantity import whole_gib
-from carina_tasks.model.world import World
+from carina_tasks.model.snapshot import ClusterSnapshot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +55,13 @@ class PodGroup:
         return (-self.size, -len(self.pods), self.volumes[0].name)
 
 
-def wanted_size(volume: LogicVolume, world: World) -> int:
+def wanted_size(volume: LogicVolume, world: ClusterSnapshot) -> int:
     """Return the bytes that its new LV takes: whole GiB, and never below the capacity that the PV promises."""
     promised = world.volumes.get(volume.name)
     return whole_gib(max(volume.size, promised.capacity if promised else 0))
 
 
-def make_groups(world: World, wanted: Sequence[LogicVolume], source: str) -> tuple[PodGroup, ...]:
+def make_groups(world: ClusterSnapshot, wanted: Sequence[LogicVolume], source: str) -> tuple[PodGroup, ...]:
     """Return the groups of these volumes; each volume is in exactly one."""
     left = frozenset({source} | {volume.journal.source for volume in wanted if volume.journal})
     by_claim = {claim: volume for volume in wanted if (claim := _claim_of(volume, world))}
@@ -83,7 +83,12 @@ def make_groups(world: World, wanted: Sequence[LogicVolume], source: str) -> tup
 
 
 def _group(
-    world: World, volumes: list[LogicVolume], users: list[Pod], wanted: set[str], source: str, left: frozenset[str]
+    world: ClusterSnapshot,
+    volumes: list[LogicVolume],
+    users: list[Pod],
+    wanted: set[str],
+    source: str,
+    left: frozenset[str],
 ) -> PodGroup:
     volumes = sorted(volumes, key=lambda volume: volume.name)
     needs: Counter[str] = Counter()
@@ -111,7 +116,7 @@ def _group(
 
 
 def _companions(
-    world: World, pods: Sequence[Pod], wanted: set[str], source: str
+    world: ClusterSnapshot, pods: Sequence[Pod], wanted: set[str], source: str
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Demand, ...]]:
     """Return what the other volumes of the pods tie them to. Raises BadObject when one of them rules out a move."""
     pinned: dict[str, str] = {}
@@ -126,7 +131,7 @@ def _companions(
     return tuple(sorted(pinned.items())), tuple(demands)
 
 
-def _claim_of(volume: LogicVolume, world: World) -> str:
+def _claim_of(volume: LogicVolume, world: ClusterSnapshot) -> str:
     """Return ``namespace/name`` of its claim, or empty when that claim is gone or holds another volume.
 
     A claim that its PV is Bound to and that is not in the list counts as there: a list that something cut short must not part
@@ -139,7 +144,7 @@ def _claim_of(volume: LogicVolume, world: World) -> str:
     return key if claim.volume in ("", volume.name) else ""
 
 
-def _users(world: World, by_claim: Mapping[str, LogicVolume]) -> list[tuple[Pod, list[str]]]:
+def _users(world: ClusterSnapshot, by_claim: Mapping[str, LogicVolume]) -> list[tuple[Pod, list[str]]]:
     """Return the pods that use wanted volumes, each with those claims, by name.
 
     DaemonSets' and static pods of nodes that are gone are left out: nothing follows from them.
@@ -159,11 +164,11 @@ def _stays(pod: Pod) -> bool:
     return pod.mirror or pod.of_daemon_set
 
 
-def _lives(pod: Pod, world: World) -> bool:
+def _lives(pod: Pod, world: ClusterSnapshot) -> bool:
     return bool(pod.node) and pod.node in world.nodes
 
 
-def _moves(pod: Pod, world: World, left: frozenset[str]) -> bool:
+def _moves(pod: Pod, world: ClusterSnapshot, left: frozenset[str]) -> bool:
     """Tell whether it follows its volumes: unbound, on a node that they leave, or on one that is not there any more.
 
     They leave the lost node; planned again in mid-rebuild, also the node that their journals name as source.

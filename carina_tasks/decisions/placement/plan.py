@@ -14,13 +14,13 @@ from typing import Final
 from carina_tasks.decisions.placement.candidate import Candidate, candidate
 from carina_tasks.decisions.placement.filters import FILTERS
 from carina_tasks.decisions.placement.groups import PodGroup, make_groups
+from carina_tasks.decisions.placement.pods_by_node import Standing
 from carina_tasks.decisions.placement.score import Score, score
 from carina_tasks.decisions.placement.space import Space, stale_of
-from carina_tasks.decisions.placement.standing import Standing
 from carina_tasks.decisions.placement.verdict import Misfit, NoFit, Place, Rules, readable
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.objects import LogicVolume
-from carina_tasks.model.world import World
+from carina_tasks.model.snapshot import ClusterSnapshot
 
 NODES_NAMED: Final = 10
 """How many nodes a reason names; it ends in an Event, whose message may have 1024 bytes."""
@@ -30,7 +30,7 @@ NODE_REASON_LENGTH: Final = 200
 
 
 def plan(
-    world: World,
+    world: ClusterSnapshot,
     inventories: Mapping[str, Inventory],
     wanted: Sequence[LogicVolume],
     source: str,
@@ -69,7 +69,9 @@ def plan(
 class _Planning:
     """One plan under way: the candidates and the ledgers of pods, bytes and volumes."""
 
-    def __init__(self, world: World, candidates: Sequence[Candidate], groups: Sequence[PodGroup], rules: Rules) -> None:
+    def __init__(
+        self, world: ClusterSnapshot, candidates: Sequence[Candidate], groups: Sequence[PodGroup], rules: Rules
+    ) -> None:
         self._world = world
         self._candidates = candidates
         self._standing = Standing(world, (pod for group in groups for pod in group.leaving))

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.pods_by_node import Standing
 from carina_tasks.decisions.placement.space import Space
-from carina_tasks.decisions.placement.standing import Standing
 
 Score = tuple[int, int, int, str]
 

@@ -19,7 +19,7 @@ from carina_tasks.decisions.placement.groups import PodGroup, wanted_size
 from carina_tasks.model import names
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.objects import LogicVolume
-from carina_tasks.model.world import World
+from carina_tasks.model.snapshot import ClusterSnapshot
 
 WITH_AN_LV: Final = ("", "lvm")
 """Manage types of LogicVolumes that have an LV; `raw` and `host` have none."""
@@ -28,7 +28,7 @@ WITH_AN_LV: Final = ("", "lvm")
 class Space:
     """The ledger of free bytes by node and VG: `take` books, everything else only looks."""
 
-    def __init__(self, world: World, candidates: Sequence[Candidate], reserve: int) -> None:
+    def __init__(self, world: ClusterSnapshot, candidates: Sequence[Candidate], reserve: int) -> None:
         self._free = {
             (one.name, group.name): group.free - reserve for one in candidates for group in one.groups.values()
         }

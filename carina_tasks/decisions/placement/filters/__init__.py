@@ -39,8 +39,8 @@ from carina_tasks.decisions.placement.filters.topology_spread import topology_sp
 from carina_tasks.decisions.placement.filters.unschedulable import unschedulable
 from carina_tasks.decisions.placement.filters.volumes import volumes
 from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.pods_by_node import Standing
 from carina_tasks.decisions.placement.space import Space
-from carina_tasks.decisions.placement.standing import Standing
 from carina_tasks.decisions.placement.verdict import Verdict
 
 Filter = Callable[[Candidate, PodGroup, Standing, Space], Verdict]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.pods_by_node import Standing
 from carina_tasks.decisions.placement.space import Space, stale_of
-from carina_tasks.decisions.placement.standing import Standing
 from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict, readable
 
 

@@ -1,0 +1,158 @@
+"""What stands where: the pods of the world without those that move, plus what this plan has placed so far.
+
+The filters read it, only the plan writes it. Like the scheduler's snapshot it holds no finished pods, holds terminating
+ones until they are gone, and knows nothing of pods on nodes that are not there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import TypeVar
+
+from carina_tasks.decisions.placement.constraints import Footprint, HostPort, Spread, Term, footprint
+from carina_tasks.errors import BadObject
+from carina_tasks.model.objects import Node, Pod
+from carina_tasks.model.snapshot import ClusterSnapshot
+
+K = TypeVar("K")
+
+Label = tuple[str, str]
+
+Matcher = tuple[Term, ...]
+"""Pods that every one of these terms speaks of."""
+
+
+class Standing:
+    """Pods by node, with the sums and counts that the filters ask for. `put` and `take` keep all of them up to date."""
+
+    def __init__(self, world: ClusterSnapshot, moving: Iterable[Pod]) -> None:
+        self.nodes: Mapping[str, Node] = world.nodes
+        self.unreadable: dict[str, str] = {}
+        """Nodes with a pod whose constraints cannot be read, and what is wrong with it."""
+        self._pods: dict[str, dict[int, Pod]] = {name: {} for name in world.nodes}
+        self._used: dict[str, dict[str, Decimal]] = {name: {} for name in world.nodes}
+        self._ports: dict[str, Counter[HostPort]] = {name: Counter() for name in world.nodes}
+        self._owned: dict[str, Counter[str]] = {}
+        self._by_label: dict[Label, dict[int, tuple[Pod, str]]] = {}
+        self._keep_away: dict[Label | None, dict[Term, Counter[str]]] = {}
+        self._census: dict[Label | None, dict[tuple[Matcher, bool], Counter[str]]] = {}
+        self._domains: dict[tuple[Matcher, str], Counter[str]] = {}
+        self._where: dict[int, tuple[str, Footprint]] = {}
+        self.spread_counts: dict[tuple[int, Spread], dict[str, int]] = {}
+        """What the topology spread filter worked out since the last change."""
+        leaving = {id(pod) for pod in moving}
+        for pod in world.pods:
+            if pod.node in world.nodes and not pod.finished and id(pod) not in leaving:
+                self.put(pod, pod.node)
+
+    def put(self, pod: Pod, node: str, marks: Footprint | None = None) -> None:
+        """Let a pod stand on a node; one whose constraints cannot be read makes the node unreadable."""
+        if marks is None:
+            try:
+                marks = footprint(pod)
+            except BadObject as exc:
+                marks = Footprint()
+                self.unreadable[node] = exc.message
+        self._where[id(pod)] = (node, marks)
+        self._count(pod, marks, node, 1)
+
+    def take(self, pod: Pod) -> None:
+        """Let it stand nowhere, if it stood somewhere."""
+        if found := self._where.pop(id(pod), None):
+            self._count(pod, found[1], found[0], -1)
+
+    def used(self, node: str) -> Mapping[str, Decimal]:
+        """Return the sum of what the node's pods request."""
+        return self._used[node]
+
+    def pod_count(self, node: str) -> int:
+        """Return how many pods the node has."""
+        return len(self._pods[node])
+
+    def ports(self, node: str) -> Iterable[HostPort]:
+        """Return the host ports that are taken on the node."""
+        return self._ports[node]
+
+    def owned(self, uids: Iterable[str], node: str) -> int:
+        """Return how many pods of the controllers with those UIDs the node has."""
+        return sum(self._owned[uid][node] for uid in uids if uid in self._owned)
+
+    def census(self, matcher: Matcher, *, terminating: bool = True) -> Mapping[str, int]:
+        """Return how many matching pods each node has; nodes with none are left out."""
+        key, anchor = (matcher, terminating), _anchor(matcher)
+        counted = self._census.setdefault(anchor, {})
+        if key not in counted:
+            counted[key] = Counter(node for pod, node in self._with_label(anchor) if _counts(pod, matcher, terminating))
+        return counted[key]
+
+    def domains(self, matcher: Matcher, topology_key: str) -> Mapping[str, int]:
+        """Return how many matching pods each domain of a topology has; nodes without the label are left out."""
+        key = (matcher, topology_key)
+        if key not in self._domains:
+            found: Counter[str] = Counter()
+            for node, number in self.census(matcher).items():
+                if (value := self.nodes[node].meta.labels.get(topology_key)) is not None:
+                    found[value] += number
+            self._domains[key] = found
+        return self._domains[key]
+
+    def keeping_away(self, pod: Pod) -> Iterable[tuple[Term, Iterable[str]]]:
+        """Return the required anti-affinity terms of standing pods that speak of this pod, each with its nodes."""
+        return [
+            (term, tuple(nodes))
+            for anchor in (None, *pod.meta.labels.items())
+            for term, nodes in self._keep_away.get(anchor, {}).items()
+            if nodes and term.matches(pod)
+        ]
+
+    def _with_label(self, anchor: Label | None) -> Iterable[tuple[Pod, str]]:
+        if anchor is not None:
+            return self._by_label.get(anchor, {}).values()
+        return ((pod, node) for node, pods in self._pods.items() for pod in pods.values())
+
+    def _count(self, pod: Pod, marks: Footprint, node: str, step: int) -> None:
+        labels = tuple(pod.meta.labels.items())
+        if step > 0:
+            self._pods[node][id(pod)] = pod
+            for label in labels:
+                self._by_label.setdefault(label, {})[id(pod)] = (pod, node)
+        else:
+            self._pods[node].pop(id(pod))
+            for label in labels:
+                self._by_label[label].pop(id(pod))
+        used = self._used[node]
+        for name, value in pod.requests.items():
+            used[name] = used.get(name, Decimal(0)) + step * value
+        if owner := pod.controller:
+            self._owned.setdefault(owner.uid, Counter())[node] += step
+        for port in marks.ports:
+            _add(self._ports[node], port, step)
+        for term in marks.anti_affinity:
+            _add(self._keep_away.setdefault(_anchor((term,)), {}).setdefault(term, Counter()), node, step)
+        for anchor in (None, *labels):
+            for (matcher, terminating), counts in self._census.get(anchor, {}).items():
+                if _counts(pod, matcher, terminating):
+                    _add(counts, node, step)
+        self._domains.clear()
+        self.spread_counts.clear()
+
+
+def _anchor(matcher: Matcher) -> Label | None:
+    """Return a label that every matching pod has, if the terms name one: it saves looking at all the others."""
+    for term in matcher:
+        for requirement in term.selector.requirements:
+            if requirement.operator == "In" and len(requirement.values) == 1:
+                return (requirement.key, *requirement.values)  # type: ignore[return-value]
+    return None
+
+
+def _counts(pod: Pod, matcher: Matcher, terminating: bool) -> bool:
+    return (terminating or pod.meta.deleting is None) and all(term.matches(pod) for term in matcher)
+
+
+def _add(counts: Counter[K], key: K, step: int) -> None:
+    counts[key] += step
+    if not counts[key]:
+        del counts[key]

@@ -1,0 +1,61 @@
+"""May a person have one volume of a live node rebuilt elsewhere?
+
+Nothing is lost that could prove anything here, so a person's word takes the place of the proof: the volume's name, typed
+out. What no word takes the place of: nobody may be using the volume. Its pods would run on with the old copy beside new
+ones with the empty one. Source: design sections 4 and 5.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from carina_tasks.decisions.guards import Go, Stop
+from carina_tasks.model import keys, names
+
+if TYPE_CHECKING:
+    from carina_tasks.model.local import Inventory
+    from carina_tasks.model.objects import LogicVolume
+    from carina_tasks.model.snapshot import ClusterSnapshot
+
+
+def live(world: ClusterSnapshot, volume: LogicVolume) -> Go | Stop:
+    """Judge the volume's node: a lost one has tasks of its own, with proofs of their own."""
+    node = world.nodes.get(volume.node)
+    if node is None:
+        return Stop(f"node {volume.node} does not exist: carina.failover.rebuild_node rebuilds all its volumes")
+    if node.ready != "True":
+        return Stop(
+            f"node {volume.node} is NotReady and may still use it: annotate its pod {keys.MIGRATION_ALLOWED}: "
+            '"true", or delete the node'
+        )
+    return Go(f"node {volume.node} is Ready")
+
+
+def unused(world: ClusterSnapshot, volume: LogicVolume, inventory: Inventory | None) -> Go | Stop:
+    """Judge whether somebody uses the volume. `inventory` is its node's, None when its worker does not answer.
+
+    A pod that waits on the node for a volume which cannot be mounted uses nothing; it is evicted. When the node does not say
+    whether the volume is open, such a pod may have it open, and is one too many.
+    """
+    bound = [pod for pod in world.pods_of(world.volumes[volume.name].claim_key) if pod.node]
+    for pod in bound:
+        if pod.phase != "Pending":
+            return Stop(f"pod {pod.meta.key} uses it on {pod.node}: scale it down first")
+        if inventory is None:
+            return Stop(
+                f"the worker of node {volume.node} does not say whether it is open: scale pod {pod.meta.key} down first"
+            )
+    local = inventory.find(volume.group, names.VOLUME_PREFIX + volume.name) if inventory is not None else None
+    if local is not None and local.is_open:
+        return Stop(f"it is open on node {volume.node}: something has it mounted or holds it")
+    return Go("nobody uses it")
+
+
+def forced(volume: LogicVolume, force: object) -> Go | Stop:
+    """Judge a person's word: the very name of the volume."""
+    if force == volume.name:
+        return Go("by hand")
+    return Stop(
+        f"{volume.name} is on the live node {volume.node} and would be new and empty elsewhere: "
+        f'say force="{volume.name}" (on the command line --force {volume.name}) if that is what you want'
+    )

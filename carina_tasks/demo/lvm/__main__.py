@@ -1,8 +1,0 @@
-"""``python -m carina_tasks.demo.lvm SUBCOMMAND …`` with the state file in ``CARINA_TASKS_DEMO_LVM_STATE``."""
-
-import sys
-
-from .program import main
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""What Flower 2.2 has no option for. Each is one assignment to a class or table of Flower's.
+
+A release of Flower that calls one of them otherwise ends at start with an AttributeError or KeyError, and does not run
+with an open door.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flower.api import BaseApiHandler
+from flower.views import tasks as task_pages
+from flower.views.monitor import Metrics
+from tornado.web import authenticated
+
+from carina_tasks.flower import rows
+
+HEADINGS = {"args": "What", "uuid": "Details"}
+"""What the columns are called; Flower's own headings of these are args and UUID."""
+
+
+def apply() -> None:
+    """Close /metrics to whoever may not see the pages, ask for the password, name columns, show details in full."""
+    # Flower serves it to everybody, whatever --basic-auth says: names of nodes and tasks, how many, how long.
+    Metrics.get = authenticated(Metrics.get)
+    BaseApiHandler.write_error = _write_error
+    for slug, heading in HEADINGS.items():
+        _ = task_pages.TASK_COLUMNS[slug]
+        task_pages.TASK_COLUMNS[slug] = heading
+    _ = task_pages.TaskView.format_task
+    task_pages.TaskView.format_task = _details
+
+
+_flowers_write_error = BaseApiHandler.write_error
+
+
+def _write_error(self: Any, status_code: int, **kwargs: Any) -> None:
+    """Ask for the password with a 401 of the API too: without it the buttons of a page that was opened by its URL fail."""
+    if status_code == HTTPStatus.UNAUTHORIZED and self.application.options.basic_auth:
+        self.set_header("WWW-Authenticate", 'Basic realm="flower"')
+    _flowers_write_error(self, status_code, **kwargs)
+
+
+def _details(self: Any, task: Any) -> Any:
+    """Format a task for its own page, where there is room for each volume."""
+    try:
+        return rows.format_details(copy.copy(task))
+    except Exception:
+        # As Flower does: an event that somebody else sent must not take the page away.
+        logging.getLogger(__name__).exception("task %s is shown as it came", task.uuid)
+        return task

@@ -1,0 +1,94 @@
+"""What nodes are asked: their inventories, and what they do to volumes. What is wrong with an answer is said here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from carina_tasks.decisions import answers
+from carina_tasks.errors import ApiUnavailable, BadAnswer, CarinaTasksError, NodeSilent
+from carina_tasks.flows.context import Context
+from carina_tasks.model.local import Inventory
+from carina_tasks.model.messages import CreateVolume, InTrash, Target, VolumeDone, VolumesDone
+from carina_tasks.model.snapshot import ClusterSnapshot
+from carina_tasks.observability.audit import about_node
+
+INVENTORY = "carina.node.inventory"
+LISTS = 3
+"""Lists of pods that are asked for until all are there: pods come while one lists and counts."""
+
+
+def inventories(ctx: Context, nodes: Iterable[str]) -> dict[str, Inventory | CarinaTasksError]:
+    """Return each node's inventory, or why there is none.
+
+    A node whose worker gives no sign of life is not waited for.
+    """
+    results: dict[str, Inventory | CarinaTasksError] = {}
+    asked: dict[str, None] = {}
+    for node in nodes:
+        if ctx.worker_alive(node):
+            asked[node] = None
+        else:
+            results[node] = NodeSilent(f"the worker of node {node} gives no sign of life")
+    results.update(ctx.nodes.ask_all(asked, INVENTORY, Inventory))
+    for node, result in results.items():
+        if isinstance(result, BadAnswer):
+            _say(ctx, node, result.message)
+    return results
+
+
+def counted(
+    ctx: Context,
+    node: str,
+    asked: Iterable[CreateVolume | InTrash | Target],
+    words: answers.Words,
+    ask: Callable[[], VolumesDone],
+) -> tuple[VolumeDone, ...]:
+    """Return what counts of that which `node` says of the volumes `asked`. Raises what `ask` raises."""
+    try:
+        answer = ask()
+    except BadAnswer as exc:
+        _say(ctx, node, exc.message)
+        raise
+    found = answers.counts(asked, answer, words)
+    if found.odd:
+        _say(ctx, node, f"node {node} answered with what does not count: {'; '.join(found.odd)}")
+    return found.volumes
+
+
+def _say(ctx: Context, node: str, message: str) -> None:
+    ctx.audit.guarded("BadAnswer", message, about_node(node))
+
+
+def answered(results: dict[str, Inventory | CarinaTasksError]) -> dict[str, Inventory]:
+    """Return only the inventories that came."""
+    return {node: value for node, value in results.items() if isinstance(value, Inventory)}
+
+
+def with_pvs_by_name(ctx: Context, world: ClusterSnapshot, names: Iterable[str]) -> ClusterSnapshot:
+    """Return the world with these PersistentVolumes as the API server has them now.
+
+    A list that lacks one (something in between can cut it short) is no proof that there is none: a volume whose
+    PersistentVolume is missing counts as one that no pod can have written to.
+    """
+    found = {name: ctx.cluster.volume(name) for name in sorted(set(names))}
+    volumes = {name: pv for name, pv in world.volumes.items() if name not in found}
+    return replace(world, volumes=volumes | {name: pv for name, pv in found.items() if pv is not None})
+
+
+def with_pods_again(ctx: Context, world: ClusterSnapshot) -> ClusterSnapshot:
+    """Return the world with the pods of a second list beside those of the first, and as many as the API server counts.
+
+    A pod that the lists lack (something in between can cut a list short) may be the one that is not annotated. Raises
+    ApiUnavailable when more lists do not bring them together either.
+    """
+    pods = {pod.meta.uid: pod for pod in world.pods}
+    counted: int | None = None
+    for _ in range(LISTS):
+        pods |= {pod.meta.uid: pod for pod in ctx.cluster.pods()}
+        counted = ctx.cluster.pod_count()
+        if counted is None or counted <= len(pods):
+            return replace(world, pods=tuple(pods.values()))
+    raise ApiUnavailable(
+        f"{LISTS} lists of pods hold {len(pods)} of the {counted} that the API server counts: something cuts them short"
+    )

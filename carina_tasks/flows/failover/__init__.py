@@ -1,0 +1,16 @@
+"""Failover: what is lost, where it goes, and the steps that bring it there.
+
+``lost_node``      a node is lost: which logic volumes, and the whole run from check to journal to rebuild
+``loss``           is this node lost, and may its failover begin?
+``planning``       where the logic volumes go, and the journals that record it
+``rehearse``       every write of a rebuild, tried as a dry run first
+``advance``        one journalled logic volume, step by step, and a batch of them
+``steps``          one step, done
+``evict``          pods that are ended, because their logic volume leaves its node
+``resume``         every journal that is not finished, and what the node watch missed
+``single_volume``  one logic volume of a live node, rebuilt elsewhere for an operator
+``failback``       an old copy that becomes the volume again
+``maintenance``    an operator announces that a machine will be away
+``events``         the Events and annotations that report it
+``results``        what the tasks return
+"""

@@ -1,0 +1,287 @@
+"""One journalled volume, step by step; and a batch of them, target by target.
+
+Each pass reads the objects anew, asks `decisions.rebuild` for the next step, and does it. Whatever fails leaves the journal
+where it is: resume, or another worker, goes on.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec.structs
+import structlog
+from structlog.contextvars import bind_contextvars, bound_contextvars
+
+from carina_tasks.decisions import answers, rebuild
+from carina_tasks.errors import (
+    ApiConflict,
+    ApiUnauthorized,
+    ApiUnavailable,
+    CarinaTasksError,
+    NodeSilent,
+    NotFound,
+    PermanentError,
+    Refused,
+)
+from carina_tasks.flows import ask_nodes
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.failover import events
+from carina_tasks.flows.failover.evict import source_alive
+from carina_tasks.flows.failover.results import VolumeResult
+from carina_tasks.flows.failover.steps import Advance, NeedsLocal, NeedsTarget, act, tell_waits, unfinished
+from carina_tasks.flows.threads import spread
+from carina_tasks.kube.events import About
+from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumeDone, VolumesDone, batch_time
+from carina_tasks.model.names import local_volume_of
+from carina_tasks.observability import metrics
+from carina_tasks.observability.audit import about_node
+
+CREATE = "carina.volume.create"
+BATCH = 50
+"""Volumes of one request to a node: a node that falls silent is noticed within two minutes, however many there are."""
+MOST_STEPS = 60
+"""Steps of one volume in one run: the path has 12; more means that somebody else keeps changing the objects."""
+
+
+class Tally:
+    """Counts the volumes of one run, for whoever watches it; the groups' threads share it."""
+
+    def __init__(self, progress: Callable[[str], None], volumes: int) -> None:
+        self._progress, self._volumes = progress, volumes
+        self._rebuilt = itertools.count(1)
+
+    def made(self, number: int, target: str) -> None:
+        """Count local volumes that a node has made."""
+        self._progress(f"{number} of {self._volumes} local volumes made on {target}")
+
+    def ended(self, result: VolumeResult) -> VolumeResult:
+        """Count a volume that is rebuilt, and hand it on."""
+        if result.outcome in ("rebuilt", "failed-back"):
+            self._progress(
+                f"{next(self._rebuilt)} of {self._volumes} volumes {result.outcome}, the last {result.volume}"
+            )
+        return result
+
+
+def advance_all(
+    ctx: Context, names: Sequence[str], targets: dict[str, str], source: str = ""
+) -> list[VolumeResult | NeedsTarget]:
+    """Bring the journalled volumes `names` as far as they get.
+
+    Each target node is a group of its own, so that one that does not answer delays no other.
+
+    Args:
+        ctx: The outside world.
+        names: The volumes.
+        targets: The target node of each.
+        source: The lost node that they leave; one of them when there are several that the operator approved alone.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(targets[name], []).append(name)
+    if not groups:
+        return []
+    with ThreadPoolExecutor(min(len(groups), ctx.settings.concurrency)) as pool:
+        tally = Tally(ctx.progress, len(names))
+        parts = spread(pool, lambda item: _advance_group(ctx, item[0], item[1], tally, source), groups.items())
+        return [result for part in parts for result in part]
+
+
+PLANNED_AGAIN = "it was planned again meanwhile, for another node"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a node answered about the LV of one volume, and the id of the plan for which it was asked."""
+
+    intent: str
+    done: VolumeDone
+
+
+def _advance_group(
+    ctx: Context, target: str, names: list[str], tally: Tally, source: str
+) -> list[VolumeResult | NeedsTarget]:
+    done: list[VolumeResult | NeedsTarget] = []
+    local: dict[str, Made] = {}
+    waiting = names
+    with ThreadPoolExecutor(min(len(names), ctx.settings.concurrency)) as pool:
+        # Round one stops at the LV, round two goes to the end, a third is for a volume expanded meanwhile.
+        for _ in range(4):
+            try:
+                ctx.check_pause(source)
+            except Refused as exc:
+                return done + [unfinished(name, exc.message) for name in waiting]
+            steps = spread(pool, partial(_advance, ctx, local), waiting)
+            results = [tally.ended(result) if isinstance(result, VolumeResult) else result for result in steps]
+            needs = [result for result in results if isinstance(result, NeedsLocal)]
+            done += [result for result in results if not isinstance(result, NeedsLocal)]
+            # Another worker may have planned it again since `targets` was read: this node must not make it.
+            astray = [need for need in needs if need.journal.target != target]
+            done += [unfinished(need.volume.name, PLANNED_AGAIN, need.journal, again=True) for need in astray]
+            needs = [need for need in needs if need.journal.target == target]
+            if not needs:
+                return done
+            local = {}
+            for start in range(0, len(needs), BATCH):
+                batch = needs[start : start + BATCH]
+                try:
+                    local |= _all_or_none(batch, _create(ctx, target, batch))
+                    tally.made(len(batch), target)
+                except CarinaTasksError as exc:
+                    left = needs[start:]
+                    # A node that is silent may be lost by now: worth another look at once.
+                    again = isinstance(exc, NodeSilent)
+                    done += [unfinished(need.volume.name, exc.message, need.journal, again=again) for need in left]
+                    for need in left:
+                        events.waits(ctx, need.volume, need.claim, need.journal, 1, exc.message)
+                    break
+            waiting = list(local)
+            if not waiting:
+                return done
+    return done + [unfinished(name, "it keeps growing while it is rebuilt") for name in waiting]
+
+
+def _all_or_none(needs: Sequence[NeedsLocal], made: dict[str, Made]) -> dict[str, Made]:
+    """Return `made`, with the old copies that share a pod failed together: the pod needs all of them on one node."""
+    failed = {name: one.done for name, one in made.items() if one.done.outcome == "failed"}
+    result = dict(made)
+    for need in needs:
+        name = need.volume.name
+        other = next((each for each in need.journal.together if each in failed), "")
+        if need.journal.failback and other and name not in failed:
+            why = f"{other}, which its pod uses too, was not restored: {failed[other].reason}"
+            done = msgspec.structs.replace(
+                made[name].done, outcome="failed", reason=why[:2000], transient=failed[other].transient
+            )
+            result[name] = Made(made[name].intent, done)
+    return result
+
+
+def _create(ctx: Context, target: str, needs: Sequence[NeedsLocal]) -> dict[str, Made]:
+    # The clock is asked for only when something may go to the trash: an old copy that an earlier failover left.
+    kept = max(ctx.settings.trash_retention, ctx.settings.old_copy_retention)
+    trash = kept > 0 and any(need.journal.stale for need in needs)
+    request = CreateVolumes(
+        reserve=ctx.settings.reserve,
+        trash_at=int(ctx.cluster.now()) if trash else 0,
+        volumes=tuple(
+            CreateVolume(
+                group=need.volume.group,
+                name=local_volume_of(need.volume.name),
+                size=need.size,
+                intent=need.journal.intent,
+                stale=need.journal.stale or None,
+                copy=need.journal.copy or None,
+                zero=need.zero,
+                in_use=need.journal.given_up,
+            )
+            for need in needs
+        ),
+    )
+    # A volume may take four commands: the stale copy put aside and renamed, another purged for its space.
+    more = batch_time(4 * len(needs))
+    with metrics.STEP_SECONDS.labels("create-local").time():
+        said = ask_nodes.counted(
+            ctx, target, request.volumes, answers.CREATE,
+            lambda: ctx.nodes.ask(target, CREATE, request, VolumesDone, more=more),
+        )  # fmt: skip
+    for purged in said:
+        if purged.outcome == "purged":
+            ctx.audit.acted(
+                "purge-local-volume", about_node(target), f"local volume {purged.group}/{purged.name} of node {target} removed for good: {purged.reason}",
+                "TrashPurged", node=target, volume=purged.name,
+            )  # fmt: skip
+    by_name = {(done.group, done.name): done for done in said}
+    result = {}
+    for need, asked in zip(needs, request.volumes, strict=True):
+        done = by_name.get((asked.group, asked.name))
+        result[need.volume.name] = Made(
+            need.journal.intent,
+            done
+            or VolumeDone(
+                asked.group, asked.name, "failed", f"node {target} did not say what became of it", transient=True
+            ),
+        )
+    return result
+
+
+def _advance(ctx: Context, local: dict[str, Made], name: str) -> Advance:
+    with bound_contextvars(volume=name):
+        return _step_by_step(ctx, name, local.get(name))
+
+
+def _step_by_step(ctx: Context, name: str, local: Made | None) -> Advance:
+    log = structlog.get_logger()
+    view: rebuild.View | VolumeResult | None = None
+    step: rebuild.Step | None = None
+    for _ in range(MOST_STEPS):
+        try:
+            view = _view(ctx, name, local)
+            if isinstance(view, VolumeResult):
+                return view
+            # Planned again, it has another id; the thread's next volume has its own.
+            bind_contextvars(intent=view.journal.intent, node=view.journal.source, target=view.journal.target)
+            step = rebuild.next_step(view)
+            log.debug("next step", step=type(step).__name__)
+            result = _timed(ctx, view, step)
+            if result is not None:
+                return result
+        except (ApiConflict, NotFound):
+            # An object changed or went between our read and our write: read again, decide again.
+            continue
+        except ApiUnauthorized as exc:
+            return unfinished(name, exc.message)
+        except PermanentError as exc:
+            if isinstance(view, rebuild.View):
+                phase = rebuild.PHASES[type(step)] if step is not None else 0
+                events.failed(ctx, view.volume, view.claim, view.journal, phase, exc.message)
+                return VolumeResult(name, "failed", exc.message, view.journal.source, view.journal.target)
+            unread = About("LogicVolume", name, "", api_version="carina.storage.io/v1")
+            ctx.audit.warn(unread, "RebuildFailed", exc.message, volume=name)
+            return VolumeResult(name, "failed", exc.message)
+        except CarinaTasksError as exc:
+            # Without an answer the API server is away, and there is nothing to write to.
+            away = isinstance(exc, ApiUnavailable) and not exc.facts.get("status")
+            if isinstance(view, rebuild.View) and step is not None and not away:
+                tell_waits(ctx, view, rebuild.PHASES[type(step)], exc.message)
+            return unfinished(name, exc.message)
+    return unfinished(name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects")
+
+
+def _view(ctx: Context, name: str, local: Made | None) -> rebuild.View | VolumeResult:
+    volume = ctx.cluster.logic_volume(name)
+    if volume is None:
+        return VolumeResult(name, "failed", "its LogicVolume is gone, and its journal with it")
+    journal = volume.journal
+    if journal is None:
+        if volume.journal_error:
+            return VolumeResult(name, "refused", volume.journal_error)
+        return VolumeResult(name, "rebuilt", "another worker finished it", target=volume.node)
+    claim, pv = ctx.cluster.claim(volume.namespace, volume.claim), ctx.cluster.volume(name)
+    pods = ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim)
+    return rebuild.View(
+        volume=volume,
+        journal=journal,
+        pv=pv,
+        claim=claim,
+        # Planned again since the node was asked, it has another id: then the answer is about another LV.
+        local=local.done if local is not None and local.intent == journal.intent else None,
+        pods=pods,
+        # Asked for where it matters: the pods are evicted last.
+        source_alive=bool(pods)
+        and pv is not None
+        and pv.nodes == (journal.target,)
+        and source_alive(ctx, journal.source),
+    )
+
+
+def _timed(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
+    if isinstance(step, rebuild.CreateLocal):
+        # Done for all volumes of the target at once, and timed there.
+        return act(ctx, view, step)
+    with metrics.STEP_SECONDS.labels(metrics.kebab(type(step).__name__)).time():
+        return act(ctx, view, step)

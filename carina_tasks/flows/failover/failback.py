@@ -1,0 +1,160 @@
+"""Old copies made the volume again, because an operator asks for it: the journal and the steps of a rebuild.
+
+Instead of creating an LV, the node restores the old copy, which its UUID identifies. The LV that was in use becomes an old
+copy itself, so a failback can be undone by another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from carina_tasks.decisions import failback as decide
+from carina_tasks.decisions import placement, selection
+from carina_tasks.decisions.rebuild import block, wanted_size
+from carina_tasks.errors import BadInput, CarinaTasksError
+from carina_tasks.flows import ask_nodes
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.failover.advance import advance_all
+from carina_tasks.flows.failover.loss import check_mass_failure
+from carina_tasks.flows.failover.lost_node import count, counted, finish, guarded
+from carina_tasks.flows.failover.planning import Cause, Copies, begin
+from carina_tasks.flows.failover.results import FailoverResult, VolumeResult
+from carina_tasks.model import names
+from carina_tasks.model.local import Inventory, LocalVolume
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.progress import when
+from carina_tasks.model.snapshot import ClusterSnapshot
+
+Copy = tuple[LocalVolume, LogicVolume]
+
+
+def failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence[str]) -> FailoverResult:
+    """Make old copies on `node` the volume again.
+
+    Args:
+        ctx: The outside world.
+        node: The node that holds the old copies; registered and Ready, under whatever name.
+        wanted: LogicVolumes, claims (``namespace/name``) or UUIDs of LVs; none: every volume that has an old copy there.
+        confirmed: Names of LogicVolumes, typed out by the operator: nothing happens until each volume is among them.
+
+    Raises:
+        BadInput: A name that fits nothing, or more than one old copy.
+        CarinaTasksError: The node or the cluster did not answer, so nothing was decided.
+    """
+    names.node_name(node)
+    return counted("failback", guarded(ctx, node, lambda: _failback(ctx, node, wanted, confirmed)))
+
+
+def _failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence[str]) -> FailoverResult:
+    # One node that was approved alone is no excuse: the volumes leave others.
+    ctx.check_pause()
+    world = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    check_mass_failure(ctx, world)
+    inventory = ask_nodes.inventories(ctx, [node])[node]
+    if isinstance(inventory, CarinaTasksError):
+        raise inventory
+    copies = _chosen(node, tuple(decide.old_copies(inventory, world)), wanted)
+    if not copies:
+        return FailoverResult(node, "refused", f"node {node} holds no old copy")
+    results: list[VolumeResult] = []
+    possible: list[Copy] = []
+    for local, volume in copies:
+        if why := _forbids(ctx, world, inventory, local, volume):
+            results.append(VolumeResult(volume.name, "refused", why, volume.node, node))
+        else:
+            possible.append((local, volume))
+    if unconfirmed := [copy for copy in possible if copy[1].name not in confirmed]:
+        return FailoverResult(node, "refused", _ask(node, unconfirmed), tuple(results))
+    for source in sorted({volume.node for _, volume in possible}):
+        of_source = [copy for copy in possible if copy[1].node == source]
+        results += _of_source(ctx, world, inventory, source, of_source)
+    count(results)
+    done = sum(result.outcome == "failed-back" for result in results)
+    outcome: Literal["done", "unfinished", "refused"] = "unfinished" if possible else "refused"
+    if done == len(results):
+        outcome = "done"
+    reason = f"an operator asked for {len(copies)} old copies of node {node}"
+    return FailoverResult(node, outcome, reason, tuple(sorted(results, key=lambda result: result.volume)))
+
+
+def _chosen(node: str, copies: Sequence[Copy], wanted: Sequence[str]) -> list[Copy]:
+    """Return the old copies that the operator named, one for each volume."""
+    named = [copy for copy in copies if not wanted or _names(copy) & set(wanted)]
+    unknown = [word for word in wanted if not any(word in _names(copy) for copy in copies)]
+    if unknown:
+        there = ", ".join(sorted(volume.name for _, volume in copies)[:10]) or "none"
+        raise BadInput(f"node {node} holds no old copy of {', '.join(unknown)}; it holds old copies of: {there}")
+    for _, volume in named:
+        same = [local.uuid for local, other in named if other.name == volume.name]
+        if len(same) > 1:
+            raise BadInput(
+                f"node {node} holds {len(same)} old copies of {volume.name}: name one by its UUID "
+                f"(`carina plan {node} --failback` shows them): {', '.join(sorted(same))}"
+            )
+    return named
+
+
+def _names(copy: Copy) -> set[str]:
+    local, volume = copy
+    return {volume.name, f"{volume.namespace}/{volume.claim}", local.uuid, names.trash_of(local.uuid)}
+
+
+def _forbids(
+    ctx: Context, world: ClusterSnapshot, inventory: Inventory, local: LocalVolume, volume: LogicVolume
+) -> str:
+    """Return why the old copy cannot be the volume again as things are, empty when it can."""
+    selected = selection.of_volume(world, volume)
+    if isinstance(selected, selection.Skip):
+        return selected.reason
+    conf = ctx.settings
+    verdict = decide.judge(local, inventory, world, volume, conf.reserve, zero_block=conf.zero_block)
+    return verdict.reason if isinstance(verdict, decide.Impossible) else ""
+
+
+def _ask(node: str, copies: Iterable[Copy]) -> str:
+    """Return what the operator is to confirm: what is used again, and what becomes the old copy."""
+    lines = [
+        f"{volume.namespace}/{volume.claim}: confirm with {volume.name}. The old copy on {node} (LV {local.uuid}) has data until "
+        f"{_when(decide.data_until(volume, node))}; what was written on {volume.node} since "
+        f"{_when(decide.in_use_since(volume))} becomes the old copy"
+        for local, volume in copies
+    ]
+    return "; ".join(lines)
+
+
+def _when(seconds: int) -> str:
+    return when(seconds) if seconds else "an unknown time"
+
+
+def _of_source(
+    ctx: Context, world: ClusterSnapshot, inventory: Inventory, source: str, copies: Sequence[Copy]
+) -> list[VolumeResult]:
+    """Fail the volumes back that are in use on `source`, as far as their pods could follow them."""
+    node = inventory.node
+    reports = ask_nodes.inventories(ctx, [source])[source]
+    if isinstance(reports, CarinaTasksError):
+        reason = f"which LV is in use on {source} is unknown: {reports.message}"
+        return [VolumeResult(volume.name, "refused", reason, source, node) for _, volume in copies]
+    locals_ = {volume.name: local for local, volume in copies}
+    room = decide.without(inventory, tuple(locals_.values()))
+    rules = placement.Rules(reserve=ctx.settings.reserve)
+    verdicts = placement.plan(world, {node: room}, [volume for _, volume in copies], source, rules, only=node)
+    results = [
+        VolumeResult(v.volume.name, "refused", v.reason, source, node)
+        for v in verdicts
+        if isinstance(v, placement.NoFit)
+    ]
+    places = [verdict for verdict in verdicts if isinstance(verdict, placement.Place)]
+    both = {place.volume.name: _copies(world, reports, place.volume, locals_[place.volume.name]) for place in places}
+    uid = world.nodes[source].meta.uid if source in world.nodes else ""
+    reason = f"an operator had the old copy on {node} restored"
+    targets, left = begin(ctx, world, places, Cause("failback", source, uid, reason), both)
+    return results + left + finish(ctx, advance_all(ctx, list(targets), targets, source))
+
+
+def _copies(world: ClusterSnapshot, source: Inventory, volume: LogicVolume, old: LocalVolume) -> Copies:
+    in_use = source.find(volume.group, names.local_volume_of(volume.name))
+    pv = world.volumes[volume.name]
+    smaller = old.size < wanted_size(volume, dict(pv.raw)) and not block(dict(pv.raw))
+    return Copies(old.uuid, in_use.uuid if in_use else "", old.size if smaller else 0)

@@ -1,0 +1,264 @@
+"""Where the volumes of a node go, and the journals that record it; and another target, when that one cannot take them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import msgspec.structs
+import structlog
+
+from carina_tasks.decisions import colocation, placement, rebuild, selection
+from carina_tasks.errors import ApiConflict, CarinaTasksError, NotFound, PermanentError
+from carina_tasks.flows import ask_nodes, one_object
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.failover import events
+from carina_tasks.flows.failover.evict import evict_users
+from carina_tasks.flows.failover.rehearse import rehearse
+from carina_tasks.flows.failover.results import VolumeResult
+from carina_tasks.flows.failover.steps import NeedsTarget
+from carina_tasks.model.journal import Journal
+from carina_tasks.model.local import Inventory
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.snapshot import ClusterSnapshot
+
+Kind = Literal["rebuild", "migrate", "failback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why volumes leave a node: the kind of failover, the node, its UID if known, and what people are told."""
+
+    kind: Kind
+    node: str
+    uid: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """The two copies of a volume that is failed back."""
+
+    old: str
+    """UUID of the LV that becomes the volume again."""
+    in_use: str
+    """UUID of the LV that is the volume now; empty when its node has none."""
+    old_bytes: int = 0
+    """What a file system on the old LV can hold, when that is less than the volume has now; else 0."""
+
+
+def begin(
+    ctx: Context,
+    world: ClusterSnapshot,
+    verdicts: Iterable[placement.Place | placement.NoFit],
+    cause: Cause,
+    copies: Mapping[str, Copies] = MappingProxyType({}),
+) -> tuple[dict[str, str], list[VolumeResult]]:
+    """Write the journals of what was planned; return the targets of those that may go on, and what became of the others.
+
+    What the API server would refuse is left as it is, with what goes together with it. Every journal is written before the
+    first volume is touched. A volume whose companion could not be journalled waits: resume journals the companion first.
+    `copies` has the LVs of the volumes that are failed back, by name.
+    """
+    results: list[VolumeResult] = []
+    wanted: dict[str, tuple[LogicVolume, Journal]] = {}
+    for verdict in verdicts:
+        volume = verdict.volume
+        if isinstance(verdict, placement.NoFit):
+            events.no_fit(ctx, world, volume, cause.node, verdict.reason)
+            results.append(VolumeResult(volume.name, "no-fit", verdict.reason, cause.node))
+        else:
+            wanted[volume.name] = volume, _journal(world, verdict, cause, copies.get(volume.name))
+            structlog.get_logger().info("planned", volume=volume.name, target=verdict.node, reason=verdict.reason)
+    refused = rehearse(ctx, world, wanted)
+    journals: dict[str, Journal] = {}
+    for name, (volume, journal) in wanted.items():
+        result = _refused(ctx, world, volume, journal, refused) or _write(ctx, world, volume, journal)
+        if result is not None:
+            results.append(result)
+            continue
+        journals[name] = journal
+        events.planned(ctx, world, volume, journal)
+    unwritten = wanted.keys() - journals.keys()
+    targets = {name: journal.target for name, journal in journals.items() if not unwritten & set(journal.together)}
+    for name in journals.keys() - targets.keys():
+        reason = "another volume of its pod changed since the plan, and is journalled first"
+        results.append(VolumeResult(name, "unfinished", reason, cause.node, journals[name].target, again=True))
+    return targets, results
+
+
+def _journal(world: ClusterSnapshot, verdict: placement.Place, cause: Cause, copies: Copies | None) -> Journal:
+    pv = world.volumes[verdict.volume.name]
+    return Journal(
+        intent=str(uuid.uuid4()),
+        kind=cause.kind,
+        source=cause.node,
+        source_uid=cause.uid,
+        target=verdict.node,
+        reason=cause.reason,
+        started=int(world.now),
+        manifest=rebuild.manifest_of(pv, pv.policy),
+        stale=verdict.stale,
+        together=verdict.together,
+        copy=copies.old if copies else "",
+        copy_bytes=copies.old_bytes if copies else 0,
+        before=copies.in_use if copies else "",
+    )
+
+
+def _refused(
+    ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal, refused: Mapping[str, str]
+) -> VolumeResult | None:
+    """Return the result of a volume that is left as it is, because it or one that goes with it would be refused."""
+    if reason := refused.get(volume.name, ""):
+        events.refused(ctx, world, volume, journal.source, reason)
+        return VolumeResult(volume.name, "failed", reason, journal.source, journal.target)
+    if other := next((name for name in journal.together if name in refused), ""):
+        reason = f"it waits for {other}, which its pod uses too: {refused[other]}"
+        events.refused(ctx, world, volume, journal.source, reason)
+        return VolumeResult(volume.name, "unfinished", reason, journal.source, journal.target)
+    return None
+
+
+def _write(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal) -> VolumeResult | None:
+    """Write the journal; return a result only when it was not written. Raises what concerns more than this volume."""
+    try:
+        ctx.writes.write_journal(volume, journal)
+    except (ApiConflict, NotFound) as exc:
+        return VolumeResult(volume.name, "unfinished", f"it changed since the plan: {exc.message}", journal.source)
+    except CarinaTasksError as exc:
+        one_object.check(ctx, exc)
+        reason = f"its journal was not written: {exc.message}"
+        events.refused(ctx, world, volume, journal.source, reason)
+        outcome: Literal["failed", "unfinished"] = "failed" if isinstance(exc, PermanentError) else "unfinished"
+        return VolumeResult(volume.name, outcome, reason, journal.source, journal.target)
+    return None
+
+
+def plan(
+    ctx: Context,
+    world: ClusterSnapshot,
+    wanted: Sequence[LogicVolume],
+    source: str,
+    inventories: Mapping[str, Inventory] | None = None,
+) -> tuple[placement.Place | placement.NoFit, ...]:
+    """Choose a node for each volume, with what the candidates' workers report now, or reported in `inventories`.
+
+    When `source` is lost, whatever else leaves it by a plan of its own is planned along, so that the volumes of one pod do
+    not wait for each other for ever when one is journalled and the other is not.
+    """
+    if inventories is None:
+        candidates = [n.name for n in world.nodes.values() if n.ready == "True" and n.name != source]
+        inventories = ask_nodes.answered(ask_nodes.inventories(ctx, candidates))
+    lost = source not in world.nodes or world.nodes[source].ready != "True"
+    along = selection.leaving(world, source, {volume.name for volume in wanted}) if lost else []
+    rules = placement.Rules(reserve=ctx.settings.reserve)
+    return placement.plan(world, inventories, [*wanted, *along], source, rules)[: len(wanted)]
+
+
+def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[VolumeResult]:
+    """Choose another target for the journalled volumes that `target` cannot take, and write it into their journals.
+
+    All of them in one go, because volumes of one pod go together. resume goes on from there. When the PV of one already is
+    on the target that failed, that target is its source now.
+    """
+    maintenance = ctx.state.read().maintenance.keys()
+    by_name = {need.volume.name: need for need in needs}
+    companions = {name for need in needs for name in need.journal.together}
+    world = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    world = ask_nodes.with_pvs_by_name(ctx, world, by_name.keys() | companions)
+    fresh, results = [], []
+    for name, need in by_name.items():
+        found = world.logic_volumes.get(name)
+        if found is None or found.journal is None or found.journal.intent != need.journal.intent:
+            results.append(VolumeResult(name, "unfinished", "another worker went on with it"))
+        elif found.journal.failback and not found.journal.given_up and selection.still_empty(world, found):
+            results.append(_give_up(ctx, world, found, found.journal, need.reason))
+        elif held := colocation.held_by(world, found.journal, maintenance):
+            events.report_progress(ctx, found, found.journal, 1, f"{need.reason}; {held}")
+            results.append(VolumeResult(name, "unfinished", f"{need.reason}; {held}", target=target))
+        elif isinstance(stays := selection.of_lost_target(world, found), selection.Skip):
+            events.report_progress(ctx, found, found.journal, 1, f"{need.reason}; {stays.reason}")
+            results.append(VolumeResult(name, "unfinished", f"{need.reason}; {stays.reason}", target=target))
+        else:
+            fresh.append((found, found.journal))
+    journals = {volume.name: journal for volume, journal in fresh}
+    for verdict in plan(ctx, world, [volume for volume, _ in fresh], target) if fresh else ():
+        volume, need, journal = verdict.volume, by_name[verdict.volume.name], journals[verdict.volume.name]
+        pv = world.volumes.get(volume.name)
+        moves_on = pv is not None and pv.nodes == (target,) and journal.source != target
+        source = target if moves_on else journal.source
+        if isinstance(verdict, placement.NoFit):
+            events.no_fit(ctx, world, volume, target, f"{need.reason}; and no other node: {verdict.reason}")
+            events.report_progress(ctx, volume, journal, 1, f"{need.reason}; and no other node: {verdict.reason}")
+            results.append(VolumeResult(volume.name, "unfinished", f"{need.reason}; {verdict.reason}", source, target))
+            continue
+        changed = msgspec.structs.replace(
+            journal,
+            intent=str(uuid.uuid4()),
+            source=source,
+            target=verdict.node,
+            stale=verdict.stale,
+            together=_company(journal, verdict),
+        )
+        if journal.failback:
+            # It is a volume of the lost node like any other now: its old and its newer copy stay where they are.
+            kind: Kind = "migrate" if target in world.nodes else "rebuild"
+            changed = msgspec.structs.replace(
+                changed, kind=kind, reason=need.reason[:1000], copy="", copy_bytes=0, before="", given_up=False
+            )
+        conflict = _evict_first(ctx, world, volume, journal) if moves_on else None
+        conflict = conflict or _write(ctx, world, volume, changed)
+        if conflict is not None:
+            results.append(conflict)
+            continue
+        events.planned(ctx, world, volume, changed, need.reason)
+        structlog.get_logger().warning(
+            "planned again", volume=volume.name, source=source, target=verdict.node, before=target, reason=need.reason
+        )
+        results.append(
+            VolumeResult(volume.name, "unfinished", f"planned again: {need.reason}", source, verdict.node, again=True)
+        )
+    return results
+
+
+def _give_up(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal, reason: str) -> VolumeResult:
+    """Turn a failback round whose old copy cannot be restored: the LV that was in use stays the volume."""
+    back = msgspec.structs.replace(
+        journal,
+        intent=str(uuid.uuid4()),
+        source=journal.target,
+        target=journal.source,
+        reason=f"the failback to {journal.target} was given up: {reason}"[:1000],
+        copy=journal.before,
+        copy_bytes=0,
+        before="",
+        given_up=True,
+        stale="",
+        together=(),
+    )
+    conflict = _write(ctx, world, volume, back)
+    if conflict is not None:
+        return conflict
+    structlog.get_logger().warning("a failback is given up", volume=volume.name, target=journal.target, reason=reason)
+    return VolumeResult(volume.name, "unfinished", back.reason, back.source, back.target, again=True)
+
+
+def _evict_first(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal) -> VolumeResult | None:
+    """Evict the pods of the first source before the journal names another, under which nothing would look at them again."""
+    try:
+        evict_users(ctx, volume, journal)
+    except CarinaTasksError as exc:
+        one_object.check(ctx, exc)
+        reason = f"its pods were not evicted from {journal.source}: {exc.message}"
+        events.refused(ctx, world, volume, journal.source, reason)
+        return VolumeResult(volume.name, "unfinished", reason, journal.source, journal.target)
+    return None
+
+
+def _company(before: Journal, verdict: placement.Place) -> tuple[str, ...]:
+    """Return whom the volume is together with: also those that it was planned with at first, which may be done by now."""
+    return tuple(sorted({*before.together, *verdict.together}))

@@ -1,0 +1,165 @@
+"""Whatever is journalled and unfinished, and whatever the watch missed.
+
+Runs every 30 seconds, so it looks at little first: only LogicVolumes and nodes. It makes every loss of a message, a worker or
+the whole broker cost no more than its interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import structlog
+
+from carina_tasks.decisions import colocation, node_loss, placement, selection
+from carina_tasks.errors import ApiConflict, ApiDenied, ApiInvalid, BadObject, CarinaTasksError, NotFound, Refused
+from carina_tasks.flows import ask_nodes, one_object
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.failover import events
+from carina_tasks.flows.failover.advance import advance_all
+from carina_tasks.flows.failover.loss import check_mass_failure, confirm_absence, judge_not_ready
+from carina_tasks.flows.failover.lost_node import count, finish
+from carina_tasks.flows.failover.planning import Cause, begin, plan
+from carina_tasks.flows.failover.results import ResumeResult, VolumeResult
+from carina_tasks.flows.failover.steps import NeedsTarget
+from carina_tasks.kube import paths
+from carina_tasks.kube.cluster import parse
+from carina_tasks.model import objects
+from carina_tasks.model.journal import Journal
+from carina_tasks.model.objects import LogicVolume, Node
+from carina_tasks.model.snapshot import ClusterSnapshot
+from carina_tasks.observability.audit import about_volume
+
+
+def resume(ctx: Context) -> ResumeResult:
+    """Go on with every journal, and name the nodes whose failover must be asked for."""
+    only = ctx.approved_alone()
+    volumes, nodes = _volumes(ctx), _nodes(ctx)
+    # Only hints: rebuild_node and migrate_node look for themselves whether the node is lost.
+    used = {v.node for v in volumes if v.journal is None and selection.managed(v) and (only is None or v.node in only)}
+    absent = sorted(used - nodes.keys())
+    sick = sorted(name for name in used if (node := nodes.get(name)) is not None and node.ready != "True")
+    results: list[VolumeResult] = []
+    journalled = [v for v in volumes if v.journal is not None and (only is None or v.journal.source in only)]
+    for volume in volumes:
+        if volume.journal_error:
+            ctx.audit.warn(about_volume(volume), "JournalUnreadable", volume.journal_error)
+        elif volume.progress and not volume.journalled:
+            # A person took the journal off, or an older release did, which knows of no progress.
+            # A line for people: the next look takes it off if this one cannot.
+            with suppress(ApiConflict, ApiDenied, ApiInvalid, NotFound):
+                ctx.writes.write_progress(volume, None)
+    if journalled:
+        try:
+            world = ctx.cluster.observe()
+            if only is None:
+                check_mass_failure(ctx, world)
+        except Refused as exc:
+            ctx.audit.guarded(type(exc).__name__, exc.message)
+            raise
+        with ctx.lock("resume") as hold:
+            if hold is not None:
+                approved = min(only) if only else ""
+                results = _go_on(ctx, journalled, nodes, ask_nodes.with_pods_again(ctx, world), approved)
+    count(results)
+    return ResumeResult(volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick))
+
+
+def _go_on(
+    ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node | None], world: ClusterSnapshot, approved: str
+) -> list[VolumeResult]:
+    stranded: list[NeedsTarget] = []
+    waiting: list[VolumeResult] = []
+    losses = {
+        target: _target_loss(ctx, target, nodes) for target in sorted({v.journal.target for v in volumes if v.journal})
+    }
+    parted = colocation.parted(world, volumes, {target for target, loss in losses.items() if loss})
+    astray = {one.volume.name: one.reason for one in parted if isinstance(one, colocation.Astray)}
+    targets, left = _fetch(ctx, world, [one for one in parted if isinstance(one, colocation.LeftBehind)], losses)
+    for volume in volumes:
+        journal = volume.journal
+        if journal is None:
+            continue
+        # `replan` judges once more on a newer picture; what may not leave is tried where it is, perhaps its worker lives.
+        loss = losses[journal.target]
+        reason = loss if isinstance(selection.of_lost_target(world, volume), selection.Wanted) else ""
+        if reason := reason or astray.get(volume.name, ""):
+            stranded.append(NeedsTarget(volume, journal, reason))
+        elif other := next((name for name in journal.together if name in left), ""):
+            reason = (
+                f"it waits for {other}, which its pod uses too and which is still on {journal.source}: {left[other]}"
+            )
+            events.report_progress(ctx, volume, journal, 0, reason)
+            waiting.append(VolumeResult(volume.name, "unfinished", reason, journal.source, journal.target))
+        else:
+            targets[volume.name] = journal.target
+    return finish(ctx, [*waiting, *stranded, *advance_all(ctx, list(targets), targets, approved)])
+
+
+def _fetch(
+    ctx: Context, world: ClusterSnapshot, left_behind: Sequence[colocation.LeftBehind], losses: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Journal the volumes that a failover left behind; return their targets, and why others could not be journalled."""
+    targets: dict[str, str] = {}
+    left: dict[str, str] = {}
+    for leader in {one.leader.name: one.leader for one in left_behind}.values():
+        journal = leader.journal
+        if journal is None:
+            continue
+        behind = [one.volume for one in left_behind if one.leader.name == leader.name]
+        with ctx.lock(f"failover.{journal.source}") as hold:
+            if hold is None:
+                left |= {volume.name: "another worker is at the failover of that node" for volume in behind}
+                continue
+            cause = Cause(journal.kind, journal.source, journal.source_uid, journal.reason)
+            # To a target that is lost they only go on paper: then all of them are planned anew together.
+            there = [_beside(volume, leader.name, journal) for volume in behind] if losses[journal.target] else None
+            fetched, stuck = begin(ctx, world, there or plan(ctx, world, behind, journal.source), cause)
+            targets |= {} if there else fetched
+            left |= {result.volume: result.reason for result in stuck}
+    return targets, left
+
+
+def _beside(volume: LogicVolume, leader: str, journal: Journal) -> placement.Place:
+    """Return the place where the leader goes."""
+    together = tuple(sorted({leader, *journal.together} - {volume.name}))
+    return placement.Place(volume, journal.target, f"with {leader}", "", together)
+
+
+def _target_loss(ctx: Context, target: str, nodes: dict[str, Node | None]) -> str:
+    """Say why the target is lost, empty when it is not: then its worker will answer sooner or later."""
+    node = nodes.get(target)
+    if target in nodes and (node is None or node.ready == "True"):
+        return ""
+    try:
+        loss = confirm_absence(ctx, target) if node is None else judge_not_ready(ctx, target)
+    except CarinaTasksError as exc:
+        # What is not known of one node holds no volume of another up.
+        one_object.check(ctx, exc)
+        structlog.get_logger().warning("whether a node is lost could not be asked", node=target, reason=exc.message)
+        return ""
+    return loss.reason if isinstance(loss, node_loss.Lost) else ""
+
+
+def _volumes(ctx: Context) -> list[LogicVolume]:
+    found = []
+    for raw in ctx.cluster.api.list(paths.LOGIC_VOLUMES).items:
+        try:
+            found.append(parse(raw, objects.parse_logic_volume))
+        except BadObject:
+            # The sweep reports it; here it would be said every 30 seconds.
+            continue
+    return found
+
+
+def _nodes(ctx: Context) -> dict[str, Node | None]:
+    """Return the nodes by name. None: it cannot be read, and is a node all the same, neither deleted nor NotReady."""
+    nodes: dict[str, Node | None] = {}
+    for raw in ctx.cluster.api.list(paths.NODES).items:
+        try:
+            node = parse(raw, objects.parse_node)
+        except BadObject:
+            nodes[str((raw.get("metadata") or {}).get("name"))] = None
+        else:
+            nodes[node.name] = node
+    return nodes

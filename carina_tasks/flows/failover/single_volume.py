@@ -1,0 +1,44 @@
+"""One volume of a live node, rebuilt elsewhere because a person says so: the same planner, journal, guards and steps."""
+
+from __future__ import annotations
+
+from carina_tasks.decisions import guards, selection, single_volume
+from carina_tasks.flows import ask_nodes
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.failover.loss import check_mass_failure
+from carina_tasks.flows.failover.lost_node import counted, fail_over, guarded
+from carina_tasks.flows.failover.results import FailoverResult
+from carina_tasks.model import names
+from carina_tasks.model.local import Inventory
+
+
+def rebuild_volume(ctx: Context, node: str, volume: str, force: str) -> FailoverResult:
+    """Rebuild `volume` of `node` on another node if `force` is its name.
+
+    The node is named so that a message that comes twice does not move the volume twice. Raises BadInput, and transient errors
+    when nothing could be decided.
+    """
+    names.node_name(node)
+    names.object_name(volume)
+    return counted("by-hand", guarded(ctx, node, lambda: _rebuild_volume(ctx, node, volume, force)))
+
+
+def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverResult:
+    world = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    volume = world.logic_volumes.get(name)
+    if volume is None or volume.node != node:
+        where = f"it is on {volume.node}" if volume is not None else "there is none"
+        return FailoverResult(node, "refused", f"node {node} has no LogicVolume {name}: {where}")
+    selected = selection.of_volume(world, volume)
+    if isinstance(selected, selection.Skip):
+        return FailoverResult(node, "refused", f"{name}: {selected.reason}")
+    check_mass_failure(ctx, world, node)
+    for verdict in (single_volume.live(world, volume), single_volume.forced(volume, force)):
+        if isinstance(verdict, guards.Stop):
+            return FailoverResult(node, "refused", verdict.reason)
+    inventory = ask_nodes.inventories(ctx, [node])[node]
+    use = single_volume.unused(world, volume, inventory if isinstance(inventory, Inventory) else None)
+    if isinstance(use, guards.Stop):
+        return FailoverResult(node, "refused", use.reason)
+    reason = f"a person had it rebuilt by hand; its old copy stays on {node} until the sweeps remove it"
+    return fail_over(ctx, node, world, (selected,), "rebuild", reason)

@@ -1,0 +1,173 @@
+"""One step of one journalled volume, done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec.structs
+
+from carina_tasks.decisions import eviction, rebuild
+from carina_tasks.errors import LostMidway
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.failover import events, rehearse
+from carina_tasks.flows.failover.evict import evict
+from carina_tasks.flows.failover.results import VolumeResult
+from carina_tasks.model.journal import Journal
+from carina_tasks.model.objects import Claim, LogicVolume
+from carina_tasks.observability import metrics
+from carina_tasks.observability.audit import about_volume
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsLocal:
+    """The volume cannot go on until its target node has made the LV."""
+
+    volume: LogicVolume
+    claim: Claim | None
+    journal: Journal
+    size: int
+    zero: bool = False
+    """Its pod would read what other volumes wrote there, and has not got it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsTarget:
+    """The volume's target cannot take it: another must be planned."""
+
+    volume: LogicVolume
+    journal: Journal
+    reason: str
+
+
+Advance = VolumeResult | NeedsLocal | NeedsTarget
+
+
+def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
+    """Do one step; return a result when the volume is done with for now, None to look again."""
+    volume, journal, pv, writes = view.volume, view.journal, view.pv, ctx.writes
+    match step:
+        case rebuild.ClearStatus():
+            writes.clear_status(volume, f"{events.what_happens(journal)}: {journal.source} -> {journal.target}")
+        case rebuild.CreateLocal(size):
+            return NeedsLocal(volume, view.claim, journal, size, _zero(ctx, view))
+        case rebuild.NameStale(lv_uuid):
+            named = msgspec.structs.replace(journal, stale=lv_uuid)
+            return NeedsLocal(
+                writes.write_journal(volume, named, rebuild.PHASES[type(step)]), view.claim, named,
+                rebuild.wanted_size(volume, journal.manifest), _zero(ctx, view),
+            )  # fmt: skip
+        case rebuild.RefreshManifest(manifest):
+            fresh = msgspec.structs.replace(journal, manifest=manifest)
+            writes.write_journal(volume, fresh, rebuild.PHASES[type(step)])
+        case rebuild.Retain() if pv is not None:
+            writes.retain(pv)
+        case rebuild.DeleteVolume() if pv is not None:
+            if reason := _parted_from(ctx, journal):
+                return NeedsTarget(volume, journal, reason)
+            # The last moment at which nothing is lost.
+            rehearse.replacement(ctx, pv, rebuild.replacement(journal, view.local))
+            writes.delete_volume(pv)
+            events.replaced(ctx, volume, view.claim, journal)
+        case rebuild.StripFinalizers() if pv is not None:
+            writes.strip_finalizers(pv)
+        case rebuild.CreateVolume(body):
+            writes.create_volume(body)
+        case rebuild.Bind() if view.claim is not None:
+            _bind(ctx, view.claim, volume.name)
+        case rebuild.Evict(pods):
+            evict(ctx, pods, volume, view.claim, journal)
+        case rebuild.Untouch() if view.claim is not None:
+            writes.untouch(view.claim)
+        case rebuild.ClearResize() if view.claim is not None:
+            writes.clear_resize(view.claim, rebuild.RESIZE_CONDITIONS)
+        case rebuild.RestorePolicy(policy) if pv is not None:
+            writes.restore_policy(pv, policy)
+        case rebuild.ReportCapacity(size) if view.claim is not None:
+            writes.report_capacity(view.claim, size)
+            # Once: after that the claim is the kubelet's, which reports what it has expanded.
+            reported = msgspec.structs.replace(journal, copy_bytes=0)
+            writes.write_journal(volume, reported, rebuild.PHASES[type(step)])
+        case rebuild.SetSuccess():
+            local = view.local
+            writes.set_success(volume, local.major if local else -1, local.minor if local else -1)
+        case rebuild.DropJournal():
+            # The Event comes first. A worker that dies in between leaves the journal, and the next worker writes the Event again.
+            # In the other order the owner of the claim would never learn that the volume is empty.
+            events.finished(ctx, volume, view.claim, journal)
+            writes.drop_journal(volume, journal)
+            outcome = outcome_of(journal)
+            metrics.VOLUMES.labels(outcome).inc()
+            return VolumeResult(volume.name, outcome, journal.reason + _held(view), journal.source, journal.target)
+        case rebuild.Wait(reason):
+            tell_waits(ctx, view, rebuild.PHASES[type(step)], reason)
+            return unfinished(volume.name, reason, journal)
+        case rebuild.Zeroing(reason):
+            events.report_progress(ctx, volume, journal, rebuild.PHASES[type(step)], reason)
+            return unfinished(volume.name, reason, journal)
+        case rebuild.Replan(reason):
+            return NeedsTarget(volume, journal, reason)
+        case rebuild.Refuse(reason):
+            ctx.audit.warn(about_volume(volume), "RebuildRefused", reason, intent=journal.intent)
+            return VolumeResult(volume.name, "refused", reason, journal.source, journal.target)
+        case _:
+            raise LostMidway(f"{volume.name}: an object went away between reading and acting")
+    return None
+
+
+def _zero(ctx: Context, view: rebuild.View) -> bool:
+    """Return whether the LV is to be zeroed: once the PV names the target, a pod may have written to it."""
+    shown = view.pv is not None and view.pv.nodes == (view.journal.target,)
+    return ctx.settings.zero_block and rebuild.block(view.journal.manifest) and not shown
+
+
+def _parted_from(ctx: Context, journal: Journal) -> str:
+    """Return why a failback would part the volumes of a pod, empty when it does not.
+
+    Another worker may have given one of them up since the journals were written: without a broker there are no locks.
+    """
+    for name in journal.together if journal.failback and not journal.given_up else ():
+        other = ctx.cluster.logic_volume(name)
+        if other is not None and other.node == journal.source:
+            return f"{name}, which its pod uses too, stays on {other.node}"
+    return ""
+
+
+def outcome_of(journal: Journal) -> Literal["rebuilt", "failed-back", "given-up"]:
+    """Return what a volume whose journal is done has become."""
+    if not journal.failback:
+        return "rebuilt"
+    return "given-up" if journal.given_up else "failed-back"
+
+
+def _held(view: rebuild.View) -> str:
+    """Return the words that name the pods which a finalizer keeps: the volume does not wait for them."""
+    leaves = [v for v in view.leavings if isinstance(v, eviction.Leave) and v.held]
+    return "".join(f"; pod {leave.pod.meta.key}: {leave.reason}" for leave in leaves)
+
+
+def _bind(ctx: Context, claim: Claim, name: str) -> None:
+    """Touch the claim until it and the PV are Bound. Raises LostMidway when that takes too long."""
+    end = ctx.monotonic() + ctx.settings.bind_timeout
+    while ctx.monotonic() < end:
+        ctx.writes.touch(claim, ctx.monotonic())
+        ctx.sleep(ctx.settings.touch_interval)
+        fresh, pv = ctx.cluster.claim(claim.meta.namespace, claim.meta.name), ctx.cluster.volume(name)
+        if fresh is None or pv is None or (fresh.phase == "Bound" and pv.phase == "Bound"):
+            return
+        claim = fresh
+    raise LostMidway(
+        f"claim {claim.meta.key} is not Bound {ctx.settings.bind_timeout:.0f} s after its volume was made: "
+        "is kube-controller-manager running?"
+    )
+
+
+def tell_waits(ctx: Context, view: rebuild.View, phase: int, reason: str) -> None:
+    """Record what holds the volume up, when that is news."""
+    events.waits(ctx, view.volume, view.claim, view.journal, phase, reason)
+
+
+def unfinished(name: str, reason: str, journal: Journal | None = None, *, again: bool = False) -> VolumeResult:
+    """Return the result of a volume whose journal stays, for resume."""
+    source, target = (journal.source, journal.target) if journal else ("", "")
+    return VolumeResult(name, "unfinished", reason, source, target, again)

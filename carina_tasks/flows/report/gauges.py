@@ -1,0 +1,102 @@
+"""What is true of the whole cluster now, as gauges: every control worker reads the same. Nothing is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+from carina_tasks import queues
+from carina_tasks.broker.queue_lengths import Waiting
+from carina_tasks.decisions import volume_state
+from carina_tasks.errors import BadObject
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.report import readiness
+from carina_tasks.flows.sweeps import local_volumes, logic_volumes
+from carina_tasks.flows.sweeps.results import Swept
+from carina_tasks.kube import paths
+from carina_tasks.kube.cluster import parse
+from carina_tasks.model import objects
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.observability.metrics import Families
+
+SWEEPS = {"local_volumes": local_volumes.FINDING, "logic_volumes": logic_volumes.FINDING}
+
+AskWaiting = Callable[[Iterable[str]], Mapping[str, Waiting]]
+
+
+def of_api(ctx: Context, families: Families) -> tuple[str, ...]:
+    """Add what the API server knows, and return the nodes' names. Raises the adapters' errors."""
+    state = ctx.state.read()
+    nodes: dict[str, bool] = {}
+    for raw in ctx.cluster.api.list(paths.NODES).items:
+        try:
+            node = parse(raw, objects.parse_node)
+            nodes[node.name] = node.ready == "True"
+        except BadObject as exc:
+            # It is there, which is what the volumes on it hang on.
+            nodes[str(exc.facts.get("name", "?"))] = False
+    listing = ctx.cluster.api.list(paths.LOGIC_VOLUMES)
+    volumes: list[LogicVolume] = []
+    for raw in listing.items:
+        try:
+            volumes.append(parse(raw, objects.parse_logic_volume))
+        except BadObject:
+            continue
+    states = Counter(volume_state.state(volume, nodes) for volume in volumes)
+    states["unreadable"] = len(listing.items) - len(volumes)
+    for one in volume_state.STATES:
+        families.put("carina_tasks_logic_volumes", states[one], one)
+    started = [volume.journal.started for volume in volumes if volume.journal is not None]
+    families.put("carina_tasks_rebuilds", len(started))
+    if started:
+        families.put("carina_tasks_rebuilds_oldest_start_timestamp_seconds", min(started))
+    families.put("carina_tasks_paused", bool(state.paused))
+    families.put("carina_tasks_latched", bool(state.latched))
+    for name, entry in state.maintenance.items():
+        families.put("carina_tasks_maintenance_end_timestamp_seconds", entry.until, name)
+    for name, ready in nodes.items():
+        families.put("carina_tasks_node_ready", ready, name)
+    return tuple(nodes)
+
+
+def of_broker(ctx: Context, families: Families, nodes: Iterable[str], ask: AskWaiting, now: float) -> None:
+    """Add what the broker knows: queues, signs of life, and what tasks found last. Raises BrokerUnavailable."""
+    nodes = sorted(nodes)
+    for name, found in ask([queues.CONTROL, *(queues.NODE_PREFIX + node for node in nodes)]).items():
+        families.put("carina_tasks_queue_messages", found.messages, name)
+        age = 0.0 if found.oldest is None else max(0.0, now - found.oldest)
+        families.put("carina_tasks_queue_oldest_message_age_seconds", age, name)
+    for node in nodes:
+        families.put("carina_tasks_node_worker_up", ctx.worker_alive(node), node)
+    _readiness(ctx, families, set(nodes))
+    for sweep, finding in SWEEPS.items():
+        _sweep(ctx, families, sweep, finding, set(nodes))
+
+
+def _readiness(ctx: Context, families: Families, nodes: set[str]) -> None:
+    found = readiness.last(ctx)
+    if found is None:
+        return
+    families.put("carina_tasks_readiness_timestamp_seconds", found.at)
+    for one in found.nodes:
+        # A node that went since is no longer one that might be lost.
+        if one.node in nodes:
+            families.put("carina_tasks_node_readiness", one.ready, one.node)
+            families.put("carina_tasks_volumes_without_place", one.without_place, one.node)
+
+
+def _sweep(ctx: Context, families: Families, sweep: str, finding: str, nodes: set[str]) -> None:
+    found = ctx.findings.last(finding, Swept)
+    if found is None:
+        return
+    families.put("carina_tasks_sweep_last_success_timestamp_seconds", found.at, sweep)
+    for kept in found.kept:
+        families.put("carina_tasks_local_volumes_kept", kept.volumes, kept.why)
+    for one in found.nodes:
+        if one.node in nodes:
+            if one.at:
+                families.put("carina_tasks_node_swept_timestamp_seconds", one.at, one.node)
+            families.put("carina_tasks_volumes_missing", one.missing, one.node)
+            families.put("carina_tasks_orphans_over_cap", one.over_cap, one.node)
+            families.put("carina_tasks_trash_volumes", one.trash, one.node)
+            families.put("carina_tasks_trash_bytes", one.trash_bytes, one.node)

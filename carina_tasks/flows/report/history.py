@@ -1,0 +1,109 @@
+"""The audit trail of a volume or a node: what its objects remember, and our Events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from carina_tasks.errors import ApiDenied, BadInput
+from carina_tasks.flows.context import Context
+from carina_tasks.kube import event_history
+from carina_tasks.kube.event_history import Told
+from carina_tasks.model import keys, names, progress
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.snapshot import ClusterSnapshot
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One line of an audit trail."""
+
+    at: int
+    """Seconds since the epoch."""
+    about: str
+    what: str
+    text: str
+    count: int = 1
+
+
+class HistoryResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What happened to a volume or a node, the oldest first."""
+
+    target: str
+    records: tuple[Record, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def history(ctx: Context, target: str) -> HistoryResult:
+    """Return what happened to the volume or node `target`, the oldest first. Raises BadInput when nothing is known of it.
+
+    LogicVolumes remember their last failovers for as long as they live, Events are kept for an hour unless the API server is
+    told otherwise.
+    """
+    names.object_name(target)
+    world = ctx.cluster.observe()
+    unknown: tuple[str, ...] = ()
+    volume = world.logic_volumes.get(target)
+    records = [record for each in world.logic_volumes.values() for record in _failovers(each, target)]
+    records += _under_way(world, target)
+    try:
+        records += _said(event_history.events(ctx.cluster.api), target, volume)
+    except ApiDenied as exc:
+        unknown = (f"our Events cannot be read: {exc.message}",)
+    if not records and volume is None and target not in world.nodes:
+        raise BadInput(f"nothing is known of {target}: there is no volume or node of that name, and no Event of ours")
+    return HistoryResult(target, tuple(sorted(records, key=lambda record: record.at)), unknown)
+
+
+def _failovers(volume: LogicVolume, target: str) -> list[Record]:
+    return [
+        Record(
+            _seconds(one.at), f"LogicVolume {volume.name}", one.kind,
+            f"{_of(volume, target)}{one.source} -> {one.target}, new and empty: {one.reason} (intent {one.intent})",
+        )
+        for one in progress.history(volume.meta.annotations.get(keys.HISTORY, ""))
+        if target in (volume.name, one.source, one.target)
+    ]  # fmt: skip
+
+
+def _under_way(world: ClusterSnapshot, target: str) -> list[Record]:
+    return [
+        Record(
+            v.journal.started, f"LogicVolume {v.name}", f"{v.journal.kind}, unfinished",
+            f"{_of(v, target)}{v.journal.source} -> {v.journal.target}: {v.journal.reason} (intent {v.journal.intent})",
+        )
+        for v in world.logic_volumes.values()
+        if v.journal is not None and target in (v.name, v.journal.source, v.journal.target)
+    ]  # fmt: skip
+
+
+def _said(events: Iterable[Told], target: str, volume: LogicVolume | None) -> list[Record]:
+    """Return what was said of the target: once, though several objects carry the same words.
+
+    Of a node only what is about the node: each of its volumes has a history of its own.
+    """
+    records: dict[tuple[str, str], Record] = {}
+    claim = f"{volume.namespace}/{volume.claim}" if volume else ""
+    for said in events:
+        mine = said.name == target or (claim and f"{said.namespace}/{said.name}" == claim)
+        if mine or (said.kind == "Pod" and _names(said.message, target)):
+            record = Record(int(said.last), said.about, said.reason, said.message, said.count)
+            records.setdefault((said.reason, said.message), record)
+    return list(records.values())
+
+
+def _of(volume: LogicVolume, target: str) -> str:
+    return "" if volume.name == target else f"{volume.name}: "
+
+
+def _names(message: str, target: str) -> bool:
+    """Say whether a message names the target as a word of its own: node n1 is not node n10."""
+    return target in message.replace(":", " ").replace(",", " ").replace("(", " ").replace(")", " ").split()
+
+
+def _seconds(text: str) -> int:
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError):
+        return 0

@@ -1,0 +1,130 @@
+"""For every node: would its loss now leave a volume with nowhere to go? Said before anything has failed; nothing is written.
+
+The planner is that of `plan` and of the real run. The cluster is read once and each node's worker asked once, for all nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from carina_tasks.decisions import guards
+from carina_tasks.errors import BrokerUnavailable, CarinaTasksError
+from carina_tasks.flows import ask_nodes
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.report.loss_plan import PlannedVolume, planned
+from carina_tasks.kube.state import State
+from carina_tasks.model.local import Inventory
+from carina_tasks.model.snapshot import ClusterSnapshot, shown
+
+FINDING = "readiness"
+INTERVAL = 300
+"""Seconds between two runs by the schedule."""
+KEPT = 3 * INTERVAL
+"""Seconds for which the result counts: after three runs that did not come, nobody knows."""
+NAMED = 10
+"""Volumes without a place that are named for each node; `plan` names all of one node."""
+
+
+class NodeReadiness(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the loss of one node would do now."""
+
+    node: str
+    ready: bool
+    """All its volumes would be rebuilt elsewhere without a person, but for those that are left alone anyway."""
+    reason: str
+    places: int = 0
+    """Volumes that would be rebuilt elsewhere."""
+    without_place: int = 0
+    """Volumes that would have nowhere to go."""
+    skipped: int = 0
+    """Volumes that are left alone (raw, bcache, no PersistentVolume, under way …)."""
+    stopped: str = ""
+    """Why the mass-failure guard would stop the failover until a person resumes it; empty when it would not."""
+    volumes: tuple[PlannedVolume, ...] = ()
+    """The first of those without a place, with the reason; `carina.failover.plan` names all of a node."""
+    state: str = ""
+    """What the node was then: its Ready condition, and whether it was cordoned."""
+
+
+class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
+    """For every node: would its loss now leave a volume with nowhere to go?"""
+
+    at: int
+    """When the cluster was read."""
+    reason: str
+    nodes: tuple[NodeReadiness, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+
+def readiness(ctx: Context) -> Readiness:
+    """Judge every node and keep the result for `last`. Raises the adapters' errors, and nothing is kept then."""
+    world, state = ctx.cluster.observe(), ctx.state.read()
+    answers = ask_nodes.inventories(ctx, [node.name for node in world.nodes.values() if node.ready == "True"])
+    _check_broker(answers)
+    inventories = ask_nodes.answered(answers)
+    nodes = tuple(_judge(ctx, world, inventories, name, state) for name in sorted(world.nodes))
+    not_ready = sum(not node.ready for node in nodes)
+    result = Readiness(
+        at=int(world.now),
+        reason=f"{len(nodes) - not_ready} of {len(nodes)} nodes may be lost, one at a time",
+        nodes=nodes,
+        unreadable=shown(world.unreadable),
+    )
+    ctx.findings.keep(FINDING, result, KEPT)
+    return result
+
+
+def still_true(found: Readiness, world: ClusterSnapshot) -> bool:
+    """Return whether `found` is about the nodes of `world` as they are now: which exist, are Ready, are cordoned."""
+    return {one.node: one.state for one in found.nodes} == {name: _state(world, name) for name in world.nodes}
+
+
+def last(ctx: Context) -> Readiness | None:
+    """Return the last result, or None when there is none that still counts. Raises BrokerUnavailable."""
+    return ctx.findings.last(FINDING, Readiness)
+
+
+def _check_broker(answers: Mapping[str, Inventory | CarinaTasksError]) -> None:
+    """Raise what kept the questions from reaching anybody: it says nothing about the nodes."""
+    for answer in answers.values():
+        if isinstance(answer, BrokerUnavailable):
+            raise answer
+
+
+def _judge(
+    ctx: Context, world: ClusterSnapshot, inventories: Mapping[str, Inventory], node: str, state: State
+) -> NodeReadiness:
+    volumes = planned(ctx, world, node, inventories=inventories)
+    stuck = tuple(v for v in volumes if v.outcome == "no-fit")
+    places = sum(v.outcome == "place" for v in volumes)
+    skipped = len(volumes) - len(stuck) - places
+    planned_away = state.maintenance.keys() - {node}
+    share = ctx.settings.mass_failure_share
+    guard = guards.mass_failure(world.without(node), share, state.approved, planned=planned_away)
+    stopped = guard.reason if isinstance(guard, guards.Stop) and places + len(stuck) else ""
+    if stuck:
+        reason = f"{len(stuck)} of {places + len(stuck)} volumes have nowhere to go"
+    elif stopped:
+        reason = f"the operator would have to resume: {stopped}"
+    elif places:
+        reason = f"{places} volumes would be rebuilt elsewhere"
+    else:
+        reason = "no volume to rebuild"
+    return NodeReadiness(
+        node=node,
+        ready=not stuck and not stopped,
+        reason=reason + (f", {skipped} are left alone" if skipped else ""),
+        places=places,
+        without_place=len(stuck),
+        skipped=skipped,
+        stopped=stopped,
+        volumes=stuck[:NAMED],
+        state=_state(world, node),
+    )
+
+
+def _state(world: ClusterSnapshot, node: str) -> str:
+    found = world.nodes[node]
+    return found.ready + (" cordoned" if found.cordoned else "")

@@ -1,0 +1,114 @@
+"""Which task goes on with something that failed: decided from the objects as they are now, like everything else.
+
+A stored message is never sent again: of a task that failed only its name and the node that it was for are looked at, and then
+the objects say what there is to do. Nothing is written here; the caller sends the task.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from carina_tasks.errors import BadInput
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.report.problems import FailedResult
+from carina_tasks.model import names
+from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.snapshot import ClusterSnapshot
+from carina_tasks.store.task_results import TaskResult
+
+REBUILD, MIGRATE = "carina.failover.rebuild_node", "carina.failover.migrate_node"
+RESUME = "carina.failover.resume"
+LOCAL, LOGIC = "carina.sweep.local_volumes", "carina.sweep.logic_volumes"
+FOR_ALL = (RESUME, LOCAL, LOGIC)
+_TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One task that is to be sent, or why none is."""
+
+    target: str
+    reason: str
+    task: str = ""
+    """Empty: nothing is sent, and `reason` says why."""
+    args: tuple[str, ...] = ()
+    id: str = ""
+    """Id under which it was sent."""
+
+
+def retry(ctx: Context, target: str, stored: Callable[[str], TaskResult | None]) -> Retry:
+    """Return what is to be sent for `target`: a task's id, a volume or a node. `stored` looks a task up.
+
+    Raises BadInput when there is nothing of that name, Paused or MassFailure while nothing would be done.
+    """
+    ctx.check_pause()
+    world = ctx.cluster.observe()
+    if _TASK_ID.fullmatch(target):
+        return _of_task(world, target, stored(target))
+    names.object_name(target)
+    if target in world.logic_volumes:
+        return _of_volume(world, world.logic_volumes[target])
+    if target in world.nodes or any(volume.node == target for volume in world.logic_volumes.values()):
+        return _of_node(world, target)
+    raise BadInput(f"there is no volume, node or task {target}: `carina failed` shows what can be retried")
+
+
+def retry_all(ctx: Context, found: FailedResult, stored: Callable[[str], TaskResult | None]) -> tuple[Retry, ...]:
+    """Return what is to be sent for all that `carina failed` shows, each task once."""
+    ctx.check_pause()
+    world = ctx.cluster.observe()
+    retries: list[Retry] = []
+    for item in found.findings:
+        if item.id:
+            one = _of_task(world, item.id, stored(item.id))
+        elif item.what in world.logic_volumes:
+            one = _of_volume(world, world.logic_volumes[item.what])
+        else:
+            one = Retry(item.what, f"{item.reason}: a person must look at it" + (f": {item.do}" if item.do else ""))
+        if not one.task or (one.task, one.args) not in {(known.task, known.args) for known in retries}:
+            retries.append(one)
+    return tuple(retries)
+
+
+def _of_task(world: ClusterSnapshot, task_id: str, stored: TaskResult | None) -> Retry:
+    if stored is None:
+        return Retry(task_id, "no finished task of that id is stored: results are kept for a day")
+    if stored.task in FOR_ALL:
+        return Retry(task_id, f"it ended {stored.state}; it takes no arguments", stored.task)
+    if stored.task in (REBUILD, MIGRATE) and _is_node(stored.args):
+        one = _of_node(world, str(stored.args[0]))
+        return Retry(task_id, one.reason, one.task, one.args)
+    return Retry(task_id, f"{stored.task} is no task that goes on with anything")
+
+
+def _is_node(args: Sequence[object]) -> bool:
+    try:
+        return len(args) == 1 and bool(names.node_name(args[0]))
+    except BadInput:
+        return False
+
+
+def _of_volume(world: ClusterSnapshot, volume: LogicVolume) -> Retry:
+    if volume.journal_error:
+        return Retry(volume.name, f"{volume.journal_error}: put it right first")
+    if volume.journal is not None:
+        return Retry(volume.name, f"its rebuild on {volume.journal.target} is unfinished", RESUME)
+    if volume.name not in world.volumes:
+        return Retry(volume.name, "it has no PersistentVolume: the sweep of LogicVolumes judges it", LOGIC)
+    one = _of_node(world, volume.node)
+    if one.task != LOCAL:
+        return Retry(volume.name, one.reason, one.task, one.args)
+    return Retry(volume.name, f"{one.reason}; whether its local volume is there is reported", LOCAL)
+
+
+def _of_node(world: ClusterSnapshot, node: str) -> Retry:
+    found = world.nodes.get(node)
+    if found is None:
+        if not any(volume.node == node for volume in world.logic_volumes.values()):
+            return Retry(node, f"there is no node {node}, and no LogicVolume names it: nothing is left to do")
+        return Retry(node, f"node {node} does not exist", REBUILD, (node,))
+    if found.ready != "True":
+        return Retry(node, f"node {node} is not Ready", MIGRATE, (node,))
+    return Retry(node, f"node {node} is Ready: nothing to fail over, its local volumes are swept", LOCAL)

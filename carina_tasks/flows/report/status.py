@@ -1,0 +1,169 @@
+"""What is going on now, for people: what can be said is said, also when the broker or the API server is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+import msgspec.structs
+
+from carina_tasks.errors import ApiDenied, ApiUnavailable, BrokerUnavailable
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.report.readiness import Readiness, last, still_true
+from carina_tasks.flows.sweeps import local_volumes, logic_volumes
+from carina_tasks.flows.sweeps.results import Swept
+from carina_tasks.model import times
+from carina_tasks.model.maintenance import Maintenance
+from carina_tasks.model.objects import LogicVolume, Node
+from carina_tasks.model.snapshot import ClusterSnapshot
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """One node: its Ready condition (or ``deleted``), its worker, and how many LogicVolumes name it."""
+
+    node: str
+    ready: str
+    worker: str
+    volumes: int
+    note: str = ""
+    """What holds its failover back or makes it faster: maintenance, a cordon, the taint out-of-service."""
+    overdue: bool = False
+    """Its maintenance takes longer than was announced, or its entry cannot be read."""
+
+
+class UnderWay(msgspec.Struct, frozen=True):
+    """One rebuild that is not finished, and for how many seconds it has been under way."""
+
+    volume: str
+    source: str
+    target: str
+    seconds: int
+    reason: str
+    step: str = ""
+    """Which of its steps it is at, as far as the objects tell."""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What is going on now."""
+
+    paused: str
+    latched: str
+    nodes: tuple[NodeStatus, ...]
+    under_way: tuple[UnderWay, ...]
+    at: int
+    """The API server's clock."""
+    readiness: Readiness | None
+    """The last answer to whether each node may be lost; None when there is none, it is of other nodes, or no broker answers."""
+    nodes_changed: bool = False
+    """There is an answer, but nodes were added, deleted, cordoned or changed their readiness since: it is asked again."""
+    local_sweep: Swept | None = None
+    """The last sweep of local volumes that ended well; None when none is known."""
+    logic_sweep: Swept | None = None
+    unreadable: int = 0
+    """Objects that cannot be read."""
+    api: str = ""
+    """Why the API server could not be asked; then only the workers are known."""
+    broker: str = ""
+    """Why the broker could not be asked; then workers, readiness and sweeps are not known."""
+
+    @property
+    def well(self) -> bool:
+        """Nothing that is shown needs a person now. What a loss would do (`readiness`) is a matter for tomorrow."""
+        return not (
+            self.paused or self.latched or self.api or self.broker or self.under_way or self.unreadable
+            or any(node.ready != "True" or node.worker != "alive" or node.overdue for node in self.nodes)
+            or (self.local_sweep is not None and self.local_sweep.missing)
+        )  # fmt: skip
+
+
+def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status:
+    """Return pause, nodes with their workers, the rebuilds under way, readiness and sweeps.
+
+    `beating` names the nodes whose workers live: all that is known while the API server is away. Errors of broker and API server
+    are part of the status; others are raised.
+    """
+    broker, workers = _workers(beating)
+    try:
+        state, world = ctx.state.read(), ctx.cluster.observe()
+    except (ApiUnavailable, ApiDenied) as exc:
+        nodes = tuple(NodeStatus(name, "unknown", "alive", 0) for name in sorted(workers))
+        return Status("", "", nodes, (), 0, None, api=exc.message, broker=broker)
+    names = world.nodes.keys() | {v.node for v in world.logic_volumes.values()} | state.maintenance.keys()
+    found = None if broker else last(ctx)
+    current = found is not None and still_true(found, world)
+    return Status(
+        paused=state.paused,
+        latched=state.latched,
+        nodes=tuple(
+            NodeStatus(
+                node=name,
+                ready=world.nodes[name].ready if name in world.nodes else "deleted",
+                worker="unknown" if broker else "alive" if name in workers else "silent",
+                volumes=sum(v.node == name for v in world.logic_volumes.values()),
+                note=_note(ctx, world.nodes.get(name), state.maintenance.get(name)),
+                overdue=name in state.maintenance and state.maintenance[name].overdue(world.now),
+            )
+            for name in sorted(names)
+        ),
+        under_way=tuple(
+            UnderWay(
+                v.name, v.journal.source, v.journal.target, int(world.now) - v.journal.started, v.journal.reason,
+                _step(world, v, v.journal.target),
+            )
+            for v in sorted(world.logic_volumes.values(), key=lambda v: v.name)
+            if v.journal is not None
+        ),
+        at=int(world.now),
+        readiness=found if current else None,
+        nodes_changed=found is not None and not current,
+        local_sweep=None if broker else _still(ctx.findings.last(local_volumes.FINDING, Swept), world),
+        logic_sweep=None if broker else ctx.findings.last(logic_volumes.FINDING, Swept),
+        unreadable=len(world.unreadable) + sum(bool(v.journal_error) for v in world.logic_volumes.values()),
+        broker=broker,
+    )  # fmt: skip
+
+
+def _note(ctx: Context, node: Node | None, entry: Maintenance | None) -> str:
+    """Say what holds the failover of a node back, or makes it faster; empty when nothing does."""
+    if entry is not None:
+        return str(entry)
+    if node is None or node.ready == "True":
+        return "cordoned" if node is not None and node.cordoned else ""
+    if node.out_of_service:
+        return "out of service: failed over at once"
+    if node.cordoned:
+        at = node.ready_since + max(ctx.settings.not_ready_cordoned, ctx.settings.not_ready_after)
+        return f"cordoned: failed over at {times.moment(int(at))}"
+    return ""
+
+
+def _workers(beating: Callable[[], Iterable[str]]) -> tuple[str, frozenset[str]]:
+    try:
+        return "", frozenset(beating())
+    except BrokerUnavailable as exc:
+        return exc.message, frozenset()
+
+
+def _still(swept: Swept | None, world: ClusterSnapshot) -> Swept | None:
+    """Return what the last sweep found without missing volumes that are on another node by now, or on their way there."""
+    if swept is None:
+        return None
+    expected = {(v.name, v.node) for v in world.logic_volumes.values() if not v.journalled}
+    missing = tuple(one for one in swept.missing if (one.volume, one.node) in expected)
+    return msgspec.structs.replace(swept, missing=missing)
+
+
+def _step(world: ClusterSnapshot, volume: LogicVolume, target: str) -> str:
+    """Return which of the five steps (docs/concepts.md) the objects show. Whether the node has made the LV they do not tell."""
+    pv, claim = world.volumes.get(volume.name), world.claims.get(f"{volume.namespace}/{volume.claim}")
+    if pv is None or pv.meta.deleting is not None:
+        return "3/5 replace PV"
+    if pv.nodes != (target,):
+        return "1/5 intend" if volume.status else "2/5 create"
+    if claim is not None and claim.phase != "Bound":
+        return "3/5 bind claim"
+    return (
+        "4/5 evict"
+        if any(p.node and p.node != target for p in world.pods_of(claim.meta.key if claim else ""))
+        else "5/5 finish"
+    )

@@ -1,0 +1,378 @@
+"""The sweep of local volumes: each node's LVs against the cluster's LogicVolumes and PersistentVolumes.
+
+The order is part of the safety: inventories first, the cluster's lists after them. Carina makes the LogicVolume before the
+LV, so an LV that an inventory shows has its LogicVolume in a list that is read later. And before a volume is removed, both
+objects are asked for once more by name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sized
+
+import msgspec
+import structlog
+
+from carina_tasks.decisions import answers, guards, orphans
+from carina_tasks.errors import BadObject, CarinaTasksError
+from carina_tasks.flows import ask_nodes, one_object
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.failover import events
+from carina_tasks.flows.sweeps.results import (
+    KeptVolumes,
+    LocalSweepNode,
+    LocalSweepResult,
+    MissingVolume,
+    Swept,
+    SweptNode,
+    summary_of,
+)
+from carina_tasks.kube import paths
+from carina_tasks.kube.cluster import parse
+from carina_tasks.model import objects
+from carina_tasks.model.local import Inventory, LocalVolume, tag_of_words
+from carina_tasks.model.messages import (
+    Doomed,
+    InTrash,
+    MarkVolumes,
+    PurgeVolumes,
+    RemoveVolumes,
+    Target,
+    VolumeDone,
+    VolumesDone,
+    batch_time,
+)  # fmt: skip
+from carina_tasks.model.names import TRASH_PREFIX, VOLUME_PREFIX
+from carina_tasks.model.snapshot import ClusterSnapshot, shown
+from carina_tasks.model.times import moment
+from carina_tasks.observability import metrics
+from carina_tasks.observability.audit import about_node, about_volume
+
+MARK, REMOVE, PURGE = "carina.volume.mark", "carina.volume.remove", "carina.volume.purge"
+FINDING = "sweep.local_volumes"
+KEPT = 86400
+"""Seconds for which the last good sweep is remembered: after a day nobody asks how long ago it was."""
+
+
+def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) -> LocalSweepResult:
+    """Mark and remove orphans on every Ready node, and report LogicVolumes whose local volume is missing.
+
+    `confirm` is a person's yes to a number of orphans above the cap: ``{node: number}``.
+    """
+    ctx.check_pause()
+    began = ctx.monotonic()
+    results: list[LocalSweepNode] = []
+    swept: list[tuple[SweptNode, Counter[str]]] = []
+    ready: list[str] = []
+    for raw in ctx.cluster.api.list(paths.NODES).items:
+        try:
+            node = parse(raw, objects.parse_node)
+        except BadObject as exc:
+            results.append(LocalSweepNode(str(exc.facts.get("name", "?")), "failed", exc.message))
+            continue
+        if node.ready == "True":
+            ready.append(node.name)
+        else:
+            results.append(LocalSweepNode(node.name, "skipped", "the node is not Ready"))
+    ctx.progress(f"asking {len(ready)} nodes what they hold")
+    inventories = ask_nodes.inventories(ctx, ready)
+    world = ctx.cluster.observe()
+    for number, (name, inventory) in enumerate(sorted(inventories.items()), 1):
+        ctx.progress(f"node {number} of {len(inventories)}: {name}")
+        if isinstance(inventory, CarinaTasksError):
+            results.append(LocalSweepNode(name, "failed", inventory.message))
+            continue
+        try:
+            results.append(_sweep_node(ctx, inventory, world, (confirm or {}).get(name, 0), swept))
+        except CarinaTasksError as exc:
+            # What went wrong on one node holds nobody else up.
+            results.append(LocalSweepNode(name, "failed", exc.message))
+    metrics.SWEEP_SECONDS.labels("local_volumes").observe(ctx.monotonic() - began)
+    missing = tuple(MissingVolume(volume, node.node) for node in results for volume in node.missing)
+    kept = tuple(KeptVolumes(*pair) for pair in sorted(_sum(kept for _, kept in swept).items()))
+    found = tuple(msgspec.structs.replace(one, at=int(world.now)) for one, _ in swept)
+    if found or not ready:
+        # A sweep that reached no node is no success.
+        _keep(ctx, world, Swept(int(world.now), missing, found, kept))
+    return LocalSweepResult(nodes=tuple(results), unreadable=shown(world.unreadable), summary=summary_of(results))
+
+
+def _keep(ctx: Context, world: ClusterSnapshot, now: Swept) -> None:
+    """Keep what was found, and of nodes that were not swept this time what was found there last."""
+    before = ctx.findings.last(FINDING, Swept)
+    reached = {one.node for one in now.nodes}
+    old = [one for one in before.nodes if one.node not in reached and one.node in world.nodes] if before else []
+    nodes = tuple(sorted([*now.nodes, *old], key=lambda one: one.node))
+    ctx.findings.keep(FINDING, msgspec.structs.replace(now, nodes=nodes), KEPT)
+
+
+def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
+    return sum(counters, Counter())
+
+
+def _sweep_node(
+    ctx: Context,
+    inventory: Inventory,
+    world: ClusterSnapshot,
+    confirmed: int,
+    swept: list[tuple[SweptNode, Counter[str]]],
+) -> LocalSweepNode:
+    node = inventory.node
+    failed: list[str] = []
+    verdicts = [(local, _judge_alone(ctx, local, inventory, world, failed)) for local in inventory.volumes]
+    to_mark = [local for local, verdict in verdicts if isinstance(verdict, orphans.Mark)]
+    to_unmark = [local for local, verdict in verdicts if isinstance(verdict, orphans.Unmark)]
+    to_remove = [(local, verdict.reason) for local, verdict in verdicts if isinstance(verdict, orphans.Remove)]
+    missing, troubles = _report_missing(ctx, world, inventory)
+    outcome, reason = "swept", "; ".join(troubles)
+
+    volumes = sum(local.name.startswith(VOLUME_PREFIX) for local in inventory.volumes)
+    cap = guards.orphan_cap(len(to_remove), volumes, ctx.settings.orphan_limit, ctx.settings.orphan_share, confirmed)
+    over = len(to_remove) if isinstance(cap, guards.Stop) else 0
+    # Noted before anything is asked of the node: what is missing is so whatever comes of the rest.
+    swept.append(
+        (
+            _found(ctx, inventory, world, len(missing), over),
+            Counter(v.why for _, v in verdicts if isinstance(v, orphans.Keep)),
+        )
+    )
+    if isinstance(cap, guards.Stop):
+        ctx.audit.guarded("OrphanCap", f"node {node}: {cap.reason}", about_node(node))
+        outcome, reason, to_remove = "refused", cap.reason, []
+    if to_mark or to_unmark:
+        request = MarkVolumes(
+            at=int(world.now), mark=tuple(map(_target, to_mark)), unmark=tuple(map(_target, to_unmark))
+        )
+        asked = (*request.mark, *request.unmark)
+        said = ask_nodes.counted(
+            ctx, node, asked, answers.MARK,
+            lambda: ctx.nodes.ask(node, MARK, request, VolumesDone, more=batch_time(len(asked))),
+        )  # fmt: skip
+        failed += [f"{v.group}/{v.name}: {v.reason}" for v in said if v.outcome == "failed"]
+    trashed, removed = _remove_all(ctx, inventory, world, to_remove, failed)
+    purged = _purge(ctx, inventory, world, failed)
+    told: dict[str, Sized] = {
+        "marked": to_mark,
+        "unmarked": to_unmark,
+        "trashed": trashed,
+        "removed": removed,
+        "purged": purged,
+        "failed": failed,
+    }
+    for what, which in told.items():
+        metrics.ORPHANS.labels(what).inc(len(which))
+    return LocalSweepNode(
+        node=node,
+        outcome="refused" if outcome == "refused" else "swept",
+        reason=reason,
+        kept=sum(isinstance(verdict, orphans.Keep) for _, verdict in verdicts),
+        marked=tuple(f"{v.group}/{v.name}" for v in to_mark),
+        unmarked=tuple(f"{v.group}/{v.name}" for v in to_unmark),
+        trashed=tuple(trashed),
+        removed=tuple(removed),
+        purged=tuple(purged),
+        failed=tuple(failed),
+        missing=missing,
+    )
+
+
+def _found(ctx: Context, inventory: Inventory, world: ClusterSnapshot, missing: int, over_cap: int) -> SweptNode:
+    sizes = [local.size for local in inventory.volumes if local.trashed is not None]
+    # In the trash, or still on their way there: all of them hold the data of before a failover.
+    old = [
+        v
+        for v in inventory.volumes
+        if v.name.startswith((VOLUME_PREFIX, TRASH_PREFIX)) and _old_copy(v, inventory.node, world)
+    ]
+    kept = max(ctx.settings.trash_retention, ctx.settings.old_copy_retention)
+    until = min((int((v.trashed.at if v.trashed else world.now) + kept) for v in old), default=0)
+    if old and kept:
+        message = (
+            f"node {inventory.node} holds the data that {len(old)} volumes had before they were failed over, until "
+            f"{moment(until)} or until a rebuild needs the space: celery -A carina_tasks carina plan {inventory.node} --failback"
+        )
+        ctx.audit.said(about_node(inventory.node), "Normal", "OldCopiesKept", message)
+    return SweptNode(
+        inventory.node, missing, over_cap, len(sizes), sum(sizes), old_copies=len(old) if kept else 0, old_until=until
+    )
+
+
+def _judge(ctx: Context, local: LocalVolume, inventory: Inventory, world: ClusterSnapshot) -> orphans.Verdict:
+    name = local.name.removeprefix(VOLUME_PREFIX)
+    if any(u.name == name for u in world.unreadable):
+        return orphans.Keep("an object of its name cannot be read", "unreadable")
+    rules = orphan_rules(ctx)
+    verdict = orphans.judge(local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules)
+    if not isinstance(verdict, orphans.Mark | orphans.Remove):
+        return verdict
+    # A list can be stale or cut short by what stands between us and the API server: ask for these two by name.
+    return orphans.judge(local, inventory, ctx.cluster.logic_volume(name), ctx.cluster.volume(name), world.now, rules)
+
+
+def _judge_alone(
+    ctx: Context, local: LocalVolume, inventory: Inventory, world: ClusterSnapshot, failed: list[str]
+) -> orphans.Verdict:
+    """Judge one LV; keep it, and no other, when the API server refuses to say what it is."""
+    try:
+        return _judge(ctx, local, inventory, world)
+    except CarinaTasksError as exc:
+        one_object.check(ctx, exc)
+        failed.append(f"{local.group}/{local.name}: {exc.message}")
+        name = local.name.removeprefix(VOLUME_PREFIX)
+        if name in world.logic_volumes:
+            events.sweep_failed(ctx, world, world.logic_volumes[name], exc.message)
+        return orphans.Keep("the API server does not say whether it is wanted", "unreadable")
+
+
+def _judge_trash(ctx: Context, local: LocalVolume, inventory: Inventory, now: float) -> orphans.Keep | orphans.Purge:
+    name = local.trashed.name.removeprefix(VOLUME_PREFIX) if local.trashed is not None else ""
+    verdict = orphans.judge_trash(local, inventory, None, None, now, orphan_rules(ctx))
+    if isinstance(verdict, orphans.Keep):
+        return verdict
+    logic_volume, pv = ctx.cluster.logic_volume(name), ctx.cluster.volume(name)
+    verdict = orphans.judge_trash(local, inventory, logic_volume, pv, now, orphan_rules(ctx))
+    if isinstance(verdict, orphans.Keep) and logic_volume is not None:
+        message = f"{verdict.reason}: celery -A carina_tasks carina restore {inventory.node} {local.name}"
+        ctx.audit.warn(about_volume(logic_volume), "WantedFromTrash", message, node=inventory.node)
+    return verdict
+
+
+def orphan_rules(ctx: Context) -> orphans.OrphanRules:
+    """Return the rules of the sweep, as the settings have them."""
+    conf = ctx.settings
+    return orphans.OrphanRules(
+        grace=conf.orphan_grace,
+        mark_age=conf.orphan_mark_age,
+        groups=conf.managed_groups,
+        retention=conf.trash_retention,
+        restore_hold=conf.restore_hold,
+        old_copies=conf.old_copy_retention,
+    )
+
+
+def _remove_all(
+    ctx: Context, inventory: Inventory, world: ClusterSnapshot, doomed: list[tuple[LocalVolume, str]], failed: list[str]
+) -> tuple[list[str], list[str]]:
+    """Remove the orphans of one node; return the names that are in its trash now, and those that were removed permanently.
+
+    Old copies that a failover left have a retention of their own, so they may go into the trash when other orphans do not.
+    """
+    old = [one for one in doomed if _old_copy(one[0], inventory.node, world)]
+    others = [one for one in doomed if one not in old]
+    conf = ctx.settings
+    trashed, removed = _remove(ctx, inventory, others, int(world.now) if conf.trash_retention else 0, failed)
+    kept = max(conf.trash_retention, conf.old_copy_retention)
+    more, gone = _remove(ctx, inventory, old, int(world.now) if kept else 0, failed)
+    return trashed + more, removed + gone
+
+
+def _old_copy(local: LocalVolume, node: str, world: ClusterSnapshot) -> bool:
+    name = local.trashed.name if local.trashed is not None else local.name
+    return orphans.old_copy(local, node, world.logic_volumes.get(name.removeprefix(VOLUME_PREFIX)))
+
+
+def _remove(
+    ctx: Context, inventory: Inventory, doomed: list[tuple[LocalVolume, str]], trash_at: int, failed: list[str]
+) -> tuple[list[str], list[str]]:
+    """Have the node remove these orphans; return the names that are in its trash now, and those that were removed permanently.
+
+    Args:
+        ctx: The outside world.
+        inventory: What the node reported.
+        doomed: The orphans, each with its reason.
+        trash_at: Seconds since the epoch that the trash notes; 0: remove them permanently.
+        failed: Gets a line for each that the node refused.
+    """
+    if not doomed:
+        return [], []
+    # The node checks mark, UUID and openness again, under its volume group's lock.
+    request = RemoveVolumes(
+        marked_before=max(local.marked_at or 0 for local, _ in doomed),
+        volumes=tuple(Doomed(v.group, v.name, v.uuid, tag_of_words(reason)) for v, reason in doomed),
+        trash_at=trash_at,
+    )
+    # Three commands each: tags, deactivation, the new name.
+    node = inventory.node
+    said = ask_nodes.counted(
+        ctx, node, request.volumes, answers.REMOVE,
+        lambda: ctx.nodes.ask(node, REMOVE, request, VolumesDone, more=batch_time(3 * len(doomed))),
+    )  # fmt: skip
+    reasons = {(local.group, local.name): reason for local, reason in doomed}
+    trashed, removed = [], []
+    for done in _done(said, node, failed):
+        reason = reasons.get((done.group, done.name), "")
+        if done.outcome == "trashed":
+            trashed.append(f"{done.group}/{done.name}")
+            text = _told(node, done, "put into the trash", reason)
+            ctx.audit.acted("trash-local-volume", about_node(node), text, "OrphanTrashed", node=node, volume=done.name)
+        elif done.outcome == "removed":
+            removed.append(f"{done.group}/{done.name}")
+            text = _told(node, done, "removed for good", reason)
+            ctx.audit.acted("remove-local-volume", about_node(node), text, "OrphanRemoved", node=node, volume=done.name)
+    return trashed, removed
+
+
+def _purge(ctx: Context, inventory: Inventory, world: ClusterSnapshot, failed: list[str]) -> list[str]:
+    """Remove for good what has been in the trash for long enough."""
+    reasons: dict[tuple[str, str], str] = {}
+    doomed: list[LocalVolume] = []
+    for local in inventory.volumes:
+        if local.trashed is None:
+            continue
+        try:
+            verdict = _judge_trash(ctx, local, inventory, world.now)
+        except CarinaTasksError as exc:
+            one_object.check(ctx, exc)
+            failed.append(f"{local.group}/{local.name}: {exc.message}")
+            continue
+        if isinstance(verdict, orphans.Purge):
+            doomed.append(local)
+            reasons[local.group, local.name] = f"{local.trashed.name}, {verdict.reason}"
+    if not doomed:
+        return []
+    request = PurgeVolumes(
+        trashed_before=int(world.now - ctx.settings.trash_retention),
+        volumes=tuple(InTrash(v.group, v.name, v.uuid) for v in doomed),
+    )
+    node = inventory.node
+    said = ask_nodes.counted(
+        ctx, node, request.volumes, answers.PURGE,
+        lambda: ctx.nodes.ask(node, PURGE, request, VolumesDone, more=batch_time(2 * len(doomed))),
+    )  # fmt: skip
+    purged = []
+    for done in _done(said, node, failed):
+        if done.outcome == "purged":
+            purged.append(f"{done.group}/{done.name}")
+            reason = reasons.get((done.group, done.name), "")
+            text = _told(node, done, "removed for good", reason)
+            ctx.audit.acted("purge-local-volume", about_node(node), text, "TrashPurged", node=node, volume=done.name)
+    return purged
+
+
+def _done(said: Iterable[VolumeDone], node: str, failed: list[str]) -> list[VolumeDone]:
+    """Return what was not refused, and note in `failed` what was."""
+    for done in said:
+        if done.outcome == "failed":
+            failed.append(f"{done.group}/{done.name}: {done.reason}")
+            structlog.get_logger().warning(
+                "a local volume was not removed", node=node, volume=done.name, reason=done.reason
+            )
+    return [done for done in said if done.outcome != "failed"]
+
+
+def _told(node: str, done: VolumeDone, what: str, reason: str) -> str:
+    return f"local volume {done.group}/{done.name} of node {node} {what}: {reason}"
+
+
+def _report_missing(
+    ctx: Context, world: ClusterSnapshot, inventory: Inventory
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the LogicVolumes whose local volume is missing, and what troubles the node beyond single volumes."""
+    found = orphans.missing(world, inventory, ctx.settings.orphan_grace)
+    for item in found:
+        ctx.audit.warn(about_volume(item.volume), "LocalVolumeMissing", item.reason, node=inventory.node)
+    return tuple(item.volume.name for item in found), tuple(sorted({item.trouble for item in found if item.trouble}))
+
+
+def _target(local: LocalVolume) -> Target:
+    return Target(group=local.group, name=local.name, uuid=local.uuid)

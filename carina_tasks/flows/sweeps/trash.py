@@ -1,0 +1,170 @@
+"""The trash: what the sweeps removed and can still be brought back, and bringing it back.
+
+Restoring works while everything is paused: somebody who stopped the sweeps because they removed too much wants just that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+
+import yaml
+
+from carina_tasks.decisions import answers
+from carina_tasks.errors import BadInput, CarinaTasksError, NodeFailed
+from carina_tasks.flows import ask_nodes
+from carina_tasks.flows.context import Context
+from carina_tasks.flows.sweeps.results import RestoreResult, TrashedVolume, TrashResult
+from carina_tasks.kube import paths
+from carina_tasks.model import keys, names, quantity
+from carina_tasks.model.local import Inventory, LocalVolume, Trashed
+from carina_tasks.model.messages import InTrash, RestoreVolume, Target, VolumesDone, batch_time
+from carina_tasks.observability.audit import about_node
+
+RESTORE = "carina.volume.restore"
+
+
+def list_trash(ctx: Context, nodes: Iterable[str] = ()) -> TrashResult:
+    """Return what lies in the trash of `nodes` (default: all), the oldest first. Raises BadInput, and the adapters' errors."""
+    wanted = [names.node_name(node) for node in nodes] or _all_nodes(ctx)
+    now, volumes, silent = ctx.cluster.now(), [], []
+    wanting = {str(raw["metadata"]["name"]) for raw in ctx.cluster.api.list(paths.LOGIC_VOLUMES).items}
+    for node, answer in ask_nodes.inventories(ctx, wanted).items():
+        if isinstance(answer, CarinaTasksError):
+            silent.append(f"{node}: {answer.message}")
+            continue
+        volumes += [_shown(ctx, node, v, v.trashed, now, wanting) for v in answer.volumes if v.trashed is not None]
+    volumes.sort(key=lambda v: (-v.seconds, v.node, v.name, v.trash))
+    return TrashResult(volumes=tuple(volumes), silent=tuple(sorted(silent)))
+
+
+def restore(ctx: Context, node: str, wanted: str) -> RestoreResult:
+    """Bring `wanted` back from the trash of `node`: its name there, its UUID, or its old name when only one had it.
+
+    Raises BadInput when nothing or more than one fits, NodeFailed when the node could not do it, and the adapters' errors.
+    """
+    names.node_name(node)
+    inventory = ask_nodes.inventories(ctx, [node])[node]
+    if isinstance(inventory, CarinaTasksError):
+        raise inventory
+    local, old = _find(inventory, wanted)
+    request = RestoreVolume(
+        at=int(ctx.cluster.now()), volume=InTrash(local.group, names.trash_of(local.uuid), local.uuid)
+    )
+    # It is spoken of under its old name when it is back, else under the one that it has in the trash.
+    asked = (request.volume, Target(local.group, old, local.uuid))
+    said = ask_nodes.counted(
+        ctx, node, asked, answers.RESTORE,
+        lambda: ctx.nodes.ask(node, RESTORE, request, VolumesDone, more=batch_time(4)),
+    )  # fmt: skip
+    if not any(done.outcome == "restored" and done.uuid == local.uuid for done in said):
+        reasons = "; ".join(done.reason for done in said) or "it did not say why"
+        raise NodeFailed(f"node {node} did not restore {local.group}/{local.name}: {reasons}")
+    ctx.audit.acted(
+        "restore-local-volume", about_node(node), f"local volume {local.group}/{old} of node {node} restored by a person",
+        "TrashRestored", node=node, volume=old,
+    )  # fmt: skip
+    try:
+        return _advise(ctx, node, local, old)
+    except CarinaTasksError as exc:
+        # It is back, whatever the API server says of its objects.
+        advice = (
+            f"it is back; whether the cluster has its LogicVolume and PersistentVolume could not be read ({exc.message}): "
+            f"see kubectl get lv,pv {names.logic_volume_of(old)}"
+        )
+        return RestoreResult(node, local.group, old, local.size, advice)
+
+
+def _all_nodes(ctx: Context) -> list[str]:
+    return [str(raw["metadata"]["name"]) for raw in ctx.cluster.api.list(paths.NODES).items]
+
+
+def _shown(
+    ctx: Context, node: str, local: LocalVolume, trashed: Trashed, now: float, wanting: Set[str]
+) -> TrashedVolume:
+    age = max(0, int(now) - trashed.at)
+    conf = ctx.settings
+    old_copy = trashed.name.removeprefix(names.VOLUME_PREFIX) in wanting
+    left = max(0, int(max(conf.trash_retention, conf.old_copy_retention) if old_copy else conf.trash_retention) - age)
+    return TrashedVolume(node, local.group, trashed.name, local.name, local.size, age, left, trashed.why)
+
+
+def _find(inventory: Inventory, wanted: str) -> tuple[LocalVolume, str]:
+    """Return the one volume of the trash that `wanted` names, with its old name."""
+    lying = [(local, local.old_name) for local in inventory.volumes if local.old_name]
+    found = [
+        (local, old)
+        for local, old in lying
+        if wanted in (names.trash_of(local.uuid), local.uuid, old, old.removeprefix(names.VOLUME_PREFIX))
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        which = ", ".join(sorted(names.trash_of(local.uuid) for local, _ in found))
+        raise BadInput(
+            f"{len(found)} volumes in the trash of node {inventory.node} were {wanted!r}: name one of {which}"
+        )
+    there = ", ".join(sorted(old for _, old in lying)[:10]) or "nothing"
+    raise BadInput(f"{wanted!r} is not in the trash of node {inventory.node}; there lies: {there}")
+
+
+def _advise(ctx: Context, node: str, local: LocalVolume, old: str) -> RestoreResult:
+    """Say what is left to do: nothing, or a PersistentVolume to make, or a decision between two copies."""
+    name = names.logic_volume_of(old)
+    logic_volume, pv = ctx.cluster.logic_volume(name), ctx.cluster.volume(name)
+    if logic_volume is not None and pv is not None:
+        if logic_volume.node == node and pv.nodes == (node,):
+            advice = f"LogicVolume and PersistentVolume {name} name this node: nothing is left to do"
+        else:
+            advice = (
+                f"volume {name} lives on node {logic_volume.node} now; this is an older copy. Copy what you need from "
+                f"/dev/{local.group}/{old} (mount it read-only); the sweeps leave it alone for "
+                f"{ctx.settings.restore_hold:.0f} s and remove it then"
+            )
+        return RestoreResult(node, local.group, old, local.size, advice)
+    have = [k for k, v in (("LogicVolume", logic_volume), ("PersistentVolume", pv)) if v is not None]
+    advice = (
+        f"the cluster has {' and '.join(have) or 'neither LogicVolume nor PersistentVolume'} of it. Make what is lacking "
+        f"within {ctx.settings.restore_hold:.0f} s, or the sweeps remove it again"
+    )
+    return RestoreResult(node, local.group, old, local.size, advice, _manifest(node, local, name, old))
+
+
+def _manifest(node: str, local: LocalVolume, name: str, old: str) -> str:
+    """Return YAML for `kubectl apply`: Retain, so that no mistake with the claim deletes the volume again."""
+    size = quantity.show(local.size)
+    term = {"key": keys.TOPOLOGY_NODE, "operator": "In", "values": [node]}
+    pv = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name, "annotations": {keys.PROVISIONED_BY: keys.CSI_DRIVER}},
+        "spec": {
+            "capacity": {"storage": size},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "",
+            "csi": {
+                "driver": keys.CSI_DRIVER,
+                "volumeHandle": old,
+                "fsType": "ext4",
+                "volumeAttributes": {
+                    keys.ATTRIBUTE_NODE: node,
+                    keys.ATTRIBUTE_GROUP: local.group,
+                    keys.ATTRIBUTE_PATH: f"/dev/{local.group}/{old}",
+                    keys.ATTRIBUTE_MAJOR: str(local.major),
+                    keys.ATTRIBUTE_MINOR: str(local.minor),
+                },
+            },
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
+        },
+    }
+    logic_volume = {
+        "apiVersion": "carina.storage.io/v1",
+        "kind": "LogicVolume",
+        "metadata": {
+            "name": name,
+            "annotations": {keys.MANAGE_TYPE: keys.MANAGE_TYPE_LVM},
+            "finalizers": [keys.LOGIC_VOLUME_FINALIZER],
+        },
+        "spec": {"nodeName": node, "deviceGroup": local.group, "size": size, "nameSpace": "default", "pvc": name},
+    }
+    return str(yaml.safe_dump_all([pv, logic_volume], sort_keys=False))

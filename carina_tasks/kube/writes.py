@@ -1,0 +1,220 @@
+"""The writes of a rebuild and of the sweeps, each guarded by UID and, where order matters, resourceVersion.
+
+Every write may have happened without its answer having arrived, so each is either idempotent or fails with ApiConflict on a
+second try; the caller reads again and decides again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from carina_tasks.errors import ApiConflict, LostMidway, NotFound
+from carina_tasks.kube import paths
+from carina_tasks.kube.cluster import parse
+from carina_tasks.kube.dry_run import DryRun, Raw, TryApi, WriteApi
+from carina_tasks.model import keys, names, objects, progress, quantity
+from carina_tasks.model.journal import Journal
+from carina_tasks.model.objects import Claim, LogicVolume, Meta, PersistentVolume, Pod
+
+
+class ClusterWrites:
+    """Writes to LogicVolumes, PersistentVolumes, claims and pods. Safe to share between threads."""
+
+    def __init__(self, api: TryApi, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._api: WriteApi = api
+        self._tried, self._sleep = api, sleep
+
+    @property
+    def rehearsal(self) -> ClusterWrites:
+        """The same writes as dry runs: the API server says what it would answer, and nothing is changed."""
+        found = ClusterWrites(self._tried, self._sleep)
+        found._api = DryRun(self._tried)
+        return found
+
+    # --- LogicVolume ---
+
+    def write_journal(self, volume: LogicVolume, journal: Journal, phase: int = 0) -> LogicVolume:
+        """Write the journal, the node that it names and what people read of it, in one PATCH.
+
+        Raises ApiConflict when the object has changed.
+        """
+        annotations: dict[str, str | None] = {
+            keys.JOURNAL: journal.to_json(),
+            keys.PROGRESS: progress.progress(journal, phase),
+        }
+        body = _guarded(volume.meta, annotations) | {"spec": {"nodeName": journal.target}}
+        return _logic_volume(self._api.merge(paths.logic_volume(volume.name), body))
+
+    def drop_journal(self, volume: LogicVolume, journal: Journal) -> LogicVolume:
+        """Remove the journal and add the failover to the history, in one PATCH. Raises ApiConflict when the object has changed.
+
+        A failback that was given up is no part of the history: the volume is where it was.
+        """
+        gone: dict[str, str | None] = {keys.JOURNAL: None, keys.PROGRESS: None}
+        if not journal.given_up:
+            gone[keys.HISTORY] = progress.add_failover(str(volume.meta.annotations.get(keys.HISTORY) or ""), journal)
+        return self._annotate(volume, gone)
+
+    def write_progress(self, volume: LogicVolume, line: str | None) -> LogicVolume:
+        """Write the line that people read of a rebuild, or take it off (None). Raises ApiConflict when the object has changed."""
+        return self._annotate(volume, {keys.PROGRESS: line})
+
+    def clear_status(self, volume: LogicVolume, message: str) -> LogicVolume:
+        """Empty `status.status`, keep `volumeID`, set `currentSize` to the size: no agent of Carina's then acts on it."""
+        status = {"status": "", "code": 0, "message": message, "currentSize": quantity.show(volume.size)}
+        return self._status(volume, status)
+
+    def set_success(self, volume: LogicVolume, major: int, minor: int) -> LogicVolume:
+        """Write the status of a volume that is there (major, minor: its device numbers, or -1)."""
+        status: dict[str, Any] = {
+            "status": keys.STATUS_SUCCESS,
+            "code": 0,
+            "message": "",
+            "volumeID": names.local_volume_of(volume.name),
+            "currentSize": quantity.show(volume.size),
+        }
+        if major >= 0:
+            status |= {"deviceMajor": major, "deviceMinor": minor}
+        return self._status(volume, status)
+
+    def delete_logic_volume(self, volume: LogicVolume) -> None:
+        """Delete this very LogicVolume, unchanged since it was read, then take Carina's finalizer off."""
+        try:
+            self._api.delete(paths.logic_volume(volume.name), uid=volume.meta.uid, version=volume.meta.version)
+            self.help_logic_volume(volume)
+        except NotFound:
+            return
+
+    def help_logic_volume(self, volume: LogicVolume) -> None:
+        """Take Carina's finalizer off a LogicVolume that is being deleted."""
+        try:
+            raw = self._api.get(paths.logic_volume(volume.name))
+            fresh = _logic_volume(raw)
+            if fresh.meta.uid != volume.meta.uid or fresh.meta.deleting is None:
+                return
+            left = [finalizer for finalizer in fresh.meta.finalizers if finalizer != keys.LOGIC_VOLUME_FINALIZER]
+            body = _guarded(fresh.meta)
+            body["metadata"]["finalizers"] = left or None
+            self._api.merge(paths.logic_volume(volume.name), body)
+        except NotFound:
+            return
+
+    def _annotate(self, volume: LogicVolume, annotations: dict[str, str | None]) -> LogicVolume:
+        body = _guarded(volume.meta, annotations)
+        return _logic_volume(self._api.merge(paths.logic_volume(volume.name), body))
+
+    def _status(self, volume: LogicVolume, status: dict[str, Any]) -> LogicVolume:
+        body = _guarded(volume.meta) | {"status": status}
+        return _logic_volume(self._api.merge(paths.logic_volume(volume.name) + "/status", body))
+
+    # --- PersistentVolume ---
+
+    def retain(self, pv: PersistentVolume) -> None:
+        """Set this PV's policy to Retain, and say that it was us."""
+        body = _guarded(pv.meta, {keys.RETAINED: "true"}) | {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
+        self._api.merge(paths.volume(pv.meta.name), body)
+
+    def restore_policy(self, pv: PersistentVolume, policy: str) -> None:
+        """Set the policy of this PV back to what it was before `retain`. Raises ApiConflict when the PV has changed."""
+        body = _guarded(pv.meta, {keys.RETAINED: None}) | {"spec": {"persistentVolumeReclaimPolicy": policy}}
+        self._api.merge(paths.volume(pv.meta.name), body)
+
+    def delete_volume(self, pv: PersistentVolume) -> None:
+        """Delete this very PV, unchanged since it was read. Raises NotFound when it is gone already."""
+        self._api.delete(paths.volume(pv.meta.name), uid=pv.meta.uid, version=pv.meta.version)
+
+    def strip_finalizers(self, pv: PersistentVolume, tries: int = 50) -> None:
+        """Take the finalizers off the PV that is being deleted, until it is gone or another has its name.
+
+        A provisioner puts its finalizer back within 3 to 34 ms (measured), so this is said again. Raises LostMidway when
+        the PV still stands after `tries` tries.
+        """
+        for _ in range(tries):
+            try:
+                self._api.merge(paths.volume(pv.meta.name), {"metadata": {"uid": pv.meta.uid, "finalizers": None}})
+                fresh = self._api.get(paths.volume(pv.meta.name))
+            except (NotFound, ApiConflict):
+                return
+            if (fresh.get("metadata") or {}).get("uid") != pv.meta.uid:
+                return
+            self._sleep(0.02)
+        raise LostMidway(f"PersistentVolume {pv.meta.name} keeps its finalizers: somebody puts them back")
+
+    def create_volume(self, body: Raw) -> None:
+        """Make a PV. Raises AlreadyExists."""
+        self._api.create(paths.VOLUMES, body)
+
+    # --- claim and pods ---
+
+    def touch(self, claim: Claim, now: float) -> None:
+        """Change the claim's touch annotation, so that the volume controller looks at it now.
+
+        Raises ApiConflict when the claim has changed: another worker may have finished, and nobody would take a touch off
+        that came after it.
+        """
+        body = _guarded(claim.meta, {keys.TOUCH: f"{now:.3f}"})
+        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
+
+    def untouch(self, claim: Claim) -> None:
+        """Take the touch annotation off."""
+        body = {"metadata": {"uid": claim.meta.uid, "annotations": {keys.TOUCH: None}}}
+        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
+
+    def report_capacity(self, claim: Claim, size: int) -> None:
+        """Write the bytes `size` as the capacity in the claim's status. Raises ApiConflict when the claim has changed."""
+        body = _guarded(claim.meta) | {"status": {"capacity": {"storage": quantity.show(size)}}}
+        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name) + "/status", body)
+
+    def clear_resize(self, claim: Claim, types: tuple[str, ...]) -> None:
+        """Take the conditions of these types off the claim's status. Raises ApiConflict when the claim has changed."""
+        conditions = (claim.raw.get("status") or {}).get("conditions") or ()
+        left = [condition for condition in conditions if condition.get("type") not in types]
+        body = _guarded(claim.meta) | {"status": {"conditions": left or None}}
+        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name) + "/status", body)
+
+    def fail_pod(self, pod: Pod, message: str, now: float) -> None:
+        """Let the pod's status say that it has ended and why, as the garbage collector of pods does before it deletes one.
+
+        A Job counts a pod whose finalizer keeps it only once its phase is Failed or Succeeded, and its podFailurePolicy
+        looks for the condition.
+
+        Args:
+            pod: The pod as it was read.
+            message: The condition's message, for people.
+            now: Seconds since the epoch.
+
+        Raises:
+            ApiConflict: The pod has changed since it was read.
+            NotFound: It is gone.
+        """
+        condition = {
+            "type": keys.DISRUPTION_TARGET, "status": "True", "reason": keys.DISRUPTED_BY_US, "message": message[:1000],
+            "lastTransitionTime": progress.when(now),
+        }  # fmt: skip
+        others = [dict(one) for one in pod.conditions if one.get("type") != keys.DISRUPTION_TARGET]
+        body = _guarded(pod.meta) | {"status": {"phase": "Failed", "conditions": [*others, condition]}}
+        self._api.merge(paths.pod(pod.meta.namespace, pod.meta.name) + "/status", body)
+
+    def evict(self, pod: Pod, *, at_once: bool = True) -> bool:
+        """Delete this very pod, with grace 0 or the grace that it asks for. Return whether it was there."""
+        grace = 0 if at_once else None
+        try:
+            self._api.delete(paths.pod(pod.meta.namespace, pod.meta.name), uid=pod.meta.uid, grace=grace)
+        except (NotFound, ApiConflict):
+            # Gone, or made again under its name: either way this one is no more.
+            return False
+        return True
+
+
+def _guarded(meta: Meta, annotations: dict[str, str | None] | None = None) -> Raw:
+    """Return a patch body that the API server refuses (409) unless the object is the one that was read."""
+    metadata: Raw = {"uid": meta.uid, "resourceVersion": meta.version}
+    if annotations:
+        metadata["annotations"] = annotations
+    return {"metadata": metadata}
+
+
+def _logic_volume(raw: Raw) -> LogicVolume:
+    return parse(raw, objects.parse_logic_volume)

@@ -1,0 +1,54 @@
+"""The connections of this process, made when the first task needs them and shared by all its threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from functools import cache
+
+from celery import current_app
+
+from carina_tasks import settings
+from carina_tasks.flows.context import Context
+from carina_tasks.kube.api import connect
+from carina_tasks.kube.cluster import Cluster
+from carina_tasks.kube.events import Events
+from carina_tasks.kube.state import StateMap
+from carina_tasks.kube.writes import ClusterWrites
+from carina_tasks.observability import metrics
+from carina_tasks.observability.audit import Audit
+from carina_tasks.runtime import task_events
+from carina_tasks.runtime.node_calls import node_calls
+from carina_tasks.store import heartbeat, lock
+from carina_tasks.store.latest_results import LatestResults
+
+_once = threading.Lock()
+
+
+def context() -> Context:
+    """Return the context of the flows of this process, which tells the progress of this thread's task.
+
+    Raises BadSetting when there is no cluster to work on.
+    """
+    with _once:
+        return replace(_context(), progress=task_events.of_this_task())
+
+
+@cache
+def _context() -> Context:
+    conf, app = settings.current(), current_app._get_current_object()
+    api = connect(conf.api_timeout, conf.page_size, metrics.observe_api)
+    return Context(
+        settings=conf,
+        cluster=Cluster(api),
+        writes=ClusterWrites(api),
+        state=StateMap(api, conf.namespace),
+        nodes=node_calls(),
+        audit=Audit(Events(api)),
+        findings=LatestResults(app),
+        lock=lambda name: lock.hold(app, name, conf.lock_ttl),
+        worker_alive=lambda node: heartbeat.alive(app, node),
+        sleep=time.sleep,
+        monotonic=time.monotonic,
+    )

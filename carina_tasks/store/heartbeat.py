@@ -1,0 +1,175 @@
+"""A process says that it lives: a key with a time to live. ``alive.<node>`` of node workers, ``carina-tasks.alive.…`` of others.
+
+In a thread of its own, because the solo pool answers nothing while a task runs. A node's key is the second witness when
+Kubernetes calls it NotReady: for that only its being there counts. What stands in it is for people (``carina doctor``).
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from typing import Any
+
+import celery
+import msgspec
+import redis
+import structlog
+from celery import Celery
+from celery.signals import after_task_publish
+
+from carina_tasks import __version__
+from carina_tasks.errors import BrokerUnavailable
+from carina_tasks.liveness import OF_THIS_PROCESS
+from carina_tasks.model.process import Process, Role
+from carina_tasks.settings import PREFIX, Settings
+from carina_tasks.store.client import connection
+from carina_tasks.vital import VitalThread
+
+KEY = "alive."
+OTHERS = "carina-tasks.alive."
+LARGEST = 16 << 10
+"""Bytes of a sign of life that are read."""
+BEAT_TTL = 100
+"""Seconds for which beat counts as alive after it has put a task on a queue: three times its most frequent one."""
+OWN = (
+    "broker_url",
+    "broker_ca",
+    "broker_master_name",
+    "sentinel_user",
+    "sentinel_password",
+    "node_name",
+    "node_profile",
+    "lvm_command",
+    "zero_command",
+    "log_format",
+    "log_level",
+    "metrics_port",
+)
+"""Settings that differ between processes by nature, or hold a password."""
+
+
+class Heartbeat(VitalThread):
+    """Beats until `stop`. `said` is what it says of itself, `key` where."""
+
+    def __init__(
+        self, app: Celery, node: str, interval: float, ttl: float, said: Process | None = None, key: str = KEY
+    ) -> None:
+        self._ended = threading.Event()
+        super().__init__("heartbeat", self._beat, self._ended.is_set)
+        self._app, self._node, self._interval, self._ttl = app, node, interval, ttl
+        self._said, self._key = said or Process("node", node), key
+
+    def _beat(self) -> None:
+        """Renew the key; say once when the broker is away, and once when it is back."""
+        log = structlog.get_logger().bind(node=self._node)
+        away = hung = False
+        while not self._ended.wait(0 if not away else self._interval):
+            if trouble := OF_THIS_PROCESS.trouble():
+                # A worker that takes no task is no witness that its node lives.
+                if not hung:
+                    log.critical("heartbeat: none is sent, because this process does not work", reason=trouble)
+                hung = True
+                self._ended.wait(self._interval)
+                continue
+            hung = False
+            try:
+                _beat(self._app, self._key + self._node, self._said, self._ttl)
+                OF_THIS_PROCESS.broker_is_away(False)
+                if away:
+                    log.info("heartbeat: the broker is back")
+                away = False
+            except BrokerUnavailable as exc:
+                if not away:
+                    log.warning("heartbeat: the broker does not answer; trying again", error=exc.message)
+                away = True
+                OF_THIS_PROCESS.broker_is_away(True)
+                continue
+            if self._ended.wait(self._interval):
+                return
+
+    def stop(self) -> None:
+        """End the thread at its next turn."""
+        self._ended.set()
+
+
+def of_this_process(app: Celery, role: Role, conf: Settings) -> Heartbeat:
+    """Return the heartbeat of a control worker or node watch on this host, or of a node worker."""
+    said = process(role, conf)
+    if role == "node":
+        return Heartbeat(app, conf.node_name, conf.heartbeat_interval, conf.heartbeat_ttl, said)
+    return Heartbeat(app, f"{role}.{said.name}", conf.heartbeat_interval, conf.heartbeat_ttl, said, OTHERS)
+
+
+def beat_is_alive(app: Celery, conf: Settings) -> None:
+    """Let this process, which is beat, give a sign whenever it has put a task on a queue: that is what it lives for."""
+    said = process("beat", conf)
+
+    def published(**_: Any) -> None:
+        try:
+            _beat(app, f"{OTHERS}beat.{said.name}", said, BEAT_TTL)
+        except BrokerUnavailable as exc:
+            structlog.get_logger().warning("beat: no sign of life was left", error=exc.message)
+
+    after_task_publish.connect(published, weak=False)
+
+
+def process(role: Role, conf: Settings) -> Process:
+    """Return what this process says of itself."""
+    fields = type(conf).model_fields
+    changed = {
+        PREFIX + name.upper(): str(getattr(conf, name))[:300]
+        for name in fields
+        if name not in OWN and getattr(conf, name) != fields[name].default
+    }
+    return Process(
+        role=role,
+        name=conf.node_name or platform.node(),
+        version=__version__,
+        celery=celery.__version__,
+        redis=redis.__version__,
+        profile=conf.node_profile if role == "node" else "",
+        settings=changed,
+    )
+
+
+def processes(app: Celery) -> list[Process]:
+    """Return every process that gave a sign within its time to live. Raises BrokerUnavailable.
+
+    A node writes what it likes under its own key: role and name are taken from the key, the rest is typed and bounded.
+    """
+    found = []
+    with connection(app) as client:
+        for prefix in (KEY, OTHERS):
+            for key in sorted(client.scan_iter(match=f"{prefix}*", count=1000)):
+                data = client.getrange(key, 0, LARGEST)
+                found.append(_read(key.decode(errors="replace").removeprefix(prefix), data, node=prefix == KEY))
+    return found
+
+
+def _beat(app: Celery, key: str, said: Process, ttl: float) -> None:
+    value = msgspec.json.encode(msgspec.structs.replace(said, at=time.time()))
+    with connection(app) as client:
+        client.set(key, value, ex=max(1, int(ttl)))
+
+
+def _read(name: str, data: bytes, *, node: bool) -> Process:
+    role, _, host = ("node", "", name) if node else name.partition(".")
+    try:
+        said = msgspec.json.decode(data, type=Process)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        said = Process("node", name)
+    return msgspec.structs.replace(said, role=msgspec.convert(role, Role), name=host[:300])
+
+
+def alive(app: Celery, node: str) -> bool:
+    """Say whether the worker of `node` gave a sign within its time to live. Raises BrokerUnavailable."""
+    with connection(app) as client:
+        return bool(client.exists(KEY + node))
+
+
+def beating(app: Celery) -> frozenset[str]:
+    """Return the nodes whose workers gave a sign within their time to live. Raises BrokerUnavailable."""
+    with connection(app) as client:
+        found = client.scan_iter(match=f"{KEY}*", count=1000)
+        return frozenset(key.decode(errors="replace").removeprefix(KEY) for key in found)

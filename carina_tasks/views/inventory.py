@@ -1,0 +1,33 @@
+"""An inventory of a node, as tables."""
+
+from __future__ import annotations
+
+from carina_tasks.model import quantity, times
+from carina_tasks.model.local import Inventory, LocalVolume
+from carina_tasks.views import tables
+
+
+@tables.of.register
+def inventory_tables(inventory: Inventory) -> list[tables.Part]:
+    """Return an inventory as tables: its volume groups, then its LVs."""
+    groups = tuple((g.name, quantity.show(g.size), quantity.show(g.free), g.problem) for g in inventory.groups)
+    volumes = tuple(
+        (v.group, v.name, quantity.show(v.size), "open" if v.is_open else "closed", _note(v)) for v in inventory.volumes
+    )
+    parts: list[tables.Part] = [tables.Table(("GROUP", "SIZE", "FREE", "NOTE"), groups)]
+    return [
+        *parts,
+        tables.Table(("GROUP", "VOLUME", "SIZE", "USE", "NOTE"), volumes) if volumes else "no logical volumes",
+    ]
+
+
+def _note(volume: LocalVolume) -> str:
+    if volume.at_work:
+        return f"left alone: {volume.at_work}"
+    if volume.trashed is not None:
+        return f"in the trash since {times.moment(volume.trashed.at)}; it was {volume.trashed.name}"
+    if volume.marked_at is not None:
+        return f"marked as an orphan at {times.moment(volume.marked_at)}"
+    if volume.unfinished:
+        return "unfinished: not wiped or not zeroed yet"
+    return f"made by rebuild {volume.intent}" if volume.intent else ""

@@ -1,0 +1,72 @@
+"""Results as people meet them in the Python shell and in a notebook: plain JSON that prints as tables."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any, get_type_hints
+
+import msgspec
+from celery import Task
+from celery.result import AsyncResult
+
+from carina_tasks.views import tables
+
+
+class ResultView(dict[str, Any]):
+    """A result: a dict of plain JSON, whose fields are attributes too, and which prints as tables.
+
+    >>> plan("10.20.9.154").volumes[0].target                  # doctest: +SKIP
+    >>> plan("10.20.9.154")["volumes"][0]["target"]            # doctest: +SKIP
+    """
+
+    def __init__(self, value: msgspec.Struct) -> None:
+        super().__init__(msgspec.to_builtins(value))
+        self._value = value
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._value, name)
+
+    def __repr__(self) -> str:
+        return tables.text(tables.of(self._value), shutil.get_terminal_size((120, 24)).columns)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook; every text is escaped."""
+        return tables.html(tables.of(self._value))
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What a control task answers when a guard said no."""
+
+    outcome: str
+    reason: str
+
+
+class Answer(AsyncResult):  # type: ignore[misc]
+    """A task that was sent; `get` waits for its result and returns it as a `Shown`."""
+
+    kind: type[msgspec.Struct] = Refusal
+
+    def get(self, *args: Any, **options: Any) -> Any:
+        """Wait for the result. Raises what the task raised, and celery's TimeoutError."""
+        return shown(super().get(*args, **options), self.kind)
+
+
+def shown(value: object, kind: type[msgspec.Struct]) -> object:
+    """Return `value` (JSON) as a `Shown` of `kind`, or of a refusal; anything else (another release's) as it is."""
+    for each in (kind, Refusal):
+        try:
+            return ResultView(msgspec.convert(value, each))
+        except msgspec.ValidationError:
+            continue
+    return value
+
+
+def answer(task: Task, sent: AsyncResult) -> Answer:
+    """Return `sent` as an Answer that reads its result as what `task` says that it returns."""
+    made = Answer(sent.id, backend=sent.backend, app=sent.app)
+    made.kind = get_type_hints(task.run)["return"]
+    return made

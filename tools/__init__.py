@@ -1,0 +1,1 @@
+"""Programs for developers of carina-tasks. Nothing here is part of the package."""
