@@ -20,10 +20,10 @@ from kombu.exceptions import KombuError
 from carina_tasks import queues
 from carina_tasks.errors import BrokerUnavailable, CarinaTasksError, NodeSilent
 from carina_tasks.model.local import Inventory
-from carina_tasks.model.messages import VolumesDone, describe, to_json
+from carina_tasks.model.messages import LvResults, describe_request, to_json
 from carina_tasks.store.answers import fetch, read_answer
 
-T = TypeVar("T", Inventory, VolumesDone)
+T = TypeVar("T", Inventory, LvResults)
 
 BROKER_ERRORS: Final = (KombuError, redis.RedisError, OSError, RuntimeError)
 """What Celery, kombu and redis-py raise when the broker does not take a message; Celery's retries end in a RuntimeError."""
@@ -93,7 +93,7 @@ class NodeCalls:
                 args=[] if request is None else [to_json(request)],
                 # For people alone: the node's worker reads the message itself.
                 argsrepr=repr((node,)),
-                kwargsrepr=repr(describe(node, request)),
+                kwargsrepr=repr(describe_request(node, request)),
                 queue=queues.node_queue(node),
                 task_id=task_id,
                 expires=self._deadline + more,

@@ -15,7 +15,7 @@ SENT_AT = "sent_at"
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueueLength:
     """What waits in one queue."""
 
     messages: int
@@ -31,7 +31,7 @@ class _Envelope(msgspec.Struct):
     headers: _Headers
 
 
-def waiting(app: Celery, queues: Iterable[str]) -> dict[str, Waiting]:
+def queue_lengths(app: Celery, queues: Iterable[str]) -> dict[str, QueueLength]:
     """Return what waits in each of `queues`, with one question to the broker. Raises BrokerUnavailable.
 
     A queue is a list: new messages come in at its left end, the oldest stands at its right.
@@ -43,7 +43,7 @@ def waiting(app: Celery, queues: Iterable[str]) -> dict[str, Waiting]:
             pipe.lindex(name, -1)
         answers = pipe.execute()
     pairs = zip(names, answers[::2], answers[1::2], strict=True)
-    return {name: Waiting(length, _sent_at(oldest)) for name, length, oldest in pairs}
+    return {name: QueueLength(length, _sent_at(oldest)) for name, length, oldest in pairs}
 
 
 def _sent_at(message: bytes | None) -> float | None:

@@ -7,7 +7,7 @@ import click
 from carina_tasks.celery import app
 from carina_tasks.cli.output import NEEDS_A_PERSON, Command, as_json, one_line_errors, output_option, table
 from carina_tasks.errors import BrokerUnavailable
-from carina_tasks.flows.report.problems import FailedResult, failed
+from carina_tasks.flows.report.problems import ProblemsResult, find_problems
 from carina_tasks.model.times import age
 from carina_tasks.runtime.context import context
 from carina_tasks.store import task_results
@@ -50,15 +50,15 @@ def command(output: str) -> None:
         raise SystemExit(NEEDS_A_PERSON)
 
 
-def look() -> FailedResult:
+def look() -> ProblemsResult:
     """Return what needs a person, with what the broker knows when it answers."""
     try:
         results, cut = task_results.recent(app)
     except BrokerUnavailable:
-        return failed(context(), None)
-    found = failed(context(), results)
+        return find_problems(context(), None)
+    found = find_problems(context(), results)
     if not cut:
         return found
-    return FailedResult(
+    return ProblemsResult(
         found.now, found.findings, (*found.unknown, f"task results beyond the first {task_results.MOST}")
     )

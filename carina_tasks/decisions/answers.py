@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 from carina_tasks.model import names
 
 if TYPE_CHECKING:
-    from carina_tasks.model.messages import CreateVolume, InTrash, Target, VolumeDone, VolumesDone
+    from carina_tasks.model.messages import LvInTrash, LvResult, LvResults, LvTarget, LvToCreate
 
-    Asked = CreateVolume | InTrash | Target
+    Asked = LvToCreate | LvInTrash | LvTarget
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class AllowedOutcomes:
     """What a task can say of a volume that it was asked about, and of one that it came across."""
 
     asked: frozenset[str]
@@ -27,28 +27,28 @@ class Words:
 
 
 # A creation removes what lies in the trash when it needs the space, and tells.
-CREATE: Final = Words(
+CREATE: Final = AllowedOutcomes(
     frozenset({"created", "zeroing", "taken", "kept", "replaced", "restored", "failed"}), frozenset({"purged"})
 )
-MARK: Final = Words(frozenset({"marked", "unmarked", "absent", "failed"}))
-REMOVE: Final = Words(frozenset({"removed", "trashed", "absent", "failed"}))
-RESTORE: Final = Words(frozenset({"restored", "absent", "failed"}))
-PURGE: Final = Words(frozenset({"purged", "absent", "failed"}))
+MARK: Final = AllowedOutcomes(frozenset({"marked", "unmarked", "absent", "failed"}))
+REMOVE: Final = AllowedOutcomes(frozenset({"removed", "trashed", "absent", "failed"}))
+RESTORE: Final = AllowedOutcomes(frozenset({"restored", "absent", "failed"}))
+PURGE: Final = AllowedOutcomes(frozenset({"purged", "absent", "failed"}))
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class Accepted:
     """What counts of an answer, and what is wrong with the rest."""
 
-    volumes: tuple[VolumeDone, ...]
+    volumes: tuple[LvResult, ...]
     odd: tuple[str, ...]
     """One line for each part that does not count, at most ten."""
 
 
-def counts(asked: Iterable[Asked], answer: VolumesDone, words: Words) -> Counts:
+def accept(asked: Iterable[Asked], answer: LvResults, words: AllowedOutcomes) -> Accepted:
     """Return what of `answer` counts. What the node said twice counts the first time, unless the two differ: then not at all."""
     open_ = {(wanted.group, wanted.name) for wanted in asked}
-    first: dict[tuple[str, str], VolumeDone] = {}
+    first: dict[tuple[str, str], LvResult] = {}
     odd: dict[str, None] = {}
     differing: set[tuple[str, str]] = set()
     for done in answer.volumes:
@@ -64,4 +64,4 @@ def counts(asked: Iterable[Asked], answer: VolumesDone, words: Words) -> Counts:
                 differing.add(key)
         else:
             first[key] = done
-    return Counts(tuple(done for key, done in first.items() if key not in differing), tuple(odd)[:10])
+    return Accepted(tuple(done for key, done in first.items() if key not in differing), tuple(odd)[:10])

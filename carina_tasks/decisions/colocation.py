@@ -27,7 +27,7 @@ class LeftBehind:
 
 
 @dataclass(frozen=True, slots=True)
-class Astray:
+class Diverging:
     """`volume` is on its way to another node than `leader`, and no pod can have written there: it is to be planned again."""
 
     volume: LogicVolume
@@ -35,14 +35,14 @@ class Astray:
     reason: str
 
 
-def parted(
+def separated(
     world: ClusterSnapshot, journalled: Iterable[LogicVolume], lost: Set[str]
-) -> tuple[LeftBehind | Astray, ...]:
+) -> tuple[LeftBehind | Diverging, ...]:
     """Return the volumes that are parted from one of `journalled`, each once.
 
     What is on its way to or from a target in `lost` is planned anew anyway, together, and strays nowhere.
     """
-    found: dict[str, LeftBehind | Astray] = {}
+    found: dict[str, LeftBehind | Diverging] = {}
     for leader in sorted(journalled, key=lambda volume: volume.name):
         journal = leader.journal
         if journal is None or journal.failback:
@@ -56,7 +56,7 @@ def parted(
                 found[name] = LeftBehind(other, leader)
             elif other.journal is not None and not lost & {other.node, leader.node} and _strays(world, other, leader):
                 reason = f"{leader.name}, which its pod uses too, goes to {journal.target}"
-                found[name] = Astray(other, leader, reason)
+                found[name] = Diverging(other, leader, reason)
     return tuple(found.values())
 
 

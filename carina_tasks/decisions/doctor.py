@@ -11,7 +11,7 @@ from typing import Literal
 
 from carina_tasks.model.process import Process
 
-Verdict = Literal["OK", "WARN", "FAIL"]
+CheckResult = Literal["OK", "WARN", "FAIL"]
 SKEW_WARN, SKEW_FAIL = 5.0, 60.0
 """Seconds between two clocks. Ages are minutes, so 5 s do no harm; with 60 a NotReady node may move a minute too early."""
 OVERDUE = 1500
@@ -23,7 +23,7 @@ class Check:
     """The answer to one question."""
 
     area: str
-    verdict: Verdict
+    verdict: CheckResult
     finding: str
     do: str = ""
 
@@ -60,7 +60,7 @@ def workers(nodes: Collection[str], processes: Sequence[Process]) -> list[Check]
 def roles(processes: Sequence[Process]) -> list[Check]:
     """Judge whether control workers, beat and node watch are at work."""
     found = {role: sorted(p.name for p in processes if p.role == role) for role in ("control", "beat", "node-watch")}
-    lost: Mapping[str, tuple[Verdict, str, str]] = {
+    lost: Mapping[str, tuple[CheckResult, str, str]] = {
         "control": ("FAIL", "nothing is decided: no failover, no sweep", "deploy/carina-tasks-control"),
         "beat": ("FAIL", "no sweep and no resume comes round; what the watch misses is not found", "deploy/carina-tasks-beat"),
         "node-watch": ("WARN", "a lost node is found by resume, up to 30 s later", "deploy/carina-tasks-node-watch"),
@@ -80,7 +80,7 @@ def sweep(name: str, seconds: float | None) -> Check:
     do = f"celery -A carina_tasks call carina.sweep.{name}"
     if seconds is None:
         return Check("sweeps", "WARN", f"{name}: none has ended well, as far as the broker knows", do)
-    verdict: Verdict = "WARN" if seconds > OVERDUE else "OK"
+    verdict: CheckResult = "WARN" if seconds > OVERDUE else "OK"
     return Check(
         "sweeps", verdict, f"{name}: the last one ended well {seconds:.0f} s ago", do if verdict != "OK" else ""
     )

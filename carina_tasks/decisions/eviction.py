@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 
 if TYPE_CHECKING:
     from carina_tasks.model.objects import Pod
 
 
 @dataclass(frozen=True, slots=True)
-class Evict:
+class EvictPod:
     """The pod is to be ended."""
 
     pod: Pod
@@ -30,7 +30,7 @@ class Evict:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
+class LeavePod:
     """Nothing is done to the pod."""
 
     pod: Pod
@@ -39,7 +39,7 @@ class Leave:
     """The finalizers that a pod which has been ended still waits for."""
 
 
-def judge(pod: Pod, kind: str, *, alive: bool) -> Evict | Leave:
+def judge_pod(pod: Pod, kind: str, *, alive: bool) -> EvictPod | LeavePod:
     """Judge a pod whose volume has left its node.
 
     Args:
@@ -49,26 +49,26 @@ def judge(pod: Pod, kind: str, *, alive: bool) -> Evict | Leave:
         alive: The pod's node is Ready, so its kubelet ends what is deleted.
     """
     if pod.mirror:
-        return Leave(pod, "it is a static pod: its kubelet runs it from a file, whatever the API server holds")
+        return LeavePod(pod, "it is a static pod: its kubelet runs it from a file, whatever the API server holds")
     if kind == "migrate" and not pod.migration_allowed:
-        return Leave(pod, f'it is not annotated {keys.MIGRATION_ALLOWED}: "true"')
+        return LeavePod(pod, f'it is not annotated {well_known.MIGRATION_ALLOWED}: "true"')
     if kind == "migrate" and pod.of_daemon_set:
-        return Leave(pod, "it belongs to a DaemonSet, which makes it again on the same node")
+        return LeavePod(pod, "it belongs to a DaemonSet, which makes it again on the same node")
     if pod.finished:
         return _finished(pod)
     # Nothing proves that a pod has stopped when its node was alive as the failback was planned.
     if alive or kind == "failback":
         if pod.meta.deleting is not None:
-            return Leave(pod, "it is being deleted, and its kubelet ends it")
-        return Evict(pod, at_once=False)
-    return Evict(pod, at_once=True, fail=True, delete=not pod.deleted_at_once)
+            return LeavePod(pod, "it is being deleted, and its kubelet ends it")
+        return EvictPod(pod, at_once=False)
+    return EvictPod(pod, at_once=True, fail=True, delete=not pod.deleted_at_once)
 
 
-def _finished(pod: Pod) -> Evict | Leave:
+def _finished(pod: Pod) -> EvictPod | LeavePod:
     if pod.failed_by_us and not pod.deleted_at_once:
         # The worker that wrote its status died before the deletion.
-        return Evict(pod, at_once=True)
+        return EvictPod(pod, at_once=True)
     if pod.meta.deleting is not None and pod.meta.finalizers:
         names = ", ".join(pod.meta.finalizers)
-        return Leave(pod, f"it has ended; it stays until its finalizer is taken off: {names}", pod.meta.finalizers)
-    return Leave(pod, "it has run to its end and holds no volume open")
+        return LeavePod(pod, f"it has ended; it stays until its finalizer is taken off: {names}", pod.meta.finalizers)
+    return LeavePod(pod, "it has run to its end and holds no volume open")

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from carina_tasks.decisions import removal
-from carina_tasks.decisions.rebuild import block, wanted_size
+from carina_tasks.decisions.rebuild import is_block, wanted_size
 from carina_tasks.model import quantity
 from carina_tasks.model.names import VOLUME_PREFIX
-from carina_tasks.model.progress import when
+from carina_tasks.model.progress import timestamp
 
 if TYPE_CHECKING:
     from carina_tasks.model.local import Inventory, LocalVolume
@@ -31,14 +31,14 @@ CLOCKS: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Possible:
+class FailbackPossible:
     """The old copy could be the volume again."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Impossible:
+class FailbackImpossible:
     """The old copy cannot be the volume again as things are."""
 
     reason: str
@@ -66,7 +66,7 @@ def old_copies(inventory: Inventory, world: ClusterSnapshot) -> Iterator[tuple[L
             yield local, volume
 
 
-def without(inventory: Inventory, copies: Sequence[LocalVolume]) -> Inventory:
+def inventory_without(inventory: Inventory, copies: Sequence[LocalVolume]) -> Inventory:
     """Return the inventory as if the old copies were gone: what their volumes need there is what they take already."""
     uuids = {local.uuid for local in copies}
     freed: Counter[str] = Counter()
@@ -76,7 +76,7 @@ def without(inventory: Inventory, copies: Sequence[LocalVolume]) -> Inventory:
     return replace(inventory, groups=groups, volumes=tuple(v for v in inventory.volumes if v.uuid not in uuids))
 
 
-def judge(
+def judge_copy(
     local: LocalVolume,
     inventory: Inventory,
     world: ClusterSnapshot,
@@ -84,7 +84,7 @@ def judge(
     reserve: int,
     *,
     zero_block: bool = True,
-) -> Possible | Impossible:
+) -> FailbackPossible | FailbackImpossible:
     """Decide whether the old copy could be the volume again, and why not.
 
     Args:
@@ -102,27 +102,27 @@ def judge(
         or _lv_forbids(local, inventory, volume)
     )
     if why or pv is None:
-        return Impossible(why)
+        return FailbackImpossible(why)
     wanted = wanted_size(volume, dict(pv.raw))
     if local.size >= wanted:
-        return Possible("its LV is closed and large enough")
-    if zero_block and block(dict(pv.raw)):
-        return Impossible(
+        return FailbackPossible("its LV is closed and large enough")
+    if zero_block and is_block(dict(pv.raw)):
+        return FailbackImpossible(
             f"it has {quantity.show(local.size)}, the volume has {quantity.show(wanted)} now, and what is added would hold the bytes "
             "of other volumes (volumeMode Block)"
         )
     group = next((one for one in inventory.groups if one.name == local.group), None)
     if group is None or group.problem:
-        return Impossible(
+        return FailbackImpossible(
             f"volume group {local.group} cannot extend it: {group.problem if group else 'it is not there'}"
         )
     lacking = wanted - local.size
     if group.free - reserve < lacking:
-        return Impossible(
+        return FailbackImpossible(
             f"it has {quantity.show(local.size)}, the volume has {quantity.show(wanted)} now, and volume group {local.group} has "
             f"{quantity.show(max(0, group.free - reserve))} to extend it"
         )
-    return Possible(
+    return FailbackPossible(
         f"its LV is closed; it would be extended from {quantity.show(local.size)} to {quantity.show(wanted)}"
     )
 
@@ -189,7 +189,7 @@ def _of_another(local: LocalVolume, volume: LogicVolume) -> str:
     if local.created >= volume.meta.created - CLOCKS:
         return ""
     return (
-        f"it was made at {when(local.created)} by its node's clock, and its LogicVolume at {when(volume.meta.created)}: it may have "
+        f"it was made at {timestamp(local.created)} by its node's clock, and its LogicVolume at {timestamp(volume.meta.created)}: it may have "
         "belonged to another volume of that name"
     )
 

@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class GuardAllows:
     """Nothing speaks against it."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class GuardStops:
     """A guard says no; a person can say yes."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class GuardWaits:
     """A guard says no for now, and may say yes by itself: no person need be called."""
 
     reason: str
@@ -47,7 +47,7 @@ def mass_failure(
     approved: frozenset[str] = frozenset(),
     after: float = 0.0,
     planned: Collection[str] = (),
-) -> Go | Wait | Stop:
+) -> GuardAllows | GuardWaits | GuardStops:
     """Judge how much of the cluster is lost at once.
 
     Counted as lost: nodes whose Ready condition is not True, and nodes that do not exist though a LogicVolume names them.
@@ -68,35 +68,37 @@ def mass_failure(
     lost = lost_nodes(world, planned=planned)
     every = frozenset((world.nodes.keys() - set(planned)) | lost)
     verdict = _mass_failure(every, lost, share, approved)
-    if isinstance(verdict, Go):
+    if isinstance(verdict, GuardAllows):
         return verdict
     lasting = _mass_failure(every, lost_nodes(world, after, planned), share, approved)
-    return lasting if isinstance(lasting, Stop) else Wait(f"{verdict.reason}, but not for {after:g} s yet")
+    return lasting if isinstance(lasting, GuardStops) else GuardWaits(f"{verdict.reason}, but not for {after:g} s yet")
 
 
-def _mass_failure(every: frozenset[str], lost: frozenset[str], share: float, approved: frozenset[str]) -> Go | Stop:
+def _mass_failure(
+    every: frozenset[str], lost: frozenset[str], share: float, approved: frozenset[str]
+) -> GuardAllows | GuardStops:
     total, healthy = len(every), len(every - lost)
     if lost and not healthy:
-        return Stop(f"no healthy node is left ({len(lost)} of {total} are lost: {_some(lost)})")
+        return GuardStops(f"no healthy node is left ({len(lost)} of {total} are lost: {_some(lost)})")
     # Rounded: 29 of 100 is not above 0.29, whatever 0.29 * 100 is as a float.
     if len(lost) <= round(share * total, 6):
-        return Go(f"{len(lost)} of {total} nodes are lost")
+        return GuardAllows(f"{len(lost)} of {total} nodes are lost")
     if lost <= approved:
-        return Go(f"{len(lost)} of {total} nodes are lost, and a person resumed for just these: {_some(lost)}")
-    return Stop(f"{len(lost)} of {total} nodes are lost at once, above the share of {share:g}: {_some(lost)}")
+        return GuardAllows(f"{len(lost)} of {total} nodes are lost, and a person resumed for just these: {_some(lost)}")
+    return GuardStops(f"{len(lost)} of {total} nodes are lost at once, above the share of {share:g}: {_some(lost)}")
 
 
-def orphan_cap(orphans: int, volumes: int, limit: int, share: float, confirmed: int) -> Go | Stop:
+def orphan_cap(orphans: int, volumes: int, limit: int, share: float, confirmed: int) -> GuardAllows | GuardStops:
     """Judge whether one sweep may remove `orphans` of the `volumes` volumes of one node.
 
     A person confirms by naming the very number, so that a confirmation given for three volumes is not used for three hundred.
     """
     allowed = max(limit, int(share * volumes))
     if orphans <= allowed:
-        return Go(f"{orphans} orphans of {volumes} volumes")
+        return GuardAllows(f"{orphans} orphans of {volumes} volumes")
     if orphans == confirmed:
-        return Go(f"{orphans} orphans of {volumes} volumes, confirmed by a person")
-    return Stop(
+        return GuardAllows(f"{orphans} orphans of {volumes} volumes, confirmed by a person")
+    return GuardStops(
         f"{orphans} of {volumes} volumes are orphans, above the cap of {allowed}: a person must confirm that number"
     )
 

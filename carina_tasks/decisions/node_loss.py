@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from carina_tasks.model import keys, times
+from carina_tasks.model import times, well_known
 
 if TYPE_CHECKING:
     from carina_tasks.model.maintenance import Maintenance
@@ -108,7 +108,7 @@ def not_ready(
         but = " (it is cordoned, so its absence is planned)"
         held = (
             f"node {node.name} is cordoned and NotReady: its volumes are failed over at {times.moment(int(node.ready_since + needed))} "
-            f"and not before, {needed:.0f} s after it became NotReady; uncordon it, or taint it {keys.TAINT_OUT_OF_SERVICE}, if "
+            f"and not before, {needed:.0f} s after it became NotReady; uncordon it, or taint it {well_known.TAINT_OUT_OF_SERVICE}, if "
             "it will not come back"
         )
     if age < needed:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from carina_tasks.decisions import selection
 from carina_tasks.errors import BadInput
-from carina_tasks.model import keys, names
+from carina_tasks.model import names, well_known
 
 if TYPE_CHECKING:
     from carina_tasks.model.local import Inventory, LocalVolume
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from carina_tasks.model.snapshot import ClusterSnapshot
 
 
-Why = Literal[
+KeepReason = Literal[
     "wanted",
     "unmanaged-group",
     "foreign-name",
@@ -37,43 +37,43 @@ Why = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class KeepLv:
     """Leave it alone."""
 
     reason: str
-    why: Why
+    why: KeepReason
     """The kind of reason, for those who count."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unmark:
+class UnmarkOrphan:
     """It was marked as an orphan and is none: take the mark off."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class MarkOrphan:
     """It looks like an orphan for the first time: mark it, a later sweep looks again."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
+class RemoveOrphan:
     """An earlier sweep marked it, and it still is an orphan: remove it."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Purge:
+class PurgeTrash:
     """It has been in the trash for long enough, and nobody wants it back: remove it for good."""
 
     reason: str
 
 
-Verdict = Keep | Unmark | Mark | Remove
+OrphanVerdict = KeepLv | UnmarkOrphan | MarkOrphan | RemoveOrphan
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,51 +91,51 @@ class OrphanRules:
     """How long an old copy that a failover left stays in the trash; never shorter than `retention`."""
 
 
-def judge(
+def judge_local_volume(
     local: LocalVolume,
     inventory: Inventory,
     logic_volume: LogicVolume | None,
     volume: PersistentVolume | None,
     now: float,
     rules: OrphanRules,
-) -> Verdict:
+) -> OrphanVerdict:
     """Judge one local volume of `inventory.node` against its LogicVolume and PV.
 
     None for either means that a complete list, or the API server's own 404, said so; an error never does.
     """
     if not any(fnmatchcase(local.group, pattern) for pattern in rules.groups):
-        return Keep(f"volume group {local.group} is not managed", "unmanaged-group")
+        return KeepLv(f"volume group {local.group} is not managed", "unmanaged-group")
     try:
         name = names.logic_volume_of(local.name)
     except BadInput:
-        return Keep(f"its name is not Carina's ({names.VOLUME_PREFIX}<LogicVolume>)", "foreign-name")
+        return KeepLv(f"its name is not Carina's ({names.VOLUME_PREFIX}<LogicVolume>)", "foreign-name")
     if local.at_work:
-        return Keep(f"it is left alone until that has ended: {local.at_work}", "at-work")
+        return KeepLv(f"it is left alone until that has ended: {local.at_work}", "at-work")
     wanted = _wanted(name, inventory.node, logic_volume, volume)
     if wanted:
-        return Unmark(wanted) if _marked(local) else Keep(wanted, "wanted")
+        return UnmarkOrphan(wanted) if _marked(local) else KeepLv(wanted, "wanted")
     exotic = _exotic(local, name)
     if exotic:
-        return Keep(exotic, "not-plain")
+        return KeepLv(exotic, "not-plain")
     if local.is_open:
         in_use = "it is open: something on the node uses it"
-        return Unmark(in_use) if _marked(local) else Keep(in_use, "open")
+        return UnmarkOrphan(in_use) if _marked(local) else KeepLv(in_use, "open")
     restored = local.restored_at
     if restored is not None and now - restored < rules.restore_hold:
-        return Keep(
+        return KeepLv(
             f"a person restored it {now - restored:.0f} s ago; it is left alone for {rules.restore_hold:.0f} s",
             "restored",
         )
     if now - local.created < rules.grace:
-        return Keep(f"it is younger than {rules.grace:.0f} s", "young")
+        return KeepLv(f"it is younger than {rules.grace:.0f} s", "young")
     marked = local.marked_at
     if marked is None:
-        return Mark(_why(inventory.node, logic_volume, volume))
+        return MarkOrphan(_why(inventory.node, logic_volume, volume))
     if now - marked < rules.mark_age:
-        return Keep(
+        return KeepLv(
             f"it was marked {now - marked:.0f} s ago; it is removed {rules.mark_age:.0f} s after its mark", "marked"
         )
-    return Remove(f"{_why(inventory.node, logic_volume, volume)}; marked {now - marked:.0f} s ago")
+    return RemoveOrphan(f"{_why(inventory.node, logic_volume, volume)}; marked {now - marked:.0f} s ago")
 
 
 def judge_trash(
@@ -145,27 +145,27 @@ def judge_trash(
     volume: PersistentVolume | None,
     now: float,
     rules: OrphanRules,
-) -> Keep | Purge:
+) -> KeepLv | PurgeTrash:
     """Judge a volume that lies in the trash of `inventory.node`, against LogicVolume and PV of its old name."""
     trashed = local.trashed
     if trashed is None:
-        return Keep("it does not lie in the trash", "trash")
+        return KeepLv("it does not lie in the trash", "trash")
     if not any(fnmatchcase(local.group, pattern) for pattern in rules.groups):
-        return Keep(f"volume group {local.group} is not managed", "unmanaged-group")
+        return KeepLv(f"volume group {local.group} is not managed", "unmanaged-group")
     if local.at_work:
-        return Keep(f"it is left alone until that has ended: {local.at_work}", "at-work")
+        return KeepLv(f"it is left alone until that has ended: {local.at_work}", "at-work")
     age = now - trashed.at
     retention = rules.retention if logic_volume is None else max(rules.retention, rules.old_copies)
     if age < retention:
-        return Keep(f"it has been in the trash for {age:.0f} of {retention:.0f} s", "trash")
+        return KeepLv(f"it has been in the trash for {age:.0f} of {retention:.0f} s", "trash")
     named = (logic_volume is not None and logic_volume.node == inventory.node) or (
         volume is not None and inventory.node in volume.nodes
     )
     if named and inventory.find(local.group, trashed.name) is None:
-        return Keep(
+        return KeepLv(
             f"the cluster expects {trashed.name} on this node, and it is not there: a person may want it back", "trash"
         )
-    return Purge(f"in the trash for {age:.0f} s ({trashed.why})")
+    return PurgeTrash(f"in the trash for {age:.0f} s ({trashed.why})")
 
 
 def old_copy(local: LocalVolume, node: str, logic_volume: LogicVolume | None) -> bool:
@@ -214,7 +214,7 @@ def _exotic(local: LocalVolume, name: str) -> str:
 
 
 def _marked(local: LocalVolume) -> bool:
-    return any(tag.startswith(keys.TAG_ORPHAN) for tag in local.tags)
+    return any(tag.startswith(well_known.TAG_ORPHAN) for tag in local.tags)
 
 
 def _why(node: str, logic_volume: LogicVolume | None, volume: PersistentVolume | None) -> str:
@@ -224,7 +224,7 @@ def _why(node: str, logic_volume: LogicVolume | None, volume: PersistentVolume |
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingLocalVolume:
     """A LogicVolume is `Success` on a live node whose local volume is not there."""
 
     volume: LogicVolume
@@ -233,14 +233,14 @@ class Missing:
     """Why it is no trouble of this volume alone: the node does not report its volume group at all. Empty when it does."""
 
 
-def missing(world: ClusterSnapshot, inventory: Inventory, grace: float) -> Sequence[Missing]:
+def missing_local_volumes(world: ClusterSnapshot, inventory: Inventory, grace: float) -> Sequence[MissingLocalVolume]:
     """Return the LogicVolumes of `inventory.node` whose local volume is not there.
 
     They are reported, never made again: an empty volume in place of a lost one would hide the loss of data (carina issue 14).
     """
     found, groups = [], {group.name for group in inventory.groups}
     for volume in world.logic_volumes.values():
-        if volume.node != inventory.node or volume.status != keys.STATUS_SUCCESS or volume.journalled:
+        if volume.node != inventory.node or volume.status != well_known.STATUS_SUCCESS or volume.journalled:
             continue
         if not selection.managed(volume) or volume.meta.deleting is not None:
             continue
@@ -252,5 +252,5 @@ def missing(world: ClusterSnapshot, inventory: Inventory, grace: float) -> Seque
             if volume.group not in groups:
                 trouble = f"node {inventory.node} reports no volume group {volume.group}: its disk fails, is gone or was not found"
                 reason = f"{trouble}; {name} should be there"
-            found.append(Missing(volume, reason, trouble))
+            found.append(MissingLocalVolume(volume, reason, trouble))
     return tuple(found)

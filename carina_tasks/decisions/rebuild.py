@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from carina_tasks.decisions import eviction
 from carina_tasks.errors import BadObject
-from carina_tasks.model import keys, quantity
+from carina_tasks.model import quantity, well_known
 from carina_tasks.model.objects import copy_of
 
 if TYPE_CHECKING:
     from carina_tasks.model.journal import Journal
-    from carina_tasks.model.messages import VolumeDone
+    from carina_tasks.model.messages import LvResult
     from carina_tasks.model.objects import Claim, LogicVolume, PersistentVolume, Pod
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class RebuildView:
     """What was observed of one volume whose LogicVolume carries a journal."""
 
     volume: LogicVolume
     journal: Journal
     pv: PersistentVolume | None
     claim: Claim | None
-    local: VolumeDone | None
+    local: LvResult | None
     """What the target node said of the LV in this pass; None: not asked yet, or no longer valid."""
     pods: tuple[Pod, ...] = ()
     """Pods that use the claim and are bound to the journal's source."""
@@ -36,9 +36,9 @@ class View:
     """The journal's source is Ready: its kubelet ends the pods that are deleted."""
 
     @property
-    def leavings(self) -> tuple[eviction.Evict | eviction.Leave, ...]:
+    def leavings(self) -> tuple[eviction.EvictPod | eviction.LeavePod, ...]:
         """What becomes of each of the pods."""
-        return tuple(eviction.judge(pod, self.journal.kind, alive=self.source_alive) for pod in self.pods)
+        return tuple(eviction.judge_pod(pod, self.journal.kind, alive=self.source_alive) for pod in self.pods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,14 @@ class ClearStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class CreateLocal:
+class CreateLocalVolume:
     """Have the target node make the LV: idempotent, tagged with the intent."""
 
     size: int
 
 
 @dataclass(frozen=True, slots=True)
-class NameStale:
+class RecordStaleLv:
     """Write the UUID of the LV that has the wanted name on the target into the journal: the node puts it aside then.
 
     Only the journal shows that no pod can use that LV. A message that comes late does not, so the node leaves it alone.
@@ -71,7 +71,7 @@ class RefreshManifest:
 
 
 @dataclass(frozen=True, slots=True)
-class Retain:
+class RetainPersistentVolume:
     """Set the PV's policy to Retain, so that no provisioner acts on its deletion; the journal has the original.
 
     An annotation says that it was us, so that what a person sets meanwhile is told from it and kept.
@@ -79,7 +79,7 @@ class Retain:
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteVolume:
+class DeletePersistentVolume:
     """Delete the PV with UID and resourceVersion preconditions: its manifest is in the journal."""
 
 
@@ -89,26 +89,26 @@ class StripFinalizers:
 
 
 @dataclass(frozen=True, slots=True)
-class CreateVolume:
+class CreatePersistentVolume:
     """Make the PV again under its name, for the new node."""
 
     body: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Bind:
+class BindClaim:
     """Touch the claim until it and the PV are Bound again: the controller looks at a claim only when it changes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Evict:
+class EvictPods:
     """End the pods of the claim that are bound to the node that the volume has left, as `eviction` says for each."""
 
-    pods: tuple[eviction.Evict, ...]
+    pods: tuple[eviction.EvictPod, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Untouch:
+class RemoveClaimAnnotation:
     """Take the touch off the claim: nothing of us stays on it."""
 
 
@@ -146,7 +146,7 @@ class DropJournal:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class RebuildWaits:
     """Nothing can be done now; resume comes back."""
 
     reason: str
@@ -167,22 +167,31 @@ class Replan:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
+class RefuseRebuild:
     """Objects contradict each other: a person must look."""
 
     reason: str
 
 
 Step = (
-    ClearStatus | CreateLocal | NameStale | RefreshManifest | Retain | DeleteVolume | StripFinalizers | CreateVolume | Bind | Evict
-    | Untouch | ClearResize | RestorePolicy | ReportCapacity | SetSuccess | DropJournal | Wait | Zeroing | Replan | Refuse
+    ClearStatus | CreateLocalVolume | RecordStaleLv | RefreshManifest | RetainPersistentVolume | DeletePersistentVolume | StripFinalizers | CreatePersistentVolume | BindClaim | EvictPods
+    | RemoveClaimAnnotation | ClearResize | RestorePolicy | ReportCapacity | SetSuccess | DropJournal | RebuildWaits | Zeroing | Replan | RefuseRebuild
 )  # fmt: skip
 
 PHASES: dict[type[Step], int] = {
-    ClearStatus: 0, CreateLocal: 1, NameStale: 1, Wait: 1, Zeroing: 1, Replan: 1, RefreshManifest: 2, Retain: 2, DeleteVolume: 2, StripFinalizers: 2,
-    CreateVolume: 2, Bind: 2, RestorePolicy: 2, ReportCapacity: 2, Refuse: 2, Evict: 3, Untouch: 4, ClearResize: 4, SetSuccess: 4, DropJournal: 4,
+    ClearStatus: 0, CreateLocalVolume: 1, RecordStaleLv: 1, RebuildWaits: 1, Zeroing: 1, Replan: 1, RefreshManifest: 2, RetainPersistentVolume: 2, DeletePersistentVolume: 2, StripFinalizers: 2,
+    CreatePersistentVolume: 2, BindClaim: 2, RestorePolicy: 2, ReportCapacity: 2, RefuseRebuild: 2, EvictPods: 3, RemoveClaimAnnotation: 4, ClearResize: 4, SetSuccess: 4, DropJournal: 4,
 }  # fmt: skip
 """Where in `story.PHASES` each step is. Waiting and planning again is for the local volume alone."""
+
+METRIC_LABELS: dict[type[Step], str] = {
+    ClearStatus: "clear-status", CreateLocalVolume: "create-local", RecordStaleLv: "name-stale", RefreshManifest: "refresh-manifest",
+    RetainPersistentVolume: "retain", DeletePersistentVolume: "delete-volume", StripFinalizers: "strip-finalizers",
+    CreatePersistentVolume: "create-volume", BindClaim: "bind", EvictPods: "evict", RemoveClaimAnnotation: "untouch",
+    ClearResize: "clear-resize", RestorePolicy: "restore-policy", ReportCapacity: "report-capacity", SetSuccess: "set-success",
+    DropJournal: "drop-journal", RebuildWaits: "wait", Zeroing: "zeroing", Replan: "replan", RefuseRebuild: "refuse",
+}  # fmt: skip
+"""Label ``step`` of `carina_tasks_step_duration_seconds`: dashboards of users name these, so a class may be renamed and a label not."""
 
 ANNOTATIONS = 256 * 1024
 """Bytes that all annotations of an object may have together."""
@@ -191,7 +200,7 @@ RESERVED = 4096
 RESIZE_CONDITIONS = ("Resizing", "FileSystemResizePending")
 
 
-def block(manifest: dict[str, Any]) -> bool:
+def is_block(manifest: dict[str, Any]) -> bool:
     """Return whether a pod reads the device itself, and with it whatever the LV holds (volumeMode Block)."""
     return (manifest.get("spec") or {}).get("volumeMode") == "Block"
 
@@ -202,13 +211,15 @@ def wanted_size(volume: LogicVolume, manifest: dict[str, Any]) -> int:
     return quantity.whole_gib(max(volume.size, quantity.to_bytes(capacity)))
 
 
-def next_step(view: View) -> Step:
+def next_step(view: RebuildView) -> Step:
     """Return what is to be done next for the volume, from what is observed alone."""
     volume, journal, pv = view.volume, view.journal, view.pv
     if volume.node != journal.target:
-        return Refuse(f"LogicVolume names {volume.node}, its journal {journal.target}: somebody changed one of them")
-    if not whole(journal.manifest, volume.name):
-        return Refuse("its journal holds no PersistentVolume of its name: a person must repair the journal")
+        return RefuseRebuild(
+            f"LogicVolume names {volume.node}, its journal {journal.target}: somebody changed one of them"
+        )
+    if not is_complete(journal.manifest, volume.name):
+        return RefuseRebuild("its journal holds no PersistentVolume of its name: a person must repair the journal")
     on_target = pv is not None and pv.meta.deleting is None and pv.nodes == (journal.target,)
     if not on_target and volume.status:
         return ClearStatus()
@@ -216,7 +227,7 @@ def next_step(view: View) -> Step:
     if local is not None:
         return local
     if pv is None:
-        return CreateVolume(replacement(view.journal, view.local))
+        return CreatePersistentVolume(replacement(view.journal, view.local))
     if pv.meta.deleting is not None:
         return StripFinalizers()
     if not on_target:
@@ -224,62 +235,64 @@ def next_step(view: View) -> Step:
     return _step_after_replacement(view, pv)
 
 
-def _local_step(view: View, on_target: bool) -> Step | None:
+def _local_step(view: RebuildView, on_target: bool) -> Step | None:
     journal, size = view.journal, wanted_size(view.volume, view.journal.manifest)
     if journal.given_up and not journal.copy:
         # The source had no LV of it when the failback was planned. Whatever is done with that, an empty one is no answer.
         return None
     if view.local is None:
-        return CreateLocal(size)
+        return CreateLocalVolume(size)
     if view.local.outcome == "failed" and journal.given_up and not view.local.transient:
         # The volume is where it was before the failback; the sweep reports an LV that is missing there.
         return None
     if view.local.outcome == "failed":
         reason = f"{journal.target}: {view.local.reason}"
         # Once the PV names the target, a pod may have written there: a volume that cannot be extended is none to throw away.
-        return Wait(reason) if on_target or view.local.transient else Replan(reason)
+        return RebuildWaits(reason) if on_target or view.local.transient else Replan(reason)
     if journal.failback and view.local.uuid != journal.copy:
-        return Wait(f"{journal.target}: it answers about LV {view.local.uuid}, and was asked for {journal.copy}")
+        return RebuildWaits(
+            f"{journal.target}: it answers about LV {view.local.uuid}, and was asked for {journal.copy}"
+        )
     if view.local.outcome == "zeroing":
         return Zeroing(f"{journal.target}: {view.local.reason}")
     if view.local.outcome == "taken":
         if on_target:
-            return Wait(f"{view.journal.target}: {view.local.reason}")
-        return NameStale(view.local.uuid)
+            return RebuildWaits(f"{view.journal.target}: {view.local.reason}")
+        return RecordStaleLv(view.local.uuid)
     if view.local.major < 0:
-        return Wait(f"{view.journal.target}: its LV has no device: no pod could mount it")
+        return RebuildWaits(f"{view.journal.target}: its LV has no device: no pod could mount it")
     # It was expanded since the node was asked.
-    return CreateLocal(size) if view.local.size < size else None
+    return CreateLocalVolume(size) if view.local.size < size else None
 
 
-def _step_before_replacement(view: View, pv: PersistentVolume) -> Step:
+def _step_before_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
     if pv.nodes != (view.journal.source,):
-        return Refuse(
+        return RefuseRebuild(
             f"PersistentVolume names {', '.join(pv.nodes) or 'no node'}, its journal {view.journal.source} and "
             f"{view.journal.target}: somebody changed it"
         )
     manifest = manifest_of(pv, policy=_policy(pv, view.journal.manifest))
     if manifest != view.journal.manifest:
         return RefreshManifest(manifest)
-    return Retain() if pv.policy != "Retain" else DeleteVolume()
+    return RetainPersistentVolume() if pv.policy != "Retain" else DeletePersistentVolume()
 
 
-def _step_after_replacement(view: View, pv: PersistentVolume) -> Step:
+def _step_after_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
     claim = view.claim
     ours = claim is not None and claim.meta.uid == pv.claim_uid and claim.volume == pv.meta.name
     if claim is not None and ours and not (claim.phase == "Bound" and pv.phase == "Bound"):
-        return Bind()
-    if keys.RETAINED in pv.meta.annotations:
+        return BindClaim()
+    if well_known.RETAINED in pv.meta.annotations:
         return RestorePolicy(_policy(pv, view.journal.manifest))
     if claim is not None and ours and 0 < view.journal.copy_bytes < pv.capacity:
         return ReportCapacity(view.journal.copy_bytes)
-    if evicted := tuple(verdict for verdict in view.leavings if isinstance(verdict, eviction.Evict)):
-        return Evict(evicted)
-    if claim is not None and keys.TOUCH in claim.meta.annotations:
-        return Untouch()
+    if evicted := tuple(verdict for verdict in view.leavings if isinstance(verdict, eviction.EvictPod)):
+        return EvictPods(evicted)
+    if claim is not None and well_known.TOUCH in claim.meta.annotations:
+        return RemoveClaimAnnotation()
     if claim is not None and ours and _resize_is_stale(claim, pv):
         return ClearResize()
-    if view.volume.status != keys.STATUS_SUCCESS or view.volume.current_size < view.volume.size:
+    if view.volume.status != well_known.STATUS_SUCCESS or view.volume.current_size < view.volume.size:
         return SetSuccess()
     return DropJournal()
 
@@ -293,13 +306,13 @@ def manifest_of(pv: PersistentVolume, policy: str) -> dict[str, Any]:
     meta, spec = pv.raw.get("metadata") or {}, copy_of(pv.raw.get("spec") or {})
     spec["persistentVolumeReclaimPolicy"] = policy
     (spec.get("claimRef") or {}).pop("resourceVersion", None)
-    theirs = {k: v for k, v in (meta.get("annotations") or {}).items() if k != keys.RETAINED}
+    theirs = {k: v for k, v in (meta.get("annotations") or {}).items() if k != well_known.RETAINED}
     meta = {**meta, "annotations": theirs}
     kept = {k: meta[k] for k in ("name", "labels", "annotations", "finalizers", "ownerReferences") if meta.get(k)}
     return {"metadata": copy_of(kept), "spec": spec}
 
 
-def whole(manifest: dict[str, Any], name: str) -> bool:
+def is_complete(manifest: dict[str, Any], name: str) -> bool:
     """Say whether a PV can be made from `manifest`: the journal is an annotation, and people can edit those."""
     meta, spec = manifest.get("metadata"), manifest.get("spec")
     if not isinstance(meta, dict) or not isinstance(spec, dict) or meta.get("name") != name:
@@ -309,22 +322,22 @@ def whole(manifest: dict[str, Any], name: str) -> bool:
     return spec.get("csi") is not None and all(part is None or isinstance(part, dict) for part in [*parts, attributes])
 
 
-def replacement(journal: Journal, local: VolumeDone | None = None) -> dict[str, Any]:
+def replacement(journal: Journal, local: LvResult | None = None) -> dict[str, Any]:
     """Return the PV for the journal's target; `local` has the device numbers there, when they are known."""
     manifest, target = copy_of(journal.manifest), journal.target
     meta, spec = manifest["metadata"], manifest["spec"]
-    meta.setdefault("annotations", {}).setdefault(keys.PROVISIONED_BY, keys.CSI_DRIVER)
+    meta.setdefault("annotations", {}).setdefault(well_known.PROVISIONED_BY, well_known.CSI_DRIVER)
     spec["nodeAffinity"] = {
         "required": {
             "nodeSelectorTerms": [
-                {"matchExpressions": [{"key": keys.TOPOLOGY_NODE, "operator": "In", "values": [target]}]}
+                {"matchExpressions": [{"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": [target]}]}
             ]
         }
     }
     attributes = spec["csi"].setdefault("volumeAttributes", {})
-    attributes[keys.ATTRIBUTE_NODE] = target
+    attributes[well_known.ATTRIBUTE_NODE] = target
     if local is not None and local.major >= 0:
-        for key, value in ((keys.ATTRIBUTE_MAJOR, local.major), (keys.ATTRIBUTE_MINOR, local.minor)):
+        for key, value in ((well_known.ATTRIBUTE_MAJOR, local.major), (well_known.ATTRIBUTE_MINOR, local.minor)):
             if key in attributes:
                 attributes[key] = str(value)
     return {"apiVersion": "v1", "kind": "PersistentVolume", **manifest}
@@ -335,9 +348,9 @@ def annotations_too_large(volume: LogicVolume, journal: Journal) -> str:
 
     All annotations of an object may hold 256 KiB together, keys and values (apimachinery, ValidateAnnotationsSize).
     """
-    others = {k: v for k, v in volume.meta.annotations.items() if k not in (keys.JOURNAL, keys.PROGRESS)}
+    others = {k: v for k, v in volume.meta.annotations.items() if k not in (well_known.JOURNAL, well_known.PROGRESS)}
     taken = sum(len(f"{key}{value}".encode()) for key, value in others.items())
-    ours = len(keys.JOURNAL) + len(journal.to_json().encode()) + RESERVED
+    ours = len(well_known.JOURNAL) + len(journal.to_json().encode()) + RESERVED
     if taken + ours <= ANNOTATIONS:
         return ""
     return (
@@ -349,7 +362,7 @@ def annotations_too_large(volume: LogicVolume, journal: Journal) -> str:
 
 def _policy(pv: PersistentVolume, manifest: dict[str, Any]) -> str:
     """Return the policy that the new PV gets: what the PV says, unless that Retain is ours; then what the journal says."""
-    if pv.policy == "Retain" and keys.RETAINED in pv.meta.annotations:
+    if pv.policy == "Retain" and well_known.RETAINED in pv.meta.annotations:
         return str((manifest.get("spec") or {}).get("persistentVolumeReclaimPolicy") or "Delete")
     return pv.policy
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from carina_tasks.decisions import eviction
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 
 if TYPE_CHECKING:
     from carina_tasks.model.journal import Journal
@@ -107,7 +107,7 @@ def movable_pods(world: ClusterSnapshot, node: str) -> tuple[Pod, ...]:
         for pod in world.pods
         if pod.node == node
         and pod.controller is not None
-        and isinstance(eviction.judge(pod, "migrate", alive=False), eviction.Evict)
+        and isinstance(eviction.judge_pod(pod, "migrate", alive=False), eviction.EvictPod)
         and not any(_volume_of(world, pod, claim) in on_node for claim in pod.claims)
     )
 
@@ -123,7 +123,7 @@ def managed(volume: LogicVolume) -> bool:
 
     Old releases of Carina wrote no type; for those the PersistentVolume tells.
     """
-    return not volume.meta.owners and volume.manage_type in ("", keys.MANAGE_TYPE_LVM)
+    return not volume.meta.owners and volume.manage_type in ("", well_known.MANAGE_TYPE_LVM)
 
 
 def _on(world: ClusterSnapshot, node: str) -> list[LogicVolume]:
@@ -181,7 +181,7 @@ def _only_annotated(world: ClusterSnapshot, wanted: Wanted, node: str) -> Wanted
 def _unwilling(pod: Pod) -> str:
     """Say why the pod keeps its volume on a NotReady node, empty when it does not."""
     if not pod.migration_allowed:
-        return f'is not annotated {keys.MIGRATION_ALLOWED}: "true"'
+        return f'is not annotated {well_known.MIGRATION_ALLOWED}: "true"'
     if pod.mirror:
         return "is a static pod of that node"
     if pod.of_daemon_set:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from carina_tasks.decisions.guards import Go, Stop
-from carina_tasks.model import keys, names
+from carina_tasks.decisions.guards import GuardAllows, GuardStops
+from carina_tasks.model import names, well_known
 
 if TYPE_CHECKING:
     from carina_tasks.model.local import Inventory
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from carina_tasks.model.snapshot import ClusterSnapshot
 
 
-def live(world: ClusterSnapshot, volume: LogicVolume) -> Go | Stop:
+def live(world: ClusterSnapshot, volume: LogicVolume) -> GuardAllows | GuardStops:
     """Judge the volume's node: a lost one has tasks of its own, with proofs of their own."""
     node = world.nodes.get(volume.node)
     if node is None:
-        return Stop(f"node {volume.node} does not exist: carina.failover.rebuild_node rebuilds all its volumes")
+        return GuardStops(f"node {volume.node} does not exist: carina.failover.rebuild_node rebuilds all its volumes")
     if node.ready != "True":
-        return Stop(
-            f"node {volume.node} is NotReady and may still use it: annotate its pod {keys.MIGRATION_ALLOWED}: "
+        return GuardStops(
+            f"node {volume.node} is NotReady and may still use it: annotate its pod {well_known.MIGRATION_ALLOWED}: "
             '"true", or delete the node'
         )
-    return Go(f"node {volume.node} is Ready")
+    return GuardAllows(f"node {volume.node} is Ready")
 
 
-def unused(world: ClusterSnapshot, volume: LogicVolume, inventory: Inventory | None) -> Go | Stop:
+def unused(world: ClusterSnapshot, volume: LogicVolume, inventory: Inventory | None) -> GuardAllows | GuardStops:
     """Judge whether somebody uses the volume. `inventory` is its node's, None when its worker does not answer.
 
     A pod that waits on the node for a volume which cannot be mounted uses nothing; it is evicted. When the node does not say
@@ -40,22 +40,22 @@ def unused(world: ClusterSnapshot, volume: LogicVolume, inventory: Inventory | N
     bound = [pod for pod in world.pods_of(world.volumes[volume.name].claim_key) if pod.node]
     for pod in bound:
         if pod.phase != "Pending":
-            return Stop(f"pod {pod.meta.key} uses it on {pod.node}: scale it down first")
+            return GuardStops(f"pod {pod.meta.key} uses it on {pod.node}: scale it down first")
         if inventory is None:
-            return Stop(
+            return GuardStops(
                 f"the worker of node {volume.node} does not say whether it is open: scale pod {pod.meta.key} down first"
             )
     local = inventory.find(volume.group, names.VOLUME_PREFIX + volume.name) if inventory is not None else None
     if local is not None and local.is_open:
-        return Stop(f"it is open on node {volume.node}: something has it mounted or holds it")
-    return Go("nobody uses it")
+        return GuardStops(f"it is open on node {volume.node}: something has it mounted or holds it")
+    return GuardAllows("nobody uses it")
 
 
-def forced(volume: LogicVolume, force: object) -> Go | Stop:
+def forced(volume: LogicVolume, force: object) -> GuardAllows | GuardStops:
     """Judge a person's word: the very name of the volume."""
     if force == volume.name:
-        return Go("by hand")
-    return Stop(
+        return GuardAllows("by hand")
+    return GuardStops(
         f"{volume.name} is on the live node {volume.node} and would be new and empty elsewhere: "
         f'say force="{volume.name}" (on the command line --force {volume.name}) if that is what you want'
     )

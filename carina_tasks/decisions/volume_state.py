@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal, get_args
 
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 
 if TYPE_CHECKING:
     from carina_tasks.model.objects import LogicVolume
 
-State = Literal["success", "pending", "failed", "deleting", "rebuilding", "journal-unreadable", "lost", "unreadable"]
-STATES: tuple[State, ...] = get_args(State)
+LogicVolumeState = Literal[
+    "success", "pending", "failed", "deleting", "rebuilding", "journal-unreadable", "lost", "unreadable"
+]
+STATES: tuple[LogicVolumeState, ...] = get_args(LogicVolumeState)
 """All of them; ``unreadable`` is one that does not parse, and so never gets here."""
 
 
-def state(volume: LogicVolume, nodes: Collection[str]) -> State:
+def state(volume: LogicVolume, nodes: Collection[str]) -> LogicVolumeState:
     """Return the one state that a person would name first."""
     if volume.journal_error:
         return "journal-unreadable"
@@ -25,6 +27,6 @@ def state(volume: LogicVolume, nodes: Collection[str]) -> State:
         return "deleting"
     if volume.node not in nodes:
         return "lost"
-    if volume.status == keys.STATUS_SUCCESS:
+    if volume.status == well_known.STATUS_SUCCESS:
         return "success"
     return "failed" if volume.status else "pending"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from carina_tasks.demo.nodes import GROUP
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 
 Raw = dict[str, Any]
 
@@ -20,7 +20,7 @@ _CAPACITY = {"cpu": "8", "memory": "32Gi", "pods": "110"}
 
 def node(name: str) -> Raw:
     """Return a node on which Carina's CSI driver has registered."""
-    labels = {keys.HOSTNAME: name, "kubernetes.io/os": "linux", keys.TOPOLOGY_NODE: name}
+    labels = {well_known.HOSTNAME: name, "kubernetes.io/os": "linux", well_known.TOPOLOGY_NODE: name}
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -35,8 +35,8 @@ def storage_class() -> Raw:
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
         "metadata": {"name": STORAGE_CLASS},
-        "provisioner": keys.CSI_DRIVER,
-        "parameters": {"csi.storage.k8s.io/fstype": "ext4", keys.ATTRIBUTE_GROUP: GROUP},
+        "provisioner": well_known.CSI_DRIVER,
+        "parameters": {"csi.storage.k8s.io/fstype": "ext4", well_known.ATTRIBUTE_GROUP: GROUP},
         "reclaimPolicy": "Delete",
         "allowVolumeExpansion": True,
         "volumeBindingMode": "WaitForFirstConsumer",
@@ -56,7 +56,7 @@ def claim(name: str, size: str, labels: Mapping[str, str], annotations: Mapping[
 def stateful_set(name: str, size: str, replicas: int, *, migrate: str | None = None) -> Raw:
     """Return a StatefulSet with a claim ``data`` for each replica; `migrate` is the migration annotation's value."""
     labels = {"app": name}
-    annotations = {} if migrate is None else {keys.MIGRATION_ALLOWED: migrate}
+    annotations = {} if migrate is None else {well_known.MIGRATION_ALLOWED: migrate}
     container = {"name": name, "image": name, "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     return {
         "apiVersion": "apps/v1",
@@ -83,8 +83,8 @@ def logic_volume(name: str, node: str, size: str, claim: str, namespace: str = N
         "kind": "LogicVolume",
         "metadata": {
             "name": name,
-            "annotations": {keys.MANAGE_TYPE: keys.MANAGE_TYPE_LVM},
-            "finalizers": [keys.LOGIC_VOLUME_FINALIZER],
+            "annotations": {well_known.MANAGE_TYPE: well_known.MANAGE_TYPE_LVM},
+            "finalizers": [well_known.LOGIC_VOLUME_FINALIZER],
         },
         "spec": {"nodeName": node, "size": size, "deviceGroup": GROUP, "pvc": claim, "nameSpace": namespace},
     }
@@ -95,7 +95,7 @@ def logic_volume_status(name: str, size: str, major: int, minor: int) -> Raw:
     return {
         "status": {
             "volumeID": f"volume-{name}",
-            "status": keys.STATUS_SUCCESS,
+            "status": well_known.STATUS_SUCCESS,
             "code": 0,
             "currentSize": size,
             "deviceMajor": major,
@@ -109,14 +109,14 @@ def persistent_volume(
 ) -> Raw:
     """Return the PersistentVolume of `claim` as a newer CSI provisioner creates it, with its finalizer and annotations."""
     meta = claim["metadata"]
-    affinity = {"matchExpressions": [{"key": keys.TOPOLOGY_NODE, "operator": "In", "values": [node]}]}
+    affinity = {"matchExpressions": [{"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": [node]}]}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
         "metadata": {
             "name": name,
             "annotations": {
-                keys.PROVISIONED_BY: keys.CSI_DRIVER,
+                well_known.PROVISIONED_BY: well_known.CSI_DRIVER,
                 "volume.kubernetes.io/provisioner-deletion-secret-name": "",
                 "volume.kubernetes.io/provisioner-deletion-secret-namespace": "",
             },
@@ -136,19 +136,19 @@ def persistent_volume(
                 "uid": meta["uid"],
             },
             "csi": {
-                "driver": keys.CSI_DRIVER,
+                "driver": well_known.CSI_DRIVER,
                 "volumeHandle": f"volume-{name}",
                 "fsType": "ext4",
                 "volumeAttributes": {
                     "csi.storage.k8s.io/pv/name": name,
                     "csi.storage.k8s.io/pvc/name": meta["name"],
                     "csi.storage.k8s.io/pvc/namespace": meta["namespace"],
-                    "storage.kubernetes.io/csiProvisionerIdentity": f"1732400000000-8081-{keys.CSI_DRIVER}",
-                    keys.ATTRIBUTE_NODE: node,
-                    keys.ATTRIBUTE_GROUP: GROUP,
-                    keys.ATTRIBUTE_PATH: f"/dev/{GROUP}/volume-{name}",
-                    keys.ATTRIBUTE_MAJOR: str(major),
-                    keys.ATTRIBUTE_MINOR: str(minor),
+                    "storage.kubernetes.io/csiProvisionerIdentity": f"1732400000000-8081-{well_known.CSI_DRIVER}",
+                    well_known.ATTRIBUTE_NODE: node,
+                    well_known.ATTRIBUTE_GROUP: GROUP,
+                    well_known.ATTRIBUTE_PATH: f"/dev/{GROUP}/volume-{name}",
+                    well_known.ATTRIBUTE_MAJOR: str(major),
+                    well_known.ATTRIBUTE_MINOR: str(minor),
                 },
             },
             "nodeAffinity": {"required": {"nodeSelectorTerms": [affinity]}},

@@ -12,7 +12,7 @@ from carina_tasks.demo import manifests
 from carina_tasks.demo.stage import Stage
 from carina_tasks.errors import AlreadyExists, BadObject, NotFound
 from carina_tasks.kube import paths
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from carina_tasks.model.objects import Claim, LogicVolume, Node, Pod, parse_logic_volume, parse_node, parse_pod
 
 Raw = dict[str, Any]
@@ -105,7 +105,7 @@ class World:
         found = self.volumes()
         return all(
             name in found
-            and found[name].status == keys.STATUS_SUCCESS
+            and found[name].status == well_known.STATUS_SUCCESS
             and found[name].node != away_from
             and not found[name].journalled
             for name in volumes

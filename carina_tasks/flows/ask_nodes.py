@@ -9,7 +9,7 @@ from carina_tasks.decisions import answers
 from carina_tasks.errors import ApiUnavailable, BadAnswer, CarinaTasksError, NodeSilent
 from carina_tasks.flows.context import Context
 from carina_tasks.model.local import Inventory
-from carina_tasks.model.messages import CreateVolume, InTrash, Target, VolumeDone, VolumesDone
+from carina_tasks.model.messages import LvInTrash, LvResult, LvResults, LvTarget, LvToCreate
 from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.observability.audit import about_node
 
@@ -33,30 +33,30 @@ def inventories(ctx: Context, nodes: Iterable[str]) -> dict[str, Inventory | Car
     results.update(ctx.nodes.ask_all(asked, INVENTORY, Inventory))
     for node, result in results.items():
         if isinstance(result, BadAnswer):
-            _say(ctx, node, result.message)
+            _report_bad_answer(ctx, node, result.message)
     return results
 
 
-def counted(
+def accepted_results(
     ctx: Context,
     node: str,
-    asked: Iterable[CreateVolume | InTrash | Target],
-    words: answers.Words,
-    ask: Callable[[], VolumesDone],
-) -> tuple[VolumeDone, ...]:
+    asked: Iterable[LvToCreate | LvInTrash | LvTarget],
+    words: answers.AllowedOutcomes,
+    ask: Callable[[], LvResults],
+) -> tuple[LvResult, ...]:
     """Return what counts of that which `node` says of the volumes `asked`. Raises what `ask` raises."""
     try:
         answer = ask()
     except BadAnswer as exc:
-        _say(ctx, node, exc.message)
+        _report_bad_answer(ctx, node, exc.message)
         raise
-    found = answers.counts(asked, answer, words)
+    found = answers.accept(asked, answer, words)
     if found.odd:
-        _say(ctx, node, f"node {node} answered with what does not count: {'; '.join(found.odd)}")
+        _report_bad_answer(ctx, node, f"node {node} answered with what does not count: {'; '.join(found.odd)}")
     return found.volumes
 
 
-def _say(ctx: Context, node: str, message: str) -> None:
+def _report_bad_answer(ctx: Context, node: str, message: str) -> None:
     ctx.audit.guarded("BadAnswer", message, about_node(node))
 
 
@@ -83,12 +83,12 @@ def with_pods_again(ctx: Context, world: ClusterSnapshot) -> ClusterSnapshot:
     ApiUnavailable when more lists do not bring them together either.
     """
     pods = {pod.meta.uid: pod for pod in world.pods}
-    counted: int | None = None
+    total: int | None = None
     for _ in range(LISTS):
         pods |= {pod.meta.uid: pod for pod in ctx.cluster.pods()}
-        counted = ctx.cluster.pod_count()
-        if counted is None or counted <= len(pods):
+        total = ctx.cluster.pod_count()
+        if total is None or total <= len(pods):
             return replace(world, pods=tuple(pods.values()))
     raise ApiUnavailable(
-        f"{LISTS} lists of pods hold {len(pods)} of the {counted} that the API server counts: something cuts them short"
+        f"{LISTS} lists of pods hold {len(pods)} of the {total} that the API server counts: something cuts them short"
     )

@@ -15,13 +15,13 @@ from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings
 from carina_tasks.store.latest_results import LatestResults
-from carina_tasks.store.lock import Hold
+from carina_tasks.store.lock import HeldLock
 
 
 class Locks(Protocol):
     """Gives a hold on a name, or None when another worker has it."""
 
-    def __call__(self, name: str) -> AbstractContextManager[Hold | None]:
+    def __call__(self, name: str) -> AbstractContextManager[HeldLock | None]:
         """Return the hold as a context manager."""
         ...
 

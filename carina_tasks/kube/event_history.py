@@ -10,7 +10,7 @@ from carina_tasks.kube.api import Api, Raw
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PastEvent:
     """One Event. Whoever may write Events may write one in our name: it is for people, and nothing is decided on it."""
 
     kind: str
@@ -31,17 +31,17 @@ class Told:
         return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}"
 
 
-def events(api: Api) -> tuple[Told, ...]:
+def events(api: Api) -> tuple[PastEvent, ...]:
     """Return our Events of the whole cluster, oldest first. The API server keeps them for an hour unless told otherwise."""
     found = api.list(paths.EVENTS, {"fieldSelector": "source=carina-tasks"}).items
     return tuple(sorted(map(_told, found), key=lambda told: told.last))
 
 
-def _told(raw: Raw) -> Told:
+def _told(raw: Raw) -> PastEvent:
     about = raw.get("involvedObject")
     about = about if isinstance(about, dict) else {}
     count = raw.get("count")
-    return Told(
+    return PastEvent(
         kind=str(about.get("kind") or ""),
         name=str(about.get("name") or ""),
         namespace=str(about.get("namespace") or ""),

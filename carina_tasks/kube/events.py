@@ -44,7 +44,7 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Sent:
     """When an Event was said first and last (seconds since the epoch), and with which message."""
 
     first: float
@@ -53,7 +53,11 @@ class _Said:
 
     def due(self, message: str, now: float) -> bool:
         """Say whether it should be written again."""
-        wait = min(LATEST, max(SOONEST, self.last - self.first)) if progress.same(self.message, message) else SOONEST
+        wait = (
+            min(LATEST, max(SOONEST, self.last - self.first))
+            if progress.same_but_for_numbers(self.message, message)
+            else SOONEST
+        )
         # A clock that was set back must not silence it.
         return not 0 <= now - self.last < wait
 
@@ -63,7 +67,7 @@ class Events:
 
     def __init__(self, api: Api, now: Callable[[], float] = time.time) -> None:
         self._api, self._now = api, now
-        self._said: dict[str, _Said] = {}
+        self._said: dict[str, _Sent] = {}
 
     def say(self, about: About, type_: Literal["Normal", "Warning"], reason: str, message: str, key: str = "") -> None:
         """Write the Event; said before with the same object, reason and key, count it up when that is due."""
@@ -80,22 +84,22 @@ class Events:
                 "an Event could not be written", about=about.name, reason=reason, error=exc.message
             )
 
-    def _write(self, name: str, about: About, type_: str, reason: str, message: str, now: float) -> _Said:
+    def _write(self, name: str, about: About, type_: str, reason: str, message: str, now: float) -> _Sent:
         path = paths.events(about.namespace or "default")
         try:
             self._api.create(path, _event(name, about, type_, reason, message, now))
         except AlreadyExists:
             # By this process before it forgot, or by another worker.
             old = self._api.get(f"{path}/{name}")
-            said = _Said(_seconds(old, "firstTimestamp"), _seconds(old, "lastTimestamp"), str(old.get("message") or ""))
+            said = _Sent(_seconds(old, "firstTimestamp"), _seconds(old, "lastTimestamp"), str(old.get("message") or ""))
             if not said.due(message, now):
                 return said
-            again = {"count": _count(old) + 1, "lastTimestamp": progress.when(now), "message": message}
+            again = {"count": _count(old) + 1, "lastTimestamp": progress.timestamp(now), "message": message}
             self._api.merge(f"{path}/{name}", again)
-            return _Said(said.first, now, message)
-        return _Said(now, now, message)
+            return _Sent(said.first, now, message)
+        return _Sent(now, now, message)
 
-    def _remember(self, name: str, said: _Said) -> None:
+    def _remember(self, name: str, said: _Sent) -> None:
         if len(self._said) >= REMEMBERED:
             # What is asked of the API server once too often costs a request, and nothing else.
             self._said.clear()
@@ -119,8 +123,8 @@ def _event(name: str, about: About, type_: str, reason: str, message: str, now: 
         "reason": reason,
         "message": message,
         "source": {"component": "carina-tasks"},
-        "firstTimestamp": progress.when(now),
-        "lastTimestamp": progress.when(now),
+        "firstTimestamp": progress.timestamp(now),
+        "lastTimestamp": progress.timestamp(now),
         "count": 1,
     }
 

@@ -13,7 +13,7 @@ import kubernetes
 from carina_tasks.errors import ApiDenied, ApiUnavailable
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 
 CLIENT: str = kubernetes.__version__
 REVIEWS = "/apis/authorization.k8s.io/v1"
@@ -59,7 +59,7 @@ class Right:
 def needed(namespace: str) -> tuple[Right, ...]:
     """Return what a control worker needs; `namespace` is the one of the ConfigMap."""
     rights = [Right(group, resource, verb) for group, resource, verbs in _ALL for verb in verbs.split()]
-    rights += [Right("", "configmaps", verb, namespace, keys.STATE_CONFIG_MAP) for verb in ("get", "patch")]
+    rights += [Right("", "configmaps", verb, namespace, well_known.STATE_CONFIG_MAP) for verb in ("get", "patch")]
     rights.append(Right("", "configmaps", "create", namespace))
     return (*rights, *(Right("coordination.k8s.io", "leases", verb, "kube-node-lease") for verb in ("get", "list")))
 

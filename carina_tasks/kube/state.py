@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from carina_tasks.errors import BadObject, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api
-from carina_tasks.model import keys, maintenance
+from carina_tasks.model import maintenance, well_known
 from carina_tasks.model.maintenance import Maintenance
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class OperatorState:
     """What a person, or a guard on a person's behalf, decided."""
 
     paused: str
@@ -36,15 +36,15 @@ class StateMap:
     def __init__(self, api: Api, namespace: str) -> None:
         self._api, self._namespace = api, namespace
 
-    def read(self) -> State:
+    def read(self) -> OperatorState:
         """Return the state; without a ConfigMap nothing is paused. An error is an error, never `not paused`."""
         try:
-            data = self._api.get(paths.config_map(self._namespace, keys.STATE_CONFIG_MAP)).get("data") or {}
+            data = self._api.get(paths.config_map(self._namespace, well_known.STATE_CONFIG_MAP)).get("data") or {}
         except NotFound:
             data = {}
         if not isinstance(data, dict):
-            raise BadObject(f"ConfigMap {keys.STATE_CONFIG_MAP}: its data is no mapping")
-        return State(
+            raise BadObject(f"ConfigMap {well_known.STATE_CONFIG_MAP}: its data is no mapping")
+        return OperatorState(
             paused=str(data.get("paused") or ""),
             latched=str(data.get("latched") or ""),
             approved=frozenset(filter(None, str(data.get("approved") or "").split(","))),
@@ -62,12 +62,12 @@ class StateMap:
         (`Maintenance.to_json`).
         """
         try:
-            self._api.merge(paths.config_map(self._namespace, keys.STATE_CONFIG_MAP), {"data": dict(changes)})
+            self._api.merge(paths.config_map(self._namespace, well_known.STATE_CONFIG_MAP), {"data": dict(changes)})
         except NotFound:
             body = {
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
-                "metadata": {"name": keys.STATE_CONFIG_MAP},
+                "metadata": {"name": well_known.STATE_CONFIG_MAP},
                 "data": {key: value for key, value in changes.items() if value},
             }
             self._api.create(paths.config_maps(self._namespace), body)

@@ -14,9 +14,9 @@ from carina_tasks.errors import ApiConflict, LostMidway, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
 from carina_tasks.kube.dry_run import DryRun, Raw, TryApi, WriteApi
-from carina_tasks.model import keys, names, objects, progress, quantity
+from carina_tasks.model import names, objects, progress, quantity, well_known
 from carina_tasks.model.journal import Journal
-from carina_tasks.model.objects import Claim, LogicVolume, Meta, PersistentVolume, Pod
+from carina_tasks.model.objects import Claim, LogicVolume, ObjectMeta, PersistentVolume, Pod
 
 
 class ClusterWrites:
@@ -41,8 +41,8 @@ class ClusterWrites:
         Raises ApiConflict when the object has changed.
         """
         annotations: dict[str, str | None] = {
-            keys.JOURNAL: journal.to_json(),
-            keys.PROGRESS: progress.progress(journal, phase),
+            well_known.JOURNAL: journal.to_json(),
+            well_known.PROGRESS: progress.progress_line(journal, phase),
         }
         body = _guarded(volume.meta, annotations) | {"spec": {"nodeName": journal.target}}
         return _logic_volume(self._api.merge(paths.logic_volume(volume.name), body))
@@ -52,14 +52,16 @@ class ClusterWrites:
 
         A failback that was given up is no part of the history: the volume is where it was.
         """
-        gone: dict[str, str | None] = {keys.JOURNAL: None, keys.PROGRESS: None}
+        gone: dict[str, str | None] = {well_known.JOURNAL: None, well_known.PROGRESS: None}
         if not journal.given_up:
-            gone[keys.HISTORY] = progress.add_failover(str(volume.meta.annotations.get(keys.HISTORY) or ""), journal)
+            gone[well_known.HISTORY] = progress.add_failover(
+                str(volume.meta.annotations.get(well_known.HISTORY) or ""), journal
+            )
         return self._annotate(volume, gone)
 
     def write_progress(self, volume: LogicVolume, line: str | None) -> LogicVolume:
         """Write the line that people read of a rebuild, or take it off (None). Raises ApiConflict when the object has changed."""
-        return self._annotate(volume, {keys.PROGRESS: line})
+        return self._annotate(volume, {well_known.PROGRESS: line})
 
     def clear_status(self, volume: LogicVolume, message: str) -> LogicVolume:
         """Empty `status.status`, keep `volumeID`, set `currentSize` to the size: no agent of Carina's then acts on it."""
@@ -69,7 +71,7 @@ class ClusterWrites:
     def set_success(self, volume: LogicVolume, major: int, minor: int) -> LogicVolume:
         """Write the status of a volume that is there (major, minor: its device numbers, or -1)."""
         status: dict[str, Any] = {
-            "status": keys.STATUS_SUCCESS,
+            "status": well_known.STATUS_SUCCESS,
             "code": 0,
             "message": "",
             "volumeID": names.local_volume_of(volume.name),
@@ -94,7 +96,7 @@ class ClusterWrites:
             fresh = _logic_volume(raw)
             if fresh.meta.uid != volume.meta.uid or fresh.meta.deleting is None:
                 return
-            left = [finalizer for finalizer in fresh.meta.finalizers if finalizer != keys.LOGIC_VOLUME_FINALIZER]
+            left = [finalizer for finalizer in fresh.meta.finalizers if finalizer != well_known.LOGIC_VOLUME_FINALIZER]
             body = _guarded(fresh.meta)
             body["metadata"]["finalizers"] = left or None
             self._api.merge(paths.logic_volume(volume.name), body)
@@ -113,12 +115,12 @@ class ClusterWrites:
 
     def retain(self, pv: PersistentVolume) -> None:
         """Set this PV's policy to Retain, and say that it was us."""
-        body = _guarded(pv.meta, {keys.RETAINED: "true"}) | {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
+        body = _guarded(pv.meta, {well_known.RETAINED: "true"}) | {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
         self._api.merge(paths.volume(pv.meta.name), body)
 
     def restore_policy(self, pv: PersistentVolume, policy: str) -> None:
         """Set the policy of this PV back to what it was before `retain`. Raises ApiConflict when the PV has changed."""
-        body = _guarded(pv.meta, {keys.RETAINED: None}) | {"spec": {"persistentVolumeReclaimPolicy": policy}}
+        body = _guarded(pv.meta, {well_known.RETAINED: None}) | {"spec": {"persistentVolumeReclaimPolicy": policy}}
         self._api.merge(paths.volume(pv.meta.name), body)
 
     def delete_volume(self, pv: PersistentVolume) -> None:
@@ -154,12 +156,12 @@ class ClusterWrites:
         Raises ApiConflict when the claim has changed: another worker may have finished, and nobody would take a touch off
         that came after it.
         """
-        body = _guarded(claim.meta, {keys.TOUCH: f"{now:.3f}"})
+        body = _guarded(claim.meta, {well_known.TOUCH: f"{now:.3f}"})
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
 
     def untouch(self, claim: Claim) -> None:
         """Take the touch annotation off."""
-        body = {"metadata": {"uid": claim.meta.uid, "annotations": {keys.TOUCH: None}}}
+        body = {"metadata": {"uid": claim.meta.uid, "annotations": {well_known.TOUCH: None}}}
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
 
     def report_capacity(self, claim: Claim, size: int) -> None:
@@ -190,10 +192,10 @@ class ClusterWrites:
             NotFound: It is gone.
         """
         condition = {
-            "type": keys.DISRUPTION_TARGET, "status": "True", "reason": keys.DISRUPTED_BY_US, "message": message[:1000],
-            "lastTransitionTime": progress.when(now),
+            "type": well_known.DISRUPTION_TARGET, "status": "True", "reason": well_known.DISRUPTED_BY_US, "message": message[:1000],
+            "lastTransitionTime": progress.timestamp(now),
         }  # fmt: skip
-        others = [dict(one) for one in pod.conditions if one.get("type") != keys.DISRUPTION_TARGET]
+        others = [dict(one) for one in pod.conditions if one.get("type") != well_known.DISRUPTION_TARGET]
         body = _guarded(pod.meta) | {"status": {"phase": "Failed", "conditions": [*others, condition]}}
         self._api.merge(paths.pod(pod.meta.namespace, pod.meta.name) + "/status", body)
 
@@ -208,7 +210,7 @@ class ClusterWrites:
         return True
 
 
-def _guarded(meta: Meta, annotations: dict[str, str | None] | None = None) -> Raw:
+def _guarded(meta: ObjectMeta, annotations: dict[str, str | None] | None = None) -> Raw:
     """Return a patch body that the API server refuses (409) unless the object is the one that was read."""
     metadata: Raw = {"uid": meta.uid, "resourceVersion": meta.version}
     if annotations:

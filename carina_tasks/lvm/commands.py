@@ -22,11 +22,11 @@ from typing import Final
 
 import msgspec.structs
 
-from carina_tasks.decisions.local_volume import BringBack
-from carina_tasks.decisions.removal import Discard, Remove, Restore
-from carina_tasks.model import keys, names
+from carina_tasks.decisions.local_volume import RestoreCopy
+from carina_tasks.decisions.removal import MoveToTrash, RemoveLv, RestoreFromTrash
+from carina_tasks.model import names, well_known
 from carina_tasks.model.local import LocalVolume
-from carina_tasks.model.messages import CreateVolume
+from carina_tasks.model.messages import LvToCreate
 
 Command = tuple[str, ...]
 
@@ -39,13 +39,13 @@ _AT_REST: Final = 'lv_attr=~"^[-V][-wrR][a-z][-m][-aX][-oX][-tX][-zX][-X]"'
 _POOL_AT_REST: Final = _AT_REST.replace("[-V]", "t")
 
 
-def create(wanted: CreateVolume, size: int) -> Command:
+def create(wanted: LvToCreate, size: int) -> Command:
     """Return the command for a linear LV of `size` bytes with wiped signatures, tagged as being created.
 
     lvm2 commits the LV with its tags first and wipes it afterwards. So this tag only states that the creation began;
     `confirm` replaces it.
     """
-    tag = keys.TAG_CREATING + wanted.intent
+    tag = well_known.TAG_CREATING + wanted.intent
     name, group = names.logical_volume_name(wanted.name), names.volume_group_name(wanted.group)
     size_and_tag = ("-n", name, "-L", f"{size}b", "--addtag", tag)
     return ("lvcreate", "-y", "-W", "y", "-Z", "y", "--config", WIPING, *size_and_tag, group)
@@ -96,7 +96,7 @@ def activate(volume: LocalVolume) -> Command:
     return ("lvchange", "-y", "-a", "y", "-S", _same(volume), _path(volume))
 
 
-def put_aside(decision: Discard) -> list[Command]:
+def put_aside(decision: MoveToTrash) -> list[Command]:
     """Return the commands that tag a volume for the trash and deactivate it, each only while it may go."""
     removal = decision.removal
     changes = [word for value in decision.tags_off for word in ("--deltag", value)]
@@ -114,15 +114,15 @@ def rename(volume: LocalVolume, name: str) -> Command:
     return ("lvrename", "-y", group, names.logical_volume_name(volume.name), names.logical_volume_name(name))
 
 
-def restore(decision: Restore) -> list[Command]:
+def restore(decision: RestoreFromTrash) -> list[Command]:
     """Return the commands that bring an LV back: out of the sweep's reach first, then its name and its device."""
     return _back(decision.volume, decision.name, decision.tag, decision.tags_off)
 
 
-def bring_back(decision: BringBack) -> list[Command]:
+def bring_back(decision: RestoreCopy) -> list[Command]:
     """Return the commands that make an old copy the volume again: tags, name and device, then the size that it lacks."""
     volume, name = decision.volume, decision.name
-    off = tuple(t for t in decision.tags_off if t != keys.TAG_TRASH_NAME + name)
+    off = tuple(t for t in decision.tags_off if t != well_known.TAG_TRASH_NAME + name)
     back = msgspec.structs.replace(volume, name=name)
     more = [extend(back, decision.size)] if decision.size > volume.size else []
     return [*_back(volume, name, decision.tag, off), *more]
@@ -135,11 +135,11 @@ def _back(volume: LocalVolume, name: str, on: str, off: Sequence[str]) -> list[C
         *([rename(volume, name)] if volume.name != name else []),
         activate(back),
         # Its old name stays on it until it has its device, so that a restore whose activation failed can be repeated.
-        tag(back, [], [keys.TAG_TRASH_NAME + name], ' && lv_active="active"'),
+        tag(back, [], [well_known.TAG_TRASH_NAME + name], ' && lv_active="active"'),
     ]
 
 
-def remove(decision: Remove) -> list[Command]:
+def remove(decision: RemoveLv) -> list[Command]:
     """Return the commands that remove a volume, and its own thin pool once that is empty."""
     volume = decision.volume
     commands: list[Command] = [("lvremove", "-y", "-S", _may_go(decision), _path(volume))]
@@ -149,7 +149,7 @@ def remove(decision: Remove) -> list[Command]:
     return commands
 
 
-def _may_go(decision: Remove) -> str:
+def _may_go(decision: RemoveLv) -> str:
     """Return the selection of a volume that may still go: the same, closed, plain, and with the tag it was judged by."""
     layout = '["linear"]' if decision.pool is None else '["thin","sparse"]'
     conditions = [

@@ -24,7 +24,7 @@ import structlog
 
 from carina_tasks.errors import LvmReportUnreadable
 from carina_tasks.lvm.command import Lvm
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
 
 _VG_FIELDS: Final = "vg_name,vg_uuid,vg_size,vg_extent_size,vg_exported,vg_partial"
@@ -210,7 +210,7 @@ def _volume(group: str, lv: _Lv, in_pool: dict[str, int]) -> LocalVolume:
     closed = lv.lv_device_open == "0" or (lv.lv_device_open == "-1" and lv.lv_active in _INACTIVE)
     tags = [tag for tag in lv.lv_tags.split(",") if tag]
     if len(tags) > _TAGS_KEPT:  # ours first: a stranger's many tags must not push them out
-        tags = sorted(tags, key=lambda tag: not tag.startswith(keys.TAG_OURS))[:_TAGS_KEPT]
+        tags = sorted(tags, key=lambda tag: not tag.startswith(well_known.TAG_OURS))[:_TAGS_KEPT]
     return LocalVolume(
         group=group,
         name=lv.lv_name,

@@ -15,48 +15,48 @@ from dataclasses import dataclass
 
 from carina_tasks.decisions import local_volume as decide
 from carina_tasks.decisions import removal as decide_removal
-from carina_tasks.decisions.local_volume import (
-    BringBack,
-    Create,
+from carina_tasks.decisions.local_volume import (  # fmt: skip
     CreateDecision,
-    Extend,
+    CreateLv,
+    ExtendLv,
     Growing,
-    Keep,
-    Mark,
+    KeepExisting,
     MarkDecision,
-    Replace,
-    Taken,
-    Unmark,
-    Zero,
-)  # fmt: skip
-from carina_tasks.decisions.removal import Absent, Discard, RefuseVolume, Remove, RemoveDecision, Restore
+    NameTaken,
+    ReplaceLv,
+    RestoreCopy,
+    TagOrphan,
+    UntagOrphan,
+    ZeroLv,
+)
+from carina_tasks.decisions.removal import LvAbsent, MoveToTrash, RefuseLv, RemoveDecision, RemoveLv, RestoreFromTrash
 from carina_tasks.errors import BadInput, TransientError
 from carina_tasks.lvm import commands
 from carina_tasks.lvm.command import Lvm, failed, shell_line, translate
 from carina_tasks.lvm.commands import Command
 from carina_tasks.lvm.report import inventory
 from carina_tasks.lvm.zero import Look, NotZeroed, Zeroed, Zeroing
-from carina_tasks.model import keys, names
+from carina_tasks.model import names, well_known
 from carina_tasks.model.local import Inventory, LocalVolume
-from carina_tasks.model.messages import (
-    CreateVolume,
-    CreateVolumes,
-    InTrash,
-    MarkVolumes,
-    PurgeVolumes,
-    RemoveVolumes,
-    RestoreVolume,
-    Target,
-    VolumeDone,
-    VolumesDone,
-)  # fmt: skip
+from carina_tasks.model.messages import (  # fmt: skip
+    CreateLvs,
+    LvInTrash,
+    LvResult,
+    LvResults,
+    LvTarget,
+    LvToCreate,
+    MarkLvs,
+    PurgeLvs,
+    RemoveLvs,
+    RestoreLv,
+)
 
 Looked = Zeroed | Zeroing | NotZeroed
-Wanted = CreateVolume | Target | InTrash
+Wanted = LvToCreate | LvTarget | LvInTrash
 CHANGED = "lvm did nothing: the volume changed between the report and the command"
 
 
-def create_volumes(lvm: Lvm, node: str, request: CreateVolumes, zero: Look | None = None) -> VolumesDone:
+def create_volumes(lvm: Lvm, node: str, request: CreateLvs, zero: Look | None = None) -> LvResults:
     """Create the LVs of a rebuild, or restore those of a failback; asked again it answers ``kept``. Raises the errors of `Lvm`.
 
     An LV is complete when lvm has wiped it, not when it exists: only those whose lvcreate returned without an error get the
@@ -67,10 +67,10 @@ def create_volumes(lvm: Lvm, node: str, request: CreateVolumes, zero: Look | Non
     """
     before = inventory(lvm, node)
     decisions = decide.decide_create(request, before)
-    aside, aside_said = _put_aside(lvm, node, [d.stale if isinstance(d, Replace) else d for d in decisions], before)
+    aside, aside_said = _put_aside(lvm, node, [d.stale if isinstance(d, ReplaceLv) else d for d in decisions], before)
     first = _run(lvm, [_create_commands(w, d, aside) for w, d in zip(request.volumes, decisions, strict=True)])
     made = inventory(lvm, node) if first.ran else aside
-    looks = [zero(d.volume) if isinstance(d, Zero) and zero is not None else None for d in decisions]
+    looks = [zero(d.volume) if isinstance(d, ZeroLv) and zero is not None else None for d in decisions]
     wanted = zip(request.volumes, decisions, first.said, looks, strict=True)
     last = _run(lvm, [_finish_commands(w, d, words, made, first.output, look) for w, d, words, look in wanted])
     after = inventory(lvm, node) if last.ran else made
@@ -79,25 +79,25 @@ def create_volumes(lvm: Lvm, node: str, request: CreateVolumes, zero: Look | Non
     done = [_zeroing(w, after, look, zero) or _created(w, d, words, after) for w, d, words, look in results]
     there = {volume.uuid for volume in after.volumes}
     room = [each for d in decisions if isinstance(d, Growing) for each in d.room]
-    return VolumesDone(node=node, volumes=(*done, *(_purged(each) for each in room if each.volume.uuid not in there)))
+    return LvResults(node=node, volumes=(*done, *(_purged(each) for each in room if each.volume.uuid not in there)))
 
 
-def _purged(removal: Remove) -> VolumeDone:
+def _purged(removal: RemoveLv) -> LvResult:
     volume, reason = removal.volume, f"{removal.reason}; its volume group needed the space"
-    return VolumeDone(volume.group, volume.name, "purged", reason, uuid=volume.uuid, size=removal.bytes)
+    return LvResult(volume.group, volume.name, "purged", reason, uuid=volume.uuid, size=removal.bytes)
 
 
-def mark_volumes(lvm: Lvm, node: str, request: MarkVolumes) -> VolumesDone:
+def mark_volumes(lvm: Lvm, node: str, request: MarkLvs) -> LvResults:
     """Mark volumes as orphans, or take the mark off; an old mark stays as it is. Raises the errors of `Lvm`."""
     before = inventory(lvm, node)
     decisions = decide.decide_mark(request, before)
     ran = _run(lvm, [_mark_commands(d) for d in decisions])
     after = inventory(lvm, node) if ran.ran else before
     results = zip((*request.mark, *request.unmark), decisions, map(_joined, ran.said), strict=True)
-    return VolumesDone(node=node, volumes=tuple(_marked(t, d, words, after) for t, d, words in results))
+    return LvResults(node=node, volumes=tuple(_marked(t, d, words, after) for t, d, words in results))
 
 
-def remove_volumes(lvm: Lvm, node: str, request: RemoveVolumes) -> VolumesDone:
+def remove_volumes(lvm: Lvm, node: str, request: RemoveLvs) -> LvResults:
     """Put orphans that are still marked, closed and the same LVs into the trash, or remove them for good when there is none.
 
     Raises the errors of `Lvm`.
@@ -108,41 +108,41 @@ def remove_volumes(lvm: Lvm, node: str, request: RemoveVolumes) -> VolumesDone:
     ran = _run(lvm, [_remove_commands(d, aside) for d in decisions])
     after = inventory(lvm, node) if ran.ran else aside
     results = zip(request.volumes, decisions, map(_joined, aside_said, ran.said), strict=True)
-    return VolumesDone(node=node, volumes=tuple(_removed(t, d, words, after, "removed") for t, d, words in results))
+    return LvResults(node=node, volumes=tuple(_removed(t, d, words, after, "removed") for t, d, words in results))
 
 
-def purge_volumes(lvm: Lvm, node: str, request: PurgeVolumes) -> VolumesDone:
+def purge_volumes(lvm: Lvm, node: str, request: PurgeLvs) -> LvResults:
     """Remove for good what lies in the trash since long enough. Raises the errors of `Lvm`."""
     before = inventory(lvm, node)
     decisions = decide_removal.decide_purge(request, before)
-    ran = _run(lvm, [commands.remove(d) if isinstance(d, Remove) else [] for d in decisions])
+    ran = _run(lvm, [commands.remove(d) if isinstance(d, RemoveLv) else [] for d in decisions])
     after = inventory(lvm, node) if ran.ran else before
     results = zip(request.volumes, decisions, map(_joined, ran.said), strict=True)
-    return VolumesDone(node=node, volumes=tuple(_removed(t, d, words, after, "purged") for t, d, words in results))
+    return LvResults(node=node, volumes=tuple(_removed(t, d, words, after, "purged") for t, d, words in results))
 
 
-def restore_volume(lvm: Lvm, node: str, request: RestoreVolume) -> VolumesDone:
+def restore_volume(lvm: Lvm, node: str, request: RestoreLv) -> LvResults:
     """Bring a volume back from the trash; the answer has its old name. Raises the errors of `Lvm`."""
     decision = decide_removal.decide_restore(request, inventory(lvm, node))
-    if not isinstance(decision, Restore):
-        return VolumesDone(node=node, volumes=(_not_there(request.volume, decision),))
+    if not isinstance(decision, RestoreFromTrash):
+        return LvResults(node=node, volumes=(_not_there(request.volume, decision),))
     (said,) = map(_joined, _run(lvm, [commands.restore(decision)]).said)
     found = _by_uuid(inventory(lvm, node).volumes, request.volume.uuid)
     if found is None or found.name != decision.name or found.restored_at is None or not found.active:
-        return VolumesDone(node=node, volumes=(_not_done(request.volume, said),))
-    back = InTrash(request.volume.group, found.name, found.uuid)
-    return VolumesDone(node=node, volumes=(_done(back, "restored", found),))
+        return LvResults(node=node, volumes=(_not_done(request.volume, said),))
+    back = LvInTrash(request.volume.group, found.name, found.uuid)
+    return LvResults(node=node, volumes=(_done(back, "restored", found),))
 
 
 def _put_aside(
     lvm: Lvm, node: str, decisions: Sequence[object], before: Inventory
 ) -> tuple[Inventory, list[tuple[str, ...] | None]]:
     """Tag and deactivate what goes into the trash; return what is there then, and what lvm wrote for each decision."""
-    ran = _run(lvm, [commands.put_aside(each) if isinstance(each, Discard) else [] for each in decisions])
+    ran = _run(lvm, [commands.put_aside(each) if isinstance(each, MoveToTrash) else [] for each in decisions])
     return (inventory(lvm, node) if ran.ran else before), ran.said
 
 
-def _into_trash(decision: Discard, aside: Inventory) -> list[Command]:
+def _into_trash(decision: MoveToTrash, aside: Inventory) -> list[Command]:
     """Return the command that renames the volume, if it is tagged and closed for good: none when it is not."""
     volume = _by_uuid(aside.volumes, decision.removal.volume.uuid)
     if volume is None or volume.active or volume.is_open or not set(decision.tags) <= set(volume.tags):
@@ -152,9 +152,9 @@ def _into_trash(decision: Discard, aside: Inventory) -> list[Command]:
 
 def _remove_commands(decision: RemoveDecision, aside: Inventory) -> list[Command]:
     match decision:
-        case Discard():
+        case MoveToTrash():
             return _into_trash(decision, aside)
-        case Remove():
+        case RemoveLv():
             return commands.remove(decision)
         case _:
             return []
@@ -202,26 +202,26 @@ def _joined(*words: tuple[str, ...] | None) -> str | None:
     return "\n".join(line for each in there for line in each) if there else None
 
 
-def _create_commands(wanted: CreateVolume, decision: CreateDecision, aside: Inventory) -> list[Command]:
+def _create_commands(wanted: LvToCreate, decision: CreateDecision, aside: Inventory) -> list[Command]:
     match decision:
-        case Create(size, room):
+        case CreateLv(size, room):
             return [*_remove_all(room), commands.create(wanted, size)]
-        case Replace(stale, size, room):
+        case ReplaceLv(stale, size, room):
             gone = _remove_commands(stale, aside)
             # Without a command the stale copy could not be put aside, and its name is taken.
             return [*_remove_all(room), *gone, commands.create(wanted, size)] if gone else []
-        case Extend(volume, size, tags_off, room):
+        case ExtendLv(volume, size, tags_off, room):
             return [*_remove_all(room), commands.extend(volume, size), *_tag_off(volume, tags_off)]
-        case BringBack(room=room):
+        case RestoreCopy(room=room):
             return [*_remove_all(room), *commands.bring_back(decision)]
-        case Keep(volume, tags_off):
+        case KeepExisting(volume, tags_off):
             return _tag_off(volume, tags_off)
-        case Zero() | Taken() | RefuseVolume():
+        case ZeroLv() | NameTaken() | RefuseLv():
             return []
 
 
 def _finish_commands(
-    wanted: CreateVolume,
+    wanted: LvToCreate,
     decision: CreateDecision,
     said: tuple[str, ...] | None,
     made: Inventory,
@@ -230,38 +230,38 @@ def _finish_commands(
 ) -> list[Command]:
     """Return what completes an LV once its first commands are done: the next tag if lvm wiped it, and its device."""
     volume = made.find(wanted.group, wanted.name)
-    if volume is None or isinstance(decision, Taken | RefuseVolume):
+    if volume is None or isinstance(decision, NameTaken | RefuseLv):
         return []
     # An LV that exists already may have lost its device in a reboot: Carina activates only what it creates.
     device = [commands.activate(volume)] if volume.inactive else []
-    if isinstance(decision, Keep | Extend | BringBack):
+    if isinstance(decision, KeepExisting | ExtendLv | RestoreCopy):
         return device
-    if isinstance(decision, Zero):
-        done = [commands.confirm(volume, wanted.intent, keys.TAG_ZEROING, keys.TAG_INTENT)]
+    if isinstance(decision, ZeroLv):
+        done = [commands.confirm(volume, wanted.intent, well_known.TAG_ZEROING, well_known.TAG_INTENT)]
         return [*(done if isinstance(look, Zeroed) else []), *device]
     # Its last line is the proof. What lvm wrote to stderr is none: a host's lvm.conf(5) may make it talkative.
     if said is None or not commands.created(wanted.name, output):
         return []
-    after = keys.TAG_ZEROING if wanted.zero else keys.TAG_INTENT
-    return [commands.confirm(volume, wanted.intent, keys.TAG_CREATING, after), *device]
+    after = well_known.TAG_ZEROING if wanted.zero else well_known.TAG_INTENT
+    return [commands.confirm(volume, wanted.intent, well_known.TAG_CREATING, after), *device]
 
 
-def _zeroing(wanted: CreateVolume, after: Inventory, look: Looked | None, zero: Look | None) -> VolumeDone | None:
+def _zeroing(wanted: LvToCreate, after: Inventory, look: Looked | None, zero: Look | None) -> LvResult | None:
     """Return the answer for an LV that is wiped and not zeroed yet, None for every other."""
     found = after.find(wanted.group, wanted.name)
-    if found is None or keys.TAG_ZEROING + wanted.intent not in found.tags:
+    if found is None or well_known.TAG_ZEROING + wanted.intent not in found.tags:
         return None
     if zero is None:
-        return _refused(wanted, RefuseVolume("this process zeroes no LVs"))
+        return _refused(wanted, RefuseLv("this process zeroes no LVs"))
     if found.inactive:
         return _not_done(wanted, None, _missing(found))
     now = look or zero(found)
     if isinstance(now, NotZeroed):
-        return _refused(wanted, RefuseVolume(now.reason, transient=not now.late))
+        return _refused(wanted, RefuseLv(now.reason, transient=not now.late))
     return _done(wanted, "zeroing", found, now.reason if isinstance(now, Zeroing) else "it is zeroed")
 
 
-def _remove_all(room: Iterable[Remove]) -> list[Command]:
+def _remove_all(room: Iterable[RemoveLv]) -> list[Command]:
     return [command for each in room for command in commands.remove(each)]
 
 
@@ -271,27 +271,27 @@ def _tag_off(volume: LocalVolume, tags: tuple[str, ...]) -> list[Command]:
 
 def _reactivate(volume: LocalVolume, tags_off: tuple[str, ...]) -> list[Command]:
     """Return what gives a volume its device again when the way into the trash was broken off after it was closed."""
-    closed = not volume.active and any(tag.startswith(keys.TAG_TRASH) for tag in tags_off)
+    closed = not volume.active and any(tag.startswith(well_known.TAG_TRASH) for tag in tags_off)
     return [commands.activate(volume)] if closed else []
 
 
-def _created(wanted: CreateVolume, decision: CreateDecision, said: str | None, after: Inventory) -> VolumeDone:
-    if isinstance(decision, RefuseVolume):
+def _created(wanted: LvToCreate, decision: CreateDecision, said: str | None, after: Inventory) -> LvResult:
+    if isinstance(decision, RefuseLv):
         return _refused(wanted, decision)
-    if isinstance(decision, Taken):
+    if isinstance(decision, NameTaken):
         return _done(wanted, "taken", decision.volume, decision.reason)
     found = after.find(wanted.group, wanted.name)
-    ours = found is not None and keys.TAG_INTENT + wanted.intent in found.tags and not found.unfinished
+    ours = found is not None and well_known.TAG_INTENT + wanted.intent in found.tags and not found.unfinished
     size = decision.size if isinstance(decision, Growing) else wanted.size
     if found is None or not ours or found.size < size or found.inactive:
         return _not_done(wanted, said, _missing(found))
     match decision:
-        case Replace(stale):
-            removal = stale.removal if isinstance(stale, Discard) else stale
+        case ReplaceLv(stale):
+            removal = stale.removal if isinstance(stale, MoveToTrash) else stale
             return _done(wanted, "replaced", found, removal.reason)
-        case Create():
+        case CreateLv():
             return _done(wanted, "created", found)
-        case BringBack():
+        case RestoreCopy():
             return _done(wanted, "restored", found)
         case _:
             return _done(wanted, "kept", found)
@@ -299,33 +299,33 @@ def _created(wanted: CreateVolume, decision: CreateDecision, said: str | None, a
 
 def _mark_commands(decision: MarkDecision) -> list[Command]:
     match decision:
-        case Mark(volume, tag, tags_off):
+        case TagOrphan(volume, tag, tags_off):
             return [commands.tag(volume, [tag], tags_off)]
-        case Unmark(volume, tags_off):
+        case UntagOrphan(volume, tags_off):
             return _tag_off(volume, tags_off)
         case _:
             return []
 
 
-def _marked(target: Target, decision: MarkDecision, said: str | None, after: Inventory) -> VolumeDone:
-    if isinstance(decision, Absent | RefuseVolume):
+def _marked(target: LvTarget, decision: MarkDecision, said: str | None, after: Inventory) -> LvResult:
+    if isinstance(decision, LvAbsent | RefuseLv):
         return _not_there(target, decision)
     found = _by_uuid(after.volumes, target.uuid)
     if found is None:
         return _not_done(target, said)
-    tags = [tag for tag in found.tags if tag.startswith(keys.TAG_ORPHAN)]
-    if isinstance(decision, Unmark):
+    tags = [tag for tag in found.tags if tag.startswith(well_known.TAG_ORPHAN)]
+    if isinstance(decision, UntagOrphan):
         return _not_done(target, said) if tags else _done(target, "unmarked", found)
     return _done(target, "marked", found) if found.marked_at is not None else _not_done(target, said)
 
 
 def _removed(
-    target: Target | InTrash, decision: RemoveDecision, said: str | None, after: Inventory, outcome: str
-) -> VolumeDone:
-    if isinstance(decision, Absent | RefuseVolume):
+    target: LvTarget | LvInTrash, decision: RemoveDecision, said: str | None, after: Inventory, outcome: str
+) -> LvResult:
+    if isinstance(decision, LvAbsent | RefuseLv):
         return _not_there(target, decision)
     found = _by_uuid(after.volumes, target.uuid)
-    if isinstance(decision, Discard):
+    if isinstance(decision, MoveToTrash):
         if found is None or found.trashed is None:
             return _not_done(target, said)
         return _done(target, "trashed", found, decision.removal.reason)
@@ -337,18 +337,18 @@ def _removed(
     return _done(target, outcome, decision.volume, reason)
 
 
-def _not_there(target: Target | InTrash, decision: Absent | RefuseVolume) -> VolumeDone:
-    if isinstance(decision, RefuseVolume):
+def _not_there(target: LvTarget | LvInTrash, decision: LvAbsent | RefuseLv) -> LvResult:
+    if isinstance(decision, RefuseLv):
         return _refused(target, decision)
-    return VolumeDone(group=target.group, name=target.name, outcome="absent", reason=decision.reason)
+    return LvResult(group=target.group, name=target.name, outcome="absent", reason=decision.reason)
 
 
 def _by_uuid(volumes: Iterable[LocalVolume], uuid: str) -> LocalVolume | None:
     return next((volume for volume in volumes if volume.uuid == uuid), None)
 
 
-def _done(wanted: Wanted, outcome: str, volume: LocalVolume, reason: str = "") -> VolumeDone:
-    return VolumeDone(
+def _done(wanted: Wanted, outcome: str, volume: LocalVolume, reason: str = "") -> LvResult:
+    return LvResult(
         group=wanted.group,
         name=wanted.name,
         outcome=outcome,  # type: ignore[arg-type]
@@ -360,8 +360,8 @@ def _done(wanted: Wanted, outcome: str, volume: LocalVolume, reason: str = "") -
     )
 
 
-def _refused(wanted: Wanted, decision: RefuseVolume) -> VolumeDone:
-    return VolumeDone(
+def _refused(wanted: Wanted, decision: RefuseLv) -> LvResult:
+    return LvResult(
         group=wanted.group,
         name=wanted.name,
         outcome="failed",
@@ -379,10 +379,10 @@ def _missing(found: LocalVolume | None) -> str:
     return CHANGED
 
 
-def _not_done(wanted: Wanted, said: str | None, missing: str = CHANGED) -> VolumeDone:
+def _not_done(wanted: Wanted, said: str | None, missing: str = CHANGED) -> LvResult:
     if said and failed(said):
         error = translate(said)
         reason, transient = error.message, isinstance(error, TransientError)
     else:
         reason, transient = missing, True
-    return VolumeDone(group=wanted.group, name=wanted.name, outcome="failed", reason=reason, transient=transient)
+    return LvResult(group=wanted.group, name=wanted.name, outcome="failed", reason=reason, transient=transient)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from carina_tasks.errors import BadInput
-from carina_tasks.model import keys, names
+from carina_tasks.model import names, well_known
 
 # \Z and not $, which would let a newline at the end through: in an lvm shell that ends a command.
 Name = Annotated[str, Meta(min_length=1, max_length=127, pattern=r"^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]*\Z")]
@@ -24,7 +24,7 @@ Text = Annotated[str, Meta(max_length=2000)]
 Device = Annotated[int, Meta(ge=-1, le=1 << 32)]
 
 
-class Trashed(msgspec.Struct, frozen=True):
+class TrashTags(msgspec.Struct, frozen=True):
     """What the tags of an LV in the trash say."""
 
     name: str
@@ -65,12 +65,12 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def intent(self) -> str:
         """The id of the rebuild that made it, or empty."""
-        return self._tag(keys.TAG_INTENT)
+        return self._tag(well_known.TAG_INTENT)
 
     @property
     def unfinished(self) -> bool:
         """Whether it was not wiped yet, or not zeroed where it must be: it may still hold the bytes of an earlier LV."""
-        return any(tag.startswith((keys.TAG_CREATING, keys.TAG_ZEROING)) for tag in self.tags)
+        return any(tag.startswith((well_known.TAG_CREATING, well_known.TAG_ZEROING)) for tag in self.tags)
 
     @property
     def inactive(self) -> bool:
@@ -80,17 +80,17 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def marked_at(self) -> int | None:
         """When a sweep marked it as an orphan (seconds since the epoch, API server's clock), or None if unmarked."""
-        return self._epoch(keys.TAG_ORPHAN)
+        return self._epoch(well_known.TAG_ORPHAN)
 
     @property
     def restored_at(self) -> int | None:
         """When a person brought it back from the trash (seconds since the epoch, API server's clock), or None."""
-        return self._epoch(keys.TAG_RESTORED)
+        return self._epoch(well_known.TAG_RESTORED)
 
     @property
     def old_name(self) -> str:
         """What it was called before it went into the trash, if it lies there or a restore of it died in the middle."""
-        name = self._tag(keys.TAG_TRASH_NAME)
+        name = self._tag(well_known.TAG_TRASH_NAME)
         try:
             names.local_volume_of(names.logic_volume_of(name))
         except BadInput:
@@ -98,12 +98,12 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return name if self.name in (names.TRASH_PREFIX + self.uuid, name) else ""
 
     @property
-    def trashed(self) -> Trashed | None:
+    def trashed(self) -> TrashTags | None:
         """What it was, if it lies in the trash: named after its own UUID, and tagged with its old name and the time."""
-        at, name = self._epoch(keys.TAG_TRASH_AT), self.old_name
+        at, name = self._epoch(well_known.TAG_TRASH_AT), self.old_name
         if at is None or not name or self.name == name:
             return None
-        return Trashed(name, at, words_of_tag(self._tag(keys.TAG_TRASH_WHY)))
+        return TrashTags(name, at, tag_to_reason(self._tag(well_known.TAG_TRASH_WHY)))
 
     def _epoch(self, prefix: str) -> int | None:
         text = self._tag(prefix)
@@ -113,12 +113,12 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next((tag.removeprefix(prefix) for tag in self.tags if tag.startswith(prefix)), "")
 
 
-def tag_of_words(text: str) -> str:
+def reason_to_tag(text: str) -> str:
     """Return a reason as lvm takes it in a tag: ``_`` for blanks, ``.`` for ``;`` and ``,``, at most 200 characters."""
     return re.sub(r"[^A-Za-z0-9_.+:/=-]", "", re.sub(r"[;,]", ".", re.sub(r"[\s_]+", "_", text)))[:200]
 
 
-def words_of_tag(text: str) -> str:
+def tag_to_reason(text: str) -> str:
     """Return what `tag_of_words` wrote, with blanks again."""
     return text.replace("_", " ")
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from carina_tasks.errors import BadInput
 from carina_tasks.model import quantity
-from carina_tasks.model.local import Device, Inventory, Name, Size, Text, Uuid
+from carina_tasks.model.local import Device, Name, Size, Text, Uuid
 
 Intent = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
 LocalName = Annotated[str, Meta(max_length=127, pattern=r"^volume-[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")]
@@ -22,7 +22,7 @@ Reason = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.+:/=-]{0,200}\Z")]
 Epoch = Annotated[int, Meta(ge=0, le=1 << 40)]
 
 
-class CreateVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class LvToCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Make the LV of one LogicVolume for one rebuild, or bring an old copy back for one failback."""
 
     group: Name
@@ -43,17 +43,17 @@ class CreateVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     """With `copy`: the LV never stopped being the volume (the failback is given up), so it may be open."""
 
 
-class CreateVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CreateLvs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``carina.volume.create``: one batch, one lvm shell."""
 
     reserve: Size
     """Bytes of each VG that stay free, as Carina keeps them."""
-    volumes: Annotated[tuple[CreateVolume, ...], Meta(min_length=1, max_length=2000)]
+    volumes: Annotated[tuple[LvToCreate, ...], Meta(min_length=1, max_length=2000)]
     trash_at: Epoch = 0
     """The API server's clock: stale copies go to the trash with this time. 0: they are removed for good."""
 
 
-class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LvTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One LV by VG, name and UUID: every mark and removal names all three."""
 
     group: Name
@@ -61,30 +61,30 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uuid: Uuid
 
 
-class MarkVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MarkLvs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``carina.volume.mark``: tag these as orphans since `at`, take the tag off those."""
 
     at: Epoch
-    mark: Annotated[tuple[Target, ...], Meta(max_length=2000)] = ()
-    unmark: Annotated[tuple[Target, ...], Meta(max_length=2000)] = ()
+    mark: Annotated[tuple[LvTarget, ...], Meta(max_length=2000)] = ()
+    unmark: Annotated[tuple[LvTarget, ...], Meta(max_length=2000)] = ()
 
 
-class Doomed(Target, frozen=True, forbid_unknown_fields=True):
+class LvToRemove(LvTarget, frozen=True, forbid_unknown_fields=True):
     """An orphan that is to go, and why, as it stands in a tag."""
 
     why: Reason = ""
 
 
-class RemoveVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RemoveLvs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``carina.volume.remove``: these orphans go, if still closed and marked at `marked_before` or earlier."""
 
     marked_before: Epoch
-    volumes: Annotated[tuple[Doomed, ...], Meta(min_length=1, max_length=2000)]
+    volumes: Annotated[tuple[LvToRemove, ...], Meta(min_length=1, max_length=2000)]
     trash_at: Epoch = 0
     """The API server's clock: they go to the trash with this time. 0: they are removed for good."""
 
 
-class InTrash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LvInTrash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One LV in the trash."""
 
     group: Name
@@ -92,21 +92,21 @@ class InTrash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uuid: Uuid
 
 
-class PurgeVolumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PurgeLvs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``carina.volume.purge``: remove for good what was put into the trash at `trashed_before` or earlier."""
 
     trashed_before: Epoch
-    volumes: Annotated[tuple[InTrash, ...], Meta(min_length=1, max_length=2000)]
+    volumes: Annotated[tuple[LvInTrash, ...], Meta(min_length=1, max_length=2000)]
 
 
-class RestoreVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RestoreLv(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``carina.volume.restore``: bring this one back under its old name; `at` is the API server's clock."""
 
     at: Epoch
-    volume: InTrash
+    volume: LvInTrash
 
 
-class VolumeDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LvResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What became of one volume of a request, in the request's order."""
 
     group: Name
@@ -125,18 +125,18 @@ class VolumeDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minor: Device = -1
 
 
-class VolumesDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LvResults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The answer to each request about volumes."""
 
     node: Annotated[str, Meta(min_length=1, max_length=253)]
-    volumes: Annotated[tuple[VolumeDone, ...], Meta(max_length=4000)]
+    volumes: Annotated[tuple[LvResult, ...], Meta(max_length=4000)]
 
 
 DESCRIBED = 50
 """Volumes of a request that people can search for: those of a whole batch of a rebuild."""
 
 
-def describe(node: str, request: msgspec.Struct | None) -> dict[str, str]:
+def describe_request(node: str, request: msgspec.Struct | None) -> dict[str, str]:
     """Return what people search for: node, volumes and reason as flat text.
 
     Flower finds a word of it anywhere, and one pair by ``kwargs:node=10.20.9.153``.
@@ -144,19 +144,19 @@ def describe(node: str, request: msgspec.Struct | None) -> dict[str, str]:
     volumes: list[str] = []
     reason = ""
     match request:
-        case CreateVolumes():
+        case CreateLvs():
             volumes = [f"{v.group}/{v.name} {quantity.show(v.size)}" for v in request.volumes]
             reason = "their node is lost"
-        case MarkVolumes():
+        case MarkLvs():
             volumes = [f"{v.group}/{v.name}" for v in (*request.mark, *request.unmark)]
             reason = f"{len(request.mark)} orphans, {len(request.unmark)} no longer"
-        case RemoveVolumes():
+        case RemoveLvs():
             volumes = [f"{v.group}/{v.name}" for v in request.volumes]
             reason = ", ".join(sorted({v.why for v in request.volumes if v.why}))
-        case PurgeVolumes():
+        case PurgeLvs():
             volumes = [f"{v.group}/{v.name}" for v in request.volumes]
             reason = "their time in the trash is over"
-        case RestoreVolume():
+        case RestoreLv():
             volumes = [f"{request.volume.group}/{request.volume.name}"]
             reason = "a person asked for it"
     more = f", and {len(volumes) - DESCRIBED} more" if len(volumes) > DESCRIBED else ""
@@ -184,9 +184,3 @@ def to_json(value: msgspec.Struct) -> dict[str, object]:
     """Return `value` as plain JSON data, as Celery's serialiser wants it."""
     plain: dict[str, object] = msgspec.to_builtins(value)
     return plain
-
-
-__all__ = [
-    "CreateVolume", "CreateVolumes", "Doomed", "InTrash", "Inventory", "MarkVolumes", "PurgeVolumes", "RemoveVolumes",
-    "RestoreVolume", "Target", "VolumeDone", "VolumesDone", "batch_time", "describe", "read_request", "to_json",
-]  # fmt: skip

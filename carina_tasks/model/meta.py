@@ -26,7 +26,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Meta:
+class ObjectMeta:
     """What every object has."""
 
     name: str
@@ -47,13 +47,13 @@ class Meta:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
-def parse_meta(raw: Raw) -> Meta:
+def parse_meta(raw: Raw) -> ObjectMeta:
     """Return the metadata of any object. Raises BadObject."""
     meta = raw.get("metadata") or {}
     name = meta.get("name")
     if not isinstance(name, str) or not name:
         raise BadObject("an object without metadata.name")
-    return Meta(
+    return ObjectMeta(
         name=name,
         namespace=meta.get("namespace") or "",
         uid=meta.get("uid") or "",
@@ -70,7 +70,7 @@ def parse_meta(raw: Raw) -> Meta:
     )
 
 
-def checked(read: Callable[[], T], meta: Meta, where: str) -> T:
+def checked(read: Callable[[], T], meta: ObjectMeta, where: str) -> T:
     """Return what `read` returns. Raises BadObject that names the object and the field `where`.
 
     Args:

@@ -13,15 +13,15 @@ from decimal import Decimal
 from typing import Any
 
 from carina_tasks.errors import BadObject
-from carina_tasks.model import keys, names, progress, quantity
+from carina_tasks.model import names, progress, quantity, well_known
 from carina_tasks.model.journal import Journal
-from carina_tasks.model.meta import Meta as Meta
+from carina_tasks.model.meta import ObjectMeta as ObjectMeta
 from carina_tasks.model.meta import Owner as Owner
 from carina_tasks.model.meta import Raw, amounts, checked, time_of
 from carina_tasks.model.meta import parse_meta as parse_meta
 from carina_tasks.model.pods import Pod as Pod
 from carina_tasks.model.pods import parse_pod as parse_pod
-from carina_tasks.model.progress import Failover
+from carina_tasks.model.progress import PastFailover
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Taint:
 class Node:
     """A node: its readiness and what the scheduler's filters look at."""
 
-    meta: Meta
+    meta: ObjectMeta
     ready: str
     """The Ready condition's status: ``True``, ``False`` or ``Unknown`` (also when the node has no such condition)."""
     ready_since: float
@@ -54,19 +54,19 @@ class Node:
     @property
     def cordoned(self) -> bool:
         """Whether it is cordoned (`kubectl cordon`, `kubectl drain`): somebody plans to work on it."""
-        return self.unschedulable or any(taint.key == keys.TAINT_UNSCHEDULABLE for taint in self.taints)
+        return self.unschedulable or any(taint.key == well_known.TAINT_UNSCHEDULABLE for taint in self.taints)
 
     @property
     def out_of_service(self) -> bool:
         """Whether the operator vouches that the machine is off (Kubernetes, "Non-graceful node shutdown")."""
-        return any(taint.key == keys.TAINT_OUT_OF_SERVICE for taint in self.taints)
+        return any(taint.key == well_known.TAINT_OUT_OF_SERVICE for taint in self.taints)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A PersistentVolumeClaim."""
 
-    meta: Meta
+    meta: ObjectMeta
     volume: str
     """spec.volumeName, empty while unbound."""
     phase: str
@@ -86,7 +86,7 @@ class Claim:
 class PersistentVolume:
     """A PersistentVolume; `raw` is what a replacement is made from."""
 
-    meta: Meta
+    meta: ObjectMeta
     driver: str
     handle: str
     capacity: int
@@ -104,15 +104,17 @@ class PersistentVolume:
     @property
     def ours(self) -> bool:
         """It is a plain Carina volume under the names that Carina gives (handle, no bcache)."""
-        cached = any(key.startswith(keys.ATTRIBUTE_CACHE) for key in self.attributes)
-        return self.driver == keys.CSI_DRIVER and self.handle == names.VOLUME_PREFIX + self.meta.name and not cached
+        cached = any(key.startswith(well_known.ATTRIBUTE_CACHE) for key in self.attributes)
+        return (
+            self.driver == well_known.CSI_DRIVER and self.handle == names.VOLUME_PREFIX + self.meta.name and not cached
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class LogicVolume:
     """Carina's LogicVolume."""
 
-    meta: Meta
+    meta: ObjectMeta
     node: str
     group: str
     size: int
@@ -139,19 +141,19 @@ class LogicVolume:
     @property
     def progress(self) -> str:
         """What the progress annotation says, empty without one."""
-        return str(self.meta.annotations.get(keys.PROGRESS) or "")
+        return str(self.meta.annotations.get(well_known.PROGRESS) or "")
 
     @property
-    def history(self) -> tuple[Failover, ...]:
+    def history(self) -> tuple[PastFailover, ...]:
         """Its last failovers, the oldest first."""
-        return progress.history(str(self.meta.annotations.get(keys.HISTORY) or ""))
+        return progress.parse_history(str(self.meta.annotations.get(well_known.HISTORY) or ""))
 
 
 @dataclass(frozen=True, slots=True)
 class StorageClass:
     """A StorageClass: only its topology matters here."""
 
-    meta: Meta
+    meta: ObjectMeta
     allowed_topologies: tuple[Raw, ...]
 
 
@@ -159,7 +161,7 @@ class StorageClass:
 class Lease:
     """A Lease: when its holder last renewed it."""
 
-    meta: Meta
+    meta: ObjectMeta
     renewed: float | None
 
 
@@ -202,7 +204,7 @@ def parse_persistent_volume(raw: Raw) -> PersistentVolume:
             value
             for term in terms
             for expression in term.get("matchExpressions") or ()
-            if expression.get("key") == keys.TOPOLOGY_NODE and expression.get("operator") == "In"
+            if expression.get("key") == well_known.TOPOLOGY_NODE and expression.get("operator") == "In"
             for value in expression.get("values") or ()
         ),
         claim_key=f"{ref.get('namespace', '')}/{ref.get('name', '')}" if ref else "",
@@ -216,7 +218,7 @@ def parse_logic_volume(raw: Raw) -> LogicVolume:
     """Return a LogicVolume. Raises BadObject when a required field is missing or no name for lvm or Kubernetes."""
     meta, spec, status = parse_meta(raw), raw.get("spec") or {}, raw.get("status") or {}
     current = status.get("currentSize")
-    text = meta.annotations.get(keys.JOURNAL)
+    text = meta.annotations.get(well_known.JOURNAL)
     journal, journal_error = None, ""
     if text is not None:
         try:
@@ -230,7 +232,7 @@ def parse_logic_volume(raw: Raw) -> LogicVolume:
         size=checked(lambda: quantity.to_bytes(spec.get("size")), meta, "spec.size"),
         claim=checked(lambda: names.object_name(spec.get("pvc")), meta, "spec.pvc"),
         namespace=checked(lambda: names.namespace_name(spec.get("nameSpace")), meta, "spec.nameSpace"),
-        manage_type=meta.annotations.get(keys.MANAGE_TYPE) or "",
+        manage_type=meta.annotations.get(well_known.MANAGE_TYPE) or "",
         status=status.get("status") or "",
         volume_id=status.get("volumeID") or "",
         current_size=checked(lambda: quantity.to_bytes(current), meta, "status.currentSize") if current else 0,

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from carina_tasks.model import keys
-from carina_tasks.model.meta import Meta, Owner, Raw, amounts, parse_meta
+from carina_tasks.model import well_known
+from carina_tasks.model.meta import ObjectMeta, Owner, Raw, amounts, parse_meta
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A pod: where it is, which claims it uses, and its scheduling constraints (raw, as the filters read them)."""
 
-    meta: Meta
+    meta: ObjectMeta
     node: str
     phase: str
     claims: tuple[str, ...]
@@ -30,7 +30,7 @@ class Pod:
     @property
     def migration_allowed(self) -> bool:
         """Carina's annotation is exactly ``"true"``; anything else, and its absence, is a no."""
-        return self.meta.annotations.get(keys.MIGRATION_ALLOWED) == "true"
+        return self.meta.annotations.get(well_known.MIGRATION_ALLOWED) == "true"
 
     @property
     def finished(self) -> bool:
@@ -41,7 +41,7 @@ class Pod:
     def mirror(self) -> bool:
         """It only shows a static pod, which its kubelet runs from a file."""
         owner = self.controller
-        return keys.MIRROR in self.meta.annotations or (owner is not None and owner.kind == "Node")
+        return well_known.MIRROR in self.meta.annotations or (owner is not None and owner.kind == "Node")
 
     @property
     def of_daemon_set(self) -> bool:
@@ -57,7 +57,8 @@ class Pod:
     def failed_by_us(self) -> bool:
         """Its phase Failed was written by us, as the first half of an eviction, and not by its kubelet."""
         return self.phase == "Failed" and any(
-            c.get("type") == keys.DISRUPTION_TARGET and c.get("reason") == keys.DISRUPTED_BY_US for c in self.conditions
+            c.get("type") == well_known.DISRUPTION_TARGET and c.get("reason") == well_known.DISRUPTED_BY_US
+            for c in self.conditions
         )
 
     @property

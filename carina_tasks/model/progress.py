@@ -25,7 +25,7 @@ PHASES = (
 """The steps of a rebuild as people read of them; docs/concepts.md has the same five."""
 
 
-class Failover(msgspec.Struct, frozen=True):
+class PastFailover(msgspec.Struct, frozen=True):
     """One failover that was finished."""
 
     at: str
@@ -39,22 +39,22 @@ class Failover(msgspec.Struct, frozen=True):
     """Id of the rebuild; also the LVM tag of the volume that it made, and a field of the log lines."""
 
 
-def progress(journal: Journal, phase: int = 0, waits: str = "") -> str:
+def progress_line(journal: Journal, phase: int = 0, waiting: str = "") -> str:
     """Return the one line of a rebuild that is under way: step, from and to, since when, and why it waits or is done at all."""
-    why = f"waits: {waits}" if waits else journal.reason
-    line = f"{phase + 1}/{len(PHASES)} {PHASES[phase]}: {journal.source} -> {journal.target} since {when(journal.started)}, {why}"
+    why = f"waits: {waiting}" if waiting else journal.reason
+    line = f"{phase + 1}/{len(PHASES)} {PHASES[phase]}: {journal.source} -> {journal.target} since {timestamp(journal.started)}, {why}"
     return line[:1000]
 
 
-def waits(line: str) -> str:
+def waiting_reason(line: str) -> str:
     """Return why a rebuild waits, from its progress line; empty when it does not."""
     return line.partition("waits: ")[2]
 
 
-def history(text: str) -> tuple[Failover, ...]:
+def parse_history(text: str) -> tuple[PastFailover, ...]:
     """Return the failovers of an annotation, the oldest first; none when it does not parse: people can edit annotations."""
     try:
-        return tuple(msgspec.json.decode(text, type=list[Failover])) if text else ()
+        return tuple(msgspec.json.decode(text, type=list[PastFailover])) if text else ()
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return ()
 
@@ -64,19 +64,19 @@ def add_failover(text: str, journal: Journal) -> str:
 
     One failover a line, because kubectl cuts each line of an annotation after 138 characters.
     """
-    done = Failover(
-        when(journal.started), journal.kind, journal.source, journal.target, journal.reason[:300], journal.intent
+    done = PastFailover(
+        timestamp(journal.started), journal.kind, journal.source, journal.target, journal.reason[:300], journal.intent
     )
-    lines = [msgspec.json.encode(one).decode() for one in (*history(text), done)[-KEPT:]]
+    lines = [msgspec.json.encode(one).decode() for one in (*parse_history(text), done)[-KEPT:]]
     return "[" + ",\n".join(lines) + "]"
 
 
-def same(old: str, new: str) -> bool:
+def same_but_for_numbers(old: str, new: str) -> bool:
     """Say whether two texts for people say the same: other numbers ("for 61 s", "for 91 s") are no news, other percents are."""
     return _without_numbers(old) == _without_numbers(new)
 
 
-def when(seconds: float) -> str:
+def timestamp(seconds: float) -> str:
     """Return a time (seconds since the epoch) as Kubernetes writes it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

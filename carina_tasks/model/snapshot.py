@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from carina_tasks.model.objects import Claim, Lease, LogicVolume, Node, PersistentVolume, Pod, StorageClass
 
 
-def shown(unreadable: tuple[Unreadable, ...]) -> tuple[str, ...]:
+def unreadable_lines(unreadable: tuple[Unreadable, ...]) -> tuple[str, ...]:
     """Return unreadable objects as lines."""
     return tuple(f"{u.kind} {u.name}: {u.reason}" for u in unreadable)
 
@@ -24,7 +24,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSnapshot:
-    """Complete lists of every kind that a decision looks at; a partial list never becomes a World."""
+    """Complete lists of every kind that a decision looks at; a partial list never becomes a ClusterSnapshot."""
 
     now: float
     """Seconds since the epoch, by the API server's clock."""

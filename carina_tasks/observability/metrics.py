@@ -218,11 +218,6 @@ def begin_at_zero() -> None:
             counter.labels(*values)
 
 
-def kebab(name: str) -> str:
-    """Return a CamelCase name as a label's value: ``ClearStatus`` is ``clear-status``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
-
-
 def observe_api(verb: str, _path: str, seconds: float, status: int) -> None:
     """Count one request to the API server (status 0: no answer)."""
     API_SECONDS.labels(verb, str(status)).observe(seconds)

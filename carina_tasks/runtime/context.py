@@ -32,7 +32,7 @@ def context() -> Context:
     Raises BadSetting when there is no cluster to work on.
     """
     with _once:
-        return replace(_context(), progress=task_events.of_this_task())
+        return replace(_context(), progress=task_events.progress_of_this_task())
 
 
 @cache

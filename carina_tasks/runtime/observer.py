@@ -11,7 +11,7 @@ from celery import current_app
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from carina_tasks.broker.queue_lengths import waiting
+from carina_tasks.broker.queue_lengths import queue_lengths
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows.report import gauges
 from carina_tasks.observability.metrics import Families
@@ -61,7 +61,7 @@ class Observer(Collector):
         self._nodes = gauges.of_api(context(), families)
 
     def _read_broker(self, families: Families) -> None:
-        ask = partial(waiting, current_app._get_current_object())
+        ask = partial(queue_lengths, current_app._get_current_object())
         gauges.of_broker(context(), families, self._nodes, ask, time.time())
 
     def _read(self, source: str, read: Callable[[Families], None]) -> None:

@@ -34,7 +34,7 @@ def _named(sender: str, **_: Any) -> None:
     _worker[:] = [sender]
 
 
-class Progress:
+class ProgressEvents:
     """Tells how far one task is. Safe to call from several threads; never raises, and gives up when the broker is away."""
 
     def __init__(self, send: Callable[..., None], monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -58,15 +58,15 @@ class Progress:
             structlog.get_logger().debug("progress is not told", error=str(exc))
 
 
-def of_this_task() -> Callable[[str], None]:
+def progress_of_this_task() -> Callable[[str], None]:
     """Return what tells the progress of the task that this thread runs; nothing is told outside of one."""
     request = current_task.request if current_task else None
     if request is None or not request.id or request.called_directly or not _worker:
         return lambda text: None
-    return Progress(partial(_event, current_app._get_current_object(), request.id))
+    return ProgressEvents(partial(_event, current_app._get_current_object(), request.id))
 
 
-def answers(app: Celery, profile: str) -> Callable[[str, object], None]:
+def answer_events(app: Celery, profile: str) -> Callable[[str, object], None]:
     """Return what tells how a node's task ended, for nodes that cannot: sealed ones, and those that never answered."""
 
     def tell(task_id: str, answer: object) -> None:

@@ -13,10 +13,10 @@ from celery import Celery
 
 from carina_tasks.errors import BadAnswer, NodeFailed, NodeSilent
 from carina_tasks.model.local import Inventory
-from carina_tasks.model.messages import VolumesDone
+from carina_tasks.model.messages import LvResults
 from carina_tasks.store.client import connection
 
-T = TypeVar("T", Inventory, VolumesDone)
+T = TypeVar("T", Inventory, LvResults)
 
 RESULT_KEY: Final = "celery-task-meta-"
 """What Celery's Redis backend puts before the id of a task."""

@@ -15,7 +15,7 @@ from celery import Celery
 from redis.exceptions import LockError
 
 
-class Hold:
+class HeldLock:
     """A lock that is held, or was not needed."""
 
     def __init__(self, lock: redis.lock.Lock | None) -> None:
@@ -31,7 +31,7 @@ class Hold:
 
 
 @contextmanager
-def hold(app: Celery, name: str, ttl: float) -> Iterator[Hold | None]:
+def hold(app: Celery, name: str, ttl: float) -> Iterator[HeldLock | None]:
     """Yield a Hold on `name`, renewed until the block ends, or None when another worker has it.
 
     A process that is killed renews no more, so another one takes over after `ttl` seconds.
@@ -47,7 +47,7 @@ def hold(app: Celery, name: str, ttl: float) -> Iterator[Hold | None]:
         lock = candidate
     except (redis.RedisError, OSError):
         lock = None
-    held, ended = Hold(lock), threading.Event()
+    held, ended = HeldLock(lock), threading.Event()
     threading.Thread(target=_renew, args=(held, ttl / 3, ended), name=f"lock {name}", daemon=True).start()
     try:
         yield held
@@ -58,6 +58,6 @@ def hold(app: Celery, name: str, ttl: float) -> Iterator[Hold | None]:
                 lock.release()
 
 
-def _renew(held: Hold, every: float, ended: threading.Event) -> None:
+def _renew(held: HeldLock, every: float, ended: threading.Event) -> None:
     while not ended.wait(every):
         held.renew()

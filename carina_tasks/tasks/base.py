@@ -14,10 +14,10 @@ from celery import Task, current_app
 from carina_tasks import queues, settings
 from carina_tasks.errors import BadInput, BrokerUnavailable, CarinaTasksError, Refused, TransientError
 from carina_tasks.model import names
-from carina_tasks.model.messages import VolumesDone
+from carina_tasks.model.messages import LvResults
 from carina_tasks.runtime.node_calls import node_calls
 from carina_tasks.store import task_results
-from carina_tasks.views.results import Answer, ResultView, answer
+from carina_tasks.views.results import ResultView, SentTask, with_result_view
 
 PAUSES = (2, 5, 15, 30, 60)
 """Seconds before each retry of a transient failure; after them resume or the next sweep comes round anyway."""
@@ -42,15 +42,15 @@ class ControlTask(Task):  # type: ignore[misc]
     def check(*_args: Any, **_kwargs: Any) -> None:
         """Refuse wrong arguments. A task with arguments has its own; the worker checks again."""
 
-    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Answer:
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> SentTask:
         """Send the task. Raises BadInput at the call when an argument is none that it takes, TypeError for their number."""
         inspect.signature(self.run).bind(*(args or ()), **(kwargs or {}))
         self.check(*(args or ()), **(kwargs or {}))
-        return answer(self, super().apply_async(args, kwargs, **options))
+        return with_result_view(self, super().apply_async(args, kwargs, **options))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task; on a transient error ask Celery for a retry."""
-        with said_by(self):
+        with log_context(self):
             return self._run(*args, **kwargs)
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
@@ -88,14 +88,14 @@ class NodeTask(Task):  # type: ignore[misc]
 
     abstract = True
     throws = (CarinaTasksError,)
-    answer: type[Any] = VolumesDone
+    with_result_view: type[Any] = LvResults
     """What the answer is read as."""
     # A batch of 50 volumes in the event that Flower sees; an inventory may be cut.
     resultrepr_maxsize = 1 << 14
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task and return plain JSON."""
-        with said_by(self, node=settings.current().node_name):
+        with log_context(self, node=settings.current().node_name):
             return msgspec.to_builtins(super().__call__(*args, **kwargs))
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
@@ -106,7 +106,7 @@ class NodeTask(Task):  # type: ignore[misc]
         return super().apply_async(args, kwargs, **options)
 
     def ask(self, node: str, request: msgspec.Struct | None = None) -> Any:
-        """Send the task to the queue of `node`, wait for the answer and return it, read as what it should be, as a `Shown`.
+        """Send the task to the queue of `node`, wait for the answer and return it, read as what it should be, as a `ResultView`.
 
         Raises BadInput, NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable.
 
@@ -115,7 +115,7 @@ class NodeTask(Task):  # type: ignore[misc]
         return ResultView(node_calls().ask(names.node_name(node), self.name, request, self.answer))
 
 
-def said_by(task: Task, **facts: str) -> AbstractContextManager[None]:
+def log_context(task: Task, **facts: str) -> AbstractContextManager[None]:
     """Give every log line of the block the task's name and id (and `facts`); threads are used again, so they go with it."""
     facts = {key: value for key, value in facts.items() if value}
     return structlog.contextvars.bound_contextvars(task=task.name, task_id=task.request.id or "direct", **facts)

@@ -5,44 +5,44 @@ from __future__ import annotations
 from celery import shared_task
 
 from carina_tasks.lvm import volumes
-from carina_tasks.model.messages import (
-    CreateVolumes,
-    MarkVolumes,
-    PurgeVolumes,
-    RemoveVolumes,
-    RestoreVolume,
-    VolumesDone,
+from carina_tasks.model.messages import (  # fmt: skip
+    CreateLvs,
+    LvResults,
+    MarkLvs,
+    PurgeLvs,
+    RemoveLvs,
+    RestoreLv,
     read_request,
-)  # fmt: skip
+)
 from carina_tasks.runtime.node_lvm import lvm, zero
 from carina_tasks.tasks.base import NodeTask, this_node
 
 
 @shared_task(base=NodeTask, name="carina.volume.create")
-def create_volumes(request: object) -> VolumesDone:
-    """Make the LVs of a rebuild (a `CreateVolumes` as JSON), in one lvm shell. Asked again, it answers ``kept``."""
-    return volumes.create_volumes(lvm(), this_node(), read_request(request, CreateVolumes), zero().look)
+def create_volumes(request: object) -> LvResults:
+    """Make the LVs of a rebuild (a `CreateLvs` as JSON), in one lvm shell. Asked again, it answers ``kept``."""
+    return volumes.create_volumes(lvm(), this_node(), read_request(request, CreateLvs), zero().look)
 
 
 @shared_task(base=NodeTask, name="carina.volume.mark")
-def mark_volumes(request: object) -> VolumesDone:
-    """Mark LVs as orphans, or take the mark off (a `MarkVolumes` as JSON)."""
-    return volumes.mark_volumes(lvm(), this_node(), read_request(request, MarkVolumes))
+def mark_volumes(request: object) -> LvResults:
+    """Mark LVs as orphans, or take the mark off (a `MarkLvs` as JSON)."""
+    return volumes.mark_volumes(lvm(), this_node(), read_request(request, MarkLvs))
 
 
 @shared_task(base=NodeTask, name="carina.volume.remove")
-def remove_volumes(request: object) -> VolumesDone:
-    """Put orphans that are still closed, marked and the same LVs into the trash (a `RemoveVolumes` as JSON)."""
-    return volumes.remove_volumes(lvm(), this_node(), read_request(request, RemoveVolumes))
+def remove_volumes(request: object) -> LvResults:
+    """Put orphans that are still closed, marked and the same LVs into the trash (a `RemoveLvs` as JSON)."""
+    return volumes.remove_volumes(lvm(), this_node(), read_request(request, RemoveLvs))
 
 
 @shared_task(base=NodeTask, name="carina.volume.purge")
-def purge_volumes(request: object) -> VolumesDone:
-    """Remove for good what has been in the trash for long enough (a `PurgeVolumes` as JSON)."""
-    return volumes.purge_volumes(lvm(), this_node(), read_request(request, PurgeVolumes))
+def purge_volumes(request: object) -> LvResults:
+    """Remove for good what has been in the trash for long enough (a `PurgeLvs` as JSON)."""
+    return volumes.purge_volumes(lvm(), this_node(), read_request(request, PurgeLvs))
 
 
 @shared_task(base=NodeTask, name="carina.volume.restore")
-def restore_volume(request: object) -> VolumesDone:
-    """Bring an LV back from the trash under its old name (a `RestoreVolume` as JSON)."""
-    return volumes.restore_volume(lvm(), this_node(), read_request(request, RestoreVolume))
+def restore_volume(request: object) -> LvResults:
+    """Bring an LV back from the trash under its old name (a `RestoreLv` as JSON)."""
+    return volumes.restore_volume(lvm(), this_node(), read_request(request, RestoreLv))

@@ -45,18 +45,18 @@ class Refusal(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Answer(AsyncResult):  # type: ignore[misc]
-    """A task that was sent; `get` waits for its result and returns it as a `Shown`."""
+class SentTask(AsyncResult):  # type: ignore[misc]
+    """A task that was sent; `get` waits for its result and returns it as a `ResultView`."""
 
     kind: type[msgspec.Struct] = Refusal
 
     def get(self, *args: Any, **options: Any) -> Any:
         """Wait for the result. Raises what the task raised, and celery's TimeoutError."""
-        return shown(super().get(*args, **options), self.kind)
+        return as_view(super().get(*args, **options), self.kind)
 
 
-def shown(value: object, kind: type[msgspec.Struct]) -> object:
-    """Return `value` (JSON) as a `Shown` of `kind`, or of a refusal; anything else (another release's) as it is."""
+def as_view(value: object, kind: type[msgspec.Struct]) -> object:
+    """Return `value` (JSON) as a `ResultView` of `kind`, or of a refusal; anything else (another release's) as it is."""
     for each in (kind, Refusal):
         try:
             return ResultView(msgspec.convert(value, each))
@@ -65,8 +65,8 @@ def shown(value: object, kind: type[msgspec.Struct]) -> object:
     return value
 
 
-def answer(task: Task, sent: AsyncResult) -> Answer:
+def with_result_view(task: Task, sent: AsyncResult) -> SentTask:
     """Return `sent` as an Answer that reads its result as what `task` says that it returns."""
-    made = Answer(sent.id, backend=sent.backend, app=sent.app)
+    made = SentTask(sent.id, backend=sent.backend, app=sent.app)
     made.kind = get_type_hints(task.run)["return"]
     return made

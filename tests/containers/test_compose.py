@@ -236,5 +236,7 @@ def test_a_node_pod_starts(up: Compose, tmp_path: Path) -> None:
 
 def test_the_image_serves_nodes(up: Compose) -> None:
     """The image has what a node worker of deploy/node.yaml runs: nsenter, lvm2, and a shell to read its URL."""
-    out = up.podman("run", "--rm", "--user", "0", IMAGES["control"], "sh", "-c", "command -v nsenter lvm celery && lvm version")
+    out = up.podman(
+        "run", "--rm", "--user", "0", IMAGES["control"], "sh", "-c", "command -v nsenter lvm celery && lvm version"
+    )
     assert "LVM version" in out

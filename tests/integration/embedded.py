@@ -15,7 +15,7 @@ from carina_tasks.demo.stage import PROCESSES, Stage
 from carina_tasks.demo.world import CLAIMS, PODS, SETS, World
 from carina_tasks.errors import ApiConflict, NotFound
 from carina_tasks.kube import paths
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 
 ONE, TWO, THREE = "10.20.9.152", "10.20.9.153", "10.20.9.154"
 NODES = (ONE, TWO, THREE)
@@ -162,7 +162,7 @@ class Embedded:
     def journals(self) -> list[str]:
         """Return the names of the LogicVolumes that carry a journal."""
         return [raw["metadata"]["name"] for raw in self.api.list(paths.LOGIC_VOLUMES).items
-                if keys.JOURNAL in (raw["metadata"].get("annotations") or {})]  # fmt: skip
+                if well_known.JOURNAL in (raw["metadata"].get("annotations") or {})]  # fmt: skip
 
     def wait_rebuilt(self, *volumes: str, away_from: str, timeout: float = 40) -> float:
         """Wait until these volumes are Success elsewhere with no journal left; return the seconds."""

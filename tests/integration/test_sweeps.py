@@ -9,7 +9,7 @@ import pytest
 from carina_tasks.demo.acts.scene import wait_out_the_schedule
 from carina_tasks.demo.nodes import GROUP, OTHER_GROUP
 from carina_tasks.kube import paths
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from tests.integration.embedded import GIB, ONE, TWO, Embedded
 
 ORPHAN, OPEN, FOREIGN = "volume-pvc-orphan", "volume-pvc-open", "backup-pvc-x"
@@ -46,7 +46,7 @@ def test_a_mark_is_taken_off_when_the_volume_is_wanted_again(embedded: Embedded)
     embedded.nodes[ONE].create("volume-late", GIB)
     assert embedded.sweep()[ONE]["marked"] == [f"{GROUP}/volume-late"]
     body = {"spec": {"nodeName": ONE, "size": "1Gi", "deviceGroup": GROUP, "pvc": "c", "nameSpace": "default"}}
-    meta = {"metadata": {"name": "late", "annotations": {keys.MANAGE_TYPE: keys.MANAGE_TYPE_LVM}}}
+    meta = {"metadata": {"name": "late", "annotations": {well_known.MANAGE_TYPE: well_known.MANAGE_TYPE_LVM}}}
     kind = {"apiVersion": "carina.storage.io/v1", "kind": "LogicVolume"}
     embedded.api.create(paths.LOGIC_VOLUMES, {**kind, **meta, **body})
     time.sleep(2)
@@ -67,7 +67,7 @@ def test_a_logic_volume_without_a_volume_is_deleted(embedded: Embedded) -> None:
     }
     embedded.logic_volume("doomed", ONE)
     embedded.logic_volume("owned", ONE, ownerReferences=[owner])
-    embedded.logic_volume("raw", ONE, annotations={keys.MANAGE_TYPE: "raw"})
+    embedded.logic_volume("raw", ONE, annotations={well_known.MANAGE_TYPE: "raw"})
     time.sleep(5)
     embedded.logic_volume("young", ONE)
     assert embedded.call("carina.sweep.logic_volumes")["deleted"] == ["doomed"]

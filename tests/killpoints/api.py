@@ -19,7 +19,7 @@ from carina_tasks.emulator.api_server.errors import StatusError, method_not_allo
 from carina_tasks.emulator.api_server.routes import resource_target
 from carina_tasks.errors import ApiUnavailable
 from carina_tasks.kube.api import Api, Raw
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from tests.killpoints.clock import Clock
 from tests.killpoints.faults import Killed, Points
 
@@ -191,7 +191,7 @@ def written(body: Raw | None) -> str:
     meta = body.get("metadata") or {}
     annotations = meta.get("annotations") or {}
     # What people read rides on the journal's patch, which has its name.
-    told = {keys.PROGRESS, keys.HISTORY} if keys.JOURNAL in annotations else set()
+    told = {well_known.PROGRESS, well_known.HISTORY} if well_known.JOURNAL in annotations else set()
     words = [
         f"{key.rpartition('/')[2]}{'' if value else '=none'}" for key, value in annotations.items() if key not in told
     ]

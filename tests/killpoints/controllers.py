@@ -24,7 +24,7 @@ from carina_tasks.emulator.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PER
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.store import clone
 from carina_tasks.emulator.api_server.writes import create
-from carina_tasks.model import keys, quantity
+from carina_tasks.model import quantity, well_known
 from tests.killpoints.clock import Clock
 from tests.killpoints.nodes import GIB, SimNode
 
@@ -152,7 +152,7 @@ class Controllers:
         for pv in self.all(PERSISTENT_VOLUMES):
             meta, delete = pv["metadata"], pv["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
             names = meta.get("finalizers") or []
-            if keys.PROVISIONED_BY not in (meta.get("annotations") or {}):
+            if well_known.PROVISIONED_BY not in (meta.get("annotations") or {}):
                 continue
             if not meta.get("deletionTimestamp"):
                 others = [f for f in names if f != PROVISIONER]
@@ -258,7 +258,7 @@ class Controllers:
                 node.state.groups[0].volumes = [v for v in node.state.groups[0].volumes if v.name != name or v.open]
                 self.finalizers(
                     self.logic_volumes, volume,
-                    [f for f in meta.get("finalizers") or [] if f != keys.LOGIC_VOLUME_FINALIZER],
+                    [f for f in meta.get("finalizers") or [] if f != well_known.LOGIC_VOLUME_FINALIZER],
                 )  # fmt: skip
             elif not status.get("volumeID") and not status.get("code"):
                 if node.find(name) is None:

@@ -21,7 +21,7 @@ from carina_tasks.flows.sweeps import logic_volumes as sweep_logic
 from carina_tasks.kube.api import Api
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.lvm import commands
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from carina_tasks.model.journal import Journal
 from tests.killpoints.sim import Sim
 
@@ -38,7 +38,7 @@ class Mutant:
     patch: Patch
 
 
-def _next_step(change: Callable[[rebuild.View, rebuild.Step], rebuild.Step]) -> Patch:
+def _next_step(change: Callable[[rebuild.RebuildView, rebuild.Step], rebuild.Step]) -> Patch:
     original = rebuild.next_step
     return lambda: mock.patch.object(rebuild, "next_step", lambda view: change(view, original(view)))
 
@@ -46,7 +46,7 @@ def _next_step(change: Callable[[rebuild.View, rebuild.Step], rebuild.Step]) -> 
 def _status_stays() -> AbstractContextManager[Any]:
     original = rebuild.next_step
 
-    def next_step(view: rebuild.View) -> rebuild.Step:
+    def next_step(view: rebuild.RebuildView) -> rebuild.Step:
         step = original(view)
         return (
             original(replace(view, volume=replace(view.volume, status=""))) if step == rebuild.ClearStatus() else step
@@ -112,7 +112,7 @@ def _deletes_without_preconditions() -> AbstractContextManager[Any]:
 
 def _touch_without_version() -> AbstractContextManager[Any]:
     def touch(self: ClusterWrites, claim: Any, now: float) -> None:
-        body = {"metadata": {"uid": claim.meta.uid, "annotations": {keys.TOUCH: str(now)}}}
+        body = {"metadata": {"uid": claim.meta.uid, "annotations": {well_known.TOUCH: str(now)}}}
         self._api.merge(f"/api/v1/namespaces/{claim.meta.namespace}/persistentvolumeclaims/{claim.meta.name}", body)
 
     # A touch that is left is taken off by the sweep: only without both guards does it stay.
@@ -128,12 +128,12 @@ def _mark_age_ignored() -> AbstractContextManager[Any]:
 
 
 def _journal_no_shield() -> AbstractContextManager[Any]:
-    original = logic_volumes.judge
+    original = logic_volumes.judge_logic_volume
 
     def judge(volume: Any, pv: Any, claim: Any, now: float, grace: float) -> Any:
         return original(replace(volume, journal=None), pv, None, now, grace)
 
-    return mock.patch.object(logic_volumes, "judge", judge)
+    return mock.patch.object(logic_volumes, "judge_logic_volume", judge)
 
 
 def intent_tag_at_once() -> AbstractContextManager[Any]:
@@ -143,18 +143,22 @@ def intent_tag_at_once() -> AbstractContextManager[Any]:
     def create(wanted: Any, size: int) -> Any:
         words = original(wanted, size)
         # One that is to be zeroed would be found out by that.
-        return words if wanted.zero else tuple(word.replace(keys.TAG_CREATING, keys.TAG_INTENT) for word in words)
+        return (
+            words
+            if wanted.zero
+            else tuple(word.replace(well_known.TAG_CREATING, well_known.TAG_INTENT) for word in words)
+        )
 
     return mock.patch.object(commands, "create", create)
 
 
 def _finished_pod_deleted() -> AbstractContextManager[Any]:
-    original = eviction.judge
+    original = eviction.judge_pod
 
     def judge(pod: Any, kind: str, *, alive: bool) -> Any:
-        return eviction.Evict(pod, at_once=True) if pod.phase == "Succeeded" else original(pod, kind, alive=alive)
+        return eviction.EvictPod(pod, at_once=True) if pod.phase == "Succeeded" else original(pod, kind, alive=alive)
 
-    return mock.patch.object(eviction, "judge", judge)
+    return mock.patch.object(eviction, "judge_pod", judge)
 
 
 def _denial_ends_the_flow() -> AbstractContextManager[Any]:
@@ -195,7 +199,7 @@ def unzeroed_counts() -> AbstractContextManager[Any]:
     original = commands.confirm
 
     def confirm(volume: Any, intent: str, before: str, after: str) -> Any:
-        return original(volume, intent, before, keys.TAG_INTENT)
+        return original(volume, intent, before, well_known.TAG_INTENT)
 
     return mock.patch.object(commands, "confirm", confirm)
 
@@ -216,7 +220,9 @@ MUTANTS = (
     Mutant(
         "the PV is deleted without Retain",
         "rebuild",
-        _next_step(lambda view, step: rebuild.DeleteVolume() if step == rebuild.Retain() else step),
+        _next_step(
+            lambda view, step: rebuild.DeletePersistentVolume() if step == rebuild.RetainPersistentVolume() else step
+        ),
     ),
     Mutant(
         "the journal goes before status Success",
@@ -228,7 +234,7 @@ MUTANTS = (
     Mutant(
         "the touch is left on the claim",
         "rebuild",
-        _next_step(lambda view, step: rebuild.SetSuccess() if step == rebuild.Untouch() else step),
+        _next_step(lambda view, step: rebuild.SetSuccess() if step == rebuild.RemoveClaimAnnotation() else step),
     ),
     Mutant("deletions without UID and resourceVersion", "another worker", _deletes_without_preconditions),
     Mutant("touches without resourceVersion, left ones not taken off", "another worker", _touch_without_version),
@@ -241,7 +247,7 @@ MUTANTS = (
     Mutant(
         "what a failover left behind is not fetched",
         "the node returns anywhere",
-        lambda: mock.patch.object(colocation, "parted", return_value=()),
+        lambda: mock.patch.object(colocation, "separated", return_value=()),
     ),
     Mutant("the age of a mark is ignored", "another sweep", _mark_age_ignored),
     Mutant("an unwiped LV counts as created", "rebuild", intent_tag_at_once),

@@ -21,17 +21,17 @@ from carina_tasks.errors import BrokerUnavailable, CarinaTasksError, LvmTimeout,
 from carina_tasks.lvm import report, volumes
 from carina_tasks.lvm.command import Lvm, Reported
 from carina_tasks.lvm.zero import Zeroed, Zeroing
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from carina_tasks.model.local import LocalVolume
-from carina_tasks.model.messages import (
-    CreateVolumes,
-    MarkVolumes,
-    PurgeVolumes,
-    RemoveVolumes,
-    RestoreVolume,
+from carina_tasks.model.messages import (  # fmt: skip
+    CreateLvs,
+    MarkLvs,
+    PurgeLvs,
+    RemoveLvs,
+    RestoreLv,
     read_request,
     to_json,
-)  # fmt: skip
+)
 from carina_tasks.store.answers import read_answer
 from tests.killpoints.faults import Killed, NodeKilled, Points
 
@@ -152,7 +152,7 @@ def _between_effects(points: Points, label: str) -> None:
 
 
 def _complete(volume: Volume | None) -> bool:
-    return volume is not None and any(tag.startswith(keys.TAG_INTENT) for tag in volume.tags)
+    return volume is not None and any(tag.startswith(well_known.TAG_INTENT) for tag in volume.tags)
 
 
 def _named(words: list[str]) -> str:
@@ -162,11 +162,11 @@ def _named(words: list[str]) -> str:
 def serve(lvm: Lvm, node: SimNode, task: str, body: Any) -> bytes:
     """Run one node task as its Celery task does; return what Celery's backend would store."""
     requests = {
-        "carina.volume.create": (CreateVolumes, partial(volumes.create_volumes, zero=node.zero)),
-        "carina.volume.mark": (MarkVolumes, volumes.mark_volumes),
-        "carina.volume.remove": (RemoveVolumes, volumes.remove_volumes),
-        "carina.volume.purge": (PurgeVolumes, volumes.purge_volumes),
-        "carina.volume.restore": (RestoreVolume, volumes.restore_volume),
+        "carina.volume.create": (CreateLvs, partial(volumes.create_volumes, zero=node.zero)),
+        "carina.volume.mark": (MarkLvs, volumes.mark_volumes),
+        "carina.volume.remove": (RemoveLvs, volumes.remove_volumes),
+        "carina.volume.purge": (PurgeLvs, volumes.purge_volumes),
+        "carina.volume.restore": (RestoreLv, volumes.restore_volume),
     }
     try:
         if task == "carina.node.inventory":

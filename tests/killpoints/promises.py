@@ -12,7 +12,7 @@ from carina_tasks.emulator.api_server.kinds.event import EVENTS
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.lvm.state import Volume
 from carina_tasks.kube import paths
-from carina_tasks.model import keys, progress, quantity
+from carina_tasks.model import progress, quantity, well_known
 from tests.killpoints.controllers import JSON, PROVISIONER, nodes_of
 from tests.killpoints.sim import Sim
 
@@ -61,8 +61,8 @@ def _rebuilt(sim: Sim, before: Before, name: str, lost: set[str], *, once: bool)
     wrong = [
         (node in lost or controllers.get(NODES, node) is None, f"its LogicVolume names {node}"),
         (logic["metadata"]["uid"] != old_logic["metadata"]["uid"], "its LogicVolume is another one"),
-        (keys.JOURNAL in (logic["metadata"].get("annotations") or {}), "its journal is left"),
-        (keys.PROGRESS in (logic["metadata"].get("annotations") or {}), "its progress is left"),
+        (well_known.JOURNAL in (logic["metadata"].get("annotations") or {}), "its journal is left"),
+        (well_known.PROGRESS in (logic["metadata"].get("annotations") or {}), "its progress is left"),
         (not _in_history(logic, node), f"its history does not end with {node}, or tells a failover twice"),
         (bool(logic["metadata"].get("deletionTimestamp")), "its LogicVolume is being deleted"),
         (status.get("status") != "Success", f"its status is {status.get('status')!r}"),
@@ -70,7 +70,7 @@ def _rebuilt(sim: Sim, before: Before, name: str, lost: set[str], *, once: bool)
         (quantity.to_bytes(status.get("currentSize") or "1") != size, f"currentSize is {status.get('currentSize')}"),
         (bool(pv["metadata"].get("deletionTimestamp")), "its PersistentVolume is being deleted"),
         (nodes_of(pv) != [node], f"its PersistentVolume is for {nodes_of(pv)}, its LogicVolume for {node}"),
-        (pv["spec"]["csi"]["volumeAttributes"][keys.ATTRIBUTE_NODE] != node, "its attributes name another node"),
+        (pv["spec"]["csi"]["volumeAttributes"][well_known.ATTRIBUTE_NODE] != node, "its attributes name another node"),
         (pv["status"].get("phase") != "Bound", f"its PersistentVolume is {pv['status'].get('phase')}"),
         (bare(pv) != bare(old_pv), f"its PersistentVolume differs: {_difference(bare(pv), bare(old_pv))}"),
         (claim["metadata"]["uid"] != old_claim["metadata"]["uid"], "its claim is another one"),
@@ -118,7 +118,7 @@ def one_of(sim: Sim, before: Before, name: str, copies: Mapping[str, str]) -> li
         (node not in copies, f"its LogicVolume names {node}"),
         (local is None or local.uuid != copies[node], f"its LV is {vars(local) if local else None}"),
         (local is not None and not local.active, "its LV has no device"),
-        (keys.JOURNAL in annotations or keys.PROGRESS in annotations, "its journal or progress is left"),
+        (well_known.JOURNAL in annotations or well_known.PROGRESS in annotations, "its journal or progress is left"),
         (status.get("status") != "Success", f"its status is {status.get('status')!r}"),
         (nodes_of(pv) != [node], f"its PersistentVolume is for {nodes_of(pv)}, its LogicVolume for {node}"),
         (pv["status"].get("phase") != "Bound", f"its PersistentVolume is {pv['status'].get('phase')}"),
@@ -140,7 +140,7 @@ def not_zeroed(pv: JSON, local: Volume | None) -> bool:
 
 
 def _in_history(logic: JSON, node: str) -> bool:
-    past = progress.history((logic["metadata"].get("annotations") or {}).get(keys.HISTORY) or "")
+    past = progress.parse_history((logic["metadata"].get("annotations") or {}).get(well_known.HISTORY) or "")
     return bool(past) and past[-1].target == node and len({one.intent for one in past}) == len(past)
 
 
@@ -196,10 +196,10 @@ def clean(sim: Sim) -> list[str]:
     """No journal, no touch and no mark is left anywhere, and nothing happened that must never happen."""
     wrong = list(sim.wrong)
     for volume in sim.controllers.all(sim.controllers.logic_volumes):
-        if keys.JOURNAL in (volume["metadata"].get("annotations") or {}):
+        if well_known.JOURNAL in (volume["metadata"].get("annotations") or {}):
             wrong.append(f"{volume['metadata']['name']}: a journal is left")
     for claim in sim.controllers.all(PERSISTENT_VOLUME_CLAIMS):
-        if keys.TOUCH in (claim["metadata"].get("annotations") or {}):
+        if well_known.TOUCH in (claim["metadata"].get("annotations") or {}):
             wrong.append(f"{claim['metadata']['name']}: a touch is left")
     return wrong
 
@@ -214,7 +214,7 @@ def disks(sim: Sim, expected: Mapping[str, Iterable[str]]) -> list[str]:
         wrong += [
             f"{node}: {v.name} is marked as an orphan"
             for v in volumes.values()
-            if any(tag.startswith(keys.TAG_ORPHAN) for tag in v.tags)
+            if any(tag.startswith(well_known.TAG_ORPHAN) for tag in v.tags)
         ]
     return wrong
 
@@ -243,7 +243,7 @@ def bare(pv: JSON) -> JSON:
         key: value for key, value in pv["spec"].items() if key not in ("nodeAffinity", "csi", "claimRef")
     }
     csi = {key: value for key, value in pv["spec"]["csi"].items() if key != "volumeAttributes"}
-    moved = (keys.ATTRIBUTE_NODE, keys.ATTRIBUTE_MAJOR, keys.ATTRIBUTE_MINOR)
+    moved = (well_known.ATTRIBUTE_NODE, well_known.ATTRIBUTE_MAJOR, well_known.ATTRIBUTE_MINOR)
     attributes = {k: v for k, v in pv["spec"]["csi"]["volumeAttributes"].items() if k not in moved}
     claim = {key: value for key, value in pv["spec"]["claimRef"].items() if key != "resourceVersion"}
     finalizers = sorted(set(pv["metadata"].get("finalizers") or ()) - {PROVISIONER})

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from carina_tasks.emulator.api_server.kinds import PODS
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from carina_tasks.settings import Settings, load
 from tests.killpoints import promises
 from tests.killpoints.api import Denial
@@ -207,7 +207,7 @@ def _migrating() -> Stage:
     # What no failover may touch: a backup that has ended, a static pod; and one that its finalizer keeps, ended once.
     stage.volume("scratch", "n1", 2)
     stage.pod("backup-0", "n1", "moves", phase="Succeeded", again=False)
-    stage.pod("static-0", "n1", migrate=True, again=False, annotations={keys.MIRROR: "hash"})
+    stage.pod("static-0", "n1", migrate=True, again=False, annotations={well_known.MIRROR: "hash"})
     stage.pod("job-0", "n1", "moves", migrate=True, again=False, finalizers=["example.com/kept"])
     stage.pod("temp-0", "n1", "scratch", migrate=True, again=False)
     stage.ephemeral("scratch", "temp-0")
@@ -307,8 +307,8 @@ def undo() -> Scenario:
     lost = stage.nodes["n1"].add("", 3, stage.clock.now)
     lost.name, lost.active = f"trash-{lost.uuid}", False
     lost.tags = [
-        f"{keys.TAG_TRASH_NAME}volume-pvc-lost", f"{keys.TAG_TRASH_AT}{int(START) - 100}", f"{keys.TAG_TRASH_WHY}test",
-        f"{keys.TAG_ORPHAN}{int(START) - 700}",
+        f"{well_known.TAG_TRASH_NAME}volume-pvc-lost", f"{well_known.TAG_TRASH_AT}{int(START) - 100}", f"{well_known.TAG_TRASH_WHY}test",
+        f"{well_known.TAG_ORPHAN}{int(START) - 700}",
     ]  # fmt: skip
 
     def begin(sim: Sim) -> None:
@@ -317,12 +317,12 @@ def undo() -> Scenario:
 
     def check(sim: Sim, before: Before) -> list[str]:
         found = sim.nodes["n1"].by_uuid().get(lost.uuid)
-        if found is not None and (not found.active or any(tag.startswith(keys.TAG_TRASH) for tag in found.tags)):
+        if found is not None and (not found.active or any(tag.startswith(well_known.TAG_TRASH) for tag in found.tags)):
             # The person's command died with its process, and they type it again.
             sim.run("restore", "n1")
         if found is None or found.name != "volume-pvc-lost" or not found.active:
             return [f"the restored volume is {vars(found) if found else 'gone'}"]
-        marked = [tag for tag in found.tags if tag.startswith((keys.TAG_ORPHAN, keys.TAG_TRASH))]
+        marked = [tag for tag in found.tags if tag.startswith((well_known.TAG_ORPHAN, well_known.TAG_TRASH))]
         return [
             *([f"the restored volume still has {marked}"] if marked else []),
             *promises.disks(sim, {"n1": ["volume-pvc-used", "volume-pvc-lost"]}),
@@ -372,12 +372,12 @@ def failback() -> Scenario:
     # One in its place, one in the trash, one marked by a sweep.
     lying = old["grown"]
     lying.tags = [
-        f"{keys.TAG_TRASH_NAME}{lying.name}",
-        f"{keys.TAG_TRASH_AT}{int(START) - 100}",
-        f"{keys.TAG_TRASH_WHY}test",
+        f"{well_known.TAG_TRASH_NAME}{lying.name}",
+        f"{well_known.TAG_TRASH_AT}{int(START) - 100}",
+        f"{well_known.TAG_TRASH_WHY}test",
     ]
     lying.name, lying.active = f"trash-{lying.uuid}", False
-    old["idle"].tags = [f"{keys.TAG_ORPHAN}{int(START) - 100}"]
+    old["idle"].tags = [f"{well_known.TAG_ORPHAN}{int(START) - 100}"]
     in_use = {name: stage.nodes["n2"].find(f"volume-pvc-{name}") for name in old}
     copies = {name: {"n1": old[name].uuid, "n2": local.uuid} for name, local in in_use.items() if local is not None}
 

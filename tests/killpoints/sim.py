@@ -25,12 +25,12 @@ from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
 from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings, load
-from carina_tasks.store.lock import Hold
+from carina_tasks.store.lock import HeldLock
 from tests.killpoints.api import InProcessApi
 from tests.killpoints.clock import Clock, use
 from tests.killpoints.controllers import JSON, Controllers
@@ -167,13 +167,13 @@ class Sim:
         )
 
     @contextmanager
-    def _lock(self, name: str) -> Iterator[Hold | None]:
+    def _lock(self, name: str) -> Iterator[HeldLock | None]:
         if self._locks.get(name, 0.0) > self.clock.now:
             yield None
             return
         self._locks[name] = self.clock.now + self.settings.lock_ttl
         try:
-            yield Hold(None)
+            yield HeldLock(None)
         except Killed:
             # Nobody releases the lock of a dead process: it ends with its time to live.
             raise
@@ -239,7 +239,7 @@ class Sim:
         known = {node["metadata"]["name"] for node in self.controllers.all(NODES)}
         return any(
             volume["spec"]["nodeName"] not in (ready if early else known)
-            or keys.JOURNAL in (volume["metadata"].get("annotations") or {})
+            or well_known.JOURNAL in (volume["metadata"].get("annotations") or {})
             for volume in self.controllers.all(self.controllers.logic_volumes)
         )
 
@@ -306,19 +306,19 @@ class Sim:
         if now is not None and (now.active or not now.name.startswith("trash-")):
             self.wrong.append(f"{volume.name} on {node} was renamed to {now.name}, active: {now.active}")
         found = self.controllers.get(self.controllers.logic_volumes, name)
-        replaced = found is not None and keys.JOURNAL in (found["metadata"].get("annotations") or {})
+        replaced = found is not None and well_known.JOURNAL in (found["metadata"].get("annotations") or {})
         marked = local.marked_at
         if not replaced and (marked is None or self.clock.now - marked < self.settings.orphan_mark_age):
             self.wrong.append(f"a volume was removed that no earlier sweep had marked: {volume.name} on {node}")
         if found is None:
             return
-        text = (found["metadata"].get("annotations") or {}).get(keys.JOURNAL)
+        text = (found["metadata"].get("annotations") or {}).get(well_known.JOURNAL)
         journal = Journal.from_json(text) if text else None
         if journal is None:
             owned = found["spec"]["nodeName"] == node
         elif journal.target == node:
             # The stale copy goes before the new one is made, and nothing else.
-            owned = volume.uuid != journal.stale or keys.TAG_INTENT + journal.intent in volume.tags
+            owned = volume.uuid != journal.stale or well_known.TAG_INTENT + journal.intent in volume.tags
         else:
             owned = journal.source == node
         if owned:

@@ -13,7 +13,7 @@ from carina_tasks.emulator.api_server.deletion import delete
 from carina_tasks.emulator.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.writes import create, patch
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from tests.killpoints.clock import START, Clock, use
 from tests.killpoints.controllers import JSON, PROVISIONER
 from tests.killpoints.nodes import VG, SimNode
@@ -37,7 +37,7 @@ class Stage:
             ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
             capacity = {"cpu": "8", "memory": "16Gi", "pods": "110"}
             body = {
-                "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, keys.TOPOLOGY_NODE: name}},
+                "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, well_known.TOPOLOGY_NODE: name}},
                 "status": {"conditions": [ready], "capacity": capacity, "allocatable": capacity},
             }
             create(self.emulator, Target(NODES), body)
@@ -94,8 +94,8 @@ class Stage:
             "kind": "LogicVolume",
             "metadata": {
                 "name": volume,
-                "annotations": {keys.MANAGE_TYPE: "lvm"},
-                "finalizers": [keys.LOGIC_VOLUME_FINALIZER],
+                "annotations": {well_known.MANAGE_TYPE: "lvm"},
+                "finalizers": [well_known.LOGIC_VOLUME_FINALIZER],
             },
             "spec": {"nodeName": node, "size": size, "deviceGroup": VG, "pvc": name, "nameSpace": "default"},
         }
@@ -111,7 +111,7 @@ class Stage:
         body = {
             "metadata": {
                 "name": volume,
-                "annotations": {keys.PROVISIONED_BY: keys.CSI_DRIVER, "volume.kubernetes.io/provisioner-deletion-secret-name": ""},
+                "annotations": {well_known.PROVISIONED_BY: well_known.CSI_DRIVER, "volume.kubernetes.io/provisioner-deletion-secret-name": ""},
                 "finalizers": [PROVISIONER, "kubernetes.io/pv-protection"] if policy == "Delete" else [],
             },
             "spec": {
@@ -122,20 +122,20 @@ class Stage:
                 "storageClassName": "csi-carina-sc",
                 "claimRef": {"namespace": "default", "name": name, "uid": uid},
                 "csi": {
-                    "driver": keys.CSI_DRIVER,
+                    "driver": well_known.CSI_DRIVER,
                     "volumeHandle": f"volume-{volume}",
                     "fsType": "ext4",
                     "volumeAttributes": {
-                        keys.ATTRIBUTE_NODE: node,
-                        keys.ATTRIBUTE_GROUP: VG,
-                        keys.ATTRIBUTE_MAJOR: "254",
-                        keys.ATTRIBUTE_MINOR: str(minor),
+                        well_known.ATTRIBUTE_NODE: node,
+                        well_known.ATTRIBUTE_GROUP: VG,
+                        well_known.ATTRIBUTE_MAJOR: "254",
+                        well_known.ATTRIBUTE_MINOR: str(minor),
                     },
                 },
                 "nodeAffinity": {
                     "required": {
                         "nodeSelectorTerms": [
-                            {"matchExpressions": [{"key": keys.TOPOLOGY_NODE, "operator": "In", "values": [node]}]}
+                            {"matchExpressions": [{"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": [node]}]}
                         ]
                     }
                 },
@@ -175,7 +175,7 @@ class Stage:
         body: JSON = {
             "metadata": {
                 "name": name,
-                "annotations": {keys.MIGRATION_ALLOWED: "true"} if migrate else {},
+                "annotations": {well_known.MIGRATION_ALLOWED: "true"} if migrate else {},
                 "ownerReferences": [
                     {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "set", "uid": "set", "controller": True}
                 ],

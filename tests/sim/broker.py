@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 
 from carina_tasks.settings import Settings
 from carina_tasks.store.answers import RESULT_KEY
-from carina_tasks.store.lock import Hold
+from carina_tasks.store.lock import HeldLock
 from tests.sim.actors import Actors, Killed
 from tests.sim.chance import Chance
 
@@ -44,7 +44,7 @@ class Broker:
     backend: Any = None
 
     def __post_init__(self) -> None:
-        # What NodeCalls and Findings use of a Celery application.
+        # What NodeCalls and LatestResults use of a Celery application.
         client = SimpleNamespace(
             getrange=lambda key, start, end: self.answers.get(key, b""),
             get=self.answers.get,
@@ -100,7 +100,7 @@ class Broker:
         self._locks.clear()
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[Hold | None]:
+    def lock(self, name: str) -> Iterator[HeldLock | None]:
         """Give a hold on `name`; that of a dead process ends with its time to live."""
         now, process = self.actors.clock.now, self.actors.process
         holder, since = self._locks.get(name, (None, 0.0))
@@ -109,7 +109,7 @@ class Broker:
             return
         self._locks[name] = (process, now)
         try:
-            yield Hold(None)
+            yield HeldLock(None)
         except Killed:
             if name in self._locks:
                 self._locks[name] = (process, self.actors.clock.now)

@@ -165,7 +165,9 @@ def _first_look_counts(original: Any) -> Any:
     def judge(ctx: Context, local: Any, inventory: Any, world: Any) -> Any:
         name = local.name.removeprefix("volume-")
         rules = local_volumes.orphan_rules(ctx)
-        return orphans.judge(local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules)
+        return orphans.judge_local_volume(
+            local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules
+        )
 
     return judge
 
@@ -181,11 +183,11 @@ def _confirmed_at_once(original: Any) -> Any:
 @contextmanager
 def _retention_ignored() -> Iterator[None]:
     """Purge at once, and tell the node that it may."""
-    rules, request = local_volumes.orphan_rules, local_volumes.PurgeVolumes
+    rules, request = local_volumes.orphan_rules, local_volumes.PurgeLvs
     later = lambda trashed_before, volumes: request(trashed_before=trashed_before + 86400, volumes=volumes)  # noqa: E731
     with (
         mock.patch.object(local_volumes, "orphan_rules", lambda ctx: replace(rules(ctx), retention=0.0)),
-        mock.patch.object(local_volumes, "PurgeVolumes", later),
+        mock.patch.object(local_volumes, "PurgeLvs", later),
     ):
         yield
 
@@ -201,7 +203,7 @@ BUGS: Final[dict[str, Patch]] = {
     "panics": _patched(selection, "of_deleted_node", _panics),
     # A guard less
     "pause-ignored": _patched(Context, "check_pause", lambda _: lambda self: None),
-    "mass-failure-ignored": _patched(guards, "mass_failure", lambda _: lambda *arguments: guards.Go("")),
+    "mass-failure-ignored": _patched(guards, "mass_failure", lambda _: lambda *arguments: guards.GuardAllows("")),
     "open-volume-removed": _open_removed,
     "mark-age-ignored": _patched(
         orphans, "OrphanRules", lambda original: lambda **r: original(**r | {"mark_age": 0.0})

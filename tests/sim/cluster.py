@@ -11,7 +11,7 @@ from carina_tasks.emulator.api_server.kinds import LEASES, PERSISTENT_VOLUME_CLA
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.store import Change, clone
 from carina_tasks.emulator.api_server.writes import create
-from carina_tasks.model import keys, quantity
+from carina_tasks.model import quantity, well_known
 from tests.killpoints.controllers import JSON, PROVISIONER, Controllers, is_ready
 from tests.sim.actors import Actors
 from tests.sim.chance import Chance
@@ -74,7 +74,7 @@ class SimControllers(Controllers):
         for volume in self.all(self.logic_volumes):
             spec, status = volume["spec"], volume.get("status") or {}
             machine = self.machines.get(spec["nodeName"])
-            if machine is None or not machine.heard or status.get("status") != keys.STATUS_SUCCESS:
+            if machine is None or not machine.heard or status.get("status") != well_known.STATUS_SUCCESS:
                 continue
             local, size = machine.disks.find(f"volume-{volume['metadata']['name']}"), quantity.to_bytes(spec["size"])
             if status.get("currentSize") != spec["size"] and local is not None and local.size <= size:
@@ -232,7 +232,7 @@ class Kubernetes:
         capacity = {"cpu": "8", "memory": "16Gi", "pods": "110"}
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": stamp(self.actors.clock.now)}
         body = {
-            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, keys.TOPOLOGY_NODE: name}},
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, well_known.TOPOLOGY_NODE: name}},
             "status": {"conditions": [ready], "capacity": capacity, "allocatable": capacity},
         }
         create(self.cluster, Target(NODES), body)

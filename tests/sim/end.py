@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from carina_tasks.emulator.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from carina_tasks.emulator.api_server.kinds.event import EVENTS
-from carina_tasks.model import keys, quantity
+from carina_tasks.model import quantity, well_known
 from tests.killpoints.controllers import JSON, is_ready, nodes_of
 from tests.killpoints.promises import bare
 
@@ -53,7 +53,7 @@ def _volume(history: History, name: str) -> list[str]:
         (pv["status"].get("phase") != "Bound", f"its PersistentVolume is {pv['status'].get('phase')}"),
         (claim["status"].get("phase") != "Bound", f"its claim is {claim['status'].get('phase')}"),
         (new_bare != old_bare, f"its PersistentVolume differs: {new_bare} was {old_bare}"),
-        (keys.TOUCH in (claim["metadata"].get("annotations") or {}), "a touch is left on its claim"),
+        (well_known.TOUCH in (claim["metadata"].get("annotations") or {}), "a touch is left on its claim"),
     ]
     machine = history.machines.get(node)
     local = machine.disks.find(f"volume-{name}") if machine else None
@@ -84,7 +84,7 @@ def _excused(history: History, logic: JSON, node: str) -> bool:
 
 
 def _journalled(logic: JSON) -> bool:
-    return keys.JOURNAL in (logic["metadata"].get("annotations") or {})
+    return well_known.JOURNAL in (logic["metadata"].get("annotations") or {})
 
 
 def _tied_to_given_up(history: History, name: str) -> bool:
@@ -115,7 +115,7 @@ def _disks(history: History) -> list[str]:
                     history.chance.did["orphans from the future, kept"] += 1
                 else:
                     found.append(f"{machine.name}: {volume.name} is nobody's")
-            elif any(tag.startswith(keys.TAG_ORPHAN) for tag in volume.tags):
+            elif any(tag.startswith(well_known.TAG_ORPHAN) for tag in volume.tags):
                 found.append(f"{machine.name}: {volume.name} is marked, and is wanted")
         if "backup" not in machine.disks.volumes():
             found.append(f"{machine.name}: somebody else's LV backup is gone")

@@ -26,7 +26,7 @@ from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
 from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import load
 from carina_tasks.store.latest_results import LatestResults
@@ -323,7 +323,7 @@ class History:
             self._seen_changes, self._quiet_resumes = self.kubernetes.changes, 0
         self._quiet_resumes += 1
         journalled = any(
-            keys.JOURNAL in (v["metadata"].get("annotations") or {})
+            well_known.JOURNAL in (v["metadata"].get("annotations") or {})
             for v in self.controllers.all(self.controllers.logic_volumes)
         )
         return self._quiet_resumes > 4 and (not journalled or self._quiet_resumes % 10 != 0)

@@ -9,7 +9,7 @@ from greenlet import getcurrent
 from carina_tasks.emulator.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.lvm.state import Volume
-from carina_tasks.model import keys, names
+from carina_tasks.model import names, well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import LocalVolume
 from tests.killpoints.controllers import JSON, is_ready
@@ -62,8 +62,8 @@ class Judge:
                 return  # It has changed since it was read: the API server refuses the write.
         annotations = ((body or {}).get("metadata") or {}).get("annotations") or {}
         self._moving(f"{verb} {path}", self._leaves(kind, name, body or {}))
-        if kind == "logicvolumes" and verb == "PATCH" and annotations.get(keys.JOURNAL):
-            self._journal(name, Journal.from_json(annotations[keys.JOURNAL]))
+        if kind == "logicvolumes" and verb == "PATCH" and annotations.get(well_known.JOURNAL):
+            self._journal(name, Journal.from_json(annotations[well_known.JOURNAL]))
         if verb == "POST" and path.endswith("/persistentvolumes"):
             self._new_pv(body or {})
         if verb == "DELETE":
@@ -87,7 +87,7 @@ class Judge:
     def after(self, verb: str, path: str, body: JSON | None) -> None:
         """Count a write that took effect."""
         annotations = ((body or {}).get("metadata") or {}).get("annotations") or {}
-        if keys.JOURNAL in annotations and not annotations[keys.JOURNAL]:
+        if well_known.JOURNAL in annotations and not annotations[well_known.JOURNAL]:
             self.chance.did["volumes rebuilt"] += 1
         if verb == "DELETE":
             self.chance.did[
@@ -98,7 +98,7 @@ class Judge:
 
     def state_changed(self) -> None:
         """Take note of pause and latch."""
-        found = self.controllers.get(CONFIG_MAPS, keys.STATE_CONFIG_MAP, self.settings.namespace)
+        found = self.controllers.get(CONFIG_MAPS, well_known.STATE_CONFIG_MAP, self.settings.namespace)
         data = (found or {}).get("data") or {}
         stopped = data.get("paused") or data.get("latched")
         approved = set() if data.get("paused") else set((data.get("approved") or "").split(",")) - {""}
@@ -117,7 +117,7 @@ class Judge:
         if kind == "pods":
             return ((self.controllers.get(PODS, name, "default") or {}).get("spec") or {}).get("nodeName", "")
         metadata = body.get("metadata") or {}
-        text = (metadata.get("annotations") or {}).get(keys.JOURNAL)
+        text = (metadata.get("annotations") or {}).get(well_known.JOURNAL)
         volume = f"pvc-{name}" if kind == "persistentvolumeclaims" else name if kind == "logicvolumes" else ""
         volume = volume or (metadata.get("name", "") if name == "persistentvolumes" else name)
         journal = Journal.from_json(text) if text else self.journal_of(volume)
@@ -223,7 +223,7 @@ class Judge:
             for n in nodes | named
             if k.was_not_ready(n, GOES_ON, 0.0) or (n in named and k.was_absent(n, GOES_ON, 0.0))
         }
-        found = self.controllers.get(CONFIG_MAPS, keys.STATE_CONFIG_MAP, self.settings.namespace)
+        found = self.controllers.get(CONFIG_MAPS, well_known.STATE_CONFIG_MAP, self.settings.namespace)
         approved = set((((found or {}).get("data") or {}).get("approved") or "").split(","))
         lost -= self.planned.announced()
         nodes -= self.planned.announced()
@@ -278,7 +278,7 @@ class Judge:
     def journal_of(self, name: str) -> Journal | None:
         """Return the journal of a LogicVolume."""
         found = self.controllers.get(self.controllers.logic_volumes, name)
-        text = ((found or {}).get("metadata", {}).get("annotations") or {}).get(keys.JOURNAL)
+        text = ((found or {}).get("metadata", {}).get("annotations") or {}).get(well_known.JOURNAL)
         return Journal.from_json(text) if text else None
 
     # --- disks ---
@@ -315,7 +315,7 @@ class Judge:
         if journal is not None:
             if journal.target == node and volume.uuid == journal.stale:
                 return
-            if journal.target == node and keys.TAG_INTENT + journal.intent in volume.tags:
+            if journal.target == node and well_known.TAG_INTENT + journal.intent in volume.tags:
                 self.chance.wrong(f"{what}, and its rebuild made it")
             elif journal.source == node:
                 self.chance.wrong(f"{what}, and it is the source of a rebuild")
@@ -361,4 +361,4 @@ def _meets(obj: JSON, body: JSON) -> bool:
 
 
 def _annotated(obj: dict[str, Any]) -> bool:
-    return (obj["metadata"].get("annotations") or {}).get(keys.MIGRATION_ALLOWED) == "true"
+    return (obj["metadata"].get("annotations") or {}).get(well_known.MIGRATION_ALLOWED) == "true"

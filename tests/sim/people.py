@@ -11,7 +11,7 @@ from carina_tasks.emulator.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUM
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.store import clone
 from carina_tasks.emulator.api_server.writes import create, patch
-from carina_tasks.model import keys, quantity
+from carina_tasks.model import quantity, well_known
 from tests.killpoints.controllers import claims_of, is_ready
 from tests.killpoints.stage import MERGE
 from tests.sim.broker import Message
@@ -227,7 +227,7 @@ class People:
 
     def state(self, **changes: str | None) -> None:
         """Write the ConfigMap of pause and latch."""
-        target = Target(CONFIG_MAPS, self.h.settings.namespace, keys.STATE_CONFIG_MAP)
+        target = Target(CONFIG_MAPS, self.h.settings.namespace, well_known.STATE_CONFIG_MAP)
         if self.h.cluster.store.get(CONFIG_MAPS.id, target.key) is None:
             data = {key: value for key, value in changes.items() if value}
             create(
@@ -238,7 +238,7 @@ class People:
 
     def look(self) -> None:
         """Look after the latch, now and then, and resume as `carina resume` does."""
-        found = self.h.cluster.store.get(CONFIG_MAPS.id, (self.h.settings.namespace, keys.STATE_CONFIG_MAP))
+        found = self.h.cluster.store.get(CONFIG_MAPS.id, (self.h.settings.namespace, well_known.STATE_CONFIG_MAP))
         if ((found or {}).get("data") or {}).get("latched"):
             nodes = {n["metadata"]["name"]: is_ready(n) for n in self.h.controllers.all(NODES)}
             named = {v["spec"]["nodeName"] for v in self.h.controllers.all(self.h.controllers.logic_volumes)}

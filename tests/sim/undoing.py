@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from tests.killpoints.controllers import is_ready
 from tests.killpoints.nodes import SimNode
 from tests.sim.broker import Message
@@ -63,7 +63,11 @@ class Undoing:
         journals = [j for name in self.h.before.logic if (j := self.h.judge.journal_of(name)) is not None]
         if any(uuid == j.before or (j.given_up and uuid == j.copy) for j in journals):
             return  # It is the copy in use of a failback that is under way.
-        if local is not None and not local.open and not any(tag.startswith(keys.TAG_INTENT) for tag in local.tags):
+        if (
+            local is not None
+            and not local.open
+            and not any(tag.startswith(well_known.TAG_INTENT) for tag in local.tags)
+        ):
             self.h.chance.count("old-copy-removed", f"{machine.name} {local.name}")
             machine.disks.state.groups[0].volumes.remove(local)
 
@@ -75,7 +79,12 @@ class Undoing:
         found = {}
         for local in machine.disks.volumes().values():
             old = next(
-                (tag.removeprefix(keys.TAG_TRASH_NAME) for tag in local.tags if tag.startswith(keys.TAG_TRASH_NAME)), ""
+                (
+                    tag.removeprefix(well_known.TAG_TRASH_NAME)
+                    for tag in local.tags
+                    if tag.startswith(well_known.TAG_TRASH_NAME)
+                ),
+                "",
             )
             name = (old or local.name).removeprefix("volume-")
             logic = self._logic(name)

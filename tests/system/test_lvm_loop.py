@@ -23,7 +23,7 @@ from carina_tasks.lvm import commands
 from carina_tasks.lvm.command import Lvm, Reported
 from carina_tasks.lvm.report import inventory
 from carina_tasks.lvm.volumes import create_volumes, mark_volumes
-from carina_tasks.model.messages import CreateVolumes, MarkVolumes, Target
+from carina_tasks.model.messages import CreateLvs, LvTarget, MarkLvs
 from carina_tasks.model.quantity import GIB
 from tests.lab import paths
 from tests.lab.errors import LabError
@@ -142,7 +142,7 @@ def test_a_lock_that_is_never_released(tmp_path: Path):
             fcntl.flock(lock, fcntl.LOCK_EX)
             impatient = replace(node.lvm, timeout=1.0)
             with pytest.raises(LvmTimeout, match="waiting for lock"):
-                create_volumes(impatient, "n1", CreateVolumes(reserve=0, volumes=(want("volume-a"),)))
+                create_volumes(impatient, "n1", CreateLvs(reserve=0, volumes=(want("volume-a"),)))
         assert node.volumes() == {}
 
 
@@ -209,7 +209,7 @@ def test_a_full_metadata_area_keeps_lvms_words_and_has_a_way_out(knowing_node: N
             for number in range(40)
         ]
         assert any("exceeds maximum metadata size" in words for words in lvm.batch(fill).errors)
-        target = Target(group, "volume-a", found.uuid)
+        target = LvTarget(group, "volume-a", found.uuid)
         (done,) = remove(knowing_node, target, trash_at=2000)
         assert done.outcome == "failed"
         assert "exceeds maximum metadata size" in done.reason
@@ -233,18 +233,18 @@ report { compact_output=1 compact_output_cols="lv_tags" prefixes=1 list_item_sep
     guest.run("cp", "/etc/lvm/lvm.conf", "/tmp/lvm.conf")
     guest.run("sh", "-c", "cat >> /etc/lvm/lvm.conf", stdin=settings)
     try:
-        wanted = CreateVolumes(reserve=0, volumes=(want("volume-a"),))
+        wanted = CreateLvs(reserve=0, volumes=(want("volume-a"),))
         assert outcomes(list(create_volumes(knowing_node.lvm, "n1", wanted).volumes)) == ["created"]
         made = knowing_node.volumes()["volume-a"]
         assert made.intent == wanted.volumes[0].intent
-        target = Target(made.group, made.name, made.uuid)
-        mark_volumes(knowing_node.lvm, "n1", MarkVolumes(at=1000, mark=(target,)))
+        target = LvTarget(made.group, made.name, made.uuid)
+        mark_volumes(knowing_node.lvm, "n1", MarkLvs(at=1000, mark=(target,)))
         assert outcomes(remove(knowing_node, target, trash_at=2000)) == ["trashed"]
         (lying,) = knowing_node.volumes().values()
         assert lying.trashed is not None
         assert lying.trashed.name == "volume-a"
         (again,) = create_volumes(
-            knowing_node.lvm, "n1", CreateVolumes(reserve=0, volumes=(want("volume-b", 99999 * GIB),))
+            knowing_node.lvm, "n1", CreateLvs(reserve=0, volumes=(want("volume-b", 99999 * GIB),))
         ).volumes
         assert (again.outcome, "free" in again.reason) == ("failed", True)
     finally:

@@ -27,7 +27,7 @@ from typing import Any
 
 import pytest
 
-from carina_tasks.decisions.placement import NoFit, Place, Rules, plan
+from carina_tasks.decisions.placement import Placement, PlacementRules, Unschedulable, plan
 from carina_tasks.model import objects
 from carina_tasks.model.local import Inventory, VolumeGroup
 from carina_tasks.model.quantity import GIB
@@ -93,7 +93,7 @@ def test_placement_agrees_with_the_scheduler(case: Case) -> None:
         body = _asked(f"asked-{number:03}", case.dice)
         raw = case.kube.request("POST", pods() + "?dryRun=All", body)  # as the API server would store it
         whole = _verdict(case, raw, case.inventories)
-        pin = whole.node if isinstance(whole, Place) else ANYWHERE
+        pin = whole.node if isinstance(whole, Placement) else ANYWHERE
         _compare("plan", "pod default", whole, _schedule(case.kube, body, pin), body, seen, own, wrong)
         for name in case.dice.sample(sorted(case.world.nodes.keys() - {LOST}), 2):
             single = _verdict(case, raw, {name: case.inventories[name]} if name in case.inventories else {})
@@ -114,8 +114,8 @@ def test_a_whole_plan_is_schedulable_at_once(case: Case) -> None:
     bodies = {f"whole-{number:02}": _asked(f"whole-{number:02}", case.dice) for number in range(60)}
     raws = [case.kube.request("POST", pods() + "?dryRun=All", body) for body in bodies.values()]
     world, wanted = _with_asked(case.world, raws)
-    verdicts = plan(world, case.inventories, wanted, LOST, Rules(reserve=0))
-    placed = {v.volume.name: v.node for v in verdicts if isinstance(v, Place)}
+    verdicts = plan(world, case.inventories, wanted, LOST, PlacementRules(reserve=0))
+    placed = {v.volume.name: v.node for v in verdicts if isinstance(v, Placement)}
     for name, node in placed.items():
         case.kube.create(pods(), _with_claim(bodies[name], f"at-{node}"))
     try:
@@ -139,7 +139,7 @@ def test_a_whole_plan_is_schedulable_at_once(case: Case) -> None:
 def _compare(
     kind: str,
     name: str,
-    ours: Place | NoFit,
+    ours: Placement | Unschedulable,
     theirs: str,
     body: Json,
     seen: Counter[str],
@@ -151,26 +151,26 @@ def _compare(
     A whole plan's nodes with a reason of our own are closed to its probe by the volume, so only a refusal of the pod
     as such (namespaces) may differ there.
     """
-    if isinstance(ours, Place) == (theirs == ""):
+    if isinstance(ours, Placement) == (theirs == ""):
         seen[f"{kind}: agree, {'fits' if theirs == '' else 'does not fit'}"] += 1
         return
-    reason = "" if isinstance(ours, Place) else ours.reason
+    reason = "" if isinstance(ours, Placement) else ours.reason
     mine = reason.removeprefix(f"0/{NODE_COUNT - 1} nodes fit: ").split("; ")
     about = [part for part in mine if part.startswith((f"{name}: ", "pod default/"))]
     classes = {meaning for text, meaning in OUR_OWN.items() if any(text in part for part in about)}
-    if isinstance(ours, NoFit) and classes:
+    if isinstance(ours, Unschedulable) and classes:
         seen[f"{kind}: only the plan refuses"] += 1
         own[min(classes)] += 1
         return
     seen[f"{kind}: DIFFER"] += 1
     wrong.append(
-        f"{kind} {name}: plan {ours.node if isinstance(ours, Place) else reason}; scheduler {theirs or 'fits'}; {body}"
+        f"{kind} {name}: plan {ours.node if isinstance(ours, Placement) else reason}; scheduler {theirs or 'fits'}; {body}"
     )
 
 
-def _verdict(case: Case, raw: Json, inventories: dict[str, Inventory]) -> Place | NoFit:
+def _verdict(case: Case, raw: Json, inventories: dict[str, Inventory]) -> Placement | Unschedulable:
     world, wanted = _with_asked(case.world, [raw])
-    (found,) = plan(world, inventories, wanted, LOST, Rules(reserve=0))
+    (found,) = plan(world, inventories, wanted, LOST, PlacementRules(reserve=0))
     return found
 
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from carina_tasks.decisions.rebuild import manifest_of
-from carina_tasks.model import keys, objects
+from carina_tasks.model import objects, well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
-from carina_tasks.model.messages import VolumeDone
+from carina_tasks.model.messages import LvResult
 from carina_tasks.model.quantity import GIB
 from carina_tasks.model.snapshot import ClusterSnapshot
 
@@ -32,7 +32,7 @@ def at(seconds: float) -> str:
 
 def node(name: str, *, ready: str = "True", since: float = NOW - LONG_AGO, uid: str = "", **spec: Any) -> Json:
     """Make a node with room for pods, Ready or not since `since`; `spec` as in the API (``unschedulable``, ``taints``)."""
-    labels = {"kubernetes.io/hostname": name, keys.TOPOLOGY_NODE: name}
+    labels = {"kubernetes.io/hostname": name, well_known.TOPOLOGY_NODE: name}
     return {
         "kind": "Node",
         "metadata": {"name": name, "uid": uid or f"uid-{name}", "labels": labels, "resourceVersion": "1"},
@@ -49,7 +49,7 @@ def affinity(*nodes: str) -> Json:
     return {
         "required": {
             "nodeSelectorTerms": [
-                {"matchExpressions": [{"key": keys.TOPOLOGY_NODE, "operator": "In", "values": list(nodes)}]}
+                {"matchExpressions": [{"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": list(nodes)}]}
             ]
         }
     }
@@ -65,7 +65,7 @@ def pv(name: str = NAME, on: str = "n1", *, size: str = "5Gi", policy: str = "De
             "resourceVersion": "1",
             "creationTimestamp": at(NOW - LONG_AGO),
             "labels": {"team": "db"},
-            "annotations": {keys.PROVISIONED_BY: keys.CSI_DRIVER, "owner": "somebody"},
+            "annotations": {well_known.PROVISIONED_BY: well_known.CSI_DRIVER, "owner": "somebody"},
             "finalizers": ["kubernetes.io/pv-protection", "external-provisioner.volume.kubernetes.io/finalizer"],
             **meta,
         },
@@ -84,14 +84,14 @@ def pv(name: str = NAME, on: str = "n1", *, size: str = "5Gi", policy: str = "De
                 "resourceVersion": "77",
             },
             "csi": {
-                "driver": keys.CSI_DRIVER,
+                "driver": well_known.CSI_DRIVER,
                 "volumeHandle": f"volume-{name}",
                 "volumeAttributes": {
-                    keys.ATTRIBUTE_NODE: on,
-                    keys.ATTRIBUTE_GROUP: VG,
-                    keys.ATTRIBUTE_PATH: f"/dev/{VG}/volume-{name}",
-                    keys.ATTRIBUTE_MAJOR: "252",
-                    keys.ATTRIBUTE_MINOR: "3",
+                    well_known.ATTRIBUTE_NODE: on,
+                    well_known.ATTRIBUTE_GROUP: VG,
+                    well_known.ATTRIBUTE_PATH: f"/dev/{VG}/volume-{name}",
+                    well_known.ATTRIBUTE_MAJOR: "252",
+                    well_known.ATTRIBUTE_MINOR: "3",
                 },
             },
             "nodeAffinity": affinity(on),
@@ -113,9 +113,9 @@ def logic_volume(
     **meta: Any,
 ) -> Json:
     """Make a LogicVolume of the claim `claim-<name>` in the namespace `default`."""
-    annotations = {} if manage is None else {keys.MANAGE_TYPE: manage}
+    annotations = {} if manage is None else {well_known.MANAGE_TYPE: manage}
     if journal is not None:
-        annotations[keys.JOURNAL] = journal if isinstance(journal, str) else journal.to_json()
+        annotations[well_known.JOURNAL] = journal if isinstance(journal, str) else journal.to_json()
     return {
         "kind": "LogicVolume",
         "metadata": {
@@ -124,7 +124,7 @@ def logic_volume(
             "resourceVersion": "1",
             "creationTimestamp": at(created),
             "annotations": annotations,
-            "finalizers": [keys.LOGIC_VOLUME_FINALIZER],
+            "finalizers": [well_known.LOGIC_VOLUME_FINALIZER],
             **meta,
         },
         "spec": {"nodeName": on, "deviceGroup": group, "size": size, "pvc": f"claim-{name}", "nameSpace": "default"},
@@ -153,7 +153,7 @@ def pod(
     name: str, *volumes: str, on: str = "n1", annotated: bool | None = None, owner: str = "StatefulSet", **meta: Any
 ) -> Json:
     """Make a running pod that uses the claims of `volumes`; `annotated` is Carina's permission to move it."""
-    annotations = {} if annotated is None else {keys.MIGRATION_ALLOWED: "true" if annotated else "false"}
+    annotations = {} if annotated is None else {well_known.MIGRATION_ALLOWED: "true" if annotated else "false"}
     owners = [{"kind": owner, "name": "web", "uid": "uid-web", "controller": True}] if owner else []
     return {
         "kind": "Pod",
@@ -181,16 +181,16 @@ def journal(
     return Journal(source=source, target=target, manifest=manifest, **values)
 
 
-def done(name: str = NAME, outcome: Any = "created", *, size: int = 5 * GIB, **more: Any) -> VolumeDone:
+def done(name: str = NAME, outcome: Any = "created", *, size: int = 5 * GIB, **more: Any) -> LvResult:
     """Make what a node answers of one LV that has its device."""
-    return VolumeDone(VG, f"volume-{name}", outcome, size=size, **{"major": 252, "minor": 3, **more})
+    return LvResult(VG, f"volume-{name}", outcome, size=size, **{"major": 252, "minor": 3, **more})
 
 
 def local_volume(
     name: str = f"volume-{NAME}", *, marked: float | None = None, age: float = LONG_AGO, **more: Any
 ) -> LocalVolume:
     """Make a plain, closed, old LV of 5 GiB, marked as an orphan `marked` seconds ago or not at all."""
-    tags = () if marked is None else (f"{keys.TAG_ORPHAN}{int(NOW - marked)}",)
+    tags = () if marked is None else (f"{well_known.TAG_ORPHAN}{int(NOW - marked)}",)
     values: Json = {
         "group": VG, "uuid": UUID_LV, "size": 5 * GIB, "is_open": False, "active": True, "layout": "linear",
         "role": "public", "tags": tags, "created": int(NOW - age), **more,

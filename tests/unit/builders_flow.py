@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from carina_tasks.decisions.local_volume import BringBack, Keep, decide_create
-from carina_tasks.decisions.removal import RefuseVolume
+from carina_tasks.decisions.local_volume import KeepExisting, RestoreCopy, decide_create
+from carina_tasks.decisions.removal import RefuseLv
 from carina_tasks.errors import AlreadyExists, ApiConflict, CarinaTasksError, NodeSilent, NotFound
 from carina_tasks.flows.context import Context
 from carina_tasks.kube import paths
@@ -24,20 +24,12 @@ from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
 from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from carina_tasks.model.local import Inventory, LocalVolume
-from carina_tasks.model.messages import (
-    CreateVolumes,
-    MarkVolumes,
-    PurgeVolumes,
-    RemoveVolumes,
-    RestoreVolume,
-    VolumeDone,
-    VolumesDone,
-)
+from carina_tasks.model.messages import CreateLvs, LvResult, LvResults, MarkLvs, PurgeLvs, RemoveLvs, RestoreLv
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings, load
-from carina_tasks.store.lock import Hold
+from carina_tasks.store.lock import HeldLock
 from tests.unit import builders
 from tests.unit.builders import Json
 
@@ -232,7 +224,7 @@ def _merge(target: Json, patch: Json) -> None:
 
 
 class FakeFindings:
-    """Findings in a dict; they go through JSON, as in Redis."""
+    """`LatestResults` in a dict; they go through JSON, as in Redis."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
@@ -252,7 +244,7 @@ class FakeNodes:
     def __init__(self, *inventories: Inventory) -> None:
         self.now = {i.node: i for i in inventories}
         self.asked: list[tuple[str, str, Any]] = []
-        self.broken: dict[tuple[str, str], CarinaTasksError | VolumesDone] = {}
+        self.broken: dict[tuple[str, str], CarinaTasksError | LvResults] = {}
         """What a node answers to a task in place of the truth."""
 
     def ask(self, node: str, task: str, request: Any, answer: type[Any], more: float = 0) -> Any:
@@ -276,15 +268,15 @@ class FakeNodes:
         match request:
             case None:
                 return found
-            case CreateVolumes():
-                return VolumesDone(node=node, volumes=tuple(self._create(node, v) for v in request.volumes))
-            case MarkVolumes():
+            case CreateLvs():
+                return LvResults(node=node, volumes=tuple(self._create(node, v) for v in request.volumes))
+            case MarkLvs():
                 for target in request.mark:
-                    self._retag(node, target.uuid, (f"{keys.TAG_ORPHAN}{request.at}",))
+                    self._retag(node, target.uuid, (f"{well_known.TAG_ORPHAN}{request.at}",))
                 for target in request.unmark:
                     self._retag(node, target.uuid, ())
                 told = [(t, "marked") for t in request.mark] + [(t, "unmarked") for t in request.unmark]
-            case RemoveVolumes():
+            case RemoveLvs():
                 told = []
                 for target in request.volumes:
                     old = next((v for v in self.now[node].volumes if v.uuid == target.uuid), None)
@@ -293,7 +285,7 @@ class FakeNodes:
                     told.append((target, ("trashed" if request.trash_at else "removed") if ok else "failed"))
                     if ok:
                         self._go(node, old, request.trash_at, target.why)
-            case PurgeVolumes():
+            case PurgeLvs():
                 told = []
                 for lying in request.volumes:
                     there = next(v for v in self.now[node].volumes if v.uuid == lying.uuid)
@@ -301,50 +293,54 @@ class FakeNodes:
                     told.append((lying, "purged" if ok else "failed"))
                     if ok:
                         self._go(node, there, 0, "")
-            case RestoreVolume():
+            case RestoreLv():
                 there = next(v for v in self.now[node].volumes if v.uuid == request.volume.uuid)
                 back = msgspec.structs.replace(
-                    there, name=there.old_name, active=True, tags=(f"{keys.TAG_RESTORED}{request.at}",)
+                    there, name=there.old_name, active=True, tags=(f"{well_known.TAG_RESTORED}{request.at}",)
                 )
                 self._volumes(node, [back if v is there else v for v in self.now[node].volumes])
-                return VolumesDone(node=node, volumes=(VolumeDone(back.group, back.name, "restored", uuid=back.uuid),))
+                return LvResults(node=node, volumes=(LvResult(back.group, back.name, "restored", uuid=back.uuid),))
             case _:
                 raise AssertionError(task)
-        return VolumesDone(
-            node=node, volumes=tuple(VolumeDone(target.group, target.name, outcome) for target, outcome in told)
+        return LvResults(
+            node=node, volumes=tuple(LvResult(target.group, target.name, outcome) for target, outcome in told)
         )
 
     def _go(self, node: str, old: LocalVolume, trash_at: int, why: str) -> None:
-        tags = (f"{keys.TAG_TRASH_NAME}{old.name}", f"{keys.TAG_TRASH_AT}{trash_at}", f"{keys.TAG_TRASH_WHY}{why}")
+        tags = (
+            f"{well_known.TAG_TRASH_NAME}{old.name}",
+            f"{well_known.TAG_TRASH_AT}{trash_at}",
+            f"{well_known.TAG_TRASH_WHY}{why}",
+        )
         lying = msgspec.structs.replace(old, name=f"trash-{old.uuid}", tags=(*old.tags, *tags), active=False)
         left = [v for v in self.now[node].volumes if v is not old]
         self._volumes(node, [*left, lying] if trash_at else left)
 
-    def _create(self, node: str, wanted: Any) -> VolumeDone:
+    def _create(self, node: str, wanted: Any) -> LvResult:
         if wanted.copy:
             return self._bring_back(node, wanted)
         old = self.now[node].find(wanted.group, wanted.name)
         if old is None or old.size < wanted.size:
             made = builders.local_volume(
-                wanted.name, group=wanted.group, size=wanted.size, tags=(keys.TAG_INTENT + wanted.intent,)
+                wanted.name, group=wanted.group, size=wanted.size, tags=(well_known.TAG_INTENT + wanted.intent,)
             )
             self._volumes(node, [*(v for v in self.now[node].volumes if v is not old), made])
         size = self.now[node].find(wanted.group, wanted.name).size  # type: ignore[union-attr]
-        return VolumeDone(wanted.group, wanted.name, "kept" if old else "created", size=size, major=252, minor=9)
+        return LvResult(wanted.group, wanted.name, "kept" if old else "created", size=size, major=252, minor=9)
 
-    def _bring_back(self, node: str, wanted: Any) -> VolumeDone:
+    def _bring_back(self, node: str, wanted: Any) -> LvResult:
         """Let the product decide, and do that."""
-        (decision,) = decide_create(CreateVolumes(reserve=0, volumes=(wanted,)), self.now[node])
-        if isinstance(decision, RefuseVolume):
-            return VolumeDone(wanted.group, wanted.name, "failed", decision.reason, transient=decision.transient)
-        assert isinstance(decision, BringBack | Keep), decision
+        (decision,) = decide_create(CreateLvs(reserve=0, volumes=(wanted,)), self.now[node])
+        if isinstance(decision, RefuseLv):
+            return LvResult(wanted.group, wanted.name, "failed", decision.reason, transient=decision.transient)
+        assert isinstance(decision, RestoreCopy | KeepExisting), decision
         old, size = decision.volume, max(wanted.size, decision.volume.size)
         back = msgspec.structs.replace(
-            old, name=wanted.name, size=size, tags=(keys.TAG_INTENT + wanted.intent,), active=True
+            old, name=wanted.name, size=size, tags=(well_known.TAG_INTENT + wanted.intent,), active=True
         )
         self._volumes(node, [back if v is old else v for v in self.now[node].volumes])
-        said = "kept" if isinstance(decision, Keep) else "restored"
-        return VolumeDone(wanted.group, wanted.name, said, uuid=back.uuid, size=back.size, major=252, minor=7)
+        said = "kept" if isinstance(decision, KeepExisting) else "restored"
+        return LvResult(wanted.group, wanted.name, said, uuid=back.uuid, size=back.size, major=252, minor=7)
 
     def _retag(self, node: str, uuid: str, tags: tuple[str, ...]) -> None:
         self._volumes(
@@ -367,8 +363,8 @@ def context(api: FakeApi, nodes: FakeNodes, *, held: bool = False, **settings: s
         clock[0] += seconds
 
     @contextlib.contextmanager
-    def lock(name: str) -> Iterator[Hold | None]:
-        yield None if held else Hold(None)
+    def lock(name: str) -> Iterator[HeldLock | None]:
+        yield None if held else HeldLock(None)
 
     environ = {"CARINA_TASKS_CONCURRENCY": "1"} | {f"CARINA_TASKS_{k.upper()}": v for k, v in settings.items()}
     conf: Settings = load(environ)

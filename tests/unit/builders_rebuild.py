@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import msgspec.structs
 
 from carina_tasks.decisions import rebuild
-from carina_tasks.model import keys, objects
+from carina_tasks.model import objects, well_known
 from carina_tasks.model.journal import Journal
-from carina_tasks.model.messages import VolumeDone
+from carina_tasks.model.messages import LvResult
 from carina_tasks.model.quantity import GIB
 from tests.unit import builders
 from tests.unit.builders import Json
@@ -27,19 +27,19 @@ class Model:
     pv: Json | None = field(default_factory=builders.pv)
     claim: Json | None = field(default_factory=builders.claim)
     pods: list[Json] = field(default_factory=list)
-    local: VolumeDone | None = None
+    local: LvResult | None = None
     made: int = 0
     """GiB of the LV on the target."""
     steps: list[rebuild.Step] = field(default_factory=list)
 
-    def view(self) -> rebuild.View:
+    def view(self) -> rebuild.RebuildView:
         """Observe everything, through the parsers."""
         assert self.journal is not None
         raw = builders.logic_volume(
             on=self.journal.target, status=self.status, size=f"{self.size}Gi", journal=self.journal
         )
         raw["status"]["currentSize"] = f"{self.current}Gi"
-        return rebuild.View(
+        return rebuild.RebuildView(
             volume=objects.parse_logic_volume(raw),
             journal=self.journal,
             pv=objects.parse_persistent_volume(copy.deepcopy(self.pv)) if self.pv else None,
@@ -60,37 +60,37 @@ class Model:
         match step:
             case rebuild.ClearStatus():
                 self.status, self.current = "", self.size
-            case rebuild.CreateLocal(size):
+            case rebuild.CreateLocalVolume(size):
                 self.made = max(self.made, size // GIB)
                 self.local = builders.done(size=self.made * GIB, major=252, minor=9)
             case rebuild.RefreshManifest(manifest):
                 self.journal = msgspec.structs.replace(self.journal, manifest=manifest)
-            case rebuild.Retain() if self.pv:
+            case rebuild.RetainPersistentVolume() if self.pv:
                 self.pv["spec"]["persistentVolumeReclaimPolicy"] = "Retain"
                 self.pv["metadata"]["annotations"] = {
                     **(self.pv["metadata"].get("annotations") or {}),
-                    keys.RETAINED: "true",
+                    well_known.RETAINED: "true",
                 }
-            case rebuild.DeleteVolume() if self.pv:
+            case rebuild.DeletePersistentVolume() if self.pv:
                 self.pv["metadata"]["deletionTimestamp"] = builders.at(builders.NOW)
                 if not self.pv["metadata"].get("finalizers"):
                     self._gone()
             case rebuild.StripFinalizers() if self.pv:
                 assert "deletionTimestamp" in self.pv["metadata"]
                 self._gone()
-            case rebuild.CreateVolume(body):
+            case rebuild.CreatePersistentVolume(body):
                 assert self.pv is None
                 self.pv = copy.deepcopy(body)
                 self.pv["metadata"]["uid"] = "uid-pv-new"
                 self.pv["status"] = {"phase": "Available"}
-            case rebuild.Bind() if self.pv and self.claim:
+            case rebuild.BindClaim() if self.pv and self.claim:
                 self.claim["status"]["phase"] = self.pv["status"]["phase"] = "Bound"
-                self.claim["metadata"].setdefault("annotations", {})[keys.TOUCH] = "1.0"
-            case rebuild.Evict(pods):
+                self.claim["metadata"].setdefault("annotations", {})[well_known.TOUCH] = "1.0"
+            case rebuild.EvictPods(pods):
                 gone = {verdict.pod.meta.uid for verdict in pods}
                 self.pods = [pod for pod in self.pods if pod["metadata"]["uid"] not in gone]
-            case rebuild.Untouch() if self.claim:
-                del self.claim["metadata"]["annotations"][keys.TOUCH]
+            case rebuild.RemoveClaimAnnotation() if self.claim:
+                del self.claim["metadata"]["annotations"][well_known.TOUCH]
             case rebuild.ClearResize() if self.claim:
                 self.claim["status"].pop("conditions")
             case rebuild.SetSuccess():

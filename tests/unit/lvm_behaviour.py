@@ -12,26 +12,26 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from carina_tasks.decisions.removal import Discard, Remove, decide_remove, discard
+from carina_tasks.decisions.removal import MoveToTrash, RemoveLv, decide_remove, discard
 from carina_tasks.errors import LvmBusy, LvmFailed, LvmNoSpace, LvmNotFound
 from carina_tasks.lvm import commands
 from carina_tasks.lvm.command import Batch, Lvm
 from carina_tasks.lvm.report import inventory
 from carina_tasks.lvm.volumes import create_volumes, mark_volumes, purge_volumes, remove_volumes, restore_volume
 from carina_tasks.lvm.zero import Look, NotZeroed, Zeroed, Zeroing
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.messages import (
-    CreateVolume,
-    CreateVolumes,
-    Doomed,
-    InTrash,
-    MarkVolumes,
-    PurgeVolumes,
-    RemoveVolumes,
-    RestoreVolume,
-    Target,
-    VolumeDone,
+    CreateLvs,
+    LvInTrash,
+    LvResult,
+    LvTarget,
+    LvToCreate,
+    LvToRemove,
+    MarkLvs,
+    PurgeLvs,
+    RemoveLvs,
+    RestoreLv,
 )
 from carina_tasks.model.quantity import GIB
 
@@ -54,53 +54,53 @@ class Node:
         """Return what is there, by name."""
         return {v.name: v for v in inventory(self.lvm, "n1").volumes if v.group == VG}
 
-    def make(self, name: str, size: int = GIB, *tags: str) -> Target:
+    def make(self, name: str, size: int = GIB, *tags: str) -> LvTarget:
         """Make a volume as somebody else would, and return it as a target."""
         words = [word for tag in tags for word in ("--addtag", tag)]
         self.lvm.run("lvcreate", "-y", "-n", name, "-L", f"{size}b", *words, VG)
-        return Target(group=VG, name=name, uuid=self.volumes()[name].uuid)
+        return LvTarget(group=VG, name=name, uuid=self.volumes()[name].uuid)
 
 
-def want(name: str, size: int = GIB, intent: str = INTENT, stale: str | None = None, group: str = VG) -> CreateVolume:
+def want(name: str, size: int = GIB, intent: str = INTENT, stale: str | None = None, group: str = VG) -> LvToCreate:
     """Return a wish for one volume."""
-    return CreateVolume(group=group, name=name, size=size, intent=intent, stale=stale)
+    return LvToCreate(group=group, name=name, size=size, intent=intent, stale=stale)
 
 
-def create(node: Node, *wanted: CreateVolume, reserve: int = 0) -> list[VolumeDone]:
+def create(node: Node, *wanted: LvToCreate, reserve: int = 0) -> list[LvResult]:
     """Ask for volumes and return what became of them."""
-    return list(create_volumes(node.lvm, "n1", CreateVolumes(reserve=reserve, volumes=wanted)).volumes)
+    return list(create_volumes(node.lvm, "n1", CreateLvs(reserve=reserve, volumes=wanted)).volumes)
 
 
-def remove(node: Node, *targets: Target, before: int = 1000, trash_at: int = 0) -> list[VolumeDone]:
+def remove(node: Node, *targets: LvTarget, before: int = 1000, trash_at: int = 0) -> list[LvResult]:
     """Ask for removals and return what became of them."""
-    doomed = tuple(Doomed(target.group, target.name, target.uuid, "a_test") for target in targets)
-    request = RemoveVolumes(marked_before=before, volumes=doomed, trash_at=trash_at)
+    doomed = tuple(LvToRemove(target.group, target.name, target.uuid, "a_test") for target in targets)
+    request = RemoveLvs(marked_before=before, volumes=doomed, trash_at=trash_at)
     return list(remove_volumes(node.lvm, "n1", request).volumes)
 
 
-def lying(target: Target) -> InTrash:
+def lying(target: LvTarget) -> LvInTrash:
     """Return what a volume is called in the trash."""
-    return InTrash(target.group, f"trash-{target.uuid}", target.uuid)
+    return LvInTrash(target.group, f"trash-{target.uuid}", target.uuid)
 
 
-def purge(node: Node, *targets: Target, before: int = 5000) -> list[VolumeDone]:
+def purge(node: Node, *targets: LvTarget, before: int = 5000) -> list[LvResult]:
     """Purge what were `targets`, and return what became of them."""
-    request = PurgeVolumes(trashed_before=before, volumes=tuple(lying(target) for target in targets))
+    request = PurgeLvs(trashed_before=before, volumes=tuple(lying(target) for target in targets))
     return list(purge_volumes(node.lvm, "n1", request).volumes)
 
 
-def restore(node: Node, target: Target) -> VolumeDone:
+def restore(node: Node, target: LvTarget) -> LvResult:
     """Restore what was `target`, and return what became of it."""
-    (done,) = restore_volume(node.lvm, "n1", RestoreVolume(at=6000, volume=lying(target))).volumes
+    (done,) = restore_volume(node.lvm, "n1", RestoreLv(at=6000, volume=lying(target))).volumes
     return done
 
 
-def outcomes(done: list[VolumeDone]) -> list[str]:
+def outcomes(done: list[LvResult]) -> list[str]:
     """Return the outcomes alone."""
     return [each.outcome for each in done]
 
 
-MARK = f"{keys.TAG_ORPHAN}1000"
+MARK = f"{well_known.TAG_ORPHAN}1000"
 # What a pvmove copies for real, byte by byte: small, so that a slow disk does not hold up the whole node.
 MOVED = GIB >> 4
 
@@ -150,7 +150,7 @@ def test_a_claim_that_grew_in_mid_rebuild(node: Node):
         ]
 
 
-@pytest.mark.parametrize("tags", [(), (keys.TAG_INTENT + OTHER, MARK, "site.rack=7")])
+@pytest.mark.parametrize("tags", [(), (well_known.TAG_INTENT + OTHER, MARK, "site.rack=7")])
 def test_an_lv_of_the_name_is_never_adopted(knowing_node: Node, tags: tuple[str, ...]):
     """An LV that this rebuild did not create is named in the answer, and neither handed to the pod nor changed."""
     node = knowing_node
@@ -163,18 +163,18 @@ def test_an_lv_of_the_name_is_never_adopted(knowing_node: Node, tags: tuple[str,
 def test_an_lv_that_was_never_wiped_is_created_again(knowing_node: Node, intent: str):
     """An LV that has the creating tag alone may hold the bytes of another pod: it goes, and another one is created."""
     node = knowing_node
-    begun = node.make("volume-a", GIB, keys.TAG_CREATING + intent)
+    begun = node.make("volume-a", GIB, well_known.TAG_CREATING + intent)
     (done,) = create(node, want("volume-a"))
     assert done.outcome == "replaced"
     assert done.uuid != begun.uuid
-    assert set(node.volumes()["volume-a"].tags) == {keys.TAG_INTENT + INTENT}
+    assert set(node.volumes()["volume-a"].tags) == {well_known.TAG_INTENT + INTENT}
     assert outcomes(create(node, want("volume-a"))) == ["kept"]
 
 
 def test_an_unfinished_lv_that_is_open_stays(knowing_node: Node):
     """What something holds is not removed; the request may be repeated."""
     node = knowing_node
-    begun = node.make("volume-a", GIB, keys.TAG_CREATING + INTENT)
+    begun = node.make("volume-a", GIB, well_known.TAG_CREATING + INTENT)
     with node.hold("volume-a"):
         (done,) = create(node, want("volume-a"))
     assert (done.outcome, done.transient) == ("failed", True)
@@ -186,7 +186,7 @@ def test_an_lvcreate_without_its_last_line_is_not_confirmed(node: Node):
     mute = replace(node.lvm)
     batch = node.lvm.batch
     object.__setattr__(mute, "batch", lambda commands: replace(batch(commands), output=""))
-    request = CreateVolumes(reserve=0, volumes=(want("volume-a"),))
+    request = CreateLvs(reserve=0, volumes=(want("volume-a"),))
     (done,) = create_volumes(mute, "n1", request).volumes
     assert (done.outcome, done.transient) == ("failed", True)
     assert node.volumes()["volume-a"].unfinished
@@ -211,7 +211,7 @@ def test_an_lv_that_lvm_does_not_activate_is_a_failure(knowing_node: Node):
     node.lvm.run("lvchange", "-an", f"{VG}/volume-a")
     idle = replace(node.lvm)
     object.__setattr__(idle, "batch", lambda commands: Batch(("",) * len(commands)))
-    (done,) = create_volumes(idle, "n1", CreateVolumes(reserve=0, volumes=(want("volume-a"),))).volumes
+    (done,) = create_volumes(idle, "n1", CreateLvs(reserve=0, volumes=(want("volume-a"),))).volumes
     assert (done.outcome, done.transient) == ("failed", True)
     assert "inactive" in done.reason
 
@@ -227,17 +227,17 @@ def test_a_restore_whose_activation_failed_can_be_repeated(knowing_node: Node):
         return batch([("lvs", VG) if line[:4] == ("lvchange", "-y", "-a", "y") else line for line in lines])
 
     object.__setattr__(lazy, "batch", without_activation)
-    (done,) = restore_volume(lazy, "n1", RestoreVolume(at=6000, volume=lying(made))).volumes
+    (done,) = restore_volume(lazy, "n1", RestoreLv(at=6000, volume=lying(made))).volumes
     assert done.outcome == "failed"
     assert restore(node, made).outcome == "restored"
     assert node.volumes()["volume-a"].active
-    assert not [tag for tag in node.volumes()["volume-a"].tags if tag.startswith(keys.TAG_TRASH)]
+    assert not [tag for tag in node.volumes()["volume-a"].tags if tag.startswith(well_known.TAG_TRASH)]
 
 
 def test_an_unfinished_orphan_never_goes_to_the_trash(knowing_node: Node):
     """What was never wiped is removed permanently: from the trash it could come back with the bytes of another pod."""
     node = knowing_node
-    begun = node.make("volume-a", GIB, keys.TAG_CREATING + INTENT, MARK)
+    begun = node.make("volume-a", GIB, well_known.TAG_CREATING + INTENT, MARK)
     assert outcomes(remove(node, begun, trash_at=2000)) == ["removed"]
 
 
@@ -266,11 +266,11 @@ def test_a_stale_copy_that_is_open_stays(knowing_node: Node):
 def test_marks(node: Node):
     """A mark is put on once and not renewed, comes off, and binds to the UUID."""
     a, b = node.make("volume-a"), node.make("volume-b")
-    gone = Target(group=VG, name="volume-z", uuid=a.uuid)
-    wrong = Target(group=VG, name="volume-a", uuid=b.uuid)
+    gone = LvTarget(group=VG, name="volume-z", uuid=a.uuid)
+    wrong = LvTarget(group=VG, name="volume-a", uuid=b.uuid)
 
-    def mark(at: int, mark: tuple[Target, ...] = (), unmark: tuple[Target, ...] = ()) -> list[str]:
-        request = MarkVolumes(at=at, mark=mark, unmark=unmark)
+    def mark(at: int, mark: tuple[LvTarget, ...] = (), unmark: tuple[LvTarget, ...] = ()) -> list[str]:
+        request = MarkLvs(at=at, mark=mark, unmark=unmark)
         return outcomes(list(mark_volumes(node.lvm, "n1", request).volumes))
 
     assert mark(100, (a, b, gone, wrong)) == ["marked", "marked", "absent", "failed"]
@@ -284,7 +284,7 @@ def test_removal(knowing_node: Node):
     """Of marked, unmarked, freshly marked, open and renamed volumes only the marked and closed one goes."""
     node = knowing_node
     gone, unmarked = node.make("volume-gone", GIB, MARK), node.make("volume-unmarked")
-    young, held = node.make("volume-young", GIB, f"{keys.TAG_ORPHAN}1001"), node.make("volume-held", GIB, MARK)
+    young, held = node.make("volume-young", GIB, f"{well_known.TAG_ORPHAN}1001"), node.make("volume-held", GIB, MARK)
     other = replace_uuid(node.make("volume-other", GIB, MARK), gone.uuid)
     with node.hold("volume-held"):
         done = remove(node, gone, unmarked, young, held, other)
@@ -294,9 +294,9 @@ def test_removal(knowing_node: Node):
     assert outcomes(remove(node, gone, held)) == ["absent", "removed"]
 
 
-def replace_uuid(target: Target, uuid: str) -> Target:
+def replace_uuid(target: LvTarget, uuid: str) -> LvTarget:
     """Return the target with another UUID."""
-    return Target(group=target.group, name=target.name, uuid=uuid)
+    return LvTarget(group=target.group, name=target.name, uuid=uuid)
 
 
 def test_an_inactive_orphan_is_removed(knowing_node: Node):
@@ -317,11 +317,11 @@ def test_unknown_is_never_closed(node: Node):
     assert done[0].transient != node.knows_open
 
 
-def decision(node: Node, target: Target) -> Remove:
+def decision(node: Node, target: LvTarget) -> RemoveLv:
     """Return the decision to remove, as of now."""
-    request = RemoveVolumes(marked_before=1000, volumes=(Doomed(target.group, target.name, target.uuid),))
+    request = RemoveLvs(marked_before=1000, volumes=(LvToRemove(target.group, target.name, target.uuid),))
     (decided,) = decide_remove(request, inventory(node.lvm, "n1"))
-    assert isinstance(decided, Remove)
+    assert isinstance(decided, RemoveLv)
     return decided
 
 
@@ -340,7 +340,7 @@ def test_what_changed_after_the_report_stays(knowing_node: Node, change: str):
             node.lvm.run("lvremove", "-y", path)
             node.make("volume-a", GIB, MARK)
         else:
-            new = ("--addtag", f"{keys.TAG_ORPHAN}1001") if change == "marked anew" else ()
+            new = ("--addtag", f"{well_known.TAG_ORPHAN}1001") if change == "marked anew" else ()
             node.lvm.run("lvchange", "-y", "--deltag", MARK, *new, path)
         node.lvm.batch(commands.remove(decided))
     assert "volume-a" in node.volumes()
@@ -357,7 +357,7 @@ def test_what_a_pvmove_has_locked_is_left_alone(knowing_node: Node):
         assert {kept.outcome, removed.outcome} == {"failed"}
         assert "left alone" in kept.reason
         assert kept.transient
-        unmark = MarkVolumes(at=1, unmark=(target,))
+        unmark = MarkLvs(at=1, unmark=(target,))
         assert outcomes(list(mark_volumes(node.lvm, "n1", unmark).volumes)) == ["failed"]
         (again,) = create(node, want("volume-a", 2 * GIB, stale=target.uuid))
         assert (again.outcome, again.transient) == ("failed", True)
@@ -371,7 +371,7 @@ def test_a_pvmove_that_began_after_the_report_is_respected(knowing_node: Node):
     target = node.make("volume-a", MOVED, MARK)
     decided = decision(node, target)
     aside = discard(decided, 2000, "a_test")
-    assert isinstance(aside, Discard)
+    assert isinstance(aside, MoveToTrash)
     with node.lock("volume-a"):
         before = node.volumes()["volume-a"]
         tagged = commands.tag(decided.volume, ["carina-tasks.x=1"], [])
@@ -387,12 +387,12 @@ def test_an_open_volume_without_a_selection_stays_too(knowing_node: Node):
         node.lvm.run("lvremove", "-y", f"{VG}/volume-a")
 
 
-def thin(node: Node, pool: str, *names: str) -> list[Target]:
+def thin(node: Node, pool: str, *names: str) -> list[LvTarget]:
     """Make marked thin volumes in a pool."""
     node.lvm.run("lvcreate", "-y", "--type", "thin-pool", "-n", pool, "-L", "1g", VG)
     for name in names:
         node.lvm.run("lvcreate", "-y", "-n", name, "-V", "1g", "--thinpool", pool, "--addtag", MARK, VG)
-    return [Target(group=VG, name=name, uuid=node.volumes()[name].uuid) for name in names]
+    return [LvTarget(group=VG, name=name, uuid=node.volumes()[name].uuid) for name in names]
 
 
 def test_a_thin_orphan_goes_with_its_own_pool(knowing_node: Node):
@@ -428,7 +428,7 @@ def test_into_the_trash_and_back(knowing_node: Node):
     done = restore(node, target)
     assert (done.outcome, done.name, done.uuid) == ("restored", "volume-a", target.uuid)
     (there,) = node.volumes().values()
-    assert (there.name, there.active, there.tags) == ("volume-a", True, (f"{keys.TAG_RESTORED}6000",))
+    assert (there.name, there.active, there.tags) == ("volume-a", True, (f"{well_known.TAG_RESTORED}6000",))
     assert there.major >= 0
     assert restore(node, target).outcome == "failed"
 
@@ -451,7 +451,7 @@ def test_what_is_open_does_not_go_to_the_trash(knowing_node: Node):
     with node.hold("volume-a"):
         assert outcomes(remove(node, target, trash_at=5000)) == ["failed"]
     decided = discard(decision(node, target), 5000, "a test")
-    assert isinstance(decided, Discard)
+    assert isinstance(decided, MoveToTrash)
     with node.hold("volume-a"):
         node.lvm.batch(commands.put_aside(decided))
     (there,) = node.volumes().values()
@@ -464,11 +464,11 @@ def test_a_way_into_the_trash_that_broke_off_is_gone_to_its_end_or_back(knowing_
     a, b = node.make("volume-a", GIB, MARK), node.make("volume-b", GIB, MARK)
     for target in (a, b):
         decided = discard(decision(node, target), 4000, "a test")
-        assert isinstance(decided, Discard)
+        assert isinstance(decided, MoveToTrash)
         node.lvm.batch(commands.put_aside(decided))
     assert not any(volume.active for volume in node.volumes().values())
     assert outcomes(remove(node, a, trash_at=5000)) == ["trashed"]
-    request = MarkVolumes(at=1, unmark=(b,))
+    request = MarkLvs(at=1, unmark=(b,))
     assert outcomes(list(mark_volumes(node.lvm, "n1", request).volumes)) == ["unmarked"]
     there = node.volumes()["volume-b"]
     assert (there.active, there.tags) == (True, ())
@@ -506,7 +506,7 @@ def test_a_stale_copy_goes_to_the_trash(knowing_node: Node):
     """It makes way for the new volume under its name, and can still be brought back."""
     node = knowing_node
     old = node.make("volume-a", 3 * GIB)
-    request = CreateVolumes(reserve=0, volumes=(want("volume-a", 2 * GIB, stale=old.uuid),), trash_at=5000)
+    request = CreateLvs(reserve=0, volumes=(want("volume-a", 2 * GIB, stale=old.uuid),), trash_at=5000)
     for outcome in ("replaced", "kept"):
         (done,) = create_volumes(node.lvm, "n1", request).volumes
         assert done.outcome == outcome
@@ -529,9 +529,9 @@ def test_the_trash_makes_room_for_a_rebuild(knowing_node: Node):
     assert f"trash-{young.uuid}" in node.volumes()
 
 
-def back(node: Node, copy: Target, size: int = GIB, *, in_use: bool = False) -> VolumeDone:
+def back(node: Node, copy: LvTarget, size: int = GIB, *, in_use: bool = False) -> LvResult:
     """Ask for an old copy as the volume again, and return what became of it."""
-    wanted = CreateVolume(VG, copy.name, size, INTENT, copy=copy.uuid, in_use=in_use)
+    wanted = LvToCreate(VG, copy.name, size, INTENT, copy=copy.uuid, in_use=in_use)
     (done,) = create(node, wanted)
     return done
 
@@ -544,7 +544,7 @@ def test_an_old_copy_in_its_place_is_the_volume_again(knowing_node: Node, tags: 
     done = back(node, copy, 2 * GIB)
     assert (done.outcome, done.uuid, done.size) == ("restored", copy.uuid, 2 * GIB)
     (there,) = node.volumes().values()
-    assert (there.name, there.tags, there.active) == ("volume-a", (keys.TAG_INTENT + INTENT,), True)
+    assert (there.name, there.tags, there.active) == ("volume-a", (well_known.TAG_INTENT + INTENT,), True)
     with node.hold("volume-a"):
         assert (back(node, copy, 2 * GIB).outcome, back(node, copy, 2 * GIB).uuid) == ("kept", copy.uuid)
 
@@ -558,7 +558,7 @@ def test_an_old_copy_in_the_trash_is_the_volume_again(knowing_node: Node):
     assert (done.outcome, done.uuid) == ("restored", copy.uuid)
     (there,) = node.volumes().values()
     assert (there.name, there.uuid, there.tags, there.active) == (
-        "volume-a", copy.uuid, (keys.TAG_INTENT + INTENT,), True,
+        "volume-a", copy.uuid, (well_known.TAG_INTENT + INTENT,), True,
     )  # fmt: skip
 
 
@@ -591,12 +591,12 @@ def test_a_way_back_that_broke_off_is_gone_to_its_end(knowing_node: Node, done: 
         return batch([line if number < done else ("lvs", VG) for number, line in enumerate(lines)])
 
     object.__setattr__(short, "batch", cut)
-    wanted = CreateVolume(VG, "volume-a", 2 * GIB, INTENT, copy=copy.uuid)
-    create_volumes(short, "n1", CreateVolumes(reserve=0, volumes=(wanted,)))
+    wanted = LvToCreate(VG, "volume-a", 2 * GIB, INTENT, copy=copy.uuid)
+    create_volumes(short, "n1", CreateLvs(reserve=0, volumes=(wanted,)))
     again = back(node, copy, 2 * GIB)
     assert (again.uuid, again.size) == (copy.uuid, 2 * GIB)
     (there,) = node.volumes().values()
-    assert (there.name, there.tags, there.active) == ("volume-a", (keys.TAG_INTENT + INTENT,), True)
+    assert (there.name, there.tags, there.active) == ("volume-a", (well_known.TAG_INTENT + INTENT,), True)
 
 
 def test_the_room_for_others_is_never_an_old_copy_that_is_asked_for(knowing_node: Node):
@@ -604,16 +604,16 @@ def test_the_room_for_others_is_never_an_old_copy_that_is_asked_for(knowing_node
     node = knowing_node
     copy = node.make("volume-a", 20 * GIB, MARK)
     assert outcomes(remove(node, copy, trash_at=2000)) == ["trashed"]
-    wanted = CreateVolume(VG, "volume-a", 20 * GIB, INTENT, copy=copy.uuid)
+    wanted = LvToCreate(VG, "volume-a", 20 * GIB, INTENT, copy=copy.uuid)
     assert outcomes(create(node, want("volume-b", 30 * GIB), wanted)) == ["failed", "restored"]
 
 
-BLOCK = CreateVolume(VG, "volume-a", GIB, INTENT, zero=True)
+BLOCK = LvToCreate(VG, "volume-a", GIB, INTENT, zero=True)
 
 
-def zeroed(node: Node, look: Look, wanted: CreateVolume = BLOCK) -> VolumeDone:
+def zeroed(node: Node, look: Look, wanted: LvToCreate = BLOCK) -> LvResult:
     """Ask for an LV that is to be zeroed, and return what became of it."""
-    (done,) = create_volumes(node.lvm, "n1", CreateVolumes(reserve=0, volumes=(wanted,)), look).volumes
+    (done,) = create_volumes(node.lvm, "n1", CreateLvs(reserve=0, volumes=(wanted,)), look).volumes
     return done
 
 
@@ -633,7 +633,7 @@ def test_an_lv_counts_once_it_is_zeroed(knowing_node: Node):
     assert zeroed(node, look).reason == "50 %"
     assert (zeroed(node, look).outcome, set(asked)) == ("kept", {first.uuid})
     (there,) = node.volumes().values()
-    assert (there.uuid, there.tags) == (first.uuid, (keys.TAG_INTENT + INTENT,))
+    assert (there.uuid, there.tags) == (first.uuid, (well_known.TAG_INTENT + INTENT,))
     assert (zeroed(node, look).outcome, len(asked)) == ("kept", 3)
 
 
@@ -651,7 +651,7 @@ def test_an_lv_of_another_rebuild_that_was_not_zeroed_is_created_again(knowing_n
     """Its zeroing ended with its rebuild: what is there is of nobody."""
     node = knowing_node
     first = zeroed(node, lambda volume: Zeroing("0 %"))
-    other = CreateVolume(VG, "volume-a", GIB, OTHER, zero=True)
+    other = LvToCreate(VG, "volume-a", GIB, OTHER, zero=True)
     again = zeroed(node, lambda volume: Zeroing("0 %"), other)
     assert again.outcome == "zeroing"
     assert again.uuid != first.uuid
@@ -662,10 +662,10 @@ def test_what_must_be_zero_is_never_extended(knowing_node: Node):
     node = knowing_node
     assert zeroed(node, lambda volume: Zeroing("0 %")).outcome == "zeroing"
     assert zeroed(node, lambda volume: Zeroed()).outcome == "kept"
-    grown = CreateVolume(VG, "volume-a", 2 * GIB, INTENT, zero=True)
+    grown = LvToCreate(VG, "volume-a", 2 * GIB, INTENT, zero=True)
     assert "the bytes of other volumes" in zeroed(node, lambda volume: Zeroed(), grown).reason
     copy = node.make("volume-b", GIB)
-    wanted = CreateVolume(VG, "volume-b", 2 * GIB, INTENT, copy=copy.uuid, zero=True)
+    wanted = LvToCreate(VG, "volume-b", 2 * GIB, INTENT, copy=copy.uuid, zero=True)
     assert "the bytes of other volumes" in zeroed(node, lambda volume: Zeroed(), wanted).reason
     assert {v.size for v in node.volumes().values()} == {GIB}
 
@@ -707,6 +707,6 @@ def test_many_volumes_are_one_batch(node: Node):
     calls: list[str] = []
     counted = replace(node.lvm, observe=lambda subcommand, seconds, outcome: calls.append(f"{subcommand} {outcome}"))
     names = [f"volume-{i:03}" for i in range(20)]
-    done = create_volumes(counted, "n1", CreateVolumes(reserve=0, volumes=tuple(want(name) for name in names)))
+    done = create_volumes(counted, "n1", CreateLvs(reserve=0, volumes=tuple(want(name) for name in names)))
     assert [d.outcome for d in done.volumes] == ["created"] * 20
     assert calls == ["fullreport ok", "shell ok", "fullreport ok", "shell ok", "fullreport ok"]

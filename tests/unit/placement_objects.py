@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from carina_tasks.decisions.placement import NoFit, Place, Rules, plan
+from carina_tasks.decisions.placement import Placement, PlacementRules, Unschedulable, plan
 from carina_tasks.model import objects
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
 from carina_tasks.model.quantity import GIB
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 LOST = "n1"
 VG = "carina-vg-hdd"
 HOSTNAME = "kubernetes.io/hostname"
-NO_RESERVE = Rules(reserve=0)
+NO_RESERVE = PlacementRules(reserve=0)
 
 
 def node(name: str, *, labels: Json | None = None, ready: str = "True", **spec: Any) -> Json:
@@ -122,8 +122,8 @@ def plan_all(
     inventories: Mapping[str, Inventory] | None = None,
     *,
     source: str = LOST,
-    rules: Rules = NO_RESERVE,
-) -> dict[str, Place | NoFit]:
+    rules: PlacementRules = NO_RESERVE,
+) -> dict[str, Placement | Unschedulable]:
     """Plan every volume of `source`; by default every node answers and has 100 GiB free."""
     if inventories is None:
         inventories = {name: inventory(name) for name in cluster.nodes}
@@ -131,6 +131,6 @@ def plan_all(
     return {verdict.volume.name: verdict for verdict in plan(cluster, inventories, wanted, source, rules)}
 
 
-def targets(verdicts: Mapping[str, Place | NoFit]) -> dict[str, str]:
+def targets(verdicts: Mapping[str, Placement | Unschedulable]) -> dict[str, str]:
     """Return the node of each volume, empty for one that fits nowhere."""
-    return {name: verdict.node if isinstance(verdict, Place) else "" for name, verdict in verdicts.items()}
+    return {name: verdict.node if isinstance(verdict, Placement) else "" for name, verdict in verdicts.items()}

@@ -5,18 +5,18 @@ import tracemalloc
 import msgspec.structs
 import pytest
 
-from carina_tasks.decisions.answers import CREATE, MARK, PURGE, REMOVE, counts
+from carina_tasks.decisions.answers import CREATE, MARK, PURGE, REMOVE, accept
 from carina_tasks.errors import BadAnswer, NodeFailed
 from carina_tasks.flows.failover.lost_node import rebuild_node
 from carina_tasks.flows.sweeps.local_volumes import sweep_local_volumes
 from carina_tasks.model.local import Inventory
-from carina_tasks.model.messages import Target, VolumesDone
+from carina_tasks.model.messages import LvResults, LvTarget
 from carina_tasks.observability import metrics
 from carina_tasks.store.answers import read_answer
 from tests.unit.builders import UUID_LV, VG, claim, done, inventory, local_volume, logic_volume, node, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
-ASKED = [Target(VG, "volume-pvc-1", UUID_LV), Target(VG, "volume-pvc-2", UUID_LV)]
+ASKED = [LvTarget(VG, "volume-pvc-1", UUID_LV), LvTarget(VG, "volume-pvc-2", UUID_LV)]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ ASKED = [Target(VG, "volume-pvc-1", UUID_LV), Target(VG, "volume-pvc-2", UUID_LV
 )
 def test_only_what_was_asked_counts_once_and_in_its_own_words(said, left, why):
     """Other volumes, contradictions, and words of another task are left out and told."""
-    found = counts(ASKED, VolumesDone("n1", tuple(said)), CREATE)
+    found = accept(ASKED, LvResults("n1", tuple(said)), CREATE)
     assert [v.name for v in found.volumes] == left
     assert why in "; ".join(found.odd)
     assert bool(why) == bool(found.odd)
@@ -42,16 +42,16 @@ def test_no_task_takes_the_words_of_another():
     """Only an answer to a removal says removed, only one to a creation says created; few lines tell of many."""
     told = [one.asked - {"absent", "failed"} for one in (CREATE, MARK, REMOVE, PURGE)]
     assert sum(map(len, told)) == len(frozenset().union(*told))
-    many = VolumesDone("n1", tuple(done(f"x{i}") for i in range(1000)))
-    assert len(counts(ASKED, many, CREATE).odd) == 10
+    many = LvResults("n1", tuple(done(f"x{i}") for i in range(1000)))
+    assert len(accept(ASKED, many, CREATE).odd) == 10
 
 
 def test_a_creation_may_tell_what_it_purged_from_the_trash_and_of_nothing_else():
     """Beside what was asked: `purged`, of a name of the trash. Not of a volume, and not in answer to a mark."""
     trash = msgspec.structs.replace(done(outcome="purged"), name="trash-" + UUID_LV)
-    assert counts(ASKED, VolumesDone("n1", (trash,)), CREATE).volumes == (trash,)
-    assert counts(ASKED, VolumesDone("n1", (done("other", "purged"),)), CREATE).volumes == ()
-    assert counts(ASKED, VolumesDone("n1", (trash,)), MARK).volumes == ()
+    assert accept(ASKED, LvResults("n1", (trash,)), CREATE).volumes == (trash,)
+    assert accept(ASKED, LvResults("n1", (done("other", "purged"),)), CREATE).volumes == ()
+    assert accept(ASKED, LvResults("n1", (trash,)), MARK).volumes == ()
 
 
 def bad_answers():
@@ -63,7 +63,7 @@ def bad_answers():
 def test_a_node_that_answers_a_creation_with_another_word_has_created_nothing(outcome):
     """The PV is not touched, and the guard says so in log, Event and metric."""
     api, fake = FakeApi(node("n2"), logic_volume(), pv(), claim()), FakeNodes(inventory("n2"))
-    fake.broken = {("n2", "carina.volume.create"): VolumesDone("n2", (done(outcome=outcome),))}
+    fake.broken = {("n2", "carina.volume.create"): LvResults("n2", (done(outcome=outcome),))}
     before = bad_answers()
     assert rebuild_node(context(api, fake), "n1").volumes[0].outcome == "unfinished"
     assert not any(write.startswith("delete") for write in api.writes())
@@ -74,7 +74,7 @@ def test_a_node_that_answers_a_creation_with_another_word_has_created_nothing(ou
 def test_a_removal_that_nobody_asked_for_is_not_recorded_as_one():
     """The node says that it removed another volume too: no audit record of that, and the guard fires."""
     api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", local_volume(marked=400)))
-    said = VolumesDone("n1", (done("pvc-1", "trashed"), done("precious", "trashed")))
+    said = LvResults("n1", (done("pvc-1", "trashed"), done("precious", "trashed")))
     fake.broken = {("n1", "carina.volume.remove"): said}
     before = bad_answers()
     (swept,) = sweep_local_volumes(context(api, fake)).nodes

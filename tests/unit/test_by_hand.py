@@ -9,7 +9,7 @@ from carina_tasks.cli import rebuild as cli
 from carina_tasks.errors import ApiUnavailable, BadInput
 from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
 from carina_tasks.flows.failover.single_volume import rebuild_volume
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from carina_tasks.model.journal import Journal
 from tests.unit.builders import claim, inventory, journal, local_volume, logic_volume, node, pod, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context, cut_pods
@@ -35,7 +35,7 @@ def test_it_comes_back_elsewhere_under_its_names_and_the_old_copy_stays():
     volume = api.one("LogicVolume", NAME)
     assert volume["spec"]["nodeName"] in ("n2", "n3")
     assert volume["status"]["status"] == "Success"
-    assert keys.JOURNAL not in volume["metadata"]["annotations"]
+    assert well_known.JOURNAL not in volume["metadata"]["annotations"]
     assert [v.name for v in fake.now["n1"].volumes] == ["volume-pvc-1"]
     event = next(e for e in api.events if e["reason"] == "VolumeRebuiltEmpty")
     assert "new and empty" in event["message"]
@@ -47,9 +47,9 @@ def test_its_journal_is_one_that_any_release_finishes():
     api, fake = live()
     rebuild_volume(context(api, fake), "n1", NAME, NAME)
     written = next(
-        body for _, path, body in api.log if keys.JOURNAL in (body.get("metadata", {}).get("annotations") or {})
+        body for _, path, body in api.log if well_known.JOURNAL in (body.get("metadata", {}).get("annotations") or {})
     )
-    text = written["metadata"]["annotations"][keys.JOURNAL]
+    text = written["metadata"]["annotations"][well_known.JOURNAL]
     assert Journal.from_json(text).kind == "rebuild"
     fields = {"intent", "kind", "source", "source_uid", "target", "reason", "started", "manifest", "stale", "together"}
     assert json.loads(text).keys() <= fields
@@ -120,7 +120,7 @@ def test_the_guards_of_a_failover_stand_before_it():
     for state in ({"paused": "by me"}, {"latched": "2 of 3"}):
         config = {
             "kind": "ConfigMap",
-            "metadata": {"name": keys.STATE_CONFIG_MAP, "namespace": "kube-system"},
+            "metadata": {"name": well_known.STATE_CONFIG_MAP, "namespace": "kube-system"},
             "data": state,
         }
         api, fake = live(config)

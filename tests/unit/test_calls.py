@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.errors import BadAnswer, BadInput, BrokerUnavailable, NodeFailed, NodeSilent
 from carina_tasks.model.local import Inventory
-from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumesDone, to_json
+from carina_tasks.model.messages import CreateLvs, LvResults, LvToCreate, to_json
 from carina_tasks.store.answers import RESULT_KEY, read_answer
 from tests.unit.builders import INTENT, done, inventory, local_volume
 from tests.unit.builders_redis import away
@@ -115,7 +115,7 @@ def test_an_exception_in_disguise_builds_nothing():
 def test_no_bytes_raise_anything_else(data):
     """Any bytes: an answer, none yet, or one of three errors."""
     try:
-        read_answer(data, "n1", VolumesDone, LIMIT)
+        read_answer(data, "n1", LvResults, LIMIT)
     except (BadAnswer, NodeFailed, NodeSilent) as exc:
         assert len(exc.message) < 700  # noqa: PT017
 
@@ -163,17 +163,17 @@ def test_a_question_expires_with_its_deadline_and_names_its_node():
 
 def test_a_request_is_sent_as_plain_json():
     """One argument, as the node reads it."""
-    app = App(lambda node: meta(result=to_json(VolumesDone(node=node, volumes=(done(),)))))
-    request = CreateVolumes(reserve=0, volumes=(CreateVolume("vg", "volume-x", 1, INTENT),))
-    asking(app).ask("n1", "carina.volume.create", request, VolumesDone)
+    app = App(lambda node: meta(result=to_json(LvResults(node=node, volumes=(done(),)))))
+    request = CreateLvs(reserve=0, volumes=(LvToCreate("vg", "volume-x", 1, INTENT),))
+    asking(app).ask("n1", "carina.volume.create", request, LvResults)
     assert json.loads(json.dumps(app.sent[0][1]["args"])) == json.loads(json.dumps([msgspec.to_builtins(request)]))
 
 
 def test_people_can_search_for_what_a_node_was_asked():
     """Node, volumes and reason stand in the header as flat literals; the message itself stays as it is."""
-    app = App(lambda node: meta(result=to_json(VolumesDone(node=node, volumes=(done(),)))))
-    request = CreateVolumes(reserve=0, volumes=(CreateVolume("vg", "volume-x", 1 << 30, INTENT),))
-    asking(app).ask("n1", "carina.volume.create", request, VolumesDone)
+    app = App(lambda node: meta(result=to_json(LvResults(node=node, volumes=(done(),)))))
+    request = CreateLvs(reserve=0, volumes=(LvToCreate("vg", "volume-x", 1 << 30, INTENT),))
+    asking(app).ask("n1", "carina.volume.create", request, LvResults)
     options = app.sent[0][1]
     assert ast.literal_eval(options["argsrepr"]) == ("n1",)
     assert ast.literal_eval(options["kwargsrepr"]) == {

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from carina_tasks.decisions.colocation import Astray, LeftBehind, held_by, parted
+from carina_tasks.decisions.colocation import Diverging, LeftBehind, held_by, separated
 from carina_tasks.flows.failover.lost_node import migrate_node
 from carina_tasks.flows.failover.resume import resume
 from tests.unit.builders import NOW, claim, inventory, journal, logic_volume, node, pod, pv, world
@@ -30,7 +30,7 @@ def home(name, **more):
 def of(*raws, lost=frozenset()):
     """Say who is parted: a letter for each, with what is to be done."""
     seen = world(node("n1"), node("n2"), *raws)
-    return [(v.volume.name, type(v)) for v in parted(seen, seen.logic_volumes.values(), lost)]
+    return [(v.volume.name, type(v)) for v in separated(seen, seen.logic_volumes.values(), lost)]
 
 
 BOTH = pod("web-0", A, B, annotated=True)
@@ -86,7 +86,7 @@ def on_its_way(name, target, *together, there=False):
 def test_of_two_that_go_to_different_nodes_the_empty_one_gives_way(first, second, strays):
     """One that a pod may have written to stays; of two empty ones the later by name; two written ones are left to people."""
     raws = [*on_its_way(A, "n2", B, there=first), *on_its_way(B, "n3", A, there=second)]
-    assert of(*raws, node("n3"), BOTH) == ([(strays, Astray)] if strays else [])
+    assert of(*raws, node("n3"), BOTH) == ([(strays, Diverging)] if strays else [])
 
 
 @pytest.mark.parametrize("lost", ["n2", "n3"])

@@ -2,15 +2,15 @@
 
 import pytest
 
-from carina_tasks.decisions.eviction import Evict, Leave, judge
+from carina_tasks.decisions.eviction import EvictPod, LeavePod, judge_pod
 from carina_tasks.decisions.selection import Skip, Wanted, movable_pods, of_deleted_node, of_not_ready_node
 from carina_tasks.errors import ApiConflict, ApiDenied
 from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
 from carina_tasks.flows.failover.resume import resume
-from carina_tasks.flows.report.problems import failed
+from carina_tasks.flows.report.problems import find_problems
 from carina_tasks.kube import paths
 from carina_tasks.kube.writes import ClusterWrites
-from carina_tasks.model import keys, objects
+from carina_tasks.model import objects, well_known
 from tests.unit import builders as b
 from tests.unit.builders import NOW, at, claim, journal, logic_volume, node, pv, world
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
@@ -24,7 +24,9 @@ def pod(name="a", *volumes, phase="Running", marked=False, grace=None, mirror=Fa
     raw = b.pod(name, *volumes, **{"annotated": True} | more)
     raw["status"]["phase"] = phase
     if marked:
-        raw["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True", "reason": keys.DISRUPTED_BY_US}]
+        raw["status"]["conditions"] = [
+            {"type": "DisruptionTarget", "status": "True", "reason": well_known.DISRUPTED_BY_US}
+        ]
     if grace is not None:
         raw["metadata"] |= {"deletionTimestamp": at(NOW), "deletionGracePeriodSeconds": grace}
     if mirror:
@@ -34,7 +36,7 @@ def pod(name="a", *volumes, phase="Running", marked=False, grace=None, mirror=Fa
 
 def verdict(raw, kind="migrate", alive=False):
     """Judge a raw pod."""
-    return judge(objects.parse_pod(raw), kind, alive=alive)
+    return judge_pod(objects.parse_pod(raw), kind, alive=alive)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -44,7 +46,7 @@ def test_a_finished_pod_is_never_ended(kind, alive, phase):
     """Annotated or not, on a lost node or a live one, for whichever flow: it holds nothing open."""
     for annotated in (True, None):
         found = verdict(pod(phase=phase, annotated=annotated), kind, alive)
-        assert isinstance(found, Leave)
+        assert isinstance(found, LeavePod)
     assert "run to its end" in verdict(pod(phase=phase), kind, alive).reason
 
 
@@ -62,7 +64,7 @@ def test_a_finished_pod_is_never_ended(kind, alive, phase):
 def test_on_a_not_ready_node_each_of_these_is_left_with_its_reason(raw, why):
     """Only annotated pods move, and none that its node makes again."""
     found = verdict(raw)
-    assert isinstance(found, Leave)
+    assert isinstance(found, LeavePod)
     assert why in found.reason
 
 
@@ -70,23 +72,25 @@ def test_on_a_not_ready_node_each_of_these_is_left_with_its_reason(raw, why):
 def test_a_pod_that_may_hold_data_is_ended_as_the_pod_gc_does_it(phase):
     """Pending too, because init containers run in that phase: Failed first, then deleted with grace 0."""
     raw = pod(phase=phase)
-    assert verdict(raw) == Evict(objects.parse_pod(raw), at_once=True, fail=True, delete=True)
-    assert isinstance(verdict(pod(phase=phase, annotated=None), "rebuild"), Evict)
+    assert verdict(raw) == EvictPod(objects.parse_pod(raw), at_once=True, fail=True, delete=True)
+    assert isinstance(verdict(pod(phase=phase, annotated=None), "rebuild"), EvictPod)
 
 
 def test_a_live_node_ends_its_pods_itself():
     """The pod gets its own grace period, its status is its kubelet's, and a second deletion is not asked for."""
-    assert verdict(pod(), alive=True) == Evict(objects.parse_pod(pod()), at_once=False)
-    assert isinstance(verdict(pod(grace=30), "failback", alive=True), Leave)
+    assert verdict(pod(), alive=True) == EvictPod(objects.parse_pod(pod()), at_once=False)
+    assert isinstance(verdict(pod(grace=30), "failback", alive=True), LeavePod)
 
 
 def test_each_half_of_an_eviction_is_done_once():
     """Marked and not deleted: the deletion is left to do. Deleted by somebody with grace 0: its status is. Both: nothing."""
-    assert verdict(pod(phase="Failed", marked=True)) == Evict(objects.parse_pod(pod(phase="Failed", marked=True)), True)
+    assert verdict(pod(phase="Failed", marked=True)) == EvictPod(
+        objects.parse_pod(pod(phase="Failed", marked=True)), True
+    )
     assert not verdict(pod(grace=0, finalizers=["x/y"])).delete
     assert verdict(pod(grace=30)).delete
     done = verdict(pod(phase="Failed", marked=True, grace=0, finalizers=["x/y"]))
-    assert isinstance(done, Leave)
+    assert isinstance(done, LeavePod)
     assert done.held == ("x/y",)
     assert "x/y" in done.reason
 
@@ -188,7 +192,7 @@ def test_a_shared_claim_keeps_its_volume_and_its_owner_is_told():
     assert "default/backup" in result.volumes[0].reason
     (event,) = [e for e in api.events if e["reason"] == "MigrationBlocked"]
     assert (event["involvedObject"]["kind"], event["type"]) == ("PersistentVolumeClaim", "Warning")
-    (finding,) = [f for f in failed(ctx, []).findings if f.what == "pvc-1"]
+    (finding,) = [f for f in find_problems(ctx, []).findings if f.what == "pvc-1"]
     assert "default/backup" in finding.reason
 
 
@@ -211,7 +215,7 @@ def test_a_pod_with_a_finalizer_is_deleted_once_and_its_volume_ends(flow, lost):
     said = [e["message"] for e in api.events if e["reason"] == "PodEvicted"]
     assert said
     assert all(TRACKING in message for message in said)
-    (finding,) = [f for f in failed(ctx, []).findings if "job-0" in f.what]
+    (finding,) = [f for f in find_problems(ctx, []).findings if "job-0" in f.what]
     assert TRACKING in finding.reason
 
 
@@ -231,7 +235,7 @@ def test_a_worker_that_died_between_the_two_halves_is_followed_by_another():
                   pv("pvc-1", "n2"), claim(), half)  # fmt: skip
     resume(context(api, FakeNodes(b.inventory("n2"))))
     assert requests(api, "web-0") == [("delete", "")]
-    assert keys.JOURNAL not in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
+    assert well_known.JOURNAL not in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
 
 
 def test_on_a_node_that_is_back_the_pod_gets_its_grace():
@@ -240,7 +244,7 @@ def test_on_a_node_that_is_back_the_pod_gets_its_grace():
                   pv("pvc-1", "n2"), claim(), pod("web-0", "pvc-1", finalizers=["x/y"]))  # fmt: skip
     resume(context(api, FakeNodes(b.inventory("n1"), b.inventory("n2"))))
     assert [(verb, body.get("grace")) for verb, path, body in api.log if "/pods/" in path] == [("delete", None)]
-    assert keys.JOURNAL not in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
+    assert well_known.JOURNAL not in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
 
 
 def test_the_status_of_a_pod_keeps_its_other_conditions_and_names_the_very_pod():

@@ -5,18 +5,18 @@ import pytest
 from click.testing import CliRunner
 
 from carina_tasks.cli import plan as plan_command
-from carina_tasks.decisions.failback import Impossible, Possible, judge
+from carina_tasks.decisions.failback import FailbackImpossible, FailbackPossible, judge_copy
 from carina_tasks.errors import NodeSilent
 from carina_tasks.flows.report.failback_plan import plan_failback
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from carina_tasks.model.local import LocalVolume
-from carina_tasks.model.progress import Failover
+from carina_tasks.model.progress import PastFailover
 from carina_tasks.model.quantity import GIB
 from tests.unit.builders import LONG_AGO, NAME, inventory, journal, local_volume, logic_volume, node, pv, world
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 from tests.unit.test_flows_trash import lying
 
-LEFT = Failover("2026-01-02T03:04:05Z", "rebuild", "n1", "n2", "node n1 was deleted", "i1")
+LEFT = PastFailover("2026-01-02T03:04:05Z", "rebuild", "n1", "n2", "node n1 was deleted", "i1")
 
 
 def closed(**more) -> LocalVolume:
@@ -24,10 +24,10 @@ def closed(**more) -> LocalVolume:
     return local_volume(**{"active": False, **more})
 
 
-def failed_over(*history: Failover, **more):
+def failed_over(*history: PastFailover, **more):
     """Make the LogicVolume on n2, with what its annotations remember."""
     made = logic_volume(on="n2", **more)
-    made["metadata"]["annotations"][keys.HISTORY] = msgspec.json.encode(history).decode()
+    made["metadata"]["annotations"][well_known.HISTORY] = msgspec.json.encode(history).decode()
     return made
 
 
@@ -49,18 +49,18 @@ def verdict(
     parts += [volume or pv(on="n2")] if volume != {} else []
     seen = world(*parts)
     there = inventory("n1", local, *beside, free=free)
-    return judge(local, there, seen, seen.logic_volumes[NAME], 10 * GIB)
+    return judge_copy(local, there, seen, seen.logic_volumes[NAME], 10 * GIB)
 
 
 def test_a_closed_copy_that_is_large_enough_could_be_the_volume_again():
     """Nothing is left to do but to activate it."""
-    assert isinstance(verdict(closed()), Possible)
+    assert isinstance(verdict(closed()), FailbackPossible)
 
 
 REFUSED = {
     "open": ({"local": closed(is_open=True)}, "it is open"),
     "another group": ({"local": closed(group="carina-vg-ssd")}, "volume group carina-vg-ssd"),
-    "never wiped": ({"local": closed(tags=(f"{keys.TAG_CREATING}i1",))}, "interrupted before lvm wiped it"),
+    "never wiped": ({"local": closed(tags=(f"{well_known.TAG_CREATING}i1",))}, "interrupted before lvm wiped it"),
     "in a pvmove": ({"local": closed(at_work="a pvmove")}, "a pvmove"),
     "snapshot": ({"local": closed(role="public,origin")}, "not linear"),
     "node not Ready": ({"local": closed(), "ready": "Unknown"}, "not Ready"),
@@ -85,22 +85,22 @@ def test_a_copy_that_cannot_be_the_volume_says_why(case):
     """Each condition alone makes it impossible, and the reason names it."""
     options, words = REFUSED[case]
     found = verdict(options["local"], **{k: v for k, v in options.items() if k != "local"})
-    assert isinstance(found, Impossible)
+    assert isinstance(found, FailbackImpossible)
     assert words in found.reason
 
 
 def test_a_copy_that_is_smaller_than_the_volume_would_be_extended():
     """The claim has grown since: the reserve of the volume group stays free."""
     found = verdict(closed(size=3 * GIB), free=12)
-    assert isinstance(found, Possible)
+    assert isinstance(found, FailbackPossible)
     assert "from 3Gi to 5Gi" in found.reason
 
 
 def test_a_copy_that_a_rebuild_of_the_volume_made_is_its_own_whatever_the_clock_says():
     """Its intent is in the history of the LogicVolume; the node's clock was a day behind when it was made."""
-    made = closed(age=LONG_AGO + 86400, tags=(f"{keys.TAG_INTENT}i1",))
-    assert isinstance(verdict(made, lv=failed_over(LEFT)), Possible)
-    assert isinstance(verdict(made), Impossible)
+    made = closed(age=LONG_AGO + 86400, tags=(f"{well_known.TAG_INTENT}i1",))
+    assert isinstance(verdict(made, lv=failed_over(LEFT)), FailbackPossible)
+    assert isinstance(verdict(made), FailbackImpossible)
 
 
 def test_a_smaller_copy_that_is_read_as_a_device_is_not_extended():
@@ -108,14 +108,14 @@ def test_a_smaller_copy_that_is_read_as_a_device_is_not_extended():
     block = pv(on="n2")
     block["spec"]["volumeMode"] = "Block"
     found = verdict(closed(size=3 * GIB), volume=block)
-    assert isinstance(found, Impossible)
+    assert isinstance(found, FailbackImpossible)
     assert "the bytes of other volumes" in found.reason
-    assert isinstance(verdict(closed(), volume=block), Possible)
+    assert isinstance(verdict(closed(), volume=block), FailbackPossible)
 
 
 def test_the_plan_names_the_age_of_both_copies_and_writes_nothing():
     """The old one has no data after the failover, the one in use was empty at the last; LVs in use are no old copies."""
-    again = Failover("2026-01-05T00:00:00Z", "migrate", "n3", "n2", "", "i2")
+    again = PastFailover("2026-01-05T00:00:00Z", "migrate", "n3", "n2", "", "i2")
     api = FakeApi(node("n1"), node("n2"), failed_over(LEFT, again), pv(on="n2"), logic_volume("pvc-2"), pv("pvc-2"))
     fake = FakeNodes(inventory("n1", closed(), local_volume("volume-pvc-2")), inventory("n2"))
     result = plan_failback(context(api, fake), "n1")

@@ -10,8 +10,8 @@ from carina_tasks.errors import BadInput, NodeSilent, Paused
 from carina_tasks.flows.failover.failback import failback
 from carina_tasks.flows.failover.resume import resume
 from carina_tasks.kube import paths
-from carina_tasks.model import keys
-from carina_tasks.model.messages import VolumeDone, VolumesDone
+from carina_tasks.model import well_known
+from carina_tasks.model.messages import LvResult, LvResults
 from carina_tasks.model.quantity import GIB
 from tests.unit.builders import NAME, VG, affinity, claim, inventory, local_volume, node, pod, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, Killed, context
@@ -51,14 +51,14 @@ def check_on_n1(api, fake, uuid=OLD):
     """Check that the volume is on n1 with its old copy, and that nothing of ours is left."""
     volume, new = api.one("LogicVolume", NAME), api.one("PersistentVolume", NAME)
     assert (volume["spec"]["nodeName"], volume["status"]["status"]) == ("n1", "Success")
-    assert keys.JOURNAL not in volume["metadata"]["annotations"]
+    assert well_known.JOURNAL not in volume["metadata"]["annotations"]
     assert new["spec"]["nodeAffinity"] == affinity("n1")
     assert new["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
     assert (lv(fake, "n1").uuid, lv(fake, "n1").active) == (uuid, True)
     assert api.one("PersistentVolumeClaim", f"claim-{NAME}")["metadata"]["annotations"] == {}
     # The other copy is where it was, and nothing was asked of it: the next failback undoes this one.
     assert lv(fake, "n2").uuid == IN_USE
-    past = json.loads(volume["metadata"]["annotations"][keys.HISTORY])
+    past = json.loads(volume["metadata"]["annotations"][well_known.HISTORY])
     assert (past[-1]["kind"], past[-1]["from"], past[-1]["to"]) == ("failback", "n2", "n1")
 
 
@@ -139,7 +139,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(why):
     """Each condition alone, and its reason says what would help."""
     api, fake = REFUSED[why]()
     if "affinity" in why:
-        api.one("Pod", "picky")["spec"]["nodeSelector"] = {keys.HOSTNAME: "n2"}
+        api.one("Pod", "picky")["spec"]["nodeSelector"] = {well_known.HOSTNAME: "n2"}
     result = failback(context(api, fake), "n1", [NAME], [NAME])
     assert (result.outcome in ("refused", "unfinished"), [v.outcome for v in result.volumes]) == (True, ["refused"])
     assert why in result.volumes[0].reason
@@ -203,7 +203,7 @@ def test_killed_at_any_write_another_process_ends_it(after):
 
 def refuses(fake, on, reason="the old copy is gone", *, name=NAME, transient=False):
     """Let the node refuse to restore the LV of `name`."""
-    said = VolumesDone(node=on, volumes=(VolumeDone(VG, f"volume-{name}", "failed", reason, transient=transient),))
+    said = LvResults(node=on, volumes=(LvResult(VG, f"volume-{name}", "failed", reason, transient=transient),))
     fake.broken[on, "carina.volume.create"] = said
 
 
@@ -223,8 +223,8 @@ def test_a_copy_that_cannot_be_restored_leaves_the_volume_where_it_is(missing):
     volume, kept = api.one("LogicVolume", NAME), api.one("PersistentVolume", NAME)
     assert (volume["spec"]["nodeName"], volume["status"]["status"]) == ("n2", "Success")
     assert (kept["metadata"]["uid"], kept["spec"]["persistentVolumeReclaimPolicy"]) == (before, "Delete")
-    assert keys.RETAINED not in kept["metadata"]["annotations"]
-    assert len(json.loads(volume["metadata"]["annotations"][keys.HISTORY])) == 1
+    assert well_known.RETAINED not in kept["metadata"]["annotations"]
+    assert len(json.loads(volume["metadata"]["annotations"][well_known.HISTORY])) == 1
     assert paths.pod("default", f"pod-{NAME}") in api.objects
     assert "FailbackGivenUp" in events(api)
     assert lv(fake, "n2") is None if missing else lv(fake, "n2").uuid == IN_USE
@@ -256,8 +256,8 @@ def test_a_copy_that_cannot_be_restored_right_now_is_waited_for():
 def test_an_answer_about_another_lv_is_not_believed():
     """The node answers that it restored it, with another UUID: nothing is replaced."""
     api, fake = failed_over_to_n2(), both_copies()
-    said = VolumeDone(VG, f"volume-{NAME}", "restored", uuid=OTHER, size=5 * GIB, major=252, minor=1)
-    fake.broken["n1", "carina.volume.create"] = VolumesDone(node="n1", volumes=(said,))
+    said = LvResult(VG, f"volume-{NAME}", "restored", uuid=OTHER, size=5 * GIB, major=252, minor=1)
+    fake.broken["n1", "carina.volume.create"] = LvResults(node="n1", volumes=(said,))
     (volume,) = failback(context(api, fake), "n1", [], [NAME]).volumes
     assert OTHER in volume.reason
     assert api.one("PersistentVolume", NAME)["spec"]["nodeAffinity"] == affinity("n2")
@@ -318,10 +318,10 @@ def test_one_copy_that_cannot_be_restored_gives_up_the_other_of_its_pod():
     """Neither PV is replaced before both LVs are restored."""
     api, fake = shared_pod()
     fake.now["n1"] = inventory("n1", closed(name="volume-pvc-1", uuid=OLD))
-    told = VolumeDone(VG, "volume-pvc-2", "failed", "the old copy is gone")
-    good = VolumeDone(VG, "volume-pvc-1", "restored", uuid=OLD, size=5 * GIB, major=252, minor=1)
+    told = LvResult(VG, "volume-pvc-2", "failed", "the old copy is gone")
+    good = LvResult(VG, "volume-pvc-1", "restored", uuid=OLD, size=5 * GIB, major=252, minor=1)
     fake.now["n1"] = inventory("n1", closed(name="volume-pvc-1", uuid=OLD), closed(name="volume-pvc-2", uuid=OTHER))
-    fake.broken["n1", "carina.volume.create"] = VolumesDone(node="n1", volumes=(good, told))
+    fake.broken["n1", "carina.volume.create"] = LvResults(node="n1", volumes=(good, told))
     result = failback(context(api, fake), "n1", [], list(SHARED))
     assert {v.outcome for v in result.volumes} == {"unfinished"}
     assert {v.outcome for v in resume(context(api, fake)).volumes} == {"given-up"}
@@ -336,13 +336,13 @@ def test_a_failback_that_died_between_two_journals_is_given_up():
     with pytest.raises(Killed):
         failback(context(api, fake), "n1", [], list(SHARED))
     api.kill_at = None
-    assert keys.JOURNAL in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
+    assert well_known.JOURNAL in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
     for _ in range(2):
         resume(context(api, fake))
     for name in SHARED:
         volume = api.one("LogicVolume", name)
         assert (volume["spec"]["nodeName"], volume["status"]["status"]) == ("n2", "Success")
-        assert keys.JOURNAL not in volume["metadata"]["annotations"]
+        assert well_known.JOURNAL not in volume["metadata"]["annotations"]
 
 
 def test_a_volume_whose_other_was_given_up_meanwhile_is_given_up():
@@ -377,7 +377,7 @@ def test_a_target_that_is_lost_after_the_replacement_loses_a_volume_like_any_oth
     for _ in range(3):
         resume(context(api, fake))
     volume = api.one("LogicVolume", NAME)
-    assert (volume["spec"]["nodeName"], keys.JOURNAL in volume["metadata"]["annotations"]) == ("n3", False)
+    assert (volume["spec"]["nodeName"], well_known.JOURNAL in volume["metadata"]["annotations"]) == ("n3", False)
     assert "VolumeRebuiltEmpty" in events(api)
     assert lv(fake, "n2").uuid == IN_USE
 

@@ -6,15 +6,15 @@ import pytest
 from msgspec import structs
 
 from carina_tasks.errors import ApiConflict, ApiUnavailable, BadInput, MassFailure, NodeFailed, NodeSilent, Paused
-from carina_tasks.flows.failover.advance import PLANNED_AGAIN, advance_all
+from carina_tasks.flows.failover.advance import REPLANNED, advance_all
 from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
 from carina_tasks.flows.failover.planning import replan
 from carina_tasks.flows.failover.resume import resume
 from carina_tasks.flows.failover.steps import NeedsTarget
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Listing
-from carina_tasks.model import keys
-from carina_tasks.model.messages import VolumesDone
+from carina_tasks.model import well_known
+from carina_tasks.model.messages import LvResults
 from carina_tasks.model.quantity import GIB
 from carina_tasks.observability import metrics
 from tests.unit.builders import (
@@ -56,7 +56,7 @@ def check_rebuilt(api, fake, names=VOLUMES):
         assert target in fake.now
         assert volume["status"]["status"] == "Success"
         assert volume["status"]["volumeID"] == f"volume-{name}"
-        assert keys.JOURNAL not in volume["metadata"]["annotations"]
+        assert well_known.JOURNAL not in volume["metadata"]["annotations"]
         assert new["spec"]["nodeAffinity"] == affinity(target)
         assert new["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
         assert new["spec"]["claimRef"]["uid"] == f"uid-claim-{name}"
@@ -83,7 +83,7 @@ def test_every_journal_is_written_before_anything_is_touched():
     rebuild_node(context(api, fake), "n1")
     for verb, path, body in api.log[: len(VOLUMES)]:
         assert (verb, path.rsplit("/", 1)[0]) == ("merge", paths.LOGIC_VOLUMES)
-        assert '"manifest"' in body["metadata"]["annotations"][keys.JOURNAL]
+        assert '"manifest"' in body["metadata"]["annotations"][well_known.JOURNAL]
         assert body["spec"]["nodeName"] in ("n2", "n3")
         assert body["metadata"]["uid"]
         assert body["metadata"]["resourceVersion"]
@@ -100,7 +100,7 @@ def test_no_pv_is_ever_deleted_with_a_status_set():
             volume = api.one("LogicVolume", name)
             assert volume["status"]["status"] == ""
             assert volume["status"]["volumeID"] == f"volume-{name}"
-            assert keys.JOURNAL in volume["metadata"]["annotations"]
+            assert well_known.JOURNAL in volume["metadata"]["annotations"]
             assert api.one("PersistentVolume", name)["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
             seen.append(name)
 
@@ -114,12 +114,12 @@ def test_the_device_of_a_block_volume_is_zeroed_before_the_pv_is_replaced():
     api, fake = deleted(names=("pvc-1",)), nodes()
     api.one("PersistentVolume", "pvc-1")["spec"]["volumeMode"] = "Block"
     for percent in ("3", "47"):
-        said = VolumesDone(node="n2", volumes=(done(outcome="zeroing", reason=f"being zeroed, {percent} % of 5Gi"),))
+        said = LvResults(node="n2", volumes=(done(outcome="zeroing", reason=f"being zeroed, {percent} % of 5Gi"),))
         fake.broken = {(name, "carina.volume.create"): structs.replace(said, node=name) for name in ("n2", "n3")}
         rebuild_node(context(api, fake), "n1")
         resume(context(api, fake))
         volume = api.one("LogicVolume", "pvc-1")
-        assert f"being zeroed, {percent} % of 5Gi" in volume["metadata"]["annotations"][keys.PROGRESS]
+        assert f"being zeroed, {percent} % of 5Gi" in volume["metadata"]["annotations"][well_known.PROGRESS]
         assert api.one("PersistentVolume", "pvc-1")["spec"]["nodeAffinity"] == affinity("n1")
     fake.broken = {}
     resume(context(api, fake))
@@ -174,7 +174,7 @@ def test_a_volume_does_not_leave_a_target_that_already_has_another_of_its_pod():
         del api.objects[paths.pod("default", f"pod-{name}")]
     answers = [done(name="pvc-1"), done(name="pvc-2", outcome="failed", reason="lvm was interrupted", transient=False)]
     fake.broken = {
-        (name, "carina.volume.create"): VolumesDone(node=name, volumes=tuple(answers)) for name in ("n2", "n3")
+        (name, "carina.volume.create"): LvResults(node=name, volumes=tuple(answers)) for name in ("n2", "n3")
     }
     result = rebuild_node(context(api, fake), "n1")
     there = api.one("LogicVolume", "pvc-1")["spec"]["nodeName"]
@@ -284,7 +284,7 @@ MUTATING = [
 @pytest.mark.parametrize("key", ["paused", "latched"])
 def test_pause_and_latch_come_before_everything(flow, key):
     """With either set, the state is the only thing read, no node is asked and nothing is written."""
-    state = {"kind": "ConfigMap", "metadata": {"name": keys.STATE_CONFIG_MAP, "namespace": "kube-system"}}
+    state = {"kind": "ConfigMap", "metadata": {"name": well_known.STATE_CONFIG_MAP, "namespace": "kube-system"}}
     api = deleted(state | {"data": {key: "by hand"}}, logic_volume("pvc-9", "n2", journal=journal("pvc-9")))
     fake = nodes()
     try:
@@ -294,7 +294,7 @@ def test_pause_and_latch_come_before_everything(flow, key):
     else:
         assert result.outcome == "refused"
         assert "by hand" in result.reason
-    assert api.reads == [paths.config_map("kube-system", keys.STATE_CONFIG_MAP)]
+    assert api.reads == [paths.config_map("kube-system", well_known.STATE_CONFIG_MAP)]
     assert (api.log, fake.asked) == ([], [])
 
 
@@ -348,7 +348,10 @@ def test_mass_failure_stops_and_latches():
     result = rebuild_node(context(api, fake), "n1")
     assert result.outcome == "refused"
     assert "2 of 3" in result.reason
-    assert api.writes() == [f"merge configmaps/{keys.STATE_CONFIG_MAP}", f"create configmaps/{keys.STATE_CONFIG_MAP}"]
+    assert api.writes() == [
+        f"merge configmaps/{well_known.STATE_CONFIG_MAP}",
+        f"create configmaps/{well_known.STATE_CONFIG_MAP}",
+    ]
     del api.objects[paths.logic_volume("pvc-9")]
     assert "until the operator resumes" in rebuild_node(context(api, fake), "n1").reason
     assert fake.asked == []
@@ -442,8 +445,8 @@ def test_a_full_target_is_planned_again():
     """The target turns out full: another target and a new intent go into the journal, and resume ends it there."""
     api, fake = deleted(names=("pvc-1",)), nodes()
     full = done("pvc-1", "failed", reason="no space")
-    fake.broken = {("n2", "carina.volume.create"): VolumesDone("n2", (full,)),
-                   ("n3", "carina.volume.create"): VolumesDone("n3", (full,))}  # fmt: skip
+    fake.broken = {("n2", "carina.volume.create"): LvResults("n2", (full,)),
+                   ("n3", "carina.volume.create"): LvResults("n3", (full,))}  # fmt: skip
     first = rebuild_node(context(api, fake), "n1").volumes[0]
     assert "planned again" in first.reason
     fake.broken.clear()
@@ -455,7 +458,7 @@ def test_a_full_target_is_planned_again():
 
 @pytest.mark.parametrize(
     "answer",
-    [NodeFailed("boom"), VolumesDone("n2", ()), VolumesDone("n2", (done("other"),))],
+    [NodeFailed("boom"), LvResults("n2", ()), LvResults("n2", (done("other"),))],
 )
 def test_an_answer_that_says_nothing_of_the_volume_leaves_it_unfinished(answer):
     """The node failed or forgot it: nothing is deleted, the journal stays, a later resume ends it."""
@@ -638,10 +641,10 @@ def test_a_volume_that_was_written_to_meanwhile_is_not_planned_again():
     ((_, path, body),) = api.log
     assert path == paths.logic_volume("pvc-2")
     assert body.keys() == {"metadata"}
-    assert "annotated" in body["metadata"]["annotations"][keys.PROGRESS]
+    assert "annotated" in body["metadata"]["annotations"][well_known.PROGRESS]
 
 
-FULL = VolumesDone("n2", (done("pvc-1", "failed", reason="no space"),))
+FULL = LvResults("n2", (done("pvc-1", "failed", reason="no space"),))
 
 
 @pytest.mark.parametrize(
@@ -726,7 +729,7 @@ def test_a_node_makes_no_lv_of_a_plan_for_another_node():
     api = FakeApi(node("n2"), node("n3"), logic_volume(on="n2", journal=journal(target="n2")), pv(), claim())
     fake = nodes("n2", "n3")
     (result,) = advance_all(context(api, fake), ["pvc-1"], {"pvc-1": "n3"})
-    assert (result.outcome, result.again, result.reason) == ("unfinished", True, PLANNED_AGAIN)
+    assert (result.outcome, result.again, result.reason) == ("unfinished", True, REPLANNED)
     assert fake.asked == []
 
 
@@ -740,12 +743,12 @@ def test_an_answer_of_an_earlier_plan_counts_no_more():
         answer = ask(*arguments, **more)
         again = structs.replace(journal(target="n3"), intent="11111111-1111-4111-8111-111111111111")
         stored = api.objects[paths.logic_volume("pvc-1")]
-        stored["metadata"]["annotations"][keys.JOURNAL] = again.to_json()
+        stored["metadata"]["annotations"][well_known.JOURNAL] = again.to_json()
         stored["spec"]["nodeName"] = "n3"
         return answer
 
     fake.ask = ask_and_replan
     before = api.one("PersistentVolume", "pvc-1")["metadata"]["uid"]
     (result,) = advance_all(context(api, fake), ["pvc-1"], {"pvc-1": "n2"})
-    assert (result.outcome, result.reason) == ("unfinished", PLANNED_AGAIN)
+    assert (result.outcome, result.reason) == ("unfinished", REPLANNED)
     assert api.one("PersistentVolume", "pvc-1")["metadata"]["uid"] == before

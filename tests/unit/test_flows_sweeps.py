@@ -9,7 +9,7 @@ from carina_tasks.flows.sweeps.logic_volumes import sweep_logic_volumes
 from carina_tasks.flows.sweeps.results import KeptVolumes, MissingVolume, Swept, SweptNode
 from carina_tasks.flows.sweeps.trash import list_trash
 from carina_tasks.kube import paths
-from carina_tasks.model import keys, names
+from carina_tasks.model import names, well_known
 from carina_tasks.model.local import Inventory
 from tests.unit.builders import (
     NOW,
@@ -74,7 +74,11 @@ def test_without_a_trash_it_is_removed_at_once():
 
 def lying(age, name="volume-pvc-1"):
     """Make a volume that was put into the trash `age` seconds ago."""
-    tags = (f"{keys.TAG_TRASH_NAME}{name}", f"{keys.TAG_TRASH_AT}{int(NOW - age)}", f"{keys.TAG_TRASH_WHY}test")
+    tags = (
+        f"{well_known.TAG_TRASH_NAME}{name}",
+        f"{well_known.TAG_TRASH_AT}{int(NOW - age)}",
+        f"{well_known.TAG_TRASH_WHY}test",
+    )
     return local_volume(f"trash-{uuid(7)}", uuid=uuid(7), tags=tags, active=False)
 
 
@@ -243,7 +247,7 @@ def test_a_disk_that_is_gone_is_the_sweeps_reason():
 
 def test_what_a_sweep_found_is_kept_for_the_metrics():
     """S3: how many volumes are missing, what lies in the trash, what was kept and why, and when the sweep ended well."""
-    tags = (f"{keys.TAG_TRASH_NAME}volume-old", f"{keys.TAG_TRASH_AT}{int(NOW) - 5}")
+    tags = (f"{well_known.TAG_TRASH_NAME}volume-old", f"{well_known.TAG_TRASH_AT}{int(NOW) - 5}")
     trashed = local_volume(names.trash_of(uuid(7)), uuid=uuid(7), tags=tags)
     young = local_volume("volume-young", uuid=uuid(8), age=5)
     fake = FakeNodes(inventory("n1", trashed, young), inventory("n2", *orphans(12, marked=400)))
@@ -299,7 +303,7 @@ def test_one_nodes_trouble_is_its_own():
 @pytest.mark.parametrize("key", ["paused", "latched"])
 def test_pause_and_latch_come_before_everything(flow, key):
     """With either set, nothing else is read, asked or written."""
-    state = {"kind": "ConfigMap", "metadata": {"name": keys.STATE_CONFIG_MAP, "namespace": "kube-system"}}
+    state = {"kind": "ConfigMap", "metadata": {"name": well_known.STATE_CONFIG_MAP, "namespace": "kube-system"}}
     api = FakeApi(node("n1"), logic_volume(), state | {"data": {key: "by hand"}})
     fake = FakeNodes(inventory("n1", *orphans(1, marked=400)))
     with pytest.raises((Paused, MassFailure), match="by hand"):
@@ -310,7 +314,7 @@ def test_pause_and_latch_come_before_everything(flow, key):
 
 def test_a_logic_volume_without_a_pv_is_deleted_with_preconditions_and_its_finalizer_taken_off():
     """UID and resourceVersion as they were read, then Carina's finalizer and nobody else's."""
-    api = FakeApi(node("n1"), logic_volume(finalizers=[keys.LOGIC_VOLUME_FINALIZER, "other/one"]))
+    api = FakeApi(node("n1"), logic_volume(finalizers=[well_known.LOGIC_VOLUME_FINALIZER, "other/one"]))
     assert sweep_logic_volumes(context(api, FakeNodes())).deleted == ("pvc-1",)
     assert api.log[0] == ("delete", paths.logic_volume("pvc-1"), {
         "uid": "uid-lv-pvc-1", "resourceVersion": "1", "grace": None,
@@ -400,13 +404,13 @@ def test_a_touch_that_was_left_on_a_claim_is_taken_off():
     """By a slow or dead worker; that of a rebuild under way stays."""
     left, busy = claim("pvc-1"), claim("pvc-2")
     for raw in (left, busy):
-        raw["metadata"].setdefault("annotations", {})[keys.TOUCH] = "5"
+        raw["metadata"].setdefault("annotations", {})[well_known.TOUCH] = "5"
     api = FakeApi(
         node("n1"), logic_volume(), pv(), left, logic_volume("pvc-2", journal=journal("pvc-2")), pv("pvc-2"), busy
     )
     sweep_logic_volumes(context(api, FakeNodes()))
     touched = [
-        keys.TOUCH in raw["metadata"]["annotations"]
+        well_known.TOUCH in raw["metadata"]["annotations"]
         for raw in api.objects.values()
         if raw["kind"] == "PersistentVolumeClaim"
     ]

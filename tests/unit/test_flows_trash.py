@@ -5,8 +5,8 @@ import yaml
 
 from carina_tasks.errors import BadInput, NodeFailed, NodeSilent
 from carina_tasks.flows.sweeps.trash import list_trash, restore
-from carina_tasks.model import keys, objects
-from carina_tasks.model.messages import VolumeDone, VolumesDone
+from carina_tasks.model import objects, well_known
+from carina_tasks.model.messages import LvResult, LvResults
 from tests.unit.builders import NOW, VG, inventory, local_volume, logic_volume, node, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
@@ -14,7 +14,11 @@ from tests.unit.builders_flow import FakeApi, FakeNodes, context
 def lying(number, name="volume-pvc-1", age=100, uuid="", **more):
     """Make a volume in the trash."""
     uuid = uuid or f"{number:06}-bbbb-cccc-dddd-eeee-ffff-gggggg"
-    tags = (f"{keys.TAG_TRASH_NAME}{name}", f"{keys.TAG_TRASH_AT}{int(NOW - age)}", f"{keys.TAG_TRASH_WHY}a_reason")
+    tags = (
+        f"{well_known.TAG_TRASH_NAME}{name}",
+        f"{well_known.TAG_TRASH_AT}{int(NOW - age)}",
+        f"{well_known.TAG_TRASH_WHY}a_reason",
+    )
     return local_volume(f"trash-{uuid}", uuid=uuid, tags=tags, active=False, **more)
 
 
@@ -51,7 +55,7 @@ def test_a_volume_comes_back_by_any_of_its_names(wanted):
 
 def test_restoring_works_while_everything_is_paused():
     """Somebody stopped the sweeps because they removed too much."""
-    state = {"kind": "ConfigMap", "metadata": {"name": keys.STATE_CONFIG_MAP, "namespace": "kube-system"}}
+    state = {"kind": "ConfigMap", "metadata": {"name": well_known.STATE_CONFIG_MAP, "namespace": "kube-system"}}
     api = FakeApi(node("n1"), state | {"data": {"paused": "they removed too much"}})
     fake = FakeNodes(inventory("n1", lying(1)))
     assert restore(context(api, fake), "n1", "pvc-1").name == "volume-pvc-1"
@@ -81,7 +85,7 @@ def test_what_is_not_clear_is_not_restored():
     with pytest.raises(NodeSilent):
         restore(context(api, fake), "n2", "pvc-1")
     assert "carina.volume.restore" not in fake.tasks()
-    said = VolumesDone(node="n1", volumes=(VolumeDone(VG, lying(1).name, "failed", "there is another"),))
+    said = LvResults(node="n1", volumes=(LvResult(VG, lying(1).name, "failed", "there is another"),))
     fake.broken = {("n1", "carina.volume.restore"): said}
     with pytest.raises(NodeFailed, match="there is another"):
         restore(context(api, fake), "n1", lying(1).name)
@@ -94,7 +98,7 @@ def test_what_is_not_clear_is_not_restored():
 def test_that_another_volume_came_back_is_no_answer(name, uuid):
     """A node that speaks of a volume that nobody asked for, or of another one under its name, has restored nothing."""
     api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", lying(1)))
-    said = VolumesDone(node="n1", volumes=(VolumeDone(VG, name, "restored", uuid=uuid or lying(1).uuid),))
+    said = LvResults(node="n1", volumes=(LvResult(VG, name, "restored", uuid=uuid or lying(1).uuid),))
     fake.broken = {("n1", "carina.volume.restore"): said}
     with pytest.raises(NodeFailed):
         restore(context(api, fake), "n1", "pvc-1")

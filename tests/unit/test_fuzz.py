@@ -30,16 +30,9 @@ from carina_tasks.kube.cluster import parse
 from carina_tasks.lvm import volumes
 from carina_tasks.lvm.command import Lvm, Reported
 from carina_tasks.lvm.report import parse as parse_report
-from carina_tasks.model import keys, objects
+from carina_tasks.model import objects, well_known
 from carina_tasks.model.journal import Journal
-from carina_tasks.model.messages import (
-    CreateVolumes,
-    MarkVolumes,
-    PurgeVolumes,
-    RemoveVolumes,
-    RestoreVolume,
-    read_request,
-)
+from carina_tasks.model.messages import CreateLvs, MarkLvs, PurgeLvs, RemoveLvs, RestoreLv, read_request
 from carina_tasks.settings import PREFIX, Settings, load
 from carina_tasks.tasks import failover as failover_tasks
 from carina_tasks.tasks import sweep as sweep_tasks
@@ -81,7 +74,7 @@ def _figures():
 LEASE = {"kind": "Lease", "metadata": {"name": "n1", "namespace": "kube-node-lease"}, "spec": {"renewTime": at(NOW)}}
 CLASS = {
     "kind": "StorageClass", "metadata": {"name": "csi-carina-sc"}, "provisioner": "carina.storage.io",
-    "allowedTopologies": [{"matchLabelExpressions": [{"key": keys.TOPOLOGY_NODE, "values": ["n2", "n3"]}]}],
+    "allowedTopologies": [{"matchLabelExpressions": [{"key": well_known.TOPOLOGY_NODE, "values": ["n2", "n3"]}]}],
 }  # fmt: skip
 RICH = pod("web", "pvc-1", annotated=True)
 RICH["spec"] |= {
@@ -164,7 +157,9 @@ def test_a_cluster_with_one_broken_object_gives_a_result_or_an_error_of_ours(flo
         )
         with contextlib.suppress(CarinaTasksError):
             FLOWS[flow](context(api, nodes, bind_timeout="0.2"))
-        journalled = {path.rsplit("/", 1)[-1] for verb, path, body in api.log if keys.JOURNAL in str(body)} | {"pvc-3"}
+        journalled = {path.rsplit("/", 1)[-1] for verb, path, body in api.log if well_known.JOURNAL in str(body)} | {
+            "pvc-3"
+        }
         deleted = {
             path.rsplit("/", 1)[-1] for verb, path, _ in api.log if verb == "delete" and "/persistentvolumes/" in path
         }
@@ -242,15 +237,15 @@ REPORT = {
 TARGET = {"group": VG, "name": "volume-pvc-1", "uuid": UUID_LV}
 TRASHED = {"group": VG, "name": f"trash-{UUID_TRASH}", "uuid": UUID_TRASH}
 REQUESTS = [
-    (volumes.create_volumes, CreateVolumes, {"reserve": 0, "trash_at": 1800000000, "volumes": [
+    (volumes.create_volumes, CreateLvs, {"reserve": 0, "trash_at": 1800000000, "volumes": [
         {"group": VG, "name": "volume-pvc-1", "size": 5 << 30, "intent": INTENT, "stale": UUID_LV},
         {"group": VG, "name": "volume-pvc-2", "size": 5 << 30, "intent": INTENT}]}),
-    (volumes.mark_volumes, MarkVolumes, {"at": 1800000000, "mark": [{"group": VG, "name": "volume-pvc-3", "uuid": UUID_NEW}], "unmark": []}),
-    (volumes.mark_volumes, MarkVolumes, {"at": 1800000000, "mark": [], "unmark": [TARGET]}),
-    (volumes.remove_volumes, RemoveVolumes, {"marked_before": 1800000000, "trash_at": 0, "volumes": [{**TARGET, "why": "orphan"}]}),
-    (volumes.remove_volumes, RemoveVolumes, {"marked_before": 1800000000, "trash_at": 1800000000, "volumes": [{**TARGET, "why": "orphan"}]}),
-    (volumes.purge_volumes, PurgeVolumes, {"trashed_before": 1800000000, "volumes": [TRASHED]}),
-    (volumes.restore_volume, RestoreVolume, {"at": 1800000000, "volume": TRASHED}),
+    (volumes.mark_volumes, MarkLvs, {"at": 1800000000, "mark": [{"group": VG, "name": "volume-pvc-3", "uuid": UUID_NEW}], "unmark": []}),
+    (volumes.mark_volumes, MarkLvs, {"at": 1800000000, "mark": [], "unmark": [TARGET]}),
+    (volumes.remove_volumes, RemoveLvs, {"marked_before": 1800000000, "trash_at": 0, "volumes": [{**TARGET, "why": "orphan"}]}),
+    (volumes.remove_volumes, RemoveLvs, {"marked_before": 1800000000, "trash_at": 1800000000, "volumes": [{**TARGET, "why": "orphan"}]}),
+    (volumes.purge_volumes, PurgeLvs, {"trashed_before": 1800000000, "volumes": [TRASHED]}),
+    (volumes.restore_volume, RestoreLv, {"at": 1800000000, "volume": TRASHED}),
 ]  # fmt: skip
 
 
@@ -331,8 +326,8 @@ def test_a_state_that_somebody_edited_pauses_or_does_not(data):
     """Whatever the ConfigMap holds: an answer or an error of ours, and a reason that stands there always pauses."""
     RAN["states"] += 1
     api = FakeApi(node("n2"))
-    meta = {"name": keys.STATE_CONFIG_MAP, "namespace": "kube-system"}
-    api.objects[paths.config_map("kube-system", keys.STATE_CONFIG_MAP)] = {
+    meta = {"name": well_known.STATE_CONFIG_MAP, "namespace": "kube-system"}
+    api.objects[paths.config_map("kube-system", well_known.STATE_CONFIG_MAP)] = {
         "kind": "ConfigMap",
         "metadata": meta,
         "data": data,

@@ -88,4 +88,4 @@ def test_a_manifest_that_makes_no_pv_is_refused_before_anything_is_done(spoil, g
     model = Model(journal=plan, local=done(), status="")
     if gone:
         model.pv = None
-    assert isinstance(model.next(), rebuild.Refuse)
+    assert isinstance(model.next(), rebuild.RefuseRebuild)

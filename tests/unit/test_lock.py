@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from redis.lock import Lock
 
-from carina_tasks.store.lock import Hold, hold
+from carina_tasks.store.lock import HeldLock, hold
 from tests.unit.builders_redis import Scripted, away
 
 
@@ -26,7 +26,7 @@ def test_the_second_gets_nothing_until_the_first_lets_go():
     """None while it is held; a hold again after that; other names are free."""
     one = app(Scripted())
     with hold(one, "n1", 30) as first:
-        assert isinstance(first, Hold)
+        assert isinstance(first, HeldLock)
         with hold(one, "n1", 30) as second:
             assert second is None
         with hold(one, "n2", 30) as other:

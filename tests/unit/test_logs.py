@@ -18,7 +18,7 @@ from carina_tasks.errors import BadSetting
 from carina_tasks.flows.threads import spread
 from carina_tasks.observability import logs
 from carina_tasks.settings import load
-from carina_tasks.tasks.base import said_by
+from carina_tasks.tasks.base import log_context
 
 ROOT = Path(__file__).parents[2]
 
@@ -209,7 +209,7 @@ def test_every_line_of_a_task_names_it():
         return item * 2
 
     task: Any = SimpleNamespace(name="carina.x", request=SimpleNamespace(id="id-1"))
-    with said_by(task, node="n1"), ThreadPoolExecutor(2) as pool:
+    with log_context(task, node="n1"), ThreadPoolExecutor(2) as pool:
         assert list(spread(pool, work, range(4))) == [0, 2, 4, 6]
     assert seen == [{"task": "carina.x", "task_id": "id-1", "node": "n1"}] * 4
     assert get_contextvars() == {}

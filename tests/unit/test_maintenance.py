@@ -14,18 +14,18 @@ from carina_tasks.flows.failover import maintenance
 from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
 from carina_tasks.flows.failover.resume import resume
 from carina_tasks.flows.report import gauges
-from carina_tasks.flows.report.problems import failed
+from carina_tasks.flows.report.problems import find_problems
 from carina_tasks.flows.report.readiness import readiness
 from carina_tasks.flows.report.status import status
 from carina_tasks.kube import paths
-from carina_tasks.model import keys, times
 from carina_tasks.model import maintenance as model
+from carina_tasks.model import times, well_known
 from carina_tasks.observability import metrics
 from carina_tasks.views import tables
 from tests.unit.builders import NOW, claim, inventory, local_volume, logic_volume, node, pod, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
-MAP = paths.config_map("kube-system", keys.STATE_CONFIG_MAP)
+MAP = paths.config_map("kube-system", well_known.STATE_CONFIG_MAP)
 
 
 def cluster(*nodes, volume_on="n1", more=()):
@@ -94,7 +94,7 @@ def test_maintenance_does_not_end_by_itself():
     assert not now.well
     text = tables.text(tables.of(now), 0)
     assert "OVERDUE: node n1 is in maintenance until" in text
-    (finding,) = [f for f in failed(ctx, ()).findings if f.what == "n1"]
+    (finding,) = [f for f in find_problems(ctx, ()).findings if f.what == "n1"]
     assert (finding.kind, "that time is over" in finding.reason) == ("maintenance", True)
     assert finding.do.endswith("maintenance end n1")
     families = metrics.Families()

@@ -10,26 +10,26 @@ from hypothesis import strategies as st
 from carina_tasks.errors import BadInput
 from carina_tasks.model import messages
 from carina_tasks.model.messages import (
-    CreateVolume,
-    CreateVolumes,
-    Doomed,
-    InTrash,
-    MarkVolumes,
-    PurgeVolumes,
-    RemoveVolumes,
-    RestoreVolume,
-    Target,
-    VolumesDone,
+    CreateLvs,
+    LvInTrash,
+    LvResults,
+    LvTarget,
+    LvToCreate,
+    LvToRemove,
+    MarkLvs,
+    PurgeLvs,
+    RemoveLvs,
+    RestoreLv,
 )
 from tests.unit.builders import INTENT, UUID_LV, done, inventory, local_volume
 
-CREATE = CreateVolumes(reserve=0, volumes=(CreateVolume("vg", "volume-x", 1 << 30, INTENT),))
+CREATE = CreateLvs(reserve=0, volumes=(LvToCreate("vg", "volume-x", 1 << 30, INTENT),))
 REQUESTS = [
     CREATE,
-    MarkVolumes(at=5, mark=(Target("vg", "volume-x", UUID_LV),)),
-    RemoveVolumes(marked_before=5, volumes=(Doomed("vg", "volume-x", UUID_LV, "no_owner"),), trash_at=6),
-    PurgeVolumes(trashed_before=5, volumes=(InTrash("vg", f"trash-{UUID_LV}", UUID_LV),)),
-    RestoreVolume(at=5, volume=InTrash("vg", f"trash-{UUID_LV}", UUID_LV)),
+    MarkLvs(at=5, mark=(LvTarget("vg", "volume-x", UUID_LV),)),
+    RemoveLvs(marked_before=5, volumes=(LvToRemove("vg", "volume-x", UUID_LV, "no_owner"),), trash_at=6),
+    PurgeLvs(trashed_before=5, volumes=(LvInTrash("vg", f"trash-{UUID_LV}", UUID_LV),)),
+    RestoreLv(at=5, volume=LvInTrash("vg", f"trash-{UUID_LV}", UUID_LV)),
 ]
 
 
@@ -40,7 +40,7 @@ def test_a_request_survives_the_wire(request_):
     assert messages.read_request(body, type(request_)) == request_
 
 
-@pytest.mark.parametrize("kind", [CreateVolumes, MarkVolumes, RemoveVolumes, PurgeVolumes, RestoreVolume])
+@pytest.mark.parametrize("kind", [CreateLvs, MarkLvs, RemoveLvs, PurgeLvs, RestoreLv])
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
@@ -88,7 +88,7 @@ def changed(**fields):
 def test_a_wrong_field_is_named(body, named):
     """Whoever called with a wrong field reads which."""
     with pytest.raises(BadInput, match=named):
-        messages.read_request(body, CreateVolumes)
+        messages.read_request(body, CreateLvs)
 
 
 def test_a_deep_body_is_bad_input():
@@ -97,14 +97,14 @@ def test_a_deep_body_is_bad_input():
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises(BadInput):
-        messages.read_request({"reserve": 0, "volumes": deep}, CreateVolumes)
+        messages.read_request({"reserve": 0, "volumes": deep}, CreateLvs)
     while deep:  # taken apart by hand: the interpreter would recurse
         deep = deep[0]
 
 
 def test_answers_survive_the_wire():
     """An inventory and a list of outcomes come back as they were."""
-    for answer in (inventory("n1", local_volume(marked=5)), VolumesDone(node="n1", volumes=(done(),))):
+    for answer in (inventory("n1", local_volume(marked=5)), LvResults(node="n1", volumes=(done(),))):
         assert msgspec.json.decode(msgspec.json.encode(answer), type=type(answer)) == answer
 
 

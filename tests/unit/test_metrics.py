@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from carina_tasks.broker.queue_lengths import Waiting, waiting
+from carina_tasks.broker.queue_lengths import QueueLength, queue_lengths
 from carina_tasks.decisions.volume_state import STATES
 from carina_tasks.demo.children import free_port
 from carina_tasks.errors import ApiUnavailable, BadSetting, BrokerUnavailable, Refused
@@ -54,7 +54,7 @@ def of_broker(ctx, *nodes, queues=None, now=NOW):
     """Return the gauges of a broker with these queues."""
     families = Families()
     gauges.of_broker(
-        ctx, families, nodes, lambda names: {n: (queues or {}).get(n, Waiting(0, None)) for n in names}, now
+        ctx, families, nodes, lambda names: {n: (queues or {}).get(n, QueueLength(0, None)) for n in names}, now
     )
     return values(families)
 
@@ -121,7 +121,7 @@ def test_what_tasks_found_is_told_for_nodes_that_are_there():
 def test_queues_and_workers():
     """How much waits in the control queue and in each node's, for how long, and which workers live."""
     ctx = context(FakeApi(), FakeNodes(inventory("n1")))
-    queues = {"control": Waiting(3, NOW - 20), "node.n1": Waiting(1, NOW + 5)}
+    queues = {"control": QueueLength(3, NOW - 20), "node.n1": QueueLength(1, NOW + 5)}
     found = of_broker(ctx, "n1", "n2", queues=queues)
     assert found["carina_tasks_queue_messages", "control"] == 3
     assert found["carina_tasks_queue_oldest_message_age_seconds", "control"] == 20
@@ -136,14 +136,14 @@ def test_the_oldest_message_stands_at_the_right():
         client.lpush("control", msgspec.json.encode({"body": "", "headers": {"task": "t", "sent_at": sent}}))
     client.lpush("node.n1", b"garbage")
     client.lpush("node.n2", msgspec.json.encode({"headers": {}}))
-    assert waiting(app(client), ["control", "node.n1", "node.n2", "none"]) == {
-        "control": Waiting(2, 10.5),
-        "node.n1": Waiting(1, None),
-        "node.n2": Waiting(1, None),
-        "none": Waiting(0, None),
+    assert queue_lengths(app(client), ["control", "node.n1", "node.n2", "none"]) == {
+        "control": QueueLength(2, 10.5),
+        "node.n1": QueueLength(1, None),
+        "node.n2": QueueLength(1, None),
+        "none": QueueLength(0, None),
     }
     with pytest.raises(BrokerUnavailable):
-        waiting(app(away()), ["control"])
+        queue_lengths(app(away()), ["control"])
 
 
 def test_a_source_that_is_away_is_not_shown_as_if_it_were_there(monkeypatch):
@@ -151,7 +151,7 @@ def test_a_source_that_is_away_is_not_shown_as_if_it_were_there(monkeypatch):
     api = FakeApi(node("n1"))
     ctx = context(api, FakeNodes(inventory("n1")))
     monkeypatch.setattr(module, "context", lambda: ctx)
-    monkeypatch.setattr(module, "waiting", lambda app, names: {name: Waiting(0, None) for name in names})
+    monkeypatch.setattr(module, "queue_lengths", lambda app, names: {name: QueueLength(0, None) for name in names})
 
     def seen():
         return {s.name: s.value for family in watcher.collect() for s in family.samples} | {

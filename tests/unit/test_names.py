@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from carina_tasks.errors import BadInput
 from carina_tasks.model import names
-from carina_tasks.model.messages import MarkVolumes, read_request
+from carina_tasks.model.messages import MarkLvs, read_request
 from tests.unit.builders import UUID_LV
 
 CHECKS = [
@@ -102,11 +102,11 @@ def test_local_volume_and_logic_volume_are_each_others_inverse():
 def test_no_metacharacter_passes_in_a_message(field, char, inside):
     """The shapes of messages refuse what the checks refuse, a newline at the very end included."""
     target = {"group": "vg", "name": "volume-x", "uuid": UUID_LV}
-    assert read_request({"at": 1, "mark": [target]}, MarkVolumes).mark[0].group == "vg"
+    assert read_request({"at": 1, "mark": [target]}, MarkLvs).mark[0].group == "vg"
     value = target[field]
     target[field] = value[:-1] + char + value[-1:] if inside else value + char
     with pytest.raises(BadInput):
-        read_request({"at": 1, "mark": [target]}, MarkVolumes)
+        read_request({"at": 1, "mark": [target]}, MarkLvs)
 
 
 def test_long_nonsense_is_cut_in_the_message():

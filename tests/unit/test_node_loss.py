@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from carina_tasks.decisions import node_loss
 from carina_tasks.decisions.node_loss import Lost, NotLost, NotYet
 from carina_tasks.model import objects
-from carina_tasks.model.objects import Lease, Meta
+from carina_tasks.model.objects import Lease, ObjectMeta
 from tests.unit.builders import NOW, node
 
 RULES = node_loss.NotReadyRules(after=60, witnessed=300, lease_fresh=40, cordoned=1800)
@@ -20,7 +20,7 @@ def parsed(**facts):
 
 def lease(age: float | None) -> Lease:
     """Make a Lease renewed `age` seconds ago, or never."""
-    return Lease(Meta("n1", "u", "1", 0.0), None if age is None else NOW - age)
+    return Lease(ObjectMeta("n1", "u", "1", 0.0), None if age is None else NOW - age)
 
 
 def test_two_404s_are_absence():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from carina_tasks.errors import BadObject
 from carina_tasks.kube.cluster import parse
-from carina_tasks.model import keys, objects
+from carina_tasks.model import objects, well_known
 from carina_tasks.model.quantity import GIB
 from tests.unit.builders import NAME, NOW, PARSERS, at, claim, journal, logic_volume, node, pod, pv
 
@@ -54,7 +54,7 @@ def test_a_new_logic_volume_has_no_status_yet():
 def test_a_persistent_volume_is_read_whole():
     """Driver, handle, size, policy, phase, node, claim."""
     volume = objects.parse_persistent_volume(pv())
-    assert (volume.driver, volume.handle, volume.capacity) == (keys.CSI_DRIVER, f"volume-{NAME}", 5 * GIB)
+    assert (volume.driver, volume.handle, volume.capacity) == (well_known.CSI_DRIVER, f"volume-{NAME}", 5 * GIB)
     assert (volume.policy, volume.phase, volume.nodes) == ("Delete", "Bound", ("n1",))
     assert (volume.claim_key, volume.claim_uid) == (f"default/claim-{NAME}", f"uid-claim-{NAME}")
     assert volume.ours
@@ -72,8 +72,8 @@ def test_affinity_to_several_nodes_is_seen():
     """Every value of Carina's key counts, those of other keys and operators do not."""
     raw = pv()
     raw["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"] = [
-        {"matchExpressions": [{"key": keys.TOPOLOGY_NODE, "operator": "In", "values": ["a", "b"]}]},
-        {"matchExpressions": [{"key": keys.TOPOLOGY_NODE, "operator": "NotIn", "values": ["c"]}]},
+        {"matchExpressions": [{"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": ["a", "b"]}]},
+        {"matchExpressions": [{"key": well_known.TOPOLOGY_NODE, "operator": "NotIn", "values": ["c"]}]},
         {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["d"]}]},
     ]
     assert objects.parse_persistent_volume(raw).nodes == ("a", "b")

@@ -17,11 +17,11 @@ from carina_tasks.flows import one_object
 from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
 from carina_tasks.flows.failover.resume import resume
 from carina_tasks.flows.failover.single_volume import rebuild_volume
-from carina_tasks.flows.report.problems import failed
+from carina_tasks.flows.report.problems import find_problems
 from carina_tasks.flows.sweeps.logic_volumes import sweep_logic_volumes
 from carina_tasks.flows.sweeps.trash import restore
 from carina_tasks.kube import paths
-from carina_tasks.model import keys, objects
+from carina_tasks.model import objects, well_known
 from carina_tasks.store.task_results import TaskResult
 from tests.unit.builders import NOW, claim, inventory, journal, local_volume, logic_volume, node, pod, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
@@ -144,7 +144,7 @@ def test_just_before_the_pv_goes_it_is_asked_once_more(write):
     assert (result.outcome, "by a policy" in result.reason) == ("failed", True)
     assert api.one("PersistentVolume", "pvc-2")["metadata"]["uid"] == "uid-pv-pvc-2"
     assert "deletionTimestamp" not in api.one("PersistentVolume", "pvc-2")["metadata"]
-    assert "by a policy" in api.one("LogicVolume", "pvc-2")["metadata"]["annotations"][keys.PROGRESS]
+    assert "by a policy" in api.one("LogicVolume", "pvc-2")["metadata"]["annotations"][well_known.PROGRESS]
     assert any(e["involvedObject"]["name"] == "claim-pvc-2" for e in api.events if e["reason"] == "RebuildFailed")
     allow(api)
     assert resume(ctx).volumes[0].outcome == "rebuilt"
@@ -165,8 +165,8 @@ def test_the_journal_has_room_to_the_byte():
     """The limit is that of the API server; a journal and a progress that are there already are replaced and do not count."""
     one = journal()
     raw = logic_volume(journal="x" * 1000)
-    rest = sum(len(k + v) for k, v in raw["metadata"]["annotations"].items() if k != keys.JOURNAL)
-    room = rebuild.ANNOTATIONS - len(keys.JOURNAL + one.to_json()) - rebuild.RESERVED - rest - len("a")
+    rest = sum(len(k + v) for k, v in raw["metadata"]["annotations"].items() if k != well_known.JOURNAL)
+    room = rebuild.ANNOTATIONS - len(well_known.JOURNAL + one.to_json()) - rebuild.RESERVED - rest - len("a")
     for size, fits in ((room, True), (room + 1, False)):
         raw["metadata"]["annotations"]["a"] = "x" * size
         assert (rebuild.annotations_too_large(objects.parse_logic_volume(raw), one) == "") is fits
@@ -232,7 +232,7 @@ def test_a_pod_that_may_not_be_evicted_holds_no_other_up():
 def test_a_line_for_people_that_may_not_be_written_ends_no_resume():
     """A left progress line on one volume cannot be taken off: the journal of another is finished."""
     left = logic_volume("pvc-2")
-    left["metadata"]["annotations"][keys.PROGRESS] = "1/5"
+    left["metadata"]["annotations"][well_known.PROGRESS] = "1/5"
     api = FakeApi(node("n1"), node("n2"), left, pv("pvc-2"), claim("pvc-2"),
                   logic_volume("pvc-1", "n2", journal=journal("pvc-1"), status=""), pv("pvc-1"), claim("pvc-1"))  # fmt: skip
     deny(api, *WRITES["journal"], ApiInvalid("by a policy"))
@@ -273,7 +273,7 @@ def test_what_came_back_from_the_trash_is_back_whatever_can_be_read():
     """The LogicVolume may not be read: the restore has happened, and says so."""
     uuid = "aaaaaa-bbbb-cccc-dddd-eeee-ffff-gggggg"
     lying = local_volume(f"trash-{uuid}", uuid=uuid, tags=(
-        f"{keys.TAG_TRASH_NAME}volume-pvc-1", f"{keys.TAG_TRASH_AT}{int(NOW)}", f"{keys.TAG_TRASH_WHY}x"))  # fmt: skip
+        f"{well_known.TAG_TRASH_NAME}volume-pvc-1", f"{well_known.TAG_TRASH_AT}{int(NOW)}", f"{well_known.TAG_TRASH_WHY}x"))  # fmt: skip
     api, fake = FakeApi(node("n2")), FakeNodes(inventory("n2", lying))
     real = api.get
 
@@ -296,7 +296,7 @@ def test_failed_says_what_is_refused_and_that_it_is_tried_again():
         id="1", task="carina.failover.rebuild_node", args=("n1",), state="SUCCESS", done=NOW, reason="",
         volumes=tuple((v.volume, v.outcome, v.reason) for v in result.volumes),
     )  # fmt: skip
-    found = {f.what: f for f in failed(ctx, [stored]).findings}
+    found = {f.what: f for f in find_problems(ctx, [stored]).findings}
     assert found["pvc-2"].kind == "refused"
     assert "frozen by a policy" in found["pvc-2"].reason
     assert "every 30 s" in found["pvc-2"].reason

@@ -12,7 +12,7 @@ from carina_tasks.cli import trash as trash_command
 from carina_tasks.errors import ApiUnavailable, BadInput, BrokerUnavailable, Paused
 from carina_tasks.flows.report.history import history
 from carina_tasks.flows.report.loss_plan import PlannedVolume, plan_node
-from carina_tasks.flows.report.problems import FailedResult, Finding, failed
+from carina_tasks.flows.report.problems import Problem, ProblemsResult, find_problems
 from carina_tasks.flows.report.readiness import NodeReadiness, Readiness
 from carina_tasks.flows.report.retry import LOCAL, LOGIC, MIGRATE, REBUILD, RESUME, Retry, retry, retry_all
 from carina_tasks.flows.report.status import status
@@ -61,21 +61,21 @@ def of(result):
 
 def test_nothing_failed():
     """A healthy cluster has no findings, and nothing is unknown."""
-    result = failed(context(*healthy()), [])
-    assert result == FailedResult(now=int(b.NOW))
+    result = find_problems(context(*healthy()), [])
+    assert result == ProblemsResult(now=int(b.NOW))
 
 
 def test_nothing_is_written():
     """Whoever looks changes nothing: no object, no Event, no node task but the inventory."""
     api, nodes = journalled(started=int(b.NOW - 600))
-    failed(context(api, nodes), [])
+    find_problems(context(api, nodes), [])
     assert (api.log, api.events, nodes.tasks()) == ([], [], [])
 
 
 @pytest.mark.parametrize(("age", "shown"), [(30, False), (600, True)])
 def test_a_rebuild_that_takes_too_long(age, shown):
     """One that has been under way for a moment is no failure."""
-    result = failed(context(*journalled(started=int(b.NOW - age))), [])
+    result = find_problems(context(*journalled(started=int(b.NOW - age))), [])
     assert of(result) == ([("unfinished", NAME)] if shown else [])
 
 
@@ -91,15 +91,15 @@ def test_the_last_word_on_a_rebuild_is_its_reason():
         said(b.NOW - 500, "silent"),
         said(b.NOW - 20, "PV x", "refused"),
     )
-    found = failed(ctx, [before, first, last]).findings[0]
+    found = find_problems(ctx, [before, first, last]).findings[0]
     assert (found.kind, found.reason, found.since) == ("refused", "PV x", int(b.NOW - 600))
-    assert "an older" not in failed(ctx, [before]).findings[0].reason
+    assert "an older" not in find_problems(ctx, [before]).findings[0].reason
 
 
 def test_a_volume_without_a_place():
     """The volume of a deleted node for which no other node has room, with the planner's own words."""
     api = FakeApi(b.node("n2"), *volume())
-    result = failed(context(api, FakeNodes(b.inventory("n2", free=11))), [])
+    result = find_problems(context(api, FakeNodes(b.inventory("n2", free=11))), [])
     assert of(result) == [("no-fit", NAME)]
     assert "n2" in result.findings[0].reason
 
@@ -108,7 +108,7 @@ def test_a_volume_that_a_person_must_look_at():
     """Its PV names another node than its LogicVolume: the rebuild refuses it, and says so here too."""
     api = FakeApi(b.node("n2"), b.node("n3"), b.logic_volume(on="n1"), b.pv(on="n3"), b.claim())
     nodes = FakeNodes(b.inventory("n2"), b.inventory("n3"))
-    result = failed(context(api, nodes), [])
+    result = find_problems(context(api, nodes), [])
     assert ("refused", NAME) in of(result)
 
 
@@ -121,7 +121,7 @@ def test_a_missing_volume_and_since_when():
             "message": "gone", "firstTimestamp": b.at(b.NOW - 900), "lastTimestamp": b.at(b.NOW), "count": 2,
         }
     )  # fmt: skip
-    result = failed(context(api, FakeNodes(b.inventory("n1"), b.inventory("n2"))), [])
+    result = find_problems(context(api, FakeNodes(b.inventory("n1"), b.inventory("n2"))), [])
     assert of(result) == [("missing", NAME)]
     assert result.findings[0].since == int(b.NOW - 900)
 
@@ -131,7 +131,7 @@ def test_orphans_above_the_cap_say_which_number_to_confirm():
     orphans = [b.local_volume(f"volume-x{i}", marked=1000 + i) for i in range(3)]
     api, _ = healthy()
     nodes = FakeNodes(b.inventory("n1", b.local_volume(), *orphans), b.inventory("n2"))
-    result = failed(context(api, nodes, orphan_limit="2", orphan_share="0"), [])
+    result = find_problems(context(api, nodes, orphan_limit="2", orphan_share="0"), [])
     assert of(result) == [("orphans", "n1")]
     assert '{"confirm": {"n1": 3}}' in result.findings[0].do
     assert result.findings[0].since == int(b.NOW - 1002)
@@ -145,7 +145,7 @@ def test_an_unreadable_object_and_journal():
     cut = b.logic_volume("cut", on="n1")
     cut["metadata"]["annotations"]["tasks.carina.storage.io/journal"] = "{"
     api.objects |= {paths.logic_volume("bad"): bad, paths.logic_volume("cut"): cut}
-    assert ("unreadable", "LogicVolume bad") in of(result := failed(context(api, nodes), []))
+    assert ("unreadable", "LogicVolume bad") in of(result := find_problems(context(api, nodes), []))
     assert ("unreadable", "cut") in of(result)
 
 
@@ -153,7 +153,7 @@ def test_a_pause_is_the_first_thing_shown():
     """With its reason: it is why everything else waits."""
     ctx = context(*healthy())
     ctx.state.write(paused="moving racks")
-    assert of(failed(ctx, []))[0] == ("paused", "everything")
+    assert of(find_problems(ctx, []))[0] == ("paused", "everything")
 
 
 def test_a_task_that_failed_and_has_gone_well_since_is_no_news():
@@ -163,15 +163,15 @@ def test_a_task_that_failed_and_has_gone_well_since_is_no_news():
         return TaskResult(f"{done}", "carina.failover.rebuild_node", args, state, done, reason="ApiUnavailable: away")
 
     ctx = context(*healthy())
-    assert of(failed(ctx, [ran("FAILURE", 1, "n1"), ran("SUCCESS", 2, "n1")])) == []
-    assert of(failed(ctx, [ran("FAILURE", 1, "n1"), ran("SUCCESS", 2, "n2")])) == [
+    assert of(find_problems(ctx, [ran("FAILURE", 1, "n1"), ran("SUCCESS", 2, "n1")])) == []
+    assert of(find_problems(ctx, [ran("FAILURE", 1, "n1"), ran("SUCCESS", 2, "n2")])) == [
         ("failed", "carina.failover.rebuild_node n1")
     ]
 
 
 def test_without_the_broker_it_says_what_it_can():
     """And what it cannot: a list that looks empty because nobody could be asked is the worst answer."""
-    result = failed(context(*journalled(started=int(b.NOW - 600))), None)
+    result = find_problems(context(*journalled(started=int(b.NOW - 600))), None)
     assert of(result) == [("away", "broker"), ("unfinished", NAME)]
     assert result.need_a_person
     assert "the broker is away" in result.unknown[0]
@@ -181,7 +181,7 @@ def test_without_the_broker_a_lost_node_is_said_to_wait():
     """Who has room is not known then: no word of a place, or of none."""
     api = FakeApi(b.node("n2"), *volume())
     ctx = dataclasses.replace(context(api, FakeNodes()), worker_alive=_no_broker)
-    result = failed(ctx, None)
+    result = find_problems(ctx, None)
     assert of(result) == [("away", "broker"), ("waiting", "n1")]
     assert "wait for the broker" in result.findings[1].reason
 
@@ -194,21 +194,21 @@ def _no_broker(_):
 def test_a_node_that_is_not_lost_yet_is_waited_for(ready, kinds):
     """Nobody need do anything: it goes on by itself, and so the exit code is that of a good day."""
     api = FakeApi(b.node("n1", ready=ready, since=b.NOW - 20), b.node("n2"), *volume())
-    result = failed(context(api, FakeNodes(b.inventory("n1", b.local_volume()), b.inventory("n2"))), [])
+    result = find_problems(context(api, FakeNodes(b.inventory("n1", b.local_volume()), b.inventory("n2"))), [])
     assert (of(result), result.need_a_person) == (kinds, False)
 
 
 def test_volumes_that_have_a_place_are_waited_for():
     """Between the deletion and the next look, or while everything is paused: it says that it goes on."""
     api = FakeApi(b.node("n2"), *volume())
-    result = failed(context(api, FakeNodes(b.inventory("n2"))), [])
+    result = find_problems(context(api, FakeNodes(b.inventory("n2"))), [])
     assert (of(result), result.need_a_person) == ([("waiting", "n1")], False)
 
 
 def test_a_silent_worker_is_found():
     """Whether its volumes are there nobody knows, and nothing can be rebuilt there."""
     api, _ = healthy()
-    result = failed(context(api, FakeNodes(b.inventory("n1", b.local_volume()))), [])
+    result = find_problems(context(api, FakeNodes(b.inventory("n1", b.local_volume()))), [])
     assert (of(result), result.need_a_person) == ([("silent", "n2")], True)
 
 
@@ -287,10 +287,10 @@ def test_what_is_nothing_is_said_to_be_nothing(target):
 def test_all_sends_each_task_once():
     """Four volumes of one node are one rebuild; what only a person can mend is listed and not sent."""
     api = FakeApi(b.node("n2"), *volume(), b.logic_volume("other", on="n1"), b.pv("other", on="n1"))
-    found = FailedResult(
+    found = ProblemsResult(
         now=1,
         findings=(
-            Finding("no-fit", NAME, "full"), Finding("no-fit", "other", "full"), Finding("orphans", "n2", "cap", do="confirm"),
+            Problem("no-fit", NAME, "full"), Problem("no-fit", "other", "full"), Problem("orphans", "n2", "cap", do="confirm"),
         ),
     )  # fmt: skip
     rebuild, person = retry_all(context(api, FakeNodes()), found, nothing)

@@ -4,8 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carina_tasks.decisions.orphans import Keep, Mark, OrphanRules, Purge, Remove, Unmark, judge, judge_trash
-from carina_tasks.model import keys, objects
+from carina_tasks.decisions.orphans import (
+    KeepLv,
+    MarkOrphan,
+    OrphanRules,
+    PurgeTrash,
+    RemoveOrphan,
+    UnmarkOrphan,
+    judge_local_volume,
+    judge_trash,
+)
+from carina_tasks.model import objects, well_known
 from tests.unit.builders import NAME, NOW, UUID_LV, inventory, journal, local_volume, logic_volume, pv
 
 RULES = OrphanRules(grace=600, mark_age=300, groups=("carina-vg-*",), retention=3600, restore_hold=86400)
@@ -13,7 +22,7 @@ RULES = OrphanRules(grace=600, mark_age=300, groups=("carina-vg-*",), retention=
 
 def verdict(local, lv=None, volume=None, *, on="n1", rules=RULES):
     """Judge `local` on node `on` against raw objects."""
-    return judge(
+    return judge_local_volume(
         local,
         inventory(on, local),
         objects.parse_logic_volume(lv) if lv else None,
@@ -25,32 +34,32 @@ def verdict(local, lv=None, volume=None, *, on="n1", rules=RULES):
 
 def test_an_orphan_is_marked_first_and_removed_by_a_later_sweep():
     """Unmarked: Mark. Marked a moment ago: Keep. Marked long enough ago: Remove."""
-    assert isinstance(verdict(local_volume()), Mark)
-    assert isinstance(verdict(local_volume(marked=0)), Keep)
-    assert isinstance(verdict(local_volume(marked=299)), Keep)
-    assert isinstance(verdict(local_volume(marked=300)), Remove)
+    assert isinstance(verdict(local_volume()), MarkOrphan)
+    assert isinstance(verdict(local_volume(marked=0)), KeepLv)
+    assert isinstance(verdict(local_volume(marked=299)), KeepLv)
+    assert isinstance(verdict(local_volume(marked=300)), RemoveOrphan)
 
 
 def test_no_age_replaces_the_mark():
     """However old, an orphan that no sweep marked is marked, not removed."""
-    assert isinstance(verdict(local_volume(age=10**8)), Mark)
+    assert isinstance(verdict(local_volume(age=10**8)), MarkOrphan)
 
 
 @pytest.mark.parametrize("tag", ["", "x", "-5", "1e3", "²", "9" * 13])
 def test_a_mark_that_is_no_time_is_no_mark(tag):
     """A tag that does not say when is taken for none: marked anew, never removed."""
-    assert isinstance(verdict(local_volume(tags=(keys.TAG_ORPHAN + tag,))), Mark)
+    assert isinstance(verdict(local_volume(tags=(well_known.TAG_ORPHAN + tag,))), MarkOrphan)
 
 
 def test_a_mark_from_the_future_removes_nothing():
     """A mark ahead of the API server's clock is not old."""
-    assert isinstance(verdict(local_volume(marked=-9999)), Keep)
+    assert isinstance(verdict(local_volume(marked=-9999)), KeepLv)
 
 
 def test_a_young_volume_is_kept_even_when_marked():
     """Younger than the grace, it may be one whose LogicVolume is just being made."""
-    assert isinstance(verdict(local_volume(age=599, marked=400)), Keep)
-    assert isinstance(verdict(local_volume(age=-50)), Keep)
+    assert isinstance(verdict(local_volume(age=599, marked=400)), KeepLv)
+    assert isinstance(verdict(local_volume(age=-50)), KeepLv)
 
 
 @pytest.mark.parametrize(
@@ -75,22 +84,22 @@ def test_a_young_volume_is_kept_even_when_marked():
 def test_what_is_not_a_plain_closed_volume_of_carinas_is_kept(local, why):
     """Each of these keeps the volume, with its reason."""
     kept = verdict(local)
-    assert isinstance(kept, Keep)
+    assert isinstance(kept, KeepLv)
     assert why in kept.reason
 
 
 def test_a_thin_volume_alone_in_its_own_pool_is_an_orphan_like_another():
     """Volumes of old Carina clusters sit alone in a pool of their name; both go together."""
     thin = {"layout": "thin,sparse", "pool": "thin-pvc-1", "pool_volumes": 1}
-    assert isinstance(verdict(local_volume(**thin)), Mark)
-    assert isinstance(verdict(local_volume(marked=301, **thin)), Remove)
+    assert isinstance(verdict(local_volume(**thin)), MarkOrphan)
+    assert isinstance(verdict(local_volume(marked=301, **thin)), RemoveOrphan)
 
 
 def test_the_old_copy_on_a_node_that_returned_is_an_orphan():
     """LogicVolume and PV both on n2: the LV on n1 is an old copy, and the one on n2 is kept."""
     lv, volume = logic_volume(on="n2"), pv(on="n2")
-    assert isinstance(verdict(local_volume(marked=301), lv, volume, on="n1"), Remove)
-    assert isinstance(verdict(local_volume(), lv, volume, on="n2"), Keep)
+    assert isinstance(verdict(local_volume(marked=301), lv, volume, on="n1"), RemoveOrphan)
+    assert isinstance(verdict(local_volume(), lv, volume, on="n2"), KeepLv)
 
 
 @pytest.mark.parametrize(
@@ -110,13 +119,13 @@ def test_the_old_copy_on_a_node_that_returned_is_an_orphan():
 )
 def test_whoever_may_want_it_keeps_it_and_takes_its_mark_off(lv, volume):
     """A LogicVolume or a PV that may mean this copy keeps it; a mark it has is taken off."""
-    assert isinstance(verdict(local_volume(), lv, volume), Keep)
-    assert isinstance(verdict(local_volume(marked=9999), lv, volume), Unmark)
+    assert isinstance(verdict(local_volume(), lv, volume), KeepLv)
+    assert isinstance(verdict(local_volume(marked=9999), lv, volume), UnmarkOrphan)
 
 
 def test_a_marked_volume_in_use_loses_its_mark():
     """Something opened it since it was marked: its time begins anew."""
-    assert isinstance(verdict(local_volume(marked=9999, is_open=True)), Unmark)
+    assert isinstance(verdict(local_volume(marked=9999, is_open=True)), UnmarkOrphan)
 
 
 LOCALS = st.builds(
@@ -147,7 +156,7 @@ PVS = st.one_of(st.none(), st.builds(pv, on=st.sampled_from(["n1", "n2"])))
 def test_remove_only_ever_means_that_nobody_can_want_it(local, lv, volume):
     """Whatever the cluster looks like, Remove implies every condition of the design at once."""
     got = verdict(local, lv, volume, on="n1")
-    if not isinstance(got, Remove | Mark):
+    if not isinstance(got, RemoveOrphan | MarkOrphan):
         return
     assert local.name.isascii()
     assert local.group == "carina-vg-hdd"
@@ -164,26 +173,26 @@ def test_remove_only_ever_means_that_nobody_can_want_it(local, lv, volume):
     else:
         assert lv["spec"]["nodeName"] == "n2"
         assert objects.parse_persistent_volume(volume).nodes == ("n2",)
-        assert keys.JOURNAL not in lv["metadata"]["annotations"]
-    if isinstance(got, Remove):
+        assert well_known.JOURNAL not in lv["metadata"]["annotations"]
+    if isinstance(got, RemoveOrphan):
         assert local.marked_at is not None
         assert NOW - local.marked_at >= RULES.mark_age
 
 
 def test_what_a_person_restored_is_left_alone():
     """For a day; then it is an orphan like any other, and is marked first."""
-    recent = local_volume(tags=(f"{keys.TAG_RESTORED}{int(NOW) - 86000}",))
-    past = local_volume(tags=(f"{keys.TAG_RESTORED}{int(NOW) - 86400}",))
-    assert isinstance(verdict(recent), Keep)
-    assert isinstance(verdict(past), Mark)
+    recent = local_volume(tags=(f"{well_known.TAG_RESTORED}{int(NOW) - 86000}",))
+    past = local_volume(tags=(f"{well_known.TAG_RESTORED}{int(NOW) - 86400}",))
+    assert isinstance(verdict(recent), KeepLv)
+    assert isinstance(verdict(past), MarkOrphan)
 
 
 def trashed(age, *others, lv=None, volume=None, retention=3600, **more):
     """Judge a volume that has been in the trash for `age` seconds."""
     tags = (
-        f"{keys.TAG_TRASH_NAME}volume-{NAME}",
-        f"{keys.TAG_TRASH_AT}{int(NOW - age)}",
-        f"{keys.TAG_TRASH_WHY}orphan",
+        f"{well_known.TAG_TRASH_NAME}volume-{NAME}",
+        f"{well_known.TAG_TRASH_AT}{int(NOW - age)}",
+        f"{well_known.TAG_TRASH_WHY}orphan",
     )
     local = local_volume(f"trash-{UUID_LV}", tags=tags, active=False, **more)
     rules = OrphanRules(grace=600, mark_age=300, groups=("carina-vg-*",), retention=retention, restore_hold=86400)
@@ -199,20 +208,20 @@ def trashed(age, *others, lv=None, volume=None, retention=3600, **more):
 
 def test_the_trash_is_purged_after_its_retention():
     """Not a second before; at once when there is no retention any more; never in a group that is not managed."""
-    assert isinstance(trashed(3599), Keep)
-    assert isinstance(trashed(3600), Purge)
-    assert isinstance(trashed(0, retention=0), Purge)
-    assert isinstance(trashed(3600, group="system"), Keep)
-    assert isinstance(judge_trash(local_volume(), inventory("n1"), None, None, NOW, RULES), Keep)
+    assert isinstance(trashed(3599), KeepLv)
+    assert isinstance(trashed(3600), PurgeTrash)
+    assert isinstance(trashed(0, retention=0), PurgeTrash)
+    assert isinstance(trashed(3600, group="system"), KeepLv)
+    assert isinstance(judge_trash(local_volume(), inventory("n1"), None, None, NOW, RULES), KeepLv)
 
 
 def test_what_the_cluster_expects_again_is_not_purged():
     """Its LogicVolume or PV names this node, and no volume of the old name is there: somebody may want it back."""
-    assert isinstance(trashed(9999, lv=logic_volume()), Keep)
-    assert isinstance(trashed(9999, volume=pv()), Keep)
-    assert isinstance(trashed(9999, lv=logic_volume(on="n2"), volume=pv(on="n2")), Purge)
+    assert isinstance(trashed(9999, lv=logic_volume()), KeepLv)
+    assert isinstance(trashed(9999, volume=pv()), KeepLv)
+    assert isinstance(trashed(9999, lv=logic_volume(on="n2"), volume=pv(on="n2")), PurgeTrash)
     again = local_volume(uuid="cccccc-bbbb-cccc-dddd-eeee-ffff-gggggg")
-    assert isinstance(trashed(9999, again, lv=logic_volume(), volume=pv()), Purge)
+    assert isinstance(trashed(9999, again, lv=logic_volume(), volume=pv()), PurgeTrash)
 
 
 def test_what_lvm_is_working_on_is_left_alone():
@@ -224,9 +233,9 @@ def test_what_lvm_is_working_on_is_left_alone():
         verdict(local_volume(marked=10_000, at_work=moving), logic_volume(), pv()),
         trashed(10_000, at_work=moving),
     ):
-        assert isinstance(found, Keep)
+        assert isinstance(found, KeepLv)
         assert (found.why, moving in found.reason) == ("at-work", True)
-    assert isinstance(verdict(local_volume(marked=10_000)), Remove)
+    assert isinstance(verdict(local_volume(marked=10_000)), RemoveOrphan)
 
 
 def test_an_old_copy_of_a_failover_is_kept_for_longer():
@@ -234,9 +243,9 @@ def test_an_old_copy_of_a_failover_is_kept_for_longer():
 
     def judged(age, lv, beside=False, **rules):
         tags = (
-            f"{keys.TAG_TRASH_NAME}volume-{NAME}",
-            f"{keys.TAG_TRASH_AT}{int(NOW - age)}",
-            f"{keys.TAG_TRASH_WHY}stale",
+            f"{well_known.TAG_TRASH_NAME}volume-{NAME}",
+            f"{well_known.TAG_TRASH_AT}{int(NOW - age)}",
+            f"{well_known.TAG_TRASH_WHY}stale",
         )
         uuid = "Old000-aaaa-bbbb-cccc-dddd-eeee-ffffff"
         local = local_volume(f"trash-{uuid}", uuid=uuid, tags=tags, active=False)
@@ -247,11 +256,11 @@ def test_an_old_copy_of_a_failover_is_kept_for_longer():
         return judge_trash(local, there, found, objects.parse_persistent_volume(pv(on="n2")), NOW, conf)
 
     elsewhere = logic_volume(on="n2")
-    assert isinstance(judged(86399, elsewhere), Keep)
-    assert isinstance(judged(86400, elsewhere), Purge)
-    assert isinstance(judged(3600, None), Purge)
+    assert isinstance(judged(86399, elsewhere), KeepLv)
+    assert isinstance(judged(86400, elsewhere), PurgeTrash)
+    assert isinstance(judged(3600, None), PurgeTrash)
     # A second failover brought the volume back to n1, as another LV: the data of before the first are kept as long.
-    assert isinstance(judged(86399, logic_volume(), beside=True), Keep)
-    assert isinstance(judged(86400, logic_volume(), beside=True), Purge)
-    assert isinstance(judged(3599, elsewhere, old_copies=0), Keep)
-    assert isinstance(judged(3600, elsewhere, old_copies=0), Purge)
+    assert isinstance(judged(86399, logic_volume(), beside=True), KeepLv)
+    assert isinstance(judged(86400, logic_volume(), beside=True), PurgeTrash)
+    assert isinstance(judged(3599, elsewhere, old_copies=0), KeepLv)
+    assert isinstance(judged(3600, elsewhere, old_copies=0), PurgeTrash)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from carina_tasks.decisions.placement import NoFit, Place
+from carina_tasks.decisions.placement import Placement, Unschedulable
 from tests.unit.placement_objects import (
     HOSTNAME,
     LOST,
@@ -33,8 +33,8 @@ def verdict(*, on: list[Any], mine: dict[str, Any] | None = None, others: list[A
 
 
 def reason(found: Any) -> str:
-    """Return the reason of a NoFit."""
-    assert isinstance(found, NoFit)
+    """Return the reason of a Unschedulable."""
+    assert isinstance(found, Unschedulable)
     return found.reason
 
 
@@ -94,7 +94,7 @@ def test_a_cordoned_node_takes_only_pods_that_tolerate_the_cordon() -> None:
     """spec.unschedulable keeps pods off, except those with the toleration of its own taint."""
     tolerant = {"tolerations": [{"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}]}
     assert "node(s) were unschedulable" in reason(verdict(on=[node("n2", unschedulable=True)]))
-    assert isinstance(verdict(on=[node("n2", unschedulable=True)], mine=tolerant), Place)
+    assert isinstance(verdict(on=[node("n2", unschedulable=True)], mine=tolerant), Placement)
 
 
 @pytest.mark.parametrize(
@@ -112,14 +112,14 @@ def test_a_taint_needs_a_toleration(toleration: Any, fits: bool) -> None:
     """Tolerations match taints by key, value and effect as the API says."""
     tainted = node("n2", taints=[{"key": "k", "value": "v", "effect": "NoSchedule"}])
     found = verdict(on=[tainted], mine={"tolerations": [toleration]})
-    assert isinstance(found, Place) if fits else "node(s) had untolerated taint {k: v}" in reason(found)
+    assert isinstance(found, Placement) if fits else "node(s) had untolerated taint {k: v}" in reason(found)
 
 
 def test_preferring_taints_keep_nobody_off_and_no_execute_does() -> None:
     """Only NoSchedule and NoExecute are filters, also for a volume that no pod uses."""
     soft = node("n2", taints=[{"key": "k", "effect": "PreferNoSchedule"}])
     hard = node("n2", taints=[{"key": "k", "effect": "NoExecute"}])
-    assert isinstance(verdict(on=[soft]), Place)
+    assert isinstance(verdict(on=[soft]), Placement)
     assert "{k: }" in reason(verdict(on=[hard]))
     assert targets(plan_all(world([node(LOST), hard], [logic_volume("v")]))) == {"v": ""}
 
@@ -147,7 +147,9 @@ def test_preferring_taints_keep_nobody_off_and_no_execute_does() -> None:
 def test_node_selector_and_required_node_affinity(spec: Any, fits: bool) -> None:
     """Every operator of node affinity is judged as the scheduler does; an empty term matches no node."""
     found = verdict(on=[node("n2", labels={"disk": "ssd", "rank": "5"})], mine=spec)
-    assert isinstance(found, Place) if fits else "node(s) didn't match Pod's node affinity/selector" in reason(found)
+    assert (
+        isinstance(found, Placement) if fits else "node(s) didn't match Pod's node affinity/selector" in reason(found)
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,13 +175,13 @@ def test_a_constraint_that_cannot_be_read_is_a_reason_and_never_a_guess(spec: An
     cluster = world([node(LOST), node("n2")], [logic_volume("v"), logic_volume("w")], [pod("p", "v", **spec)])
     found = plan_all(cluster)
     assert reason(found["v"]).startswith("pod default/p: ")
-    assert isinstance(found["w"], Place)
+    assert isinstance(found["w"], Placement)
 
 
 def test_a_standing_pod_that_cannot_be_read_keeps_its_node_out() -> None:
     """What it keeps away is not known, so its node takes nothing and the other does."""
     odd = pod("odd", on="n2", affinity={"podAntiAffinity": "all"})
-    assert isinstance(found := verdict(on=[node("n2"), node("n3")], others=[odd]), Place)
+    assert isinstance(found := verdict(on=[node("n2"), node("n3")], others=[odd]), Placement)
     assert found.node == "n3"
 
 
@@ -195,7 +197,7 @@ def test_required_pod_affinity() -> None:
 def test_the_first_pod_of_its_kind_may_need_itself() -> None:
     """A pod whose affinity names its own labels goes anywhere while there is none of them, if the label is there."""
     mine = near(topologyKey=ZONE, labelSelector=app("a")) | {"labels": {"app": "a"}}
-    assert isinstance(verdict(on=[node("n2", labels={ZONE: "a"})], mine=mine), Place)
+    assert isinstance(verdict(on=[node("n2", labels={ZONE: "a"})], mine=mine), Placement)
     assert "pod affinity rules" in reason(verdict(on=[node("n2")], mine=mine))
 
 
@@ -220,7 +222,7 @@ def test_anti_affinity_speaks_of_its_own_namespaces() -> None:
     named = apart(topologyKey=HOSTNAME, labelSelector=app("b"), namespaces=["other"])
     every = apart(topologyKey=HOSTNAME, labelSelector=app("b"), namespaceSelector={})
     some = apart(topologyKey=HOSTNAME, labelSelector=app("b"), namespaceSelector={"matchLabels": {"team": "x"}})
-    assert isinstance(verdict(on=[node("n2")], mine=same, others=[far]), Place)
+    assert isinstance(verdict(on=[node("n2")], mine=same, others=[far]), Placement)
     assert "anti-affinity" in reason(verdict(on=[node("n2")], mine=named, others=[far]))
     assert "anti-affinity" in reason(verdict(on=[node("n2")], mine=every, others=[far]))
     assert "the labels of namespaces are not observed" in reason(verdict(on=[node("n2")], mine=some))
@@ -232,7 +234,7 @@ def test_match_label_keys_narrow_the_selector() -> None:
     old = pod("old", on="n2", labels={"app": "a", "rev": "0"})
     same = apart(topologyKey=HOSTNAME, labelSelector=app("a"), matchLabelKeys=["rev"])
     other = apart(topologyKey=HOSTNAME, labelSelector=app("a"), mismatchLabelKeys=["rev"])
-    assert isinstance(verdict(on=[node("n2")], mine=same | {"labels": labels}, others=[old]), Place)
+    assert isinstance(verdict(on=[node("n2")], mine=same | {"labels": labels}, others=[old]), Placement)
     assert "anti-affinity" in reason(verdict(on=[node("n2")], mine=other | {"labels": labels}, others=[old]))
 
 
@@ -242,7 +244,7 @@ def test_terminating_pods_count_for_anti_affinity_and_finished_ones_do_not() -> 
     going = pod("b", on="n2", labels={"app": "b"}, meta={"deletionTimestamp": "2026-11-24T00:00:00Z"})
     done = pod("b", on="n2", labels={"app": "b"}, phase="Succeeded")
     assert "anti-affinity" in reason(verdict(on=[node("n2")], mine=mine, others=[going]))
-    assert isinstance(verdict(on=[node("n2")], mine=mine, others=[done]), Place)
+    assert isinstance(verdict(on=[node("n2")], mine=mine, others=[done]), Placement)
 
 
 def test_topology_spread_do_not_schedule() -> None:
@@ -267,7 +269,7 @@ def test_topology_spread_min_domains_and_policies() -> None:
         node("n3", labels={ZONE: "b"}),
         node("n2", labels={ZONE: "a"}, taints=[{"key": "k", "effect": "NoExecute"}]),
     )
-    assert isinstance(verdict(on=[full], mine=mine | spread(), others=[crowd]), Place)
+    assert isinstance(verdict(on=[full], mine=mine | spread(), others=[crowd]), Placement)
     assert "spread" in reason(verdict(on=[full], mine=mine | spread(minDomains=2), others=[crowd]))
     assert "spread" in reason(verdict(on=[full, empty], mine=mine | spread(), others=[crowd]))
     assert verdict(on=[full, empty], mine=mine | spread(nodeTaintsPolicy="Honor"), others=[crowd]).node == "n3"
@@ -292,13 +294,13 @@ def test_resources_beside_what_stands_there(requests: Any, allocatable: Any, mis
     found = verdict(
         on=[big], mine={"requests": requests}, others=[pod("x", on="n2", requests={"cpu": "2", "memory": "2Gi"})]
     )
-    assert f"Insufficient {missing}" in reason(found) if missing else isinstance(found, Place)
+    assert f"Insufficient {missing}" in reason(found) if missing else isinstance(found, Placement)
 
 
 def test_a_node_has_room_for_so_many_pods() -> None:
     """allocatable.pods is a limit as well."""
     small = node("n2", allocatable={"pods": "1"})
-    assert isinstance(verdict(on=[small]), Place)
+    assert isinstance(verdict(on=[small]), Placement)
     assert "Too many pods" in reason(verdict(on=[small], others=[pod("x", on="n2")]))
 
 
@@ -311,9 +313,9 @@ def test_host_ports() -> None:
     held = pod("x", on="n2", **taking(80, hostIP="10.0.0.1"))
     words = "node(s) didn't have free ports for the requested pod ports"
     assert words in reason(verdict(on=[node("n2")], mine=taking(80), others=[held]))
-    assert isinstance(verdict(on=[node("n2")], mine=taking(80, hostIP="10.0.0.2"), others=[held]), Place)
-    assert isinstance(verdict(on=[node("n2")], mine=taking(80, protocol="UDP"), others=[held]), Place)
-    assert isinstance(verdict(on=[node("n2")], mine=taking(81), others=[held]), Place)
+    assert isinstance(verdict(on=[node("n2")], mine=taking(80, hostIP="10.0.0.2"), others=[held]), Placement)
+    assert isinstance(verdict(on=[node("n2")], mine=taking(80, protocol="UDP"), others=[held]), Placement)
+    assert isinstance(verdict(on=[node("n2")], mine=taking(81), others=[held]), Placement)
 
 
 def local_pv(name: str, on: str, **meta: Any) -> dict[str, Any]:

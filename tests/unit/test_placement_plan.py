@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carina_tasks.decisions.placement import NoFit, Place, Rules, plan
-from carina_tasks.model import keys, objects
+from carina_tasks.decisions.placement import Placement, PlacementRules, Unschedulable, plan
+from carina_tasks.model import objects, well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.quantity import GIB
 from carina_tasks.model.snapshot import ClusterSnapshot
@@ -79,7 +79,7 @@ def test_a_claim_of_another_driver_does_not_tie_pods_together() -> None:
 def test_a_volume_that_is_in_use_on_a_live_node_is_refused() -> None:
     """A pod that is bound to another live node with the claim keeps the volume where it is."""
     found = plan_all(world(NODES, [logic_volume("a")], [pod("p", "a"), pod("q", "a", on="n2")]))["a"]
-    assert isinstance(found, NoFit)
+    assert isinstance(found, Unschedulable)
     assert found.reason == "in use on n2 by pod default/q"
 
 
@@ -102,7 +102,7 @@ def test_a_volume_that_stays_pins_its_pod() -> None:
     volumes = [logic_volume("a"), logic_volume("b", "n3")]
     cluster = world(NODES, volumes, [pod("p", "a", "b")])
     found = plan_all(cluster, room(n2=100, n3=20))["a"]
-    assert isinstance(found, Place)
+    assert isinstance(found, Placement)
     assert (found.node, found.reason.split(";")[0]) == ("n3", "its pod also uses b there")
     assert "n2: its pod also uses b on n3" in plan_all(cluster, room(n2=100, n3=4))["a"].reason
 
@@ -201,9 +201,9 @@ def test_pods_that_need_each_other_can_come_in_no_order() -> None:
 def test_capacity_is_whole_gib_above_the_reserve(size: str, free: int, reserve: int, fits: bool) -> None:
     """A volume takes whole GiB, and the reserve of the VG is not given away."""
     cluster = world(NODES[:2], [logic_volume("a", size=size)])
-    found = plan_all(cluster, room(n2=free), rules=Rules(reserve=reserve * GIB))["a"]
+    found = plan_all(cluster, room(n2=free), rules=PlacementRules(reserve=reserve * GIB))["a"]
     assert (
-        isinstance(found, Place)
+        isinstance(found, Placement)
         if fits
         else found.reason == f"0/1 nodes fit: n2: has {free - reserve}Gi free in {VG}, needs 5Gi"
     )
@@ -239,7 +239,7 @@ def test_a_stale_lv_of_the_same_name(is_open: bool, fits: bool) -> None:
     cluster = world(NODES[:2], [logic_volume("a")])
     found = plan_all(cluster, {"n2": inventory("n2", free=1, volumes=(stale,))})["a"]
     if fits:
-        assert isinstance(found, Place)
+        assert isinstance(found, Placement)
         assert found.stale == UUID_LV
     else:
         assert "n2: has an LV carina-vg-hdd/volume-a already, and it is open" in found.reason
@@ -247,13 +247,13 @@ def test_a_stale_lv_of_the_same_name(is_open: bool, fits: bool) -> None:
 
 def test_what_lies_in_the_trash_is_free() -> None:
     """Closed trash counts as free space, once; open trash, and an LV that only looks like it, do not."""
-    tags = (f"{keys.TAG_TRASH_NAME}volume-x", f"{keys.TAG_TRASH_AT}5")
+    tags = (f"{well_known.TAG_TRASH_NAME}volume-x", f"{well_known.TAG_TRASH_AT}5")
     name = f"trash-{UUID_LV}"
     cluster = world([node("n2")], [logic_volume("a")])
     for changes, fits in (({}, True), ({"is_open": True}, False), ({"tags": ()}, False)):
         lying = local_volume(name, **({"tags": tags} | changes))
         found = plan_all(cluster, {"n2": inventory("n2", free=0, volumes=(lying,))})["a"]
-        assert isinstance(found, Place) == fits, changes
+        assert isinstance(found, Placement) == fits, changes
 
 
 def test_spread_before_best_fit_before_name() -> None:
@@ -293,7 +293,7 @@ def test_one_of_two_nodes_is_the_manuals_own_example() -> None:
 
 
 @st.composite
-def clusters(draw: st.DrawFn) -> tuple[ClusterSnapshot, dict[str, int], Rules]:
+def clusters(draw: st.DrawFn) -> tuple[ClusterSnapshot, dict[str, int], PlacementRules]:
     """Draw a cluster with pods over shared and several volumes, GiB free by node, and a reserve."""
     names = [f"n{number}" for number in range(1, draw(st.integers(2, 6)))]
     sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=9))
@@ -311,10 +311,14 @@ def clusters(draw: st.DrawFn) -> tuple[ClusterSnapshot, dict[str, int], Rules]:
             pod(f"p{number}", *used, on=draw(st.sampled_from([LOST, ""])), labels=labels, requests={"cpu": "3"}, **more)
         )
     free = {name: draw(st.integers(0, 30)) for name in names}
-    return world([node(name) for name in names], volumes, pods), free, Rules(reserve=draw(st.integers(0, 12)) * GIB)
+    return (
+        world([node(name) for name in names], volumes, pods),
+        free,
+        PlacementRules(reserve=draw(st.integers(0, 12)) * GIB),
+    )
 
 
-def decide(case: tuple[ClusterSnapshot, dict[str, int], Rules]) -> dict[str, Place | NoFit]:
+def decide(case: tuple[ClusterSnapshot, dict[str, int], PlacementRules]) -> dict[str, Placement | Unschedulable]:
     """Plan a drawn cluster."""
     cluster, free, rules = case
     return plan_all(cluster, room(**free), rules=rules)
@@ -323,7 +327,7 @@ def decide(case: tuple[ClusterSnapshot, dict[str, int], Rules]) -> dict[str, Pla
 @given(clusters())
 @settings(deadline=None)
 def test_every_wanted_volume_has_a_verdict_and_none_goes_back(
-    case: tuple[ClusterSnapshot, dict[str, int], Rules],
+    case: tuple[ClusterSnapshot, dict[str, int], PlacementRules],
 ) -> None:
     """As many verdicts as volumes, in their order, and never the lost node nor one that does not exist."""
     found = decide(case)
@@ -333,7 +337,7 @@ def test_every_wanted_volume_has_a_verdict_and_none_goes_back(
 
 @given(clusters())
 @settings(deadline=None)
-def test_no_volume_group_is_ever_overbooked(case: tuple[ClusterSnapshot, dict[str, int], Rules]) -> None:
+def test_no_volume_group_is_ever_overbooked(case: tuple[ClusterSnapshot, dict[str, int], PlacementRules]) -> None:
     """What a plan places on a node, with what is claimed there and the reserve, is never above what is free."""
     cluster, free, rules = case
     found = decide(case)
@@ -345,7 +349,9 @@ def test_no_volume_group_is_ever_overbooked(case: tuple[ClusterSnapshot, dict[st
 
 @given(clusters())
 @settings(deadline=None)
-def test_groups_are_all_or_nothing_and_pods_fit_their_node(case: tuple[ClusterSnapshot, dict[str, int], Rules]) -> None:
+def test_groups_are_all_or_nothing_and_pods_fit_their_node(
+    case: tuple[ClusterSnapshot, dict[str, int], PlacementRules],
+) -> None:
     """All volumes of a pod end on one node, or none of them moves; CPU and anti-affinity hold there."""
     cluster = case[0]
     found = targets(decide(case))
@@ -366,7 +372,7 @@ def test_groups_are_all_or_nothing_and_pods_fit_their_node(case: tuple[ClusterSn
 @given(clusters(), st.randoms(use_true_random=False))
 @settings(deadline=None)
 def test_the_order_of_the_input_changes_nothing(
-    case: tuple[ClusterSnapshot, dict[str, int], Rules], dice: random.Random
+    case: tuple[ClusterSnapshot, dict[str, int], PlacementRules], dice: random.Random
 ) -> None:
     """Same cluster, shuffled nodes, pods, claims and volumes: the same verdicts, word for word."""
     cluster, free, rules = case
@@ -391,7 +397,7 @@ def test_a_volume_is_never_rebuilt_over_itself() -> None:
     cluster = world(NODES, [logic_volume("a", "n2")])
     inventories = {name: inventory(name) for name in cluster.nodes}
     (found,) = plan(cluster, inventories, list(cluster.logic_volumes.values()), LOST, NO_RESERVE)
-    assert isinstance(found, Place)
+    assert isinstance(found, Placement)
     assert found.node == "n3"
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from carina_tasks.decisions import rebuild
 from carina_tasks.errors import BadInput
-from carina_tasks.model import keys, objects
+from carina_tasks.model import objects, well_known
 from carina_tasks.model.quantity import GIB
 from tests.unit import builders
 from tests.unit.builders import affinity, at, done, journal, logic_volume, pod, pv
@@ -26,8 +26,8 @@ def test_the_whole_way_of_one_volume():
     """The steps stand in the order of the design, each once."""
     model = Model(pods=[pod("web-0", "pvc-1")])
     assert kinds(model.run()) == [
-        "ClearStatus", "CreateLocal", "Retain", "DeleteVolume", "StripFinalizers", "CreateVolume", "Bind", "Evict",
-        "Untouch", "SetSuccess", "DropJournal",
+        "ClearStatus", "CreateLocalVolume", "RetainPersistentVolume", "DeletePersistentVolume", "StripFinalizers", "CreatePersistentVolume", "BindClaim", "EvictPods",
+        "RemoveClaimAnnotation", "SetSuccess", "DropJournal",
     ]  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def test_status_is_emptied_before_anything_else():
 def test_a_status_set_again_in_mid_rebuild_is_emptied_again():
     """Carina's agent may write Success before the PV is back; the next look takes it off."""
     model = Model()
-    while not isinstance(step := model.next(), rebuild.CreateVolume):
+    while not isinstance(step := model.next(), rebuild.CreatePersistentVolume):
         model.apply(step)
     model.status = "Success"
     assert isinstance(model.next(), rebuild.ClearStatus)
@@ -65,7 +65,7 @@ def claims():
         builders.claim,
         phase=st.sampled_from(["Bound", "Lost"]),
         uid=st.sampled_from(["", "uid-of-a-newer-claim"]),
-        annotations=st.sampled_from([{}, {keys.TOUCH: "1"}, {"mine": "1"}]),
+        annotations=st.sampled_from([{}, {well_known.TOUCH: "1"}, {"mine": "1"}]),
     )
     resizing = made.map(lambda raw: {**raw, "status": {**raw["status"], "conditions": list(RESIZING)}})
     return st.one_of(st.none(), made, resizing)
@@ -96,7 +96,7 @@ def test_from_every_state_the_journal_is_dropped_in_bounded_steps(model, forgott
         if turn in expanded:
             model.size += 3
         step, view = model.next(), model.view()
-        if isinstance(step, rebuild.DeleteVolume):
+        if isinstance(step, rebuild.DeletePersistentVolume):
             wanted = rebuild.wanted_size(view.volume, view.journal.manifest)
             assert view.volume.status == ""
             assert view.local is not None
@@ -106,10 +106,10 @@ def test_from_every_state_the_journal_is_dropped_in_bounded_steps(model, forgott
             assert view.journal.manifest == rebuild.manifest_of(
                 view.pv, rebuild._policy(view.pv, view.journal.manifest)
             )
-        if isinstance(step, rebuild.CreateVolume | rebuild.StripFinalizers | rebuild.Retain):
+        if isinstance(step, rebuild.CreatePersistentVolume | rebuild.StripFinalizers | rebuild.RetainPersistentVolume):
             assert view.volume.status == ""
             assert view.local is not None
-        if isinstance(step, rebuild.Evict | rebuild.SetSuccess | rebuild.DropJournal):
+        if isinstance(step, rebuild.EvictPods | rebuild.SetSuccess | rebuild.DropJournal):
             assert view.pv.nodes == ("n2",)
         model.apply(step)
     assert model.journal is None, kinds(model.steps)
@@ -117,7 +117,7 @@ def test_from_every_state_the_journal_is_dropped_in_bounded_steps(model, forgott
     assert model.current >= size
     assert model.pv["spec"]["nodeAffinity"] == affinity("n2")
     assert model.pods == []
-    assert model.claim is None or keys.TOUCH not in model.claim["metadata"]["annotations"]
+    assert model.claim is None or well_known.TOUCH not in model.claim["metadata"]["annotations"]
 
 
 @given(st.integers(1, 1 << 44), st.integers(1, 1 << 44))
@@ -142,7 +142,7 @@ def created(before: dict | None = None, **local):
     plan = journal(manifest=rebuild.manifest_of(old, old.policy))
     model = Model(pv=copy.deepcopy(old.raw), status="", journal=plan)
     model.local = done(**local)
-    while not isinstance(step := model.next(), rebuild.CreateVolume):
+    while not isinstance(step := model.next(), rebuild.CreatePersistentVolume):
         model.apply(step)
     return step.body
 
@@ -158,7 +158,7 @@ def test_the_replacement_keeps_everything_but_its_place():
     spec = copy.deepcopy(before["spec"])
     spec["claimRef"].pop("resourceVersion")
     spec["nodeAffinity"] = affinity("n2")
-    spec["csi"]["volumeAttributes"][keys.ATTRIBUTE_NODE] = "n2"
+    spec["csi"]["volumeAttributes"][well_known.ATTRIBUTE_NODE] = "n2"
     assert after["spec"] == spec
     assert (after["apiVersion"], after["kind"]) == ("v1", "PersistentVolume")
     assert "status" not in after
@@ -172,9 +172,11 @@ def test_the_original_policy_comes_back():
 
 def test_provisioned_by_is_there_always_and_never_changed():
     """Without it provisioner 2.2 never cleans up; one that names another provisioner stays."""
-    assert created(pv(annotations=None))["metadata"]["annotations"] == {keys.PROVISIONED_BY: keys.CSI_DRIVER}
-    other = created(pv(annotations={keys.PROVISIONED_BY: "x"}))
-    assert other["metadata"]["annotations"] == {keys.PROVISIONED_BY: "x"}
+    assert created(pv(annotations=None))["metadata"]["annotations"] == {
+        well_known.PROVISIONED_BY: well_known.CSI_DRIVER
+    }
+    other = created(pv(annotations={well_known.PROVISIONED_BY: "x"}))
+    assert other["metadata"]["annotations"] == {well_known.PROVISIONED_BY: "x"}
 
 
 def test_no_finalizer_is_invented():
@@ -185,19 +187,19 @@ def test_no_finalizer_is_invented():
 def test_device_numbers_are_the_new_ones_where_there_were_any():
     """Major and minor follow the new LV; unknown ones stay, absent ones are not added."""
     attributes = created(major=253, minor=7)["spec"]["csi"]["volumeAttributes"]
-    assert (attributes[keys.ATTRIBUTE_MAJOR], attributes[keys.ATTRIBUTE_MINOR]) == ("253", "7")
+    assert (attributes[well_known.ATTRIBUTE_MAJOR], attributes[well_known.ATTRIBUTE_MINOR]) == ("253", "7")
     attributes = created()["spec"]["csi"]["volumeAttributes"]
-    assert (attributes[keys.ATTRIBUTE_MAJOR], attributes[keys.ATTRIBUTE_MINOR]) == ("252", "3")
+    assert (attributes[well_known.ATTRIBUTE_MAJOR], attributes[well_known.ATTRIBUTE_MINOR]) == ("252", "3")
     bare = pv()
     bare["spec"]["csi"]["volumeAttributes"] = {}
-    assert created(bare, major=253, minor=7)["spec"]["csi"]["volumeAttributes"] == {keys.ATTRIBUTE_NODE: "n2"}
+    assert created(bare, major=253, minor=7)["spec"]["csi"]["volumeAttributes"] == {well_known.ATTRIBUTE_NODE: "n2"}
 
 
 def test_an_expansion_since_the_plan_is_taken_over():
     """The PV grew from 5 to 8 GiB after the journal was written: manifest first, then a larger LV."""
     model = Model(pv=pv(size="8Gi"), size=8, status="")
     steps = kinds(model.run())
-    assert steps.index("RefreshManifest") < steps.index("DeleteVolume")
+    assert steps.index("RefreshManifest") < steps.index("DeletePersistentVolume")
     assert model.made == 8
     assert model.pv["spec"]["capacity"] == {"storage": "8Gi"}
 
@@ -216,24 +218,24 @@ def test_what_a_person_sets_as_policy_is_kept():
     ours = Model(status="")
     assert "RefreshManifest" not in kinds(ours.run())
     assert ours.pv["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
-    assert keys.RETAINED not in ours.pv["metadata"]["annotations"]
+    assert well_known.RETAINED not in ours.pv["metadata"]["annotations"]
 
 
 def test_a_volume_that_a_pod_may_have_written_to_is_not_planned_again():
     """The PV names the target, and its LV cannot be extended: that is waited out, not thrown away."""
     failed = done(outcome="failed", reason="no space")
-    assert isinstance(Model(pv=pv(on="n2"), size=8, local=failed).next(), rebuild.Wait)
+    assert isinstance(Model(pv=pv(on="n2"), size=8, local=failed).next(), rebuild.RebuildWaits)
 
 
 def test_a_local_volume_that_became_too_small_is_asked_for_again():
     """What the node made before the expansion does not count."""
     model = Model(status="", size=8, local=done(size=5 * GIB))
-    assert model.next() == rebuild.CreateLocal(8 * GIB)
+    assert model.next() == rebuild.CreateLocalVolume(8 * GIB)
 
 
 def test_a_node_that_cannot_is_waited_for_or_replaced():
     """A transient failure waits; any other asks for another target. The PV is untouched either way."""
-    assert isinstance(Model(status="", local=done(outcome="failed", transient=True)).next(), rebuild.Wait)
+    assert isinstance(Model(status="", local=done(outcome="failed", transient=True)).next(), rebuild.RebuildWaits)
     replan = Model(status="", local=done(outcome="failed", reason="no space")).next()
     assert replan == rebuild.Replan("n2: no space")
 
@@ -241,29 +243,29 @@ def test_a_node_that_cannot_is_waited_for_or_replaced():
 def test_an_lv_that_the_rebuild_did_not_create_is_named_in_the_journal_first():
     """The node leaves it alone until the journal names it; once the PV names the target, a pod may use it: wait."""
     taken = done(outcome="taken", uuid=builders.UUID_LV, reason="it may hold data")
-    assert Model(status="", local=taken).next() == rebuild.NameStale(builders.UUID_LV)
-    assert Model(pv=pv(on="n2"), local=taken).next() == rebuild.Wait("n2: it may hold data")
+    assert Model(status="", local=taken).next() == rebuild.RecordStaleLv(builders.UUID_LV)
+    assert Model(pv=pv(on="n2"), local=taken).next() == rebuild.RebuildWaits("n2: it may hold data")
 
 
 def test_an_lv_without_a_device_is_no_success():
     """No pod could mount it: the volume waits, before its PV is replaced and after."""
     for where in (pv(), pv(on="n2")):
-        assert isinstance(Model(status="", pv=where, local=done(major=-1, minor=-1)).next(), rebuild.Wait)
+        assert isinstance(Model(status="", pv=where, local=done(major=-1, minor=-1)).next(), rebuild.RebuildWaits)
 
 
 def test_contradictions_are_refused():
     """A LogicVolume or PV that names a third node is a person's business."""
     view = Model(status="", local=done()).view()
-    moved = rebuild.View(**{f: getattr(view, f) for f in view.__slots__} | {"journal": journal(target="n3")})
-    assert isinstance(rebuild.next_step(moved), rebuild.Refuse)
-    assert isinstance(Model(status="", local=done(), pv=pv(on="n9")).next(), rebuild.Refuse)
+    moved = rebuild.RebuildView(**{f: getattr(view, f) for f in view.__slots__} | {"journal": journal(target="n3")})
+    assert isinstance(rebuild.next_step(moved), rebuild.RefuseRebuild)
+    assert isinstance(Model(status="", local=done(), pv=pv(on="n9")).next(), rebuild.RefuseRebuild)
 
 
 def test_a_claim_of_another_uid_is_left_alone():
     """The claim was made anew since: it is not bound, not touched, not cleared, and the rebuild ends."""
     other = builders.claim(phase="Pending", uid="uid-new")
     model = Model(claim=other)
-    assert not {"Bind", "Untouch", "ClearResize"} & set(kinds(model.run()))
+    assert not {"BindClaim", "RemoveClaimAnnotation", "ClearResize"} & set(kinds(model.run()))
 
 
 def test_stale_resize_conditions_are_cleared_only_at_full_size():
@@ -286,5 +288,5 @@ def test_the_manifest_is_a_copy():
     parsed = objects.parse_persistent_volume(pv())
     manifest = rebuild.manifest_of(parsed, "Delete")
     manifest["spec"]["csi"]["driver"] = "x"
-    assert parsed.raw["spec"]["csi"]["driver"] == keys.CSI_DRIVER
+    assert parsed.raw["spec"]["csi"]["driver"] == well_known.CSI_DRIVER
     assert parsed.raw["spec"]["claimRef"]["resourceVersion"] == "77"

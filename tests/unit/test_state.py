@@ -3,13 +3,13 @@
 import pytest
 
 from carina_tasks.errors import ApiUnavailable, MassFailure, Paused
-from carina_tasks.kube.state import State, StateMap
+from carina_tasks.kube.state import OperatorState, StateMap
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
 
 def test_without_a_config_map_nothing_is_paused():
     """A fresh cluster."""
-    assert StateMap(FakeApi(), "kube-system").read() == State("", "")
+    assert StateMap(FakeApi(), "kube-system").read() == OperatorState("", "")
 
 
 def test_it_is_made_changed_and_cleared():
@@ -17,9 +17,9 @@ def test_it_is_made_changed_and_cleared():
     state = StateMap(FakeApi(), "kube-system")
     state.write(paused="upgrade")
     state.write(latched="2 of 3")
-    assert state.read() == State("upgrade", "2 of 3")
+    assert state.read() == OperatorState("upgrade", "2 of 3")
     state.write(paused=None)
-    assert state.read() == State("", "2 of 3")
+    assert state.read() == OperatorState("", "2 of 3")
 
 
 def test_an_error_is_never_not_paused():

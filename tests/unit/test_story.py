@@ -5,14 +5,14 @@ import json
 import msgspec.structs
 import pytest
 
-from carina_tasks.model import keys, objects, progress
+from carina_tasks.model import objects, progress, well_known
 from tests.unit.builders import journal, logic_volume
 
 
 def test_progress_is_one_line_that_says_step_way_time_and_reason():
     """Step, from and to, since when, and why it is done; or why it waits."""
-    assert progress.progress(journal()) == "1/5 planned: n1 -> n2 since 2027-01-15T08:00:00Z, node n1 was deleted"
-    waiting = progress.progress(journal(), 1, "n2 is silent")
+    assert progress.progress_line(journal()) == "1/5 planned: n1 -> n2 since 2027-01-15T08:00:00Z, node n1 was deleted"
+    waiting = progress.progress_line(journal(), 1, "n2 is silent")
     assert waiting == "2/5 create the local volume: n1 -> n2 since 2027-01-15T08:00:00Z, waits: n2 is silent"
 
 
@@ -32,12 +32,12 @@ def test_the_history_keeps_the_last_ten_and_is_one_line_each():
 @pytest.mark.parametrize("text", ["", "no", "[1]", "{}", '[{"at": 1}]', "[" * 5000])
 def test_a_history_that_people_edited_stops_nothing(text):
     """It begins anew; the LogicVolume is as readable as before."""
-    raw = logic_volume(annotations={keys.HISTORY: text})
+    raw = logic_volume(annotations={well_known.HISTORY: text})
     assert objects.parse_logic_volume(raw).history == ()
-    assert len(progress.history(progress.add_failover(text, journal()))) == 1
+    assert len(progress.parse_history(progress.add_failover(text, journal()))) == 1
 
 
 def test_other_numbers_are_no_news():
     """Seconds and sizes change with every look; words do not."""
-    assert progress.same("NotReady for 61 s", "NotReady for 91.5 s")
-    assert not progress.same("n2: no room", "n2: its worker does not answer")
+    assert progress.same_but_for_numbers("NotReady for 61 s", "NotReady for 91.5 s")
+    assert not progress.same_but_for_numbers("n2: no room", "n2: its worker does not answer")

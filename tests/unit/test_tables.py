@@ -6,7 +6,7 @@ import pytest
 from carina_tasks.flows.failover.results import FailoverResult, VolumeResult
 from carina_tasks.model import times
 from carina_tasks.views import tables
-from carina_tasks.views.results import ResultView, shown
+from carina_tasks.views.results import ResultView, as_view
 from carina_tasks.views.tables import Table
 
 LONG = "0/3 nodes fit: n1: its worker does not answer; n2: no room in carina-vg-hdd; n3: taint a=b:NoSchedule"
@@ -75,8 +75,8 @@ def test_a_shown_result_is_a_dict_with_attributes():
 
 def test_an_unknown_result_is_given_back_as_it_is():
     """Of another release, say: no error in place of a result."""
-    assert shown({"new": 1}, FailoverResult) == {"new": 1}
-    assert shown({"outcome": "refused", "reason": "paused"}, FailoverResult)["reason"] == "paused"
+    assert as_view({"new": 1}, FailoverResult) == {"new": 1}
+    assert as_view({"outcome": "refused", "reason": "paused"}, FailoverResult)["reason"] == "paused"
 
 
 @pytest.mark.parametrize(

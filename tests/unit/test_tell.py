@@ -5,7 +5,7 @@ from collections import Counter
 from carina_tasks.errors import NodeSilent
 from carina_tasks.flows.failover.lost_node import rebuild_node
 from carina_tasks.flows.failover.resume import resume
-from carina_tasks.model import keys
+from carina_tasks.model import well_known
 from tests.unit.builders import claim, inventory, journal, logic_volume, node, pod, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
@@ -62,7 +62,7 @@ def test_a_wait_is_written_once():
     fake.broken["n2", "carina.volume.create"] = NodeSilent("n2 did not answer in 45 s")
     for _ in range(3):
         resume(context(api, fake))
-    line = api.one("LogicVolume", "pvc-1")["metadata"]["annotations"][keys.PROGRESS]
+    line = api.one("LogicVolume", "pvc-1")["metadata"]["annotations"][well_known.PROGRESS]
     assert line.startswith("2/5 create the local volume: n1 -> n2 since ")
     assert line.endswith("waits: n2 did not answer in 45 s")
     assert len(api.log) == 1
@@ -71,6 +71,8 @@ def test_a_wait_is_written_once():
 
 def test_a_progress_without_a_journal_goes():
     """An older release that ends a rebuild knows of no progress, and a person may take the journal off."""
-    api = FakeApi(node("n1"), logic_volume("pvc-1", annotations={keys.PROGRESS: "3/5"}), pv("pvc-1"), claim("pvc-1"))
+    api = FakeApi(
+        node("n1"), logic_volume("pvc-1", annotations={well_known.PROGRESS: "3/5"}), pv("pvc-1"), claim("pvc-1")
+    )
     resume(context(api, FakeNodes(inventory("n1"))))
-    assert keys.PROGRESS not in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
+    assert well_known.PROGRESS not in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]

@@ -7,7 +7,7 @@ import pytest
 from carina_tasks.errors import ApiConflict, LostMidway, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.writes import ClusterWrites
-from carina_tasks.model import keys, objects
+from carina_tasks.model import objects, well_known
 from tests.unit.builders import NOW, at, claim, journal, logic_volume, pod, pv
 from tests.unit.builders_flow import FakeApi
 
@@ -84,8 +84,8 @@ def test_journal_and_node_are_one_patch():
     ClusterWrites(api).write_journal(LV, journal())
     ((_, _, body),) = api.log
     assert body["spec"] == {"nodeName": "n2"}
-    assert keys.JOURNAL in body["metadata"]["annotations"]
-    assert body["metadata"]["annotations"][keys.PROGRESS].startswith("1/5 planned: n1 -> n2 since ")
+    assert well_known.JOURNAL in body["metadata"]["annotations"]
+    assert body["metadata"]["annotations"][well_known.PROGRESS].startswith("1/5 planned: n1 -> n2 since ")
 
 
 def test_the_journal_goes_and_the_history_comes_in_one_patch():
@@ -94,11 +94,14 @@ def test_the_journal_goes_and_the_history_comes_in_one_patch():
     after = ClusterWrites(api).drop_journal(LV, journal())
     (_, _, body), annotations = api.log[0], api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
     assert len(api.log) == 1
-    assert (body["metadata"]["annotations"][keys.JOURNAL], body["metadata"]["annotations"][keys.PROGRESS]) == (
+    assert (
+        body["metadata"]["annotations"][well_known.JOURNAL],
+        body["metadata"]["annotations"][well_known.PROGRESS],
+    ) == (
         None,
         None,
     )
-    assert json.loads(annotations[keys.HISTORY])[0]["intent"] == journal().intent
+    assert json.loads(annotations[well_known.HISTORY])[0]["intent"] == journal().intent
     assert [(one.source, one.target) for one in after.history] == [("n1", "n2")]
 
 

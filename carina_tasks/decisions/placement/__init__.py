@@ -2,7 +2,7 @@
 
 ================  ====================================================================
 ``plan``          one verdict for each volume; the only function that tasks call
-``verdict``       Place, NoFit, Rules; Fits and Misfit of the filters
+``verdict``       Place, Unschedulable, Rules; Fits and DoesNotFit of the filters
 ``groups``        what must go together, and what rules out a move at all
 ``companions``    the other volumes of the pods that move
 ``candidate``     a node with its inventory
@@ -17,6 +17,6 @@
 """
 
 from carina_tasks.decisions.placement.plan import plan
-from carina_tasks.decisions.placement.verdict import NoFit, Place, Rules
+from carina_tasks.decisions.placement.verdict import Placement, PlacementRules, Unschedulable
 
-__all__ = ["NoFit", "Place", "Rules", "plan"]
+__all__ = ["Placement", "PlacementRules", "Unschedulable", "plan"]

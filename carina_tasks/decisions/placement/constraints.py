@@ -18,7 +18,7 @@ UNSCHEDULABLE = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class AffinityTerm:
     """Required pod affinity or anti-affinity: pods of these namespaces with these labels, in one topology domain."""
 
     namespaces: frozenset[str] | None
@@ -35,7 +35,7 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class SpreadRule:
     """One topology spread constraint with ``DoNotSchedule``, its defaults filled in."""
 
     max_skew: int
@@ -64,7 +64,7 @@ class HostPort:
 class Footprint:
     """What a pod on a node means for others: whom it keeps away, and which ports it takes."""
 
-    anti_affinity: tuple[Term, ...] = ()
+    anti_affinity: tuple[AffinityTerm, ...] = ()
     ports: tuple[HostPort, ...] = ()
 
 
@@ -77,12 +77,12 @@ class Shape:
     node_labels: tuple[Requirement, ...]
     """spec.nodeSelector."""
     node_affinity: NodeSelector | None
-    affinity: tuple[Term, ...]
-    spread: tuple[Spread, ...]
+    affinity: tuple[AffinityTerm, ...]
+    spread: tuple[SpreadRule, ...]
     footprint: Footprint
 
     @property
-    def anti_affinity(self) -> tuple[Term, ...]:
+    def anti_affinity(self) -> tuple[AffinityTerm, ...]:
         """Required pod anti-affinity."""
         return self.footprint.anti_affinity
 
@@ -168,7 +168,7 @@ def _tolerates(toleration: Toleration, taint: Taint) -> bool:
     return toleration.operator == "Exists" or toleration.value == taint.value
 
 
-def _term(raw: PodTerm, pod: Pod) -> Term:
+def _term(raw: PodTerm, pod: Pod) -> AffinityTerm:
     """Source: `framework.newAffinityTerm`: own namespace when neither namespaces nor a selector is given."""
     if not raw.topology_key:
         raise BadObject("a pod affinity term without a topologyKey")
@@ -184,15 +184,15 @@ def _term(raw: PodTerm, pod: Pod) -> Term:
     selector = selectors.label_selector(raw.label_selector)
     selector = selector.also(_same(raw.match_label_keys, pod.meta.labels, "In"))
     selector = selector.also(_same(raw.mismatch_label_keys, pod.meta.labels, "NotIn"))
-    return Term(namespaces, selector, raw.topology_key, uncertain)
+    return AffinityTerm(namespaces, selector, raw.topology_key, uncertain)
 
 
-def _spread(raw: SpreadConstraint, pod: Pod) -> Spread:
+def _spread(raw: SpreadConstraint, pod: Pod) -> SpreadRule:
     """Source: podtopologyspread `filterTopologySpreadConstraints`, with its defaults."""
     if raw.max_skew < 1 or (raw.min_domains is not None and raw.min_domains < 1) or not raw.topology_key:
         raise BadObject("a topology spread constraint with maxSkew or minDomains below 1, or without a topologyKey")
     selector = selectors.label_selector(raw.label_selector)
-    return Spread(
+    return SpreadRule(
         max_skew=raw.max_skew,
         topology_key=raw.topology_key,
         selector=selector.also(_same(raw.match_label_keys, pod.meta.labels, "In")),

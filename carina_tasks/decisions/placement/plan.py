@@ -14,10 +14,10 @@ from typing import Final
 from carina_tasks.decisions.placement.candidate import Candidate, candidate
 from carina_tasks.decisions.placement.filters import FILTERS
 from carina_tasks.decisions.placement.groups import PodGroup, make_groups
-from carina_tasks.decisions.placement.pods_by_node import Standing
+from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.score import Score, score
 from carina_tasks.decisions.placement.space import Space, stale_of
-from carina_tasks.decisions.placement.verdict import Misfit, NoFit, Place, Rules, readable
+from carina_tasks.decisions.placement.verdict import DoesNotFit, Placement, PlacementRules, Unschedulable, readable
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
@@ -34,9 +34,9 @@ def plan(
     inventories: Mapping[str, Inventory],
     wanted: Sequence[LogicVolume],
     source: str,
-    rules: Rules = Rules(),  # noqa: B008  frozen
+    rules: PlacementRules = PlacementRules(),  # noqa: B008  frozen
     only: str = "",
-) -> tuple[Place | NoFit, ...]:
+) -> tuple[Placement | Unschedulable, ...]:
     """Return one verdict for each wanted volume, in the order of `wanted`.
 
     `source` is the node that they leave; it may or may not be in the world any more. A node without an inventory is a
@@ -50,7 +50,7 @@ def plan(
         if name != source and only in ("", name)
     ]
     planning = _Planning(world, candidates, groups, rules)
-    verdicts: dict[str, Place | NoFit] = {}
+    verdicts: dict[str, Placement | Unschedulable] = {}
     open_groups = groups
     while open_groups:
         retry = []
@@ -58,7 +58,7 @@ def plan(
         for group in open_groups:
             found = planning.place(group)
             verdicts.update(found)
-            fits = all(isinstance(verdict, Place) for verdict in found.values())
+            fits = all(isinstance(verdict, Placement) for verdict in found.values())
             placed = placed or fits
             if not fits and any(pod.affinity for pod in group.pods):
                 retry.append(group)
@@ -70,20 +70,20 @@ class _Planning:
     """One plan under way: the candidates and the ledgers of pods, bytes and volumes."""
 
     def __init__(
-        self, world: ClusterSnapshot, candidates: Sequence[Candidate], groups: Sequence[PodGroup], rules: Rules
+        self, world: ClusterSnapshot, candidates: Sequence[Candidate], groups: Sequence[PodGroup], rules: PlacementRules
     ) -> None:
         self._world = world
         self._candidates = candidates
-        self._standing = Standing(world, (pod for group in groups for pod in group.leaving))
+        self._standing = PodsByNode(world, (pod for group in groups for pod in group.leaving))
         self._space = Space(world, candidates, rules.reserve)
         moving = {volume.name for group in groups for volume in group.volumes}
         self._volumes = Counter(v.node for v in world.logic_volumes.values() if v.name not in moving)
 
-    def place(self, group: PodGroup) -> dict[str, Place | NoFit]:
+    def place(self, group: PodGroup) -> dict[str, Placement | Unschedulable]:
         """Return the verdict for each volume of the group, and book it where it goes."""
         if group.refusal:
             self._stay(group)
-            return {volume.name: NoFit(volume, group.refusal[:REASON_LENGTH]) for volume in group.volumes}
+            return {volume.name: Unschedulable(volume, group.refusal[:REASON_LENGTH]) for volume in group.volumes}
         self._leave(group)
         misfits: dict[str, str] = {}
         for one in sorted(self._candidates, key=self._score_for(group)):
@@ -93,19 +93,19 @@ class _Planning:
             misfits[one.name] = misfit.reason
         self._stay(group)
         reason = _no_fit(misfits)
-        return {volume.name: NoFit(volume, reason) for volume in group.volumes}
+        return {volume.name: Unschedulable(volume, reason) for volume in group.volumes}
 
     def _score_for(self, group: PodGroup) -> Callable[[Candidate], Score]:
         return lambda one: score(one, group, self._standing, self._space, self._volumes)
 
-    def _first_misfit(self, one: Candidate, group: PodGroup) -> Misfit | None:
+    def _first_misfit(self, one: Candidate, group: PodGroup) -> DoesNotFit | None:
         for fit in FILTERS:
             verdict = fit(one, group, self._standing, self._space)
-            if isinstance(verdict, Misfit):
+            if isinstance(verdict, DoesNotFit):
                 return verdict
         return None
 
-    def _book(self, one: Candidate, group: PodGroup) -> dict[str, Place | NoFit]:
+    def _book(self, one: Candidate, group: PodGroup) -> dict[str, Placement | Unschedulable]:
         left = self._space.take(one, group)
         for pod in group.pods:
             self._standing.put(pod.pod, one.name, pod.footprint)
@@ -116,11 +116,11 @@ class _Planning:
         if group.pinned:
             reason = f"its pod also uses {group.pinned[0][0]} there; {reason}"
         names = [volume.name for volume in group.volumes]
-        places: dict[str, Place | NoFit] = {}
+        places: dict[str, Placement | Unschedulable] = {}
         for volume in group.volumes:
             stale = stale_of(one, volume)
             others = tuple(name for name in names if name != volume.name)
-            places[volume.name] = Place(volume, one.name, reason, stale.uuid if stale else "", others)
+            places[volume.name] = Placement(volume, one.name, reason, stale.uuid if stale else "", others)
         return places
 
     def _stay(self, group: PodGroup) -> None:

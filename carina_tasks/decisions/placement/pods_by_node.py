@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TypeVar
 
-from carina_tasks.decisions.placement.constraints import Footprint, HostPort, Spread, Term, footprint
+from carina_tasks.decisions.placement.constraints import AffinityTerm, Footprint, HostPort, SpreadRule, footprint
 from carina_tasks.errors import BadObject
 from carina_tasks.model.objects import Node, Pod
 from carina_tasks.model.snapshot import ClusterSnapshot
@@ -20,11 +20,11 @@ K = TypeVar("K")
 
 Label = tuple[str, str]
 
-Matcher = tuple[Term, ...]
+Matcher = tuple[AffinityTerm, ...]
 """Pods that every one of these terms speaks of."""
 
 
-class Standing:
+class PodsByNode:
     """Pods by node, with the sums and counts that the filters ask for. `put` and `take` keep all of them up to date."""
 
     def __init__(self, world: ClusterSnapshot, moving: Iterable[Pod]) -> None:
@@ -36,11 +36,11 @@ class Standing:
         self._ports: dict[str, Counter[HostPort]] = {name: Counter() for name in world.nodes}
         self._owned: dict[str, Counter[str]] = {}
         self._by_label: dict[Label, dict[int, tuple[Pod, str]]] = {}
-        self._keep_away: dict[Label | None, dict[Term, Counter[str]]] = {}
+        self._keep_away: dict[Label | None, dict[AffinityTerm, Counter[str]]] = {}
         self._census: dict[Label | None, dict[tuple[Matcher, bool], Counter[str]]] = {}
         self._domains: dict[tuple[Matcher, str], Counter[str]] = {}
         self._where: dict[int, tuple[str, Footprint]] = {}
-        self.spread_counts: dict[tuple[int, Spread], dict[str, int]] = {}
+        self.spread_counts: dict[tuple[int, SpreadRule], dict[str, int]] = {}
         """What the topology spread filter worked out since the last change."""
         leaving = {id(pod) for pod in moving}
         for pod in world.pods:
@@ -98,7 +98,7 @@ class Standing:
             self._domains[key] = found
         return self._domains[key]
 
-    def keeping_away(self, pod: Pod) -> Iterable[tuple[Term, Iterable[str]]]:
+    def keeping_away(self, pod: Pod) -> Iterable[tuple[AffinityTerm, Iterable[str]]]:
         """Return the required anti-affinity terms of standing pods that speak of this pod, each with its nodes."""
         return [
             (term, tuple(nodes))

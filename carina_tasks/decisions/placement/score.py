@@ -12,13 +12,13 @@ from collections.abc import Mapping
 
 from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import Standing
+from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.space import Space
 
 Score = tuple[int, int, int, str]
 
 
-def score(one: Candidate, group: PodGroup, standing: Standing, space: Space, volumes: Mapping[str, int]) -> Score:
+def score(one: Candidate, group: PodGroup, standing: PodsByNode, space: Space, volumes: Mapping[str, int]) -> Score:
     """Return the sort key of a node for a group, lowest is best; `volumes` is Carina volumes by node, plan included."""
     left = 0
     if group.needs.keys() <= one.groups.keys():

@@ -17,19 +17,19 @@ class Fits:
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class DoesNotFit:
     """The node cannot take the group; the reason is in the scheduler's own words where it has some."""
 
     reason: str
 
 
-Verdict = Fits | Misfit
+FilterVerdict = Fits | DoesNotFit
 
 FITS: Final = Fits()
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Rebuild `volume` on `node`."""
 
     volume: LogicVolume
@@ -42,7 +42,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class NoFit:
+class Unschedulable:
     """`volume` can go nowhere now; nothing of its pods may be touched."""
 
     volume: LogicVolume
@@ -50,7 +50,7 @@ class NoFit:
 
 
 @dataclass(frozen=True)
-class Rules:
+class PlacementRules:
     """What an operator may set about placement."""
 
     reserve: int = 10 * GIB

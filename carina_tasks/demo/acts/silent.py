@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from carina_tasks.demo.acts.deleted import ANNOTATED, KEPT_NODE, ROWS
 from carina_tasks.demo.acts.scene import Scene
-from carina_tasks.model import keys, quantity
+from carina_tasks.model import quantity, well_known
 from carina_tasks.model.names import local_volume_of
 
 THIRD_NODE, SILENT_NODE = "10.20.9.152", KEPT_NODE
@@ -21,7 +21,7 @@ def play(scene: Scene) -> None:
     scene.stage.wait_ready()
 
     screen.progress(f"node {SILENT_NODE} falls silent: no heartbeat of its kubelet, none of its worker")
-    screen.progress(f"annotated {keys.MIGRATION_ALLOWED}=true: {', '.join(r.pod for r in moving)}")
+    screen.progress(f"annotated {well_known.MIGRATION_ALLOWED}=true: {', '.join(r.pod for r in moving)}")
     scene.stage.power_off(SILENT_NODE)
     world.wait(f"{SILENT_NODE} is NotReady", lambda: world.ready(SILENT_NODE) != "True", 20)
     before = {row.claim: world.versions(row.claim) for row in staying}

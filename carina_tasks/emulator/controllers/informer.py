@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from carina_tasks.errors import BadObject, CarinaTasksError
 from carina_tasks.kube.api import Api
-from carina_tasks.model.objects import Meta
+from carina_tasks.model.objects import ObjectMeta
 
 WATCH_SECONDS = 60
 
@@ -17,7 +17,7 @@ class HasMeta(Protocol):
     """Any parsed object."""
 
     @property
-    def meta(self) -> Meta:
+    def meta(self) -> ObjectMeta:
         """Its metadata."""
         ...
 

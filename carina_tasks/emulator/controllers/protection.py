@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from carina_tasks.emulator.controllers.view import View
 from carina_tasks.kube import paths
-from carina_tasks.model.objects import Meta
+from carina_tasks.model.objects import ObjectMeta
 
 OF_VOLUMES = "kubernetes.io/pv-protection"
 OF_CLAIMS = "kubernetes.io/pvc-protection"
@@ -28,7 +28,7 @@ class Protection:
             if claim.meta.deleting is not None and claim.meta.key not in used:
                 self._release(paths.claim(claim.meta.namespace, claim.meta.name), claim.meta, OF_CLAIMS)
 
-    def _release(self, path: str, meta: Meta, finalizer: str) -> None:
+    def _release(self, path: str, meta: ObjectMeta, finalizer: str) -> None:
         if finalizer not in meta.finalizers:
             return
         left = [one for one in meta.finalizers if one != finalizer]

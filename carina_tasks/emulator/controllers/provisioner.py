@@ -12,9 +12,9 @@ from carina_tasks.demo import manifests
 from carina_tasks.emulator.controllers.view import View
 from carina_tasks.errors import AlreadyExists, NotFound
 from carina_tasks.kube import paths
-from carina_tasks.model import keys, quantity
+from carina_tasks.model import quantity, well_known
 from carina_tasks.model.local import LocalVolume
-from carina_tasks.model.objects import Claim, Meta, PersistentVolume, parse_meta
+from carina_tasks.model.objects import Claim, ObjectMeta, PersistentVolume, parse_meta
 
 CreateLocal = Callable[[str, str, int], LocalVolume]
 RemoveLocal = Callable[[str, str], None]
@@ -62,14 +62,14 @@ class Provisioner:
             api.delete(paths.logic_volume(name), uid=meta.uid)
             for node in volume.nodes:
                 self._remove(node, volume.handle)
-            self._drop_finalizer(paths.logic_volume(name), meta, keys.LOGIC_VOLUME_FINALIZER)
+            self._drop_finalizer(paths.logic_volume(name), meta, well_known.LOGIC_VOLUME_FINALIZER)
         except NotFound:
             self._view.changed.set()
         if volume.meta.deleting is None:
             api.delete(paths.volume(name), uid=volume.meta.uid)
         self._drop_finalizer(paths.volume(name), volume.meta, "external-provisioner.volume.kubernetes.io/finalizer")
 
-    def _drop_finalizer(self, path: str, meta: Meta, finalizer: str) -> None:
+    def _drop_finalizer(self, path: str, meta: ObjectMeta, finalizer: str) -> None:
         fresh = parse_meta(self._view.api.get(path))
         left = [one for one in fresh.finalizers if one != finalizer]
         self._view.api.merge(path, {"metadata": {"uid": meta.uid, "finalizers": left or None}})

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from carina_tasks.model.objects import Meta, parse_meta
+from carina_tasks.model.objects import ObjectMeta, parse_meta
 
 
 @dataclass(frozen=True, slots=True)
 class StatefulSet:
     """Replicas, the pod template, and the claims that each pod gets; both templates are raw JSON."""
 
-    meta: Meta
+    meta: ObjectMeta
     replicas: int
     template: Mapping[str, Any]
     claim_templates: tuple[Mapping[str, Any], ...]

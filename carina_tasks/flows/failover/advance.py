@@ -32,10 +32,17 @@ from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
 from carina_tasks.flows.failover.evict import source_alive
 from carina_tasks.flows.failover.results import VolumeResult
-from carina_tasks.flows.failover.steps import Advance, NeedsLocal, NeedsTarget, act, tell_waits, unfinished
+from carina_tasks.flows.failover.steps import (
+    Advance,
+    NeedsLocalVolume,
+    NeedsTarget,
+    act,
+    report_waiting,
+    unfinished_result,
+)
 from carina_tasks.flows.threads import spread
 from carina_tasks.kube.events import About
-from carina_tasks.model.messages import CreateVolume, CreateVolumes, VolumeDone, VolumesDone, batch_time
+from carina_tasks.model.messages import CreateLvs, LvResult, LvResults, LvToCreate, batch_time
 from carina_tasks.model.names import local_volume_of
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node
@@ -47,7 +54,7 @@ MOST_STEPS = 60
 """Steps of one volume in one run: the path has 12; more means that somebody else keeps changing the objects."""
 
 
-class Tally:
+class ProgressReporter:
     """Counts the volumes of one run, for whoever watches it; the groups' threads share it."""
 
     def __init__(self, progress: Callable[[str], None], volumes: int) -> None:
@@ -86,27 +93,27 @@ def advance_all(
     if not groups:
         return []
     with ThreadPoolExecutor(min(len(groups), ctx.settings.concurrency)) as pool:
-        tally = Tally(ctx.progress, len(names))
+        tally = ProgressReporter(ctx.progress, len(names))
         parts = spread(pool, lambda item: _advance_group(ctx, item[0], item[1], tally, source), groups.items())
         return [result for part in parts for result in part]
 
 
-PLANNED_AGAIN = "it was planned again meanwhile, for another node"
+REPLANNED = "it was planned again meanwhile, for another node"
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class CreatedLv:
     """What a node answered about the LV of one volume, and the id of the plan for which it was asked."""
 
     intent: str
-    done: VolumeDone
+    done: LvResult
 
 
 def _advance_group(
-    ctx: Context, target: str, names: list[str], tally: Tally, source: str
+    ctx: Context, target: str, names: list[str], tally: ProgressReporter, source: str
 ) -> list[VolumeResult | NeedsTarget]:
     done: list[VolumeResult | NeedsTarget] = []
-    local: dict[str, Made] = {}
+    local: dict[str, CreatedLv] = {}
     waiting = names
     with ThreadPoolExecutor(min(len(names), ctx.settings.concurrency)) as pool:
         # Round one stops at the LV, round two goes to the end, a third is for a volume expanded meanwhile.
@@ -114,14 +121,14 @@ def _advance_group(
             try:
                 ctx.check_pause(source)
             except Refused as exc:
-                return done + [unfinished(name, exc.message) for name in waiting]
+                return done + [unfinished_result(name, exc.message) for name in waiting]
             steps = spread(pool, partial(_advance, ctx, local), waiting)
             results = [tally.ended(result) if isinstance(result, VolumeResult) else result for result in steps]
-            needs = [result for result in results if isinstance(result, NeedsLocal)]
-            done += [result for result in results if not isinstance(result, NeedsLocal)]
+            needs = [result for result in results if isinstance(result, NeedsLocalVolume)]
+            done += [result for result in results if not isinstance(result, NeedsLocalVolume)]
             # Another worker may have planned it again since `targets` was read: this node must not make it.
             astray = [need for need in needs if need.journal.target != target]
-            done += [unfinished(need.volume.name, PLANNED_AGAIN, need.journal, again=True) for need in astray]
+            done += [unfinished_result(need.volume.name, REPLANNED, need.journal, again=True) for need in astray]
             needs = [need for need in needs if need.journal.target == target]
             if not needs:
                 return done
@@ -135,17 +142,19 @@ def _advance_group(
                     left = needs[start:]
                     # A node that is silent may be lost by now: worth another look at once.
                     again = isinstance(exc, NodeSilent)
-                    done += [unfinished(need.volume.name, exc.message, need.journal, again=again) for need in left]
+                    done += [
+                        unfinished_result(need.volume.name, exc.message, need.journal, again=again) for need in left
+                    ]
                     for need in left:
                         events.waits(ctx, need.volume, need.claim, need.journal, 1, exc.message)
                     break
             waiting = list(local)
             if not waiting:
                 return done
-    return done + [unfinished(name, "it keeps growing while it is rebuilt") for name in waiting]
+    return done + [unfinished_result(name, "it keeps growing while it is rebuilt") for name in waiting]
 
 
-def _all_or_none(needs: Sequence[NeedsLocal], made: dict[str, Made]) -> dict[str, Made]:
+def _all_or_none(needs: Sequence[NeedsLocalVolume], made: dict[str, CreatedLv]) -> dict[str, CreatedLv]:
     """Return `made`, with the old copies that share a pod failed together: the pod needs all of them on one node."""
     failed = {name: one.done for name, one in made.items() if one.done.outcome == "failed"}
     result = dict(made)
@@ -157,19 +166,19 @@ def _all_or_none(needs: Sequence[NeedsLocal], made: dict[str, Made]) -> dict[str
             done = msgspec.structs.replace(
                 made[name].done, outcome="failed", reason=why[:2000], transient=failed[other].transient
             )
-            result[name] = Made(made[name].intent, done)
+            result[name] = CreatedLv(made[name].intent, done)
     return result
 
 
-def _create(ctx: Context, target: str, needs: Sequence[NeedsLocal]) -> dict[str, Made]:
+def _create(ctx: Context, target: str, needs: Sequence[NeedsLocalVolume]) -> dict[str, CreatedLv]:
     # The clock is asked for only when something may go to the trash: an old copy that an earlier failover left.
     kept = max(ctx.settings.trash_retention, ctx.settings.old_copy_retention)
     trash = kept > 0 and any(need.journal.stale for need in needs)
-    request = CreateVolumes(
+    request = CreateLvs(
         reserve=ctx.settings.reserve,
         trash_at=int(ctx.cluster.now()) if trash else 0,
         volumes=tuple(
-            CreateVolume(
+            LvToCreate(
                 group=need.volume.group,
                 name=local_volume_of(need.volume.name),
                 size=need.size,
@@ -185,9 +194,9 @@ def _create(ctx: Context, target: str, needs: Sequence[NeedsLocal]) -> dict[str,
     # A volume may take four commands: the stale copy put aside and renamed, another purged for its space.
     more = batch_time(4 * len(needs))
     with metrics.STEP_SECONDS.labels("create-local").time():
-        said = ask_nodes.counted(
+        said = ask_nodes.accepted_results(
             ctx, target, request.volumes, answers.CREATE,
-            lambda: ctx.nodes.ask(target, CREATE, request, VolumesDone, more=more),
+            lambda: ctx.nodes.ask(target, CREATE, request, LvResults, more=more),
         )  # fmt: skip
     for purged in said:
         if purged.outcome == "purged":
@@ -199,24 +208,24 @@ def _create(ctx: Context, target: str, needs: Sequence[NeedsLocal]) -> dict[str,
     result = {}
     for need, asked in zip(needs, request.volumes, strict=True):
         done = by_name.get((asked.group, asked.name))
-        result[need.volume.name] = Made(
+        result[need.volume.name] = CreatedLv(
             need.journal.intent,
             done
-            or VolumeDone(
+            or LvResult(
                 asked.group, asked.name, "failed", f"node {target} did not say what became of it", transient=True
             ),
         )
     return result
 
 
-def _advance(ctx: Context, local: dict[str, Made], name: str) -> Advance:
+def _advance(ctx: Context, local: dict[str, CreatedLv], name: str) -> Advance:
     with bound_contextvars(volume=name):
         return _step_by_step(ctx, name, local.get(name))
 
 
-def _step_by_step(ctx: Context, name: str, local: Made | None) -> Advance:
+def _step_by_step(ctx: Context, name: str, local: CreatedLv | None) -> Advance:
     log = structlog.get_logger()
-    view: rebuild.View | VolumeResult | None = None
+    view: rebuild.RebuildView | VolumeResult | None = None
     step: rebuild.Step | None = None
     for _ in range(MOST_STEPS):
         try:
@@ -226,7 +235,7 @@ def _step_by_step(ctx: Context, name: str, local: Made | None) -> Advance:
             # Planned again, it has another id; the thread's next volume has its own.
             bind_contextvars(intent=view.journal.intent, node=view.journal.source, target=view.journal.target)
             step = rebuild.next_step(view)
-            log.debug("next step", step=type(step).__name__)
+            log.debug("next step", step=rebuild.METRIC_LABELS[type(step)])
             result = _timed(ctx, view, step)
             if result is not None:
                 return result
@@ -234,9 +243,9 @@ def _step_by_step(ctx: Context, name: str, local: Made | None) -> Advance:
             # An object changed or went between our read and our write: read again, decide again.
             continue
         except ApiUnauthorized as exc:
-            return unfinished(name, exc.message)
+            return unfinished_result(name, exc.message)
         except PermanentError as exc:
-            if isinstance(view, rebuild.View):
+            if isinstance(view, rebuild.RebuildView):
                 phase = rebuild.PHASES[type(step)] if step is not None else 0
                 events.failed(ctx, view.volume, view.claim, view.journal, phase, exc.message)
                 return VolumeResult(name, "failed", exc.message, view.journal.source, view.journal.target)
@@ -246,13 +255,13 @@ def _step_by_step(ctx: Context, name: str, local: Made | None) -> Advance:
         except CarinaTasksError as exc:
             # Without an answer the API server is away, and there is nothing to write to.
             away = isinstance(exc, ApiUnavailable) and not exc.facts.get("status")
-            if isinstance(view, rebuild.View) and step is not None and not away:
-                tell_waits(ctx, view, rebuild.PHASES[type(step)], exc.message)
-            return unfinished(name, exc.message)
-    return unfinished(name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects")
+            if isinstance(view, rebuild.RebuildView) and step is not None and not away:
+                report_waiting(ctx, view, rebuild.PHASES[type(step)], exc.message)
+            return unfinished_result(name, exc.message)
+    return unfinished_result(name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects")
 
 
-def _view(ctx: Context, name: str, local: Made | None) -> rebuild.View | VolumeResult:
+def _view(ctx: Context, name: str, local: CreatedLv | None) -> rebuild.RebuildView | VolumeResult:
     volume = ctx.cluster.logic_volume(name)
     if volume is None:
         return VolumeResult(name, "failed", "its LogicVolume is gone, and its journal with it")
@@ -263,7 +272,7 @@ def _view(ctx: Context, name: str, local: Made | None) -> rebuild.View | VolumeR
         return VolumeResult(name, "rebuilt", "another worker finished it", target=volume.node)
     claim, pv = ctx.cluster.claim(volume.namespace, volume.claim), ctx.cluster.volume(name)
     pods = ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim)
-    return rebuild.View(
+    return rebuild.RebuildView(
         volume=volume,
         journal=journal,
         pv=pv,
@@ -279,9 +288,9 @@ def _view(ctx: Context, name: str, local: Made | None) -> rebuild.View | VolumeR
     )
 
 
-def _timed(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
-    if isinstance(step, rebuild.CreateLocal):
+def _timed(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance | None:
+    if isinstance(step, rebuild.CreateLocalVolume):
         # Done for all volumes of the target at once, and timed there.
         return act(ctx, view, step)
-    with metrics.STEP_SECONDS.labels(metrics.kebab(type(step).__name__)).time():
+    with metrics.STEP_SECONDS.labels(rebuild.METRIC_LABELS[type(step)]).time():
         return act(ctx, view, step)

@@ -97,8 +97,8 @@ def waits(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journ
 
 def report_progress(ctx: Context, volume: LogicVolume, journal: Journal, phase: int, reason: str) -> bool:
     """Write the progress annotation and say whether it was news, so that a wait of hours costs one PATCH."""
-    line = progress.progress(journal, phase, reason)
-    if progress.same(volume.progress, line):
+    line = progress.progress_line(journal, phase, reason)
+    if progress.same_but_for_numbers(volume.progress, line):
         return False
     try:
         ctx.writes.write_progress(volume, line)

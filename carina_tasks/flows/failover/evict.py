@@ -25,13 +25,13 @@ def evict_users(ctx: Context, volume: LogicVolume, journal: Journal) -> None:
     """Evict the pods that use the volume and are bound to the journal's source."""
     pods = ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim)
     alive = bool(pods) and source_alive(ctx, journal.source)
-    verdicts = [eviction.judge(pod, journal.kind, alive=alive) for pod in pods]
-    evicted = [verdict for verdict in verdicts if isinstance(verdict, eviction.Evict)]
+    verdicts = [eviction.judge_pod(pod, journal.kind, alive=alive) for pod in pods]
+    evicted = [verdict for verdict in verdicts if isinstance(verdict, eviction.EvictPod)]
     evict(ctx, evicted, volume, ctx.cluster.claim(volume.namespace, volume.claim), journal)
 
 
 def evict(
-    ctx: Context, verdicts: Iterable[eviction.Evict], volume: LogicVolume, claim: Claim | None, journal: Journal
+    ctx: Context, verdicts: Iterable[eviction.EvictPod], volume: LogicVolume, claim: Claim | None, journal: Journal
 ) -> None:
     """Do what was decided for the pods of a volume that has left their node, and record it.
 
@@ -58,9 +58,9 @@ def evict_free(ctx: Context, world: ClusterSnapshot, node: str, reason: str) -> 
     """
     evicted, stuck = [], []
     for pod in selection.movable_pods(world, node):
-        verdict = eviction.judge(pod, "migrate", alive=False)
+        verdict = eviction.judge_pod(pod, "migrate", alive=False)
         try:
-            done = isinstance(verdict, eviction.Evict) and end_pod(ctx, verdict, reason)
+            done = isinstance(verdict, eviction.EvictPod) and end_pod(ctx, verdict, reason)
         except ApiConflict:
             continue  # It has changed since it was read; the next look is at what it is then.
         except CarinaTasksError as exc:
@@ -77,7 +77,7 @@ def evict_free(ctx: Context, world: ClusterSnapshot, node: str, reason: str) -> 
     return tuple(evicted), tuple(stuck)
 
 
-def end_pod(ctx: Context, verdict: eviction.Evict, why: str) -> bool:
+def end_pod(ctx: Context, verdict: eviction.EvictPod, why: str) -> bool:
     """End a pod as it was decided; return whether its deletion was asked for now.
 
     Args:

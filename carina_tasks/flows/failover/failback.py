@@ -11,19 +11,19 @@ from typing import Literal
 
 from carina_tasks.decisions import failback as decide
 from carina_tasks.decisions import placement, selection
-from carina_tasks.decisions.rebuild import block, wanted_size
+from carina_tasks.decisions.rebuild import is_block, wanted_size
 from carina_tasks.errors import BadInput, CarinaTasksError
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover.advance import advance_all
 from carina_tasks.flows.failover.loss import check_mass_failure
-from carina_tasks.flows.failover.lost_node import count, counted, finish, guarded
+from carina_tasks.flows.failover.lost_node import count_logic_volumes, count_run, finish, guarded
 from carina_tasks.flows.failover.planning import Cause, Copies, begin
 from carina_tasks.flows.failover.results import FailoverResult, VolumeResult
 from carina_tasks.model import names
 from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.objects import LogicVolume
-from carina_tasks.model.progress import when
+from carina_tasks.model.progress import timestamp
 from carina_tasks.model.snapshot import ClusterSnapshot
 
 Copy = tuple[LocalVolume, LogicVolume]
@@ -43,7 +43,7 @@ def failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence
         CarinaTasksError: The node or the cluster did not answer, so nothing was decided.
     """
     names.node_name(node)
-    return counted("failback", guarded(ctx, node, lambda: _failback(ctx, node, wanted, confirmed)))
+    return count_run("failback", guarded(ctx, node, lambda: _failback(ctx, node, wanted, confirmed)))
 
 
 def _failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence[str]) -> FailoverResult:
@@ -69,7 +69,7 @@ def _failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequenc
     for source in sorted({volume.node for _, volume in possible}):
         of_source = [copy for copy in possible if copy[1].node == source]
         results += _of_source(ctx, world, inventory, source, of_source)
-    count(results)
+    count_logic_volumes(results)
     done = sum(result.outcome == "failed-back" for result in results)
     outcome: Literal["done", "unfinished", "refused"] = "unfinished" if possible else "refused"
     if done == len(results):
@@ -108,8 +108,8 @@ def _forbids(
     if isinstance(selected, selection.Skip):
         return selected.reason
     conf = ctx.settings
-    verdict = decide.judge(local, inventory, world, volume, conf.reserve, zero_block=conf.zero_block)
-    return verdict.reason if isinstance(verdict, decide.Impossible) else ""
+    verdict = decide.judge_copy(local, inventory, world, volume, conf.reserve, zero_block=conf.zero_block)
+    return verdict.reason if isinstance(verdict, decide.FailbackImpossible) else ""
 
 
 def _ask(node: str, copies: Iterable[Copy]) -> str:
@@ -124,7 +124,7 @@ def _ask(node: str, copies: Iterable[Copy]) -> str:
 
 
 def _when(seconds: int) -> str:
-    return when(seconds) if seconds else "an unknown time"
+    return timestamp(seconds) if seconds else "an unknown time"
 
 
 def _of_source(
@@ -137,15 +137,15 @@ def _of_source(
         reason = f"which LV is in use on {source} is unknown: {reports.message}"
         return [VolumeResult(volume.name, "refused", reason, source, node) for _, volume in copies]
     locals_ = {volume.name: local for local, volume in copies}
-    room = decide.without(inventory, tuple(locals_.values()))
-    rules = placement.Rules(reserve=ctx.settings.reserve)
+    room = decide.inventory_without(inventory, tuple(locals_.values()))
+    rules = placement.PlacementRules(reserve=ctx.settings.reserve)
     verdicts = placement.plan(world, {node: room}, [volume for _, volume in copies], source, rules, only=node)
     results = [
         VolumeResult(v.volume.name, "refused", v.reason, source, node)
         for v in verdicts
-        if isinstance(v, placement.NoFit)
+        if isinstance(v, placement.Unschedulable)
     ]
-    places = [verdict for verdict in verdicts if isinstance(verdict, placement.Place)]
+    places = [verdict for verdict in verdicts if isinstance(verdict, placement.Placement)]
     both = {place.volume.name: _copies(world, reports, place.volume, locals_[place.volume.name]) for place in places}
     uid = world.nodes[source].meta.uid if source in world.nodes else ""
     reason = f"an operator had the old copy on {node} restored"
@@ -156,5 +156,5 @@ def _of_source(
 def _copies(world: ClusterSnapshot, source: Inventory, volume: LogicVolume, old: LocalVolume) -> Copies:
     in_use = source.find(volume.group, names.local_volume_of(volume.name))
     pv = world.volumes[volume.name]
-    smaller = old.size < wanted_size(volume, dict(pv.raw)) and not block(dict(pv.raw))
+    smaller = old.size < wanted_size(volume, dict(pv.raw)) and not is_block(dict(pv.raw))
     return Copies(old.uuid, in_use.uuid if in_use else "", old.size if smaller else 0)

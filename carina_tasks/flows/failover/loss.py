@@ -32,9 +32,9 @@ def check_mass_failure(ctx: Context, world: ClusterSnapshot, node: str = "") -> 
         return
     share, after = ctx.settings.mass_failure_share, ctx.settings.not_ready_after
     verdict = guards.mass_failure(world, share, approved, after, planned)
-    if isinstance(verdict, guards.Wait):
+    if isinstance(verdict, guards.GuardWaits):
         raise MassFailure(f"nothing is done for now: {verdict.reason}")
-    if isinstance(verdict, guards.Stop):
+    if isinstance(verdict, guards.GuardStops):
         for name in sorted(lost - world.nodes.keys()):
             # Each absence is confirmed by name: a list that lacks nodes must not stop everything and page the operator.
             if ctx.cluster.node(name)[0] is not None:

@@ -25,7 +25,7 @@ from carina_tasks.flows.failover.results import FailoverResult, VolumeResult
 from carina_tasks.flows.failover.steps import NeedsTarget
 from carina_tasks.model import names
 from carina_tasks.model.objects import LogicVolume
-from carina_tasks.model.snapshot import ClusterSnapshot, shown
+from carina_tasks.model.snapshot import ClusterSnapshot, unreadable_lines
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node
 
@@ -35,13 +35,13 @@ Selected = tuple[selection.Wanted | selection.Skip, ...]
 def rebuild_node(ctx: Context, node: str) -> FailoverResult:
     """Rebuild every volume of the deleted node. Raises BadInput, and transient errors when nothing could be decided."""
     names.node_name(node)
-    return counted("rebuild", guarded(ctx, node, lambda: _rebuild_node(ctx, node)))
+    return count_run("rebuild", guarded(ctx, node, lambda: _rebuild_node(ctx, node)))
 
 
 def migrate_node(ctx: Context, node: str) -> FailoverResult:
     """Rebuild the volumes of the NotReady node's annotated pods elsewhere, and evict those pods. Raises BadInput."""
     names.node_name(node)
-    return counted("migrate", guarded(ctx, node, lambda: _migrate_node(ctx, node)))
+    return count_run("migrate", guarded(ctx, node, lambda: _migrate_node(ctx, node)))
 
 
 def guarded(ctx: Context, node: str, work: Callable[[], FailoverResult]) -> FailoverResult:
@@ -60,7 +60,7 @@ def guarded(ctx: Context, node: str, work: Callable[[], FailoverResult]) -> Fail
         return result
 
 
-def counted(kind: Literal["rebuild", "migrate", "by-hand", "failback"], result: FailoverResult) -> FailoverResult:
+def count_run(kind: Literal["rebuild", "migrate", "by-hand", "failback"], result: FailoverResult) -> FailoverResult:
     """Count a run of a failover by its result, and return that."""
     metrics.FAILOVERS.labels(kind, result.outcome).inc()
     return result
@@ -116,7 +116,7 @@ def fail_over(
     wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
     if wanted:
         results += _rebuild(ctx, node, world, wanted, kind, reason)
-    count(results)
+    count_logic_volumes(results)
     open_ = [r for r in results if r.outcome not in ("rebuilt", "failed-back", "skipped")]
     return FailoverResult(
         node=node,
@@ -125,7 +125,7 @@ def fail_over(
         volumes=tuple(sorted(results, key=lambda r: r.volume)),
         evicted=evicted,
         stuck=stuck,
-        unreadable=shown(world.unreadable),
+        unreadable=unreadable_lines(world.unreadable),
     )
 
 
@@ -155,7 +155,7 @@ def finish(ctx: Context, results: Iterable[VolumeResult | NeedsTarget]) -> list[
     return done
 
 
-def count(results: Iterable[VolumeResult]) -> None:
+def count_logic_volumes(results: Iterable[VolumeResult]) -> None:
     """Count what a failover ended with for each volume. What is done is counted where its journal is removed, each once."""
     for result in results:
         if result.outcome not in ("rebuilt", "failed-back", "given-up", "unfinished"):

@@ -53,7 +53,7 @@ class Copies:
 def begin(
     ctx: Context,
     world: ClusterSnapshot,
-    verdicts: Iterable[placement.Place | placement.NoFit],
+    verdicts: Iterable[placement.Placement | placement.Unschedulable],
     cause: Cause,
     copies: Mapping[str, Copies] = MappingProxyType({}),
 ) -> tuple[dict[str, str], list[VolumeResult]]:
@@ -67,7 +67,7 @@ def begin(
     wanted: dict[str, tuple[LogicVolume, Journal]] = {}
     for verdict in verdicts:
         volume = verdict.volume
-        if isinstance(verdict, placement.NoFit):
+        if isinstance(verdict, placement.Unschedulable):
             events.no_fit(ctx, world, volume, cause.node, verdict.reason)
             results.append(VolumeResult(volume.name, "no-fit", verdict.reason, cause.node))
         else:
@@ -90,7 +90,7 @@ def begin(
     return targets, results
 
 
-def _journal(world: ClusterSnapshot, verdict: placement.Place, cause: Cause, copies: Copies | None) -> Journal:
+def _journal(world: ClusterSnapshot, verdict: placement.Placement, cause: Cause, copies: Copies | None) -> Journal:
     pv = world.volumes[verdict.volume.name]
     return Journal(
         intent=str(uuid.uuid4()),
@@ -144,7 +144,7 @@ def plan(
     wanted: Sequence[LogicVolume],
     source: str,
     inventories: Mapping[str, Inventory] | None = None,
-) -> tuple[placement.Place | placement.NoFit, ...]:
+) -> tuple[placement.Placement | placement.Unschedulable, ...]:
     """Choose a node for each volume, with what the candidates' workers report now, or reported in `inventories`.
 
     When `source` is lost, whatever else leaves it by a plan of its own is planned along, so that the volumes of one pod do
@@ -155,7 +155,7 @@ def plan(
         inventories = ask_nodes.answered(ask_nodes.inventories(ctx, candidates))
     lost = source not in world.nodes or world.nodes[source].ready != "True"
     along = selection.leaving(world, source, {volume.name for volume in wanted}) if lost else []
-    rules = placement.Rules(reserve=ctx.settings.reserve)
+    rules = placement.PlacementRules(reserve=ctx.settings.reserve)
     return placement.plan(world, inventories, [*wanted, *along], source, rules)[: len(wanted)]
 
 
@@ -191,7 +191,7 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
         pv = world.volumes.get(volume.name)
         moves_on = pv is not None and pv.nodes == (target,) and journal.source != target
         source = target if moves_on else journal.source
-        if isinstance(verdict, placement.NoFit):
+        if isinstance(verdict, placement.Unschedulable):
             events.no_fit(ctx, world, volume, target, f"{need.reason}; and no other node: {verdict.reason}")
             events.report_progress(ctx, volume, journal, 1, f"{need.reason}; and no other node: {verdict.reason}")
             results.append(VolumeResult(volume.name, "unfinished", f"{need.reason}; {verdict.reason}", source, target))
@@ -259,6 +259,6 @@ def _evict_first(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, jour
     return None
 
 
-def _company(before: Journal, verdict: placement.Place) -> tuple[str, ...]:
+def _company(before: Journal, verdict: placement.Placement) -> tuple[str, ...]:
     """Return whom the volume is together with: also those that it was planned with at first, which may be done by now."""
     return tuple(sorted({*before.together, *verdict.together}))

@@ -53,7 +53,7 @@ def replacement(ctx: Context, pv: PersistentVolume, body: dict[str, object]) -> 
 def _refusal(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal) -> str:
     if reason := rebuild.annotations_too_large(volume, journal):
         return reason
-    if not rebuild.whole(journal.manifest, volume.name):
+    if not rebuild.is_complete(journal.manifest, volume.name):
         return "its PersistentVolume has fields of a wrong type: no PersistentVolume can be made from it again"
     try:
         for step in _steps(ctx, world, volume, journal):
@@ -82,8 +82,8 @@ def _steps(
     if claim is not None:
         yield lambda: dry.touch(claim, 0.0)
     for pod in world.pods_of(pv.claim_key):
-        verdict = eviction.judge(pod, journal.kind, alive=False)
-        if pod.node == journal.source and isinstance(verdict, eviction.Evict) and verdict.delete:
+        verdict = eviction.judge_pod(pod, journal.kind, alive=False)
+        if pod.node == journal.source and isinstance(verdict, eviction.EvictPod) and verdict.delete:
             yield partial(dry.evict, pod)
             if pod.meta.finalizers:
                 yield partial(dry.fail_pod, pod, "", world.now)

@@ -18,7 +18,7 @@ from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
 from carina_tasks.flows.failover.advance import advance_all
 from carina_tasks.flows.failover.loss import check_mass_failure, confirm_absence, judge_not_ready
-from carina_tasks.flows.failover.lost_node import count, finish
+from carina_tasks.flows.failover.lost_node import count_logic_volumes, finish
 from carina_tasks.flows.failover.planning import Cause, begin, plan
 from carina_tasks.flows.failover.results import ResumeResult, VolumeResult
 from carina_tasks.flows.failover.steps import NeedsTarget
@@ -61,7 +61,7 @@ def resume(ctx: Context) -> ResumeResult:
             if hold is not None:
                 approved = min(only) if only else ""
                 results = _go_on(ctx, journalled, nodes, ask_nodes.with_pods_again(ctx, world), approved)
-    count(results)
+    count_logic_volumes(results)
     return ResumeResult(volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick))
 
 
@@ -73,8 +73,8 @@ def _go_on(
     losses = {
         target: _target_loss(ctx, target, nodes) for target in sorted({v.journal.target for v in volumes if v.journal})
     }
-    parted = colocation.parted(world, volumes, {target for target, loss in losses.items() if loss})
-    astray = {one.volume.name: one.reason for one in parted if isinstance(one, colocation.Astray)}
+    parted = colocation.separated(world, volumes, {target for target, loss in losses.items() if loss})
+    astray = {one.volume.name: one.reason for one in parted if isinstance(one, colocation.Diverging)}
     targets, left = _fetch(ctx, world, [one for one in parted if isinstance(one, colocation.LeftBehind)], losses)
     for volume in volumes:
         journal = volume.journal
@@ -120,10 +120,10 @@ def _fetch(
     return targets, left
 
 
-def _beside(volume: LogicVolume, leader: str, journal: Journal) -> placement.Place:
+def _beside(volume: LogicVolume, leader: str, journal: Journal) -> placement.Placement:
     """Return the place where the leader goes."""
     together = tuple(sorted({leader, *journal.together} - {volume.name}))
-    return placement.Place(volume, journal.target, f"with {leader}", "", together)
+    return placement.Placement(volume, journal.target, f"with {leader}", "", together)
 
 
 def _target_loss(ctx: Context, target: str, nodes: dict[str, Node | None]) -> str:

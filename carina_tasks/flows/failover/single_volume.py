@@ -6,7 +6,7 @@ from carina_tasks.decisions import guards, selection, single_volume
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover.loss import check_mass_failure
-from carina_tasks.flows.failover.lost_node import counted, fail_over, guarded
+from carina_tasks.flows.failover.lost_node import count_run, fail_over, guarded
 from carina_tasks.flows.failover.results import FailoverResult
 from carina_tasks.model import names
 from carina_tasks.model.local import Inventory
@@ -20,7 +20,7 @@ def rebuild_volume(ctx: Context, node: str, volume: str, force: str) -> Failover
     """
     names.node_name(node)
     names.object_name(volume)
-    return counted("by-hand", guarded(ctx, node, lambda: _rebuild_volume(ctx, node, volume, force)))
+    return count_run("by-hand", guarded(ctx, node, lambda: _rebuild_volume(ctx, node, volume, force)))
 
 
 def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverResult:
@@ -34,11 +34,11 @@ def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverR
         return FailoverResult(node, "refused", f"{name}: {selected.reason}")
     check_mass_failure(ctx, world, node)
     for verdict in (single_volume.live(world, volume), single_volume.forced(volume, force)):
-        if isinstance(verdict, guards.Stop):
+        if isinstance(verdict, guards.GuardStops):
             return FailoverResult(node, "refused", verdict.reason)
     inventory = ask_nodes.inventories(ctx, [node])[node]
     use = single_volume.unused(world, volume, inventory if isinstance(inventory, Inventory) else None)
-    if isinstance(use, guards.Stop):
+    if isinstance(use, guards.GuardStops):
         return FailoverResult(node, "refused", use.reason)
     reason = f"a person had it rebuilt by hand; its old copy stays on {node} until the sweeps remove it"
     return fail_over(ctx, node, world, (selected,), "rebuild", reason)

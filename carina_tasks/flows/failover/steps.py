@@ -20,7 +20,7 @@ from carina_tasks.observability.audit import about_volume
 
 
 @dataclass(frozen=True, slots=True)
-class NeedsLocal:
+class NeedsLocalVolume:
     """The volume cannot go on until its target node has made the LV."""
 
     volume: LogicVolume
@@ -40,29 +40,29 @@ class NeedsTarget:
     reason: str
 
 
-Advance = VolumeResult | NeedsLocal | NeedsTarget
+Advance = VolumeResult | NeedsLocalVolume | NeedsTarget
 
 
-def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
+def act(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance | None:
     """Do one step; return a result when the volume is done with for now, None to look again."""
     volume, journal, pv, writes = view.volume, view.journal, view.pv, ctx.writes
     match step:
         case rebuild.ClearStatus():
             writes.clear_status(volume, f"{events.what_happens(journal)}: {journal.source} -> {journal.target}")
-        case rebuild.CreateLocal(size):
-            return NeedsLocal(volume, view.claim, journal, size, _zero(ctx, view))
-        case rebuild.NameStale(lv_uuid):
+        case rebuild.CreateLocalVolume(size):
+            return NeedsLocalVolume(volume, view.claim, journal, size, _zero(ctx, view))
+        case rebuild.RecordStaleLv(lv_uuid):
             named = msgspec.structs.replace(journal, stale=lv_uuid)
-            return NeedsLocal(
+            return NeedsLocalVolume(
                 writes.write_journal(volume, named, rebuild.PHASES[type(step)]), view.claim, named,
                 rebuild.wanted_size(volume, journal.manifest), _zero(ctx, view),
             )  # fmt: skip
         case rebuild.RefreshManifest(manifest):
             fresh = msgspec.structs.replace(journal, manifest=manifest)
             writes.write_journal(volume, fresh, rebuild.PHASES[type(step)])
-        case rebuild.Retain() if pv is not None:
+        case rebuild.RetainPersistentVolume() if pv is not None:
             writes.retain(pv)
-        case rebuild.DeleteVolume() if pv is not None:
+        case rebuild.DeletePersistentVolume() if pv is not None:
             if reason := _parted_from(ctx, journal):
                 return NeedsTarget(volume, journal, reason)
             # The last moment at which nothing is lost.
@@ -71,13 +71,13 @@ def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
             events.replaced(ctx, volume, view.claim, journal)
         case rebuild.StripFinalizers() if pv is not None:
             writes.strip_finalizers(pv)
-        case rebuild.CreateVolume(body):
+        case rebuild.CreatePersistentVolume(body):
             writes.create_volume(body)
-        case rebuild.Bind() if view.claim is not None:
+        case rebuild.BindClaim() if view.claim is not None:
             _bind(ctx, view.claim, volume.name)
-        case rebuild.Evict(pods):
+        case rebuild.EvictPods(pods):
             evict(ctx, pods, volume, view.claim, journal)
-        case rebuild.Untouch() if view.claim is not None:
+        case rebuild.RemoveClaimAnnotation() if view.claim is not None:
             writes.untouch(view.claim)
         case rebuild.ClearResize() if view.claim is not None:
             writes.clear_resize(view.claim, rebuild.RESIZE_CONDITIONS)
@@ -99,15 +99,15 @@ def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
             outcome = outcome_of(journal)
             metrics.VOLUMES.labels(outcome).inc()
             return VolumeResult(volume.name, outcome, journal.reason + _held(view), journal.source, journal.target)
-        case rebuild.Wait(reason):
-            tell_waits(ctx, view, rebuild.PHASES[type(step)], reason)
-            return unfinished(volume.name, reason, journal)
+        case rebuild.RebuildWaits(reason):
+            report_waiting(ctx, view, rebuild.PHASES[type(step)], reason)
+            return unfinished_result(volume.name, reason, journal)
         case rebuild.Zeroing(reason):
             events.report_progress(ctx, volume, journal, rebuild.PHASES[type(step)], reason)
-            return unfinished(volume.name, reason, journal)
+            return unfinished_result(volume.name, reason, journal)
         case rebuild.Replan(reason):
             return NeedsTarget(volume, journal, reason)
-        case rebuild.Refuse(reason):
+        case rebuild.RefuseRebuild(reason):
             ctx.audit.warn(about_volume(volume), "RebuildRefused", reason, intent=journal.intent)
             return VolumeResult(volume.name, "refused", reason, journal.source, journal.target)
         case _:
@@ -115,10 +115,10 @@ def act(ctx: Context, view: rebuild.View, step: rebuild.Step) -> Advance | None:
     return None
 
 
-def _zero(ctx: Context, view: rebuild.View) -> bool:
+def _zero(ctx: Context, view: rebuild.RebuildView) -> bool:
     """Return whether the LV is to be zeroed: once the PV names the target, a pod may have written to it."""
     shown = view.pv is not None and view.pv.nodes == (view.journal.target,)
-    return ctx.settings.zero_block and rebuild.block(view.journal.manifest) and not shown
+    return ctx.settings.zero_block and rebuild.is_block(view.journal.manifest) and not shown
 
 
 def _parted_from(ctx: Context, journal: Journal) -> str:
@@ -140,9 +140,9 @@ def outcome_of(journal: Journal) -> Literal["rebuilt", "failed-back", "given-up"
     return "given-up" if journal.given_up else "failed-back"
 
 
-def _held(view: rebuild.View) -> str:
+def _held(view: rebuild.RebuildView) -> str:
     """Return the words that name the pods which a finalizer keeps: the volume does not wait for them."""
-    leaves = [v for v in view.leavings if isinstance(v, eviction.Leave) and v.held]
+    leaves = [v for v in view.leavings if isinstance(v, eviction.LeavePod) and v.held]
     return "".join(f"; pod {leave.pod.meta.key}: {leave.reason}" for leave in leaves)
 
 
@@ -162,12 +162,12 @@ def _bind(ctx: Context, claim: Claim, name: str) -> None:
     )
 
 
-def tell_waits(ctx: Context, view: rebuild.View, phase: int, reason: str) -> None:
+def report_waiting(ctx: Context, view: rebuild.RebuildView, phase: int, reason: str) -> None:
     """Record what holds the volume up, when that is news."""
     events.waits(ctx, view.volume, view.claim, view.journal, phase, reason)
 
 
-def unfinished(name: str, reason: str, journal: Journal | None = None, *, again: bool = False) -> VolumeResult:
+def unfinished_result(name: str, reason: str, journal: Journal | None = None, *, again: bool = False) -> VolumeResult:
     """Return the result of a volume whose journal stays, for resume."""
     source, target = (journal.source, journal.target) if journal else ("", "")
     return VolumeResult(name, "unfinished", reason, source, target, again)

@@ -53,13 +53,13 @@ def _broker(broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process])
     )
     if broker.eviction != "noeviction":
         text = f"maxmemory-policy is {broker.eviction or 'not known'}: a queue that is evicted is a failover that comes late"
-        verdict: doctor.Verdict = "WARN" if broker.limit or not broker.eviction else "OK"
+        verdict: doctor.CheckResult = "WARN" if broker.limit or not broker.eviction else "OK"
         yield Check(
             "broker", verdict, text, "redis-cli config set maxmemory-policy noeviction" if verdict != "OK" else ""
         )
     limit = f"of {broker.limit >> 20} MiB" if broker.limit else "and has no limit"
     share = broker.used / broker.limit if broker.limit else 0.0
-    fullness: doctor.Verdict = "FAIL" if share > FULL else "WARN" if share > ALMOST_FULL else "OK"
+    fullness: doctor.CheckResult = "FAIL" if share > FULL else "WARN" if share > ALMOST_FULL else "OK"
     text = f"uses {broker.used >> 20} MiB {limit}; persistence: {broker.persistence} (none is needed)"
     yield Check("broker", fullness, text, "docs/redis.md, Sizing" if fullness != "OK" else "")
     if broker.role != "master":
@@ -168,7 +168,7 @@ def _kinds(ctx: Context) -> Iterator[Check]:
 
 
 def _sweeps(ctx: Context, now: float) -> Iterator[Check]:
-    for name, finding in (("local_volumes", local_volumes.FINDING), ("logic_volumes", logic_volumes.FINDING)):
+    for name, finding in (("local_volumes", local_volumes.RESULT_NAME), ("logic_volumes", logic_volumes.RESULT_NAME)):
         try:
             last = ctx.findings.last(finding, Swept)
         except CarinaTasksError:

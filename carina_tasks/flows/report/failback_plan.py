@@ -51,7 +51,7 @@ def plan_failback(ctx: Context, node: str) -> FailbackPlan:
     copies = []
     for local, volume in failback.old_copies(inventory, world):
         conf = ctx.settings
-        verdict = failback.judge(local, inventory, world, volume, conf.reserve, zero_block=conf.zero_block)
+        verdict = failback.judge_copy(local, inventory, world, volume, conf.reserve, zero_block=conf.zero_block)
         until = failback.data_until(volume, node)
         unknown = "" if until else "; no failover from a node of this name is on record: was the machine renamed?"
         copies.append(
@@ -64,7 +64,7 @@ def plan_failback(ctx: Context, node: str) -> FailbackPlan:
                 data_until=until,
                 in_use=volume.node,
                 in_use_since=failback.in_use_since(volume),
-                outcome="possible" if isinstance(verdict, failback.Possible) else "impossible",
+                outcome="possible" if isinstance(verdict, failback.FailbackPossible) else "impossible",
                 reason=verdict.reason + unknown,
             )
         )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from carina_tasks import queues
-from carina_tasks.broker.queue_lengths import Waiting
+from carina_tasks.broker.queue_lengths import QueueLength
 from carina_tasks.decisions import volume_state
 from carina_tasks.errors import BadObject
 from carina_tasks.flows.context import Context
@@ -19,9 +19,9 @@ from carina_tasks.model import objects
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.observability.metrics import Families
 
-SWEEPS = {"local_volumes": local_volumes.FINDING, "logic_volumes": logic_volumes.FINDING}
+SWEEPS = {"local_volumes": local_volumes.RESULT_NAME, "logic_volumes": logic_volumes.RESULT_NAME}
 
-AskWaiting = Callable[[Iterable[str]], Mapping[str, Waiting]]
+AskWaiting = Callable[[Iterable[str]], Mapping[str, QueueLength]]
 
 
 def of_api(ctx: Context, families: Families) -> tuple[str, ...]:

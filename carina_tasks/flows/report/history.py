@@ -10,8 +10,8 @@ import msgspec
 from carina_tasks.errors import ApiDenied, BadInput
 from carina_tasks.flows.context import Context
 from carina_tasks.kube import event_history
-from carina_tasks.kube.event_history import Told
-from carina_tasks.model import keys, names, progress
+from carina_tasks.kube.event_history import PastEvent
+from carina_tasks.model import names, progress, well_known
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
 
@@ -62,7 +62,7 @@ def _failovers(volume: LogicVolume, target: str) -> list[Record]:
             _seconds(one.at), f"LogicVolume {volume.name}", one.kind,
             f"{_of(volume, target)}{one.source} -> {one.target}, new and empty: {one.reason} (intent {one.intent})",
         )
-        for one in progress.history(volume.meta.annotations.get(keys.HISTORY, ""))
+        for one in progress.parse_history(volume.meta.annotations.get(well_known.HISTORY, ""))
         if target in (volume.name, one.source, one.target)
     ]  # fmt: skip
 
@@ -78,7 +78,7 @@ def _under_way(world: ClusterSnapshot, target: str) -> list[Record]:
     ]  # fmt: skip
 
 
-def _said(events: Iterable[Told], target: str, volume: LogicVolume | None) -> list[Record]:
+def _said(events: Iterable[PastEvent], target: str, volume: LogicVolume | None) -> list[Record]:
     """Return what was said of the target: once, though several objects carry the same words.
 
     Of a node only what is about the node: each of its volumes has a history of its own.

@@ -82,7 +82,7 @@ def planned(
     wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
     volumes = [PlannedVolume(s.volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)]
     for verdict in planning.plan(ctx, world, wanted, node, inventories) if wanted else ():
-        if isinstance(verdict, placement.Place):
+        if isinstance(verdict, placement.Placement):
             volumes.append(PlannedVolume(verdict.volume.name, "place", verdict.reason, verdict.node))
         else:
             volumes.append(PlannedVolume(verdict.volume.name, "no-fit", verdict.reason))

@@ -20,8 +20,8 @@ from carina_tasks.flows.failover.loss import not_ready_rules
 from carina_tasks.flows.report.loss_plan import planned
 from carina_tasks.flows.sweeps.local_volumes import orphan_rules
 from carina_tasks.kube import event_history
-from carina_tasks.kube.event_history import Told
-from carina_tasks.model import keys, progress
+from carina_tasks.kube.event_history import PastEvent
+from carina_tasks.model import progress, well_known
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.names import VOLUME_PREFIX
 from carina_tasks.model.objects import LogicVolume
@@ -34,7 +34,7 @@ PATIENCE = 60
 """Seconds of a rebuild that nobody need look at: it takes seconds, and resume comes round every 30."""
 
 
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that needs a person."""
 
     kind: Literal[
@@ -66,12 +66,12 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """Id of the task, when it is one."""
 
 
-class FailedResult(msgspec.Struct, frozen=True):
+class ProblemsResult(msgspec.Struct, frozen=True):
     """Everything that needs a person."""
 
     now: int
     """The API server's clock, seconds since the epoch."""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Problem, ...] = ()
     unknown: tuple[str, ...] = ()
     """What could not be looked at, and why."""
 
@@ -81,7 +81,7 @@ class FailedResult(msgspec.Struct, frozen=True):
         return any(finding.kind != "waiting" for finding in self.findings)
 
 
-def failed(ctx: Context, stored: Sequence[TaskResult] | None) -> FailedResult:
+def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> ProblemsResult:
     """Return what needs a person, the most urgent first. `stored` is what the broker knows, None when it is away.
 
     Raises the adapters' errors when the API server cannot be asked.
@@ -93,11 +93,11 @@ def failed(ctx: Context, stored: Sequence[TaskResult] | None) -> FailedResult:
     else:
         unknown.append("failures of tasks, and what nodes hold: the broker is away")
     try:
-        events: Sequence[Told] = event_history.events(ctx.cluster.api)
+        events: Sequence[PastEvent] = event_history.events(ctx.cluster.api)
     except ApiDenied as exc:
         events = ()
         unknown.append(f"our Events cannot be read, so `since` is not known for some: {exc.message}")
-    away = Finding(
+    away = Problem(
         "away", "broker", "it does not answer: no failover and no sweep until it is back", do=f"{CARINA} doctor"
     )
     found = [
@@ -111,37 +111,37 @@ def failed(ctx: Context, stored: Sequence[TaskResult] | None) -> FailedResult:
         *_on_nodes(ctx, world, inventories or {}),
         *_tasks(stored or ()),
     ]
-    return FailedResult(
+    return ProblemsResult(
         now=int(world.now), findings=tuple(_since(item, events) for item in found), unknown=tuple(unknown)
     )
 
 
-def _held(ctx: Context) -> Iterator[Finding]:
+def _held(ctx: Context) -> Iterator[Problem]:
     state = ctx.state.read()
     if state.paused:
-        yield Finding("paused", "everything", f"paused: {state.paused}", do=f"{CARINA} resume")
+        yield Problem("paused", "everything", f"paused: {state.paused}", do=f"{CARINA} resume")
     if state.latched:
         reason = f"stopped by the mass-failure guard: {state.latched}"
-        yield Finding("stopped", "everything", reason, do=f"{CARINA} resume")
+        yield Problem("stopped", "everything", reason, do=f"{CARINA} resume")
     now = ctx.cluster.now() if state.maintenance else 0.0
     for name, entry in state.maintenance.items():
         do = f"{CARINA} maintenance end {name}"
         since = int(entry.since)
         kind: Literal["maintenance", "waiting"] = "maintenance" if entry.overdue(now) else "waiting"
         late = "; that time is over" if entry.overdue(now) and not entry.error else ""
-        yield Finding(kind, name, f"{entry}{late}: nothing of the node is failed over", node=name, since=since, do=do)
+        yield Problem(kind, name, f"{entry}{late}: nothing of the node is failed over", node=name, since=since, do=do)
 
 
-def _unreadable(world: ClusterSnapshot) -> Iterator[Finding]:
+def _unreadable(world: ClusterSnapshot) -> Iterator[Problem]:
     for one in world.unreadable:
-        yield Finding("unreadable", f"{one.kind} {one.name}", one.reason, do=f"kubectl edit {one.kind} {one.name}")
+        yield Problem("unreadable", f"{one.kind} {one.name}", one.reason, do=f"kubectl edit {one.kind} {one.name}")
     for volume in _sorted(world):
         if volume.journal_error:
             do = f"kubectl get lv {volume.name} -o yaml"
-            yield Finding("unreadable", volume.name, volume.journal_error, node=volume.node, do=do)
+            yield Problem("unreadable", volume.name, volume.journal_error, node=volume.node, do=do)
 
 
-def _journals(world: ClusterSnapshot, stored: Sequence[TaskResult]) -> Iterator[Finding]:
+def _journals(world: ClusterSnapshot, stored: Sequence[TaskResult]) -> Iterator[Problem]:
     """Yield the rebuilds that are under way for longer than one takes."""
     last = _last_words(stored)
     for volume in _sorted(world):
@@ -151,9 +151,9 @@ def _journals(world: ClusterSnapshot, stored: Sequence[TaskResult]) -> Iterator[
         when, outcome, reason = last.get(volume.name, (0.0, "", ""))
         if when < journal.started or outcome in ("rebuilt", "failed-back", "given-up"):
             reason = ""
-        known = reason or progress.waits(volume.progress) or f"not finished yet: {journal.reason}"
+        known = reason or progress.waiting_reason(volume.progress) or f"not finished yet: {journal.reason}"
         do = f"{CARINA} retry {volume.name}"
-        yield Finding(
+        yield Problem(
             "refused" if outcome == "refused" and known == reason else "unfinished",
             volume.name, known, node=journal.target, since=journal.started, do=do,
         )  # fmt: skip
@@ -165,7 +165,7 @@ def _last_words(stored: Sequence[TaskResult]) -> dict[str, tuple[float, str, str
 
 def _lost(
     ctx: Context, world: ClusterSnapshot, inventories: Inventories | None, last: Mapping[str, tuple[float, str, str]]
-) -> Iterator[Finding]:
+) -> Iterator[Problem]:
     """Yield the volumes of lost nodes for which no node fits, and those that the operator must look at."""
     rules = not_ready_rules(ctx)
     for name in sorted(guards.lost_nodes(world, planned=ctx.state.read().maintenance)):
@@ -174,34 +174,34 @@ def _lost(
         if node is not None:
             loss = node_loss.not_ready(node, world.leases.get(name), _alive(ctx, name), world.now, rules)
             if not isinstance(loss, node_loss.Lost):
-                yield Finding("waiting", name, loss.reason, node=name, since=since)
+                yield Problem("waiting", name, loss.reason, node=name, since=since)
                 continue
         # Without the broker nobody can be asked for room: who has a place is not known, and nothing would be done.
         answered = ask_nodes.answered(inventories) if inventories is not None else {}
         waiting = 0
         for verdict in selection.of_not_ready_node(world, name) if node is not None else ():
             if isinstance(verdict, selection.Skip) and verdict.blocked:
-                do = f"annotate that pod {keys.MIGRATION_ALLOWED}=true or delete it"
-                yield Finding("refused", verdict.volume.name, verdict.reason, node=name, since=since, do=do)
+                do = f"annotate that pod {well_known.MIGRATION_ALLOWED}=true or delete it"
+                yield Problem("refused", verdict.volume.name, verdict.reason, node=name, since=since, do=do)
         for volume in planned(ctx, world, name, node is not None, answered):
             if volume.outcome == "skipped":
                 if node is None and not _left_alone(world, volume.volume):
                     do = f"kubectl get lv,pv {volume.volume} -o yaml"
-                    yield Finding("refused", volume.volume, volume.reason, node=name, do=do)
+                    yield Problem("refused", volume.volume, volume.reason, node=name, do=do)
             elif volume.outcome == "no-fit" and inventories is not None:
                 do = f"{CARINA} retry {volume.volume}"
-                yield Finding("no-fit", volume.volume, volume.reason, node=name, since=since, do=do)
+                yield Problem("no-fit", volume.volume, volume.reason, node=name, since=since, do=do)
             elif refused := _refused(last.get(volume.volume), since):
                 do = f"change what refuses it, then {CARINA} retry {volume.volume}"
                 reason = f"{refused}; it is tried again every 30 s"
-                yield Finding("refused", volume.volume, reason, node=name, since=since, do=do)
+                yield Problem("refused", volume.volume, reason, node=name, since=since, do=do)
             else:
                 waiting += 1
         if waiting:
             gone = "is not Ready" if node else "does not exist"
             then = "have a place elsewhere and wait for the next look, within 30 s"
             text = f"the node {gone}; {waiting} of its volumes {then if inventories is not None else 'wait for the broker'}"
-            yield Finding("waiting", name, text, node=name, since=since, do=f"{CARINA} retry {name}")
+            yield Problem("waiting", name, text, node=name, since=since, do=f"{CARINA} retry {name}")
 
 
 def _refused(last: tuple[float, str, str] | None, since: int) -> str:
@@ -223,64 +223,64 @@ def _alive(ctx: Context, node: str) -> bool:
         return False
 
 
-def _kept(ctx: Context, world: ClusterSnapshot) -> Iterator[Finding]:
+def _kept(ctx: Context, world: ClusterSnapshot) -> Iterator[Problem]:
     """Yield the LogicVolumes without a PV that the sweep keeps and that stay so until a person does something."""
     for volume in _sorted(world):
-        if volume.name in world.volumes or volume.journalled or volume.manage_type != keys.MANAGE_TYPE_LVM:
+        if volume.name in world.volumes or volume.journalled or volume.manage_type != well_known.MANAGE_TYPE_LVM:
             continue
         age = world.now - (volume.meta.deleting or volume.meta.created)
         if volume.meta.owners or age < ctx.settings.logic_volume_grace:
             continue
         claim = world.claims.get(f"{volume.namespace}/{volume.claim}")
-        verdict = logic_volumes.judge(volume, None, claim, world.now, ctx.settings.logic_volume_grace)
-        if isinstance(verdict, logic_volumes.Keep):
+        verdict = logic_volumes.judge_logic_volume(volume, None, claim, world.now, ctx.settings.logic_volume_grace)
+        if isinstance(verdict, logic_volumes.KeepLogicVolume):
             since = int(volume.meta.deleting or 0)
             do = f"kubectl describe lv {volume.name}"
-            yield Finding("kept", volume.name, verdict.reason, node=volume.node, since=since, do=do)
+            yield Problem("kept", volume.name, verdict.reason, node=volume.node, since=since, do=do)
 
 
-def _held_pods(world: ClusterSnapshot) -> Iterator[Finding]:
+def _held_pods(world: ClusterSnapshot) -> Iterator[Problem]:
     """Yield the pods that were evicted and that the owner of a finalizer keeps."""
     for pod in world.pods:
         if pod.failed_by_us and pod.deleted_at_once and pod.meta.finalizers:
             names = ", ".join(pod.meta.finalizers)
             reason = f"evicted from node {pod.node}; the owner of its finalizer has not taken it off: {names}"
             do = f"kubectl -n {pod.meta.namespace} get pod {pod.meta.name} -o yaml"
-            yield Finding("kept", f"pod {pod.meta.key}", reason, pod.node, int(pod.meta.deleting or 0), do)
+            yield Problem("kept", f"pod {pod.meta.key}", reason, pod.node, int(pod.meta.deleting or 0), do)
 
 
-def _on_nodes(ctx: Context, world: ClusterSnapshot, inventories: Inventories) -> Iterator[Finding]:
+def _on_nodes(ctx: Context, world: ClusterSnapshot, inventories: Inventories) -> Iterator[Problem]:
     """Yield what the nodes' own reports show: volumes that are missing, and orphans above the cap."""
     for name, inventory in sorted(inventories.items()):
         if isinstance(inventory, CarinaTasksError):
             do = f"kubectl -n kube-system get pods -o wide --field-selector spec.nodeName={name}"
-            yield Finding("silent", name, inventory.message, node=name, do=do)
+            yield Problem("silent", name, inventory.message, node=name, do=do)
             continue
-        for item in orphans.missing(world, inventory, ctx.settings.orphan_grace):
-            yield Finding("missing", item.volume.name, item.reason, node=name, do=f"{CARINA} volumes {name}")
+        for item in orphans.missing_local_volumes(world, inventory, ctx.settings.orphan_grace):
+            yield Problem("missing", item.volume.name, item.reason, node=name, do=f"{CARINA} volumes {name}")
         yield from _above_the_cap(ctx, world, inventory)
 
 
-def _above_the_cap(ctx: Context, world: ClusterSnapshot, inventory: Inventory) -> Iterator[Finding]:
+def _above_the_cap(ctx: Context, world: ClusterSnapshot, inventory: Inventory) -> Iterator[Problem]:
     rules, unreadable = orphan_rules(ctx), {one.name for one in world.unreadable}
     doomed = []
     for local in inventory.volumes:
         name = local.name.removeprefix(VOLUME_PREFIX)
         pair = world.logic_volumes.get(name), world.volumes.get(name)
         if name not in unreadable and isinstance(
-            orphans.judge(local, inventory, *pair, world.now, rules), orphans.Remove
+            orphans.judge_local_volume(local, inventory, *pair, world.now, rules), orphans.RemoveOrphan
         ):
             doomed.append(local)
     volumes = sum(local.name.startswith(VOLUME_PREFIX) for local in inventory.volumes)
     cap = guards.orphan_cap(len(doomed), volumes, ctx.settings.orphan_limit, ctx.settings.orphan_share, 0)
-    if isinstance(cap, guards.Stop):
+    if isinstance(cap, guards.GuardStops):
         since = min((local.marked_at or 0 for local in doomed), default=0)
         confirm = f"""'{{"confirm": {{"{inventory.node}": {len(doomed)}}}}}'"""
         do = f"celery -A carina_tasks call carina.sweep.local_volumes --kwargs {confirm}"
-        yield Finding("orphans", inventory.node, cap.reason, node=inventory.node, since=since, do=do)
+        yield Problem("orphans", inventory.node, cap.reason, node=inventory.node, since=since, do=do)
 
 
-def _tasks(stored: Sequence[TaskResult]) -> Iterator[Finding]:
+def _tasks(stored: Sequence[TaskResult]) -> Iterator[Problem]:
     """Yield the tasks whose last run failed; one that has gone well since is no news."""
     last: dict[str, TaskResult] = {}
     for one in stored:
@@ -288,14 +288,14 @@ def _tasks(stored: Sequence[TaskResult]) -> Iterator[Finding]:
     for one in sorted(last.values(), key=lambda one: one.done):
         if one.state == "FAILURE":
             what = " ".join([one.task, *map(str, one.args)])[:200]
-            yield Finding("failed", what, one.reason, since=int(one.done), do=f"{CARINA} retry {one.id}", id=one.id)
+            yield Problem("failed", what, one.reason, since=int(one.done), do=f"{CARINA} retry {one.id}", id=one.id)
 
 
 def _sorted(world: ClusterSnapshot) -> Iterable[LogicVolume]:
     return sorted(world.logic_volumes.values(), key=lambda volume: volume.name)
 
 
-def _since(item: Finding, events: Sequence[Told]) -> Finding:
+def _since(item: Problem, events: Sequence[PastEvent]) -> Problem:
     """Return the finding with the time of the first Warning of its object, when nothing better is known."""
     if item.since:
         return item

@@ -14,11 +14,11 @@ from carina_tasks.errors import BrokerUnavailable, CarinaTasksError
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.report.loss_plan import PlannedVolume, planned
-from carina_tasks.kube.state import State
+from carina_tasks.kube.state import OperatorState
 from carina_tasks.model.local import Inventory
-from carina_tasks.model.snapshot import ClusterSnapshot, shown
+from carina_tasks.model.snapshot import ClusterSnapshot, unreadable_lines
 
-FINDING = "readiness"
+RESULT_NAME = "readiness"
 INTERVAL = 300
 """Seconds between two runs by the schedule."""
 KEPT = 3 * INTERVAL
@@ -70,9 +70,9 @@ def readiness(ctx: Context) -> Readiness:
         at=int(world.now),
         reason=f"{len(nodes) - not_ready} of {len(nodes)} nodes may be lost, one at a time",
         nodes=nodes,
-        unreadable=shown(world.unreadable),
+        unreadable=unreadable_lines(world.unreadable),
     )
-    ctx.findings.keep(FINDING, result, KEPT)
+    ctx.findings.keep(RESULT_NAME, result, KEPT)
     return result
 
 
@@ -83,7 +83,7 @@ def still_true(found: Readiness, world: ClusterSnapshot) -> bool:
 
 def last(ctx: Context) -> Readiness | None:
     """Return the last result, or None when there is none that still counts. Raises BrokerUnavailable."""
-    return ctx.findings.last(FINDING, Readiness)
+    return ctx.findings.last(RESULT_NAME, Readiness)
 
 
 def _check_broker(answers: Mapping[str, Inventory | CarinaTasksError]) -> None:
@@ -94,7 +94,7 @@ def _check_broker(answers: Mapping[str, Inventory | CarinaTasksError]) -> None:
 
 
 def _judge(
-    ctx: Context, world: ClusterSnapshot, inventories: Mapping[str, Inventory], node: str, state: State
+    ctx: Context, world: ClusterSnapshot, inventories: Mapping[str, Inventory], node: str, state: OperatorState
 ) -> NodeReadiness:
     volumes = planned(ctx, world, node, inventories=inventories)
     stuck = tuple(v for v in volumes if v.outcome == "no-fit")
@@ -103,7 +103,7 @@ def _judge(
     planned_away = state.maintenance.keys() - {node}
     share = ctx.settings.mass_failure_share
     guard = guards.mass_failure(world.without(node), share, state.approved, planned=planned_away)
-    stopped = guard.reason if isinstance(guard, guards.Stop) and places + len(stuck) else ""
+    stopped = guard.reason if isinstance(guard, guards.GuardStops) and places + len(stuck) else ""
     if stuck:
         reason = f"{len(stuck)} of {places + len(stuck)} volumes have nowhere to go"
     elif stopped:

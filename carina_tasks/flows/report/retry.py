@@ -13,7 +13,7 @@ import msgspec
 
 from carina_tasks.errors import BadInput
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.report.problems import FailedResult
+from carina_tasks.flows.report.problems import ProblemsResult
 from carina_tasks.model import names
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
@@ -55,7 +55,7 @@ def retry(ctx: Context, target: str, stored: Callable[[str], TaskResult | None])
     raise BadInput(f"there is no volume, node or task {target}: `carina failed` shows what can be retried")
 
 
-def retry_all(ctx: Context, found: FailedResult, stored: Callable[[str], TaskResult | None]) -> tuple[Retry, ...]:
+def retry_all(ctx: Context, found: ProblemsResult, stored: Callable[[str], TaskResult | None]) -> tuple[Retry, ...]:
     """Return what is to be sent for all that `carina failed` shows, each task once."""
     ctx.check_pause()
     world = ctx.cluster.observe()

@@ -116,8 +116,8 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
         at=int(world.now),
         readiness=found if current else None,
         nodes_changed=found is not None and not current,
-        local_sweep=None if broker else _still(ctx.findings.last(local_volumes.FINDING, Swept), world),
-        logic_sweep=None if broker else ctx.findings.last(logic_volumes.FINDING, Swept),
+        local_sweep=None if broker else _still(ctx.findings.last(local_volumes.RESULT_NAME, Swept), world),
+        logic_sweep=None if broker else ctx.findings.last(logic_volumes.RESULT_NAME, Swept),
         unreadable=len(world.unreadable) + sum(bool(v.journal_error) for v in world.logic_volumes.values()),
         broker=broker,
     )  # fmt: skip

@@ -30,26 +30,26 @@ from carina_tasks.flows.sweeps.results import (
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import parse
 from carina_tasks.model import objects
-from carina_tasks.model.local import Inventory, LocalVolume, tag_of_words
-from carina_tasks.model.messages import (
-    Doomed,
-    InTrash,
-    MarkVolumes,
-    PurgeVolumes,
-    RemoveVolumes,
-    Target,
-    VolumeDone,
-    VolumesDone,
+from carina_tasks.model.local import Inventory, LocalVolume, reason_to_tag
+from carina_tasks.model.messages import (  # fmt: skip
+    LvInTrash,
+    LvResult,
+    LvResults,
+    LvTarget,
+    LvToRemove,
+    MarkLvs,
+    PurgeLvs,
+    RemoveLvs,
     batch_time,
-)  # fmt: skip
+)
 from carina_tasks.model.names import TRASH_PREFIX, VOLUME_PREFIX
-from carina_tasks.model.snapshot import ClusterSnapshot, shown
+from carina_tasks.model.snapshot import ClusterSnapshot, unreadable_lines
 from carina_tasks.model.times import moment
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node, about_volume
 
 MARK, REMOVE, PURGE = "carina.volume.mark", "carina.volume.remove", "carina.volume.purge"
-FINDING = "sweep.local_volumes"
+RESULT_NAME = "sweep.local_volumes"
 KEPT = 86400
 """Seconds for which the last good sweep is remembered: after a day nobody asks how long ago it was."""
 
@@ -94,16 +94,18 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     if found or not ready:
         # A sweep that reached no node is no success.
         _keep(ctx, world, Swept(int(world.now), missing, found, kept))
-    return LocalSweepResult(nodes=tuple(results), unreadable=shown(world.unreadable), summary=summary_of(results))
+    return LocalSweepResult(
+        nodes=tuple(results), unreadable=unreadable_lines(world.unreadable), summary=summary_of(results)
+    )
 
 
 def _keep(ctx: Context, world: ClusterSnapshot, now: Swept) -> None:
     """Keep what was found, and of nodes that were not swept this time what was found there last."""
-    before = ctx.findings.last(FINDING, Swept)
+    before = ctx.findings.last(RESULT_NAME, Swept)
     reached = {one.node for one in now.nodes}
     old = [one for one in before.nodes if one.node not in reached and one.node in world.nodes] if before else []
     nodes = tuple(sorted([*now.nodes, *old], key=lambda one: one.node))
-    ctx.findings.keep(FINDING, msgspec.structs.replace(now, nodes=nodes), KEPT)
+    ctx.findings.keep(RESULT_NAME, msgspec.structs.replace(now, nodes=nodes), KEPT)
 
 
 def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
@@ -120,33 +122,31 @@ def _sweep_node(
     node = inventory.node
     failed: list[str] = []
     verdicts = [(local, _judge_alone(ctx, local, inventory, world, failed)) for local in inventory.volumes]
-    to_mark = [local for local, verdict in verdicts if isinstance(verdict, orphans.Mark)]
-    to_unmark = [local for local, verdict in verdicts if isinstance(verdict, orphans.Unmark)]
-    to_remove = [(local, verdict.reason) for local, verdict in verdicts if isinstance(verdict, orphans.Remove)]
+    to_mark = [local for local, verdict in verdicts if isinstance(verdict, orphans.MarkOrphan)]
+    to_unmark = [local for local, verdict in verdicts if isinstance(verdict, orphans.UnmarkOrphan)]
+    to_remove = [(local, verdict.reason) for local, verdict in verdicts if isinstance(verdict, orphans.RemoveOrphan)]
     missing, troubles = _report_missing(ctx, world, inventory)
     outcome, reason = "swept", "; ".join(troubles)
 
     volumes = sum(local.name.startswith(VOLUME_PREFIX) for local in inventory.volumes)
     cap = guards.orphan_cap(len(to_remove), volumes, ctx.settings.orphan_limit, ctx.settings.orphan_share, confirmed)
-    over = len(to_remove) if isinstance(cap, guards.Stop) else 0
+    over = len(to_remove) if isinstance(cap, guards.GuardStops) else 0
     # Noted before anything is asked of the node: what is missing is so whatever comes of the rest.
     swept.append(
         (
             _found(ctx, inventory, world, len(missing), over),
-            Counter(v.why for _, v in verdicts if isinstance(v, orphans.Keep)),
+            Counter(v.why for _, v in verdicts if isinstance(v, orphans.KeepLv)),
         )
     )
-    if isinstance(cap, guards.Stop):
+    if isinstance(cap, guards.GuardStops):
         ctx.audit.guarded("OrphanCap", f"node {node}: {cap.reason}", about_node(node))
         outcome, reason, to_remove = "refused", cap.reason, []
     if to_mark or to_unmark:
-        request = MarkVolumes(
-            at=int(world.now), mark=tuple(map(_target, to_mark)), unmark=tuple(map(_target, to_unmark))
-        )
+        request = MarkLvs(at=int(world.now), mark=tuple(map(_target, to_mark)), unmark=tuple(map(_target, to_unmark)))
         asked = (*request.mark, *request.unmark)
-        said = ask_nodes.counted(
+        said = ask_nodes.accepted_results(
             ctx, node, asked, answers.MARK,
-            lambda: ctx.nodes.ask(node, MARK, request, VolumesDone, more=batch_time(len(asked))),
+            lambda: ctx.nodes.ask(node, MARK, request, LvResults, more=batch_time(len(asked))),
         )  # fmt: skip
         failed += [f"{v.group}/{v.name}: {v.reason}" for v in said if v.outcome == "failed"]
     trashed, removed = _remove_all(ctx, inventory, world, to_remove, failed)
@@ -165,7 +165,7 @@ def _sweep_node(
         node=node,
         outcome="refused" if outcome == "refused" else "swept",
         reason=reason,
-        kept=sum(isinstance(verdict, orphans.Keep) for _, verdict in verdicts),
+        kept=sum(isinstance(verdict, orphans.KeepLv) for _, verdict in verdicts),
         marked=tuple(f"{v.group}/{v.name}" for v in to_mark),
         unmarked=tuple(f"{v.group}/{v.name}" for v in to_unmark),
         trashed=tuple(trashed),
@@ -197,21 +197,25 @@ def _found(ctx: Context, inventory: Inventory, world: ClusterSnapshot, missing: 
     )
 
 
-def _judge(ctx: Context, local: LocalVolume, inventory: Inventory, world: ClusterSnapshot) -> orphans.Verdict:
+def _judge(ctx: Context, local: LocalVolume, inventory: Inventory, world: ClusterSnapshot) -> orphans.OrphanVerdict:
     name = local.name.removeprefix(VOLUME_PREFIX)
     if any(u.name == name for u in world.unreadable):
-        return orphans.Keep("an object of its name cannot be read", "unreadable")
+        return orphans.KeepLv("an object of its name cannot be read", "unreadable")
     rules = orphan_rules(ctx)
-    verdict = orphans.judge(local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules)
-    if not isinstance(verdict, orphans.Mark | orphans.Remove):
+    verdict = orphans.judge_local_volume(
+        local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules
+    )
+    if not isinstance(verdict, orphans.MarkOrphan | orphans.RemoveOrphan):
         return verdict
     # A list can be stale or cut short by what stands between us and the API server: ask for these two by name.
-    return orphans.judge(local, inventory, ctx.cluster.logic_volume(name), ctx.cluster.volume(name), world.now, rules)
+    return orphans.judge_local_volume(
+        local, inventory, ctx.cluster.logic_volume(name), ctx.cluster.volume(name), world.now, rules
+    )
 
 
 def _judge_alone(
     ctx: Context, local: LocalVolume, inventory: Inventory, world: ClusterSnapshot, failed: list[str]
-) -> orphans.Verdict:
+) -> orphans.OrphanVerdict:
     """Judge one LV; keep it, and no other, when the API server refuses to say what it is."""
     try:
         return _judge(ctx, local, inventory, world)
@@ -221,17 +225,19 @@ def _judge_alone(
         name = local.name.removeprefix(VOLUME_PREFIX)
         if name in world.logic_volumes:
             events.sweep_failed(ctx, world, world.logic_volumes[name], exc.message)
-        return orphans.Keep("the API server does not say whether it is wanted", "unreadable")
+        return orphans.KeepLv("the API server does not say whether it is wanted", "unreadable")
 
 
-def _judge_trash(ctx: Context, local: LocalVolume, inventory: Inventory, now: float) -> orphans.Keep | orphans.Purge:
+def _judge_trash(
+    ctx: Context, local: LocalVolume, inventory: Inventory, now: float
+) -> orphans.KeepLv | orphans.PurgeTrash:
     name = local.trashed.name.removeprefix(VOLUME_PREFIX) if local.trashed is not None else ""
     verdict = orphans.judge_trash(local, inventory, None, None, now, orphan_rules(ctx))
-    if isinstance(verdict, orphans.Keep):
+    if isinstance(verdict, orphans.KeepLv):
         return verdict
     logic_volume, pv = ctx.cluster.logic_volume(name), ctx.cluster.volume(name)
     verdict = orphans.judge_trash(local, inventory, logic_volume, pv, now, orphan_rules(ctx))
-    if isinstance(verdict, orphans.Keep) and logic_volume is not None:
+    if isinstance(verdict, orphans.KeepLv) and logic_volume is not None:
         message = f"{verdict.reason}: celery -A carina_tasks carina restore {inventory.node} {local.name}"
         ctx.audit.warn(about_volume(logic_volume), "WantedFromTrash", message, node=inventory.node)
     return verdict
@@ -286,16 +292,16 @@ def _remove(
     if not doomed:
         return [], []
     # The node checks mark, UUID and openness again, under its volume group's lock.
-    request = RemoveVolumes(
+    request = RemoveLvs(
         marked_before=max(local.marked_at or 0 for local, _ in doomed),
-        volumes=tuple(Doomed(v.group, v.name, v.uuid, tag_of_words(reason)) for v, reason in doomed),
+        volumes=tuple(LvToRemove(v.group, v.name, v.uuid, reason_to_tag(reason)) for v, reason in doomed),
         trash_at=trash_at,
     )
     # Three commands each: tags, deactivation, the new name.
     node = inventory.node
-    said = ask_nodes.counted(
+    said = ask_nodes.accepted_results(
         ctx, node, request.volumes, answers.REMOVE,
-        lambda: ctx.nodes.ask(node, REMOVE, request, VolumesDone, more=batch_time(3 * len(doomed))),
+        lambda: ctx.nodes.ask(node, REMOVE, request, LvResults, more=batch_time(3 * len(doomed))),
     )  # fmt: skip
     reasons = {(local.group, local.name): reason for local, reason in doomed}
     trashed, removed = [], []
@@ -325,19 +331,19 @@ def _purge(ctx: Context, inventory: Inventory, world: ClusterSnapshot, failed: l
             one_object.check(ctx, exc)
             failed.append(f"{local.group}/{local.name}: {exc.message}")
             continue
-        if isinstance(verdict, orphans.Purge):
+        if isinstance(verdict, orphans.PurgeTrash):
             doomed.append(local)
             reasons[local.group, local.name] = f"{local.trashed.name}, {verdict.reason}"
     if not doomed:
         return []
-    request = PurgeVolumes(
+    request = PurgeLvs(
         trashed_before=int(world.now - ctx.settings.trash_retention),
-        volumes=tuple(InTrash(v.group, v.name, v.uuid) for v in doomed),
+        volumes=tuple(LvInTrash(v.group, v.name, v.uuid) for v in doomed),
     )
     node = inventory.node
-    said = ask_nodes.counted(
+    said = ask_nodes.accepted_results(
         ctx, node, request.volumes, answers.PURGE,
-        lambda: ctx.nodes.ask(node, PURGE, request, VolumesDone, more=batch_time(2 * len(doomed))),
+        lambda: ctx.nodes.ask(node, PURGE, request, LvResults, more=batch_time(2 * len(doomed))),
     )  # fmt: skip
     purged = []
     for done in _done(said, node, failed):
@@ -349,7 +355,7 @@ def _purge(ctx: Context, inventory: Inventory, world: ClusterSnapshot, failed: l
     return purged
 
 
-def _done(said: Iterable[VolumeDone], node: str, failed: list[str]) -> list[VolumeDone]:
+def _done(said: Iterable[LvResult], node: str, failed: list[str]) -> list[LvResult]:
     """Return what was not refused, and note in `failed` what was."""
     for done in said:
         if done.outcome == "failed":
@@ -360,7 +366,7 @@ def _done(said: Iterable[VolumeDone], node: str, failed: list[str]) -> list[Volu
     return [done for done in said if done.outcome != "failed"]
 
 
-def _told(node: str, done: VolumeDone, what: str, reason: str) -> str:
+def _told(node: str, done: LvResult, what: str, reason: str) -> str:
     return f"local volume {done.group}/{done.name} of node {node} {what}: {reason}"
 
 
@@ -368,11 +374,11 @@ def _report_missing(
     ctx: Context, world: ClusterSnapshot, inventory: Inventory
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the LogicVolumes whose local volume is missing, and what troubles the node beyond single volumes."""
-    found = orphans.missing(world, inventory, ctx.settings.orphan_grace)
+    found = orphans.missing_local_volumes(world, inventory, ctx.settings.orphan_grace)
     for item in found:
         ctx.audit.warn(about_volume(item.volume), "LocalVolumeMissing", item.reason, node=inventory.node)
     return tuple(item.volume.name for item in found), tuple(sorted({item.trouble for item in found if item.trouble}))
 
 
-def _target(local: LocalVolume) -> Target:
-    return Target(group=local.group, name=local.name, uuid=local.uuid)
+def _target(local: LocalVolume) -> LvTarget:
+    return LvTarget(group=local.group, name=local.name, uuid=local.uuid)

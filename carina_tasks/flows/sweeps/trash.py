@@ -15,9 +15,9 @@ from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.sweeps.results import RestoreResult, TrashedVolume, TrashResult
 from carina_tasks.kube import paths
-from carina_tasks.model import keys, names, quantity
-from carina_tasks.model.local import Inventory, LocalVolume, Trashed
-from carina_tasks.model.messages import InTrash, RestoreVolume, Target, VolumesDone, batch_time
+from carina_tasks.model import names, quantity, well_known
+from carina_tasks.model.local import Inventory, LocalVolume, TrashTags
+from carina_tasks.model.messages import LvInTrash, LvResults, LvTarget, RestoreLv, batch_time
 from carina_tasks.observability.audit import about_node
 
 RESTORE = "carina.volume.restore"
@@ -47,14 +47,14 @@ def restore(ctx: Context, node: str, wanted: str) -> RestoreResult:
     if isinstance(inventory, CarinaTasksError):
         raise inventory
     local, old = _find(inventory, wanted)
-    request = RestoreVolume(
-        at=int(ctx.cluster.now()), volume=InTrash(local.group, names.trash_of(local.uuid), local.uuid)
+    request = RestoreLv(
+        at=int(ctx.cluster.now()), volume=LvInTrash(local.group, names.trash_of(local.uuid), local.uuid)
     )
     # It is spoken of under its old name when it is back, else under the one that it has in the trash.
-    asked = (request.volume, Target(local.group, old, local.uuid))
-    said = ask_nodes.counted(
+    asked = (request.volume, LvTarget(local.group, old, local.uuid))
+    said = ask_nodes.accepted_results(
         ctx, node, asked, answers.RESTORE,
-        lambda: ctx.nodes.ask(node, RESTORE, request, VolumesDone, more=batch_time(4)),
+        lambda: ctx.nodes.ask(node, RESTORE, request, LvResults, more=batch_time(4)),
     )  # fmt: skip
     if not any(done.outcome == "restored" and done.uuid == local.uuid for done in said):
         reasons = "; ".join(done.reason for done in said) or "it did not say why"
@@ -79,7 +79,7 @@ def _all_nodes(ctx: Context) -> list[str]:
 
 
 def _shown(
-    ctx: Context, node: str, local: LocalVolume, trashed: Trashed, now: float, wanting: Set[str]
+    ctx: Context, node: str, local: LocalVolume, trashed: TrashTags, now: float, wanting: Set[str]
 ) -> TrashedVolume:
     age = max(0, int(now) - trashed.at)
     conf = ctx.settings
@@ -132,26 +132,26 @@ def _advise(ctx: Context, node: str, local: LocalVolume, old: str) -> RestoreRes
 def _manifest(node: str, local: LocalVolume, name: str, old: str) -> str:
     """Return YAML for `kubectl apply`: Retain, so that no mistake with the claim deletes the volume again."""
     size = quantity.show(local.size)
-    term = {"key": keys.TOPOLOGY_NODE, "operator": "In", "values": [node]}
+    term = {"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": [node]}
     pv = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": name, "annotations": {keys.PROVISIONED_BY: keys.CSI_DRIVER}},
+        "metadata": {"name": name, "annotations": {well_known.PROVISIONED_BY: well_known.CSI_DRIVER}},
         "spec": {
             "capacity": {"storage": size},
             "accessModes": ["ReadWriteOnce"],
             "persistentVolumeReclaimPolicy": "Retain",
             "storageClassName": "",
             "csi": {
-                "driver": keys.CSI_DRIVER,
+                "driver": well_known.CSI_DRIVER,
                 "volumeHandle": old,
                 "fsType": "ext4",
                 "volumeAttributes": {
-                    keys.ATTRIBUTE_NODE: node,
-                    keys.ATTRIBUTE_GROUP: local.group,
-                    keys.ATTRIBUTE_PATH: f"/dev/{local.group}/{old}",
-                    keys.ATTRIBUTE_MAJOR: str(local.major),
-                    keys.ATTRIBUTE_MINOR: str(local.minor),
+                    well_known.ATTRIBUTE_NODE: node,
+                    well_known.ATTRIBUTE_GROUP: local.group,
+                    well_known.ATTRIBUTE_PATH: f"/dev/{local.group}/{old}",
+                    well_known.ATTRIBUTE_MAJOR: str(local.major),
+                    well_known.ATTRIBUTE_MINOR: str(local.minor),
                 },
             },
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
@@ -162,8 +162,8 @@ def _manifest(node: str, local: LocalVolume, name: str, old: str) -> str:
         "kind": "LogicVolume",
         "metadata": {
             "name": name,
-            "annotations": {keys.MANAGE_TYPE: keys.MANAGE_TYPE_LVM},
-            "finalizers": [keys.LOGIC_VOLUME_FINALIZER],
+            "annotations": {well_known.MANAGE_TYPE: well_known.MANAGE_TYPE_LVM},
+            "finalizers": [well_known.LOGIC_VOLUME_FINALIZER],
         },
         "spec": {"nodeName": node, "deviceGroup": local.group, "size": size, "nameSpace": "default", "pvc": name},
     }

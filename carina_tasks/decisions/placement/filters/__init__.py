@@ -1,6 +1,6 @@
 """The filters, in the order in which they are asked: the cheap and lasting reasons first.
 
-Each takes (candidate, group, standing, space) and returns Fits or Misfit(reason). A candidate passes when all of them fit.
+Each takes (candidate, group, standing, space) and returns Fits or DoesNotFit(reason). A candidate passes when all of them fit.
 
 ===================  ==================================================================
 ``ready``            the node is Ready and its worker answers
@@ -39,11 +39,11 @@ from carina_tasks.decisions.placement.filters.topology_spread import topology_sp
 from carina_tasks.decisions.placement.filters.unschedulable import unschedulable
 from carina_tasks.decisions.placement.filters.volumes import volumes
 from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import Standing
+from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.space import Space
-from carina_tasks.decisions.placement.verdict import Verdict
+from carina_tasks.decisions.placement.verdict import FilterVerdict
 
-Filter = Callable[[Candidate, PodGroup, Standing, Space], Verdict]
+Filter = Callable[[Candidate, PodGroup, PodsByNode, Space], FilterVerdict]
 
 FILTERS: Final[tuple[Filter, ...]] = (
     ready, elsewhere, unschedulable, taints, node_affinity, pinned, volumes, registered, capacity, resources, ports, pod_affinity,

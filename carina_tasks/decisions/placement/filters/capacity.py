@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import Standing
+from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.space import Space, stale_of
-from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict, readable
+from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict, readable
 
 
-def capacity(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+def capacity(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
     """Fit when every VG is there with room for the group's volumes, and no open LV of a volume's name is in the way."""
     missing = next((vg for vg in sorted(group.needs) if vg not in candidate.groups), None)
     if missing is not None:
-        return Misfit(f"has no volume group {missing}")
+        return DoesNotFit(f"has no volume group {missing}")
     for vg in sorted(group.needs):
         if problem := candidate.groups[vg].problem:
-            return Misfit(f"cannot use its volume group {vg}: {problem}")
+            return DoesNotFit(f"cannot use its volume group {vg}: {problem}")
     for volume in group.volumes:
         stale = stale_of(candidate, volume)
         if stale is not None and stale.is_open:
-            return Misfit(f"has an LV {stale.group}/{stale.name} already, and it is open")
+            return DoesNotFit(f"has an LV {stale.group}/{stale.name} already, and it is open")
         if stale is not None and stale.at_work:
-            return Misfit(f"has an LV {stale.group}/{stale.name} already, and {stale.at_work}")
+            return DoesNotFit(f"has an LV {stale.group}/{stale.name} already, and {stale.at_work}")
     for vg, available in sorted(space.available(candidate, group).items()):
         needed = group.needs[vg]
         if available < needed:
-            return Misfit(f"has {readable(available)} free in {vg}, needs {readable(needed)}")
+            return DoesNotFit(f"has {readable(available)} free in {vg}, needs {readable(needed)}")
     return FITS

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import Standing
+from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.space import Space
-from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def elsewhere(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+def elsewhere(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
     """Fit when no volume of the group is on this node now, and none is being rebuilt away from it."""
     for volume in group.volumes:
         if volume.node == candidate.name:
-            return Misfit(f"{volume.name} is there already")
+            return DoesNotFit(f"{volume.name} is there already")
         if volume.journal and volume.journal.source == candidate.name:
-            return Misfit(f"{volume.name} is being rebuilt away from there")
+            return DoesNotFit(f"{volume.name} is being rebuilt away from there")
     return FITS

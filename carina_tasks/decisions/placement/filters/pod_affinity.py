@@ -11,26 +11,26 @@ from itertools import permutations
 from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.constraints import Shape
 from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import Standing
+from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.space import Space
-from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def pod_affinity(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+def pod_affinity(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
     """Fit when no standing pod keeps one of the group away, none of the group shuns one there, and affinity holds."""
     if any(_is_kept_away(candidate, pod, standing) for pod in group.pods):
-        return Misfit("node(s) didn't satisfy existing pods anti-affinity rules")
+        return DoesNotFit("node(s) didn't satisfy existing pods anti-affinity rules")
     if any(_shuns(candidate, pod, standing) for pod in group.pods):
-        return Misfit("node(s) didn't match pod anti-affinity rules")
+        return DoesNotFit("node(s) didn't match pod anti-affinity rules")
     for one, other in permutations(group.pods, 2):
         if any(t.topology_key in candidate.labels and t.matches(other.pod) for t in one.anti_affinity):
-            return Misfit("node(s) didn't match pod anti-affinity rules")
+            return DoesNotFit("node(s) didn't match pod anti-affinity rules")
     if not _can_come_in_some_order(candidate, group.pods, standing):
-        return Misfit("node(s) didn't match pod affinity rules")
+        return DoesNotFit("node(s) didn't match pod affinity rules")
     return FITS
 
 
-def _is_kept_away(candidate: Candidate, one: Shape, standing: Standing) -> bool:
+def _is_kept_away(candidate: Candidate, one: Shape, standing: PodsByNode) -> bool:
     for term, nodes in standing.keeping_away(one.pod):
         here = candidate.labels.get(term.topology_key)
         if here is not None and any(standing.nodes[n].meta.labels.get(term.topology_key) == here for n in nodes):
@@ -38,7 +38,7 @@ def _is_kept_away(candidate: Candidate, one: Shape, standing: Standing) -> bool:
     return False
 
 
-def _shuns(candidate: Candidate, one: Shape, standing: Standing) -> bool:
+def _shuns(candidate: Candidate, one: Shape, standing: PodsByNode) -> bool:
     return any(
         standing.domains((term,), term.topology_key).get(candidate.labels.get(term.topology_key, ""), 0) > 0
         for term in one.anti_affinity
@@ -46,7 +46,7 @@ def _shuns(candidate: Candidate, one: Shape, standing: Standing) -> bool:
     )
 
 
-def _can_come_in_some_order(candidate: Candidate, pods: tuple[Shape, ...], standing: Standing) -> bool:
+def _can_come_in_some_order(candidate: Candidate, pods: tuple[Shape, ...], standing: PodsByNode) -> bool:
     """Tell whether the pods can be scheduled one after another; who is there helps the others, it never hinders."""
     there = [pod for pod in pods if not pod.affinity]
     waiting = [pod for pod in pods if pod.affinity]
@@ -59,7 +59,7 @@ def _can_come_in_some_order(candidate: Candidate, pods: tuple[Shape, ...], stand
     return True
 
 
-def _is_content(candidate: Candidate, one: Shape, there: list[Shape], standing: Standing) -> bool:
+def _is_content(candidate: Candidate, one: Shape, there: list[Shape], standing: PodsByNode) -> bool:
     """Source: `satisfyPodAffinity`: the first of its kind in the cluster may go anywhere that has the labels."""
     if any(term.topology_key not in candidate.labels for term in one.affinity):
         return False

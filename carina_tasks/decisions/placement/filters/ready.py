@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import Standing
+from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.space import Space
-from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def ready(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+def ready(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
     """Fit when the node is Ready, is not being deleted, its worker answers and its pods can be read."""
     if candidate.node.meta.deleting is not None:
-        return Misfit("is being deleted")
+        return DoesNotFit("is being deleted")
     if candidate.node.ready != "True":
-        return Misfit(f"is not ready (Ready is {candidate.node.ready})")
+        return DoesNotFit(f"is not ready (Ready is {candidate.node.ready})")
     if not candidate.answered:
-        return Misfit("its worker does not answer")
+        return DoesNotFit("its worker does not answer")
     if reason := standing.unreadable.get(candidate.name):
-        return Misfit(f"has a pod that cannot be read: {reason}")
+        return DoesNotFit(f"has a pod that cannot be read: {reason}")
     return FITS

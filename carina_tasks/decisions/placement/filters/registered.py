@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import Standing
+from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.space import Space
-from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
-from carina_tasks.model import keys
+from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
+from carina_tasks.model import well_known
 
 
-def registered(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+def registered(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
     """Fit when the node's label ``topology.carina.storage.io/node`` is its own name."""
-    if candidate.labels.get(keys.TOPOLOGY_NODE) == candidate.name:
+    if candidate.labels.get(well_known.TOPOLOGY_NODE) == candidate.name:
         return FITS
-    return Misfit(f"has no label {keys.TOPOLOGY_NODE}={candidate.name}: Carina's CSI driver is not registered there")
+    return DoesNotFit(
+        f"has no label {well_known.TOPOLOGY_NODE}={candidate.name}: Carina's CSI driver is not registered there"
+    )

@@ -10,21 +10,21 @@ from decimal import Decimal
 
 from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import Standing
+from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.space import Space
-from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 _NONE = Decimal(0)
 
 
-def resources(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+def resources(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
     """Fit when the node has, beside what its pods request, what all pods of the group request together."""
     if not group.pods:
         return FITS
     allocatable, used = candidate.node.allocatable, standing.used(candidate.name)
     if standing.pod_count(candidate.name) + len(group.pods) > allocatable.get("pods", _NONE):
-        return Misfit("Too many pods")
+        return DoesNotFit("Too many pods")
     for name, wanted in group.requests.items():
         if wanted > 0 and wanted > allocatable.get(name, _NONE) - used.get(name, _NONE):
-            return Misfit(f"Insufficient {name}")
+            return DoesNotFit(f"Insufficient {name}")
     return FITS

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import Standing
+from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.space import Space
-from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def taints(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+def taints(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
     """Fit when every pod tolerates every NoSchedule and NoExecute taint of the node."""
     if group.pods:
         bad = next((taint for pod in group.pods if (taint := pod.untolerated(candidate.node))), None)
     else:
         bad = next((taint for taint in candidate.node.taints if taint.effect in ("NoSchedule", "NoExecute")), None)
-    return Misfit(f"node(s) had untolerated taint {{{bad.key}: {bad.value}}}") if bad else FITS
+    return DoesNotFit(f"node(s) had untolerated taint {{{bad.key}: {bad.value}}}") if bad else FITS

@@ -10,30 +10,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from carina_tasks.decisions.placement.candidate import Candidate
-from carina_tasks.decisions.placement.constraints import Shape, Spread, Term
+from carina_tasks.decisions.placement.constraints import AffinityTerm, Shape, SpreadRule
 from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import Standing
+from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.space import Space
-from carina_tasks.decisions.placement.verdict import FITS, Misfit, Verdict
+from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 from carina_tasks.model.objects import Node
 
 _REASON = "node(s) didn't match pod topology spread constraints"
 
 
-def topology_spread(candidate: Candidate, group: PodGroup, standing: Standing, space: Space) -> Verdict:
+def topology_spread(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
     """Fit when no pod's skew would be above maxSkew, with the other pods of the group on the node already."""
     for pod in group.pods:
         for spread in pod.spread:
             here = candidate.labels.get(spread.topology_key)
             if here is None:
-                return Misfit(f"{_REASON} (missing required label)")
+                return DoesNotFit(f"{_REASON} (missing required label)")
             others = [other for other in group.pods if other is not pod]
             if _skew(candidate, here, pod, others, spread, standing) > spread.max_skew:
-                return Misfit(_REASON)
+                return DoesNotFit(_REASON)
     return FITS
 
 
-def _skew(candidate: Candidate, here: str, one: Shape, others: list[Shape], spread: Spread, standing: Standing) -> int:
+def _skew(
+    candidate: Candidate, here: str, one: Shape, others: list[Shape], spread: SpreadRule, standing: PodsByNode
+) -> int:
     counts = _counts(one, spread, standing)
     there = counts.get(here, 0)
     if _is_counted(candidate.node, one, spread):
@@ -47,12 +49,12 @@ def _skew(candidate: Candidate, here: str, one: Shape, others: list[Shape], spre
     return there + itself - minimum
 
 
-def _counts(one: Shape, spread: Spread, standing: Standing) -> Mapping[str, int]:
+def _counts(one: Shape, spread: SpreadRule, standing: PodsByNode) -> Mapping[str, int]:
     """Return how many pods that the constraint sees stand in each domain, empty domains included."""
     key = (id(one), spread)
     if key not in standing.spread_counts:
         counts: dict[str, int] = {}
-        term = Term(frozenset((one.pod.meta.namespace,)), spread.selector, spread.topology_key)
+        term = AffinityTerm(frozenset((one.pod.meta.namespace,)), spread.selector, spread.topology_key)
         seen = {} if spread.selector.empty else standing.census((term,), terminating=False)
         for node in standing.nodes.values():
             if _is_counted(node, one, spread):
@@ -62,7 +64,7 @@ def _counts(one: Shape, spread: Spread, standing: Standing) -> Mapping[str, int]
     return standing.spread_counts[key]
 
 
-def _is_counted(node: Node, one: Shape, spread: Spread) -> bool:
+def _is_counted(node: Node, one: Shape, spread: SpreadRule) -> bool:
     if any(other.topology_key not in node.meta.labels for other in one.spread):
         return False
     if spread.honor_affinity and not one.wants(node):
@@ -70,7 +72,7 @@ def _is_counted(node: Node, one: Shape, spread: Spread) -> bool:
     return not (spread.honor_taints and one.untolerated(node) is not None)
 
 
-def _is_seen(spread: Spread, one: Shape, other: Shape) -> bool:
+def _is_seen(spread: SpreadRule, one: Shape, other: Shape) -> bool:
     if spread.selector.empty or other.pod.meta.namespace != one.pod.meta.namespace:
         return False
     return spread.selector.matches(other.pod.meta.labels)
