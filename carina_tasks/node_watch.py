@@ -92,7 +92,7 @@ class NodeWatch:
                     self._state.seen(node)
         return version
 
-    def say(self) -> None:
+    def publish_hints(self) -> None:
         """Publish what is due, twice a second, until stopped. A broker that is away costs nothing but time."""
         failures, not_before = 0, 0.0
         while not self._stopped.wait(0.5):
@@ -114,7 +114,7 @@ class NodeWatch:
                 failures = 0
                 metrics.HINTS.labels(hint.kind).inc()
                 with self._lock:
-                    self._state.said(hint, now)
+                    self._state.published(hint, now)
 
     def stopped(self) -> bool:
         """Return whether the threads were asked to end."""
@@ -165,7 +165,7 @@ def main() -> int:
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
-    for work in (watch.watch, watch.say):
+    for work in (watch.watch, watch.publish_hints):
         VitalThread(work.__name__, work, watch.stopped).start()
     beats = heartbeat.of_this_process(app, "node-watch", conf)
     beats.start()

@@ -20,87 +20,89 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """`volume` was planned together with `leader` and never journalled: it is to follow."""
+    """`logic_volume` was planned together with `leader` and never journalled: it is to follow."""
 
-    volume: LogicVolume
+    logic_volume: LogicVolume
     leader: LogicVolume
 
 
 @dataclass(frozen=True, slots=True)
 class Diverging:
-    """`volume` is on its way to another node than `leader`, and no pod can have written there: it is to be planned again."""
+    """`logic_volume` is on its way to another node than `leader`, and no pod can have written there: it is to be planned again."""
 
-    volume: LogicVolume
+    logic_volume: LogicVolume
     leader: LogicVolume
     reason: str
 
 
 def separated(
-    world: ClusterSnapshot, journalled: Iterable[LogicVolume], lost: Set[str]
+    snapshot: ClusterSnapshot, journalled: Iterable[LogicVolume], lost: Set[str]
 ) -> tuple[LeftBehind | Diverging, ...]:
     """Return the volumes that are parted from one of `journalled`, each once.
 
     What is on its way to or from a target in `lost` is planned anew anyway, together, and strays nowhere.
     """
     found: dict[str, LeftBehind | Diverging] = {}
-    for leader in sorted(journalled, key=lambda volume: volume.name):
+    for leader in sorted(journalled, key=lambda logic_volume: logic_volume.name):
         journal = leader.journal
         if journal is None or journal.failback:
             # A failback takes nothing along that the operator has not confirmed: it is given up instead.
             continue
-        for other in _still(world, leader, journal.together):
+        for other in _still(snapshot, leader, journal.together):
             name = other.name
             if other.node == journal.target or name in found:
                 continue
-            if other.journal is None and _follows(world, other, journal):
+            if other.journal is None and _follows(snapshot, other, journal):
                 found[name] = LeftBehind(other, leader)
-            elif other.journal is not None and not lost & {other.node, leader.node} and _strays(world, other, leader):
+            elif (
+                other.journal is not None and not lost & {other.node, leader.node} and _strays(snapshot, other, leader)
+            ):
                 reason = f"{leader.name}, which its pod uses too, goes to {journal.target}"
                 found[name] = Diverging(other, leader, reason)
     return tuple(found.values())
 
 
-def held_by(world: ClusterSnapshot, journal: Journal, maintenance: Collection[str]) -> str:
+def held_by(snapshot: ClusterSnapshot, journal: Journal, maintenance: Collection[str]) -> str:
     """Return which volume of its pod keeps a volume at its target, empty when none does.
 
     That volume is there already, and a pod may have written to it. The journal names it: between the eviction of the pod and
     the pod that its controller makes in its place, no pod ties the two together. A target that is lost keeps nothing, one in
     `maintenance` keeps what it has.
     """
-    node = world.nodes.get(journal.target)
+    node = snapshot.nodes.get(journal.target)
     if journal.target not in maintenance and (node is None or node.ready != "True"):
         return ""
     for name in journal.together:
-        other = world.logic_volumes.get(name)
-        if other is not None and other.node == journal.target and not selection.still_empty(world, other):
+        other = snapshot.logic_volumes.get(name)
+        if other is not None and other.node == journal.target and not selection.still_empty(snapshot, other):
             return f"{name}, which its pod uses too, is on {journal.target} already"
     return ""
 
 
-def _follows(world: ClusterSnapshot, volume: LogicVolume, journal: Journal) -> bool:
+def _follows(snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal) -> bool:
     """Say whether what was decided for the others still holds for this one, whose node may be back by now."""
-    if volume.node != journal.source:
+    if logic_volume.node != journal.source:
         return False
-    return isinstance(selection.of_companion(world, volume, journal), selection.Wanted)
+    return isinstance(selection.of_companion(snapshot, logic_volume, journal), selection.Wanted)
 
 
-def _strays(world: ClusterSnapshot, volume: LogicVolume, leader: LogicVolume) -> bool:
+def _strays(snapshot: ClusterSnapshot, logic_volume: LogicVolume, leader: LogicVolume) -> bool:
     """Say whether it is this one that gives way: one that a pod may have written to stays, of two empty ones the later by name."""
-    if not selection.still_empty(world, volume):
+    if not selection.still_empty(snapshot, logic_volume):
         return False
-    return not selection.still_empty(world, leader) or leader.name < volume.name
+    return not selection.still_empty(snapshot, leader) or leader.name < logic_volume.name
 
 
-def _still(world: ClusterSnapshot, leader: LogicVolume, names: Collection[str]) -> tuple[LogicVolume, ...]:
+def _still(snapshot: ClusterSnapshot, leader: LogicVolume, names: Collection[str]) -> tuple[LogicVolume, ...]:
     """Return those of `names` that pods tie to the leader now, over others of `names` too.
 
     While no pod does, nobody is parted, and a volume of a living node stays where it is.
     """
-    left = {f"{v.namespace}/{v.claim}": v for name in names if (v := world.logic_volumes.get(name)) is not None}
+    left = {f"{v.namespace}/{v.claim}": v for name in names if (v := snapshot.logic_volumes.get(name)) is not None}
     found: list[LogicVolume] = []
     ask = [f"{leader.namespace}/{leader.claim}"]
     while ask:
-        for pod in world.pods_of(ask.pop()):
+        for pod in snapshot.pods_of(ask.pop()):
             for key in (f"{pod.meta.namespace}/{claim}" for claim in pod.claims):
                 if key in left:
                     found.append(left.pop(key))

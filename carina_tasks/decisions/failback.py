@@ -44,43 +44,43 @@ class FailbackImpossible:
     reason: str
 
 
-def volume_of(local: LocalVolume) -> str:
+def volume_of(lv: LocalVolume) -> str:
     """Return the name of the LogicVolume that the LV belonged to, from its name now or before the trash; empty for other LVs."""
-    name = local.old_name or local.name
+    name = lv.old_name or lv.name
     return name.removeprefix(VOLUME_PREFIX) if name.startswith(VOLUME_PREFIX) else ""
 
 
-def is_old_copy(local: LocalVolume, node: str, volume: LogicVolume) -> bool:
+def is_old_copy(lv: LocalVolume, node: str, logic_volume: LogicVolume) -> bool:
     """Return whether an LV of `node` is a copy of `volume` that is not in use: it is in the trash, or the volume is elsewhere."""
-    return local.trashed is not None or volume.node != node
+    return lv.trashed is not None or logic_volume.node != node
 
 
-def old_copies(inventory: Inventory, world: ClusterSnapshot) -> Iterator[tuple[LocalVolume, LogicVolume]]:
+def old_copies(inventory: Inventory, snapshot: ClusterSnapshot) -> Iterator[tuple[LocalVolume, LogicVolume]]:
     """Yield the old copies that a node reports, each with its LogicVolume.
 
     What is on the disks counts, so a machine that was registered under another name is no exception.
     """
-    for local in inventory.volumes:
-        volume = world.logic_volumes.get(volume_of(local))
-        if volume is not None and is_old_copy(local, inventory.node, volume):
-            yield local, volume
+    for lv in inventory.volumes:
+        logic_volume = snapshot.logic_volumes.get(volume_of(lv))
+        if logic_volume is not None and is_old_copy(lv, inventory.node, logic_volume):
+            yield lv, logic_volume
 
 
 def inventory_without(inventory: Inventory, copies: Sequence[LocalVolume]) -> Inventory:
     """Return the inventory as if the old copies were gone: what their volumes need there is what they take already."""
-    uuids = {local.uuid for local in copies}
+    uuids = {lv.uuid for lv in copies}
     freed: Counter[str] = Counter()
-    for local in copies:
-        freed[local.group] += local.size
+    for lv in copies:
+        freed[lv.group] += lv.size
     groups = tuple(replace(group, free=group.free + freed[group.name]) for group in inventory.groups)
     return replace(inventory, groups=groups, volumes=tuple(v for v in inventory.volumes if v.uuid not in uuids))
 
 
 def judge_copy(
-    local: LocalVolume,
+    lv: LocalVolume,
     inventory: Inventory,
-    world: ClusterSnapshot,
-    volume: LogicVolume,
+    snapshot: ClusterSnapshot,
+    logic_volume: LogicVolume,
     reserve: int,
     *,
     zero_block: bool = True,
@@ -88,57 +88,57 @@ def judge_copy(
     """Decide whether the old copy could be the volume again, and why not.
 
     Args:
-        local: The old copy.
+        lv: The old copy.
         inventory: What its node reports.
-        world: The cluster as it was read.
+        snapshot: The cluster as it was read.
         volume: The LogicVolume whose name the LV has.
         reserve: Bytes of a volume group that stay free.
         zero_block: Whether a pod that reads the device itself gets nothing but zeroes (the setting of that name).
     """
-    pv = world.volumes.get(volume.name)
+    pv = snapshot.persistent_volumes.get(logic_volume.name)
     why = (
-        _node_forbids(inventory.node, world)
-        or _cluster_forbids(world, volume, pv)
-        or _lv_forbids(local, inventory, volume)
+        _node_forbids(inventory.node, snapshot)
+        or _cluster_forbids(snapshot, logic_volume, pv)
+        or _lv_forbids(lv, inventory, logic_volume)
     )
     if why or pv is None:
         return FailbackImpossible(why)
-    wanted = wanted_size(volume, dict(pv.raw))
-    if local.size >= wanted:
+    wanted = wanted_size(logic_volume, dict(pv.raw))
+    if lv.size >= wanted:
         return FailbackPossible("its LV is closed and large enough")
     if zero_block and is_block(dict(pv.raw)):
         return FailbackImpossible(
-            f"it has {quantity.show(local.size)}, the volume has {quantity.show(wanted)} now, and what is added would hold the bytes "
+            f"it has {quantity.show(lv.size)}, the volume has {quantity.show(wanted)} now, and what is added would hold the bytes "
             "of other volumes (volumeMode Block)"
         )
-    group = next((one for one in inventory.groups if one.name == local.group), None)
+    group = next((one for one in inventory.groups if one.name == lv.group), None)
     if group is None or group.problem:
         return FailbackImpossible(
-            f"volume group {local.group} cannot extend it: {group.problem if group else 'it is not there'}"
+            f"volume group {lv.group} cannot extend it: {group.problem if group else 'it is not there'}"
         )
-    lacking = wanted - local.size
+    lacking = wanted - lv.size
     if group.free - reserve < lacking:
         return FailbackImpossible(
-            f"it has {quantity.show(local.size)}, the volume has {quantity.show(wanted)} now, and volume group {local.group} has "
+            f"it has {quantity.show(lv.size)}, the volume has {quantity.show(wanted)} now, and volume group {lv.group} has "
             f"{quantity.show(max(0, group.free - reserve))} to extend it"
         )
     return FailbackPossible(
-        f"its LV is closed; it would be extended from {quantity.show(local.size)} to {quantity.show(wanted)}"
+        f"its LV is closed; it would be extended from {quantity.show(lv.size)} to {quantity.show(wanted)}"
     )
 
 
-def data_until(volume: LogicVolume, node: str) -> int:
+def data_until(logic_volume: LogicVolume, node: str) -> int:
     """Return when the last failover from `node` began (seconds since the epoch): the old copy has no newer data. 0: unknown."""
-    return max((_epoch(one.at) for one in volume.history if one.source == node), default=0)
+    return max((_epoch(one.at) for one in logic_volume.history if one.source == node), default=0)
 
 
-def in_use_since(volume: LogicVolume) -> int:
+def in_use_since(logic_volume: LogicVolume) -> int:
     """Return when the last failover of the volume began (seconds since the epoch): the copy in use was empty then. 0: unknown."""
-    return max((_epoch(one.at) for one in volume.history), default=0)
+    return max((_epoch(one.at) for one in logic_volume.history), default=0)
 
 
-def _node_forbids(name: str, world: ClusterSnapshot) -> str:
-    node = world.nodes.get(name)
+def _node_forbids(name: str, snapshot: ClusterSnapshot) -> str:
+    node = snapshot.nodes.get(name)
     if node is None:
         return f"node {name} is not registered: see kubectl get nodes"
     if node.ready != "True":
@@ -146,50 +146,50 @@ def _node_forbids(name: str, world: ClusterSnapshot) -> str:
     return f"node {name} is cordoned: kubectl uncordon {name}" if node.unschedulable else ""
 
 
-def _cluster_forbids(world: ClusterSnapshot, volume: LogicVolume, pv: PersistentVolume | None) -> str:
-    in_use = world.nodes.get(volume.node)
+def _cluster_forbids(snapshot: ClusterSnapshot, logic_volume: LogicVolume, pv: PersistentVolume | None) -> str:
+    in_use = snapshot.nodes.get(logic_volume.node)
     if in_use is None or in_use.ready != "True":
         what = (
             "is NotReady, and a pod may still write there" if in_use else "does not exist, and it is rebuilt elsewhere"
         )
-        return f"node {volume.node}, where the volume is in use, {what}"
-    if volume.journalled:
+        return f"node {logic_volume.node}, where the volume is in use, {what}"
+    if logic_volume.journalled:
         return "the volume is being rebuilt"
-    if volume.meta.deleting is not None or pv is None or pv.meta.deleting is not None:
+    if logic_volume.meta.deleting is not None or pv is None or pv.meta.deleting is not None:
         return "the volume is being deleted" if pv is not None else "its PersistentVolume is not there"
-    if pv.nodes != (volume.node,):
-        return f"its PersistentVolume names {', '.join(pv.nodes) or 'no node'}, its LogicVolume {volume.node}"
+    if pv.nodes != (logic_volume.node,):
+        return f"its PersistentVolume names {', '.join(pv.nodes) or 'no node'}, its LogicVolume {logic_volume.node}"
     return ""
 
 
-def _lv_forbids(local: LocalVolume, inventory: Inventory, volume: LogicVolume) -> str:
-    name = VOLUME_PREFIX + volume.name
-    other = inventory.find(local.group, name)
-    if other is not None and other.uuid != local.uuid:
+def _lv_forbids(lv: LocalVolume, inventory: Inventory, logic_volume: LogicVolume) -> str:
+    name = VOLUME_PREFIX + logic_volume.name
+    other = inventory.find(lv.group, name)
+    if other is not None and other.uuid != lv.uuid:
         return f"another LV is called {name} there (UUID {other.uuid})"
-    if local.group != volume.group:
-        return f"it is in volume group {local.group}, the volume in {volume.group}"
-    if why := _of_another(local, volume):
+    if lv.group != logic_volume.group:
+        return f"it is in volume group {lv.group}, the volume in {logic_volume.group}"
+    if why := _of_another(lv, logic_volume):
         return why
-    if (unfit := removal.unfit_to_return(local)) is not None:
+    if (unfit := removal.unfit_to_return(lv)) is not None:
         return unfit.reason
-    if local.is_open:
+    if lv.is_open:
         return "it is open: something still uses it"
-    return "" if removal.plain(local) else f"it is not linear: {removal.kind(local)}"
+    return "" if removal.plain(lv) else f"it is not linear: {removal.kind(lv)}"
 
 
-def _of_another(local: LocalVolume, volume: LogicVolume) -> str:
+def _of_another(lv: LocalVolume, logic_volume: LogicVolume) -> str:
     """Return why the LV may have belonged to another volume of that name, empty when nothing speaks for it.
 
     A LogicVolume can be deleted and made again under its name, for another claim. An LV that one of its rebuilds made carries that
     rebuild's id. For any other the node's clock is the only witness: Carina makes an LV after its LogicVolume.
     """
-    if local.intent and local.intent in {one.intent for one in volume.history}:
+    if lv.intent and lv.intent in {one.intent for one in logic_volume.history}:
         return ""
-    if local.created >= volume.meta.created - CLOCKS:
+    if lv.created >= logic_volume.meta.created - CLOCKS:
         return ""
     return (
-        f"it was made at {timestamp(local.created)} by its node's clock, and its LogicVolume at {timestamp(volume.meta.created)}: it may have "
+        f"it was made at {timestamp(lv.created)} by its node's clock, and its LogicVolume at {timestamp(logic_volume.meta.created)}: it may have "
         "belonged to another volume of that name"
     )
 

@@ -31,18 +31,18 @@ class GuardWaits:
     reason: str
 
 
-def lost_nodes(world: ClusterSnapshot, after: float = 0.0, planned: Collection[str] = ()) -> frozenset[str]:
+def lost_nodes(snapshot: ClusterSnapshot, after: float = 0.0, planned: Collection[str] = ()) -> frozenset[str]:
     """Return the nodes that count as lost: not Ready for `after` seconds, or named by a LogicVolume and not there.
 
     Those that are away because the operator said so (`planned`) do not count.
     """
-    named = {volume.node for volume in world.logic_volumes.values()}
-    sick = {n.name for n in world.nodes.values() if n.ready != "True" and world.now - n.ready_since >= after}
-    return frozenset((sick | (named - world.nodes.keys())) - set(planned))
+    named = {logic_volume.node for logic_volume in snapshot.logic_volumes.values()}
+    sick = {n.name for n in snapshot.nodes.values() if n.ready != "True" and snapshot.now - n.ready_since >= after}
+    return frozenset((sick | (named - snapshot.nodes.keys())) - set(planned))
 
 
 def mass_failure(
-    world: ClusterSnapshot,
+    snapshot: ClusterSnapshot,
     share: float,
     approved: frozenset[str] = frozenset(),
     after: float = 0.0,
@@ -59,18 +59,18 @@ def mass_failure(
     minute away, every node is NotReady until its kubelet has renewed its Lease: that passes by itself (measured).
 
     Args:
-        world: The cluster as it was read.
+        snapshot: The cluster as it was read.
         share: Which share of the nodes may be lost at once.
         approved: Lost nodes that the operator approved.
         after: For how many seconds it must have lasted for a Stop.
         planned: Nodes in maintenance. They count neither as lost nor as healthy.
     """
-    lost = lost_nodes(world, planned=planned)
-    every = frozenset((world.nodes.keys() - set(planned)) | lost)
+    lost = lost_nodes(snapshot, planned=planned)
+    every = frozenset((snapshot.nodes.keys() - set(planned)) | lost)
     verdict = _mass_failure(every, lost, share, approved)
     if isinstance(verdict, GuardAllows):
         return verdict
-    lasting = _mass_failure(every, lost_nodes(world, after, planned), share, approved)
+    lasting = _mass_failure(every, lost_nodes(snapshot, after, planned), share, approved)
     return lasting if isinstance(lasting, GuardStops) else GuardWaits(f"{verdict.reason}, but not for {after:g} s yet")
 
 

@@ -93,7 +93,7 @@ class NodeWatchState:
             hints.append(Hint("", "changed", "nodes were added, deleted, cordoned or changed their readiness"))
         return tuple(hint for hint in hints if now >= self._said.get((hint.node, hint.kind), now) + self._pause(hint))
 
-    def said(self, hint: Hint, now: float) -> None:
+    def published(self, hint: Hint, now: float) -> None:
         """Take note that `hint` was published."""
         if hint.kind == "changed":
             # What changed after it was offered is offered again.

@@ -47,7 +47,7 @@ class CreateLv:
 class KeepExisting:
     """The same rebuild created it already; `tags_off` are tags of others that come off."""
 
-    volume: LocalVolume
+    lv: LocalVolume
     tags_off: tuple[str, ...] = ()
 
 
@@ -55,7 +55,7 @@ class KeepExisting:
 class ExtendLv:
     """The same rebuild made it, but smaller than it is wanted now: extend it to `size` bytes, once `room` has gone."""
 
-    volume: LocalVolume
+    lv: LocalVolume
     size: int
     tags_off: tuple[str, ...] = ()
     room: tuple[RemoveLv, ...] = ()
@@ -65,7 +65,7 @@ class ExtendLv:
 class NameTaken:
     """An LV of that name is there that this rebuild did not create: the control worker decides, who reads the journal."""
 
-    volume: LocalVolume
+    lv: LocalVolume
     reason: str
 
 
@@ -85,14 +85,14 @@ class ReplaceLv:
 class ZeroLv:
     """The same rebuild created it, and it is still to be zeroed."""
 
-    volume: LocalVolume
+    lv: LocalVolume
 
 
 @dataclass(frozen=True)
 class RestoreCopy:
     """It is the old copy that a failback asks for: give it its name, its device and `size` bytes, once `room` has gone."""
 
-    volume: LocalVolume
+    lv: LocalVolume
     name: str
     size: int
     tag: str
@@ -105,7 +105,7 @@ class RestoreCopy:
 class TagOrphan:
     """Put the tag `tag` on it and take `tags_off` off."""
 
-    volume: LocalVolume
+    lv: LocalVolume
     tag: str
     tags_off: tuple[str, ...] = ()
 
@@ -114,14 +114,14 @@ class TagOrphan:
 class AlreadyMarked:
     """It carries a mark: the old one counts, a second sweep does not renew it."""
 
-    volume: LocalVolume
+    lv: LocalVolume
 
 
 @dataclass(frozen=True)
 class UntagOrphan:
     """Take `tags_off` off it: none when it is not marked."""
 
-    volume: LocalVolume
+    lv: LocalVolume
     tags_off: tuple[str, ...]
 
 
@@ -183,7 +183,7 @@ def _trash(group: VolumeGroup, inventory: Inventory, but: Collection[str | None]
         for v in inventory.volumes
         if v.group == group.name and v.trashed is not None and v.uuid not in but
     ]
-    removals = (purgeable(volume, inventory) for _, _, volume in sorted(lying, key=lambda each: each[:2]))
+    removals = (purgeable(lv, inventory) for _, _, lv in sorted(lying, key=lambda each: each[:2]))
     return [removal for removal in removals if isinstance(removal, RemoveLv)]
 
 
@@ -288,8 +288,8 @@ def _need(decision: CreateDecision, group: VolumeGroup) -> int:
     match decision:
         case CreateLv(size):
             return _extents(size, group)
-        case ExtendLv(volume, size) | RestoreCopy(volume, size=size):
-            return _extents(size, group) - volume.size
+        case ExtendLv(lv, size) | RestoreCopy(lv, size=size):
+            return _extents(size, group) - lv.size
         case ReplaceLv(RemoveLv() as stale, size):
             return _extents(size, group) - stale.bytes
         case ReplaceLv(_, size):

@@ -39,11 +39,11 @@ LogicVolumeVerdict = KeepLogicVolume | DeleteLogicVolume | FinishDeletion
 
 
 def judge_logic_volume(
-    logic_volume: LogicVolume, volume: PersistentVolume | None, claim: Claim | None, now: float, grace: float
+    logic_volume: LogicVolume, pv: PersistentVolume | None, claim: Claim | None, now: float, grace: float
 ) -> LogicVolumeVerdict:
     """Judge one LogicVolume. None for `volume` or `claim` means the API server's own 404 or a complete list."""
     meta = logic_volume.meta
-    if volume is not None:
+    if pv is not None:
         return KeepLogicVolume("it has a PersistentVolume")
     if logic_volume.journalled:
         return KeepLogicVolume("it is being rebuilt")
@@ -60,7 +60,7 @@ def judge_logic_volume(
         if age < grace:
             return KeepLogicVolume("it is being deleted; its finalizer's owner has the first word")
         return FinishDeletion(f"it has been hanging in deletion for {age:.0f} s and has no PersistentVolume")
-    if claim is not None and claim.volume == logic_volume.name:
+    if claim is not None and claim.pv_name == logic_volume.name:
         return KeepLogicVolume(
             f"claim {claim.meta.key} still names it: make its PersistentVolume again, or delete the claim"
         )

@@ -92,10 +92,10 @@ class OrphanRules:
 
 
 def judge_local_volume(
-    local: LocalVolume,
+    lv: LocalVolume,
     inventory: Inventory,
     logic_volume: LogicVolume | None,
-    volume: PersistentVolume | None,
+    pv: PersistentVolume | None,
     now: float,
     rules: OrphanRules,
 ) -> OrphanVerdict:
@@ -103,87 +103,87 @@ def judge_local_volume(
 
     None for either means that a complete list, or the API server's own 404, said so; an error never does.
     """
-    if not any(fnmatchcase(local.group, pattern) for pattern in rules.groups):
-        return KeepLv(f"volume group {local.group} is not managed", "unmanaged-group")
+    if not any(fnmatchcase(lv.group, pattern) for pattern in rules.groups):
+        return KeepLv(f"volume group {lv.group} is not managed", "unmanaged-group")
     try:
-        name = names.logic_volume_of(local.name)
+        name = names.logic_volume_of(lv.name)
     except BadInput:
         return KeepLv(f"its name is not Carina's ({names.VOLUME_PREFIX}<LogicVolume>)", "foreign-name")
-    if local.at_work:
-        return KeepLv(f"it is left alone until that has ended: {local.at_work}", "at-work")
-    wanted = _wanted(name, inventory.node, logic_volume, volume)
+    if lv.at_work:
+        return KeepLv(f"it is left alone until that has ended: {lv.at_work}", "at-work")
+    wanted = _wanted(name, inventory.node, logic_volume, pv)
     if wanted:
-        return UnmarkOrphan(wanted) if _marked(local) else KeepLv(wanted, "wanted")
-    exotic = _exotic(local, name)
+        return UnmarkOrphan(wanted) if _marked(lv) else KeepLv(wanted, "wanted")
+    exotic = _exotic(lv, name)
     if exotic:
         return KeepLv(exotic, "not-plain")
-    if local.is_open:
+    if lv.is_open:
         in_use = "it is open: something on the node uses it"
-        return UnmarkOrphan(in_use) if _marked(local) else KeepLv(in_use, "open")
-    restored = local.restored_at
+        return UnmarkOrphan(in_use) if _marked(lv) else KeepLv(in_use, "open")
+    restored = lv.restored_at
     if restored is not None and now - restored < rules.restore_hold:
         return KeepLv(
             f"a person restored it {now - restored:.0f} s ago; it is left alone for {rules.restore_hold:.0f} s",
             "restored",
         )
-    if now - local.created < rules.grace:
+    if now - lv.created < rules.grace:
         return KeepLv(f"it is younger than {rules.grace:.0f} s", "young")
-    marked = local.marked_at
+    marked = lv.marked_at
     if marked is None:
-        return MarkOrphan(_why(inventory.node, logic_volume, volume))
+        return MarkOrphan(_why(inventory.node, logic_volume, pv))
     if now - marked < rules.mark_age:
         return KeepLv(
             f"it was marked {now - marked:.0f} s ago; it is removed {rules.mark_age:.0f} s after its mark", "marked"
         )
-    return RemoveOrphan(f"{_why(inventory.node, logic_volume, volume)}; marked {now - marked:.0f} s ago")
+    return RemoveOrphan(f"{_why(inventory.node, logic_volume, pv)}; marked {now - marked:.0f} s ago")
 
 
 def judge_trash(
-    local: LocalVolume,
+    lv: LocalVolume,
     inventory: Inventory,
     logic_volume: LogicVolume | None,
-    volume: PersistentVolume | None,
+    pv: PersistentVolume | None,
     now: float,
     rules: OrphanRules,
 ) -> KeepLv | PurgeTrash:
     """Judge a volume that lies in the trash of `inventory.node`, against LogicVolume and PV of its old name."""
-    trashed = local.trashed
+    trashed = lv.trashed
     if trashed is None:
         return KeepLv("it does not lie in the trash", "trash")
-    if not any(fnmatchcase(local.group, pattern) for pattern in rules.groups):
-        return KeepLv(f"volume group {local.group} is not managed", "unmanaged-group")
-    if local.at_work:
-        return KeepLv(f"it is left alone until that has ended: {local.at_work}", "at-work")
+    if not any(fnmatchcase(lv.group, pattern) for pattern in rules.groups):
+        return KeepLv(f"volume group {lv.group} is not managed", "unmanaged-group")
+    if lv.at_work:
+        return KeepLv(f"it is left alone until that has ended: {lv.at_work}", "at-work")
     age = now - trashed.at
     retention = rules.retention if logic_volume is None else max(rules.retention, rules.old_copies)
     if age < retention:
         return KeepLv(f"it has been in the trash for {age:.0f} of {retention:.0f} s", "trash")
     named = (logic_volume is not None and logic_volume.node == inventory.node) or (
-        volume is not None and inventory.node in volume.nodes
+        pv is not None and inventory.node in pv.nodes
     )
-    if named and inventory.find(local.group, trashed.name) is None:
+    if named and inventory.find(lv.group, trashed.name) is None:
         return KeepLv(
             f"the cluster expects {trashed.name} on this node, and it is not there: a person may want it back", "trash"
         )
     return PurgeTrash(f"in the trash for {age:.0f} s ({trashed.why})")
 
 
-def old_copy(local: LocalVolume, node: str, logic_volume: LogicVolume | None) -> bool:
+def old_copy(lv: LocalVolume, node: str, logic_volume: LogicVolume | None) -> bool:
     """Return whether a local volume of `node` is an old copy that a failover left of the LogicVolume of its name.
 
     In the trash it is one whatever node the LogicVolume names: a second failover may have brought the volume back to this
     node, as another LV.
     """
-    return logic_volume is not None and (local.trashed is not None or logic_volume.node != node)
+    return logic_volume is not None and (lv.trashed is not None or logic_volume.node != node)
 
 
-def _wanted(name: str, node: str, logic_volume: LogicVolume | None, volume: PersistentVolume | None) -> str:
+def _wanted(name: str, node: str, logic_volume: LogicVolume | None, pv: PersistentVolume | None) -> str:
     """Say why somebody may still want the volume; empty when nobody can.
 
     An orphan has neither LogicVolume nor PV; or both are there and both name another node, with no journal between them:
     the stale copy on a node that returned.
     """
-    if logic_volume is None and volume is None:
+    if logic_volume is None and pv is None:
         return ""
     if logic_volume is None:
         return f"PersistentVolume {name} exists"
@@ -191,34 +191,34 @@ def _wanted(name: str, node: str, logic_volume: LogicVolume | None, volume: Pers
         return f"LogicVolume {name} is being rebuilt"
     if logic_volume.node == node:
         return f"LogicVolume {name} names this node"
-    if volume is None:
+    if pv is None:
         return f"LogicVolume {name} exists (on {logic_volume.node}) and has no PersistentVolume"
-    if not volume.nodes or node in volume.nodes:
+    if not pv.nodes or node in pv.nodes:
         return f"PersistentVolume {name} names this node, or none"
     return ""
 
 
-def _exotic(local: LocalVolume, name: str) -> str:
+def _exotic(lv: LocalVolume, name: str) -> str:
     """Say why removing the volume could remove more than itself; empty for a plain one."""
-    layout, roles = set(local.layout.split(",")), set(local.role.split(","))
+    layout, roles = set(lv.layout.split(",")), set(lv.role.split(","))
     if "public" not in roles or roles & {"origin", "thickorigin", "multithickorigin", "thinorigin", "multithinorigin",
                                          "snapshot", "thicksnapshot", "thinsnapshot", "cowsnapshot"}:  # fmt: skip
-        return f"it is no plain volume (role {local.role}): others may depend on it"
+        return f"it is no plain volume (role {lv.role}): others may depend on it"
     if layout == {"linear"}:
         return ""
     if "thin" in layout and "pool" not in layout:
-        if local.pool == names.THIN_POOL_PREFIX + name and local.pool_volumes == 1:
+        if lv.pool == names.THIN_POOL_PREFIX + name and lv.pool_volumes == 1:
             return ""
-        return f"its thin pool {local.pool} is not its own alone"
-    return f"its layout is {local.layout}, not Carina's"
+        return f"its thin pool {lv.pool} is not its own alone"
+    return f"its layout is {lv.layout}, not Carina's"
 
 
-def _marked(local: LocalVolume) -> bool:
-    return any(tag.startswith(well_known.TAG_ORPHAN) for tag in local.tags)
+def _marked(lv: LocalVolume) -> bool:
+    return any(tag.startswith(well_known.TAG_ORPHAN) for tag in lv.tags)
 
 
-def _why(node: str, logic_volume: LogicVolume | None, volume: PersistentVolume | None) -> str:
-    if logic_volume is None or volume is None:
+def _why(node: str, logic_volume: LogicVolume | None, pv: PersistentVolume | None) -> str:
+    if logic_volume is None or pv is None:
         return "it has neither LogicVolume nor PersistentVolume"
     return f"its LogicVolume and PersistentVolume are on {logic_volume.node}; this is an old copy on {node}"
 
@@ -227,30 +227,39 @@ def _why(node: str, logic_volume: LogicVolume | None, volume: PersistentVolume |
 class MissingLocalVolume:
     """A LogicVolume is `Success` on a live node whose local volume is not there."""
 
-    volume: LogicVolume
+    logic_volume: LogicVolume
     reason: str
     trouble: str = ""
     """Why it is no trouble of this volume alone: the node does not report its volume group at all. Empty when it does."""
 
 
-def missing_local_volumes(world: ClusterSnapshot, inventory: Inventory, grace: float) -> Sequence[MissingLocalVolume]:
+def missing_local_volumes(
+    snapshot: ClusterSnapshot, inventory: Inventory, grace: float
+) -> Sequence[MissingLocalVolume]:
     """Return the LogicVolumes of `inventory.node` whose local volume is not there.
 
     They are reported, never made again: an empty volume in place of a lost one would hide the loss of data (carina issue 14).
     """
     found, groups = [], {group.name for group in inventory.groups}
-    for volume in world.logic_volumes.values():
-        if volume.node != inventory.node or volume.status != well_known.STATUS_SUCCESS or volume.journalled:
+    for logic_volume in snapshot.logic_volumes.values():
+        if (
+            logic_volume.node != inventory.node
+            or logic_volume.status != well_known.STATUS_SUCCESS
+            or logic_volume.journalled
+        ):
             continue
-        if not selection.managed(volume) or volume.meta.deleting is not None:
+        if not selection.managed(logic_volume) or logic_volume.meta.deleting is not None:
             continue
-        if world.now - volume.meta.created < grace:
+        if snapshot.now - logic_volume.meta.created < grace:
             continue
-        name = names.VOLUME_PREFIX + volume.name
-        if inventory.find(volume.group, name) is None:
-            reason, trouble = f"node {inventory.node} has no {volume.group}/{name}; its data is lost or elsewhere", ""
-            if volume.group not in groups:
-                trouble = f"node {inventory.node} reports no volume group {volume.group}: its disk fails, is gone or was not found"
+        name = names.VOLUME_PREFIX + logic_volume.name
+        if inventory.find(logic_volume.group, name) is None:
+            reason, trouble = (
+                f"node {inventory.node} has no {logic_volume.group}/{name}; its data is lost or elsewhere",
+                "",
+            )
+            if logic_volume.group not in groups:
+                trouble = f"node {inventory.node} reports no volume group {logic_volume.group}: its disk fails, is gone or was not found"
                 reason = f"{trouble}; {name} should be there"
-            found.append(MissingLocalVolume(volume, reason, trouble))
+            found.append(MissingLocalVolume(logic_volume, reason, trouble))
     return tuple(found)

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class RebuildView:
     """What was observed of one volume whose LogicVolume carries a journal."""
 
-    volume: LogicVolume
+    logic_volume: LogicVolume
     journal: Journal
     pv: PersistentVolume | None
     claim: Claim | None
-    local: LvResult | None
+    lv: LvResult | None
     """What the target node said of the LV in this pass; None: not asked yet, or no longer valid."""
     pods: tuple[Pod, ...] = ()
     """Pods that use the claim and are bound to the journal's source."""
@@ -205,29 +205,29 @@ def is_block(manifest: dict[str, Any]) -> bool:
     return (manifest.get("spec") or {}).get("volumeMode") == "Block"
 
 
-def wanted_size(volume: LogicVolume, manifest: dict[str, Any]) -> int:
+def wanted_size(logic_volume: LogicVolume, manifest: dict[str, Any]) -> int:
     """Return the bytes of the new LV: what the LogicVolume says now, never below the PV's capacity, in whole GiB."""
     capacity = ((manifest.get("spec") or {}).get("capacity") or {}).get("storage")
-    return quantity.whole_gib(max(volume.size, quantity.to_bytes(capacity)))
+    return quantity.whole_gib(max(logic_volume.size, quantity.to_bytes(capacity)))
 
 
 def next_step(view: RebuildView) -> Step:
     """Return what is to be done next for the volume, from what is observed alone."""
-    volume, journal, pv = view.volume, view.journal, view.pv
-    if volume.node != journal.target:
+    logic_volume, journal, pv = view.logic_volume, view.journal, view.pv
+    if logic_volume.node != journal.target:
         return RefuseRebuild(
-            f"LogicVolume names {volume.node}, its journal {journal.target}: somebody changed one of them"
+            f"LogicVolume names {logic_volume.node}, its journal {journal.target}: somebody changed one of them"
         )
-    if not is_complete(journal.manifest, volume.name):
+    if not is_complete(journal.manifest, logic_volume.name):
         return RefuseRebuild("its journal holds no PersistentVolume of its name: a person must repair the journal")
     on_target = pv is not None and pv.meta.deleting is None and pv.nodes == (journal.target,)
-    if not on_target and volume.status:
+    if not on_target and logic_volume.status:
         return ClearStatus()
     local = _local_step(view, on_target)
     if local is not None:
         return local
     if pv is None:
-        return CreatePersistentVolume(replacement(view.journal, view.local))
+        return CreatePersistentVolume(replacement(view.journal, view.lv))
     if pv.meta.deleting is not None:
         return StripFinalizers()
     if not on_target:
@@ -236,33 +236,31 @@ def next_step(view: RebuildView) -> Step:
 
 
 def _local_step(view: RebuildView, on_target: bool) -> Step | None:
-    journal, size = view.journal, wanted_size(view.volume, view.journal.manifest)
+    journal, size = view.journal, wanted_size(view.logic_volume, view.journal.manifest)
     if journal.given_up and not journal.copy:
         # The source had no LV of it when the failback was planned. Whatever is done with that, an empty one is no answer.
         return None
-    if view.local is None:
+    if view.lv is None:
         return CreateLocalVolume(size)
-    if view.local.outcome == "failed" and journal.given_up and not view.local.transient:
+    if view.lv.outcome == "failed" and journal.given_up and not view.lv.transient:
         # The volume is where it was before the failback; the sweep reports an LV that is missing there.
         return None
-    if view.local.outcome == "failed":
-        reason = f"{journal.target}: {view.local.reason}"
+    if view.lv.outcome == "failed":
+        reason = f"{journal.target}: {view.lv.reason}"
         # Once the PV names the target, a pod may have written there: a volume that cannot be extended is none to throw away.
-        return RebuildWaits(reason) if on_target or view.local.transient else Replan(reason)
-    if journal.failback and view.local.uuid != journal.copy:
-        return RebuildWaits(
-            f"{journal.target}: it answers about LV {view.local.uuid}, and was asked for {journal.copy}"
-        )
-    if view.local.outcome == "zeroing":
-        return Zeroing(f"{journal.target}: {view.local.reason}")
-    if view.local.outcome == "taken":
+        return RebuildWaits(reason) if on_target or view.lv.transient else Replan(reason)
+    if journal.failback and view.lv.uuid != journal.copy:
+        return RebuildWaits(f"{journal.target}: it answers about LV {view.lv.uuid}, and was asked for {journal.copy}")
+    if view.lv.outcome == "zeroing":
+        return Zeroing(f"{journal.target}: {view.lv.reason}")
+    if view.lv.outcome == "taken":
         if on_target:
-            return RebuildWaits(f"{view.journal.target}: {view.local.reason}")
-        return RecordStaleLv(view.local.uuid)
-    if view.local.major < 0:
+            return RebuildWaits(f"{view.journal.target}: {view.lv.reason}")
+        return RecordStaleLv(view.lv.uuid)
+    if view.lv.major < 0:
         return RebuildWaits(f"{view.journal.target}: its LV has no device: no pod could mount it")
     # It was expanded since the node was asked.
-    return CreateLocalVolume(size) if view.local.size < size else None
+    return CreateLocalVolume(size) if view.lv.size < size else None
 
 
 def _step_before_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
@@ -279,7 +277,7 @@ def _step_before_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
 
 def _step_after_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
     claim = view.claim
-    ours = claim is not None and claim.meta.uid == pv.claim_uid and claim.volume == pv.meta.name
+    ours = claim is not None and claim.meta.uid == pv.claim_uid and claim.pv_name == pv.meta.name
     if claim is not None and ours and not (claim.phase == "Bound" and pv.phase == "Bound"):
         return BindClaim()
     if well_known.RETAINED in pv.meta.annotations:
@@ -292,7 +290,7 @@ def _step_after_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
         return RemoveClaimAnnotation()
     if claim is not None and ours and _resize_is_stale(claim, pv):
         return ClearResize()
-    if view.volume.status != well_known.STATUS_SUCCESS or view.volume.current_size < view.volume.size:
+    if view.logic_volume.status != well_known.STATUS_SUCCESS or view.logic_volume.current_size < view.logic_volume.size:
         return SetSuccess()
     return DropJournal()
 
@@ -322,8 +320,8 @@ def is_complete(manifest: dict[str, Any], name: str) -> bool:
     return spec.get("csi") is not None and all(part is None or isinstance(part, dict) for part in [*parts, attributes])
 
 
-def replacement(journal: Journal, local: LvResult | None = None) -> dict[str, Any]:
-    """Return the PV for the journal's target; `local` has the device numbers there, when they are known."""
+def replacement(journal: Journal, lv_result: LvResult | None = None) -> dict[str, Any]:
+    """Return the PV for the journal's target; `lv_result` has the device numbers there, when they are known."""
     manifest, target = copy_of(journal.manifest), journal.target
     meta, spec = manifest["metadata"], manifest["spec"]
     meta.setdefault("annotations", {}).setdefault(well_known.PROVISIONED_BY, well_known.CSI_DRIVER)
@@ -336,19 +334,24 @@ def replacement(journal: Journal, local: LvResult | None = None) -> dict[str, An
     }
     attributes = spec["csi"].setdefault("volumeAttributes", {})
     attributes[well_known.ATTRIBUTE_NODE] = target
-    if local is not None and local.major >= 0:
-        for key, value in ((well_known.ATTRIBUTE_MAJOR, local.major), (well_known.ATTRIBUTE_MINOR, local.minor)):
+    if lv_result is not None and lv_result.major >= 0:
+        for key, value in (
+            (well_known.ATTRIBUTE_MAJOR, lv_result.major),
+            (well_known.ATTRIBUTE_MINOR, lv_result.minor),
+        ):
             if key in attributes:
                 attributes[key] = str(value)
     return {"apiVersion": "v1", "kind": "PersistentVolume", **manifest}
 
 
-def annotations_too_large(volume: LogicVolume, journal: Journal) -> str:
+def annotations_too_large(logic_volume: LogicVolume, journal: Journal) -> str:
     """Say that the LogicVolume has no room for the journal among its annotations, empty when it has.
 
     All annotations of an object may hold 256 KiB together, keys and values (apimachinery, ValidateAnnotationsSize).
     """
-    others = {k: v for k, v in volume.meta.annotations.items() if k not in (well_known.JOURNAL, well_known.PROGRESS)}
+    others = {
+        k: v for k, v in logic_volume.meta.annotations.items() if k not in (well_known.JOURNAL, well_known.PROGRESS)
+    }
     taken = sum(len(f"{key}{value}".encode()) for key, value in others.items())
     ours = len(well_known.JOURNAL) + len(journal.to_json().encode()) + RESERVED
     if taken + ours <= ANNOTATIONS:

@@ -22,9 +22,9 @@ THIN: Final = frozenset({"thin", "sparse"})
 
 @dataclass(frozen=True)
 class RemoveLv:
-    """Remove `volume`, and `pool`, the thin pool that holds nothing else; only if `tag` is on it (when not empty)."""
+    """Remove `lv`, and `pool`, the thin pool that holds nothing else; only if `tag` is on it (when not empty)."""
 
-    volume: LocalVolume
+    lv: LocalVolume
     reason: str
     pool: LocalVolume | None = None
     tag: str = ""
@@ -32,7 +32,7 @@ class RemoveLv:
     @property
     def bytes(self) -> int:
         """What its VG gets back."""
-        return (self.pool or self.volume).size
+        return (self.pool or self.lv).size
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class MoveToTrash:
 
 @dataclass(frozen=True)
 class RestoreFromTrash:
-    """Bring `volume` back from the trash as `name`, with the tag `tag` in place of `tags_off`."""
+    """Bring `lv` back from the trash as `name`, with the tag `tag` in place of `tags_off`."""
 
-    volume: LocalVolume
+    lv: LocalVolume
     name: str
     tag: str
     tags_off: tuple[str, ...]
@@ -98,15 +98,15 @@ def discard(removal: RemoveLv, trash_at: int, why: str) -> RemoveLv | MoveToTras
     An LV whose creation was interrupted holds nothing that anyone wrote for its pod, and may hold what another one wrote:
     it must never come back.
     """
-    if not trash_at or removal.volume.unfinished:
+    if not trash_at or removal.lv.unfinished:
         return removal
     tags = (
-        f"{well_known.TAG_TRASH_NAME}{removal.volume.name}",
+        f"{well_known.TAG_TRASH_NAME}{removal.lv.name}",
         f"{well_known.TAG_TRASH_AT}{trash_at}",
         f"{well_known.TAG_TRASH_WHY}{reason_to_tag(why) or 'unknown'}",
     )
     before = (well_known.TAG_TRASH, well_known.TAG_RESTORED)
-    return MoveToTrash(removal, tags, tuple(t for t in removal.volume.tags if t.startswith(before) and t not in tags))
+    return MoveToTrash(removal, tags, tuple(t for t in removal.lv.tags if t.startswith(before) and t not in tags))
 
 
 def decide_purge(request: PurgeLvs, inventory: Inventory) -> tuple[PurgeDecision, ...]:
@@ -123,13 +123,13 @@ def _purge_one(wanted: LvInTrash, inventory: Inventory, trashed_before: int) -> 
     return purgeable(found, inventory)
 
 
-def purgeable(volume: LocalVolume, inventory: Inventory) -> RemoveLv | RefuseLv:
+def purgeable(lv: LocalVolume, inventory: Inventory) -> RemoveLv | RefuseLv:
     """Say whether the volume in the trash may be removed for good, and what goes with it."""
-    trashed = volume.trashed
+    trashed = lv.trashed
     if trashed is None:
         return RefuseLv("it does not lie in the trash: its name is not that of its UUID, or its tags say nothing of it")
     return removable(
-        volume,
+        lv,
         inventory,
         f"in the trash since {trashed.at}, was {trashed.name}",
         f"{well_known.TAG_TRASH_AT}{trashed.at}",
@@ -158,44 +158,42 @@ def decide_restore(request: RestoreLv, inventory: Inventory) -> RestoreDecision:
     return RestoreFromTrash(found, old, tag, tuple(t for t in found.tags if t.startswith(gone) and t != tag))
 
 
-def removable(
-    volume: LocalVolume, inventory: Inventory, reason: str, tag: str = "", name: str = ""
-) -> RemoveLv | RefuseLv:
-    """Say whether `volume` (once called `name`) is provably one of ours and closed, and what goes with it."""
-    name = name or volume.name
+def removable(lv: LocalVolume, inventory: Inventory, reason: str, tag: str = "", name: str = "") -> RemoveLv | RefuseLv:
+    """Say whether `lv` (once called `name`) is provably one of ours and closed, and what goes with it."""
+    name = name or lv.name
     if not name.startswith(names.VOLUME_PREFIX):
         return RefuseLv(f"it is not Carina's: its name does not start with {names.VOLUME_PREFIX!r}")
-    if volume.is_open:
+    if lv.is_open:
         return RefuseLv("it is open: something has it mounted or holds it", transient=True)
-    if volume.at_work:
-        return left_alone(volume)
-    if plain(volume):
-        return RemoveLv(volume, reason, None, tag)
-    if set(volume.layout.split(",")) != THIN or volume.role != "public":
-        return RefuseLv(f"it is not a plain volume ({kind(volume)})")
+    if lv.at_work:
+        return left_alone(lv)
+    if plain(lv):
+        return RemoveLv(lv, reason, None, tag)
+    if set(lv.layout.split(",")) != THIN or lv.role != "public":
+        return RefuseLv(f"it is not a plain volume ({kind(lv)})")
     own = names.THIN_POOL_PREFIX + name.removeprefix(names.VOLUME_PREFIX)
-    if volume.pool != own:
-        return RefuseLv(f"it is held by the thin pool {volume.pool}, not by one of its own ({own})")
-    if volume.pool_volumes != 1:
-        return RefuseLv(f"its thin pool {own} holds {volume.pool_volumes} volumes, not it alone")
-    pool = inventory.find(volume.group, own)
+    if lv.pool != own:
+        return RefuseLv(f"it is held by the thin pool {lv.pool}, not by one of its own ({own})")
+    if lv.pool_volumes != 1:
+        return RefuseLv(f"its thin pool {own} holds {lv.pool_volumes} volumes, not it alone")
+    pool = inventory.find(lv.group, own)
     if pool is None:
         return RefuseLv(f"its thin pool {own} is not in the report")
     if pool.at_work:
         return RefuseLv(f"its thin pool {own} is left alone: {pool.at_work}", transient=True)
-    return RemoveLv(volume, reason, pool, tag)
+    return RemoveLv(lv, reason, pool, tag)
 
 
-def left_alone(volume: LocalVolume) -> RefuseLv:
+def left_alone(lv: LocalVolume) -> RefuseLv:
     """Return the refusal of every change to an LV that lvm or an administrator is working on."""
-    return RefuseLv(f"it is left alone until that has ended: {volume.at_work}", transient=True)
+    return RefuseLv(f"it is left alone until that has ended: {lv.at_work}", transient=True)
 
 
-def unfit_to_return(volume: LocalVolume) -> RefuseLv | None:
+def unfit_to_return(lv: LocalVolume) -> RefuseLv | None:
     """Return why a pod must not get this LV (again), None when nothing about the LV itself forbids it."""
-    if volume.unfinished:
+    if lv.unfinished:
         return RefuseLv("its creation was interrupted before lvm wiped it: it may hold the bytes of another volume")
-    return left_alone(volume) if volume.at_work else None
+    return left_alone(lv) if lv.at_work else None
 
 
 def only_group(inventory: Inventory, name: str) -> VolumeGroup | RefuseLv:
@@ -221,16 +219,16 @@ def agreeing(target: LvTarget | LvInTrash, inventory: Inventory) -> LocalVolume 
     return found
 
 
-def marks(volume: LocalVolume) -> Iterator[str]:
+def marks(lv: LocalVolume) -> Iterator[str]:
     """Return its orphan marks, readable or not."""
-    return (tag for tag in volume.tags if tag.startswith(well_known.TAG_ORPHAN))
+    return (tag for tag in lv.tags if tag.startswith(well_known.TAG_ORPHAN))
 
 
-def plain(volume: LocalVolume) -> bool:
+def plain(lv: LocalVolume) -> bool:
     """Say whether it is linear, and neither origin nor snapshot: lvm removes the snapshots of an origin with it."""
-    return volume.layout == "linear" and volume.role == "public"
+    return lv.layout == "linear" and lv.role == "public"
 
 
-def kind(volume: LocalVolume) -> str:
+def kind(lv: LocalVolume) -> str:
     """Return its layout and role as words."""
-    return f"layout {volume.layout}, role {volume.role}"
+    return f"layout {lv.layout}, role {lv.role}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Wanted:
     """It is to be rebuilt."""
 
-    volume: LogicVolume
+    logic_volume: LogicVolume
     reason: str
 
 
@@ -31,122 +31,128 @@ class Wanted:
 class Skip:
     """It is left as it is."""
 
-    volume: LogicVolume
+    logic_volume: LogicVolume
     reason: str
     blocked: bool = False
     """Another pod keeps it where a pod that may be migrated could not follow: its owner should know."""
 
 
-def of_deleted_node(world: ClusterSnapshot, node: str) -> tuple[Wanted | Skip, ...]:
+def of_deleted_node(snapshot: ClusterSnapshot, node: str) -> tuple[Wanted | Skip, ...]:
     """Judge every LogicVolume that names the deleted `node`."""
-    return tuple(_judge(world, v, node) for v in _on(world, node))
+    return tuple(_judge(snapshot, v, node) for v in _on(snapshot, node))
 
 
-def of_not_ready_node(world: ClusterSnapshot, node: str) -> tuple[Wanted | Skip, ...]:
+def of_not_ready_node(snapshot: ClusterSnapshot, node: str) -> tuple[Wanted | Skip, ...]:
     """Judge every LogicVolume that names the NotReady `node`: only annotated pods may be moved."""
     return tuple(
-        _only_annotated(world, verdict, node) if isinstance(verdict, Wanted) else verdict
-        for verdict in (_judge(world, v, node) for v in _on(world, node))
+        _only_annotated(snapshot, verdict, node) if isinstance(verdict, Wanted) else verdict
+        for verdict in (_judge(snapshot, v, node) for v in _on(snapshot, node))
     )
 
 
-def of_volume(world: ClusterSnapshot, volume: LogicVolume) -> Wanted | Skip:
+def of_volume(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Wanted | Skip:
     """Judge one LogicVolume on its node, whatever became of that."""
-    return _judge(world, volume, volume.node)
+    return _judge(snapshot, logic_volume, logic_volume.node)
 
 
-def of_companion(world: ClusterSnapshot, volume: LogicVolume, journal: Journal) -> Wanted | Skip:
+def of_companion(snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal) -> Wanted | Skip:
     """Judge a volume that was to leave `journal.source` together with the journal's, and has no journal of its own."""
-    verdict = _judge(world, volume, journal.source)
+    verdict = _judge(snapshot, logic_volume, journal.source)
     if isinstance(verdict, Wanted) and journal.kind == "migrate":
-        return _only_annotated(world, verdict, journal.source)
+        return _only_annotated(snapshot, verdict, journal.source)
     return verdict
 
 
-def still_empty(world: ClusterSnapshot, volume: LogicVolume) -> bool:
+def still_empty(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> bool:
     """Say whether nobody can have written to a journalled volume on its target: no PersistentVolume names that yet."""
-    pv = world.volumes.get(volume.name)
-    return pv is None or pv.nodes != (volume.node,)
+    pv = snapshot.persistent_volumes.get(logic_volume.name)
+    return pv is None or pv.nodes != (logic_volume.node,)
 
 
-def of_lost_target(world: ClusterSnapshot, volume: LogicVolume) -> Wanted | Skip:
+def of_lost_target(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Wanted | Skip:
     """Judge a journalled volume whose target is lost: may it go to another one?
 
     As long as its PersistentVolume does not name the target, nobody can have written to it. From then on it is a volume of
     that node like any other: it leaves when the node is deleted, and while the node is NotReady only if its pods may be moved.
     """
-    target = volume.node
-    if still_empty(world, volume):
-        return Wanted(volume, "it is still empty")
-    if target not in world.nodes:
-        return Wanted(volume, "its target was deleted")
-    return _only_annotated(world, Wanted(volume, ""), target)
+    target = logic_volume.node
+    if still_empty(snapshot, logic_volume):
+        return Wanted(logic_volume, "it is still empty")
+    if target not in snapshot.nodes:
+        return Wanted(logic_volume, "its target was deleted")
+    return _only_annotated(snapshot, Wanted(logic_volume, ""), target)
 
 
-def leaving(world: ClusterSnapshot, node: str, but: Collection[str]) -> list[LogicVolume]:
+def leaving(snapshot: ClusterSnapshot, node: str, but: Collection[str]) -> list[LogicVolume]:
     """Return the volumes that leave the lost `node`, also those whose journal names it as target, without `but`."""
-    verdicts = of_not_ready_node(world, node) if node in world.nodes else of_deleted_node(world, node)
-    wanted = {verdict.volume.name for verdict in verdicts if isinstance(verdict, Wanted)}
+    verdicts = of_not_ready_node(snapshot, node) if node in snapshot.nodes else of_deleted_node(snapshot, node)
+    wanted = {verdict.logic_volume.name for verdict in verdicts if isinstance(verdict, Wanted)}
     return [
         v
-        for v in _on(world, node)
+        for v in _on(snapshot, node)
         if v.name not in but
-        and (v.name in wanted or (v.journal is not None and isinstance(of_lost_target(world, v), Wanted)))
+        and (v.name in wanted or (v.journal is not None and isinstance(of_lost_target(snapshot, v), Wanted)))
     ]
 
 
-def movable_pods(world: ClusterSnapshot, node: str) -> tuple[Pod, ...]:
+def movable_pods(snapshot: ClusterSnapshot, node: str) -> tuple[Pod, ...]:
     """Return the annotated pods of the NotReady `node` that no Carina volume holds there and that a controller makes again.
 
     They need nothing but an eviction. One without a controller would be gone for ever, a DaemonSet's or a static pod belongs
     to its node. A generic ephemeral volume holds no pod: it goes with it, and the next pod gets a new one.
     """
-    on_node = {v.name for v in _on(world, node) if not goes_with_pod(world, v)}
+    on_node = {v.name for v in _on(snapshot, node) if not goes_with_pod(snapshot, v)}
     return tuple(
         pod
-        for pod in world.pods
+        for pod in snapshot.pods
         if pod.node == node
         and pod.controller is not None
         and isinstance(eviction.judge_pod(pod, "migrate", alive=False), eviction.EvictPod)
-        and not any(_volume_of(world, pod, claim) in on_node for claim in pod.claims)
+        and not any(_volume_of(snapshot, pod, claim) in on_node for claim in pod.claims)
     )
 
 
-def goes_with_pod(world: ClusterSnapshot, volume: LogicVolume) -> str:
+def goes_with_pod(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> str:
     """Return the pod (``namespace/name``) with which the volume's claim is deleted, empty without one."""
-    claim = world.claims.get(f"{volume.namespace}/{volume.claim}")
-    return f"{volume.namespace}/{claim.pod}" if claim is not None and claim.pod and claim.volume == volume.name else ""
+    claim = snapshot.claims.get(f"{logic_volume.namespace}/{logic_volume.claim}")
+    return (
+        f"{logic_volume.namespace}/{claim.pod}"
+        if claim is not None and claim.pod and claim.pv_name == logic_volume.name
+        else ""
+    )
 
 
-def managed(volume: LogicVolume) -> bool:
+def managed(logic_volume: LogicVolume) -> bool:
     """Say whether the LogicVolume is of a kind that we rebuild: LVM, and no half of a bcache volume.
 
     Old releases of Carina wrote no type; for those the PersistentVolume tells.
     """
-    return not volume.meta.owners and volume.manage_type in ("", well_known.MANAGE_TYPE_LVM)
+    return not logic_volume.meta.owners and logic_volume.manage_type in ("", well_known.MANAGE_TYPE_LVM)
 
 
-def _on(world: ClusterSnapshot, node: str) -> list[LogicVolume]:
-    return sorted((v for v in world.logic_volumes.values() if v.node == node), key=lambda v: v.name)
+def _on(snapshot: ClusterSnapshot, node: str) -> list[LogicVolume]:
+    return sorted((v for v in snapshot.logic_volumes.values() if v.node == node), key=lambda v: v.name)
 
 
-def _judge(world: ClusterSnapshot, volume: LogicVolume, node: str) -> Wanted | Skip:
-    pv = world.volumes.get(volume.name)
-    reason = _unfit(volume, pv, node)
-    if not reason and (owner := goes_with_pod(world, volume)):
+def _judge(snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str) -> Wanted | Skip:
+    pv = snapshot.persistent_volumes.get(logic_volume.name)
+    reason = _unfit(logic_volume, pv, node)
+    if not reason and (owner := goes_with_pod(snapshot, logic_volume)):
         reason = f"its claim is deleted together with pod {owner}: a new pod gets a new volume"
-    return Skip(volume, reason) if reason else Wanted(volume, "it was on the lost node")
+    return Skip(logic_volume, reason) if reason else Wanted(logic_volume, "it was on the lost node")
 
 
-def _unfit(volume: LogicVolume, pv: PersistentVolume | None, node: str) -> str:
-    if volume.journalled:
-        return volume.journal_error or "its rebuild is already under way"
-    if volume.meta.deleting is not None:
+def _unfit(logic_volume: LogicVolume, pv: PersistentVolume | None, node: str) -> str:
+    if logic_volume.journalled:
+        return logic_volume.journal_error or "its rebuild is already under way"
+    if logic_volume.meta.deleting is not None:
         return "it is being deleted"
-    if not managed(volume):
-        owner = volume.meta.owners[0].kind if volume.meta.owners else ""
+    if not managed(logic_volume):
+        owner = logic_volume.meta.owners[0].kind if logic_volume.meta.owners else ""
         return (
-            f"it belongs to a {owner}: left alone" if owner else f"it is managed as {volume.manage_type!r}, not by LVM"
+            f"it belongs to a {owner}: left alone"
+            if owner
+            else f"it is managed as {logic_volume.manage_type!r}, not by LVM"
         )
     if pv is None:
         return "it has no PersistentVolume: the sweep's business"
@@ -161,21 +167,21 @@ def _unfit(volume: LogicVolume, pv: PersistentVolume | None, node: str) -> str:
     return ""
 
 
-def _only_annotated(world: ClusterSnapshot, wanted: Wanted, node: str) -> Wanted | Skip:
-    pv = world.volumes[wanted.volume.name]
+def _only_annotated(snapshot: ClusterSnapshot, wanted: Wanted, node: str) -> Wanted | Skip:
+    pv = snapshot.persistent_volumes[wanted.logic_volume.name]
     # A pod that was deleted and made again is bound to no node yet, and its volume nails it to this one. One whose volume
     # was on its way to this node may still be bound to the node that it left.
-    journal = wanted.volume.journal
-    pods = [pod for pod in world.pods_of(pv.claim_key) if pod.node in (node, "", journal.source if journal else "")]
+    journal = wanted.logic_volume.journal
+    pods = [pod for pod in snapshot.pods_of(pv.claim_key) if pod.node in (node, "", journal.source if journal else "")]
     if not pods:
-        return Skip(wanted.volume, "no pod of the node uses it")
+        return Skip(wanted.logic_volume, "no pod of the node uses it")
     unwilling = [(pod, reason) for pod in pods if (reason := _unwilling(pod))]
     if unwilling:
         pod, reason = unwilling[0]
         willing = [one.meta.key for one in pods if not _unwilling(one)]
         shared = f", and pod {willing[0]}, which may be migrated, shares its claim" if willing else ""
-        return Skip(wanted.volume, f"pod {pod.meta.key} {reason}{shared}", blocked=bool(willing))
-    return Wanted(wanted.volume, f"pod {pods[0].meta.key} may be migrated")
+        return Skip(wanted.logic_volume, f"pod {pod.meta.key} {reason}{shared}", blocked=bool(willing))
+    return Wanted(wanted.logic_volume, f"pod {pods[0].meta.key} may be migrated")
 
 
 def _unwilling(pod: Pod) -> str:
@@ -189,6 +195,6 @@ def _unwilling(pod: Pod) -> str:
     return ""
 
 
-def _volume_of(world: ClusterSnapshot, pod: Pod, claim: str) -> str:
-    found = world.claims.get(f"{pod.meta.namespace}/{claim}")
-    return found.volume if found else ""
+def _volume_of(snapshot: ClusterSnapshot, pod: Pod, claim: str) -> str:
+    found = snapshot.claims.get(f"{pod.meta.namespace}/{claim}")
+    return found.pv_name if found else ""

@@ -18,44 +18,48 @@ if TYPE_CHECKING:
     from carina_tasks.model.snapshot import ClusterSnapshot
 
 
-def live(world: ClusterSnapshot, volume: LogicVolume) -> GuardAllows | GuardStops:
+def live(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> GuardAllows | GuardStops:
     """Judge the volume's node: a lost one has tasks of its own, with proofs of their own."""
-    node = world.nodes.get(volume.node)
+    node = snapshot.nodes.get(logic_volume.node)
     if node is None:
-        return GuardStops(f"node {volume.node} does not exist: carina.failover.rebuild_node rebuilds all its volumes")
+        return GuardStops(
+            f"node {logic_volume.node} does not exist: carina.failover.rebuild_node rebuilds all its volumes"
+        )
     if node.ready != "True":
         return GuardStops(
-            f"node {volume.node} is NotReady and may still use it: annotate its pod {well_known.MIGRATION_ALLOWED}: "
+            f"node {logic_volume.node} is NotReady and may still use it: annotate its pod {well_known.MIGRATION_ALLOWED}: "
             '"true", or delete the node'
         )
-    return GuardAllows(f"node {volume.node} is Ready")
+    return GuardAllows(f"node {logic_volume.node} is Ready")
 
 
-def unused(world: ClusterSnapshot, volume: LogicVolume, inventory: Inventory | None) -> GuardAllows | GuardStops:
+def unused(
+    snapshot: ClusterSnapshot, logic_volume: LogicVolume, inventory: Inventory | None
+) -> GuardAllows | GuardStops:
     """Judge whether somebody uses the volume. `inventory` is its node's, None when its worker does not answer.
 
     A pod that waits on the node for a volume which cannot be mounted uses nothing; it is evicted. When the node does not say
     whether the volume is open, such a pod may have it open, and is one too many.
     """
-    bound = [pod for pod in world.pods_of(world.volumes[volume.name].claim_key) if pod.node]
+    bound = [pod for pod in snapshot.pods_of(snapshot.persistent_volumes[logic_volume.name].claim_key) if pod.node]
     for pod in bound:
         if pod.phase != "Pending":
             return GuardStops(f"pod {pod.meta.key} uses it on {pod.node}: scale it down first")
         if inventory is None:
             return GuardStops(
-                f"the worker of node {volume.node} does not say whether it is open: scale pod {pod.meta.key} down first"
+                f"the worker of node {logic_volume.node} does not say whether it is open: scale pod {pod.meta.key} down first"
             )
-    local = inventory.find(volume.group, names.VOLUME_PREFIX + volume.name) if inventory is not None else None
-    if local is not None and local.is_open:
-        return GuardStops(f"it is open on node {volume.node}: something has it mounted or holds it")
+    lv = inventory.find(logic_volume.group, names.VOLUME_PREFIX + logic_volume.name) if inventory is not None else None
+    if lv is not None and lv.is_open:
+        return GuardStops(f"it is open on node {logic_volume.node}: something has it mounted or holds it")
     return GuardAllows("nobody uses it")
 
 
-def forced(volume: LogicVolume, force: object) -> GuardAllows | GuardStops:
+def forced(logic_volume: LogicVolume, force: object) -> GuardAllows | GuardStops:
     """Judge a person's word: the very name of the volume."""
-    if force == volume.name:
+    if force == logic_volume.name:
         return GuardAllows("by hand")
     return GuardStops(
-        f"{volume.name} is on the live node {volume.node} and would be new and empty elsewhere: "
-        f'say force="{volume.name}" (on the command line --force {volume.name}) if that is what you want'
+        f"{logic_volume.name} is on the live node {logic_volume.node} and would be new and empty elsewhere: "
+        f'say force="{logic_volume.name}" (on the command line --force {logic_volume.name}) if that is what you want'
     )

@@ -17,16 +17,16 @@ STATES: tuple[LogicVolumeState, ...] = get_args(LogicVolumeState)
 """All of them; ``unreadable`` is one that does not parse, and so never gets here."""
 
 
-def state(volume: LogicVolume, nodes: Collection[str]) -> LogicVolumeState:
+def state(logic_volume: LogicVolume, nodes: Collection[str]) -> LogicVolumeState:
     """Return the one state that a person would name first."""
-    if volume.journal_error:
+    if logic_volume.journal_error:
         return "journal-unreadable"
-    if volume.journal is not None:
+    if logic_volume.journal is not None:
         return "rebuilding"
-    if volume.meta.deleting is not None:
+    if logic_volume.meta.deleting is not None:
         return "deleting"
-    if volume.node not in nodes:
+    if logic_volume.node not in nodes:
         return "lost"
-    if volume.status == well_known.STATUS_SUCCESS:
+    if logic_volume.status == well_known.STATUS_SUCCESS:
         return "success"
-    return "failed" if volume.status else "pending"
+    return "failed" if logic_volume.status else "pending"

@@ -37,7 +37,7 @@ class SimulatedNode:
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each LV of Carina's group."""
-        return {volume.name: volume.size for volume in self.inventory().volumes if volume.group == GROUP}
+        return {lv.name: lv.size for lv in self.inventory().volumes if lv.group == GROUP}
 
     def create(self, name: str, size: int, group: str = GROUP) -> LocalVolume:
         """Make an LV of `size` bytes with ``lvcreate``. Raises CalledProcessError."""

@@ -124,7 +124,7 @@ class World:
         versions = {what: f"{meta.uid}/{meta.version}" for what, meta in found.items()}
         for what, path in (
             (f"claim {claim}", f"{CLAIMS}/{claim}"),
-            (f"volume {volume}", paths.volume(volume)),
+            (f"volume {volume}", paths.persistent_volume(volume)),
             (f"LogicVolume {volume}", paths.logic_volume(volume)),
         ):
             meta = self.api.get(path)["metadata"]

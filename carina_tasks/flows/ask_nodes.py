@@ -65,30 +65,30 @@ def answered(results: dict[str, Inventory | CarinaTasksError]) -> dict[str, Inve
     return {node: value for node, value in results.items() if isinstance(value, Inventory)}
 
 
-def with_pvs_by_name(ctx: Context, world: ClusterSnapshot, names: Iterable[str]) -> ClusterSnapshot:
+def with_pvs_by_name(ctx: Context, snapshot: ClusterSnapshot, names: Iterable[str]) -> ClusterSnapshot:
     """Return the world with these PersistentVolumes as the API server has them now.
 
     A list that lacks one (something in between can cut it short) is no proof that there is none: a volume whose
     PersistentVolume is missing counts as one that no pod can have written to.
     """
-    found = {name: ctx.cluster.volume(name) for name in sorted(set(names))}
-    volumes = {name: pv for name, pv in world.volumes.items() if name not in found}
-    return replace(world, volumes=volumes | {name: pv for name, pv in found.items() if pv is not None})
+    found = {name: ctx.cluster.persistent_volume(name) for name in sorted(set(names))}
+    pvs = {name: pv for name, pv in snapshot.persistent_volumes.items() if name not in found}
+    return replace(snapshot, persistent_volumes=pvs | {name: pv for name, pv in found.items() if pv is not None})
 
 
-def with_pods_again(ctx: Context, world: ClusterSnapshot) -> ClusterSnapshot:
+def with_pods_again(ctx: Context, snapshot: ClusterSnapshot) -> ClusterSnapshot:
     """Return the world with the pods of a second list beside those of the first, and as many as the API server counts.
 
     A pod that the lists lack (something in between can cut a list short) may be the one that is not annotated. Raises
     ApiUnavailable when more lists do not bring them together either.
     """
-    pods = {pod.meta.uid: pod for pod in world.pods}
+    pods = {pod.meta.uid: pod for pod in snapshot.pods}
     total: int | None = None
     for _ in range(LISTS):
         pods |= {pod.meta.uid: pod for pod in ctx.cluster.pods()}
         total = ctx.cluster.pod_count()
         if total is None or total <= len(pods):
-            return replace(world, pods=tuple(pods.values()))
+            return replace(snapshot, pods=tuple(pods.values()))
     raise ApiUnavailable(
         f"{LISTS} lists of pods hold {len(pods)} of the {total} that the API server counts: something cuts them short"
     )

@@ -49,7 +49,7 @@ class Cluster:
                 for path in (paths.NODES, paths.PODS, paths.CLAIMS, paths.STORAGE_CLASSES, paths.NODE_LEASES)
             }
             logic_volumes = self.api.list(paths.LOGIC_VOLUMES)
-            volumes = self.api.list(paths.VOLUMES)
+            volumes = self.api.list(paths.PERSISTENT_VOLUMES)
             got = {path: future.result() for path, future in lists.items()}
         bad: list[Unreadable] = []
 
@@ -67,7 +67,9 @@ class Cluster:
             nodes={n.name: n for n in each("Node", got[paths.NODES], objects.parse_node)},
             pods=tuple(each("Pod", got[paths.PODS], objects.parse_pod)),
             claims={c.meta.key: c for c in each("PersistentVolumeClaim", got[paths.CLAIMS], objects.parse_claim)},
-            volumes={v.meta.name: v for v in each("PersistentVolume", volumes, objects.parse_persistent_volume)},
+            persistent_volumes={
+                v.meta.name: v for v in each("PersistentVolume", volumes, objects.parse_persistent_volume)
+            },
             logic_volumes={v.name: v for v in each("LogicVolume", logic_volumes, objects.parse_logic_volume)},
             classes={
                 c.meta.name: c for c in each("StorageClass", got[paths.STORAGE_CLASSES], objects.parse_storage_class)
@@ -96,9 +98,9 @@ class Cluster:
         """Return the LogicVolume, or None when the API server says 404. Raises BadObject."""
         return self._get(paths.logic_volume(name), objects.parse_logic_volume)
 
-    def volume(self, name: str) -> PersistentVolume | None:
+    def persistent_volume(self, name: str) -> PersistentVolume | None:
         """Return the PersistentVolume, or None when the API server says 404. Raises BadObject."""
-        return self._get(paths.volume(name), objects.parse_persistent_volume)
+        return self._get(paths.persistent_volume(name), objects.parse_persistent_volume)
 
     def claim(self, namespace: str, name: str) -> Claim | None:
         """Return the claim, or None when the API server says 404. Raises BadObject."""

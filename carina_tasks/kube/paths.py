@@ -10,7 +10,7 @@ EVENTS: Final = "/api/v1/events"
 NODES: Final = "/api/v1/nodes"
 PODS: Final = "/api/v1/pods"
 CLAIMS: Final = "/api/v1/persistentvolumeclaims"
-VOLUMES: Final = "/api/v1/persistentvolumes"
+PERSISTENT_VOLUMES: Final = "/api/v1/persistentvolumes"
 LOGIC_VOLUMES: Final = "/apis/carina.storage.io/v1/logicvolumes"
 STORAGE_CLASSES: Final = "/apis/storage.k8s.io/v1/storageclasses"
 NODE_LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
@@ -21,9 +21,9 @@ def node(name: str) -> str:
     return f"{NODES}/{segment(name)}"
 
 
-def volume(name: str) -> str:
+def persistent_volume(name: str) -> str:
     """Return the path of a PersistentVolume."""
-    return f"{VOLUMES}/{segment(name)}"
+    return f"{PERSISTENT_VOLUMES}/{segment(name)}"
 
 
 def logic_volume(name: str) -> str:

@@ -35,7 +35,7 @@ class ClusterWrites:
 
     # --- LogicVolume ---
 
-    def write_journal(self, volume: LogicVolume, journal: Journal, phase: int = 0) -> LogicVolume:
+    def write_journal(self, logic_volume: LogicVolume, journal: Journal, phase: int = 0) -> LogicVolume:
         """Write the journal, the node that it names and what people read of it, in one PATCH.
 
         Raises ApiConflict when the object has changed.
@@ -44,10 +44,10 @@ class ClusterWrites:
             well_known.JOURNAL: journal.to_json(),
             well_known.PROGRESS: progress.progress_line(journal, phase),
         }
-        body = _guarded(volume.meta, annotations) | {"spec": {"nodeName": journal.target}}
-        return _logic_volume(self._api.merge(paths.logic_volume(volume.name), body))
+        body = _guarded(logic_volume.meta, annotations) | {"spec": {"nodeName": journal.target}}
+        return _logic_volume(self._api.merge(paths.logic_volume(logic_volume.name), body))
 
-    def drop_journal(self, volume: LogicVolume, journal: Journal) -> LogicVolume:
+    def drop_journal(self, logic_volume: LogicVolume, journal: Journal) -> LogicVolume:
         """Remove the journal and add the failover to the history, in one PATCH. Raises ApiConflict when the object has changed.
 
         A failback that was given up is no part of the history: the volume is where it was.
@@ -55,77 +55,79 @@ class ClusterWrites:
         gone: dict[str, str | None] = {well_known.JOURNAL: None, well_known.PROGRESS: None}
         if not journal.given_up:
             gone[well_known.HISTORY] = progress.add_failover(
-                str(volume.meta.annotations.get(well_known.HISTORY) or ""), journal
+                str(logic_volume.meta.annotations.get(well_known.HISTORY) or ""), journal
             )
-        return self._annotate(volume, gone)
+        return self._annotate(logic_volume, gone)
 
-    def write_progress(self, volume: LogicVolume, line: str | None) -> LogicVolume:
+    def write_progress(self, logic_volume: LogicVolume, line: str | None) -> LogicVolume:
         """Write the line that people read of a rebuild, or take it off (None). Raises ApiConflict when the object has changed."""
-        return self._annotate(volume, {well_known.PROGRESS: line})
+        return self._annotate(logic_volume, {well_known.PROGRESS: line})
 
-    def clear_status(self, volume: LogicVolume, message: str) -> LogicVolume:
+    def clear_status(self, logic_volume: LogicVolume, message: str) -> LogicVolume:
         """Empty `status.status`, keep `volumeID`, set `currentSize` to the size: no agent of Carina's then acts on it."""
-        status = {"status": "", "code": 0, "message": message, "currentSize": quantity.show(volume.size)}
-        return self._status(volume, status)
+        status = {"status": "", "code": 0, "message": message, "currentSize": quantity.show(logic_volume.size)}
+        return self._status(logic_volume, status)
 
-    def set_success(self, volume: LogicVolume, major: int, minor: int) -> LogicVolume:
+    def set_success(self, logic_volume: LogicVolume, major: int, minor: int) -> LogicVolume:
         """Write the status of a volume that is there (major, minor: its device numbers, or -1)."""
         status: dict[str, Any] = {
             "status": well_known.STATUS_SUCCESS,
             "code": 0,
             "message": "",
-            "volumeID": names.local_volume_of(volume.name),
-            "currentSize": quantity.show(volume.size),
+            "volumeID": names.local_volume_of(logic_volume.name),
+            "currentSize": quantity.show(logic_volume.size),
         }
         if major >= 0:
             status |= {"deviceMajor": major, "deviceMinor": minor}
-        return self._status(volume, status)
+        return self._status(logic_volume, status)
 
-    def delete_logic_volume(self, volume: LogicVolume) -> None:
+    def delete_logic_volume(self, logic_volume: LogicVolume) -> None:
         """Delete this very LogicVolume, unchanged since it was read, then take Carina's finalizer off."""
         try:
-            self._api.delete(paths.logic_volume(volume.name), uid=volume.meta.uid, version=volume.meta.version)
-            self.help_logic_volume(volume)
+            self._api.delete(
+                paths.logic_volume(logic_volume.name), uid=logic_volume.meta.uid, version=logic_volume.meta.version
+            )
+            self.finish_deletion(logic_volume)
         except NotFound:
             return
 
-    def help_logic_volume(self, volume: LogicVolume) -> None:
+    def finish_deletion(self, logic_volume: LogicVolume) -> None:
         """Take Carina's finalizer off a LogicVolume that is being deleted."""
         try:
-            raw = self._api.get(paths.logic_volume(volume.name))
+            raw = self._api.get(paths.logic_volume(logic_volume.name))
             fresh = _logic_volume(raw)
-            if fresh.meta.uid != volume.meta.uid or fresh.meta.deleting is None:
+            if fresh.meta.uid != logic_volume.meta.uid or fresh.meta.deleting is None:
                 return
             left = [finalizer for finalizer in fresh.meta.finalizers if finalizer != well_known.LOGIC_VOLUME_FINALIZER]
             body = _guarded(fresh.meta)
             body["metadata"]["finalizers"] = left or None
-            self._api.merge(paths.logic_volume(volume.name), body)
+            self._api.merge(paths.logic_volume(logic_volume.name), body)
         except NotFound:
             return
 
-    def _annotate(self, volume: LogicVolume, annotations: dict[str, str | None]) -> LogicVolume:
-        body = _guarded(volume.meta, annotations)
-        return _logic_volume(self._api.merge(paths.logic_volume(volume.name), body))
+    def _annotate(self, logic_volume: LogicVolume, annotations: dict[str, str | None]) -> LogicVolume:
+        body = _guarded(logic_volume.meta, annotations)
+        return _logic_volume(self._api.merge(paths.logic_volume(logic_volume.name), body))
 
-    def _status(self, volume: LogicVolume, status: dict[str, Any]) -> LogicVolume:
-        body = _guarded(volume.meta) | {"status": status}
-        return _logic_volume(self._api.merge(paths.logic_volume(volume.name) + "/status", body))
+    def _status(self, logic_volume: LogicVolume, status: dict[str, Any]) -> LogicVolume:
+        body = _guarded(logic_volume.meta) | {"status": status}
+        return _logic_volume(self._api.merge(paths.logic_volume(logic_volume.name) + "/status", body))
 
     # --- PersistentVolume ---
 
     def retain(self, pv: PersistentVolume) -> None:
         """Set this PV's policy to Retain, and say that it was us."""
         body = _guarded(pv.meta, {well_known.RETAINED: "true"}) | {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
-        self._api.merge(paths.volume(pv.meta.name), body)
+        self._api.merge(paths.persistent_volume(pv.meta.name), body)
 
     def restore_policy(self, pv: PersistentVolume, policy: str) -> None:
         """Set the policy of this PV back to what it was before `retain`. Raises ApiConflict when the PV has changed."""
         body = _guarded(pv.meta, {well_known.RETAINED: None}) | {"spec": {"persistentVolumeReclaimPolicy": policy}}
-        self._api.merge(paths.volume(pv.meta.name), body)
+        self._api.merge(paths.persistent_volume(pv.meta.name), body)
 
-    def delete_volume(self, pv: PersistentVolume) -> None:
+    def delete_persistent_volume(self, pv: PersistentVolume) -> None:
         """Delete this very PV, unchanged since it was read. Raises NotFound when it is gone already."""
-        self._api.delete(paths.volume(pv.meta.name), uid=pv.meta.uid, version=pv.meta.version)
+        self._api.delete(paths.persistent_volume(pv.meta.name), uid=pv.meta.uid, version=pv.meta.version)
 
     def strip_finalizers(self, pv: PersistentVolume, tries: int = 50) -> None:
         """Take the finalizers off the PV that is being deleted, until it is gone or another has its name.
@@ -135,8 +137,8 @@ class ClusterWrites:
         """
         for _ in range(tries):
             try:
-                self._api.merge(paths.volume(pv.meta.name), {"metadata": {"uid": pv.meta.uid, "finalizers": None}})
-                fresh = self._api.get(paths.volume(pv.meta.name))
+                self._api.merge(paths.persistent_volume(pv.meta.name), {"metadata": {"uid": pv.meta.uid, "finalizers": None}})
+                fresh = self._api.get(paths.persistent_volume(pv.meta.name))
             except (NotFound, ApiConflict):
                 return
             if (fresh.get("metadata") or {}).get("uid") != pv.meta.uid:
@@ -144,13 +146,13 @@ class ClusterWrites:
             self._sleep(0.02)
         raise LostMidway(f"PersistentVolume {pv.meta.name} keeps its finalizers: somebody puts them back")
 
-    def create_volume(self, body: Raw) -> None:
+    def create_persistent_volume(self, body: Raw) -> None:
         """Make a PV. Raises AlreadyExists."""
-        self._api.create(paths.VOLUMES, body)
+        self._api.create(paths.PERSISTENT_VOLUMES, body)
 
     # --- claim and pods ---
 
-    def touch(self, claim: Claim, now: float) -> None:
+    def annotate_claim(self, claim: Claim, now: float) -> None:
         """Change the claim's touch annotation, so that the volume controller looks at it now.
 
         Raises ApiConflict when the claim has changed: another worker may have finished, and nobody would take a touch off
@@ -159,7 +161,7 @@ class ClusterWrites:
         body = _guarded(claim.meta, {well_known.TOUCH: f"{now:.3f}"})
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
 
-    def untouch(self, claim: Claim) -> None:
+    def remove_claim_annotation(self, claim: Claim) -> None:
         """Take the touch annotation off."""
         body = {"metadata": {"uid": claim.meta.uid, "annotations": {well_known.TOUCH: None}}}
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)

@@ -57,30 +57,30 @@ def created(name: str, output: str) -> bool:
     return re.search(rf'Logical volume \\?"{re.escape(name)}\\?" created\.', output) is not None
 
 
-def confirm(volume: LocalVolume, intent: str, before: str, after: str) -> Command:
-    """Return the command that says how far the creation of `volume` is, if it is still the same LV.
+def confirm(lv: LocalVolume, intent: str, before: str, after: str) -> Command:
+    """Return the command that says how far the creation of `lv` is, if it is still the same LV.
 
     Args:
-        volume: The LV.
+        lv: The LV.
         intent: The id of its rebuild.
         before: The prefix of the tag that it has: TAG_CREATING or TAG_ZEROING.
         after: The prefix of the tag that takes its place: TAG_ZEROING or TAG_INTENT.
     """
-    same = f'{_same(volume)} && lv_tags={{"{before}{intent}"}}'
+    same = f'{_same(lv)} && lv_tags={{"{before}{intent}"}}'
     tags = ("--deltag", before + intent, "--addtag", after + intent)
-    return ("lvchange", "-y", "-S", same, *tags, _path(volume))
+    return ("lvchange", "-y", "-S", same, *tags, _path(lv))
 
 
-def extend(volume: LocalVolume, size: int) -> Command:
-    """Return the command that extends `volume` to `size` bytes (lvextend takes no selection; it destroys nothing)."""
-    return ("lvextend", "-y", "-L", f"{size}b", _path(volume))
+def extend(lv: LocalVolume, size: int) -> Command:
+    """Return the command that extends `lv` to `size` bytes (lvextend takes no selection; it destroys nothing)."""
+    return ("lvextend", "-y", "-L", f"{size}b", _path(lv))
 
 
-def tag(volume: LocalVolume, on: Sequence[str], off: Sequence[str], condition: str = "") -> Command:
+def tag(lv: LocalVolume, on: Sequence[str], off: Sequence[str], condition: str = "") -> Command:
     """Return the command that adds the tags `on` to an LV and removes `off`.
 
     Args:
-        volume: The LV; nothing happens if it is another one by now.
+        lv: The LV; nothing happens if it is another one by now.
         on: Tags to add.
         off: Tags to remove.
         condition: What else must hold, as it follows in lvm's selection (lvmreport(7)).
@@ -88,12 +88,12 @@ def tag(volume: LocalVolume, on: Sequence[str], off: Sequence[str], condition: s
     """
     changes = [word for value in off for word in ("--deltag", value)]
     changes += [word for value in on for word in ("--addtag", value)]
-    return ("lvchange", "-y", "-S", _same(volume) + condition, *changes, _path(volume))
+    return ("lvchange", "-y", "-S", _same(lv) + condition, *changes, _path(lv))
 
 
-def activate(volume: LocalVolume) -> Command:
-    """Return the command that gives `volume` its device again, if it is still the same LV."""
-    return ("lvchange", "-y", "-a", "y", "-S", _same(volume), _path(volume))
+def activate(lv: LocalVolume) -> Command:
+    """Return the command that gives `lv` its device again, if it is still the same LV."""
+    return ("lvchange", "-y", "-a", "y", "-S", _same(lv), _path(lv))
 
 
 def put_aside(decision: MoveToTrash) -> list[Command]:
@@ -103,36 +103,36 @@ def put_aside(decision: MoveToTrash) -> list[Command]:
     changes += [word for value in decision.tags for word in ("--addtag", value)]
     tagged = f'lv_tags={{"{decision.tags[0]}"}}'
     return [
-        ("lvchange", "-y", "-S", _may_go(removal), *changes, _path(removal.volume)),
-        ("lvchange", "-y", "-a", "n", "-S", f"{_may_go(removal)} && {tagged}", _path(removal.volume)),
+        ("lvchange", "-y", "-S", _may_go(removal), *changes, _path(removal.lv)),
+        ("lvchange", "-y", "-a", "n", "-S", f"{_may_go(removal)} && {tagged}", _path(removal.lv)),
     ]
 
 
-def rename(volume: LocalVolume, name: str) -> Command:
-    """Return the command that gives `volume` another name in its VG."""
-    group = names.volume_group_name(volume.group)
-    return ("lvrename", "-y", group, names.logical_volume_name(volume.name), names.logical_volume_name(name))
+def rename(lv: LocalVolume, name: str) -> Command:
+    """Return the command that gives `lv` another name in its VG."""
+    group = names.volume_group_name(lv.group)
+    return ("lvrename", "-y", group, names.logical_volume_name(lv.name), names.logical_volume_name(name))
 
 
 def restore(decision: RestoreFromTrash) -> list[Command]:
     """Return the commands that bring an LV back: out of the sweep's reach first, then its name and its device."""
-    return _back(decision.volume, decision.name, decision.tag, decision.tags_off)
+    return _back(decision.lv, decision.name, decision.tag, decision.tags_off)
 
 
 def bring_back(decision: RestoreCopy) -> list[Command]:
     """Return the commands that make an old copy the volume again: tags, name and device, then the size that it lacks."""
-    volume, name = decision.volume, decision.name
+    lv, name = decision.lv, decision.name
     off = tuple(t for t in decision.tags_off if t != well_known.TAG_TRASH_NAME + name)
-    back = msgspec.structs.replace(volume, name=name)
-    more = [extend(back, decision.size)] if decision.size > volume.size else []
-    return [*_back(volume, name, decision.tag, off), *more]
+    back = msgspec.structs.replace(lv, name=name)
+    more = [extend(back, decision.size)] if decision.size > lv.size else []
+    return [*_back(lv, name, decision.tag, off), *more]
 
 
-def _back(volume: LocalVolume, name: str, on: str, off: Sequence[str]) -> list[Command]:
-    back = msgspec.structs.replace(volume, name=name)
+def _back(lv: LocalVolume, name: str, on: str, off: Sequence[str]) -> list[Command]:
+    back = msgspec.structs.replace(lv, name=name)
     return [
-        tag(volume, [on], off),
-        *([rename(volume, name)] if volume.name != name else []),
+        tag(lv, [on], off),
+        *([rename(lv, name)] if lv.name != name else []),
         activate(back),
         # Its old name stays on it until it has its device, so that a restore whose activation failed can be repeated.
         tag(back, [], [well_known.TAG_TRASH_NAME + name], ' && lv_active="active"'),
@@ -141,8 +141,8 @@ def _back(volume: LocalVolume, name: str, on: str, off: Sequence[str]) -> list[C
 
 def remove(decision: RemoveLv) -> list[Command]:
     """Return the commands that remove a volume, and its own thin pool once that is empty."""
-    volume = decision.volume
-    commands: list[Command] = [("lvremove", "-y", "-S", _may_go(decision), _path(volume))]
+    lv = decision.lv
+    commands: list[Command] = [("lvremove", "-y", "-S", _may_go(decision), _path(lv))]
     if decision.pool is not None:
         selection = _same(decision.pool, _POOL_AT_REST) + " && thin_count=0"
         commands.append(("lvremove", "-y", "-S", selection, _path(decision.pool)))
@@ -153,7 +153,7 @@ def _may_go(decision: RemoveLv) -> str:
     """Return the selection of a volume that may still go: the same, closed, plain, and with the tag it was judged by."""
     layout = '["linear"]' if decision.pool is None else '["thin","sparse"]'
     conditions = [
-        _same(decision.volume), 'lv_device_open!="open"', 'lv_active!="unknown"', 'lv_role=["public"]',
+        _same(decision.lv), 'lv_device_open!="open"', 'lv_active!="unknown"', 'lv_role=["public"]',
         f"lv_layout={layout}",
     ]  # fmt: skip
     if decision.tag:
@@ -161,10 +161,10 @@ def _may_go(decision: RemoveLv) -> str:
     return " && ".join(conditions)
 
 
-def _same(volume: LocalVolume, state: str = _AT_REST) -> str:
-    uuid, group, name = names.lvm_uuid(volume.uuid), names.volume_group_name(volume.group), volume.name
+def _same(lv: LocalVolume, state: str = _AT_REST) -> str:
+    uuid, group, name = names.lvm_uuid(lv.uuid), names.volume_group_name(lv.group), lv.name
     return f'lv_uuid="{uuid}" && vg_name="{group}" && lv_name="{names.logical_volume_name(name)}" && {state}'
 
 
-def _path(volume: LocalVolume) -> str:
-    return f"{names.volume_group_name(volume.group)}/{names.logical_volume_name(volume.name)}"
+def _path(lv: LocalVolume) -> str:
+    return f"{names.volume_group_name(lv.group)}/{names.logical_volume_name(lv.name)}"

@@ -161,7 +161,7 @@ def parse(text: str, node: str) -> Inventory:
         sections = _DECODER.decode(text).report
         names = Counter(vg.vg_name for section in sections for vg in section.vg or ())
         groups: list[VolumeGroup] = []
-        volumes: list[LocalVolume] = []
+        lvs: list[LocalVolume] = []
         for section in sections:
             if section.vg is None and section.lv is None:
                 continue
@@ -169,8 +169,8 @@ def parse(text: str, node: str) -> Inventory:
                 raise ValueError("a part of the report is missing")  # noqa: TRY301
             vg = section.vg[0]
             groups.append(_group(vg, section.pv or [], names[vg.vg_name]))
-            volumes += _volumes(vg, section.lv or [], section.seg or [])
-        found = Inventory(node=node, groups=tuple(groups), volumes=tuple(volumes))
+            lvs += _volumes(vg, section.lv or [], section.seg or [])
+        found = Inventory(node=node, groups=tuple(groups), volumes=tuple(lvs))
         # Constructing does not check bounds and patterns, converting does: what leaves here can be read on arrival
         return msgspec.convert(msgspec.to_builtins(found), Inventory)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as exc:

@@ -70,21 +70,21 @@ def create_volumes(lvm: Lvm, node: str, request: CreateLvs, zero: Look | None = 
     aside, aside_said = _put_aside(lvm, node, [d.stale if isinstance(d, ReplaceLv) else d for d in decisions], before)
     first = _run(lvm, [_create_commands(w, d, aside) for w, d in zip(request.volumes, decisions, strict=True)])
     made = inventory(lvm, node) if first.ran else aside
-    looks = [zero(d.volume) if isinstance(d, ZeroLv) and zero is not None else None for d in decisions]
+    looks = [zero(d.lv) if isinstance(d, ZeroLv) and zero is not None else None for d in decisions]
     wanted = zip(request.volumes, decisions, first.said, looks, strict=True)
     last = _run(lvm, [_finish_commands(w, d, words, made, first.output, look) for w, d, words, look in wanted])
     after = inventory(lvm, node) if last.ran else made
     said = [_joined(*words) for words in zip(aside_said, first.said, last.said, strict=True)]
     results = zip(request.volumes, decisions, said, looks, strict=True)
     done = [_zeroing(w, after, look, zero) or _created(w, d, words, after) for w, d, words, look in results]
-    there = {volume.uuid for volume in after.volumes}
+    there = {lv.uuid for lv in after.volumes}
     room = [each for d in decisions if isinstance(d, Growing) for each in d.room]
-    return LvResults(node=node, volumes=(*done, *(_purged(each) for each in room if each.volume.uuid not in there)))
+    return LvResults(node=node, volumes=(*done, *(_purged(each) for each in room if each.lv.uuid not in there)))
 
 
 def _purged(removal: RemoveLv) -> LvResult:
-    volume, reason = removal.volume, f"{removal.reason}; its volume group needed the space"
-    return LvResult(volume.group, volume.name, "purged", reason, uuid=volume.uuid, size=removal.bytes)
+    lv, reason = removal.lv, f"{removal.reason}; its volume group needed the space"
+    return LvResult(lv.group, lv.name, "purged", reason, uuid=lv.uuid, size=removal.bytes)
 
 
 def mark_volumes(lvm: Lvm, node: str, request: MarkLvs) -> LvResults:
@@ -144,10 +144,10 @@ def _put_aside(
 
 def _into_trash(decision: MoveToTrash, aside: Inventory) -> list[Command]:
     """Return the command that renames the volume, if it is tagged and closed for good: none when it is not."""
-    volume = _by_uuid(aside.volumes, decision.removal.volume.uuid)
-    if volume is None or volume.active or volume.is_open or not set(decision.tags) <= set(volume.tags):
+    lv = _by_uuid(aside.volumes, decision.removal.lv.uuid)
+    if lv is None or lv.active or lv.is_open or not set(decision.tags) <= set(lv.tags):
         return []
-    return [commands.rename(volume, names.trash_of(volume.uuid))]
+    return [commands.rename(lv, names.trash_of(lv.uuid))]
 
 
 def _remove_commands(decision: RemoveDecision, aside: Inventory) -> list[Command]:
@@ -210,12 +210,12 @@ def _create_commands(wanted: LvToCreate, decision: CreateDecision, aside: Invent
             gone = _remove_commands(stale, aside)
             # Without a command the stale copy could not be put aside, and its name is taken.
             return [*_remove_all(room), *gone, commands.create(wanted, size)] if gone else []
-        case ExtendLv(volume, size, tags_off, room):
-            return [*_remove_all(room), commands.extend(volume, size), *_tag_off(volume, tags_off)]
+        case ExtendLv(lv, size, tags_off, room):
+            return [*_remove_all(room), commands.extend(lv, size), *_tag_off(lv, tags_off)]
         case RestoreCopy(room=room):
             return [*_remove_all(room), *commands.bring_back(decision)]
-        case KeepExisting(volume, tags_off):
-            return _tag_off(volume, tags_off)
+        case KeepExisting(lv, tags_off):
+            return _tag_off(lv, tags_off)
         case ZeroLv() | NameTaken() | RefuseLv():
             return []
 
@@ -229,21 +229,21 @@ def _finish_commands(
     look: Looked | None,
 ) -> list[Command]:
     """Return what completes an LV once its first commands are done: the next tag if lvm wiped it, and its device."""
-    volume = made.find(wanted.group, wanted.name)
-    if volume is None or isinstance(decision, NameTaken | RefuseLv):
+    lv = made.find(wanted.group, wanted.name)
+    if lv is None or isinstance(decision, NameTaken | RefuseLv):
         return []
     # An LV that exists already may have lost its device in a reboot: Carina activates only what it creates.
-    device = [commands.activate(volume)] if volume.inactive else []
+    device = [commands.activate(lv)] if lv.inactive else []
     if isinstance(decision, KeepExisting | ExtendLv | RestoreCopy):
         return device
     if isinstance(decision, ZeroLv):
-        done = [commands.confirm(volume, wanted.intent, well_known.TAG_ZEROING, well_known.TAG_INTENT)]
+        done = [commands.confirm(lv, wanted.intent, well_known.TAG_ZEROING, well_known.TAG_INTENT)]
         return [*(done if isinstance(look, Zeroed) else []), *device]
     # Its last line is the proof. What lvm wrote to stderr is none: a host's lvm.conf(5) may make it talkative.
     if said is None or not commands.created(wanted.name, output):
         return []
     after = well_known.TAG_ZEROING if wanted.zero else well_known.TAG_INTENT
-    return [commands.confirm(volume, wanted.intent, well_known.TAG_CREATING, after), *device]
+    return [commands.confirm(lv, wanted.intent, well_known.TAG_CREATING, after), *device]
 
 
 def _zeroing(wanted: LvToCreate, after: Inventory, look: Looked | None, zero: Look | None) -> LvResult | None:
@@ -265,21 +265,21 @@ def _remove_all(room: Iterable[RemoveLv]) -> list[Command]:
     return [command for each in room for command in commands.remove(each)]
 
 
-def _tag_off(volume: LocalVolume, tags: tuple[str, ...]) -> list[Command]:
-    return [commands.tag(volume, [], tags), *_reactivate(volume, tags)] if tags else []
+def _tag_off(lv: LocalVolume, tags: tuple[str, ...]) -> list[Command]:
+    return [commands.tag(lv, [], tags), *_reactivate(lv, tags)] if tags else []
 
 
-def _reactivate(volume: LocalVolume, tags_off: tuple[str, ...]) -> list[Command]:
+def _reactivate(lv: LocalVolume, tags_off: tuple[str, ...]) -> list[Command]:
     """Return what gives a volume its device again when the way into the trash was broken off after it was closed."""
-    closed = not volume.active and any(tag.startswith(well_known.TAG_TRASH) for tag in tags_off)
-    return [commands.activate(volume)] if closed else []
+    closed = not lv.active and any(tag.startswith(well_known.TAG_TRASH) for tag in tags_off)
+    return [commands.activate(lv)] if closed else []
 
 
 def _created(wanted: LvToCreate, decision: CreateDecision, said: str | None, after: Inventory) -> LvResult:
     if isinstance(decision, RefuseLv):
         return _refused(wanted, decision)
     if isinstance(decision, NameTaken):
-        return _done(wanted, "taken", decision.volume, decision.reason)
+        return _done(wanted, "taken", decision.lv, decision.reason)
     found = after.find(wanted.group, wanted.name)
     ours = found is not None and well_known.TAG_INTENT + wanted.intent in found.tags and not found.unfinished
     size = decision.size if isinstance(decision, Growing) else wanted.size
@@ -299,10 +299,10 @@ def _created(wanted: LvToCreate, decision: CreateDecision, said: str | None, aft
 
 def _mark_commands(decision: MarkDecision) -> list[Command]:
     match decision:
-        case TagOrphan(volume, tag, tags_off):
-            return [commands.tag(volume, [tag], tags_off)]
-        case UntagOrphan(volume, tags_off):
-            return _tag_off(volume, tags_off)
+        case TagOrphan(lv, tag, tags_off):
+            return [commands.tag(lv, [tag], tags_off)]
+        case UntagOrphan(lv, tags_off):
+            return _tag_off(lv, tags_off)
         case _:
             return []
 
@@ -334,7 +334,7 @@ def _removed(
     reason = decision.reason
     if decision.pool is not None and _by_uuid(after.volumes, decision.pool.uuid) is not None:
         reason = f"{reason}; its thin pool {decision.pool.name} is still there: {translate(said or '').message}"
-    return _done(target, outcome, decision.volume, reason)
+    return _done(target, outcome, decision.lv, reason)
 
 
 def _not_there(target: LvTarget | LvInTrash, decision: LvAbsent | RefuseLv) -> LvResult:
@@ -343,20 +343,20 @@ def _not_there(target: LvTarget | LvInTrash, decision: LvAbsent | RefuseLv) -> L
     return LvResult(group=target.group, name=target.name, outcome="absent", reason=decision.reason)
 
 
-def _by_uuid(volumes: Iterable[LocalVolume], uuid: str) -> LocalVolume | None:
-    return next((volume for volume in volumes if volume.uuid == uuid), None)
+def _by_uuid(lvs: Iterable[LocalVolume], uuid: str) -> LocalVolume | None:
+    return next((lv for lv in lvs if lv.uuid == uuid), None)
 
 
-def _done(wanted: Wanted, outcome: str, volume: LocalVolume, reason: str = "") -> LvResult:
+def _done(wanted: Wanted, outcome: str, lv: LocalVolume, reason: str = "") -> LvResult:
     return LvResult(
         group=wanted.group,
         name=wanted.name,
         outcome=outcome,  # type: ignore[arg-type]
         reason=reason,
-        uuid=volume.uuid,
-        size=volume.size,
-        major=volume.major,
-        minor=volume.minor,
+        uuid=lv.uuid,
+        size=lv.size,
+        major=lv.major,
+        minor=lv.minor,
     )
 
 

@@ -72,38 +72,38 @@ class Zero:
     _works: dict[str, _Work] = field(default_factory=dict)
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, volume: LocalVolume) -> Zeroed | Zeroing | NotZeroed:
-        """Return how far the zeroing of `volume` is; begin it when it has not begun."""
-        work = self._works.get(volume.uuid)
-        if work is None or work.size != volume.size:
-            work = self._works[volume.uuid] = _Work(volume.size)
-            threading.Thread(target=self._zero, args=(volume, work), name=f"zero {volume.name}", daemon=True).start()
+    def look(self, lv: LocalVolume) -> Zeroed | Zeroing | NotZeroed:
+        """Return how far the zeroing of `lv` is; begin it when it has not begun."""
+        work = self._works.get(lv.uuid)
+        if work is None or work.size != lv.size:
+            work = self._works[lv.uuid] = _Work(lv.size)
+            threading.Thread(target=self._zero, args=(lv, work), name=f"zero {lv.name}", daemon=True).start()
         if work.error:
-            del self._works[volume.uuid]
+            del self._works[lv.uuid]
             return NotZeroed(work.error, work.late)
         if work.done >= work.size:
-            del self._works[volume.uuid]
+            del self._works[lv.uuid]
             return Zeroed()
         # By the clock and not by the thread, which waits for ever for a process that a dead disk holds.
         if work.begun is not None and self.clock() - work.begun > self.timeout:
             return NotZeroed(f"it was not zeroed within {self.timeout:g} s ({_show(work)})", late=True)
         return Zeroing(f"being zeroed, {_show(work)}")
 
-    def _zero(self, volume: LocalVolume, work: _Work) -> None:
+    def _zero(self, lv: LocalVolume, work: _Work) -> None:
         with self._one_at_a_time:
             work.begun = self.clock()
             try:
                 while work.done < work.size and not work.error:
                     piece = min(PIECE, work.size - work.done)
-                    work.error = self._piece(volume, work, piece)
+                    work.error = self._piece(lv, work, piece)
                     work.done += 0 if work.error else piece
             except Exception as exc:
                 # No caller waits for this thread: the next question gets the error as its answer.
                 work.error = f"it was not zeroed: {exc}"
 
-    def _piece(self, volume: LocalVolume, work: _Work, length: int) -> str:
+    def _piece(self, lv: LocalVolume, work: _Work, length: int) -> str:
         """Write zeroes over one piece; return why it was not done, empty when it was."""
-        path = f"/dev/{names.volume_group_name(volume.group)}/{names.logical_volume_name(volume.name)}"
+        path = f"/dev/{names.volume_group_name(lv.group)}/{names.logical_volume_name(lv.name)}"
         words = [*self.command, "--zeroout", "--offset", str(work.done), "--length", str(length), path]
         process = subprocess.Popen(  # noqa: S603  names are checked, the command is a setting
             words,

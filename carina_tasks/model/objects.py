@@ -67,7 +67,7 @@ class Claim:
     """A PersistentVolumeClaim."""
 
     meta: ObjectMeta
-    volume: str
+    pv_name: str
     """spec.volumeName, empty while unbound."""
     phase: str
     raw: Raw

@@ -32,7 +32,7 @@ class ClusterSnapshot:
     pods: tuple[Pod, ...] = ()
     claims: Mapping[str, Claim] = field(default_factory=dict)
     """By ``namespace/name``."""
-    volumes: Mapping[str, PersistentVolume] = field(default_factory=dict)
+    persistent_volumes: Mapping[str, PersistentVolume] = field(default_factory=dict)
     """PersistentVolumes of every driver, by name."""
     logic_volumes: Mapping[str, LogicVolume] = field(default_factory=dict)
     classes: Mapping[str, StorageClass] = field(default_factory=dict)

@@ -41,14 +41,16 @@ class Audit:
         if about is not None:
             self._events.say(about, "Warning", "CarinaTasksRefused", message, guard)
 
-    def said(self, about: About, type_: Literal["Normal", "Warning"], reason: str, message: str, key: str = "") -> None:
+    def event(
+        self, about: About, type_: Literal["Normal", "Warning"], reason: str, message: str, key: str = ""
+    ) -> None:
         """Write an Event alone: the act it tells of is recorded elsewhere."""
         self._events.say(about, type_, reason, message, key)
 
 
-def about_volume(volume: LogicVolume) -> About:
+def about_volume(logic_volume: LogicVolume) -> About:
     """Return the reference to a LogicVolume."""
-    return About("LogicVolume", volume.name, volume.meta.uid, api_version="carina.storage.io/v1")
+    return About("LogicVolume", logic_volume.name, logic_volume.meta.uid, api_version="carina.storage.io/v1")
 
 
 def about_claim(claim: Claim) -> About:

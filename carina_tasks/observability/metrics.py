@@ -8,7 +8,6 @@ run the task included. Labels have few values; names of nodes are the only ones 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 

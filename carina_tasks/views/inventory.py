@@ -21,13 +21,13 @@ def inventory_tables(inventory: Inventory) -> list[tables.Part]:
     ]
 
 
-def _note(volume: LocalVolume) -> str:
-    if volume.at_work:
-        return f"left alone: {volume.at_work}"
-    if volume.trashed is not None:
-        return f"in the trash since {times.moment(volume.trashed.at)}; it was {volume.trashed.name}"
-    if volume.marked_at is not None:
-        return f"marked as an orphan at {times.moment(volume.marked_at)}"
-    if volume.unfinished:
+def _note(lv: LocalVolume) -> str:
+    if lv.at_work:
+        return f"left alone: {lv.at_work}"
+    if lv.trashed is not None:
+        return f"in the trash since {times.moment(lv.trashed.at)}; it was {lv.trashed.name}"
+    if lv.marked_at is not None:
+        return f"marked as an orphan at {times.moment(lv.marked_at)}"
+    if lv.unfinished:
         return "unfinished: not wiped or not zeroed yet"
-    return f"made by rebuild {volume.intent}" if volume.intent else ""
+    return f"made by rebuild {lv.intent}" if lv.intent else ""

@@ -57,7 +57,7 @@ def rebuild(embedded: Embedded, volumes: int, turns: int) -> Figure:
 
     def bare() -> float:
         names = prepared()
-        volumes = {raw["metadata"]["name"]: raw for raw in embedded.api.list(paths.VOLUMES).items}
+        volumes = {raw["metadata"]["name"]: raw for raw in embedded.api.list(paths.PERSISTENT_VOLUMES).items}
         begun = time.monotonic()
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda name: _bare_rebuild(embedded, volumes[name]), names))
@@ -87,7 +87,7 @@ def _volumes(embedded: Embedded, number: int) -> list[str]:
 def _bare_rebuild(embedded: Embedded, pv: dict[str, Any]) -> None:
     """Do the writes of one rebuild, in their order, and wait until the claim is Bound again."""
     api, name = embedded.api, pv["metadata"]["name"]
-    logic_volume, volume = paths.logic_volume(name), paths.volume(name)
+    logic_volume, volume = paths.logic_volume(name), paths.persistent_volume(name)
     reference = pv["spec"]["claimRef"]
     claim = f"{CLAIMS}/{reference['name']}"
     api.merge(logic_volume, {"metadata": {"annotations": {"bare": json.dumps(pv["spec"])}}, "spec": {"nodeName": TWO}})
@@ -102,7 +102,7 @@ def _bare_rebuild(embedded: Embedded, pv: dict[str, Any]) -> None:
         "metadata": {"name": name, "annotations": pv["metadata"]["annotations"]},
         "spec": {**spec, "claimRef": reference},
     }
-    api.create(paths.VOLUMES, {"apiVersion": "v1", "kind": "PersistentVolume", **made})
+    api.create(paths.PERSISTENT_VOLUMES, {"apiVersion": "v1", "kind": "PersistentVolume", **made})
     while True:
         api.merge(claim, {"metadata": {"annotations": {"bare": str(time.monotonic())}}})
         if api.get(claim)["status"]["phase"] == "Bound":
@@ -221,7 +221,7 @@ def sweep(embedded: Embedded, volumes: int, turns: int) -> Figure:
             paths.logic_volume(name) + "/status", manifests.logic_volume_status(name, "4Mi", 252, number)
         )
         pv = manifests.persistent_volume(name, node, "4Mi", claim, major=252, minor=number)
-        embedded.api.create(paths.VOLUMES, pv)
+        embedded.api.create(paths.PERSISTENT_VOLUMES, pv)
         with disk.changing(str(embedded.nodes[node].state)) as state:
             group = state.find(GROUP)
             assert group is not None
@@ -240,7 +240,7 @@ def sweep(embedded: Embedded, volumes: int, turns: int) -> Figure:
     def bare() -> float:
         begun = time.monotonic()
         calls.ask_all(dict.fromkeys((ONE, TWO, THREE)), "carina.node.inventory", Inventory)
-        for collection in (paths.NODES, paths.LOGIC_VOLUMES, paths.VOLUMES):
+        for collection in (paths.NODES, paths.LOGIC_VOLUMES, paths.PERSISTENT_VOLUMES):
             embedded.api.list(collection)
         return time.monotonic() - begun
 

@@ -55,16 +55,16 @@ def test_stripping_ends_when_another_has_the_name(api: Api, prefix: str) -> None
     body = objects.volume(prefix)
     body["metadata"]["finalizers"] = ["example.com/held"]
     api.create(VOLUMES, body)
-    old = Cluster(api).volume(prefix)
+    old = Cluster(api).persistent_volume(prefix)
     assert old is not None
     writes = ClusterWrites(api)
-    writes.delete_volume(old)
-    assert Cluster(api).volume(prefix) is not None
+    writes.delete_persistent_volume(old)
+    assert Cluster(api).persistent_volume(prefix) is not None
     writes.strip_finalizers(old)
-    assert Cluster(api).volume(prefix) is None
+    assert Cluster(api).persistent_volume(prefix) is None
     api.create(VOLUMES, body)
     writes.strip_finalizers(old)
-    fresh = Cluster(api).volume(prefix)
+    fresh = Cluster(api).persistent_volume(prefix)
     assert fresh is not None
     assert "example.com/held" in fresh.meta.finalizers
 

@@ -31,7 +31,7 @@ def test_the_watch_and_describe_tell_a_rebuild(cluster: Server, api: Api, prefix
     cluster.patch(f"{LOGIC_VOLUMES}/{prefix}/status", {"status": {"status": "Success", "code": 0}}).ok()
     cluster.create(VOLUMES, volume(prefix))
     writes, look, events = ClusterWrites(api), Cluster(api), Events(api)
-    found, pv = look.logic_volume(prefix), look.volume(prefix)
+    found, pv = look.logic_volume(prefix), look.persistent_volume(prefix)
     assert found is not None
     assert pv is not None
     reason = "node n1 was deleted (absent for 10 s)"

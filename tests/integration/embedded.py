@@ -78,7 +78,7 @@ class Embedded:
 
     def _clear(self) -> bool:
         left = 0
-        for path in (SETS, PODS, CLAIMS, paths.VOLUMES, paths.LOGIC_VOLUMES):
+        for path in (SETS, PODS, CLAIMS, paths.PERSISTENT_VOLUMES, paths.LOGIC_VOLUMES):
             left += self._remove(path)
         self._remove(paths.events(manifests.NAMESPACE))
         self._remove(paths.config_maps("kube-system"))
@@ -145,9 +145,9 @@ class Embedded:
         body = manifests.logic_volume(name, node, size, f"claim-of-{name}")
         body["metadata"] |= metadata
         self.api.create(paths.LOGIC_VOLUMES, body)
-        local = self.nodes[node].create(f"volume-{name}", int(size.removesuffix("Gi")) * GIB)
+        lv = self.nodes[node].create(f"volume-{name}", int(size.removesuffix("Gi")) * GIB)
         self.api.merge(
-            paths.logic_volume(name) + "/status", manifests.logic_volume_status(name, size, local.major, local.minor)
+            paths.logic_volume(name) + "/status", manifests.logic_volume_status(name, size, lv.major, lv.minor)
         )
 
     def table(self) -> dict[str, list[str]]:

@@ -17,18 +17,18 @@ def test_a_claim_whose_volume_was_replaced_stays_lost_until_touched(embedded: Em
     # Away from the resync, at which every claim is looked at.
     binder = embedded.stage.controllers.binder
     embedded.eventually("the resync is far", lambda: binder.next_resync - time.monotonic() > 6)
-    raw = embedded.api.get(paths.volume(name))
-    embedded.api.delete(paths.volume(name), uid=raw["metadata"]["uid"])
-    embedded.api.merge(paths.volume(name), {"metadata": {"finalizers": None}})
+    raw = embedded.api.get(paths.persistent_volume(name))
+    embedded.api.delete(paths.persistent_volume(name), uid=raw["metadata"]["uid"])
+    embedded.api.merge(paths.persistent_volume(name), {"metadata": {"finalizers": None}})
     embedded.eventually("the claim is Lost", lambda: embedded.api.get(path)["status"]["phase"] == "Lost")
     # The claim has just changed, by its own turning Lost: let that be looked at first.
     assert embedded.stays(lambda: embedded.api.get(path)["status"]["phase"] == "Lost", 0.5)
     meta = {"name": name, "annotations": raw["metadata"]["annotations"]}
-    embedded.api.create(paths.VOLUMES, {**raw, "metadata": meta, "status": {}})
+    embedded.api.create(paths.PERSISTENT_VOLUMES, {**raw, "metadata": meta, "status": {}})
     assert embedded.stays(lambda: embedded.api.get(path)["status"]["phase"] == "Lost", 2)
     embedded.api.merge(path, {"metadata": {"annotations": {"touched": "1"}}})
     embedded.eventually("the claim is Bound", lambda: embedded.api.get(path)["status"]["phase"] == "Bound", 2)
-    embedded.eventually("and its volume", lambda: embedded.api.get(paths.volume(name))["status"]["phase"] == "Bound", 2)
+    embedded.eventually("and its volume", lambda: embedded.api.get(paths.persistent_volume(name))["status"]["phase"] == "Bound", 2)
 
 
 def test_a_pod_follows_its_volume_and_nothing_else(embedded: Embedded) -> None:
@@ -78,7 +78,7 @@ def test_a_deleted_claim_takes_its_volume_with_it(embedded: Embedded) -> None:
     embedded.api.delete(f"{SETS}/plain", uid=workload)
     embedded.api.delete(f"{PODS}/plain-0", uid=_uid(embedded))
     embedded.eventually("all of it is gone", lambda: not embedded.table() and not embedded.world.claims())
-    embedded.eventually("and the volume", lambda: not embedded.api.list(paths.VOLUMES).items)
+    embedded.eventually("and the volume", lambda: not embedded.api.list(paths.PERSISTENT_VOLUMES).items)
     assert embedded.sizes()[ONE] == {}
     assert name not in embedded.table()
 

@@ -160,15 +160,15 @@ def _lose_the_pv(embedded: Embedded) -> None:
         },
     )
     cluster, writes = Cluster(embedded.stage.api), ClusterWrites(embedded.stage.api)
-    volume, pv = cluster.logic_volume(VOLUME), cluster.volume(VOLUME)
-    assert volume is not None
+    logic_volume, pv = cluster.logic_volume(VOLUME), cluster.persistent_volume(VOLUME)
+    assert logic_volume is not None
     assert pv is not None
     writes.write_journal(
-        volume,
+        logic_volume,
         Journal(
             intent=str(uuid.uuid4()), kind="rebuild", source=THREE, target=TWO, reason="by hand",
             started=int(time.time()), manifest=manifest_of(pv, pv.policy),
         ),
     )  # fmt: skip
-    writes.delete_volume(pv)
+    writes.delete_persistent_volume(pv)
     writes.strip_finalizers(pv)

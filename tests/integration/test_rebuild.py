@@ -52,7 +52,7 @@ def test_an_expanded_claim_comes_back_with_its_size(embedded: Embedded) -> None:
     """S5: a claim expanded from 5 to 8 GiB comes back with 8."""
     name = embedded.volume("grown", ONE, "5Gi")
     embedded.api.merge(f"{CLAIMS}/grown", {"spec": {"resources": {"requests": {"storage": "8Gi"}}}})
-    embedded.api.merge(paths.volume(name), {"spec": {"capacity": {"storage": "8Gi"}}})
+    embedded.api.merge(paths.persistent_volume(name), {"spec": {"capacity": {"storage": "8Gi"}}})
     embedded.api.merge(paths.logic_volume(name), {"spec": {"size": "8Gi"}})
     embedded.api.merge(f"{CLAIMS}/grown/status", {"status": {"capacity": {"storage": "8Gi"}}})
     embedded.world.delete_node(ONE)

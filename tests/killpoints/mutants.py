@@ -49,7 +49,9 @@ def _status_stays() -> AbstractContextManager[Any]:
     def next_step(view: rebuild.RebuildView) -> rebuild.Step:
         step = original(view)
         return (
-            original(replace(view, volume=replace(view.volume, status=""))) if step == rebuild.ClearStatus() else step
+            original(replace(view, logic_volume=replace(view.logic_volume, status="")))
+            if step == rebuild.ClearStatus()
+            else step
         )
 
     return mock.patch.object(rebuild, "next_step", next_step)
@@ -68,7 +70,7 @@ def _event_after_the_journal() -> AbstractContextManager[Any]:
     def act_then_tell(ctx: Any, view: Any, step: Any) -> Any:
         result = act(ctx, view, step)
         if step == rebuild.DropJournal():
-            tell(ctx, view.volume, view.claim, view.journal)
+            tell(ctx, view.logic_volume, view.claim, view.journal)
         return result
 
     stack.enter_context(mock.patch.object(telling, "finished", mock.Mock(return_value=None)))
@@ -117,7 +119,7 @@ def _touch_without_version() -> AbstractContextManager[Any]:
 
     # A touch that is left is taken off by the sweep: only without both guards does it stay.
     stack = ExitStack()
-    stack.enter_context(mock.patch.object(ClusterWrites, "touch", touch))
+    stack.enter_context(mock.patch.object(ClusterWrites, "annotate_claim", touch))
     stack.enter_context(mock.patch.object(sweep_logic, "_untouch", mock.Mock()))
     return stack
 

@@ -53,13 +53,13 @@ class SimNode:
     zeroing: set[str] = field(default_factory=set)
     """UUIDs of the LVs that its worker is writing zeroes over; a worker that dies forgets them."""
 
-    def zero(self, volume: LocalVolume) -> Zeroed | Zeroing:
+    def zero(self, lv: LocalVolume) -> Zeroed | Zeroing:
         """Begin at the first question, and have ended at the second."""
-        if volume.uuid not in self.zeroing:
-            self.zeroing.add(volume.uuid)
+        if lv.uuid not in self.zeroing:
+            self.zeroing.add(lv.uuid)
             return Zeroing("being zeroed, 0 %")
-        self.zeroing.discard(volume.uuid)
-        self.by_uuid()[volume.uuid].zeroed = True
+        self.zeroing.discard(lv.uuid)
+        self.by_uuid()[lv.uuid].zeroed = True
         return Zeroed()
 
     def find(self, name: str) -> Volume | None:

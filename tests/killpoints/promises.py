@@ -92,7 +92,7 @@ def _rebuilt(sim: Sim, before: Before, name: str, lost: set[str], *, once: bool)
         (len(there) > 1, f"its LV is on {sorted(there)}"),
     ]
     made = sum(node.made.count(f"volume-{pv_name}") for node in sim.nodes.values())
-    posted = sim.api.writes.count(("POST", f"{paths.VOLUMES}/{pv_name}"))
+    posted = sim.api.writes.count(("POST", f"{paths.PERSISTENT_VOLUMES}/{pv_name}"))
     if once:
         wrong += [
             (made != 1, f"its LV was made {made} times"),

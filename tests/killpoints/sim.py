@@ -289,14 +289,14 @@ class Sim:
         name = volume.name.removeprefix("volume-")
         if volume.open:
             self.wrong.append(f"an open volume was removed: {volume.name} on {node}")
-        local = LocalVolume(node, volume.name, volume.uuid, 0, False, True, "", "", tags=tuple(volume.tags))
+        lv = LocalVolume(node, volume.name, volume.uuid, 0, False, True, "", "", tags=tuple(volume.tags))
         if volume.name.startswith("trash-"):
             if now is not None:
                 return  # restored
-            if local.trashed is None or self.clock.now - local.trashed.at < self.settings.trash_retention:
+            if lv.trashed is None or self.clock.now - lv.trashed.at < self.settings.trash_retention:
                 self.wrong.append(f"{volume.name} on {node} was purged before its time")
             return
-        if local.unfinished:
+        if lv.unfinished:
             # It holds nothing of its own, and must never come back from the trash.
             if now is not None:
                 self.wrong.append(f"an LV that was never wiped went into the trash: {volume.name} on {node}")
@@ -307,7 +307,7 @@ class Sim:
             self.wrong.append(f"{volume.name} on {node} was renamed to {now.name}, active: {now.active}")
         found = self.controllers.get(self.controllers.logic_volumes, name)
         replaced = found is not None and well_known.JOURNAL in (found["metadata"].get("annotations") or {})
-        marked = local.marked_at
+        marked = lv.marked_at
         if not replaced and (marked is None or self.clock.now - marked < self.settings.orphan_mark_age):
             self.wrong.append(f"a volume was removed that no earlier sweep had marked: {volume.name} on {node}")
         if found is None:

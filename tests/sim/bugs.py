@@ -166,7 +166,7 @@ def _first_look_counts(original: Any) -> Any:
         name = local.name.removeprefix("volume-")
         rules = local_volumes.orphan_rules(ctx)
         return orphans.judge_local_volume(
-            local, inventory, world.logic_volumes.get(name), world.volumes.get(name), world.now, rules
+            local, inventory, world.logic_volumes.get(name), world.persistent_volumes.get(name), world.now, rules
         )
 
     return judge

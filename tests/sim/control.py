@@ -163,7 +163,7 @@ class Watch:
                 self.broker.send_task(WATCHED[hint.kind], args=arguments, queue="control", expires=300)
             except OperationalError:
                 return
-            self.state.said(hint, now)
+            self.state.published(hint, now)
 
     def event(self, type_: str, raw: Any) -> None:
         """Let a watch event come, some time later, if the watch stands."""

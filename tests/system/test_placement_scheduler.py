@@ -113,9 +113,9 @@ def test_a_whole_plan_is_schedulable_at_once(case: Case) -> None:
     """All pods of one plan, each pinned to its node, end scheduled together: what the plan places counts for the rest."""
     bodies = {f"whole-{number:02}": _asked(f"whole-{number:02}", case.dice) for number in range(60)}
     raws = [case.kube.request("POST", pods() + "?dryRun=All", body) for body in bodies.values()]
-    world, wanted = _with_asked(case.world, raws)
-    verdicts = plan(world, case.inventories, wanted, LOST, PlacementRules(reserve=0))
-    placed = {v.volume.name: v.node for v in verdicts if isinstance(v, Placement)}
+    snapshot, wanted = _with_asked(case.world, raws)
+    verdicts = plan(snapshot, case.inventories, wanted, LOST, PlacementRules(reserve=0))
+    placed = {v.logic_volume.name: v.node for v in verdicts if isinstance(v, Placement)}
     for name, node in placed.items():
         case.kube.create(pods(), _with_claim(bodies[name], f"at-{node}"))
     try:
@@ -169,29 +169,29 @@ def _compare(
 
 
 def _verdict(case: Case, raw: Json, inventories: dict[str, Inventory]) -> Placement | Unschedulable:
-    world, wanted = _with_asked(case.world, [raw])
-    (found,) = plan(world, inventories, wanted, LOST, PlacementRules(reserve=0))
+    snapshot, wanted = _with_asked(case.world, [raw])
+    (found,) = plan(snapshot, inventories, wanted, LOST, PlacementRules(reserve=0))
     return found
 
 
-def _with_asked(world: ClusterSnapshot, raws: list[Json]) -> tuple[ClusterSnapshot, list[objects.LogicVolume]]:
+def _with_asked(snapshot: ClusterSnapshot, raws: list[Json]) -> tuple[ClusterSnapshot, list[objects.LogicVolume]]:
     """Add the pods, each with a volume on the lost node, to the cluster as the decisions see it."""
-    added, volumes, bound = [], [], {}
+    added, logic_volumes, bound = [], [], {}
     for raw in raws:
         name = raw["metadata"]["name"]
         spec = {"nodeName": LOST, "deviceGroup": VG, "size": "1Gi", "pvc": f"of-{name}", "nameSpace": "default"}
-        volumes.append(objects.parse_logic_volume({"metadata": {"name": name, "uid": name}, "spec": spec}))
+        logic_volumes.append(objects.parse_logic_volume({"metadata": {"name": name, "uid": name}, "spec": spec}))
         own = {"metadata": {"name": f"of-{name}", "namespace": "default"}, "spec": {"volumeName": name}}
         bound[f"default/of-{name}"] = objects.parse_claim(own)
         added.append(objects.parse_pod(_with_claim(raw, f"of-{name}")))
     return (
         replace(
-            world,
-            pods=world.pods + tuple(added),
-            claims={**world.claims, **bound},
-            logic_volumes={volume.name: volume for volume in volumes},
+            snapshot,
+            pods=snapshot.pods + tuple(added),
+            claims={**snapshot.claims, **bound},
+            logic_volumes={logic_volume.name: logic_volume for logic_volume in logic_volumes},
         ),
-        volumes,
+        logic_volumes,
     )
 
 
@@ -231,7 +231,7 @@ def _observe(kube: Kube) -> ClusterSnapshot:
         nodes={raw["metadata"]["name"]: objects.parse_node(raw) for raw in kube.list(NODES)},
         pods=tuple(objects.parse_pod(raw) for raw in kube.list(PODS)),
         claims={one.meta.key: one for one in parsed},
-        volumes={raw["metadata"]["name"]: objects.parse_persistent_volume(raw) for raw in kube.list(PVS)},
+        persistent_volumes={raw["metadata"]["name"]: objects.parse_persistent_volume(raw) for raw in kube.list(PVS)},
     )
 
 

@@ -198,10 +198,10 @@ def local_volume(
     return LocalVolume(name=name, **values)
 
 
-def inventory(name: str, *volumes: LocalVolume, free: int = 100) -> Inventory:
-    """Make what a node's worker reports: one VG with `free` GiB, and `volumes`."""
+def inventory(name: str, *lvs: LocalVolume, free: int = 100) -> Inventory:
+    """Make what a node's worker reports: one VG with `free` GiB, and `lvs`."""
     group = VolumeGroup(name=VG, uuid=UUID_VG, size=1000 * GIB, free=free * GIB, extent=4 << 20)
-    return Inventory(node=name, groups=(group,), volumes=volumes)
+    return Inventory(node=name, groups=(group,), volumes=lvs)
 
 
 PARSERS = {
@@ -223,6 +223,6 @@ def world(*raws: Json, now: float = NOW) -> ClusterSnapshot:
         nodes={n.name: n for n in read["Node"]},
         pods=tuple(read["Pod"]),
         claims={c.meta.key: c for c in read["PersistentVolumeClaim"]},
-        volumes={v.meta.name: v for v in read["PersistentVolume"]},
+        persistent_volumes={v.meta.name: v for v in read["PersistentVolume"]},
         logic_volumes={v.name: v for v in read["LogicVolume"]},
     )

@@ -37,7 +37,7 @@ COLLECTIONS = {
     "Node": lambda m: paths.node(m["name"]),
     "Pod": lambda m: paths.pod(m["namespace"], m["name"]),
     "PersistentVolumeClaim": lambda m: paths.claim(m["namespace"], m["name"]),
-    "PersistentVolume": lambda m: paths.volume(m["name"]),
+    "PersistentVolume": lambda m: paths.persistent_volume(m["name"]),
     "LogicVolume": lambda m: paths.logic_volume(m["name"]),
     "ConfigMap": lambda m: paths.config_map(m["namespace"], m["name"]),
 }
@@ -190,7 +190,7 @@ class FakeApi:
         raw = self.objects.get(key)
         if raw is None or raw["kind"] != "PersistentVolumeClaim":
             return
-        volume = self.objects.get(paths.volume(raw["spec"]["volumeName"]))
+        volume = self.objects.get(paths.persistent_volume(raw["spec"]["volumeName"]))
         if volume and volume["spec"]["claimRef"].get("uid") == raw["metadata"]["uid"]:
             raw["status"]["phase"] = volume["status"]["phase"] = "Bound"
 
@@ -334,7 +334,7 @@ class FakeNodes:
         if isinstance(decision, RefuseLv):
             return LvResult(wanted.group, wanted.name, "failed", decision.reason, transient=decision.transient)
         assert isinstance(decision, RestoreCopy | KeepExisting), decision
-        old, size = decision.volume, max(wanted.size, decision.volume.size)
+        old, size = decision.lv, max(wanted.size, decision.lv.size)
         back = msgspec.structs.replace(
             old, name=wanted.name, size=size, tags=(well_known.TAG_INTENT + wanted.intent,), active=True
         )
@@ -347,8 +347,8 @@ class FakeNodes:
             node, [msgspec.structs.replace(v, tags=tags) if v.uuid == uuid else v for v in self.now[node].volumes]
         )
 
-    def _volumes(self, node: str, volumes: list[LocalVolume]) -> None:
-        self.now[node] = msgspec.structs.replace(self.now[node], volumes=tuple(volumes))
+    def _volumes(self, node: str, lvs: list[LocalVolume]) -> None:
+        self.now[node] = msgspec.structs.replace(self.now[node], volumes=tuple(lvs))
 
     def tasks(self) -> list[str]:
         """Return the names of the tasks that were asked for, inventories left out."""

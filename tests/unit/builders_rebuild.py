@@ -40,11 +40,11 @@ class Model:
         )
         raw["status"]["currentSize"] = f"{self.current}Gi"
         return rebuild.RebuildView(
-            volume=objects.parse_logic_volume(raw),
+            logic_volume=objects.parse_logic_volume(raw),
             journal=self.journal,
             pv=objects.parse_persistent_volume(copy.deepcopy(self.pv)) if self.pv else None,
             claim=objects.parse_claim(copy.deepcopy(self.claim)) if self.claim else None,
-            local=self.local,
+            lv=self.local,
             pods=tuple(objects.parse_pod(pod) for pod in self.pods),
         )
 

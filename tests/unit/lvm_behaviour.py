@@ -374,7 +374,7 @@ def test_a_pvmove_that_began_after_the_report_is_respected(knowing_node: Node):
     assert isinstance(aside, MoveToTrash)
     with node.lock("volume-a"):
         before = node.volumes()["volume-a"]
-        tagged = commands.tag(decided.volume, ["carina-tasks.x=1"], [])
+        tagged = commands.tag(decided.lv, ["carina-tasks.x=1"], [])
         node.lvm.batch([*commands.put_aside(aside), *commands.remove(decided), tagged])
         assert node.volumes()["volume-a"] == before
 
@@ -466,7 +466,7 @@ def test_a_way_into_the_trash_that_broke_off_is_gone_to_its_end_or_back(knowing_
         decided = discard(decision(node, target), 4000, "a test")
         assert isinstance(decided, MoveToTrash)
         node.lvm.batch(commands.put_aside(decided))
-    assert not any(volume.active for volume in node.volumes().values())
+    assert not any(lv.active for lv in node.volumes().values())
     assert outcomes(remove(node, a, trash_at=5000)) == ["trashed"]
     request = MarkLvs(at=1, unmark=(b,))
     assert outcomes(list(mark_volumes(node.lvm, "n1", request).volumes)) == ["unmarked"]
@@ -622,8 +622,8 @@ def test_an_lv_counts_once_it_is_zeroed(knowing_node: Node):
     node, said = knowing_node, [Zeroing("0 %"), Zeroing("50 %"), Zeroed()]
     asked: list[str] = []
 
-    def look(volume: LocalVolume) -> Zeroed | Zeroing | NotZeroed:
-        asked.append(volume.uuid)
+    def look(lv: LocalVolume) -> Zeroed | Zeroing | NotZeroed:
+        asked.append(lv.uuid)
         return said[len(asked) - 1]
 
     first = zeroed(node, look)
@@ -641,7 +641,7 @@ def test_an_lv_counts_once_it_is_zeroed(knowing_node: Node):
 def test_an_lv_that_could_not_be_zeroed_does_not_count(knowing_node: Node, late: bool, transient: bool):
     """An error may pass, a deadline does not; either way no pod gets the LV, and it never comes back from the trash."""
     node = knowing_node
-    done = zeroed(node, lambda volume: NotZeroed("the disk is dead", late))
+    done = zeroed(node, lambda lv: NotZeroed("the disk is dead", late))
     assert (done.outcome, done.reason, done.transient) == ("failed", "the disk is dead", transient)
     (there,) = node.volumes().values()
     assert (there.unfinished, there.intent) == (True, "")
@@ -650,9 +650,9 @@ def test_an_lv_that_could_not_be_zeroed_does_not_count(knowing_node: Node, late:
 def test_an_lv_of_another_rebuild_that_was_not_zeroed_is_created_again(knowing_node: Node):
     """Its zeroing ended with its rebuild: what is there is of nobody."""
     node = knowing_node
-    first = zeroed(node, lambda volume: Zeroing("0 %"))
+    first = zeroed(node, lambda lv: Zeroing("0 %"))
     other = LvToCreate(VG, "volume-a", GIB, OTHER, zero=True)
-    again = zeroed(node, lambda volume: Zeroing("0 %"), other)
+    again = zeroed(node, lambda lv: Zeroing("0 %"), other)
     assert again.outcome == "zeroing"
     assert again.uuid != first.uuid
 
@@ -660,13 +660,13 @@ def test_an_lv_of_another_rebuild_that_was_not_zeroed_is_created_again(knowing_n
 def test_what_must_be_zero_is_never_extended(knowing_node: Node):
     """Neither the LV of a rebuild that has grown meanwhile nor an old copy: what is added holds the bytes of others."""
     node = knowing_node
-    assert zeroed(node, lambda volume: Zeroing("0 %")).outcome == "zeroing"
-    assert zeroed(node, lambda volume: Zeroed()).outcome == "kept"
+    assert zeroed(node, lambda lv: Zeroing("0 %")).outcome == "zeroing"
+    assert zeroed(node, lambda lv: Zeroed()).outcome == "kept"
     grown = LvToCreate(VG, "volume-a", 2 * GIB, INTENT, zero=True)
-    assert "the bytes of other volumes" in zeroed(node, lambda volume: Zeroed(), grown).reason
+    assert "the bytes of other volumes" in zeroed(node, lambda lv: Zeroed(), grown).reason
     copy = node.make("volume-b", GIB)
     wanted = LvToCreate(VG, "volume-b", 2 * GIB, INTENT, copy=copy.uuid, zero=True)
-    assert "the bytes of other volumes" in zeroed(node, lambda volume: Zeroed(), wanted).reason
+    assert "the bytes of other volumes" in zeroed(node, lambda lv: Zeroed(), wanted).reason
     assert {v.size for v in node.volumes().values()} == {GIB}
 
 

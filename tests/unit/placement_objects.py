@@ -76,10 +76,10 @@ def pod(
     }  # fmt: skip
 
 
-def inventory(name: str, *, free: int = 100, volumes: tuple[LocalVolume, ...] = (), group: str = VG) -> Inventory:
+def inventory(name: str, *, free: int = 100, lvs: tuple[LocalVolume, ...] = (), group: str = VG) -> Inventory:
     """Make what a node's worker says: one VG with `free` GiB."""
     vg = VolumeGroup(name=group, uuid=UUID_VG, size=1000 * GIB, free=free * GIB, extent=4 << 20)
-    return Inventory(node=name, groups=(vg,), volumes=volumes)
+    return Inventory(node=name, groups=(vg,), volumes=lvs)
 
 
 UUID_VG = "aaaaaa-bbbb-cccc-dddd-eeee-ffff-gggggg"
@@ -111,7 +111,7 @@ def world(
         nodes={n["metadata"]["name"]: objects.parse_node(n) for n in nodes},
         pods=tuple(objects.parse_pod(p) for p in pods or []),
         claims={c.meta.key: c for c in parsed},
-        volumes={v["metadata"]["name"]: objects.parse_persistent_volume(v) for v in persistent or []},
+        persistent_volumes={v["metadata"]["name"]: objects.parse_persistent_volume(v) for v in persistent or []},
         logic_volumes={v["metadata"]["name"]: objects.parse_logic_volume(v) for v in volumes},
         classes={c["metadata"]["name"]: objects.parse_storage_class(c) for c in classes or []},
     )
@@ -127,8 +127,8 @@ def plan_all(
     """Plan every volume of `source`; by default every node answers and has 100 GiB free."""
     if inventories is None:
         inventories = {name: inventory(name) for name in cluster.nodes}
-    wanted = [volume for volume in cluster.logic_volumes.values() if volume.node == source]
-    return {verdict.volume.name: verdict for verdict in plan(cluster, inventories, wanted, source, rules)}
+    wanted = [logic_volume for logic_volume in cluster.logic_volumes.values() if logic_volume.node == source]
+    return {verdict.logic_volume.name: verdict for verdict in plan(cluster, inventories, wanted, source, rules)}
 
 
 def targets(verdicts: Mapping[str, Placement | Unschedulable]) -> dict[str, str]:

@@ -12,10 +12,14 @@ from tests.unit.builders_flow import FakeApi
 def test_logic_volumes_are_listed_before_persistent_volumes():
     """One that has just got its PV is never seen without."""
     api = FakeApi(node("n1"), logic_volume(), pv(), claim(), pod("a", "pvc-1"))
-    world = Cluster(api).observe()
-    assert api.reads.index(paths.LOGIC_VOLUMES) < api.reads.index(paths.VOLUMES)
-    assert (set(world.nodes), set(world.volumes), set(world.logic_volumes)) == ({"n1"}, {"pvc-1"}, {"pvc-1"})
-    assert [p.meta.name for p in world.pods_of("default/claim-pvc-1")] == ["a"]
+    snapshot = Cluster(api).observe()
+    assert api.reads.index(paths.LOGIC_VOLUMES) < api.reads.index(paths.PERSISTENT_VOLUMES)
+    assert (set(snapshot.nodes), set(snapshot.persistent_volumes), set(snapshot.logic_volumes)) == (
+        {"n1"},
+        {"pvc-1"},
+        {"pvc-1"},
+    )
+    assert [p.meta.name for p in snapshot.pods_of("default/claim-pvc-1")] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -24,7 +28,7 @@ def test_logic_volumes_are_listed_before_persistent_volumes():
         paths.NODES,
         paths.PODS,
         paths.CLAIMS,
-        paths.VOLUMES,
+        paths.PERSISTENT_VOLUMES,
         paths.LOGIC_VOLUMES,
         paths.STORAGE_CLASSES,
         paths.NODE_LEASES,
@@ -50,9 +54,9 @@ def test_what_cannot_be_read_is_told_and_the_others_are_there():
     broken, odd = logic_volume("broken"), pv("odd")
     del broken["spec"]["size"]
     odd["spec"]["capacity"] = {"storage": "much"}
-    world = Cluster(FakeApi(broken, odd, logic_volume(), pv())).observe()
-    assert {(u.kind, u.name) for u in world.unreadable} == {("LogicVolume", "broken"), ("PersistentVolume", "odd")}
-    assert set(world.logic_volumes) == {"pvc-1"}
+    snapshot = Cluster(FakeApi(broken, odd, logic_volume(), pv())).observe()
+    assert {(u.kind, u.name) for u in snapshot.unreadable} == {("LogicVolume", "broken"), ("PersistentVolume", "odd")}
+    assert set(snapshot.logic_volumes) == {"pvc-1"}
 
 
 def test_pods_on_a_node_are_those_that_use_the_claim():

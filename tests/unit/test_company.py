@@ -30,7 +30,7 @@ def home(name, **more):
 def of(*raws, lost=frozenset()):
     """Say who is parted: a letter for each, with what is to be done."""
     seen = world(node("n1"), node("n2"), *raws)
-    return [(v.volume.name, type(v)) for v in separated(seen, seen.logic_volumes.values(), lost)]
+    return [(v.logic_volume.name, type(v)) for v in separated(seen, seen.logic_volumes.values(), lost)]
 
 
 BOTH = pod("web-0", A, B, annotated=True)

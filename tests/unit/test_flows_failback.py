@@ -75,7 +75,7 @@ def test_an_old_copy_is_the_volume_again(old):
     check_on_n1(api, fake)
     assert "VolumeFailedBack" in events(api)
     assert "VolumeRebuiltEmpty" not in events(api)
-    replaced, evicted = ("create", paths.volume(NAME)), ("delete", paths.pod("default", f"pod-{NAME}"))
+    replaced, evicted = ("create", paths.persistent_volume(NAME)), ("delete", paths.pod("default", f"pod-{NAME}"))
     assert seen.index(replaced) < seen.index(evicted)
     assert [body["grace"] for verb, path, body in api.log if (verb, path) == evicted] == [None]
 
@@ -281,7 +281,7 @@ def test_a_pod_on_a_node_that_is_lost_meanwhile_is_not_ended_by_force():
     api, fake = failed_over_to_n2(), both_copies()
 
     def lose(verb, path):
-        if verb == "create" and path == paths.volume(NAME):
+        if verb == "create" and path == paths.persistent_volume(NAME):
             api.one("Node", "n2")["status"]["conditions"][0]["status"] = "Unknown"
 
     api.on_write = lose

@@ -95,7 +95,7 @@ def test_no_pv_is_ever_deleted_with_a_status_set():
     seen = []
 
     def look(verb, path):
-        if verb == "delete" and path.startswith(paths.VOLUMES):
+        if verb == "delete" and path.startswith(paths.PERSISTENT_VOLUMES):
             name = path.rsplit("/", 1)[1]
             volume = api.one("LogicVolume", name)
             assert volume["status"]["status"] == ""
@@ -160,7 +160,7 @@ def test_a_list_that_lacks_a_pv_is_no_proof_that_a_volume_is_empty():
         pod("a", "pvc-1", on="n2", annotated=False),
     )  # fmt: skip
     ctx, whole = context(api, nodes()), api.list
-    api.list = lambda path, query=None: Listing((), "1", NOW) if path == paths.VOLUMES else whole(path, query)
+    api.list = lambda path, query=None: Listing((), "1", NOW) if path == paths.PERSISTENT_VOLUMES else whole(path, query)
     found = ctx.cluster.logic_volume("pvc-1")
     (result,) = replan(ctx, "n2", [NeedsTarget(found, found.journal, "lvm was interrupted")])
     assert result.outcome == "unfinished"
@@ -233,7 +233,7 @@ def test_a_pv_of_another_uid_is_not_deleted():
     api, fake = deleted(names=("pvc-1",)), nodes()
 
     def swap(verb, path):
-        if verb == "delete" and path == paths.volume("pvc-1"):
+        if verb == "delete" and path == paths.persistent_volume("pvc-1"):
             api.on_write = lambda verb, path: None
             api.objects[path] = copy.deepcopy(pv("pvc-1", "n9", uid="uid-theirs"))
 
@@ -632,9 +632,9 @@ def test_a_volume_that_was_written_to_meanwhile_is_not_planned_again():
     """Another worker made the PV for the target between the look and the plan: what may not leave stays."""
     api = halfway(None, second="n1")
     ctx = context(api, nodes("n3", "n4"))
-    volume = ctx.cluster.logic_volume("pvc-2")
-    need = NeedsTarget(volume, volume.journal, "n2 is silent")
-    api.objects[paths.volume("pvc-2")] = pv("pvc-2", "n2")
+    logic_volume = ctx.cluster.logic_volume("pvc-2")
+    need = NeedsTarget(logic_volume, logic_volume.journal, "n2 is silent")
+    api.objects[paths.persistent_volume("pvc-2")] = pv("pvc-2", "n2")
     (result,) = replan(ctx, "n2", [need])
     assert result.outcome == "unfinished"
     assert "annotated" in result.reason

@@ -122,7 +122,7 @@ def test_an_error_is_never_a_reason_to_purge():
     """The API server answers the question by name with an error, or answers nothing any more: nothing is purged."""
     for away in (False, True):
         api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", lying(3700)))
-        fail(api, paths.volume("pvc-1"), away=away)
+        fail(api, paths.persistent_volume("pvc-1"), away=away)
         swept = sweep(api, fake)
         assert swept.outcome == ("failed" if away else "swept")
         assert "by chance" in (swept.reason if away else swept.failed[0])
@@ -226,7 +226,7 @@ def test_inventories_are_taken_before_the_lists():
     fake.ask_all = lambda requests, task, answer, more=0: order.append(task) or real_ask(requests, task, answer, more)
     api.list = lambda path, query=None: order.append(path) or real_list(path, query)
     sweep(api, fake)
-    assert order.index("carina.node.inventory") < order.index(paths.LOGIC_VOLUMES) < order.index(paths.VOLUMES)
+    assert order.index("carina.node.inventory") < order.index(paths.LOGIC_VOLUMES) < order.index(paths.PERSISTENT_VOLUMES)
 
 
 def test_a_missing_volume_is_reported_and_nothing_is_made():
@@ -341,7 +341,7 @@ def test_the_pv_is_asked_for_by_name_before_anything_goes():
     """The list lacked the PV, the API server has it: kept."""
     api = FakeApi(node("n1"), logic_volume())
     real = api.get
-    api.get = lambda path, query=None: pv() if path == paths.volume("pvc-1") else real(path)
+    api.get = lambda path, query=None: pv() if path == paths.persistent_volume("pvc-1") else real(path)
     assert sweep_logic_volumes(context(api, FakeNodes())).kept == 1
     assert api.log == []
 

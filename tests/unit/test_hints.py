@@ -39,7 +39,7 @@ def due(state, now=1000.0):
 def say(state, now=1000.0):
     """Say all that is due."""
     for hint in state.due(now):
-        state.said(hint, now)
+        state.published(hint, now)
 
 
 def test_a_deletion_is_said_at_once_twice_and_no_more():
@@ -172,7 +172,7 @@ def test_readiness_is_not_asked_for_each_of_many_changes():
     hints = state.due(1030)
     state.seen(down())  # between the offer and its publication
     for hint in hints:
-        state.said(hint, 1030)
+        state.published(hint, 1030)
     assert changed(state, 1060)
 
 
@@ -244,11 +244,11 @@ class AnyEvents(RuleBasedStateMachine):
         for hint in self.state.due(self.now):
             key = (hint.node, hint.kind)
             if hint.kind == "changed":
-                self.state.said(hint, self.now)
+                self.state.published(hint, self.now)
                 continue
             assert self.now - self.last.get(key, -1e9) >= EVERY, "said too soon"
             self.last[key] = self.now
-            self.state.said(hint, self.now)
+            self.state.published(hint, self.now)
             if hint.kind == "deleted":
                 self.unsaid.discard(hint.node)
 

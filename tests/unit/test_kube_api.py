@@ -25,7 +25,7 @@ from carina_tasks.kube.cluster import Cluster
 from tests.unit.builders import pv
 from tests.unit.builders_http import Answer, page, serving, status
 
-PATH = paths.volume("pvc-1")
+PATH = paths.persistent_volume("pvc-1")
 
 
 def test_an_object_comes_back_whole_with_the_servers_clock():
@@ -40,7 +40,7 @@ def test_absence_is_the_api_servers_own_word_about_this_very_object():
     with serving(status(404, "NotFound", "pvc-1")) as (api, _):
         with pytest.raises(NotFound):
             api.get(PATH)
-        assert Cluster(api).volume("pvc-1") is None
+        assert Cluster(api).persistent_volume("pvc-1") is None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_no_other_404_is_absence(answer):
     """A proxy's page, a CRD that is not installed, another object's name: the API server is unavailable."""
     with serving(answer) as (api, _):
         with pytest.raises(ApiUnavailable):
-            Cluster(api).volume("pvc-1")
+            Cluster(api).persistent_volume("pvc-1")
         with pytest.raises(ApiUnavailable):
             Cluster(api).node("pvc-1")
 
@@ -131,7 +131,7 @@ def test_nobody_listening_is_unavailable():
 def test_a_list_is_all_its_pages():
     """Pages are asked for by their continue token until there is none; the version is the first page's."""
     with serving(page("a", "b", more="tok en"), page("c")) as (api, script):
-        listing = api.list(paths.VOLUMES, {"fieldSelector": "x=y"})
+        listing = api.list(paths.PERSISTENT_VOLUMES, {"fieldSelector": "x=y"})
         assert [raw["metadata"]["name"] for raw in listing.items] == ["a", "b", "c"]
         assert listing.version == "5"
         assert [path.split("?")[1] for _, path, _, _ in script.asked] == [
@@ -152,7 +152,7 @@ def test_a_list_is_all_its_pages():
 def test_half_a_list_is_no_list(second, error):
     """The second page fails: an error, never the first page alone."""
     with serving(page("a", "b", more="t"), second) as (api, _), pytest.raises(error):
-        api.list(paths.VOLUMES)
+        api.list(paths.PERSISTENT_VOLUMES)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_half_a_list_is_no_list(second, error):
 def test_what_is_not_a_list_is_not_an_empty_one(body):
     """Any 200 that is no list with metadata and items."""
     with serving(Answer(body=body)) as (api, _), pytest.raises(ApiUnavailable, match="list"):
-        api.list(paths.VOLUMES)
+        api.list(paths.PERSISTENT_VOLUMES)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_broken_watch_is_an_error_of_ours(answer, error):
 
 def test_names_are_one_segment_of_a_path():
     """A name with a slash cannot leave its collection."""
-    assert paths.volume("../nodes/n1") == "/api/v1/persistentvolumes/..%2Fnodes%2Fn1"
+    assert paths.persistent_volume("../nodes/n1") == "/api/v1/persistentvolumes/..%2Fnodes%2Fn1"
     assert paths.claim("a/b", "c?d") == "/api/v1/namespaces/a%2Fb/persistentvolumeclaims/c%3Fd"
 
 

@@ -47,10 +47,10 @@ def volume(name: str = "volume-a", **changes) -> LocalVolume:
     return LocalVolume(**(values | changes))
 
 
-def node(*volumes: LocalVolume, free: int = 100 * GIB, groups: int = 1) -> Inventory:
+def node(*lvs: LocalVolume, free: int = 100 * GIB, groups: int = 1) -> Inventory:
     """Return the inventory of a node with one VG."""
     group = VolumeGroup(name=VG, uuid=uuid(), size=200 * GIB, free=free, extent=EXTENT)
-    return Inventory(node="n1", groups=(group,) * groups, volumes=volumes)
+    return Inventory(node="n1", groups=(group,) * groups, volumes=lvs)
 
 
 def wanted(name: str = "volume-a", **changes) -> LvToCreate:
@@ -114,7 +114,7 @@ def test_an_lv_is_never_adopted_by_its_name():
         found = volume(**changes)
         decision = create_one(node(found), wanted(stale=uuid(7)))
         assert isinstance(decision, NameTaken)
-        assert decision.volume == found
+        assert decision.lv == found
 
 
 def test_an_lv_of_the_name_that_cannot_go_is_refused():
@@ -156,7 +156,7 @@ def test_stale_and_closed_is_replaced():
     """A copy that the plan knew of is removed first."""
     decision = create_one(node(volume(size=3 * GIB)), wanted(stale=uuid()))
     assert isinstance(decision, ReplaceLv)
-    assert (decision.stale.volume.size, decision.size, decision.stale.pool) == (3 * GIB, 5 * GIB, None)
+    assert (decision.stale.lv.size, decision.size, decision.stale.pool) == (3 * GIB, 5 * GIB, None)
 
 
 def test_stale_and_open_fails_for_now():
@@ -265,12 +265,12 @@ def test_room_is_made_in_the_trash_the_oldest_first_and_no_more_than_needed():
     inventory = node(*lying, free=10 * GIB)
     one = create_one(inventory, wanted(size=7 * GIB), reserve=10 * GIB)
     assert isinstance(one, CreateLv)
-    assert [each.volume.uuid for each in one.room] == [uuid(2), uuid(3)]
+    assert [each.lv.uuid for each in one.room] == [uuid(2), uuid(3)]
     request = CreateLvs(reserve=10 * GIB, volumes=(wanted(size=7 * GIB), wanted("volume-b", size=8 * GIB)))
     first, second = decide_create(request, inventory)
     assert isinstance(first, CreateLv)
     assert isinstance(second, CreateLv)
-    assert [each.volume.uuid for each in second.room] == [uuid(1)]
+    assert [each.lv.uuid for each in second.room] == [uuid(1)]
 
 
 def test_nothing_of_the_trash_goes_for_what_does_not_fit_anyway():
@@ -280,7 +280,7 @@ def test_nothing_of_the_trash_goes_for_what_does_not_fit_anyway():
     refused, made = decide_create(request, inventory)
     assert isinstance(refused, RefuseLv)
     assert isinstance(made, CreateLv)
-    assert [each.volume.uuid for each in made.room] == [uuid(1)]
+    assert [each.lv.uuid for each in made.room] == [uuid(1)]
 
 
 def test_room_is_made_of_closed_plain_trash_only():

@@ -10,7 +10,7 @@ from tests.unit.builders import NAME, NOW, at, inventory, journal, local_volume,
 
 def names(found):
     """Return the names of what is missing."""
-    return [item.volume.name for item in found]
+    return [item.logic_volume.name for item in found]
 
 
 def test_a_success_without_its_local_volume_is_missing():

@@ -48,7 +48,7 @@ class Running:
         """Publish into a list, after the errors of `broken`."""
         self.said, self.broken = [], list(broken)
         self.watch = NodeWatch(api, self._publish, 60, 30)
-        self.threads = [threading.Thread(target=t, daemon=True) for t in (self.watch.watch, self.watch.say)]
+        self.threads = [threading.Thread(target=t, daemon=True) for t in (self.watch.watch, self.watch.publish_hints)]
 
     def _publish(self, hint):
         if self.broken:

@@ -36,9 +36,9 @@ ANSWERS = [
 WRITES = {
     "journal": ("merge", paths.logic_volume("pvc-2")),
     "status": ("merge", paths.logic_volume("pvc-2") + "/status"),
-    "retain": ("merge", paths.volume("pvc-2")),
-    "create": ("create", paths.volume("pvc-2")),
-    "delete": ("delete", paths.volume("pvc-2")),
+    "retain": ("merge", paths.persistent_volume("pvc-2")),
+    "create": ("create", paths.persistent_volume("pvc-2")),
+    "delete": ("delete", paths.persistent_volume("pvc-2")),
     "touch": ("merge", paths.claim("default", "claim-pvc-2")),
     "evict": ("delete", paths.pod("default", "pod-pvc-2")),
 }

@@ -517,9 +517,9 @@ def test_without_the_api_server_the_workers_are_shown():
     [
         (lambda api: None, "1/5 intend"),
         (lambda api: api.objects[paths.logic_volume(NAME)]["status"].update(status=""), "2/5 create"),
-        (lambda api: api.objects.pop(paths.volume(NAME)), "3/5 replace PV"),
-        (lambda api: (api.objects.update({paths.volume(NAME): b.pv(on="n2")}), api.objects[paths.claim("default", f"claim-{NAME}")]["status"].update(phase="Lost")), "3/5 bind claim"),
-        (lambda api: api.objects.update({paths.volume(NAME): b.pv(on="n2")}), "5/5 finish"),
+        (lambda api: api.objects.pop(paths.persistent_volume(NAME)), "3/5 replace PV"),
+        (lambda api: (api.objects.update({paths.persistent_volume(NAME): b.pv(on="n2")}), api.objects[paths.claim("default", f"claim-{NAME}")]["status"].update(phase="Lost")), "3/5 bind claim"),
+        (lambda api: api.objects.update({paths.persistent_volume(NAME): b.pv(on="n2")}), "5/5 finish"),
     ],
 )  # fmt: skip
 def test_a_rebuild_shows_its_step(change, step):

@@ -391,7 +391,7 @@ def test_a_volume_group_that_lvm_does_not_allocate_from_takes_nothing() -> None:
 def test_an_lv_in_a_pvmove_of_the_wanted_name_is_in_the_way() -> None:
     """It can neither be removed nor replaced while lvm works on it, so its node is no target."""
     cluster = world([node(LOST), node("n2")], [logic_volume("v")])
-    there = {"n2": inventory("n2", volumes=(local_volume("volume-v", at_work="it is locked, as during a pvmove"),))}
+    there = {"n2": inventory("n2", lvs=(local_volume("volume-v", at_work="it is locked, as during a pvmove"),))}
     assert "has an LV carina-vg-hdd/volume-v already, and it is locked" in reason(plan_all(cluster, there)["v"])
 
 

@@ -221,7 +221,7 @@ def test_what_logic_volumes_claim_is_not_free() -> None:
     """A LogicVolume without its LV claims its size, by its node or its journal's target; one with its LV does not."""
     made, coming = logic_volume("made", "n2"), logic_volume("coming", "n2")
     moving = logic_volume("moving", "n9", annotations=journal("n2"))
-    stands = {"n2": inventory("n2", free=14, volumes=(local_volume("volume-made"),))}
+    stands = {"n2": inventory("n2", free=14, lvs=(local_volume("volume-made"),))}
     cluster = world(NODES[:2], [made, coming, moving, logic_volume("a")])
     assert "has 4Gi free" in plan_all(cluster, stands)["a"].reason
 
@@ -237,7 +237,7 @@ def test_a_stale_lv_of_the_same_name(is_open: bool, fits: bool) -> None:
     """Closed, its bytes count as free and its UUID is handed on; open, the node is out."""
     stale = local_volume("volume-a", size=4, is_open=is_open)
     cluster = world(NODES[:2], [logic_volume("a")])
-    found = plan_all(cluster, {"n2": inventory("n2", free=1, volumes=(stale,))})["a"]
+    found = plan_all(cluster, {"n2": inventory("n2", free=1, lvs=(stale,))})["a"]
     if fits:
         assert isinstance(found, Placement)
         assert found.stale == UUID_LV
@@ -252,7 +252,7 @@ def test_what_lies_in_the_trash_is_free() -> None:
     cluster = world([node("n2")], [logic_volume("a")])
     for changes, fits in (({}, True), ({"is_open": True}, False), ({"tags": ()}, False)):
         lying = local_volume(name, **({"tags": tags} | changes))
-        found = plan_all(cluster, {"n2": inventory("n2", free=0, volumes=(lying,))})["a"]
+        found = plan_all(cluster, {"n2": inventory("n2", free=0, lvs=(lying,))})["a"]
         assert isinstance(found, Placement) == fits, changes
 
 

@@ -138,7 +138,7 @@ def test_all_nodes_are_judged_with_one_look():
     readiness(context(api, fake))
     assert sorted(n for n, task, _ in fake.asked if task == INVENTORY) == names
     assert fake.tasks() == []
-    assert [api.reads.count(path) for path in (paths.NODES, paths.PODS, paths.VOLUMES, paths.LOGIC_VOLUMES)] == [1] * 4
+    assert [api.reads.count(path) for path in (paths.NODES, paths.PODS, paths.PERSISTENT_VOLUMES, paths.LOGIC_VOLUMES)] == [1] * 4
     assert (api.log, api.events) == ([], [])
 
 

@@ -97,18 +97,18 @@ def test_from_every_state_the_journal_is_dropped_in_bounded_steps(model, forgott
             model.size += 3
         step, view = model.next(), model.view()
         if isinstance(step, rebuild.DeletePersistentVolume):
-            wanted = rebuild.wanted_size(view.volume, view.journal.manifest)
-            assert view.volume.status == ""
-            assert view.local is not None
-            assert view.local.size >= wanted
+            wanted = rebuild.wanted_size(view.logic_volume, view.journal.manifest)
+            assert view.logic_volume.status == ""
+            assert view.lv is not None
+            assert view.lv.size >= wanted
             assert view.pv.policy == "Retain"
             assert view.pv.nodes == ("n1",)
             assert view.journal.manifest == rebuild.manifest_of(
                 view.pv, rebuild._policy(view.pv, view.journal.manifest)
             )
         if isinstance(step, rebuild.CreatePersistentVolume | rebuild.StripFinalizers | rebuild.RetainPersistentVolume):
-            assert view.volume.status == ""
-            assert view.local is not None
+            assert view.logic_volume.status == ""
+            assert view.lv is not None
         if isinstance(step, rebuild.EvictPods | rebuild.SetSuccess | rebuild.DropJournal):
             assert view.pv.nodes == ("n2",)
         model.apply(step)

@@ -38,7 +38,7 @@ def test_a_marked_closed_plain_orphan_is_removed():
     found = volume(tags=MARKED)
     decision = remove_one(found)
     assert isinstance(decision, RemoveLv)
-    assert (decision.volume, decision.pool, decision.tag) == (found, None, MARKED[0])
+    assert (decision.lv, decision.pool, decision.tag) == (found, None, MARKED[0])
 
 
 def test_what_is_not_provably_an_orphan_stays():
@@ -112,7 +112,7 @@ def test_what_has_been_in_the_trash_long_enough_is_purged():
     found = in_trash(1, 1000)
     decision = purge_one(found)
     assert isinstance(decision, RemoveLv)
-    assert (decision.volume, decision.tag) == (found, f"{well_known.TAG_TRASH_AT}1000")
+    assert (decision.lv, decision.tag) == (found, f"{well_known.TAG_TRASH_AT}1000")
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_a_thin_volume_of_the_trash_goes_with_the_pool_of_its_old_name():
     assert isinstance(purge_one(in_trash(1, 1, **(thin | {"pool": "thin-a"})), pool), RefuseLv)
 
 
-def restore_one(*volumes: LocalVolume):
-    """Return the decision for restoring the first of `volumes`."""
-    return decide_restore(RestoreLv(at=900, volume=LvInTrash(VG, f"trash-{uuid(1)}", uuid(1))), node(*volumes))
+def restore_one(*lvs: LocalVolume):
+    """Return the decision for restoring the first of `lvs`."""
+    return decide_restore(RestoreLv(at=900, volume=LvInTrash(VG, f"trash-{uuid(1)}", uuid(1))), node(*lvs))
 
 
 def test_a_restored_volume_gets_its_name_back_and_leaves_the_sweeps_reach():

@@ -27,7 +27,10 @@ def test_all_volumes_of_a_deleted_node_are_wanted():
         logic_volume("pvc-1"), logic_volume("pvc-2"), logic_volume("pvc-3", "n2"),
         pv("pvc-1"), pv("pvc-2"), pv("pvc-3", "n2"), pod("a", "pvc-1", annotated=False),
     )  # fmt: skip
-    assert [(v.volume.name, type(v)) for v in of_deleted_node(both, "n1")] == [("pvc-1", Wanted), ("pvc-2", Wanted)]
+    assert [(v.logic_volume.name, type(v)) for v in of_deleted_node(both, "n1")] == [
+        ("pvc-1", Wanted),
+        ("pvc-2", Wanted),
+    ]
 
 
 def changed(**spec):

@@ -24,12 +24,12 @@ GUARDED = {
     "set_success": lambda w: w.set_success(LV, 1, 2),
     "delete_logic_volume": lambda w: w.delete_logic_volume(LV),
     "retain": lambda w: w.retain(PV),
-    "delete_volume": lambda w: w.delete_volume(PV),
+    "delete_persistent_volume": lambda w: w.delete_persistent_volume(PV),
     "clear_resize": lambda w: w.clear_resize(CLAIM, RESIZE),
-    "touch": lambda w: w.touch(CLAIM, 1.0),
-    "untouch": lambda w: w.untouch(CLAIM),
+    "annotate_claim": lambda w: w.annotate_claim(CLAIM, 1.0),
+    "remove_claim_annotation": lambda w: w.remove_claim_annotation(CLAIM),
 }
-BY_UID_ALONE = {"touch", "untouch"}
+BY_UID_ALONE = {"annotate_claim", "remove_claim_annotation"}
 """A touch is meant to come between others' writes: the UID is its only guard."""
 
 
@@ -109,10 +109,10 @@ def test_what_is_gone_already_is_deleted():
     """404 is what a deletion wants; where an act is recorded, it is told that somebody else did it."""
     writes = ClusterWrites(FakeApi())
     writes.delete_logic_volume(LV)
-    writes.help_logic_volume(LV)
+    writes.finish_deletion(LV)
     writes.strip_finalizers(PV)
     with pytest.raises(NotFound):
-        writes.delete_volume(PV)
+        writes.delete_persistent_volume(PV)
     assert writes.evict(objects.parse_pod(pod("a"))) is False
 
 
@@ -120,7 +120,7 @@ def test_help_takes_no_finalizer_off_what_lives_or_is_another():
     """Only one that is being deleted, and the same."""
     for raw in (logic_volume(), logic_volume(uid="other", deletionTimestamp=at(NOW))):
         api = FakeApi(raw)
-        ClusterWrites(api).help_logic_volume(LV)
+        ClusterWrites(api).finish_deletion(LV)
         assert api.log == []
 
 
@@ -137,7 +137,7 @@ def test_finalizers_that_come_back_are_stripped_again():
 
     api.merge = put_back
     ClusterWrites(api, sleep=lambda _: None).strip_finalizers(PV)
-    assert paths.volume("pvc-1") not in api.objects
+    assert paths.persistent_volume("pvc-1") not in api.objects
 
 
 def test_finalizers_that_come_back_for_ever_are_told():

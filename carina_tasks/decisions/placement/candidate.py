@@ -35,5 +35,5 @@ def candidate(node: Node, inventory: Inventory | None) -> Candidate:
         node,
         answered=True,
         groups={group.name: group for group in inventory.groups},
-        locals={(volume.group, volume.name): volume for volume in inventory.volumes},
+        locals={(lv.group, lv.name): lv for lv in inventory.volumes},
     )

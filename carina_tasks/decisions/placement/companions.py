@@ -44,14 +44,14 @@ class Demand:
 
 
 def companion_of(
-    world: ClusterSnapshot, pod: Pod, name: str, wanted: set[str], source: str
+    snapshot: ClusterSnapshot, pod: Pod, name: str, wanted: set[str], source: str
 ) -> LogicVolume | Demand | None:
     """Return what the pod's claim `name` ties it to: a Carina volume that stays, a Demand, or None for nothing.
 
     Raises BadObject when the pod cannot run anywhere with that claim as it is.
     """
     key = f"{pod.meta.namespace}/{name}"
-    claim = world.claims.get(key)
+    claim = snapshot.claims.get(key)
     if claim is None:
         if _is_ephemeral(pod, name):
             return None  # made together with the pod
@@ -60,66 +60,69 @@ def companion_of(
         return None  # it goes with the pod, and the next pod gets one of its own
     if claim.meta.deleting is not None:
         raise BadObject(f'persistentvolumeclaim "{name}" is being deleted (pod {pod.meta.key})')
-    if not claim.volume:
-        held = next((v for v in world.volumes.values() if v.claim_key == key and v.claim_uid == claim.meta.uid), None)
+    if not claim.pv_name:
+        held = next(
+            (v for v in snapshot.persistent_volumes.values() if v.claim_key == key and v.claim_uid == claim.meta.uid),
+            None,
+        )
         if held is None:
-            return _of_class(world, claim)
-        return _of_volume(world, pod, held.meta.name, wanted, source)
-    return _of_volume(world, pod, claim.volume, wanted, source)
+            return _of_class(snapshot, claim)
+        return _of_volume(snapshot, pod, held.meta.name, wanted, source)
+    return _of_volume(snapshot, pod, claim.pv_name, wanted, source)
 
 
-def zone_demands(world: ClusterSnapshot, volumes: Iterable[LogicVolume]) -> tuple[Demand, ...]:
+def zone_demands(snapshot: ClusterSnapshot, logic_volumes: Iterable[LogicVolume]) -> tuple[Demand, ...]:
     """Return what zone labels and classes of the wanted volumes' own PVs ask for: a replaced PV keeps both."""
     found = []
-    for volume in volumes:
-        kept = world.volumes.get(volume.name)
+    for logic_volume in logic_volumes:
+        kept = snapshot.persistent_volumes.get(logic_volume.name)
         if kept is not None:
-            found += [_zones(kept), _topologies(world, kept.storage_class)]
+            found += [_zones(kept), _topologies(snapshot, kept.storage_class)]
     return tuple(demand for demand in found if demand is not None)
 
 
 def _of_volume(
-    world: ClusterSnapshot, pod: Pod, name: str, wanted: set[str], source: str
+    snapshot: ClusterSnapshot, pod: Pod, name: str, wanted: set[str], source: str
 ) -> LogicVolume | Demand | None:
     if name in wanted:
         return None
-    logic = world.logic_volumes.get(name)
+    logic = snapshot.logic_volumes.get(name)
     if logic is not None:
         if logic.node == source:
             raise BadObject(f"pod {pod.meta.key} also uses {name}, which stays on {source}")
         return logic
-    volume = world.volumes.get(name)
-    if volume is None:
+    pv = snapshot.persistent_volumes.get(name)
+    if pv is None:
         raise BadObject(f'persistentvolume "{name}" not found (pod {pod.meta.key})')
-    return _affinity(volume)
+    return _affinity(pv)
 
 
-def _affinity(volume: PersistentVolume) -> Demand | None:
-    zones = _zones(volume)
-    raw = ((volume.raw.get("spec") or {}).get("nodeAffinity") or {}).get("required")
+def _affinity(pv: PersistentVolume) -> Demand | None:
+    zones = _zones(pv)
+    raw = ((pv.raw.get("spec") or {}).get("nodeAffinity") or {}).get("required")
     if raw is None:
         return zones
     try:
         nodes = node_selector(read(raw, NodeTerms).node_selector_terms)
     except BadObject as exc:
-        raise BadObject(f"nodeAffinity of persistentvolume {volume.meta.name}: {exc.message}") from exc
-    reason = f"node(s) didn't match PersistentVolume's node affinity ({volume.meta.name})"
+        raise BadObject(f"nodeAffinity of persistentvolume {pv.meta.name}: {exc.message}") from exc
+    reason = f"node(s) didn't match PersistentVolume's node affinity ({pv.meta.name})"
     return Demand(reason, nodes, zones.zones if zones else ())
 
 
-def _zones(volume: PersistentVolume) -> Demand | None:
-    labels = volume.meta.labels
+def _zones(pv: PersistentVolume) -> Demand | None:
+    labels = pv.meta.labels
     zones = tuple((key, frozenset(labels[key].split("__"))) for key in ZONE_LABELS if key in labels)
-    return Demand(f"node(s) had no available volume zone ({volume.meta.name})", zones=zones) if zones else None
+    return Demand(f"node(s) had no available volume zone ({pv.meta.name})", zones=zones) if zones else None
 
 
-def _of_class(world: ClusterSnapshot, claim: Claim) -> Demand | None:
+def _of_class(snapshot: ClusterSnapshot, claim: Claim) -> Demand | None:
     name = (claim.raw.get("spec") or {}).get("storageClassName") or ""
-    return _topologies(world, name)
+    return _topologies(snapshot, name)
 
 
-def _topologies(world: ClusterSnapshot, name: str) -> Demand | None:
-    known = world.classes.get(name)
+def _topologies(snapshot: ClusterSnapshot, name: str) -> Demand | None:
+    known = snapshot.classes.get(name)
     if known is None or not known.allowed_topologies:
         return None
     try:

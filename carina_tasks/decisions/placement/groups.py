@@ -23,7 +23,7 @@ from carina_tasks.model.snapshot import ClusterSnapshot
 class PodGroup:
     """Volumes that are rebuilt on one node, and the pods that will follow them there."""
 
-    volumes: tuple[LogicVolume, ...]
+    logic_volumes: tuple[LogicVolume, ...]
     needs: Mapping[str, int]
     """Bytes that its volumes take, by VG."""
     pods: tuple[Shape, ...] = ()
@@ -52,78 +52,81 @@ class PodGroup:
     @property
     def rank(self) -> tuple[int, int, str]:
         """Sort key: the largest first (first-fit decreasing), then by name so that the order is always the same."""
-        return (-self.size, -len(self.pods), self.volumes[0].name)
+        return (-self.size, -len(self.pods), self.logic_volumes[0].name)
 
 
-def wanted_size(volume: LogicVolume, world: ClusterSnapshot) -> int:
+def wanted_size(logic_volume: LogicVolume, snapshot: ClusterSnapshot) -> int:
     """Return the bytes that its new LV takes: whole GiB, and never below the capacity that the PV promises."""
-    promised = world.volumes.get(volume.name)
-    return whole_gib(max(volume.size, promised.capacity if promised else 0))
+    promised = snapshot.persistent_volumes.get(logic_volume.name)
+    return whole_gib(max(logic_volume.size, promised.capacity if promised else 0))
 
 
-def make_groups(world: ClusterSnapshot, wanted: Sequence[LogicVolume], source: str) -> tuple[PodGroup, ...]:
+def make_groups(snapshot: ClusterSnapshot, wanted: Sequence[LogicVolume], source: str) -> tuple[PodGroup, ...]:
     """Return the groups of these volumes; each volume is in exactly one."""
-    left = frozenset({source} | {volume.journal.source for volume in wanted if volume.journal})
-    by_claim = {claim: volume for volume in wanted if (claim := _claim_of(volume, world))}
-    users = _users(world, by_claim)
-    names = {volume.name for volume in wanted}
-    joined = _Joined(volume.name for volume in wanted)
+    left = frozenset({source} | {logic_volume.journal.source for logic_volume in wanted if logic_volume.journal})
+    by_claim = {claim: logic_volume for logic_volume in wanted if (claim := _claim_of(logic_volume, snapshot))}
+    users = _users(snapshot, by_claim)
+    names = {logic_volume.name for logic_volume in wanted}
+    joined = _Joined(logic_volume.name for logic_volume in wanted)
     for pod, claims in users:
-        if _moves(pod, world, left):
+        if _moves(pod, snapshot, left):
             for claim in claims[1:]:
                 joined.join(by_claim[claims[0]].name, by_claim[claim].name)
     members: dict[str, list[LogicVolume]] = {}
-    for volume in wanted:
-        members.setdefault(joined.root(volume.name), []).append(volume)
+    for logic_volume in wanted:
+        members.setdefault(joined.root(logic_volume.name), []).append(logic_volume)
     pods: dict[str, list[Pod]] = {}
     for pod, claims in users:
         for root in dict.fromkeys(joined.root(by_claim[claim].name) for claim in claims):
             pods.setdefault(root, []).append(pod)
-    return tuple(_group(world, volumes, pods.get(root, []), names, source, left) for root, volumes in members.items())
+    return tuple(
+        _group(snapshot, logic_volumes, pods.get(root, []), names, source, left)
+        for root, logic_volumes in members.items()
+    )
 
 
 def _group(
-    world: ClusterSnapshot,
-    volumes: list[LogicVolume],
+    snapshot: ClusterSnapshot,
+    logic_volumes: list[LogicVolume],
     users: list[Pod],
     wanted: set[str],
     source: str,
     left: frozenset[str],
 ) -> PodGroup:
-    volumes = sorted(volumes, key=lambda volume: volume.name)
+    logic_volumes = sorted(logic_volumes, key=lambda logic_volume: logic_volume.name)
     needs: Counter[str] = Counter()
-    for volume in volumes:
-        needs[volume.group] += wanted_size(volume, world)
-    elsewhere = next((p for p in users if not _moves(p, world, left) and p.node and p.node not in left), None)
+    for logic_volume in logic_volumes:
+        needs[logic_volume.group] += wanted_size(logic_volume, snapshot)
+    elsewhere = next((p for p in users if not _moves(p, snapshot, left) and p.node and p.node not in left), None)
     if elsewhere is not None:
-        return PodGroup(tuple(volumes), needs, refusal=f"in use on {elsewhere.node} by pod {elsewhere.meta.key}")
-    leaving = tuple(p for p in users if _moves(p, world, left))
+        return PodGroup(tuple(logic_volumes), needs, refusal=f"in use on {elsewhere.node} by pod {elsewhere.meta.key}")
+    leaving = tuple(p for p in users if _moves(p, snapshot, left))
     follow = tuple(_renewed(pod) for pod in _without_replaced(leaving))
     try:
         shapes = tuple(shape(pod) for pod in follow)
-        pinned, demands = _companions(world, follow, wanted, source)
-        demands += zone_demands(world, volumes)
+        pinned, demands = _companions(snapshot, follow, wanted, source)
+        demands += zone_demands(snapshot, logic_volumes)
     except BadObject as exc:
-        return PodGroup(tuple(volumes), needs, refusal=exc.message)
+        return PodGroup(tuple(logic_volumes), needs, refusal=exc.message)
     uncertain = next((s.pod for s in shapes if any(t.uncertain for t in s.affinity + s.anti_affinity)), None)
     if uncertain is not None:
         refusal = (
             f"pod {uncertain.meta.key}: required pod (anti-)affinity with a namespaceSelector cannot be judged, "
             "because the labels of namespaces are not observed"
         )
-        return PodGroup(tuple(volumes), needs, refusal=refusal)
-    return PodGroup(tuple(volumes), needs, shapes, leaving, pinned, demands)
+        return PodGroup(tuple(logic_volumes), needs, refusal=refusal)
+    return PodGroup(tuple(logic_volumes), needs, shapes, leaving, pinned, demands)
 
 
 def _companions(
-    world: ClusterSnapshot, pods: Sequence[Pod], wanted: set[str], source: str
+    snapshot: ClusterSnapshot, pods: Sequence[Pod], wanted: set[str], source: str
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Demand, ...]]:
     """Return what the other volumes of the pods tie them to. Raises BadObject when one of them rules out a move."""
     pinned: dict[str, str] = {}
     demands: list[Demand] = []
     for pod in pods:
         for name in pod.claims:
-            found = companion_of(world, pod, name, wanted, source)
+            found = companion_of(snapshot, pod, name, wanted, source)
             if isinstance(found, Demand):
                 demands.append(found)
             elif found is not None:
@@ -131,30 +134,30 @@ def _companions(
     return tuple(sorted(pinned.items())), tuple(demands)
 
 
-def _claim_of(volume: LogicVolume, world: ClusterSnapshot) -> str:
+def _claim_of(logic_volume: LogicVolume, snapshot: ClusterSnapshot) -> str:
     """Return ``namespace/name`` of its claim, or empty when that claim is gone or holds another volume.
 
     A claim that its PV is Bound to and that is not in the list counts as there: a list that something cut short must not part
     the volumes of one pod.
     """
-    key, pv = f"{volume.namespace}/{volume.claim}", world.volumes.get(volume.name)
-    claim = world.claims.get(key)
+    key, pv = f"{logic_volume.namespace}/{logic_volume.claim}", snapshot.persistent_volumes.get(logic_volume.name)
+    claim = snapshot.claims.get(key)
     if claim is None:
         return key if pv is not None and pv.phase == "Bound" and pv.claim_key == key else ""
-    return key if claim.volume in ("", volume.name) else ""
+    return key if claim.pv_name in ("", logic_volume.name) else ""
 
 
-def _users(world: ClusterSnapshot, by_claim: Mapping[str, LogicVolume]) -> list[tuple[Pod, list[str]]]:
+def _users(snapshot: ClusterSnapshot, by_claim: Mapping[str, LogicVolume]) -> list[tuple[Pod, list[str]]]:
     """Return the pods that use wanted volumes, each with those claims, by name.
 
     DaemonSets' and static pods of nodes that are gone are left out: nothing follows from them.
     """
     found = []
-    for pod in sorted(world.pods, key=lambda p: (p.meta.key, p.meta.uid)):
+    for pod in sorted(snapshot.pods, key=lambda p: (p.meta.key, p.meta.uid)):
         if pod.finished or not pod.claims:
             continue
         claims = [key for key in dict.fromkeys(f"{pod.meta.namespace}/{c}" for c in pod.claims) if key in by_claim]
-        if claims and not (_stays(pod) and not _lives(pod, world)):
+        if claims and not (_stays(pod) and not _lives(pod, snapshot)):
             found.append((pod, claims))
     return found
 
@@ -164,16 +167,16 @@ def _stays(pod: Pod) -> bool:
     return pod.mirror or pod.of_daemon_set
 
 
-def _lives(pod: Pod, world: ClusterSnapshot) -> bool:
-    return bool(pod.node) and pod.node in world.nodes
+def _lives(pod: Pod, snapshot: ClusterSnapshot) -> bool:
+    return bool(pod.node) and pod.node in snapshot.nodes
 
 
-def _moves(pod: Pod, world: ClusterSnapshot, left: frozenset[str]) -> bool:
+def _moves(pod: Pod, snapshot: ClusterSnapshot, left: frozenset[str]) -> bool:
     """Tell whether it follows its volumes: unbound, on a node that they leave, or on one that is not there any more.
 
     They leave the lost node; planned again in mid-rebuild, also the node that their journals name as source.
     """
-    return not _stays(pod) and (pod.node in left or not _lives(pod, world))
+    return not _stays(pod) and (pod.node in left or not _lives(pod, snapshot))
 
 
 def _renewed(pod: Pod) -> Pod:

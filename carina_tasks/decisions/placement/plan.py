@@ -30,7 +30,7 @@ NODE_REASON_LENGTH: Final = 200
 
 
 def plan(
-    world: ClusterSnapshot,
+    snapshot: ClusterSnapshot,
     inventories: Mapping[str, Inventory],
     wanted: Sequence[LogicVolume],
     source: str,
@@ -42,14 +42,14 @@ def plan(
     `source` is the node that they leave; it may or may not be in the world any more. A node without an inventory is a
     node whose worker does not answer. With `only`, no other node is a candidate. The same arguments give the same answer, in whatever order mappings are.
     """
-    unique = {volume.name: volume for volume in wanted}
-    groups = sorted(make_groups(world, tuple(unique.values()), source), key=lambda group: group.rank)
+    unique = {logic_volume.name: logic_volume for logic_volume in wanted}
+    groups = sorted(make_groups(snapshot, tuple(unique.values()), source), key=lambda group: group.rank)
     candidates = [
         candidate(node, inventories.get(name))
-        for name, node in sorted(world.nodes.items())
+        for name, node in sorted(snapshot.nodes.items())
         if name != source and only in ("", name)
     ]
-    planning = _Planning(world, candidates, groups, rules)
+    planning = _Planning(snapshot, candidates, groups, rules)
     verdicts: dict[str, Placement | Unschedulable] = {}
     open_groups = groups
     while open_groups:
@@ -63,27 +63,34 @@ def plan(
             if not fits and any(pod.affinity for pod in group.pods):
                 retry.append(group)
         open_groups = retry if placed else []
-    return tuple(verdicts[volume.name] for volume in wanted)
+    return tuple(verdicts[logic_volume.name] for logic_volume in wanted)
 
 
 class _Planning:
     """One plan under way: the candidates and the ledgers of pods, bytes and volumes."""
 
     def __init__(
-        self, world: ClusterSnapshot, candidates: Sequence[Candidate], groups: Sequence[PodGroup], rules: PlacementRules
+        self,
+        snapshot: ClusterSnapshot,
+        candidates: Sequence[Candidate],
+        groups: Sequence[PodGroup],
+        rules: PlacementRules,
     ) -> None:
-        self._world = world
+        self._world = snapshot
         self._candidates = candidates
-        self._standing = PodsByNode(world, (pod for group in groups for pod in group.leaving))
-        self._space = Space(world, candidates, rules.reserve)
-        moving = {volume.name for group in groups for volume in group.volumes}
-        self._volumes = Counter(v.node for v in world.logic_volumes.values() if v.name not in moving)
+        self._standing = PodsByNode(snapshot, (pod for group in groups for pod in group.leaving))
+        self._space = Space(snapshot, candidates, rules.reserve)
+        moving = {logic_volume.name for group in groups for logic_volume in group.logic_volumes}
+        self._volumes = Counter(v.node for v in snapshot.logic_volumes.values() if v.name not in moving)
 
     def place(self, group: PodGroup) -> dict[str, Placement | Unschedulable]:
         """Return the verdict for each volume of the group, and book it where it goes."""
         if group.refusal:
             self._stay(group)
-            return {volume.name: Unschedulable(volume, group.refusal[:REASON_LENGTH]) for volume in group.volumes}
+            return {
+                logic_volume.name: Unschedulable(logic_volume, group.refusal[:REASON_LENGTH])
+                for logic_volume in group.logic_volumes
+            }
         self._leave(group)
         misfits: dict[str, str] = {}
         for one in sorted(self._candidates, key=self._score_for(group)):
@@ -93,7 +100,7 @@ class _Planning:
             misfits[one.name] = misfit.reason
         self._stay(group)
         reason = _no_fit(misfits)
-        return {volume.name: Unschedulable(volume, reason) for volume in group.volumes}
+        return {logic_volume.name: Unschedulable(logic_volume, reason) for logic_volume in group.logic_volumes}
 
     def _score_for(self, group: PodGroup) -> Callable[[Candidate], Score]:
         return lambda one: score(one, group, self._standing, self._space, self._volumes)
@@ -109,18 +116,18 @@ class _Planning:
         left = self._space.take(one, group)
         for pod in group.pods:
             self._standing.put(pod.pod, one.name, pod.footprint)
-        self._volumes[one.name] += len(group.volumes)
+        self._volumes[one.name] += len(group.logic_volumes)
         reason = f"{self._volumes[one.name]} Carina volumes there with it"
         for vg, free in sorted(left.items()):
             reason += f", {readable(free)} left in {vg}"
         if group.pinned:
             reason = f"its pod also uses {group.pinned[0][0]} there; {reason}"
-        names = [volume.name for volume in group.volumes]
+        names = [logic_volume.name for logic_volume in group.logic_volumes]
         places: dict[str, Placement | Unschedulable] = {}
-        for volume in group.volumes:
-            stale = stale_of(one, volume)
-            others = tuple(name for name in names if name != volume.name)
-            places[volume.name] = Placement(volume, one.name, reason, stale.uuid if stale else "", others)
+        for logic_volume in group.logic_volumes:
+            stale = stale_of(one, logic_volume)
+            others = tuple(name for name in names if name != logic_volume.name)
+            places[logic_volume.name] = Placement(logic_volume, one.name, reason, stale.uuid if stale else "", others)
         return places
 
     def _stay(self, group: PodGroup) -> None:

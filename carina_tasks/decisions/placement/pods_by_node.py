@@ -27,13 +27,13 @@ Matcher = tuple[AffinityTerm, ...]
 class PodsByNode:
     """Pods by node, with the sums and counts that the filters ask for. `put` and `take` keep all of them up to date."""
 
-    def __init__(self, world: ClusterSnapshot, moving: Iterable[Pod]) -> None:
-        self.nodes: Mapping[str, Node] = world.nodes
+    def __init__(self, snapshot: ClusterSnapshot, moving: Iterable[Pod]) -> None:
+        self.nodes: Mapping[str, Node] = snapshot.nodes
         self.unreadable: dict[str, str] = {}
         """Nodes with a pod whose constraints cannot be read, and what is wrong with it."""
-        self._pods: dict[str, dict[int, Pod]] = {name: {} for name in world.nodes}
-        self._used: dict[str, dict[str, Decimal]] = {name: {} for name in world.nodes}
-        self._ports: dict[str, Counter[HostPort]] = {name: Counter() for name in world.nodes}
+        self._pods: dict[str, dict[int, Pod]] = {name: {} for name in snapshot.nodes}
+        self._used: dict[str, dict[str, Decimal]] = {name: {} for name in snapshot.nodes}
+        self._ports: dict[str, Counter[HostPort]] = {name: Counter() for name in snapshot.nodes}
         self._owned: dict[str, Counter[str]] = {}
         self._by_label: dict[Label, dict[int, tuple[Pod, str]]] = {}
         self._keep_away: dict[Label | None, dict[AffinityTerm, Counter[str]]] = {}
@@ -43,8 +43,8 @@ class PodsByNode:
         self.spread_counts: dict[tuple[int, SpreadRule], dict[str, int]] = {}
         """What the topology spread filter worked out since the last change."""
         leaving = {id(pod) for pod in moving}
-        for pod in world.pods:
-            if pod.node in world.nodes and not pod.finished and id(pod) not in leaving:
+        for pod in snapshot.pods:
+            if pod.node in snapshot.nodes and not pod.finished and id(pod) not in leaving:
                 self.put(pod, pod.node)
 
     def put(self, pod: Pod, node: str, marks: Footprint | None = None) -> None:

@@ -24,4 +24,4 @@ def score(one: Candidate, group: PodGroup, standing: PodsByNode, space: Space, v
     if group.needs.keys() <= one.groups.keys():
         left = sum(space.available(one, group).values()) - group.size
     owned = standing.owned(group.owners, one.name)
-    return (volumes.get(one.name, 0) + len(group.volumes), owned, left, one.name)
+    return (volumes.get(one.name, 0) + len(group.logic_volumes), owned, left, one.name)

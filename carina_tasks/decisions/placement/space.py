@@ -28,7 +28,7 @@ WITH_AN_LV: Final = ("", "lvm")
 class Space:
     """The ledger of free bytes by node and VG: `take` books, everything else only looks."""
 
-    def __init__(self, world: ClusterSnapshot, candidates: Sequence[Candidate], reserve: int) -> None:
+    def __init__(self, snapshot: ClusterSnapshot, candidates: Sequence[Candidate], reserve: int) -> None:
         self._free = {
             (one.name, group.name): group.free - reserve for one in candidates for group in one.groups.values()
         }
@@ -36,14 +36,14 @@ class Space:
         self._memo: dict[tuple[str, int], dict[str, int]] = {}
         by_name = {one.name: one for one in candidates}
         for one in candidates:
-            for (vg, _), local in one.locals.items():
-                if local.trashed is not None and (one.name, vg) in self._free:
-                    self._free[one.name, vg] += _given_back(one, local, local.trashed.name)
-        for volume in world.logic_volumes.values():
-            nodes = {volume.node, volume.journal.target} if volume.journal else {volume.node}
-            if volume.manage_type in WITH_AN_LV:
+            for (vg, _), lv in one.locals.items():
+                if lv.trashed is not None and (one.name, vg) in self._free:
+                    self._free[one.name, vg] += _given_back(one, lv, lv.trashed.name)
+        for logic_volume in snapshot.logic_volumes.values():
+            nodes = {logic_volume.node, logic_volume.journal.target} if logic_volume.journal else {logic_volume.node}
+            if logic_volume.manage_type in WITH_AN_LV:
                 for node in nodes & by_name.keys():
-                    self._claim(by_name[node], volume, wanted_size(volume, world))
+                    self._claim(by_name[node], logic_volume, wanted_size(logic_volume, snapshot))
 
     def available(self, one: Candidate, group: PodGroup) -> dict[str, int]:
         """Return the bytes that the group may take of each of its VGs on the node; below zero when overbooked.
@@ -59,45 +59,45 @@ class Space:
         found = {}
         for vg in group.needs:
             claims = self._claims.get((one.name, vg), {})
-            own = sum(claims.get(volume.name, 0) for volume in group.volumes) if claims else 0
+            own = sum(claims.get(logic_volume.name, 0) for logic_volume in group.logic_volumes) if claims else 0
             found[vg] = self._free[one.name, vg] + own
-        for volume in group.volumes:
-            found[volume.group] += _given_back(one, stale_of(one, volume))
+        for logic_volume in group.logic_volumes:
+            found[logic_volume.group] += _given_back(one, stale_of(one, logic_volume))
         return found
 
     def take(self, one: Candidate, group: PodGroup) -> dict[str, int]:
         """Book the group on the node and return the bytes left; what its volumes claimed anywhere is free again."""
         left = {vg: available - group.needs[vg] for vg, available in self.available(one, group).items()}
         for (node, vg), claims in self._claims.items():
-            for volume in group.volumes:
-                self._free[node, vg] += claims.pop(volume.name, 0)
+            for logic_volume in group.logic_volumes:
+                self._free[node, vg] += claims.pop(logic_volume.name, 0)
         for vg, free in left.items():
             self._free[one.name, vg] = free
         self._memo.clear()
         return left
 
-    def _claim(self, one: Candidate, volume: LogicVolume, size: int) -> None:
-        key = (one.name, volume.group)
+    def _claim(self, one: Candidate, logic_volume: LogicVolume, size: int) -> None:
+        key = (one.name, logic_volume.group)
         if key not in self._free:
             return
-        there = stale_of(one, volume)
+        there = stale_of(one, logic_volume)
         missing = max(0, size - (there.size if there else 0))
         if missing:
-            self._claims.setdefault(key, {})[volume.name] = missing
+            self._claims.setdefault(key, {})[logic_volume.name] = missing
             self._free[key] -= missing
 
 
-def stale_of(one: Candidate, volume: LogicVolume) -> LocalVolume | None:
+def stale_of(one: Candidate, logic_volume: LogicVolume) -> LocalVolume | None:
     """Return the LV of that LogicVolume's name and VG that the node has already, or None."""
-    return one.locals.get((volume.group, names.VOLUME_PREFIX + volume.name))
+    return one.locals.get((logic_volume.group, names.VOLUME_PREFIX + logic_volume.name))
 
 
-def _given_back(one: Candidate, local: LocalVolume | None, name: str = "") -> int:
+def _given_back(one: Candidate, lv: LocalVolume | None, name: str = "") -> int:
     """Return the bytes of its VG that removing this LV, called `name` before, frees; a thin one its own pool's, if any."""
-    if local is None or local.is_open or local.at_work:
+    if lv is None or lv.is_open or lv.at_work:
         return 0
-    if not local.pool:
-        return local.size if local.layout == "linear" and local.role == "public" else 0
-    pool = one.locals.get((local.group, local.pool))
-    own = names.THIN_POOL_PREFIX + (name or local.name).removeprefix(names.VOLUME_PREFIX)
-    return pool.size if pool is not None and local.pool_volumes == 1 and local.pool == own else 0
+    if not lv.pool:
+        return lv.size if lv.layout == "linear" and lv.role == "public" else 0
+    pool = one.locals.get((lv.group, lv.pool))
+    own = names.THIN_POOL_PREFIX + (name or lv.name).removeprefix(names.VOLUME_PREFIX)
+    return pool.size if pool is not None and lv.pool_volumes == 1 and lv.pool == own else 0

@@ -30,9 +30,9 @@ FITS: Final = Fits()
 
 @dataclass(frozen=True)
 class Placement:
-    """Rebuild `volume` on `node`."""
+    """Rebuild `logic_volume` on `node`."""
 
-    volume: LogicVolume
+    logic_volume: LogicVolume
     node: str
     reason: str
     stale: str
@@ -43,9 +43,9 @@ class Placement:
 
 @dataclass(frozen=True)
 class Unschedulable:
-    """`volume` can go nowhere now; nothing of its pods may be touched."""
+    """`logic_volume` can go nowhere now; nothing of its pods may be touched."""
 
-    volume: LogicVolume
+    logic_volume: LogicVolume
     reason: str
 
 

@@ -99,7 +99,7 @@ def _same(before: Claim, after: Claim | None) -> bool:
 
 def _kept(claim: Claim) -> tuple[object, ...]:
     meta = claim.meta
-    return meta.uid, dict(meta.labels), dict(meta.annotations), meta.owners, meta.finalizers, claim.volume
+    return meta.uid, dict(meta.labels), dict(meta.annotations), meta.owners, meta.finalizers, claim.pv_name
 
 
 def _said(scene: Scene, row: Row) -> str:

@@ -60,18 +60,18 @@ def play(scene: Scene) -> None:
                    there is not None and back is not None and back.uuid == there.uuid and back.active)  # fmt: skip
     others = {"open": (OPEN, GROUP), "in another VG": (ELSEWHERE, OTHER_GROUP), "of another prefix": (FOREIGN, GROUP)}
     lost = [what for what, (name, group) in others.items() if node.find(name, group) is None]
-    owned = {f"volume-{volume.name}" for volume in world.volumes().values() if volume.node == THIRD_NODE} - {
-        f"volume-{missing}"
-    }
+    owned = {
+        f"volume-{logic_volume.name}" for logic_volume in world.persistent_volumes().values() if logic_volume.node == THIRD_NODE
+    } - {f"volume-{missing}"}
     kept = not lost and owned <= node.sizes().keys()
     screen.promise(
         "S1", "one that is open, in another VG, of another prefix, or with a LogicVolume stays", kept, ", ".join(lost)
     )
     left = stale & scene.stage.nodes[SILENT_NODE].sizes().keys()
     screen.promise("S1", f"the old copies on {SILENT_NODE}, which returned, are removed", bool(stale) and not left)
-    volumes = world.volumes()
+    logic_volumes = world.persistent_volumes()
     screen.promise("S2", "a LogicVolume without a PV is deleted, and its local volume after it",
-                   WITHOUT_PV not in volumes and node.find(f"volume-{WITHOUT_PV}") is None)  # fmt: skip
+                   WITHOUT_PV not in logic_volumes and node.find(f"volume-{WITHOUT_PV}") is None)  # fmt: skip
     told = [e for e in world.events("LogicVolume", missing) if e["reason"] == "LocalVolumeMissing"]
     reported = missing in _all(first, "missing") and bool(told) and node.find(f"volume-{missing}") is None
     screen.promise("S3", "a LogicVolume whose LV is gone is reported missing, and not made again", reported)
@@ -86,12 +86,12 @@ def _make(scene: Scene) -> str:
     node.create(ELSEWHERE, quantity.GIB, OTHER_GROUP)
     node.create(FOREIGN, quantity.GIB)
     world.api.create(paths.LOGIC_VOLUMES, manifests.logic_volume(WITHOUT_PV, THIRD_NODE, "2Gi", "data-nobody-0"))
-    local = node.create(f"volume-{WITHOUT_PV}", 2 * quantity.GIB)
-    status = manifests.logic_volume_status(WITHOUT_PV, "2Gi", local.major, local.minor)
+    lv = node.create(f"volume-{WITHOUT_PV}", 2 * quantity.GIB)
+    status = manifests.logic_volume_status(WITHOUT_PV, "2Gi", lv.major, lv.minor)
     world.api.merge(paths.logic_volume(WITHOUT_PV) + "/status", status)
     world.claim(WITHOUT_LV, "1Gi", THIRD_NODE)
     world.wait("the claim is Bound", lambda: world.claims()[WITHOUT_LV].phase == "Bound", 10)
-    missing = world.claims()[WITHOUT_LV].volume
+    missing = world.claims()[WITHOUT_LV].pv_name
     node.remove(f"volume-{missing}")
     return missing
 
@@ -117,8 +117,6 @@ def _show_local(scene: Scene) -> None:
     for name in (THIRD_NODE, SILENT_NODE):
         scene.screen.command(f"lvs -o vg_name,lv_name,lv_size        # on {name}")
         rows = [["VG", "LV", "LSIZE", "OPEN"]]
-        for volume in scene.stage.nodes[name].inventory().volumes:
-            rows.append(
-                [volume.group, volume.name, f"{volume.size / quantity.GIB:.2f}g", "open" if volume.is_open else ""]
-            )
+        for lv in scene.stage.nodes[name].inventory().volumes:
+            rows.append([lv.group, lv.name, f"{lv.size / quantity.GIB:.2f}g", "open" if lv.is_open else ""])
         scene.screen.table(rows)

@@ -53,9 +53,13 @@ class Scene:
         shown: dict[str, str] = {}
 
         def look() -> bool:
-            for name, volume in self.world.volumes().items():
-                busy = f"being rebuilt, {volume.journal.source} -> {volume.journal.target}" if volume.journal else ""
-                text = busy or f"{volume.status or 'new'} on {volume.node}"
+            for name, logic_volume in self.world.persistent_volumes().items():
+                busy = (
+                    f"being rebuilt, {logic_volume.journal.source} -> {logic_volume.journal.target}"
+                    if logic_volume.journal
+                    else ""
+                )
+                text = busy or f"{logic_volume.status or 'new'} on {logic_volume.node}"
                 if name in shown and shown[name] != text:
                     self.screen.progress(f"{name[:12]}…  {text}")
                 shown[name] = text

@@ -30,81 +30,79 @@ class Binder:
 
     def step(self, now: float) -> None:
         """Look at every volume, and at the claims that are due."""
-        volumes = {volume.meta.name: volume for volume in self._view.volumes.all()}
-        due = self._claims_of_gone(volumes)
+        pvs = {pv.meta.name: pv for pv in self._view.volumes.all()}
+        due = self._claims_of_gone(pvs)
         if now >= self.next_resync:
             self.next_resync = now + RESYNC
             self._looked.clear()
-        for volume in volumes.values():
-            due |= self._volume(volume)
+        for pv in pvs.values():
+            due |= self._volume(pv)
         claims = {claim.meta.key: claim for claim in self._view.claims.all()}
         for key, claim in claims.items():
             if key in due or self._looked.get(key) != claim.meta.version:
                 self._looked[key] = claim.meta.version
-                self._claim(claim, volumes)
+                self._claim(claim, pvs)
         self._looked = {key: version for key, version in self._looked.items() if key in claims}
 
-    def _claims_of_gone(self, volumes: dict[str, PersistentVolume]) -> set[str]:
+    def _claims_of_gone(self, pvs: dict[str, PersistentVolume]) -> set[str]:
         gone = {
-            old.claim_key
-            for name, old in self._known.items()
-            if name not in volumes or volumes[name].meta.uid != old.meta.uid
+            old.claim_key for name, old in self._known.items() if name not in pvs or pvs[name].meta.uid != old.meta.uid
         }
-        self._known = volumes
+        self._known = pvs
         return gone
 
-    def _volume(self, volume: PersistentVolume) -> set[str]:
+    def _volume(self, pv: PersistentVolume) -> set[str]:
         """Set the volume's phase; return the claim that is waiting for it."""
-        if not volume.claim_key:
-            self._phase(volume, "Available")
+        if not pv.claim_key:
+            self._phase(pv, "Available")
             return set()
-        claim = self._view.claims.get(volume.claim_key)
-        if claim is None or (volume.claim_uid and claim.meta.uid != volume.claim_uid):
-            if volume.claim_uid and volume.phase in ("Bound", "Available"):
-                self._phase(volume, "Released")
+        claim = self._view.claims.get(pv.claim_key)
+        if claim is None or (pv.claim_uid and claim.meta.uid != pv.claim_uid):
+            if pv.claim_uid and pv.phase in ("Bound", "Available"):
+                self._phase(pv, "Released")
             return set()
-        if claim.volume == volume.meta.name:
-            self._phase(volume, "Bound")
+        if claim.pv_name == pv.meta.name:
+            self._phase(pv, "Bound")
             return set()
-        return set() if claim.volume else {volume.claim_key}
+        return set() if claim.pv_name else {pv.claim_key}
 
-    def _phase(self, volume: PersistentVolume, phase: str) -> None:
-        if volume.phase != phase:
-            with self._view.attempt(f"volume {volume.meta.name} {phase}"):
-                body = {"metadata": {"uid": volume.meta.uid}, "status": {"phase": phase}}
-                self._view.api.merge(paths.volume(volume.meta.name) + "/status", body)
+    def _phase(self, pv: PersistentVolume, phase: str) -> None:
+        if pv.phase != phase:
+            with self._view.attempt(f"volume {pv.meta.name} {phase}"):
+                body = {"metadata": {"uid": pv.meta.uid}, "status": {"phase": phase}}
+                self._view.api.merge(paths.persistent_volume(pv.meta.name) + "/status", body)
 
-    def _claim(self, claim: Claim, volumes: dict[str, PersistentVolume]) -> None:
+    def _claim(self, claim: Claim, pvs: dict[str, PersistentVolume]) -> None:
         with self._view.attempt(f"claim {claim.meta.key}"):
-            if claim.volume:
-                volume = volumes.get(claim.volume)
-                if volume is None:
+            if claim.pv_name:
+                pv = pvs.get(claim.pv_name)
+                if pv is None:
                     self._lost(
-                        claim, f"Bound claim has lost its PersistentVolume {claim.volume}. Data on the volume is lost!"
+                        claim, f"Bound claim has lost its PersistentVolume {claim.pv_name}. Data on the volume is lost!"
                     )
-                elif volume.claim_uid and volume.claim_uid != claim.meta.uid:
-                    self._lost(claim, f"PersistentVolume {claim.volume} is bound to another claim")
+                elif pv.claim_uid and pv.claim_uid != claim.meta.uid:
+                    self._lost(claim, f"PersistentVolume {claim.pv_name} is bound to another claim")
                 else:
-                    self._bound(claim, volume)
+                    self._bound(claim, pv)
                 return
-            volume = next((v for v in volumes.values() if v.claim_key == claim.meta.key), None)
-            if volume is not None and volume.claim_uid in ("", claim.meta.uid):
+            pv = next((v for v in pvs.values() if v.claim_key == claim.meta.key), None)
+            if pv is not None and pv.claim_uid in ("", claim.meta.uid):
                 body = {
                     "metadata": {"uid": claim.meta.uid, "annotations": {_BIND_COMPLETED: "yes"}},
-                    "spec": {"volumeName": volume.meta.name},
+                    "spec": {"volumeName": pv.meta.name},
                 }
                 self._view.api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
-                self._phase(volume, "Bound")
-                self._bound(claim, volume)
+                self._phase(pv, "Bound")
+                self._bound(claim, pv)
 
-    def _bound(self, claim: Claim, volume: PersistentVolume) -> None:
+    def _bound(self, claim: Claim, pv: PersistentVolume) -> None:
         if claim.phase == "Bound":
             return
         status = copy.deepcopy(
             {
                 "phase": "Bound",
-                "accessModes": volume.raw["spec"]["accessModes"],
-                "capacity": volume.raw["spec"]["capacity"],
+                "accessModes": pv.raw["spec"]["accessModes"],
+                "capacity": pv.raw["spec"]["capacity"],
             }
         )
         self._status(claim, status)

@@ -18,9 +18,9 @@ class Protection:
 
     def step(self, now: float) -> None:
         """Take the finalizers off what is being deleted and not used."""
-        for volume in self._view.volumes.all():
-            if volume.meta.deleting is not None and volume.phase != "Bound":
-                self._release(paths.volume(volume.meta.name), volume.meta, OF_VOLUMES)
+        for pv in self._view.volumes.all():
+            if pv.meta.deleting is not None and pv.phase != "Bound":
+                self._release(paths.persistent_volume(pv.meta.name), pv.meta, OF_VOLUMES)
         used = {
             f"{pod.meta.namespace}/{claim}" for pod in self._view.pods.all() if not pod.finished for claim in pod.claims
         }

@@ -32,11 +32,11 @@ class Provisioner:
             if _waits(claim) and self._alive(claim.meta.annotations[manifests.SELECTED_NODE]):
                 with self._view.attempt(f"provision {claim.meta.key}"):
                     self._provision(claim)
-        for volume in self._view.volumes.all():
-            released = volume.ours and volume.phase == "Released" and volume.policy == "Delete"
-            if released and all(self._alive(node) for node in volume.nodes):
-                with self._view.attempt(f"delete {volume.meta.name}"):
-                    self._delete(volume)
+        for pv in self._view.volumes.all():
+            released = pv.ours and pv.phase == "Released" and pv.policy == "Delete"
+            if released and all(self._alive(node) for node in pv.nodes):
+                with self._view.attempt(f"delete {pv.meta.name}"):
+                    self._delete(pv)
 
     def _provision(self, claim: Claim) -> None:
         api, meta = self._view.api, claim.meta
@@ -49,25 +49,25 @@ class Provisioner:
         except AlreadyExists:
             # An earlier round came this far; each of these steps may be done twice.
             self._view.changed.set()
-        local = self._create(node, f"volume-{name}", quantity.whole_gib(quantity.to_bytes(size)))
-        status = manifests.logic_volume_status(name, size, local.major, local.minor)
+        lv = self._create(node, f"volume-{name}", quantity.whole_gib(quantity.to_bytes(size)))
+        status = manifests.logic_volume_status(name, size, lv.major, lv.minor)
         api.merge(paths.logic_volume(name) + "/status", status)
-        body = manifests.persistent_volume(name, node, size, dict(claim.raw), major=local.major, minor=local.minor)
-        api.create(paths.VOLUMES, body)
+        body = manifests.persistent_volume(name, node, size, dict(claim.raw), major=lv.major, minor=lv.minor)
+        api.create(paths.PERSISTENT_VOLUMES, body)
 
-    def _delete(self, volume: PersistentVolume) -> None:
-        api, name = self._view.api, volume.meta.name
+    def _delete(self, pv: PersistentVolume) -> None:
+        api, name = self._view.api, pv.meta.name
         try:
             meta = parse_meta(api.get(paths.logic_volume(name)))
             api.delete(paths.logic_volume(name), uid=meta.uid)
-            for node in volume.nodes:
-                self._remove(node, volume.handle)
+            for node in pv.nodes:
+                self._remove(node, pv.handle)
             self._drop_finalizer(paths.logic_volume(name), meta, well_known.LOGIC_VOLUME_FINALIZER)
         except NotFound:
             self._view.changed.set()
-        if volume.meta.deleting is None:
-            api.delete(paths.volume(name), uid=volume.meta.uid)
-        self._drop_finalizer(paths.volume(name), volume.meta, "external-provisioner.volume.kubernetes.io/finalizer")
+        if pv.meta.deleting is None:
+            api.delete(paths.persistent_volume(name), uid=pv.meta.uid)
+        self._drop_finalizer(paths.persistent_volume(name), pv.meta, "external-provisioner.volume.kubernetes.io/finalizer")
 
     def _drop_finalizer(self, path: str, meta: ObjectMeta, finalizer: str) -> None:
         fresh = parse_meta(self._view.api.get(path))
@@ -78,7 +78,7 @@ class Provisioner:
 def _waits(claim: Claim) -> bool:
     return (
         manifests.SELECTED_NODE in claim.meta.annotations
-        and not claim.volume
+        and not claim.pv_name
         and claim.meta.deleting is None
         and claim.phase == "Pending"
         and (claim.raw.get("spec") or {}).get("storageClassName") == manifests.STORAGE_CLASS

@@ -49,7 +49,7 @@ class Scheduler:
             total = len(self._view.nodes.all())
             return self._cannot(pod, f"0/{total} nodes are available: didn't match PersistentVolume's node affinity")
         target = min(fit, key=lambda node: (load[node.name], node.name)).name
-        waiting = [claim for claim in known if not claim.volume]
+        waiting = [claim for claim in known if not claim.pv_name]
         for claim in waiting:
             if SELECTED_NODE not in claim.meta.annotations:
                 body = {"metadata": {"uid": claim.meta.uid, "annotations": {SELECTED_NODE: target}}}
@@ -62,10 +62,10 @@ class Scheduler:
         return target
 
     def _allows(self, node: Node, claim: Claim) -> bool:
-        if not claim.volume:
+        if not claim.pv_name:
             return claim.meta.annotations.get(SELECTED_NODE, node.name) == node.name
-        volume = self._view.volumes.get(claim.volume)
-        return volume is not None and (not volume.nodes or node.name in volume.nodes)
+        pv = self._view.volumes.get(claim.pv_name)
+        return pv is not None and (not pv.nodes or node.name in pv.nodes)
 
     def _cannot(self, pod: Pod, why: str) -> str:
         if self._said.get(pod.meta.uid) != why:

@@ -34,7 +34,7 @@ class View:
         self.leases: Informer[Lease] = Informer(api, paths.NODE_LEASES, objects.parse_lease, said)
         self.pods: Informer[Pod] = Informer(api, paths.PODS, objects.parse_pod, said)
         self.claims: Informer[Claim] = Informer(api, paths.CLAIMS, objects.parse_claim, said)
-        self.volumes: Informer[PersistentVolume] = Informer(api, paths.VOLUMES, objects.parse_persistent_volume, said)
+        self.volumes: Informer[PersistentVolume] = Informer(api, paths.PERSISTENT_VOLUMES, objects.parse_persistent_volume, said)
         self.stateful_sets: Informer[StatefulSet] = Informer(api, STATEFUL_SETS, parse_stateful_set, said)
         self._informers: tuple[Informer[Any], ...] = (
             self.nodes, self.leases, self.pods, self.claims, self.volumes, self.stateful_sets,

@@ -128,7 +128,7 @@ def _advance_group(
             done += [result for result in results if not isinstance(result, NeedsLocalVolume)]
             # Another worker may have planned it again since `targets` was read: this node must not make it.
             astray = [need for need in needs if need.journal.target != target]
-            done += [unfinished_result(need.volume.name, REPLANNED, need.journal, again=True) for need in astray]
+            done += [unfinished_result(need.logic_volume.name, REPLANNED, need.journal, again=True) for need in astray]
             needs = [need for need in needs if need.journal.target == target]
             if not needs:
                 return done
@@ -143,10 +143,11 @@ def _advance_group(
                     # A node that is silent may be lost by now: worth another look at once.
                     again = isinstance(exc, NodeSilent)
                     done += [
-                        unfinished_result(need.volume.name, exc.message, need.journal, again=again) for need in left
+                        unfinished_result(need.logic_volume.name, exc.message, need.journal, again=again)
+                        for need in left
                     ]
                     for need in left:
-                        events.waits(ctx, need.volume, need.claim, need.journal, 1, exc.message)
+                        events.waits(ctx, need.logic_volume, need.claim, need.journal, 1, exc.message)
                     break
             waiting = list(local)
             if not waiting:
@@ -159,7 +160,7 @@ def _all_or_none(needs: Sequence[NeedsLocalVolume], made: dict[str, CreatedLv]) 
     failed = {name: one.done for name, one in made.items() if one.done.outcome == "failed"}
     result = dict(made)
     for need in needs:
-        name = need.volume.name
+        name = need.logic_volume.name
         other = next((each for each in need.journal.together if each in failed), "")
         if need.journal.failback and other and name not in failed:
             why = f"{other}, which its pod uses too, was not restored: {failed[other].reason}"
@@ -179,8 +180,8 @@ def _create(ctx: Context, target: str, needs: Sequence[NeedsLocalVolume]) -> dic
         trash_at=int(ctx.cluster.now()) if trash else 0,
         volumes=tuple(
             LvToCreate(
-                group=need.volume.group,
-                name=local_volume_of(need.volume.name),
+                group=need.logic_volume.group,
+                name=local_volume_of(need.logic_volume.name),
                 size=need.size,
                 intent=need.journal.intent,
                 stale=need.journal.stale or None,
@@ -208,7 +209,7 @@ def _create(ctx: Context, target: str, needs: Sequence[NeedsLocalVolume]) -> dic
     result = {}
     for need, asked in zip(needs, request.volumes, strict=True):
         done = by_name.get((asked.group, asked.name))
-        result[need.volume.name] = CreatedLv(
+        result[need.logic_volume.name] = CreatedLv(
             need.journal.intent,
             done
             or LvResult(
@@ -247,7 +248,7 @@ def _step_by_step(ctx: Context, name: str, local: CreatedLv | None) -> Advance:
         except PermanentError as exc:
             if isinstance(view, rebuild.RebuildView):
                 phase = rebuild.PHASES[type(step)] if step is not None else 0
-                events.failed(ctx, view.volume, view.claim, view.journal, phase, exc.message)
+                events.failed(ctx, view.logic_volume, view.claim, view.journal, phase, exc.message)
                 return VolumeResult(name, "failed", exc.message, view.journal.source, view.journal.target)
             unread = About("LogicVolume", name, "", api_version="carina.storage.io/v1")
             ctx.audit.warn(unread, "RebuildFailed", exc.message, volume=name)
@@ -262,23 +263,23 @@ def _step_by_step(ctx: Context, name: str, local: CreatedLv | None) -> Advance:
 
 
 def _view(ctx: Context, name: str, local: CreatedLv | None) -> rebuild.RebuildView | VolumeResult:
-    volume = ctx.cluster.logic_volume(name)
-    if volume is None:
+    logic_volume = ctx.cluster.logic_volume(name)
+    if logic_volume is None:
         return VolumeResult(name, "failed", "its LogicVolume is gone, and its journal with it")
-    journal = volume.journal
+    journal = logic_volume.journal
     if journal is None:
-        if volume.journal_error:
-            return VolumeResult(name, "refused", volume.journal_error)
-        return VolumeResult(name, "rebuilt", "another worker finished it", target=volume.node)
-    claim, pv = ctx.cluster.claim(volume.namespace, volume.claim), ctx.cluster.volume(name)
-    pods = ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim)
+        if logic_volume.journal_error:
+            return VolumeResult(name, "refused", logic_volume.journal_error)
+        return VolumeResult(name, "rebuilt", "another worker finished it", target=logic_volume.node)
+    claim, pv = ctx.cluster.claim(logic_volume.namespace, logic_volume.claim), ctx.cluster.persistent_volume(name)
+    pods = ctx.cluster.pods_on(journal.source, logic_volume.namespace, logic_volume.claim)
     return rebuild.RebuildView(
-        volume=volume,
+        logic_volume=logic_volume,
         journal=journal,
         pv=pv,
         claim=claim,
         # Planned again since the node was asked, it has another id: then the answer is about another LV.
-        local=local.done if local is not None and local.intent == journal.intent else None,
+        lv=local.done if local is not None and local.intent == journal.intent else None,
         pods=pods,
         # Asked for where it matters: the pods are evicted last.
         source_alive=bool(pods)

@@ -23,17 +23,19 @@ from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.observability.audit import about_claim, about_node, about_pod, about_volume
 
 
-def planned(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal, but: str = "") -> None:
+def planned(
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal, but: str = ""
+) -> None:
     """Tell that the volume has a journal now; `but` says why it was planned again."""
     message = (
-        f"volume {volume.name} is {what_happens(journal)}, under its name: {journal.source} -> {journal.target} "
+        f"volume {logic_volume.name} is {what_happens(journal)}, under its name: {journal.source} -> {journal.target} "
         f"({but or journal.reason})"
     )
-    for about in _about(volume, _claim(world, volume)):
+    for about in _about(logic_volume, _claim(snapshot, logic_volume)):
         if journal.failback:
-            ctx.audit.said(about, "Normal", "FailbackPlanned", message, key=journal.intent)
+            ctx.audit.event(about, "Normal", "FailbackPlanned", message, key=journal.intent)
         else:
-            ctx.audit.said(about, "Normal", "RebuildPlanned", message, key=journal.intent)
+            ctx.audit.event(about, "Normal", "RebuildPlanned", message, key=journal.intent)
 
 
 def what_happens(journal: Journal) -> str:
@@ -45,82 +47,116 @@ def what_happens(journal: Journal) -> str:
     )
 
 
-def no_fit(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, node: str, reason: str) -> None:
+def no_fit(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str) -> None:
     """Warn that no node can take the volume."""
-    message = f"volume {volume.name} of node {node} has nowhere to go and is left as it is: {reason}"
-    ctx.audit.warn(_about(volume, _claim(world, volume))[0], "NoNodeFits", message, volume=volume.name, node=node)
-
-
-def blocked(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, node: str, reason: str) -> None:
-    """Warn that a pod which may be migrated cannot be, because another pod keeps its volume on the NotReady node."""
-    message = f"volume {volume.name} stays on the NotReady node {node}: {reason}"
-    ctx.audit.warn(_about(volume, _claim(world, volume))[0], "MigrationBlocked", message, volume=volume.name, node=node)
-
-
-def refused(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, node: str, reason: str) -> None:
-    """Warn that the API server refuses something about this volume; the other volumes go on."""
-    message = f"volume {volume.name} of node {node} is left as it is, and tried again every 30 s: {reason}"
-    ctx.audit.warn(_about(volume, _claim(world, volume))[0], "RebuildFailed", message, volume=volume.name, node=node)
-
-
-def failed(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal, phase: int, reason: str) -> None:
-    """Warn that a step of a rebuild failed, and will fail again until the operator has removed its cause."""
-    report_progress(ctx, volume, journal, phase, reason)
-    message = f"the rebuild of volume {volume.name} on {journal.target} fails, and is tried again every 30 s: {reason}"
+    message = f"volume {logic_volume.name} of node {node} has nowhere to go and is left as it is: {reason}"
     ctx.audit.warn(
-        _about(volume, claim)[0],
+        _about(logic_volume, _claim(snapshot, logic_volume))[0],
+        "NoNodeFits",
+        message,
+        volume=logic_volume.name,
+        node=node,
+    )
+
+
+def blocked(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str) -> None:
+    """Warn that a pod which may be migrated cannot be, because another pod keeps its volume on the NotReady node."""
+    message = f"volume {logic_volume.name} stays on the NotReady node {node}: {reason}"
+    ctx.audit.warn(
+        _about(logic_volume, _claim(snapshot, logic_volume))[0],
+        "MigrationBlocked",
+        message,
+        volume=logic_volume.name,
+        node=node,
+    )
+
+
+def refused(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str) -> None:
+    """Warn that the API server refuses something about this volume; the other volumes go on."""
+    message = f"volume {logic_volume.name} of node {node} is left as it is, and tried again every 30 s: {reason}"
+    ctx.audit.warn(
+        _about(logic_volume, _claim(snapshot, logic_volume))[0],
+        "RebuildFailed",
+        message,
+        volume=logic_volume.name,
+        node=node,
+    )
+
+
+def failed(
+    ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal, phase: int, reason: str
+) -> None:
+    """Warn that a step of a rebuild failed, and will fail again until the operator has removed its cause."""
+    report_progress(ctx, logic_volume, journal, phase, reason)
+    message = (
+        f"the rebuild of volume {logic_volume.name} on {journal.target} fails, and is tried again every 30 s: {reason}"
+    )
+    ctx.audit.warn(
+        _about(logic_volume, claim)[0],
         "RebuildFailed",
         message,
         intent=journal.intent,
-        volume=volume.name,
+        volume=logic_volume.name,
         node=journal.target,
     )
 
 
-def sweep_failed(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, reason: str) -> None:
+def sweep_failed(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, reason: str) -> None:
     """Warn that a sweep could not do what it decided about this volume; the others are swept."""
-    message = f"volume {volume.name} is as it was, and the next sweep tries it again: {reason}"
+    message = f"volume {logic_volume.name} is as it was, and the next sweep tries it again: {reason}"
     ctx.audit.warn(
-        _about(volume, _claim(world, volume))[0], "SweepFailed", message, volume=volume.name, node=volume.node
+        _about(logic_volume, _claim(snapshot, logic_volume))[0],
+        "SweepFailed",
+        message,
+        volume=logic_volume.name,
+        node=logic_volume.node,
     )
 
 
-def waits(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal, phase: int, reason: str) -> None:
+def waits(
+    ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal, phase: int, reason: str
+) -> None:
     """Tell what holds the rebuild up, when that is news."""
-    if report_progress(ctx, volume, journal, phase, reason):
-        message = f"the rebuild of volume {volume.name} on {journal.target} waits: {reason}"
+    if report_progress(ctx, logic_volume, journal, phase, reason):
+        message = f"the rebuild of volume {logic_volume.name} on {journal.target} waits: {reason}"
         ctx.audit.warn(
-            _about(volume, claim)[0], "RebuildWaits", message,
-            intent=journal.intent, volume=volume.name, node=journal.target,
+            _about(logic_volume, claim)[0], "RebuildWaits", message,
+            intent=journal.intent, volume=logic_volume.name, node=journal.target,
         )  # fmt: skip
 
 
-def report_progress(ctx: Context, volume: LogicVolume, journal: Journal, phase: int, reason: str) -> bool:
+def report_progress(ctx: Context, logic_volume: LogicVolume, journal: Journal, phase: int, reason: str) -> bool:
     """Write the progress annotation and say whether it was news, so that a wait of hours costs one PATCH."""
     line = progress.progress_line(journal, phase, reason)
-    if progress.same_but_for_numbers(volume.progress, line):
+    if progress.same_but_for_numbers(logic_volume.progress, line):
         return False
     try:
-        ctx.writes.write_progress(volume, line)
+        ctx.writes.write_progress(logic_volume, line)
     except CarinaTasksError as exc:
         # Somebody else goes on with it, or the API server is away: then there is nothing to tell, or nobody to tell it.
-        structlog.get_logger().debug("progress was not written", volume=volume.name, reason=exc.message)
+        structlog.get_logger().debug("progress was not written", volume=logic_volume.name, reason=exc.message)
         return False
     return True
 
 
-def replaced(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
+def replaced(ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
     """Record that the PV was deleted, to be made again: its claim gets a ClaimLost of Kubernetes' own at this moment."""
     message = (
-        f"PersistentVolume {volume.name} is replaced under its name, {journal.source} -> {journal.target}: its claim is "
+        f"PersistentVolume {logic_volume.name} is replaced under its name, {journal.source} -> {journal.target}: its claim is "
         "Lost for a moment, and that is part of it"
     )
-    first, *others = _about(volume, claim)
+    first, *others = _about(logic_volume, claim)
     ctx.audit.acted(
-        "delete-pv", first, message, "VolumeReplaced", key=journal.intent, intent=journal.intent, volume=volume.name
+        "delete-pv",
+        first,
+        message,
+        "VolumeReplaced",
+        key=journal.intent,
+        intent=journal.intent,
+        volume=logic_volume.name,
     )
     for about in others:
-        ctx.audit.said(about, "Normal", "VolumeReplaced", message, key=journal.intent)
+        ctx.audit.event(about, "Normal", "VolumeReplaced", message, key=journal.intent)
 
 
 def held_by(pod: Pod) -> str:
@@ -129,32 +165,34 @@ def held_by(pod: Pod) -> str:
     return f"; the pod stays until its finalizer is taken off: {names}" if names else ""
 
 
-def evicted(ctx: Context, pod: Pod, volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
+def evicted(ctx: Context, pod: Pod, logic_volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
     """Record that a pod was deleted: on the pod, and on what is still there when somebody looks."""
     there = "was restored from its old copy" if journal.failback else "was rebuilt"
     message = f"pod {pod.meta.key} evicted from node {journal.source}: its volume {there} on {journal.target}"
     message += held_by(pod)
     ctx.audit.acted(
         "evict-pod", about_pod(pod), message, "PodEvicted",
-        intent=journal.intent, volume=volume.name, node=journal.source,
+        intent=journal.intent, volume=logic_volume.name, node=journal.source,
     )  # fmt: skip
-    ctx.audit.said(_about(volume, claim)[0], "Normal", "PodEvicted", message, key=pod.meta.uid)
+    ctx.audit.event(_about(logic_volume, claim)[0], "Normal", "PodEvicted", message, key=pod.meta.uid)
 
 
-def finished(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
+def finished(ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
     """Record that the journal is done, and what the volume holds."""
-    first, *others = _about(volume, claim)
-    facts = {"volume": volume.name, "source": journal.source, "target": journal.target}
+    first, *others = _about(logic_volume, claim)
+    facts = {"volume": logic_volume.name, "source": journal.source, "target": journal.target}
     if journal.given_up:
         event = "FailbackGivenUp"
-        message = f"volume {volume.name} stays on node {journal.target} with the data that it has: {journal.reason}"
+        message = (
+            f"volume {logic_volume.name} stays on node {journal.target} with the data that it has: {journal.reason}"
+        )
         ctx.audit.acted(
             "give-up-failback", first, message, "FailbackGivenUp", key=journal.intent, intent=journal.intent, **facts
         )
     elif journal.failback:
         event = "VolumeFailedBack"
         message = (
-            f"volume {volume.name} is on node {journal.target} with the data of its old copy (LV {journal.copy}); what was "
+            f"volume {logic_volume.name} is on node {journal.target} with the data of its old copy (LV {journal.copy}); what was "
             f"written on {journal.source} is the old copy now ({journal.reason})"
         )
         ctx.audit.acted(
@@ -163,24 +201,24 @@ def finished(ctx: Context, volume: LogicVolume, claim: Claim | None, journal: Jo
     else:
         event = "VolumeRebuiltEmpty"
         message = (
-            f"volume {volume.name} is new and empty on node {journal.target}: it was on {journal.source}, and data does not "
+            f"volume {logic_volume.name} is new and empty on node {journal.target}: it was on {journal.source}, and data does not "
             f"travel ({journal.reason})"
         )
         ctx.audit.acted(
             "rebuild", first, message, "VolumeRebuiltEmpty", key=journal.intent, intent=journal.intent, **facts
         )
     for about in others:
-        ctx.audit.said(about, "Normal", event, message, key=journal.intent)
+        ctx.audit.event(about, "Normal", event, message, key=journal.intent)
 
 
 def node_planned(ctx: Context, node: str, targets: Sequence[str], stuck: Sequence[VolumeResult], reason: str) -> None:
     """Tell on the lost node, in one Event each, how many volumes are rebuilt elsewhere and how many cannot be."""
     if targets:
         message = f"{_volumes(len(targets))} rebuilt elsewhere, new and empty: {_spread(targets)} ({reason})"
-        ctx.audit.said(about_node(node), "Normal", "FailoverPlanned", message)
+        ctx.audit.event(about_node(node), "Normal", "FailoverPlanned", message)
     if stuck:
         message = f"{_volumes(len(stuck))} left as they are, no node fits: {stuck[0].volume}: {stuck[0].reason}"
-        ctx.audit.said(about_node(node), "Warning", "NoNodeFits", message)
+        ctx.audit.event(about_node(node), "Warning", "NoNodeFits", message)
 
 
 def node_finished(ctx: Context, results: Iterable[VolumeResult]) -> None:
@@ -193,16 +231,16 @@ def node_finished(ctx: Context, results: Iterable[VolumeResult]) -> None:
     for node, done in by_node.items():
         message = f"{_volumes(len(done))} back, new and empty: {_spread([r.target for r in done])} ({done[0].reason})"
         key = ",".join(sorted(r.volume for r in done))
-        ctx.audit.said(about_node(node), "Normal", "VolumesRebuiltElsewhere", message, key=key)
+        ctx.audit.event(about_node(node), "Normal", "VolumesRebuiltElsewhere", message, key=key)
 
 
-def _about(volume: LogicVolume, claim: Claim | None) -> tuple[About, ...]:
+def _about(logic_volume: LogicVolume, claim: Claim | None) -> tuple[About, ...]:
     """Return claim (where there is one) and LogicVolume: whoever looks at either should find it."""
-    return (about_claim(claim), about_volume(volume)) if claim is not None else (about_volume(volume),)
+    return (about_claim(claim), about_volume(logic_volume)) if claim is not None else (about_volume(logic_volume),)
 
 
-def _claim(world: ClusterSnapshot, volume: LogicVolume) -> Claim | None:
-    return world.claims.get(f"{volume.namespace}/{volume.claim}")
+def _claim(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Claim | None:
+    return snapshot.claims.get(f"{logic_volume.namespace}/{logic_volume.claim}")
 
 
 def _volumes(number: int) -> str:

@@ -21,24 +21,28 @@ from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.observability.audit import about_pod
 
 
-def evict_users(ctx: Context, volume: LogicVolume, journal: Journal) -> None:
+def evict_users(ctx: Context, logic_volume: LogicVolume, journal: Journal) -> None:
     """Evict the pods that use the volume and are bound to the journal's source."""
-    pods = ctx.cluster.pods_on(journal.source, volume.namespace, volume.claim)
+    pods = ctx.cluster.pods_on(journal.source, logic_volume.namespace, logic_volume.claim)
     alive = bool(pods) and source_alive(ctx, journal.source)
     verdicts = [eviction.judge_pod(pod, journal.kind, alive=alive) for pod in pods]
     evicted = [verdict for verdict in verdicts if isinstance(verdict, eviction.EvictPod)]
-    evict(ctx, evicted, volume, ctx.cluster.claim(volume.namespace, volume.claim), journal)
+    evict(ctx, evicted, logic_volume, ctx.cluster.claim(logic_volume.namespace, logic_volume.claim), journal)
 
 
 def evict(
-    ctx: Context, verdicts: Iterable[eviction.EvictPod], volume: LogicVolume, claim: Claim | None, journal: Journal
+    ctx: Context,
+    verdicts: Iterable[eviction.EvictPod],
+    logic_volume: LogicVolume,
+    claim: Claim | None,
+    journal: Journal,
 ) -> None:
     """Do what was decided for the pods of a volume that has left their node, and record it.
 
     Args:
         ctx: The outside world.
         verdicts: One for each pod that is to be ended.
-        volume: The volume that they use.
+        logic_volume: The volume that they use.
         claim: Its claim, for the Event.
         journal: The journal of its rebuild.
 
@@ -46,18 +50,20 @@ def evict(
         ApiConflict: A pod has changed since it was read: read it again.
     """
     for verdict in verdicts:
-        if end_pod(ctx, verdict, f"its volume {volume.name} was rebuilt on {journal.target}: {journal.reason}"):
-            events.evicted(ctx, verdict.pod, volume, claim, journal)
+        if end_pod(ctx, verdict, f"its volume {logic_volume.name} was rebuilt on {journal.target}: {journal.reason}"):
+            events.evicted(ctx, verdict.pod, logic_volume, claim, journal)
 
 
-def evict_free(ctx: Context, world: ClusterSnapshot, node: str, reason: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def evict_free(
+    ctx: Context, snapshot: ClusterSnapshot, node: str, reason: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Evict the annotated pods of the NotReady `node` that no volume holds there.
 
     Returns:
         The names of the pods that were evicted, and of those that could not be, each with its reason.
     """
     evicted, stuck = [], []
-    for pod in selection.movable_pods(world, node):
+    for pod in selection.movable_pods(snapshot, node):
         verdict = eviction.judge_pod(pod, "migrate", alive=False)
         try:
             done = isinstance(verdict, eviction.EvictPod) and end_pod(ctx, verdict, reason)

@@ -49,26 +49,26 @@ def failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence
 def _failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence[str]) -> FailoverResult:
     # One node that was approved alone is no excuse: the volumes leave others.
     ctx.check_pause()
-    world = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
-    check_mass_failure(ctx, world)
+    snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    check_mass_failure(ctx, snapshot)
     inventory = ask_nodes.inventories(ctx, [node])[node]
     if isinstance(inventory, CarinaTasksError):
         raise inventory
-    copies = _chosen(node, tuple(decide.old_copies(inventory, world)), wanted)
+    copies = _chosen(node, tuple(decide.old_copies(inventory, snapshot)), wanted)
     if not copies:
         return FailoverResult(node, "refused", f"node {node} holds no old copy")
     results: list[VolumeResult] = []
     possible: list[Copy] = []
-    for local, volume in copies:
-        if why := _forbids(ctx, world, inventory, local, volume):
-            results.append(VolumeResult(volume.name, "refused", why, volume.node, node))
+    for lv, logic_volume in copies:
+        if why := _forbids(ctx, snapshot, inventory, lv, logic_volume):
+            results.append(VolumeResult(logic_volume.name, "refused", why, logic_volume.node, node))
         else:
-            possible.append((local, volume))
+            possible.append((lv, logic_volume))
     if unconfirmed := [copy for copy in possible if copy[1].name not in confirmed]:
         return FailoverResult(node, "refused", _ask(node, unconfirmed), tuple(results))
-    for source in sorted({volume.node for _, volume in possible}):
+    for source in sorted({logic_volume.node for _, logic_volume in possible}):
         of_source = [copy for copy in possible if copy[1].node == source]
-        results += _of_source(ctx, world, inventory, source, of_source)
+        results += _of_source(ctx, snapshot, inventory, source, of_source)
     count_logic_volumes(results)
     done = sum(result.outcome == "failed-back" for result in results)
     outcome: Literal["done", "unfinished", "refused"] = "unfinished" if possible else "refused"
@@ -83,42 +83,42 @@ def _chosen(node: str, copies: Sequence[Copy], wanted: Sequence[str]) -> list[Co
     named = [copy for copy in copies if not wanted or _names(copy) & set(wanted)]
     unknown = [word for word in wanted if not any(word in _names(copy) for copy in copies)]
     if unknown:
-        there = ", ".join(sorted(volume.name for _, volume in copies)[:10]) or "none"
+        there = ", ".join(sorted(logic_volume.name for _, logic_volume in copies)[:10]) or "none"
         raise BadInput(f"node {node} holds no old copy of {', '.join(unknown)}; it holds old copies of: {there}")
-    for _, volume in named:
-        same = [local.uuid for local, other in named if other.name == volume.name]
+    for _, logic_volume in named:
+        same = [lv.uuid for lv, other in named if other.name == logic_volume.name]
         if len(same) > 1:
             raise BadInput(
-                f"node {node} holds {len(same)} old copies of {volume.name}: name one by its UUID "
+                f"node {node} holds {len(same)} old copies of {logic_volume.name}: name one by its UUID "
                 f"(`carina plan {node} --failback` shows them): {', '.join(sorted(same))}"
             )
     return named
 
 
 def _names(copy: Copy) -> set[str]:
-    local, volume = copy
-    return {volume.name, f"{volume.namespace}/{volume.claim}", local.uuid, names.trash_of(local.uuid)}
+    lv, logic_volume = copy
+    return {logic_volume.name, f"{logic_volume.namespace}/{logic_volume.claim}", lv.uuid, names.trash_of(lv.uuid)}
 
 
 def _forbids(
-    ctx: Context, world: ClusterSnapshot, inventory: Inventory, local: LocalVolume, volume: LogicVolume
+    ctx: Context, snapshot: ClusterSnapshot, inventory: Inventory, lv: LocalVolume, logic_volume: LogicVolume
 ) -> str:
     """Return why the old copy cannot be the volume again as things are, empty when it can."""
-    selected = selection.of_volume(world, volume)
+    selected = selection.of_volume(snapshot, logic_volume)
     if isinstance(selected, selection.Skip):
         return selected.reason
     conf = ctx.settings
-    verdict = decide.judge_copy(local, inventory, world, volume, conf.reserve, zero_block=conf.zero_block)
+    verdict = decide.judge_copy(lv, inventory, snapshot, logic_volume, conf.reserve, zero_block=conf.zero_block)
     return verdict.reason if isinstance(verdict, decide.FailbackImpossible) else ""
 
 
 def _ask(node: str, copies: Iterable[Copy]) -> str:
     """Return what the operator is to confirm: what is used again, and what becomes the old copy."""
     lines = [
-        f"{volume.namespace}/{volume.claim}: confirm with {volume.name}. The old copy on {node} (LV {local.uuid}) has data until "
-        f"{_when(decide.data_until(volume, node))}; what was written on {volume.node} since "
-        f"{_when(decide.in_use_since(volume))} becomes the old copy"
-        for local, volume in copies
+        f"{logic_volume.namespace}/{logic_volume.claim}: confirm with {logic_volume.name}. The old copy on {node} (LV {lv.uuid}) has data until "
+        f"{_when(decide.data_until(logic_volume, node))}; what was written on {logic_volume.node} since "
+        f"{_when(decide.in_use_since(logic_volume))} becomes the old copy"
+        for lv, logic_volume in copies
     ]
     return "; ".join(lines)
 
@@ -128,33 +128,38 @@ def _when(seconds: int) -> str:
 
 
 def _of_source(
-    ctx: Context, world: ClusterSnapshot, inventory: Inventory, source: str, copies: Sequence[Copy]
+    ctx: Context, snapshot: ClusterSnapshot, inventory: Inventory, source: str, copies: Sequence[Copy]
 ) -> list[VolumeResult]:
     """Fail the volumes back that are in use on `source`, as far as their pods could follow them."""
     node = inventory.node
     reports = ask_nodes.inventories(ctx, [source])[source]
     if isinstance(reports, CarinaTasksError):
         reason = f"which LV is in use on {source} is unknown: {reports.message}"
-        return [VolumeResult(volume.name, "refused", reason, source, node) for _, volume in copies]
-    locals_ = {volume.name: local for local, volume in copies}
+        return [VolumeResult(logic_volume.name, "refused", reason, source, node) for _, logic_volume in copies]
+    locals_ = {logic_volume.name: lv for lv, logic_volume in copies}
     room = decide.inventory_without(inventory, tuple(locals_.values()))
     rules = placement.PlacementRules(reserve=ctx.settings.reserve)
-    verdicts = placement.plan(world, {node: room}, [volume for _, volume in copies], source, rules, only=node)
+    verdicts = placement.plan(
+        snapshot, {node: room}, [logic_volume for _, logic_volume in copies], source, rules, only=node
+    )
     results = [
-        VolumeResult(v.volume.name, "refused", v.reason, source, node)
+        VolumeResult(v.logic_volume.name, "refused", v.reason, source, node)
         for v in verdicts
         if isinstance(v, placement.Unschedulable)
     ]
     places = [verdict for verdict in verdicts if isinstance(verdict, placement.Placement)]
-    both = {place.volume.name: _copies(world, reports, place.volume, locals_[place.volume.name]) for place in places}
-    uid = world.nodes[source].meta.uid if source in world.nodes else ""
+    both = {
+        place.logic_volume.name: _copies(snapshot, reports, place.logic_volume, locals_[place.logic_volume.name])
+        for place in places
+    }
+    uid = snapshot.nodes[source].meta.uid if source in snapshot.nodes else ""
     reason = f"an operator had the old copy on {node} restored"
-    targets, left = begin(ctx, world, places, Cause("failback", source, uid, reason), both)
+    targets, left = begin(ctx, snapshot, places, Cause("failback", source, uid, reason), both)
     return results + left + finish(ctx, advance_all(ctx, list(targets), targets, source))
 
 
-def _copies(world: ClusterSnapshot, source: Inventory, volume: LogicVolume, old: LocalVolume) -> Copies:
-    in_use = source.find(volume.group, names.local_volume_of(volume.name))
-    pv = world.volumes[volume.name]
-    smaller = old.size < wanted_size(volume, dict(pv.raw)) and not is_block(dict(pv.raw))
+def _copies(snapshot: ClusterSnapshot, source: Inventory, logic_volume: LogicVolume, old: LocalVolume) -> Copies:
+    in_use = source.find(logic_volume.group, names.local_volume_of(logic_volume.name))
+    pv = snapshot.persistent_volumes[logic_volume.name]
+    smaller = old.size < wanted_size(logic_volume, dict(pv.raw)) and not is_block(dict(pv.raw))
     return Copies(old.uuid, in_use.uuid if in_use else "", old.size if smaller else 0)

@@ -13,17 +13,17 @@ ASKED_EVERY = 1.0
 """Seconds between two questions for a node whose absence is being confirmed."""
 
 
-def check_mass_failure(ctx: Context, world: ClusterSnapshot, node: str = "") -> None:
+def check_mass_failure(ctx: Context, snapshot: ClusterSnapshot, node: str = "") -> None:
     """Raise MassFailure when too much of the cluster is lost at once, and stop everything when that lasts.
 
     Args:
         ctx: The outside world.
-        world: The cluster as it was read.
+        snapshot: The cluster as it was read.
         node: The lost node that the work is about: one that the operator approved may go.
     """
     state = ctx.state.read()
     approved, planned = state.approved, state.maintenance.keys()
-    lost = guards.lost_nodes(world, planned=planned)
+    lost = guards.lost_nodes(snapshot, planned=planned)
     if approved - lost:
         # Well again: the approval was for that loss, and the next loss of the same node is another one.
         approved &= lost
@@ -31,11 +31,11 @@ def check_mass_failure(ctx: Context, world: ClusterSnapshot, node: str = "") -> 
     if node in approved:
         return
     share, after = ctx.settings.mass_failure_share, ctx.settings.not_ready_after
-    verdict = guards.mass_failure(world, share, approved, after, planned)
+    verdict = guards.mass_failure(snapshot, share, approved, after, planned)
     if isinstance(verdict, guards.GuardWaits):
         raise MassFailure(f"nothing is done for now: {verdict.reason}")
     if isinstance(verdict, guards.GuardStops):
-        for name in sorted(lost - world.nodes.keys()):
+        for name in sorted(lost - snapshot.nodes.keys()):
             # Each absence is confirmed by name: a list that lacks nodes must not stop everything and page the operator.
             if ctx.cluster.node(name)[0] is not None:
                 raise MassFailure(f"nothing is done for now: the list of nodes lacks {name}, which exists")
@@ -83,7 +83,7 @@ def not_ready_rules(ctx: Context) -> node_loss.NotReadyRules:
 def not_lost(ctx: Context, node: str, verdict: node_loss.NotLost | node_loss.NotYet) -> FailoverResult:
     """Return the refusal, with an Event on the node when its failover is held back because its absence is planned."""
     if node in ctx.state.read().maintenance:
-        ctx.audit.said(about_node(node), "Normal", "FailoverSuspended", verdict.reason)
+        ctx.audit.event(about_node(node), "Normal", "FailoverSuspended", verdict.reason)
     elif isinstance(verdict, node_loss.NotYet) and verdict.held:
-        ctx.audit.said(about_node(node), "Normal", "FailoverDelayed", verdict.held)
+        ctx.audit.event(about_node(node), "Normal", "FailoverDelayed", verdict.held)
     return FailoverResult(node, "refused", verdict.reason)

@@ -71,33 +71,33 @@ def _rebuild_node(ctx: Context, node: str) -> FailoverResult:
     loss = confirm_absence(ctx, node)
     if not isinstance(loss, node_loss.Lost):
         return not_lost(ctx, node, loss)
-    world = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
-    if node in world.nodes:
+    snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    if node in snapshot.nodes:
         return FailoverResult(node, "refused", f"node {node} has come back")
-    selected = selection.of_deleted_node(world, node)
+    selected = selection.of_deleted_node(snapshot, node)
     if not selected:
         # Also what a doubled message finds when the first one is done.
         return FailoverResult(node, "refused", f"there is no node {node}, and no LogicVolume names it")
-    check_mass_failure(ctx, world, node)
-    return fail_over(ctx, node, world, selected, "rebuild", loss.reason)
+    check_mass_failure(ctx, snapshot, node)
+    return fail_over(ctx, node, snapshot, selected, "rebuild", loss.reason)
 
 
 def _migrate_node(ctx: Context, node: str) -> FailoverResult:
     loss = judge_not_ready(ctx, node)
     if not isinstance(loss, node_loss.Lost):
         return not_lost(ctx, node, loss)
-    world = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
-    check_mass_failure(ctx, world, node)
-    evicted, stuck = evict_free(ctx, world, node, loss.reason)
-    selected = selection.of_not_ready_node(world, node)
+    snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    check_mass_failure(ctx, snapshot, node)
+    evicted, stuck = evict_free(ctx, snapshot, node, loss.reason)
+    selected = selection.of_not_ready_node(snapshot, node)
     for verdict in selected:
         if isinstance(verdict, selection.Skip) and verdict.blocked:
-            events.blocked(ctx, world, verdict.volume, node, verdict.reason)
-    return fail_over(ctx, node, world, selected, "migrate", loss.reason, evicted, stuck)
+            events.blocked(ctx, snapshot, verdict.logic_volume, node, verdict.reason)
+    return fail_over(ctx, node, snapshot, selected, "migrate", loss.reason, evicted, stuck)
 
 
 def fail_over(
-    ctx: Context, node: str, world: ClusterSnapshot, selected: Selected, kind: Kind, reason: str,
+    ctx: Context, node: str, snapshot: ClusterSnapshot, selected: Selected, kind: Kind, reason: str,
     evicted: tuple[str, ...] = (), stuck: tuple[str, ...] = (),
 ) -> FailoverResult:  # fmt: skip
     """Plan and rebuild what was selected of `node`, and say what became of each volume.
@@ -105,17 +105,19 @@ def fail_over(
     Args:
         ctx: The outside world.
         node: The node that the volumes leave.
-        world: The cluster as it was read.
+        snapshot: The cluster as it was read.
         selected: Its volumes, each wanted or skipped.
         kind: What the journals say.
         reason: Why, for people.
         evicted: Pods without a volume there that were evicted already.
         stuck: Such pods that could not be, each with its reason.
     """
-    results = [VolumeResult(s.volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)]
-    wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
+    results = [
+        VolumeResult(s.logic_volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)
+    ]
+    wanted = [s.logic_volume for s in selected if isinstance(s, selection.Wanted)]
     if wanted:
-        results += _rebuild(ctx, node, world, wanted, kind, reason)
+        results += _rebuild(ctx, node, snapshot, wanted, kind, reason)
     count_logic_volumes(results)
     open_ = [r for r in results if r.outcome not in ("rebuilt", "failed-back", "skipped")]
     return FailoverResult(
@@ -125,16 +127,16 @@ def fail_over(
         volumes=tuple(sorted(results, key=lambda r: r.volume)),
         evicted=evicted,
         stuck=stuck,
-        unreadable=unreadable_lines(world.unreadable),
+        unreadable=unreadable_lines(snapshot.unreadable),
     )
 
 
 def _rebuild(
-    ctx: Context, node: str, world: ClusterSnapshot, wanted: list[LogicVolume], kind: Kind, reason: str
+    ctx: Context, node: str, snapshot: ClusterSnapshot, wanted: list[LogicVolume], kind: Kind, reason: str
 ) -> list[VolumeResult]:
-    uid = world.nodes[node].meta.uid if node in world.nodes else ""
+    uid = snapshot.nodes[node].meta.uid if node in snapshot.nodes else ""
     # Planned in one go: they share what room there is.
-    targets, results = begin(ctx, world, plan(ctx, world, wanted, node), Cause(kind, node, uid, reason))
+    targets, results = begin(ctx, snapshot, plan(ctx, snapshot, wanted, node), Cause(kind, node, uid, reason))
     stuck = [result for result in results if result.outcome == "no-fit"]
     events.node_planned(ctx, node, list(targets.values()), stuck, reason)
     return results + finish(ctx, advance_all(ctx, list(targets), targets, node))

@@ -58,7 +58,7 @@ def start(ctx: Context, node: str, seconds: float, reason: str) -> Maintenance:
     if before is not None and not before.error:
         entry = Maintenance(node, before.since, entry.until, entry.reason)
     ctx.state.write(**{entry.key: entry.to_json()})
-    ctx.audit.said(
+    ctx.audit.event(
         about_node(node), "Normal", "MaintenanceStarted", f"node {node} is {entry}: nothing of it is failed over"
     )
     return entry
@@ -72,7 +72,7 @@ def end(ctx: Context, node: str) -> Maintenance:
         raise BadInput(f"node {node} is not in maintenance: see `carina maintenance list`")
     ctx.state.write(**{entry.key: None})
     message = f"the maintenance of node {node} is over: it is failed over like any other"
-    ctx.audit.said(about_node(node), "Normal", "MaintenanceEnded", message)
+    ctx.audit.event(about_node(node), "Normal", "MaintenanceEnded", message)
     return entry
 
 

@@ -52,7 +52,7 @@ class Copies:
 
 def begin(
     ctx: Context,
-    world: ClusterSnapshot,
+    snapshot: ClusterSnapshot,
     verdicts: Iterable[placement.Placement | placement.Unschedulable],
     cause: Cause,
     copies: Mapping[str, Copies] = MappingProxyType({}),
@@ -66,22 +66,22 @@ def begin(
     results: list[VolumeResult] = []
     wanted: dict[str, tuple[LogicVolume, Journal]] = {}
     for verdict in verdicts:
-        volume = verdict.volume
+        logic_volume = verdict.logic_volume
         if isinstance(verdict, placement.Unschedulable):
-            events.no_fit(ctx, world, volume, cause.node, verdict.reason)
-            results.append(VolumeResult(volume.name, "no-fit", verdict.reason, cause.node))
+            events.no_fit(ctx, snapshot, logic_volume, cause.node, verdict.reason)
+            results.append(VolumeResult(logic_volume.name, "no-fit", verdict.reason, cause.node))
         else:
-            wanted[volume.name] = volume, _journal(world, verdict, cause, copies.get(volume.name))
-            structlog.get_logger().info("planned", volume=volume.name, target=verdict.node, reason=verdict.reason)
-    refused = rehearse(ctx, world, wanted)
+            wanted[logic_volume.name] = logic_volume, _journal(snapshot, verdict, cause, copies.get(logic_volume.name))
+            structlog.get_logger().info("planned", volume=logic_volume.name, target=verdict.node, reason=verdict.reason)
+    refused = rehearse(ctx, snapshot, wanted)
     journals: dict[str, Journal] = {}
-    for name, (volume, journal) in wanted.items():
-        result = _refused(ctx, world, volume, journal, refused) or _write(ctx, world, volume, journal)
+    for name, (logic_volume, journal) in wanted.items():
+        result = _refused(ctx, snapshot, logic_volume, journal, refused) or _write(ctx, snapshot, logic_volume, journal)
         if result is not None:
             results.append(result)
             continue
         journals[name] = journal
-        events.planned(ctx, world, volume, journal)
+        events.planned(ctx, snapshot, logic_volume, journal)
     unwritten = wanted.keys() - journals.keys()
     targets = {name: journal.target for name, journal in journals.items() if not unwritten & set(journal.together)}
     for name in journals.keys() - targets.keys():
@@ -90,8 +90,8 @@ def begin(
     return targets, results
 
 
-def _journal(world: ClusterSnapshot, verdict: placement.Placement, cause: Cause, copies: Copies | None) -> Journal:
-    pv = world.volumes[verdict.volume.name]
+def _journal(snapshot: ClusterSnapshot, verdict: placement.Placement, cause: Cause, copies: Copies | None) -> Journal:
+    pv = snapshot.persistent_volumes[verdict.logic_volume.name]
     return Journal(
         intent=str(uuid.uuid4()),
         kind=cause.kind,
@@ -99,7 +99,7 @@ def _journal(world: ClusterSnapshot, verdict: placement.Placement, cause: Cause,
         source_uid=cause.uid,
         target=verdict.node,
         reason=cause.reason,
-        started=int(world.now),
+        started=int(snapshot.now),
         manifest=rebuild.manifest_of(pv, pv.policy),
         stale=verdict.stale,
         together=verdict.together,
@@ -110,37 +110,39 @@ def _journal(world: ClusterSnapshot, verdict: placement.Placement, cause: Cause,
 
 
 def _refused(
-    ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal, refused: Mapping[str, str]
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal, refused: Mapping[str, str]
 ) -> VolumeResult | None:
     """Return the result of a volume that is left as it is, because it or one that goes with it would be refused."""
-    if reason := refused.get(volume.name, ""):
-        events.refused(ctx, world, volume, journal.source, reason)
-        return VolumeResult(volume.name, "failed", reason, journal.source, journal.target)
+    if reason := refused.get(logic_volume.name, ""):
+        events.refused(ctx, snapshot, logic_volume, journal.source, reason)
+        return VolumeResult(logic_volume.name, "failed", reason, journal.source, journal.target)
     if other := next((name for name in journal.together if name in refused), ""):
         reason = f"it waits for {other}, which its pod uses too: {refused[other]}"
-        events.refused(ctx, world, volume, journal.source, reason)
-        return VolumeResult(volume.name, "unfinished", reason, journal.source, journal.target)
+        events.refused(ctx, snapshot, logic_volume, journal.source, reason)
+        return VolumeResult(logic_volume.name, "unfinished", reason, journal.source, journal.target)
     return None
 
 
-def _write(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal) -> VolumeResult | None:
+def _write(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal) -> VolumeResult | None:
     """Write the journal; return a result only when it was not written. Raises what concerns more than this volume."""
     try:
-        ctx.writes.write_journal(volume, journal)
+        ctx.writes.write_journal(logic_volume, journal)
     except (ApiConflict, NotFound) as exc:
-        return VolumeResult(volume.name, "unfinished", f"it changed since the plan: {exc.message}", journal.source)
+        return VolumeResult(
+            logic_volume.name, "unfinished", f"it changed since the plan: {exc.message}", journal.source
+        )
     except CarinaTasksError as exc:
         one_object.check(ctx, exc)
         reason = f"its journal was not written: {exc.message}"
-        events.refused(ctx, world, volume, journal.source, reason)
+        events.refused(ctx, snapshot, logic_volume, journal.source, reason)
         outcome: Literal["failed", "unfinished"] = "failed" if isinstance(exc, PermanentError) else "unfinished"
-        return VolumeResult(volume.name, outcome, reason, journal.source, journal.target)
+        return VolumeResult(logic_volume.name, outcome, reason, journal.source, journal.target)
     return None
 
 
 def plan(
     ctx: Context,
-    world: ClusterSnapshot,
+    snapshot: ClusterSnapshot,
     wanted: Sequence[LogicVolume],
     source: str,
     inventories: Mapping[str, Inventory] | None = None,
@@ -151,12 +153,12 @@ def plan(
     not wait for each other for ever when one is journalled and the other is not.
     """
     if inventories is None:
-        candidates = [n.name for n in world.nodes.values() if n.ready == "True" and n.name != source]
+        candidates = [n.name for n in snapshot.nodes.values() if n.ready == "True" and n.name != source]
         inventories = ask_nodes.answered(ask_nodes.inventories(ctx, candidates))
-    lost = source not in world.nodes or world.nodes[source].ready != "True"
-    along = selection.leaving(world, source, {volume.name for volume in wanted}) if lost else []
+    lost = source not in snapshot.nodes or snapshot.nodes[source].ready != "True"
+    along = selection.leaving(snapshot, source, {logic_volume.name for logic_volume in wanted}) if lost else []
     rules = placement.PlacementRules(reserve=ctx.settings.reserve)
-    return placement.plan(world, inventories, [*wanted, *along], source, rules)[: len(wanted)]
+    return placement.plan(snapshot, inventories, [*wanted, *along], source, rules)[: len(wanted)]
 
 
 def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[VolumeResult]:
@@ -166,35 +168,41 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
     on the target that failed, that target is its source now.
     """
     maintenance = ctx.state.read().maintenance.keys()
-    by_name = {need.volume.name: need for need in needs}
+    by_name = {need.logic_volume.name: need for need in needs}
     companions = {name for need in needs for name in need.journal.together}
-    world = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
-    world = ask_nodes.with_pvs_by_name(ctx, world, by_name.keys() | companions)
+    snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    snapshot = ask_nodes.with_pvs_by_name(ctx, snapshot, by_name.keys() | companions)
     fresh, results = [], []
     for name, need in by_name.items():
-        found = world.logic_volumes.get(name)
+        found = snapshot.logic_volumes.get(name)
         if found is None or found.journal is None or found.journal.intent != need.journal.intent:
             results.append(VolumeResult(name, "unfinished", "another worker went on with it"))
-        elif found.journal.failback and not found.journal.given_up and selection.still_empty(world, found):
-            results.append(_give_up(ctx, world, found, found.journal, need.reason))
-        elif held := colocation.held_by(world, found.journal, maintenance):
+        elif found.journal.failback and not found.journal.given_up and selection.still_empty(snapshot, found):
+            results.append(_give_up(ctx, snapshot, found, found.journal, need.reason))
+        elif held := colocation.held_by(snapshot, found.journal, maintenance):
             events.report_progress(ctx, found, found.journal, 1, f"{need.reason}; {held}")
             results.append(VolumeResult(name, "unfinished", f"{need.reason}; {held}", target=target))
-        elif isinstance(stays := selection.of_lost_target(world, found), selection.Skip):
+        elif isinstance(stays := selection.of_lost_target(snapshot, found), selection.Skip):
             events.report_progress(ctx, found, found.journal, 1, f"{need.reason}; {stays.reason}")
             results.append(VolumeResult(name, "unfinished", f"{need.reason}; {stays.reason}", target=target))
         else:
             fresh.append((found, found.journal))
-    journals = {volume.name: journal for volume, journal in fresh}
-    for verdict in plan(ctx, world, [volume for volume, _ in fresh], target) if fresh else ():
-        volume, need, journal = verdict.volume, by_name[verdict.volume.name], journals[verdict.volume.name]
-        pv = world.volumes.get(volume.name)
+    journals = {logic_volume.name: journal for logic_volume, journal in fresh}
+    for verdict in plan(ctx, snapshot, [logic_volume for logic_volume, _ in fresh], target) if fresh else ():
+        logic_volume, need, journal = (
+            verdict.logic_volume,
+            by_name[verdict.logic_volume.name],
+            journals[verdict.logic_volume.name],
+        )
+        pv = snapshot.persistent_volumes.get(logic_volume.name)
         moves_on = pv is not None and pv.nodes == (target,) and journal.source != target
         source = target if moves_on else journal.source
         if isinstance(verdict, placement.Unschedulable):
-            events.no_fit(ctx, world, volume, target, f"{need.reason}; and no other node: {verdict.reason}")
-            events.report_progress(ctx, volume, journal, 1, f"{need.reason}; and no other node: {verdict.reason}")
-            results.append(VolumeResult(volume.name, "unfinished", f"{need.reason}; {verdict.reason}", source, target))
+            events.no_fit(ctx, snapshot, logic_volume, target, f"{need.reason}; and no other node: {verdict.reason}")
+            events.report_progress(ctx, logic_volume, journal, 1, f"{need.reason}; and no other node: {verdict.reason}")
+            results.append(
+                VolumeResult(logic_volume.name, "unfinished", f"{need.reason}; {verdict.reason}", source, target)
+            )
             continue
         changed = msgspec.structs.replace(
             journal,
@@ -206,26 +214,35 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
         )
         if journal.failback:
             # It is a volume of the lost node like any other now: its old and its newer copy stay where they are.
-            kind: Kind = "migrate" if target in world.nodes else "rebuild"
+            kind: Kind = "migrate" if target in snapshot.nodes else "rebuild"
             changed = msgspec.structs.replace(
                 changed, kind=kind, reason=need.reason[:1000], copy="", copy_bytes=0, before="", given_up=False
             )
-        conflict = _evict_first(ctx, world, volume, journal) if moves_on else None
-        conflict = conflict or _write(ctx, world, volume, changed)
+        conflict = _evict_first(ctx, snapshot, logic_volume, journal) if moves_on else None
+        conflict = conflict or _write(ctx, snapshot, logic_volume, changed)
         if conflict is not None:
             results.append(conflict)
             continue
-        events.planned(ctx, world, volume, changed, need.reason)
+        events.planned(ctx, snapshot, logic_volume, changed, need.reason)
         structlog.get_logger().warning(
-            "planned again", volume=volume.name, source=source, target=verdict.node, before=target, reason=need.reason
+            "planned again",
+            volume=logic_volume.name,
+            source=source,
+            target=verdict.node,
+            before=target,
+            reason=need.reason,
         )
         results.append(
-            VolumeResult(volume.name, "unfinished", f"planned again: {need.reason}", source, verdict.node, again=True)
+            VolumeResult(
+                logic_volume.name, "unfinished", f"planned again: {need.reason}", source, verdict.node, again=True
+            )
         )
     return results
 
 
-def _give_up(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal, reason: str) -> VolumeResult:
+def _give_up(
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal, reason: str
+) -> VolumeResult:
     """Turn a failback round whose old copy cannot be restored: the LV that was in use stays the volume."""
     back = msgspec.structs.replace(
         journal,
@@ -240,22 +257,26 @@ def _give_up(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal:
         stale="",
         together=(),
     )
-    conflict = _write(ctx, world, volume, back)
+    conflict = _write(ctx, snapshot, logic_volume, back)
     if conflict is not None:
         return conflict
-    structlog.get_logger().warning("a failback is given up", volume=volume.name, target=journal.target, reason=reason)
-    return VolumeResult(volume.name, "unfinished", back.reason, back.source, back.target, again=True)
+    structlog.get_logger().warning(
+        "a failback is given up", volume=logic_volume.name, target=journal.target, reason=reason
+    )
+    return VolumeResult(logic_volume.name, "unfinished", back.reason, back.source, back.target, again=True)
 
 
-def _evict_first(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal) -> VolumeResult | None:
+def _evict_first(
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal
+) -> VolumeResult | None:
     """Evict the pods of the first source before the journal names another, under which nothing would look at them again."""
     try:
-        evict_users(ctx, volume, journal)
+        evict_users(ctx, logic_volume, journal)
     except CarinaTasksError as exc:
         one_object.check(ctx, exc)
         reason = f"its pods were not evicted from {journal.source}: {exc.message}"
-        events.refused(ctx, world, volume, journal.source, reason)
-        return VolumeResult(volume.name, "unfinished", reason, journal.source, journal.target)
+        events.refused(ctx, snapshot, logic_volume, journal.source, reason)
+        return VolumeResult(logic_volume.name, "unfinished", reason, journal.source, journal.target)
     return None
 
 

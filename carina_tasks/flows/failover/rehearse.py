@@ -24,13 +24,13 @@ from carina_tasks.model.snapshot import ClusterSnapshot
 
 
 def rehearse(
-    ctx: Context, world: ClusterSnapshot, volumes: Mapping[str, tuple[LogicVolume, Journal]]
+    ctx: Context, snapshot: ClusterSnapshot, volumes: Mapping[str, tuple[LogicVolume, Journal]]
 ) -> dict[str, str]:
     """Return the volumes whose rebuild the API server would refuse, by name, with the reason.
 
     Args:
         ctx: The outside world.
-        world: The cluster as it was read.
+        snapshot: The cluster as it was read.
         volumes: The volumes that are to be rebuilt, by name, each with the journal that it would get.
 
     Raises:
@@ -39,24 +39,24 @@ def rehearse(
     if not volumes:
         return {}
     with ThreadPoolExecutor(min(len(volumes), ctx.settings.concurrency)) as pool:
-        reasons = spread(pool, lambda item: _refusal(ctx, world, *item), volumes.values())
+        reasons = spread(pool, lambda item: _refusal(ctx, snapshot, *item), volumes.values())
         return {name: reason for name, reason in zip(volumes, reasons, strict=True) if reason}
 
 
 def replacement(ctx: Context, pv: PersistentVolume, body: dict[str, object]) -> None:
     """Try to delete the PV and to create the one in its place. Raises what the API server would refuse it with."""
     dry = ctx.writes.rehearsal
-    for step in (lambda: dry.create_volume(body), lambda: dry.delete_volume(pv)):
+    for step in (lambda: dry.create_persistent_volume(body), lambda: dry.delete_persistent_volume(pv)):
         _try(step)
 
 
-def _refusal(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal) -> str:
-    if reason := rebuild.annotations_too_large(volume, journal):
+def _refusal(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal) -> str:
+    if reason := rebuild.annotations_too_large(logic_volume, journal):
         return reason
-    if not rebuild.is_complete(journal.manifest, volume.name):
+    if not rebuild.is_complete(journal.manifest, logic_volume.name):
         return "its PersistentVolume has fields of a wrong type: no PersistentVolume can be made from it again"
     try:
-        for step in _steps(ctx, world, volume, journal):
+        for step in _steps(ctx, snapshot, logic_volume, journal):
             try:
                 _try(step)
             except (ApiConflict, NotFound):
@@ -69,24 +69,24 @@ def _refusal(ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal:
 
 
 def _steps(
-    ctx: Context, world: ClusterSnapshot, volume: LogicVolume, journal: Journal
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal
 ) -> Iterator[Callable[[], object]]:
-    dry, pv = ctx.writes.rehearsal, world.volumes[volume.name]
-    claim = world.claims.get(pv.claim_key)
-    yield lambda: dry.write_journal(volume, journal)
-    yield lambda: dry.clear_status(volume, "")
+    dry, pv = ctx.writes.rehearsal, snapshot.persistent_volumes[logic_volume.name]
+    claim = snapshot.claims.get(pv.claim_key)
+    yield lambda: dry.write_journal(logic_volume, journal)
+    yield lambda: dry.clear_status(logic_volume, "")
     if pv.policy != "Retain":
         yield lambda: dry.retain(pv)
-    yield lambda: dry.create_volume(rebuild.replacement(journal))
-    yield lambda: dry.delete_volume(pv)
+    yield lambda: dry.create_persistent_volume(rebuild.replacement(journal))
+    yield lambda: dry.delete_persistent_volume(pv)
     if claim is not None:
-        yield lambda: dry.touch(claim, 0.0)
-    for pod in world.pods_of(pv.claim_key):
+        yield lambda: dry.annotate_claim(claim, 0.0)
+    for pod in snapshot.pods_of(pv.claim_key):
         verdict = eviction.judge_pod(pod, journal.kind, alive=False)
         if pod.node == journal.source and isinstance(verdict, eviction.EvictPod) and verdict.delete:
             yield partial(dry.evict, pod)
             if pod.meta.finalizers:
-                yield partial(dry.fail_pod, pod, "", world.now)
+                yield partial(dry.fail_pod, pod, "", snapshot.now)
 
 
 def _try(step: Callable[[], object]) -> None:

@@ -34,70 +34,77 @@ from carina_tasks.observability.audit import about_volume
 def resume(ctx: Context) -> ResumeResult:
     """Go on with every journal, and name the nodes whose failover must be asked for."""
     only = ctx.approved_alone()
-    volumes, nodes = _volumes(ctx), _nodes(ctx)
+    logic_volumes, nodes = _volumes(ctx), _nodes(ctx)
     # Only hints: rebuild_node and migrate_node look for themselves whether the node is lost.
-    used = {v.node for v in volumes if v.journal is None and selection.managed(v) and (only is None or v.node in only)}
+    used = {
+        v.node for v in logic_volumes if v.journal is None and selection.managed(v) and (only is None or v.node in only)
+    }
     absent = sorted(used - nodes.keys())
     sick = sorted(name for name in used if (node := nodes.get(name)) is not None and node.ready != "True")
     results: list[VolumeResult] = []
-    journalled = [v for v in volumes if v.journal is not None and (only is None or v.journal.source in only)]
-    for volume in volumes:
-        if volume.journal_error:
-            ctx.audit.warn(about_volume(volume), "JournalUnreadable", volume.journal_error)
-        elif volume.progress and not volume.journalled:
+    journalled = [v for v in logic_volumes if v.journal is not None and (only is None or v.journal.source in only)]
+    for logic_volume in logic_volumes:
+        if logic_volume.journal_error:
+            ctx.audit.warn(about_volume(logic_volume), "JournalUnreadable", logic_volume.journal_error)
+        elif logic_volume.progress and not logic_volume.journalled:
             # A person took the journal off, or an older release did, which knows of no progress.
             # A line for people: the next look takes it off if this one cannot.
             with suppress(ApiConflict, ApiDenied, ApiInvalid, NotFound):
-                ctx.writes.write_progress(volume, None)
+                ctx.writes.write_progress(logic_volume, None)
     if journalled:
         try:
-            world = ctx.cluster.observe()
+            snapshot = ctx.cluster.observe()
             if only is None:
-                check_mass_failure(ctx, world)
+                check_mass_failure(ctx, snapshot)
         except Refused as exc:
             ctx.audit.guarded(type(exc).__name__, exc.message)
             raise
         with ctx.lock("resume") as hold:
             if hold is not None:
                 approved = min(only) if only else ""
-                results = _go_on(ctx, journalled, nodes, ask_nodes.with_pods_again(ctx, world), approved)
+                results = _go_on(ctx, journalled, nodes, ask_nodes.with_pods_again(ctx, snapshot), approved)
     count_logic_volumes(results)
     return ResumeResult(volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick))
 
 
 def _go_on(
-    ctx: Context, volumes: list[LogicVolume], nodes: dict[str, Node | None], world: ClusterSnapshot, approved: str
+    ctx: Context,
+    logic_volumes: list[LogicVolume],
+    nodes: dict[str, Node | None],
+    snapshot: ClusterSnapshot,
+    approved: str,
 ) -> list[VolumeResult]:
     stranded: list[NeedsTarget] = []
     waiting: list[VolumeResult] = []
     losses = {
-        target: _target_loss(ctx, target, nodes) for target in sorted({v.journal.target for v in volumes if v.journal})
+        target: _target_loss(ctx, target, nodes)
+        for target in sorted({v.journal.target for v in logic_volumes if v.journal})
     }
-    parted = colocation.separated(world, volumes, {target for target, loss in losses.items() if loss})
-    astray = {one.volume.name: one.reason for one in parted if isinstance(one, colocation.Diverging)}
-    targets, left = _fetch(ctx, world, [one for one in parted if isinstance(one, colocation.LeftBehind)], losses)
-    for volume in volumes:
-        journal = volume.journal
+    parted = colocation.separated(snapshot, logic_volumes, {target for target, loss in losses.items() if loss})
+    astray = {one.logic_volume.name: one.reason for one in parted if isinstance(one, colocation.Diverging)}
+    targets, left = _fetch(ctx, snapshot, [one for one in parted if isinstance(one, colocation.LeftBehind)], losses)
+    for logic_volume in logic_volumes:
+        journal = logic_volume.journal
         if journal is None:
             continue
         # `replan` judges once more on a newer picture; what may not leave is tried where it is, perhaps its worker lives.
         loss = losses[journal.target]
-        reason = loss if isinstance(selection.of_lost_target(world, volume), selection.Wanted) else ""
-        if reason := reason or astray.get(volume.name, ""):
-            stranded.append(NeedsTarget(volume, journal, reason))
+        reason = loss if isinstance(selection.of_lost_target(snapshot, logic_volume), selection.Wanted) else ""
+        if reason := reason or astray.get(logic_volume.name, ""):
+            stranded.append(NeedsTarget(logic_volume, journal, reason))
         elif other := next((name for name in journal.together if name in left), ""):
             reason = (
                 f"it waits for {other}, which its pod uses too and which is still on {journal.source}: {left[other]}"
             )
-            events.report_progress(ctx, volume, journal, 0, reason)
-            waiting.append(VolumeResult(volume.name, "unfinished", reason, journal.source, journal.target))
+            events.report_progress(ctx, logic_volume, journal, 0, reason)
+            waiting.append(VolumeResult(logic_volume.name, "unfinished", reason, journal.source, journal.target))
         else:
-            targets[volume.name] = journal.target
+            targets[logic_volume.name] = journal.target
     return finish(ctx, [*waiting, *stranded, *advance_all(ctx, list(targets), targets, approved)])
 
 
 def _fetch(
-    ctx: Context, world: ClusterSnapshot, left_behind: Sequence[colocation.LeftBehind], losses: Mapping[str, str]
+    ctx: Context, snapshot: ClusterSnapshot, left_behind: Sequence[colocation.LeftBehind], losses: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Journal the volumes that a failover left behind; return their targets, and why others could not be journalled."""
     targets: dict[str, str] = {}
@@ -106,24 +113,28 @@ def _fetch(
         journal = leader.journal
         if journal is None:
             continue
-        behind = [one.volume for one in left_behind if one.leader.name == leader.name]
+        behind = [one.logic_volume for one in left_behind if one.leader.name == leader.name]
         with ctx.lock(f"failover.{journal.source}") as hold:
             if hold is None:
-                left |= {volume.name: "another worker is at the failover of that node" for volume in behind}
+                left |= {logic_volume.name: "another worker is at the failover of that node" for logic_volume in behind}
                 continue
             cause = Cause(journal.kind, journal.source, journal.source_uid, journal.reason)
             # To a target that is lost they only go on paper: then all of them are planned anew together.
-            there = [_beside(volume, leader.name, journal) for volume in behind] if losses[journal.target] else None
-            fetched, stuck = begin(ctx, world, there or plan(ctx, world, behind, journal.source), cause)
+            there = (
+                [_beside(logic_volume, leader.name, journal) for logic_volume in behind]
+                if losses[journal.target]
+                else None
+            )
+            fetched, stuck = begin(ctx, snapshot, there or plan(ctx, snapshot, behind, journal.source), cause)
             targets |= {} if there else fetched
             left |= {result.volume: result.reason for result in stuck}
     return targets, left
 
 
-def _beside(volume: LogicVolume, leader: str, journal: Journal) -> placement.Placement:
+def _beside(logic_volume: LogicVolume, leader: str, journal: Journal) -> placement.Placement:
     """Return the place where the leader goes."""
-    together = tuple(sorted({leader, *journal.together} - {volume.name}))
-    return placement.Placement(volume, journal.target, f"with {leader}", "", together)
+    together = tuple(sorted({leader, *journal.together} - {logic_volume.name}))
+    return placement.Placement(logic_volume, journal.target, f"with {leader}", "", together)
 
 
 def _target_loss(ctx: Context, target: str, nodes: dict[str, Node | None]) -> str:

@@ -24,21 +24,21 @@ def rebuild_volume(ctx: Context, node: str, volume: str, force: str) -> Failover
 
 
 def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverResult:
-    world = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
-    volume = world.logic_volumes.get(name)
-    if volume is None or volume.node != node:
-        where = f"it is on {volume.node}" if volume is not None else "there is none"
+    snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    logic_volume = snapshot.logic_volumes.get(name)
+    if logic_volume is None or logic_volume.node != node:
+        where = f"it is on {logic_volume.node}" if logic_volume is not None else "there is none"
         return FailoverResult(node, "refused", f"node {node} has no LogicVolume {name}: {where}")
-    selected = selection.of_volume(world, volume)
+    selected = selection.of_volume(snapshot, logic_volume)
     if isinstance(selected, selection.Skip):
         return FailoverResult(node, "refused", f"{name}: {selected.reason}")
-    check_mass_failure(ctx, world, node)
-    for verdict in (single_volume.live(world, volume), single_volume.forced(volume, force)):
+    check_mass_failure(ctx, snapshot, node)
+    for verdict in (single_volume.live(snapshot, logic_volume), single_volume.forced(logic_volume, force)):
         if isinstance(verdict, guards.GuardStops):
             return FailoverResult(node, "refused", verdict.reason)
     inventory = ask_nodes.inventories(ctx, [node])[node]
-    use = single_volume.unused(world, volume, inventory if isinstance(inventory, Inventory) else None)
+    use = single_volume.unused(snapshot, logic_volume, inventory if isinstance(inventory, Inventory) else None)
     if isinstance(use, guards.GuardStops):
         return FailoverResult(node, "refused", use.reason)
     reason = f"a person had it rebuilt by hand; its old copy stays on {node} until the sweeps remove it"
-    return fail_over(ctx, node, world, (selected,), "rebuild", reason)
+    return fail_over(ctx, node, snapshot, (selected,), "rebuild", reason)

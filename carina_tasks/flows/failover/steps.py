@@ -23,7 +23,7 @@ from carina_tasks.observability.audit import about_volume
 class NeedsLocalVolume:
     """The volume cannot go on until its target node has made the LV."""
 
-    volume: LogicVolume
+    logic_volume: LogicVolume
     claim: Claim | None
     journal: Journal
     size: int
@@ -35,7 +35,7 @@ class NeedsLocalVolume:
 class NeedsTarget:
     """The volume's target cannot take it: another must be planned."""
 
-    volume: LogicVolume
+    logic_volume: LogicVolume
     journal: Journal
     reason: str
 
@@ -45,40 +45,40 @@ Advance = VolumeResult | NeedsLocalVolume | NeedsTarget
 
 def act(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance | None:
     """Do one step; return a result when the volume is done with for now, None to look again."""
-    volume, journal, pv, writes = view.volume, view.journal, view.pv, ctx.writes
+    logic_volume, journal, pv, writes = view.logic_volume, view.journal, view.pv, ctx.writes
     match step:
         case rebuild.ClearStatus():
-            writes.clear_status(volume, f"{events.what_happens(journal)}: {journal.source} -> {journal.target}")
+            writes.clear_status(logic_volume, f"{events.what_happens(journal)}: {journal.source} -> {journal.target}")
         case rebuild.CreateLocalVolume(size):
-            return NeedsLocalVolume(volume, view.claim, journal, size, _zero(ctx, view))
+            return NeedsLocalVolume(logic_volume, view.claim, journal, size, _zero(ctx, view))
         case rebuild.RecordStaleLv(lv_uuid):
             named = msgspec.structs.replace(journal, stale=lv_uuid)
             return NeedsLocalVolume(
-                writes.write_journal(volume, named, rebuild.PHASES[type(step)]), view.claim, named,
-                rebuild.wanted_size(volume, journal.manifest), _zero(ctx, view),
+                writes.write_journal(logic_volume, named, rebuild.PHASES[type(step)]), view.claim, named,
+                rebuild.wanted_size(logic_volume, journal.manifest), _zero(ctx, view),
             )  # fmt: skip
         case rebuild.RefreshManifest(manifest):
             fresh = msgspec.structs.replace(journal, manifest=manifest)
-            writes.write_journal(volume, fresh, rebuild.PHASES[type(step)])
+            writes.write_journal(logic_volume, fresh, rebuild.PHASES[type(step)])
         case rebuild.RetainPersistentVolume() if pv is not None:
             writes.retain(pv)
         case rebuild.DeletePersistentVolume() if pv is not None:
             if reason := _parted_from(ctx, journal):
-                return NeedsTarget(volume, journal, reason)
+                return NeedsTarget(logic_volume, journal, reason)
             # The last moment at which nothing is lost.
-            rehearse.replacement(ctx, pv, rebuild.replacement(journal, view.local))
-            writes.delete_volume(pv)
-            events.replaced(ctx, volume, view.claim, journal)
+            rehearse.replacement(ctx, pv, rebuild.replacement(journal, view.lv))
+            writes.delete_persistent_volume(pv)
+            events.replaced(ctx, logic_volume, view.claim, journal)
         case rebuild.StripFinalizers() if pv is not None:
             writes.strip_finalizers(pv)
         case rebuild.CreatePersistentVolume(body):
-            writes.create_volume(body)
+            writes.create_persistent_volume(body)
         case rebuild.BindClaim() if view.claim is not None:
-            _bind(ctx, view.claim, volume.name)
+            _bind(ctx, view.claim, logic_volume.name)
         case rebuild.EvictPods(pods):
-            evict(ctx, pods, volume, view.claim, journal)
+            evict(ctx, pods, logic_volume, view.claim, journal)
         case rebuild.RemoveClaimAnnotation() if view.claim is not None:
-            writes.untouch(view.claim)
+            writes.remove_claim_annotation(view.claim)
         case rebuild.ClearResize() if view.claim is not None:
             writes.clear_resize(view.claim, rebuild.RESIZE_CONDITIONS)
         case rebuild.RestorePolicy(policy) if pv is not None:
@@ -87,31 +87,33 @@ def act(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance 
             writes.report_capacity(view.claim, size)
             # Once: after that the claim is the kubelet's, which reports what it has expanded.
             reported = msgspec.structs.replace(journal, copy_bytes=0)
-            writes.write_journal(volume, reported, rebuild.PHASES[type(step)])
+            writes.write_journal(logic_volume, reported, rebuild.PHASES[type(step)])
         case rebuild.SetSuccess():
-            local = view.local
-            writes.set_success(volume, local.major if local else -1, local.minor if local else -1)
+            lv_result = view.lv
+            writes.set_success(logic_volume, lv_result.major if lv_result else -1, lv_result.minor if lv_result else -1)
         case rebuild.DropJournal():
             # The Event comes first. A worker that dies in between leaves the journal, and the next worker writes the Event again.
             # In the other order the owner of the claim would never learn that the volume is empty.
-            events.finished(ctx, volume, view.claim, journal)
-            writes.drop_journal(volume, journal)
+            events.finished(ctx, logic_volume, view.claim, journal)
+            writes.drop_journal(logic_volume, journal)
             outcome = outcome_of(journal)
             metrics.VOLUMES.labels(outcome).inc()
-            return VolumeResult(volume.name, outcome, journal.reason + _held(view), journal.source, journal.target)
+            return VolumeResult(
+                logic_volume.name, outcome, journal.reason + _held(view), journal.source, journal.target
+            )
         case rebuild.RebuildWaits(reason):
             report_waiting(ctx, view, rebuild.PHASES[type(step)], reason)
-            return unfinished_result(volume.name, reason, journal)
+            return unfinished_result(logic_volume.name, reason, journal)
         case rebuild.Zeroing(reason):
-            events.report_progress(ctx, volume, journal, rebuild.PHASES[type(step)], reason)
-            return unfinished_result(volume.name, reason, journal)
+            events.report_progress(ctx, logic_volume, journal, rebuild.PHASES[type(step)], reason)
+            return unfinished_result(logic_volume.name, reason, journal)
         case rebuild.Replan(reason):
-            return NeedsTarget(volume, journal, reason)
+            return NeedsTarget(logic_volume, journal, reason)
         case rebuild.RefuseRebuild(reason):
-            ctx.audit.warn(about_volume(volume), "RebuildRefused", reason, intent=journal.intent)
-            return VolumeResult(volume.name, "refused", reason, journal.source, journal.target)
+            ctx.audit.warn(about_volume(logic_volume), "RebuildRefused", reason, intent=journal.intent)
+            return VolumeResult(logic_volume.name, "refused", reason, journal.source, journal.target)
         case _:
-            raise LostMidway(f"{volume.name}: an object went away between reading and acting")
+            raise LostMidway(f"{logic_volume.name}: an object went away between reading and acting")
     return None
 
 
@@ -150,9 +152,9 @@ def _bind(ctx: Context, claim: Claim, name: str) -> None:
     """Touch the claim until it and the PV are Bound. Raises LostMidway when that takes too long."""
     end = ctx.monotonic() + ctx.settings.bind_timeout
     while ctx.monotonic() < end:
-        ctx.writes.touch(claim, ctx.monotonic())
+        ctx.writes.annotate_claim(claim, ctx.monotonic())
         ctx.sleep(ctx.settings.touch_interval)
-        fresh, pv = ctx.cluster.claim(claim.meta.namespace, claim.meta.name), ctx.cluster.volume(name)
+        fresh, pv = ctx.cluster.claim(claim.meta.namespace, claim.meta.name), ctx.cluster.persistent_volume(name)
         if fresh is None or pv is None or (fresh.phase == "Bound" and pv.phase == "Bound"):
             return
         claim = fresh
@@ -164,7 +166,7 @@ def _bind(ctx: Context, claim: Claim, name: str) -> None:
 
 def report_waiting(ctx: Context, view: rebuild.RebuildView, phase: int, reason: str) -> None:
     """Record what holds the volume up, when that is news."""
-    events.waits(ctx, view.volume, view.claim, view.journal, phase, reason)
+    events.waits(ctx, view.logic_volume, view.claim, view.journal, phase, reason)
 
 
 def unfinished_result(name: str, reason: str, journal: Journal | None = None, *, again: bool = False) -> VolumeResult:

@@ -44,26 +44,26 @@ class FailbackPlan(msgspec.Struct, frozen=True):
 def plan_failback(ctx: Context, node: str) -> FailbackPlan:
     """Return the old copies on `node`. Raises BadInput, and the adapters' errors when the node or the cluster does not answer."""
     names.node_name(node)
-    world = ctx.cluster.observe()
+    snapshot = ctx.cluster.observe()
     inventory = ask_nodes.inventories(ctx, [node])[node]
     if isinstance(inventory, CarinaTasksError):
         raise inventory
     copies = []
-    for local, volume in failback.old_copies(inventory, world):
+    for lv, logic_volume in failback.old_copies(inventory, snapshot):
         conf = ctx.settings
-        verdict = failback.judge_copy(local, inventory, world, volume, conf.reserve, zero_block=conf.zero_block)
-        until = failback.data_until(volume, node)
+        verdict = failback.judge_copy(lv, inventory, snapshot, logic_volume, conf.reserve, zero_block=conf.zero_block)
+        until = failback.data_until(logic_volume, node)
         unknown = "" if until else "; no failover from a node of this name is on record: was the machine renamed?"
         copies.append(
             OldCopy(
-                claim=f"{volume.namespace}/{volume.claim}",
-                volume=volume.name,
-                uuid=local.uuid,
-                name=f"{local.group}/{local.name}",
-                bytes=local.size,
+                claim=f"{logic_volume.namespace}/{logic_volume.claim}",
+                volume=logic_volume.name,
+                uuid=lv.uuid,
+                name=f"{lv.group}/{lv.name}",
+                bytes=lv.size,
                 data_until=until,
-                in_use=volume.node,
-                in_use_since=failback.in_use_since(volume),
+                in_use=logic_volume.node,
+                in_use_since=failback.in_use_since(logic_volume),
                 outcome="possible" if isinstance(verdict, failback.FailbackPossible) else "impossible",
                 reason=verdict.reason + unknown,
             )

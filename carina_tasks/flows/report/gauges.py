@@ -36,17 +36,17 @@ def of_api(ctx: Context, families: Families) -> tuple[str, ...]:
             # It is there, which is what the volumes on it hang on.
             nodes[str(exc.facts.get("name", "?"))] = False
     listing = ctx.cluster.api.list(paths.LOGIC_VOLUMES)
-    volumes: list[LogicVolume] = []
+    logic_volumes: list[LogicVolume] = []
     for raw in listing.items:
         try:
-            volumes.append(parse(raw, objects.parse_logic_volume))
+            logic_volumes.append(parse(raw, objects.parse_logic_volume))
         except BadObject:
             continue
-    states = Counter(volume_state.state(volume, nodes) for volume in volumes)
-    states["unreadable"] = len(listing.items) - len(volumes)
+    states = Counter(volume_state.state(logic_volume, nodes) for logic_volume in logic_volumes)
+    states["unreadable"] = len(listing.items) - len(logic_volumes)
     for one in volume_state.STATES:
         families.put("carina_tasks_logic_volumes", states[one], one)
-    started = [volume.journal.started for volume in volumes if volume.journal is not None]
+    started = [logic_volume.journal.started for logic_volume in logic_volumes if logic_volume.journal is not None]
     families.put("carina_tasks_rebuilds", len(started))
     if started:
         families.put("carina_tasks_rebuilds_oldest_start_timestamp_seconds", min(started))

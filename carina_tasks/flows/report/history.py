@@ -42,49 +42,49 @@ def history(ctx: Context, target: str) -> HistoryResult:
     told otherwise.
     """
     names.object_name(target)
-    world = ctx.cluster.observe()
+    snapshot = ctx.cluster.observe()
     unknown: tuple[str, ...] = ()
-    volume = world.logic_volumes.get(target)
-    records = [record for each in world.logic_volumes.values() for record in _failovers(each, target)]
-    records += _under_way(world, target)
+    logic_volume = snapshot.logic_volumes.get(target)
+    records = [record for each in snapshot.logic_volumes.values() for record in _failovers(each, target)]
+    records += _under_way(snapshot, target)
     try:
-        records += _said(event_history.events(ctx.cluster.api), target, volume)
+        records += _said(event_history.events(ctx.cluster.api), target, logic_volume)
     except ApiDenied as exc:
         unknown = (f"our Events cannot be read: {exc.message}",)
-    if not records and volume is None and target not in world.nodes:
+    if not records and logic_volume is None and target not in snapshot.nodes:
         raise BadInput(f"nothing is known of {target}: there is no volume or node of that name, and no Event of ours")
     return HistoryResult(target, tuple(sorted(records, key=lambda record: record.at)), unknown)
 
 
-def _failovers(volume: LogicVolume, target: str) -> list[Record]:
+def _failovers(logic_volume: LogicVolume, target: str) -> list[Record]:
     return [
         Record(
-            _seconds(one.at), f"LogicVolume {volume.name}", one.kind,
-            f"{_of(volume, target)}{one.source} -> {one.target}, new and empty: {one.reason} (intent {one.intent})",
+            _seconds(one.at), f"LogicVolume {logic_volume.name}", one.kind,
+            f"{_of(logic_volume, target)}{one.source} -> {one.target}, new and empty: {one.reason} (intent {one.intent})",
         )
-        for one in progress.parse_history(volume.meta.annotations.get(well_known.HISTORY, ""))
-        if target in (volume.name, one.source, one.target)
+        for one in progress.parse_history(logic_volume.meta.annotations.get(well_known.HISTORY, ""))
+        if target in (logic_volume.name, one.source, one.target)
     ]  # fmt: skip
 
 
-def _under_way(world: ClusterSnapshot, target: str) -> list[Record]:
+def _under_way(snapshot: ClusterSnapshot, target: str) -> list[Record]:
     return [
         Record(
             v.journal.started, f"LogicVolume {v.name}", f"{v.journal.kind}, unfinished",
             f"{_of(v, target)}{v.journal.source} -> {v.journal.target}: {v.journal.reason} (intent {v.journal.intent})",
         )
-        for v in world.logic_volumes.values()
+        for v in snapshot.logic_volumes.values()
         if v.journal is not None and target in (v.name, v.journal.source, v.journal.target)
     ]  # fmt: skip
 
 
-def _said(events: Iterable[PastEvent], target: str, volume: LogicVolume | None) -> list[Record]:
+def _said(events: Iterable[PastEvent], target: str, logic_volume: LogicVolume | None) -> list[Record]:
     """Return what was said of the target: once, though several objects carry the same words.
 
     Of a node only what is about the node: each of its volumes has a history of its own.
     """
     records: dict[tuple[str, str], Record] = {}
-    claim = f"{volume.namespace}/{volume.claim}" if volume else ""
+    claim = f"{logic_volume.namespace}/{logic_volume.claim}" if logic_volume else ""
     for said in events:
         mine = said.name == target or (claim and f"{said.namespace}/{said.name}" == claim)
         if mine or (said.kind == "Pod" and _names(said.message, target)):
@@ -93,8 +93,8 @@ def _said(events: Iterable[PastEvent], target: str, volume: LogicVolume | None) 
     return list(records.values())
 
 
-def _of(volume: LogicVolume, target: str) -> str:
-    return "" if volume.name == target else f"{volume.name}: "
+def _of(logic_volume: LogicVolume, target: str) -> str:
+    return "" if logic_volume.name == target else f"{logic_volume.name}: "
 
 
 def _names(message: str, target: str) -> bool:

@@ -39,12 +39,12 @@ class PlanResult(msgspec.Struct, frozen=True):
 def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
     """Return verdict, target and reason for each volume of `node`. Raises BadInput, and the adapters' errors."""
     names.node_name(node)
-    world = ctx.cluster.observe()
-    if node not in world.nodes and not any(v.node == node for v in world.logic_volumes.values()):
+    snapshot = ctx.cluster.observe()
+    if node not in snapshot.nodes and not any(v.node == node for v in snapshot.logic_volumes.values()):
         raise BadInput(f"there is no node {node}, and no LogicVolume names it: see kubectl get nodes")
-    candidates = [n.name for n in world.nodes.values() if n.ready == "True" and n.name != node]
+    candidates = [n.name for n in snapshot.nodes.values() if n.ready == "True" and n.name != node]
     inventories = ask_nodes.answered(ask_nodes.inventories(ctx, candidates))
-    volumes = planned(ctx, world, node, not_ready, inventories)
+    volumes = planned(ctx, snapshot, node, not_ready, inventories)
     places = sum(v.outcome == "place" for v in volumes)
     wanted = sum(v.outcome != "skipped" for v in volumes)
     loss = "went NotReady" if not_ready else "was deleted"
@@ -52,13 +52,17 @@ def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
         node=node,
         reason=f"if {node} {loss}: {places} of {wanted} volumes would be rebuilt elsewhere, {len(volumes) - wanted} left",
         volumes=volumes,
-        old_copies=tuple(filter(None, (_old_copies(world, node, found) for _, found in sorted(inventories.items())))),
+        old_copies=tuple(
+            filter(None, (_old_copies(snapshot, node, found) for _, found in sorted(inventories.items())))
+        ),
     )
 
 
-def _old_copies(world: ClusterSnapshot, node: str, inventory: Inventory) -> str:
+def _old_copies(snapshot: ClusterSnapshot, node: str, inventory: Inventory) -> str:
     """Return a line about the old copies of `node`'s volumes that another node holds (perhaps its machine was renamed)."""
-    volumes = {volume.name for _, volume in failback.old_copies(inventory, world) if volume.node == node}
+    volumes = {
+        logic_volume.name for _, logic_volume in failback.old_copies(inventory, snapshot) if logic_volume.node == node
+    }
     if not volumes:
         return ""
     return f"node {inventory.node} holds old copies of {len(volumes)} of them: carina plan {inventory.node} --failback"
@@ -66,7 +70,7 @@ def _old_copies(world: ClusterSnapshot, node: str, inventory: Inventory) -> str:
 
 def planned(
     ctx: Context,
-    world: ClusterSnapshot,
+    snapshot: ClusterSnapshot,
     node: str,
     not_ready: bool = False,
     inventories: Mapping[str, Inventory] | None = None,
@@ -77,13 +81,15 @@ def planned(
     """
     if not not_ready:
         # As the failover will see it: without the node, what its pods and labels give to others is gone too.
-        world = world.without(node)
-    selected = (selection.of_not_ready_node if not_ready else selection.of_deleted_node)(world, node)
-    wanted = [s.volume for s in selected if isinstance(s, selection.Wanted)]
-    volumes = [PlannedVolume(s.volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)]
-    for verdict in planning.plan(ctx, world, wanted, node, inventories) if wanted else ():
+        snapshot = snapshot.without(node)
+    selected = (selection.of_not_ready_node if not_ready else selection.of_deleted_node)(snapshot, node)
+    wanted = [s.logic_volume for s in selected if isinstance(s, selection.Wanted)]
+    volumes = [
+        PlannedVolume(s.logic_volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)
+    ]
+    for verdict in planning.plan(ctx, snapshot, wanted, node, inventories) if wanted else ():
         if isinstance(verdict, placement.Placement):
-            volumes.append(PlannedVolume(verdict.volume.name, "place", verdict.reason, verdict.node))
+            volumes.append(PlannedVolume(verdict.logic_volume.name, "place", verdict.reason, verdict.node))
         else:
-            volumes.append(PlannedVolume(verdict.volume.name, "no-fit", verdict.reason))
+            volumes.append(PlannedVolume(verdict.logic_volume.name, "no-fit", verdict.reason))
     return tuple(sorted(volumes, key=lambda v: v.volume))

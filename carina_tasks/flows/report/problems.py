@@ -86,10 +86,12 @@ def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> Problems
 
     Raises the adapters' errors when the API server cannot be asked.
     """
-    world, unknown = ctx.cluster.observe(), []
+    snapshot, unknown = ctx.cluster.observe(), []
     inventories: Inventories | None = None
     if stored is not None:
-        inventories = ask_nodes.inventories(ctx, [name for name, node in world.nodes.items() if node.ready == "True"])
+        inventories = ask_nodes.inventories(
+            ctx, [name for name, node in snapshot.nodes.items() if node.ready == "True"]
+        )
     else:
         unknown.append("failures of tasks, and what nodes hold: the broker is away")
     try:
@@ -103,16 +105,16 @@ def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> Problems
     found = [
         *([away] if stored is None else ()),
         *_held(ctx),
-        *_unreadable(world),
-        *_journals(world, stored or ()),
-        *_lost(ctx, world, inventories, _last_words(stored or ())),
-        *_kept(ctx, world),
-        *_held_pods(world),
-        *_on_nodes(ctx, world, inventories or {}),
+        *_unreadable(snapshot),
+        *_journals(snapshot, stored or ()),
+        *_lost(ctx, snapshot, inventories, _last_words(stored or ())),
+        *_kept(ctx, snapshot),
+        *_held_pods(snapshot),
+        *_on_nodes(ctx, snapshot, inventories or {}),
         *_tasks(stored or ()),
     ]
     return ProblemsResult(
-        now=int(world.now), findings=tuple(_since(item, events) for item in found), unknown=tuple(unknown)
+        now=int(snapshot.now), findings=tuple(_since(item, events) for item in found), unknown=tuple(unknown)
     )
 
 
@@ -132,30 +134,30 @@ def _held(ctx: Context) -> Iterator[Problem]:
         yield Problem(kind, name, f"{entry}{late}: nothing of the node is failed over", node=name, since=since, do=do)
 
 
-def _unreadable(world: ClusterSnapshot) -> Iterator[Problem]:
-    for one in world.unreadable:
+def _unreadable(snapshot: ClusterSnapshot) -> Iterator[Problem]:
+    for one in snapshot.unreadable:
         yield Problem("unreadable", f"{one.kind} {one.name}", one.reason, do=f"kubectl edit {one.kind} {one.name}")
-    for volume in _sorted(world):
-        if volume.journal_error:
-            do = f"kubectl get lv {volume.name} -o yaml"
-            yield Problem("unreadable", volume.name, volume.journal_error, node=volume.node, do=do)
+    for logic_volume in _sorted(snapshot):
+        if logic_volume.journal_error:
+            do = f"kubectl get lv {logic_volume.name} -o yaml"
+            yield Problem("unreadable", logic_volume.name, logic_volume.journal_error, node=logic_volume.node, do=do)
 
 
-def _journals(world: ClusterSnapshot, stored: Sequence[TaskResult]) -> Iterator[Problem]:
+def _journals(snapshot: ClusterSnapshot, stored: Sequence[TaskResult]) -> Iterator[Problem]:
     """Yield the rebuilds that are under way for longer than one takes."""
     last = _last_words(stored)
-    for volume in _sorted(world):
-        journal = volume.journal
-        if journal is None or world.now - journal.started < PATIENCE:
+    for logic_volume in _sorted(snapshot):
+        journal = logic_volume.journal
+        if journal is None or snapshot.now - journal.started < PATIENCE:
             continue
-        when, outcome, reason = last.get(volume.name, (0.0, "", ""))
+        when, outcome, reason = last.get(logic_volume.name, (0.0, "", ""))
         if when < journal.started or outcome in ("rebuilt", "failed-back", "given-up"):
             reason = ""
-        known = reason or progress.waiting_reason(volume.progress) or f"not finished yet: {journal.reason}"
-        do = f"{CARINA} retry {volume.name}"
+        known = reason or progress.waiting_reason(logic_volume.progress) or f"not finished yet: {journal.reason}"
+        do = f"{CARINA} retry {logic_volume.name}"
         yield Problem(
             "refused" if outcome == "refused" and known == reason else "unfinished",
-            volume.name, known, node=journal.target, since=journal.started, do=do,
+            logic_volume.name, known, node=journal.target, since=journal.started, do=do,
         )  # fmt: skip
 
 
@@ -164,28 +166,28 @@ def _last_words(stored: Sequence[TaskResult]) -> dict[str, tuple[float, str, str
 
 
 def _lost(
-    ctx: Context, world: ClusterSnapshot, inventories: Inventories | None, last: Mapping[str, tuple[float, str, str]]
+    ctx: Context, snapshot: ClusterSnapshot, inventories: Inventories | None, last: Mapping[str, tuple[float, str, str]]
 ) -> Iterator[Problem]:
     """Yield the volumes of lost nodes for which no node fits, and those that the operator must look at."""
     rules = not_ready_rules(ctx)
-    for name in sorted(guards.lost_nodes(world, planned=ctx.state.read().maintenance)):
-        node = world.nodes.get(name)
+    for name in sorted(guards.lost_nodes(snapshot, planned=ctx.state.read().maintenance)):
+        node = snapshot.nodes.get(name)
         since = int(node.ready_since) if node else 0
         if node is not None:
-            loss = node_loss.not_ready(node, world.leases.get(name), _alive(ctx, name), world.now, rules)
+            loss = node_loss.not_ready(node, snapshot.leases.get(name), _alive(ctx, name), snapshot.now, rules)
             if not isinstance(loss, node_loss.Lost):
                 yield Problem("waiting", name, loss.reason, node=name, since=since)
                 continue
         # Without the broker nobody can be asked for room: who has a place is not known, and nothing would be done.
         answered = ask_nodes.answered(inventories) if inventories is not None else {}
         waiting = 0
-        for verdict in selection.of_not_ready_node(world, name) if node is not None else ():
+        for verdict in selection.of_not_ready_node(snapshot, name) if node is not None else ():
             if isinstance(verdict, selection.Skip) and verdict.blocked:
                 do = f"annotate that pod {well_known.MIGRATION_ALLOWED}=true or delete it"
-                yield Problem("refused", verdict.volume.name, verdict.reason, node=name, since=since, do=do)
-        for volume in planned(ctx, world, name, node is not None, answered):
+                yield Problem("refused", verdict.logic_volume.name, verdict.reason, node=name, since=since, do=do)
+        for volume in planned(ctx, snapshot, name, node is not None, answered):
             if volume.outcome == "skipped":
-                if node is None and not _left_alone(world, volume.volume):
+                if node is None and not _left_alone(snapshot, volume.volume):
                     do = f"kubectl get lv,pv {volume.volume} -o yaml"
                     yield Problem("refused", volume.volume, volume.reason, node=name, do=do)
             elif volume.outcome == "no-fit" and inventories is not None:
@@ -210,10 +212,14 @@ def _refused(last: tuple[float, str, str] | None, since: int) -> str:
     return reason if outcome in ("failed", "unfinished", "refused") and when >= since else ""
 
 
-def _left_alone(world: ClusterSnapshot, name: str) -> bool:
+def _left_alone(snapshot: ClusterSnapshot, name: str) -> bool:
     """Say whether a volume is skipped by its nature, or because its rebuild is a finding of its own."""
-    volume = world.logic_volumes[name]
-    return volume.journalled or not selection.managed(volume) or bool(selection.goes_with_pod(world, volume))
+    logic_volume = snapshot.logic_volumes[name]
+    return (
+        logic_volume.journalled
+        or not selection.managed(logic_volume)
+        or bool(selection.goes_with_pod(snapshot, logic_volume))
+    )
 
 
 def _alive(ctx: Context, node: str) -> bool:
@@ -223,25 +229,31 @@ def _alive(ctx: Context, node: str) -> bool:
         return False
 
 
-def _kept(ctx: Context, world: ClusterSnapshot) -> Iterator[Problem]:
+def _kept(ctx: Context, snapshot: ClusterSnapshot) -> Iterator[Problem]:
     """Yield the LogicVolumes without a PV that the sweep keeps and that stay so until a person does something."""
-    for volume in _sorted(world):
-        if volume.name in world.volumes or volume.journalled or volume.manage_type != well_known.MANAGE_TYPE_LVM:
+    for logic_volume in _sorted(snapshot):
+        if (
+            logic_volume.name in snapshot.persistent_volumes
+            or logic_volume.journalled
+            or logic_volume.manage_type != well_known.MANAGE_TYPE_LVM
+        ):
             continue
-        age = world.now - (volume.meta.deleting or volume.meta.created)
-        if volume.meta.owners or age < ctx.settings.logic_volume_grace:
+        age = snapshot.now - (logic_volume.meta.deleting or logic_volume.meta.created)
+        if logic_volume.meta.owners or age < ctx.settings.logic_volume_grace:
             continue
-        claim = world.claims.get(f"{volume.namespace}/{volume.claim}")
-        verdict = logic_volumes.judge_logic_volume(volume, None, claim, world.now, ctx.settings.logic_volume_grace)
+        claim = snapshot.claims.get(f"{logic_volume.namespace}/{logic_volume.claim}")
+        verdict = logic_volumes.judge_logic_volume(
+            logic_volume, None, claim, snapshot.now, ctx.settings.logic_volume_grace
+        )
         if isinstance(verdict, logic_volumes.KeepLogicVolume):
-            since = int(volume.meta.deleting or 0)
-            do = f"kubectl describe lv {volume.name}"
-            yield Problem("kept", volume.name, verdict.reason, node=volume.node, since=since, do=do)
+            since = int(logic_volume.meta.deleting or 0)
+            do = f"kubectl describe lv {logic_volume.name}"
+            yield Problem("kept", logic_volume.name, verdict.reason, node=logic_volume.node, since=since, do=do)
 
 
-def _held_pods(world: ClusterSnapshot) -> Iterator[Problem]:
+def _held_pods(snapshot: ClusterSnapshot) -> Iterator[Problem]:
     """Yield the pods that were evicted and that the owner of a finalizer keeps."""
-    for pod in world.pods:
+    for pod in snapshot.pods:
         if pod.failed_by_us and pod.deleted_at_once and pod.meta.finalizers:
             names = ", ".join(pod.meta.finalizers)
             reason = f"evicted from node {pod.node}; the owner of its finalizer has not taken it off: {names}"
@@ -249,32 +261,32 @@ def _held_pods(world: ClusterSnapshot) -> Iterator[Problem]:
             yield Problem("kept", f"pod {pod.meta.key}", reason, pod.node, int(pod.meta.deleting or 0), do)
 
 
-def _on_nodes(ctx: Context, world: ClusterSnapshot, inventories: Inventories) -> Iterator[Problem]:
+def _on_nodes(ctx: Context, snapshot: ClusterSnapshot, inventories: Inventories) -> Iterator[Problem]:
     """Yield what the nodes' own reports show: volumes that are missing, and orphans above the cap."""
     for name, inventory in sorted(inventories.items()):
         if isinstance(inventory, CarinaTasksError):
             do = f"kubectl -n kube-system get pods -o wide --field-selector spec.nodeName={name}"
             yield Problem("silent", name, inventory.message, node=name, do=do)
             continue
-        for item in orphans.missing_local_volumes(world, inventory, ctx.settings.orphan_grace):
-            yield Problem("missing", item.volume.name, item.reason, node=name, do=f"{CARINA} volumes {name}")
-        yield from _above_the_cap(ctx, world, inventory)
+        for item in orphans.missing_local_volumes(snapshot, inventory, ctx.settings.orphan_grace):
+            yield Problem("missing", item.logic_volume.name, item.reason, node=name, do=f"{CARINA} volumes {name}")
+        yield from _above_the_cap(ctx, snapshot, inventory)
 
 
-def _above_the_cap(ctx: Context, world: ClusterSnapshot, inventory: Inventory) -> Iterator[Problem]:
-    rules, unreadable = orphan_rules(ctx), {one.name for one in world.unreadable}
+def _above_the_cap(ctx: Context, snapshot: ClusterSnapshot, inventory: Inventory) -> Iterator[Problem]:
+    rules, unreadable = orphan_rules(ctx), {one.name for one in snapshot.unreadable}
     doomed = []
-    for local in inventory.volumes:
-        name = local.name.removeprefix(VOLUME_PREFIX)
-        pair = world.logic_volumes.get(name), world.volumes.get(name)
+    for lv in inventory.volumes:
+        name = lv.name.removeprefix(VOLUME_PREFIX)
+        pair = snapshot.logic_volumes.get(name), snapshot.persistent_volumes.get(name)
         if name not in unreadable and isinstance(
-            orphans.judge_local_volume(local, inventory, *pair, world.now, rules), orphans.RemoveOrphan
+            orphans.judge_local_volume(lv, inventory, *pair, snapshot.now, rules), orphans.RemoveOrphan
         ):
-            doomed.append(local)
-    volumes = sum(local.name.startswith(VOLUME_PREFIX) for local in inventory.volumes)
+            doomed.append(lv)
+    volumes = sum(lv.name.startswith(VOLUME_PREFIX) for lv in inventory.volumes)
     cap = guards.orphan_cap(len(doomed), volumes, ctx.settings.orphan_limit, ctx.settings.orphan_share, 0)
     if isinstance(cap, guards.GuardStops):
-        since = min((local.marked_at or 0 for local in doomed), default=0)
+        since = min((lv.marked_at or 0 for lv in doomed), default=0)
         confirm = f"""'{{"confirm": {{"{inventory.node}": {len(doomed)}}}}}'"""
         do = f"celery -A carina_tasks call carina.sweep.local_volumes --kwargs {confirm}"
         yield Problem("orphans", inventory.node, cap.reason, node=inventory.node, since=since, do=do)
@@ -291,8 +303,8 @@ def _tasks(stored: Sequence[TaskResult]) -> Iterator[Problem]:
             yield Problem("failed", what, one.reason, since=int(one.done), do=f"{CARINA} retry {one.id}", id=one.id)
 
 
-def _sorted(world: ClusterSnapshot) -> Iterable[LogicVolume]:
-    return sorted(world.logic_volumes.values(), key=lambda volume: volume.name)
+def _sorted(snapshot: ClusterSnapshot) -> Iterable[LogicVolume]:
+    return sorted(snapshot.logic_volumes.values(), key=lambda logic_volume: logic_volume.name)
 
 
 def _since(item: Problem, events: Sequence[PastEvent]) -> Problem:

@@ -60,25 +60,25 @@ class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def readiness(ctx: Context) -> Readiness:
     """Judge every node and keep the result for `last`. Raises the adapters' errors, and nothing is kept then."""
-    world, state = ctx.cluster.observe(), ctx.state.read()
-    answers = ask_nodes.inventories(ctx, [node.name for node in world.nodes.values() if node.ready == "True"])
+    snapshot, state = ctx.cluster.observe(), ctx.state.read()
+    answers = ask_nodes.inventories(ctx, [node.name for node in snapshot.nodes.values() if node.ready == "True"])
     _check_broker(answers)
     inventories = ask_nodes.answered(answers)
-    nodes = tuple(_judge(ctx, world, inventories, name, state) for name in sorted(world.nodes))
+    nodes = tuple(_judge(ctx, snapshot, inventories, name, state) for name in sorted(snapshot.nodes))
     not_ready = sum(not node.ready for node in nodes)
     result = Readiness(
-        at=int(world.now),
+        at=int(snapshot.now),
         reason=f"{len(nodes) - not_ready} of {len(nodes)} nodes may be lost, one at a time",
         nodes=nodes,
-        unreadable=unreadable_lines(world.unreadable),
+        unreadable=unreadable_lines(snapshot.unreadable),
     )
     ctx.findings.keep(RESULT_NAME, result, KEPT)
     return result
 
 
-def still_true(found: Readiness, world: ClusterSnapshot) -> bool:
-    """Return whether `found` is about the nodes of `world` as they are now: which exist, are Ready, are cordoned."""
-    return {one.node: one.state for one in found.nodes} == {name: _state(world, name) for name in world.nodes}
+def still_true(found: Readiness, snapshot: ClusterSnapshot) -> bool:
+    """Return whether `found` is about the nodes of `snapshot` as they are now: which exist, are Ready, are cordoned."""
+    return {one.node: one.state for one in found.nodes} == {name: _state(snapshot, name) for name in snapshot.nodes}
 
 
 def last(ctx: Context) -> Readiness | None:
@@ -94,15 +94,15 @@ def _check_broker(answers: Mapping[str, Inventory | CarinaTasksError]) -> None:
 
 
 def _judge(
-    ctx: Context, world: ClusterSnapshot, inventories: Mapping[str, Inventory], node: str, state: OperatorState
+    ctx: Context, snapshot: ClusterSnapshot, inventories: Mapping[str, Inventory], node: str, state: OperatorState
 ) -> NodeReadiness:
-    volumes = planned(ctx, world, node, inventories=inventories)
+    volumes = planned(ctx, snapshot, node, inventories=inventories)
     stuck = tuple(v for v in volumes if v.outcome == "no-fit")
     places = sum(v.outcome == "place" for v in volumes)
     skipped = len(volumes) - len(stuck) - places
     planned_away = state.maintenance.keys() - {node}
     share = ctx.settings.mass_failure_share
-    guard = guards.mass_failure(world.without(node), share, state.approved, planned=planned_away)
+    guard = guards.mass_failure(snapshot.without(node), share, state.approved, planned=planned_away)
     stopped = guard.reason if isinstance(guard, guards.GuardStops) and places + len(stuck) else ""
     if stuck:
         reason = f"{len(stuck)} of {places + len(stuck)} volumes have nowhere to go"
@@ -121,10 +121,10 @@ def _judge(
         skipped=skipped,
         stopped=stopped,
         volumes=stuck[:NAMED],
-        state=_state(world, node),
+        state=_state(snapshot, node),
     )
 
 
-def _state(world: ClusterSnapshot, node: str) -> str:
-    found = world.nodes[node]
+def _state(snapshot: ClusterSnapshot, node: str) -> str:
+    found = snapshot.nodes[node]
     return found.ready + (" cordoned" if found.cordoned else "")

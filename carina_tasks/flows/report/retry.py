@@ -44,27 +44,27 @@ def retry(ctx: Context, target: str, stored: Callable[[str], TaskResult | None])
     Raises BadInput when there is nothing of that name, Paused or MassFailure while nothing would be done.
     """
     ctx.check_pause()
-    world = ctx.cluster.observe()
+    snapshot = ctx.cluster.observe()
     if _TASK_ID.fullmatch(target):
-        return _of_task(world, target, stored(target))
+        return _of_task(snapshot, target, stored(target))
     names.object_name(target)
-    if target in world.logic_volumes:
-        return _of_volume(world, world.logic_volumes[target])
-    if target in world.nodes or any(volume.node == target for volume in world.logic_volumes.values()):
-        return _of_node(world, target)
+    if target in snapshot.logic_volumes:
+        return _of_volume(snapshot, snapshot.logic_volumes[target])
+    if target in snapshot.nodes or any(logic_volume.node == target for logic_volume in snapshot.logic_volumes.values()):
+        return _of_node(snapshot, target)
     raise BadInput(f"there is no volume, node or task {target}: `carina failed` shows what can be retried")
 
 
 def retry_all(ctx: Context, found: ProblemsResult, stored: Callable[[str], TaskResult | None]) -> tuple[Retry, ...]:
     """Return what is to be sent for all that `carina failed` shows, each task once."""
     ctx.check_pause()
-    world = ctx.cluster.observe()
+    snapshot = ctx.cluster.observe()
     retries: list[Retry] = []
     for item in found.findings:
         if item.id:
-            one = _of_task(world, item.id, stored(item.id))
-        elif item.what in world.logic_volumes:
-            one = _of_volume(world, world.logic_volumes[item.what])
+            one = _of_task(snapshot, item.id, stored(item.id))
+        elif item.what in snapshot.logic_volumes:
+            one = _of_volume(snapshot, snapshot.logic_volumes[item.what])
         else:
             one = Retry(item.what, f"{item.reason}: a person must look at it" + (f": {item.do}" if item.do else ""))
         if not one.task or (one.task, one.args) not in {(known.task, known.args) for known in retries}:
@@ -72,13 +72,13 @@ def retry_all(ctx: Context, found: ProblemsResult, stored: Callable[[str], TaskR
     return tuple(retries)
 
 
-def _of_task(world: ClusterSnapshot, task_id: str, stored: TaskResult | None) -> Retry:
+def _of_task(snapshot: ClusterSnapshot, task_id: str, stored: TaskResult | None) -> Retry:
     if stored is None:
         return Retry(task_id, "no finished task of that id is stored: results are kept for a day")
     if stored.task in FOR_ALL:
         return Retry(task_id, f"it ended {stored.state}; it takes no arguments", stored.task)
     if stored.task in (REBUILD, MIGRATE) and _is_node(stored.args):
-        one = _of_node(world, str(stored.args[0]))
+        one = _of_node(snapshot, str(stored.args[0]))
         return Retry(task_id, one.reason, one.task, one.args)
     return Retry(task_id, f"{stored.task} is no task that goes on with anything")
 
@@ -90,23 +90,23 @@ def _is_node(args: Sequence[object]) -> bool:
         return False
 
 
-def _of_volume(world: ClusterSnapshot, volume: LogicVolume) -> Retry:
-    if volume.journal_error:
-        return Retry(volume.name, f"{volume.journal_error}: put it right first")
-    if volume.journal is not None:
-        return Retry(volume.name, f"its rebuild on {volume.journal.target} is unfinished", RESUME)
-    if volume.name not in world.volumes:
-        return Retry(volume.name, "it has no PersistentVolume: the sweep of LogicVolumes judges it", LOGIC)
-    one = _of_node(world, volume.node)
+def _of_volume(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Retry:
+    if logic_volume.journal_error:
+        return Retry(logic_volume.name, f"{logic_volume.journal_error}: put it right first")
+    if logic_volume.journal is not None:
+        return Retry(logic_volume.name, f"its rebuild on {logic_volume.journal.target} is unfinished", RESUME)
+    if logic_volume.name not in snapshot.persistent_volumes:
+        return Retry(logic_volume.name, "it has no PersistentVolume: the sweep of LogicVolumes judges it", LOGIC)
+    one = _of_node(snapshot, logic_volume.node)
     if one.task != LOCAL:
-        return Retry(volume.name, one.reason, one.task, one.args)
-    return Retry(volume.name, f"{one.reason}; whether its local volume is there is reported", LOCAL)
+        return Retry(logic_volume.name, one.reason, one.task, one.args)
+    return Retry(logic_volume.name, f"{one.reason}; whether its local volume is there is reported", LOCAL)
 
 
-def _of_node(world: ClusterSnapshot, node: str) -> Retry:
-    found = world.nodes.get(node)
+def _of_node(snapshot: ClusterSnapshot, node: str) -> Retry:
+    found = snapshot.nodes.get(node)
     if found is None:
-        if not any(volume.node == node for volume in world.logic_volumes.values()):
+        if not any(logic_volume.node == node for logic_volume in snapshot.logic_volumes.values()):
             return Retry(node, f"there is no node {node}, and no LogicVolume names it: nothing is left to do")
         return Retry(node, f"node {node} does not exist", REBUILD, (node,))
     if found.ready != "True":

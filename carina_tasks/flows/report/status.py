@@ -84,41 +84,41 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
     """
     broker, workers = _workers(beating)
     try:
-        state, world = ctx.state.read(), ctx.cluster.observe()
+        state, snapshot = ctx.state.read(), ctx.cluster.observe()
     except (ApiUnavailable, ApiDenied) as exc:
         nodes = tuple(NodeStatus(name, "unknown", "alive", 0) for name in sorted(workers))
         return Status("", "", nodes, (), 0, None, api=exc.message, broker=broker)
-    names = world.nodes.keys() | {v.node for v in world.logic_volumes.values()} | state.maintenance.keys()
+    names = snapshot.nodes.keys() | {v.node for v in snapshot.logic_volumes.values()} | state.maintenance.keys()
     found = None if broker else last(ctx)
-    current = found is not None and still_true(found, world)
+    current = found is not None and still_true(found, snapshot)
     return Status(
         paused=state.paused,
         latched=state.latched,
         nodes=tuple(
             NodeStatus(
                 node=name,
-                ready=world.nodes[name].ready if name in world.nodes else "deleted",
+                ready=snapshot.nodes[name].ready if name in snapshot.nodes else "deleted",
                 worker="unknown" if broker else "alive" if name in workers else "silent",
-                volumes=sum(v.node == name for v in world.logic_volumes.values()),
-                note=_note(ctx, world.nodes.get(name), state.maintenance.get(name)),
-                overdue=name in state.maintenance and state.maintenance[name].overdue(world.now),
+                volumes=sum(v.node == name for v in snapshot.logic_volumes.values()),
+                note=_note(ctx, snapshot.nodes.get(name), state.maintenance.get(name)),
+                overdue=name in state.maintenance and state.maintenance[name].overdue(snapshot.now),
             )
             for name in sorted(names)
         ),
         under_way=tuple(
             UnderWay(
-                v.name, v.journal.source, v.journal.target, int(world.now) - v.journal.started, v.journal.reason,
-                _step(world, v, v.journal.target),
+                v.name, v.journal.source, v.journal.target, int(snapshot.now) - v.journal.started, v.journal.reason,
+                _step(snapshot, v, v.journal.target),
             )
-            for v in sorted(world.logic_volumes.values(), key=lambda v: v.name)
+            for v in sorted(snapshot.logic_volumes.values(), key=lambda v: v.name)
             if v.journal is not None
         ),
-        at=int(world.now),
+        at=int(snapshot.now),
         readiness=found if current else None,
         nodes_changed=found is not None and not current,
-        local_sweep=None if broker else _still(ctx.findings.last(local_volumes.RESULT_NAME, Swept), world),
+        local_sweep=None if broker else _still(ctx.findings.last(local_volumes.RESULT_NAME, Swept), snapshot),
         logic_sweep=None if broker else ctx.findings.last(logic_volumes.RESULT_NAME, Swept),
-        unreadable=len(world.unreadable) + sum(bool(v.journal_error) for v in world.logic_volumes.values()),
+        unreadable=len(snapshot.unreadable) + sum(bool(v.journal_error) for v in snapshot.logic_volumes.values()),
         broker=broker,
     )  # fmt: skip
 
@@ -144,26 +144,29 @@ def _workers(beating: Callable[[], Iterable[str]]) -> tuple[str, frozenset[str]]
         return exc.message, frozenset()
 
 
-def _still(swept: Swept | None, world: ClusterSnapshot) -> Swept | None:
+def _still(swept: Swept | None, snapshot: ClusterSnapshot) -> Swept | None:
     """Return what the last sweep found without missing volumes that are on another node by now, or on their way there."""
     if swept is None:
         return None
-    expected = {(v.name, v.node) for v in world.logic_volumes.values() if not v.journalled}
+    expected = {(v.name, v.node) for v in snapshot.logic_volumes.values() if not v.journalled}
     missing = tuple(one for one in swept.missing if (one.volume, one.node) in expected)
     return msgspec.structs.replace(swept, missing=missing)
 
 
-def _step(world: ClusterSnapshot, volume: LogicVolume, target: str) -> str:
+def _step(snapshot: ClusterSnapshot, logic_volume: LogicVolume, target: str) -> str:
     """Return which of the five steps (docs/concepts.md) the objects show. Whether the node has made the LV they do not tell."""
-    pv, claim = world.volumes.get(volume.name), world.claims.get(f"{volume.namespace}/{volume.claim}")
+    pv, claim = (
+        snapshot.persistent_volumes.get(logic_volume.name),
+        snapshot.claims.get(f"{logic_volume.namespace}/{logic_volume.claim}"),
+    )
     if pv is None or pv.meta.deleting is not None:
         return "3/5 replace PV"
     if pv.nodes != (target,):
-        return "1/5 intend" if volume.status else "2/5 create"
+        return "1/5 intend" if logic_volume.status else "2/5 create"
     if claim is not None and claim.phase != "Bound":
         return "3/5 bind claim"
     return (
         "4/5 evict"
-        if any(p.node and p.node != target for p in world.pods_of(claim.meta.key if claim else ""))
+        if any(p.node and p.node != target for p in snapshot.pods_of(claim.meta.key if claim else ""))
         else "5/5 finish"
     )

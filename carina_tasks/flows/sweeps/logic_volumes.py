@@ -22,41 +22,41 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
     """Delete LogicVolumes without a PV, help those that hang in deletion, and name the nodes that are gone."""
     ctx.check_pause()
     began = ctx.monotonic()
-    world = ctx.cluster.observe()
+    snapshot = ctx.cluster.observe()
     kept, deleted, helped, failed, noted = 0, [], [], [], []
-    for volume in sorted(world.logic_volumes.values(), key=lambda v: v.name):
+    for logic_volume in sorted(snapshot.logic_volumes.values(), key=lambda v: v.name):
         try:
-            verdict = _judge(ctx, world, volume)
+            verdict = _judge(ctx, snapshot, logic_volume)
             match verdict:
                 case logic_volumes.KeepLogicVolume(reason):
                     kept += 1
-                    if volume.name not in world.volumes:
-                        noted.append(f"{volume.name}: {reason}")
+                    if logic_volume.name not in snapshot.persistent_volumes:
+                        noted.append(f"{logic_volume.name}: {reason}")
                 case logic_volumes.DeleteLogicVolume(reason):
-                    ctx.writes.delete_logic_volume(volume)
+                    ctx.writes.delete_logic_volume(logic_volume)
                     ctx.audit.acted(
-                        "delete-logic-volume", about_volume(volume), f"LogicVolume {volume.name} deleted: {reason}",
-                        "LogicVolumeDeleted", volume=volume.name, node=volume.node,
+                        "delete-logic-volume", about_volume(logic_volume), f"LogicVolume {logic_volume.name} deleted: {reason}",
+                        "LogicVolumeDeleted", volume=logic_volume.name, node=logic_volume.node,
                     )  # fmt: skip
-                    deleted.append(volume.name)
+                    deleted.append(logic_volume.name)
                 case logic_volumes.FinishDeletion(reason):
-                    ctx.writes.help_logic_volume(volume)
+                    ctx.writes.finish_deletion(logic_volume)
                     ctx.audit.acted(
-                        "help-logic-volume", about_volume(volume), f"finalizer of LogicVolume {volume.name} taken off: {reason}",
-                        "FinalizerRemoved", volume=volume.name, node=volume.node,
+                        "help-logic-volume", about_volume(logic_volume), f"finalizer of LogicVolume {logic_volume.name} taken off: {reason}",
+                        "FinalizerRemoved", volume=logic_volume.name, node=logic_volume.node,
                     )  # fmt: skip
-                    helped.append(volume.name)
+                    helped.append(logic_volume.name)
         except CarinaTasksError as exc:
             # What went wrong with one volume holds no other up; it is looked at again by the next sweep.
             one_object.check(ctx, exc)
-            failed.append(f"{volume.name}: {exc.message}")
-            events.sweep_failed(ctx, world, volume, exc.message)
-    _untouch(ctx, world, failed)
-    for line in (unreadable := unreadable_lines(world.unreadable)):
+            failed.append(f"{logic_volume.name}: {exc.message}")
+            events.sweep_failed(ctx, snapshot, logic_volume, exc.message)
+    _untouch(ctx, snapshot, failed)
+    for line in (unreadable := unreadable_lines(snapshot.unreadable)):
         ctx.audit.guarded("Unreadable", line)
     metrics.SWEEP_SECONDS.labels("logic_volumes").observe(ctx.monotonic() - began)
-    ctx.findings.keep(RESULT_NAME, Swept(int(world.now)), local_volumes.KEPT)
-    used = {v.node for v in world.logic_volumes.values() if v.journal is None and selection.managed(v)}
+    ctx.findings.keep(RESULT_NAME, Swept(int(snapshot.now)), local_volumes.KEPT)
+    used = {v.node for v in snapshot.logic_volumes.values() if v.journal is None and selection.managed(v)}
     return LogicSweepResult(
         kept=kept,
         deleted=tuple(deleted),
@@ -64,28 +64,33 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
         failed=tuple(failed),
         noted=tuple(noted),
         unreadable=unreadable,
-        deleted_nodes=tuple(sorted(used - world.nodes.keys())),
+        deleted_nodes=tuple(sorted(used - snapshot.nodes.keys())),
     )
 
 
-def _untouch(ctx: Context, world: ClusterSnapshot, failed: list[str]) -> None:
+def _untouch(ctx: Context, snapshot: ClusterSnapshot, failed: list[str]) -> None:
     """Take off the touches that a slow or dead worker left on claims which nobody rebuilds."""
-    for claim in world.claims.values():
-        volume = world.logic_volumes.get(claim.volume)
-        if well_known.TOUCH not in claim.meta.annotations or volume is None or volume.journalled:
+    for claim in snapshot.claims.values():
+        logic_volume = snapshot.logic_volumes.get(claim.pv_name)
+        if well_known.TOUCH not in claim.meta.annotations or logic_volume is None or logic_volume.journalled:
             continue
         try:
-            ctx.writes.untouch(claim)
+            ctx.writes.remove_claim_annotation(claim)
         except CarinaTasksError as exc:
             one_object.check(ctx, exc)
             failed.append(f"claim {claim.meta.key}: {exc.message}")
 
 
-def _judge(ctx: Context, world: ClusterSnapshot, volume: LogicVolume) -> logic_volumes.LogicVolumeVerdict:
+def _judge(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> logic_volumes.LogicVolumeVerdict:
     grace = ctx.settings.logic_volume_grace
-    verdict = logic_volumes.judge_logic_volume(volume, world.volumes.get(volume.name), None, world.now, grace)
+    verdict = logic_volumes.judge_logic_volume(
+        logic_volume, snapshot.persistent_volumes.get(logic_volume.name), None, snapshot.now, grace
+    )
     if isinstance(verdict, logic_volumes.KeepLogicVolume):
         return verdict
     # Before anything goes: the PV and the claim, asked for by name.
-    pv, claim = ctx.cluster.volume(volume.name), ctx.cluster.claim(volume.namespace, volume.claim)
-    return logic_volumes.judge_logic_volume(volume, pv, claim, world.now, grace)
+    pv, claim = (
+        ctx.cluster.persistent_volume(logic_volume.name),
+        ctx.cluster.claim(logic_volume.namespace, logic_volume.claim),
+    )
+    return logic_volumes.judge_logic_volume(logic_volume, pv, claim, snapshot.now, grace)

@@ -46,32 +46,30 @@ def restore(ctx: Context, node: str, wanted: str) -> RestoreResult:
     inventory = ask_nodes.inventories(ctx, [node])[node]
     if isinstance(inventory, CarinaTasksError):
         raise inventory
-    local, old = _find(inventory, wanted)
-    request = RestoreLv(
-        at=int(ctx.cluster.now()), volume=LvInTrash(local.group, names.trash_of(local.uuid), local.uuid)
-    )
+    lv, old = _find(inventory, wanted)
+    request = RestoreLv(at=int(ctx.cluster.now()), volume=LvInTrash(lv.group, names.trash_of(lv.uuid), lv.uuid))
     # It is spoken of under its old name when it is back, else under the one that it has in the trash.
-    asked = (request.volume, LvTarget(local.group, old, local.uuid))
+    asked = (request.volume, LvTarget(lv.group, old, lv.uuid))
     said = ask_nodes.accepted_results(
         ctx, node, asked, answers.RESTORE,
         lambda: ctx.nodes.ask(node, RESTORE, request, LvResults, more=batch_time(4)),
     )  # fmt: skip
-    if not any(done.outcome == "restored" and done.uuid == local.uuid for done in said):
+    if not any(done.outcome == "restored" and done.uuid == lv.uuid for done in said):
         reasons = "; ".join(done.reason for done in said) or "it did not say why"
-        raise NodeFailed(f"node {node} did not restore {local.group}/{local.name}: {reasons}")
+        raise NodeFailed(f"node {node} did not restore {lv.group}/{lv.name}: {reasons}")
     ctx.audit.acted(
-        "restore-local-volume", about_node(node), f"local volume {local.group}/{old} of node {node} restored by a person",
+        "restore-local-volume", about_node(node), f"local volume {lv.group}/{old} of node {node} restored by a person",
         "TrashRestored", node=node, volume=old,
     )  # fmt: skip
     try:
-        return _advise(ctx, node, local, old)
+        return _advise(ctx, node, lv, old)
     except CarinaTasksError as exc:
         # It is back, whatever the API server says of its objects.
         advice = (
             f"it is back; whether the cluster has its LogicVolume and PersistentVolume could not be read ({exc.message}): "
             f"see kubectl get lv,pv {names.logic_volume_of(old)}"
         )
-        return RestoreResult(node, local.group, old, local.size, advice)
+        return RestoreResult(node, lv.group, old, lv.size, advice)
 
 
 def _all_nodes(ctx: Context) -> list[str]:
@@ -79,27 +77,27 @@ def _all_nodes(ctx: Context) -> list[str]:
 
 
 def _shown(
-    ctx: Context, node: str, local: LocalVolume, trashed: TrashTags, now: float, wanting: Set[str]
+    ctx: Context, node: str, lv: LocalVolume, trashed: TrashTags, now: float, wanting: Set[str]
 ) -> TrashedVolume:
     age = max(0, int(now) - trashed.at)
     conf = ctx.settings
     old_copy = trashed.name.removeprefix(names.VOLUME_PREFIX) in wanting
     left = max(0, int(max(conf.trash_retention, conf.old_copy_retention) if old_copy else conf.trash_retention) - age)
-    return TrashedVolume(node, local.group, trashed.name, local.name, local.size, age, left, trashed.why)
+    return TrashedVolume(node, lv.group, trashed.name, lv.name, lv.size, age, left, trashed.why)
 
 
 def _find(inventory: Inventory, wanted: str) -> tuple[LocalVolume, str]:
     """Return the one volume of the trash that `wanted` names, with its old name."""
-    lying = [(local, local.old_name) for local in inventory.volumes if local.old_name]
+    lying = [(lv, lv.old_name) for lv in inventory.volumes if lv.old_name]
     found = [
-        (local, old)
-        for local, old in lying
-        if wanted in (names.trash_of(local.uuid), local.uuid, old, old.removeprefix(names.VOLUME_PREFIX))
+        (lv, old)
+        for lv, old in lying
+        if wanted in (names.trash_of(lv.uuid), lv.uuid, old, old.removeprefix(names.VOLUME_PREFIX))
     ]
     if len(found) == 1:
         return found[0]
     if found:
-        which = ", ".join(sorted(names.trash_of(local.uuid) for local, _ in found))
+        which = ", ".join(sorted(names.trash_of(lv.uuid) for lv, _ in found))
         raise BadInput(
             f"{len(found)} volumes in the trash of node {inventory.node} were {wanted!r}: name one of {which}"
         )
@@ -107,31 +105,31 @@ def _find(inventory: Inventory, wanted: str) -> tuple[LocalVolume, str]:
     raise BadInput(f"{wanted!r} is not in the trash of node {inventory.node}; there lies: {there}")
 
 
-def _advise(ctx: Context, node: str, local: LocalVolume, old: str) -> RestoreResult:
+def _advise(ctx: Context, node: str, lv: LocalVolume, old: str) -> RestoreResult:
     """Say what is left to do: nothing, or a PersistentVolume to make, or a decision between two copies."""
     name = names.logic_volume_of(old)
-    logic_volume, pv = ctx.cluster.logic_volume(name), ctx.cluster.volume(name)
+    logic_volume, pv = ctx.cluster.logic_volume(name), ctx.cluster.persistent_volume(name)
     if logic_volume is not None and pv is not None:
         if logic_volume.node == node and pv.nodes == (node,):
             advice = f"LogicVolume and PersistentVolume {name} name this node: nothing is left to do"
         else:
             advice = (
                 f"volume {name} lives on node {logic_volume.node} now; this is an older copy. Copy what you need from "
-                f"/dev/{local.group}/{old} (mount it read-only); the sweeps leave it alone for "
+                f"/dev/{lv.group}/{old} (mount it read-only); the sweeps leave it alone for "
                 f"{ctx.settings.restore_hold:.0f} s and remove it then"
             )
-        return RestoreResult(node, local.group, old, local.size, advice)
+        return RestoreResult(node, lv.group, old, lv.size, advice)
     have = [k for k, v in (("LogicVolume", logic_volume), ("PersistentVolume", pv)) if v is not None]
     advice = (
         f"the cluster has {' and '.join(have) or 'neither LogicVolume nor PersistentVolume'} of it. Make what is lacking "
         f"within {ctx.settings.restore_hold:.0f} s, or the sweeps remove it again"
     )
-    return RestoreResult(node, local.group, old, local.size, advice, _manifest(node, local, name, old))
+    return RestoreResult(node, lv.group, old, lv.size, advice, _manifest(node, lv, name, old))
 
 
-def _manifest(node: str, local: LocalVolume, name: str, old: str) -> str:
+def _manifest(node: str, lv: LocalVolume, name: str, old: str) -> str:
     """Return YAML for `kubectl apply`: Retain, so that no mistake with the claim deletes the volume again."""
-    size = quantity.show(local.size)
+    size = quantity.show(lv.size)
     term = {"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": [node]}
     pv = {
         "apiVersion": "v1",
@@ -148,10 +146,10 @@ def _manifest(node: str, local: LocalVolume, name: str, old: str) -> str:
                 "fsType": "ext4",
                 "volumeAttributes": {
                     well_known.ATTRIBUTE_NODE: node,
-                    well_known.ATTRIBUTE_GROUP: local.group,
-                    well_known.ATTRIBUTE_PATH: f"/dev/{local.group}/{old}",
-                    well_known.ATTRIBUTE_MAJOR: str(local.major),
-                    well_known.ATTRIBUTE_MINOR: str(local.minor),
+                    well_known.ATTRIBUTE_GROUP: lv.group,
+                    well_known.ATTRIBUTE_PATH: f"/dev/{lv.group}/{old}",
+                    well_known.ATTRIBUTE_MAJOR: str(lv.major),
+                    well_known.ATTRIBUTE_MINOR: str(lv.minor),
                 },
             },
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
@@ -165,6 +163,6 @@ def _manifest(node: str, local: LocalVolume, name: str, old: str) -> str:
             "annotations": {well_known.MANAGE_TYPE: well_known.MANAGE_TYPE_LVM},
             "finalizers": [well_known.LOGIC_VOLUME_FINALIZER],
         },
-        "spec": {"nodeName": node, "deviceGroup": local.group, "size": size, "nameSpace": "default", "pvc": name},
+        "spec": {"nodeName": node, "deviceGroup": lv.group, "size": size, "nameSpace": "default", "pvc": name},
     }
     return str(yaml.safe_dump_all([pv, logic_volume], sort_keys=False))

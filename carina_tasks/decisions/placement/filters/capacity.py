@@ -17,8 +17,8 @@ def capacity(candidate: Candidate, group: PodGroup, standing: PodsByNode, space:
     for vg in sorted(group.needs):
         if problem := candidate.groups[vg].problem:
             return DoesNotFit(f"cannot use its volume group {vg}: {problem}")
-    for volume in group.volumes:
-        stale = stale_of(candidate, volume)
+    for logic_volume in group.logic_volumes:
+        stale = stale_of(candidate, logic_volume)
         if stale is not None and stale.is_open:
             return DoesNotFit(f"has an LV {stale.group}/{stale.name} already, and it is open")
         if stale is not None and stale.at_work:

@@ -11,9 +11,9 @@ from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVer
 
 def elsewhere(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
     """Fit when no volume of the group is on this node now, and none is being rebuilt away from it."""
-    for volume in group.volumes:
-        if volume.node == candidate.name:
-            return DoesNotFit(f"{volume.name} is there already")
-        if volume.journal and volume.journal.source == candidate.name:
-            return DoesNotFit(f"{volume.name} is being rebuilt away from there")
+    for logic_volume in group.logic_volumes:
+        if logic_volume.node == candidate.name:
+            return DoesNotFit(f"{logic_volume.name} is there already")
+        if logic_volume.journal and logic_volume.journal.source == candidate.name:
+            return DoesNotFit(f"{logic_volume.name} is being rebuilt away from there")
     return FITS
