@@ -1,8 +1,9 @@
 """What runs when: the schedule of ``celery -A carina_tasks beat``.
 
-The sweeps are crontab entries and not intervals, because an interval starts anew whenever beat's pod moves. Every entry
-expires before the next is due, so a worker that was away does not run a heap of them. Two beats at once are harmless: each
-task reads the objects anew and does only what is left to do.
+The sweeps are crontab entries and not intervals, because an interval starts anew whenever beat's
+pod moves. Every entry expires before the next is due, so a worker that was away does not run a heap
+of them. Two beats at once are harmless: each task reads the objects anew and does only what is left
+to do.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ BEAT_SCHEDULE = {
     },
     "readiness": {
         "task": "carina.failover.readiness",
-        # Between the sweeps, which ask all nodes as well. The answer is kept elsewhere, and is no result for a day.
+        # Between the sweeps, which ask all nodes as well. The answer is kept elsewhere, and is no
+        # result for a day.
         "schedule": crontab(minute="2-59/5"),
         "options": {"expires": 300, "ignore_result": True},
     },

@@ -1,7 +1,8 @@
 """The Celery application: ``celery -A carina_tasks …``.
 
-`make_app` decides by role. A *node* worker imports only the node tasks and talks to Redis in the narrow way that its ACL
-allows; everything else (control worker, beat, node watch, Flower, command line) is *control*.
+`make_app` decides by role. A *node* worker imports only the node tasks and talks to Redis in the
+narrow way that its ACL allows; everything else (control worker, beat, node watch, Flower, command
+line) is *control*.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from celery.signals import beat_init, before_task_publish, setup_logging, worker
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from carina_tasks import queues, settings
+from carina_tasks import environment, queues, settings
 from carina_tasks.broker.loop import Turns
 from carina_tasks.broker.queue_lengths import SENT_AT
 from carina_tasks.errors import BadSetting
-from carina_tasks.observability import inspection as inspection  # registers the commands of `celery inspect`
+from carina_tasks.observability import (
+    inspection as inspection,
+)  # registers the commands of `celery inspect`
 from carina_tasks.observability import json_lines, logs
 from carina_tasks.settings import Settings
 from carina_tasks.store import heartbeat
@@ -29,8 +32,10 @@ from carina_tasks.store import heartbeat
 Role = Literal["control", "node"]
 
 RESULTS_KEPT = {"control": 86400, "node": 3600}
-"""Seconds for which the broker keeps the result of a task that ran in a process of that role: an answer of a node is read within
-its deadline, what became of a failover is looked up the morning after."""
+"""Seconds for which the broker keeps the result of a task that ran in a process of that role: an
+answer of a node is read within
+its deadline, what became of a failover is looked up the morning after.
+"""
 
 TASK_MODULES = {
     "control": (
@@ -42,31 +47,43 @@ TASK_MODULES = {
         "carina_tasks.runtime.endpoint",
         "beat_schedule",
     ),
-    "node": ("carina_tasks.tasks.volume", "carina_tasks.tasks.node", "carina_tasks.runtime.endpoint"),
+    "node": (
+        "carina_tasks.tasks.volume",
+        "carina_tasks.tasks.node",
+        "carina_tasks.runtime.endpoint",
+    ),
 }
 
 
 def transport_options(conf: Settings, role: Role) -> dict[str, Any]:
     """Return the broker options of a process.
 
-    Without these timeouts a half-open connection hung publishers for good; with them 10 s (measured). A node neither keeps
-    a record of unacknowledged messages nor looks at priorities: that needs scripts and shared keys, which its ACL denies,
-    and a lost message is sent again by resume.
+    Without these timeouts a half-open connection hung publishers for good; with them 10 s
+    (measured). A node neither keeps a record of unacknowledged messages nor looks at priorities:
+    that needs scripts and shared keys, which its ACL denies, and a lost message is sent again by
+    resume.
     """
-    options: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 2, "health_check_interval": 5}
+    options: dict[str, Any] = {
+        "socket_timeout": 10,
+        "socket_connect_timeout": 2,
+        "health_check_interval": 5,
+    }
     if not conf.broker_url.startswith("redis+socket:"):
         options["socket_keepalive"] = True
     options |= sentinel_options(conf)
     if role == "node":
         options |= {"ack_emulation": False, "priority_steps": [0], "polling_interval": 5}
     else:
-        # Nothing here runs longer, and a task that is run again because of it is harmless: it reads the objects anew.
+        # Nothing here runs longer, and a task that is run again because of it is harmless: it reads
+        # the objects anew.
         options["visibility_timeout"] = 3600
     return options
 
 
 def tls_options(conf: Settings) -> dict[str, Any]:
-    """Return how the broker's certificate is verified: with its name, against `broker_ca` or the system's authorities.
+    """Return how the broker's certificate is verified.
+
+    With its name, against `broker_ca` or the system's authorities.
 
     Celery raises ValueError for a ``rediss://`` URL without these, and Flower would verify nothing.
     """
@@ -79,31 +96,43 @@ def tls_options(conf: Settings) -> dict[str, Any]:
 def sentinel_options(conf: Settings) -> dict[str, Any]:
     """Return the options of a Sentinel broker.
 
-    redis-py retries a Sentinel that is away for 4 s at each new connection (measured); the next one in the list is asked at
-    once instead.
+    redis-py retries a Sentinel that is away for 4 s at each new connection (measured); the next one
+    in the list is asked at once instead.
     """
     if not conf.broker_master_name:
         return {}
     own = {"username": conf.sentinel_user, "password": conf.sentinel_password}
     credentials = {key: value for key, value in own.items() if value}
-    return {"master_name": conf.broker_master_name, "sentinel_kwargs": {"retry": Retry(NoBackoff(), 0), **credentials}}
+    return {
+        "master_name": conf.broker_master_name,
+        "sentinel_kwargs": {"retry": Retry(NoBackoff(), 0), **credentials},
+    }
 
 
 class Application(Celery):  # type: ignore[misc]
-    """Celery, but nothing is sent that never expires: `celery call` sends by name and does not look at the task's own `expires`."""
+    """Celery, but nothing is sent that never expires.
+
+    `celery call` sends by name and does not look at the task's own `expires`.
+    """
 
     def _get_backend(self) -> Any:
-        """Return the result backend, without its subscription to the result of every message that is sent.
+        """Return the result backend without its subscription to results.
 
-        No caller needs it: a control worker polls for the answers of nodes, a task, beat and the node watch ignore the result of what
-        they send, and `AsyncResult.get` subscribes when it is called. With Redis away, each subscription raises RuntimeError after 20 s.
+        Celery subscribes to the result of every message that is sent.
+
+        No caller needs it: a control worker polls for the answers of nodes, a task, beat and the
+        node watch ignore the result of what they send, and `AsyncResult.get` subscribes when it is
+        called. With Redis away, each subscription raises RuntimeError after 20 s.
         """
         backend = super()._get_backend()
         backend.on_task_call = lambda producer, task_id: {}
         return backend
 
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
-        """Send the task; without `expires` after its own seconds, a node's task after the deadline for its answer."""
+        """Send the task with an expiry.
+
+        Without `expires` it is the task's own, or the answer deadline for a node's task.
+        """
         if options.get("expires") is None:
             if name not in self.tasks:
                 self.loader.import_default_modules()
@@ -138,7 +167,9 @@ def make_app(conf: Settings, role: Role) -> Celery:
         accept_content=["json"],
         include=TASK_MODULES[role],
         task_default_queue=queues.CONTROL,
-        task_queues=[queues.queue(queues.CONTROL) if role == "control" else queues.node_queue(conf.node_name)],
+        task_queues=[
+            queues.queue(queues.CONTROL) if role == "control" else queues.node_queue(conf.node_name)
+        ],
         task_create_missing_queues=False,
         task_ignore_result=False,
         task_track_started=role == "control",
@@ -163,7 +194,10 @@ def make_app(conf: Settings, role: Role) -> Celery:
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logs(**_: Any) -> None:
-    """Every celery process logs as the settings say; without a receiver Celery would set up its own format."""
+    """Every celery process logs as the settings say.
+
+    Without a receiver Celery would set up its own format.
+    """
     conf = settings.current()
     logs.configure(conf.log_format, conf.log_level, conf.audit_log, [conf.broker_url])
 
@@ -183,14 +217,17 @@ def _beat_lives(sender: Any, **_: Any) -> None:
 
 @before_task_publish.connect  # type: ignore[untyped-decorator]
 def _stamp(headers: dict[str, Any], **_: Any) -> None:
-    """Say in each message when it was sent: the age of what waits in a queue is not known otherwise."""
+    """Say in each message when it was sent.
+
+    The age of what waits in a queue is not known otherwise.
+    """
     headers[SENT_AT] = time.time()
 
 
 def _app_of_this_process() -> Celery:
     try:
         conf = settings.current()
-        settings.check_environment(os.environ)
+        environment.check_environment(os.environ)
     except BadSetting as exc:
         # Imported by every celery command: one line that says what to do, not a stack trace.
         logs.fail(f"carina-tasks: {exc.message}")
@@ -200,5 +237,6 @@ def _app_of_this_process() -> Celery:
 
 app = _app_of_this_process()
 
-# Flower's own default is a file in the working folder, and doors open to everybody where there is none.
+# Flower's own default is a file in the working folder, and doors open to everybody where there is
+# none.
 os.environ.setdefault("FLOWER_CONF", str(Path(__file__).parent / "flower" / "flowerconfig.py"))

@@ -1,8 +1,9 @@
 """The error tree.
 
-One root. Below it three answers to the only question a caller has: *transient* (try again later), *permanent* (trying
-again changes nothing), *refused* (a guard said no, and a person may say yes). Exceptions of libraries are translated in
-the adapters and never travel further. The docstring of an error is its message when none is given.
+One root. Below it three answers to the only question a caller has: *transient* (try again later),
+*permanent* (trying again changes nothing), *refused* (a guard said no, and a person may say yes).
+Exceptions of libraries are translated in the adapters and never travel further. The docstring of an
+error is its message when none is given.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ class CarinaTasksError(Exception):
         super().__init__(self.message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Celery pickles and rebuilds exceptions from their arguments: keep that working with keyword facts."""
+        """Celery pickles and rebuilds exceptions from their arguments.
+
+        Keep that working with keyword facts.
+        """
         return (type(self), (self.message,), {"facts": self.facts})
 
 
-# --- transient: try again later -------------------------------------------------------------------------------------
+# --- transient: try again later
+# -------------------------------------------------------------------------------------
 
 
 class TransientError(CarinaTasksError):
@@ -67,7 +72,8 @@ class LostMidway(TransientError):
     """The rebuild is under way but not finished; resume goes on with it."""
 
 
-# --- permanent: trying again changes nothing ------------------------------------------------------------------------
+# --- permanent: trying again changes nothing
+# ------------------------------------------------------------------------
 
 
 class PermanentError(CarinaTasksError):
@@ -91,11 +97,17 @@ class BadSetting(PermanentError):
 
 
 class ApiDenied(PermanentError):
-    """The API server refused the credentials or the verb; see deploy/rbac.yaml for what is needed."""
+    """The API server refused the credentials or the verb.
+
+    See deploy/rbac.yaml for what is needed.
+    """
 
 
 class ApiUnauthorized(ApiDenied):
-    """The API server does not know the credentials: that concerns every request, and not one object."""
+    """The API server does not know the credentials.
+
+    That concerns every request, and not one object.
+    """
 
 
 class ApiInvalid(PermanentError):
@@ -103,7 +115,10 @@ class ApiInvalid(PermanentError):
 
 
 class DryRunUnsupported(ApiInvalid):
-    """An admission webhook with side effects takes no dry run: only the real request can show what it would say."""
+    """An admission webhook with side effects takes no dry run.
+
+    Only the real request can show what it would say.
+    """
 
 
 class NotFound(PermanentError):
@@ -134,7 +149,8 @@ class NodeFailed(PermanentError):
     """The node's worker ran the task and it failed."""
 
 
-# --- refused: a guard said no ---------------------------------------------------------------------------------------
+# --- refused: a guard said no
+# ---------------------------------------------------------------------------------------
 
 
 class Refused(CarinaTasksError):
@@ -146,4 +162,7 @@ class Paused(Refused):
 
 
 class MassFailure(Refused):
-    """Too many nodes failed at once; nothing is changed while that lasts, and after a while not until a person resumes it."""
+    """Too many nodes failed at once.
+
+    Nothing is changed while that lasts, and after a while not until a person resumes it.
+    """

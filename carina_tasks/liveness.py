@@ -1,8 +1,9 @@
 """Is this process alive? It is while its own loop turns.
 
-An endpoint, a heartbeat and a metric come from threads that go on while the loop, which takes and runs the tasks, hangs. So the
-loop writes down that it turned, and the probe (``/livez``), the heartbeat and thereby the second witness of a NotReady
-node read that. The loop stands still for three reasons; two of them are no illness:
+An endpoint, a heartbeat and a metric come from threads that go on while the loop, which takes and
+runs the tasks, hangs. So the loop writes down that it turned, and the probe (``/livez``), the
+heartbeat and thereby the second witness of a NotReady node read that. The loop stands still for
+three reasons; two of them are no illness:
 
 * it runs a task (the *solo* pool of a node worker): alive for `TASK_LIMIT`;
 * the broker is away, and Celery waits for it in the loop: alive for as long as that lasts;
@@ -19,13 +20,19 @@ from typing import Final
 INTERVAL: Final = 2.0
 """Seconds between two turns that are written down."""
 LOOP_LIMIT: Final = 60.0
-"""Seconds without a turn after which the loop counts as hung: longer than any call with a deadline that runs in it."""
+"""Seconds without a turn after which the loop counts as hung: longer than any call with a deadline
+that runs in it.
+"""
 TASK_LIMIT: Final = 1800.0
-"""Seconds that one task may hold the loop: a batch of 2000 volumes takes 20 minutes on a slow disk."""
+"""Seconds that one task may hold the loop: a batch of 2000 volumes takes 20 minutes on a slow disk.
+"""
 
 
 class Liveness:
-    """What one process knows of its own loop. Safe to share between threads. Times are of a steady clock."""
+    """What one process knows of its own loop. Safe to share between threads.
+
+    Times are of a steady clock.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -35,7 +42,10 @@ class Liveness:
         self._broker_away = False
 
     def turned(self) -> None:
-        """Write down that the loop turned; from the first time on it is expected to go on doing so."""
+        """Write down that the loop turned.
+
+        From the first time on it is expected to go on doing so.
+        """
         with self._lock:
             self._turned = self._clock()
 

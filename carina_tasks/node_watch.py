@@ -1,7 +1,8 @@
 """The node watch: publishes a task when a node was deleted or becomes NotReady.
 
-Watches nodes and puts ``rebuild_node`` and ``migrate_node`` on the control queue. It makes failover fast and never decides
-anything: the tasks ask the API server themselves, and what the watch misses, resume and the sweep find.
+Watches nodes and puts ``rebuild_node`` and ``migrate_node`` on the control queue. It makes failover
+fast and never decides anything: the tasks ask the API server themselves, and what the watch misses,
+resume and the sweep find.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ TASKS = {
 class NodeWatch:
     """Watches nodes in one thread, and says what it saw in another."""
 
-    def __init__(self, api: Api, publish: Callable[[Hint], None], after: float, every: float) -> None:
+    def __init__(
+        self, api: Api, publish: Callable[[Hint], None], after: float, every: float
+    ) -> None:
         self._api = api
         self._publish = publish
         self._state = NodeWatchState(after, every)
@@ -69,11 +72,14 @@ class NodeWatch:
             except ApiGone:
                 self._stopped.wait(1)
             except CarinaTasksError as exc:
-                # Denied too: credentials and roles may be put right while we run, and a watch that ended would stay silent.
+                # Denied too: credentials and roles may be put right while we run, and a watch that
+                # ended would stay silent.
                 metrics.WATCHING.set(0)
                 pause = PAUSES[min(failures, len(PAUSES) - 1)]
                 failures += 1
-                self._log.warning("watching nodes failed; trying again", error=exc.message, seconds=pause)
+                self._log.warning(
+                    "watching nodes failed; trying again", error=exc.message, seconds=pause
+                )
                 self._stopped.wait(pause)
 
     def _follow(self, version: str) -> str:
@@ -93,7 +99,10 @@ class NodeWatch:
         return version
 
     def publish_hints(self) -> None:
-        """Publish what is due, twice a second, until stopped. A broker that is away costs nothing but time."""
+        """Publish what is due, twice a second, until stopped.
+
+        A broker that is away costs nothing but time.
+        """
         failures, not_before = 0, 0.0
         while not self._stopped.wait(0.5):
             now = time.monotonic()
@@ -109,7 +118,11 @@ class NodeWatch:
                     pause = PAUSES[min(failures, len(PAUSES) - 1)]
                     failures += 1
                     not_before = now + pause
-                    self._log.warning("the broker takes no message; trying again", error=exc.message, seconds=pause)
+                    self._log.warning(
+                        "the broker takes no message; trying again",
+                        error=exc.message,
+                        seconds=pause,
+                    )
                     break
                 failures = 0
                 metrics.HINTS.labels(hint.kind).inc()
@@ -129,12 +142,15 @@ def publisher(app: Celery) -> Callable[[Hint], None]:
     """Return what puts a hint on the control queue; it raises BrokerUnavailable."""
 
     def publish(hint: Hint) -> None:
-        structlog.get_logger().info("publishing", task=TASKS[hint.kind], node=hint.node, reason=hint.reason)
+        structlog.get_logger().info(
+            "publishing", task=TASKS[hint.kind], node=hint.node, reason=hint.reason
+        )
         try:
             app.send_task(
                 TASKS[hint.kind],
                 args=[hint.node] if hint.node else [],
-                # For people alone: the task asks the API server itself, and takes nobody's word for it.
+                # For people alone: the task asks the API server itself, and takes nobody's word for
+                # it.
                 kwargsrepr=repr({"reason": hint.reason}),
                 queue="control",
                 expires=300,

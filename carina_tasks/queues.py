@@ -1,7 +1,7 @@
 """The queues: ``control`` and one ``node.<name>`` for each node; nothing else exists.
 
-Every queue uses Celery's default exchange (``Exchange("")``), so a message goes to the queue that its routing key names and
-no binding key is kept in Redis: a node needs no key beside its own.
+Every queue uses Celery's default exchange (``Exchange("")``), so a message goes to the queue that
+its routing key names and no binding key is kept in Redis: a node needs no key beside its own.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class KnownQueues(Queues):  # type: ignore[misc]
     """Celery's queue table, which makes node queues on demand and refuses every other name."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        # With a default exchange Celery would put it in place of Exchange(""), which is falsy, and bind each queue to it:
-        # a shared key in Redis that a node may not write.
+        # With a default exchange Celery would put it in place of Exchange(""), which is falsy, and
+        # bind each queue to it: a shared key in Redis that a node may not write.
         super().__init__(*args, **{**options, "default_exchange": None})
 
     def __missing__(self, name: str) -> Any:

@@ -1,58 +1,53 @@
 """Every setting: its type, unit, default and why.
 
-Read from the environment as ``CARINA_TASKS_<NAME>``; ``NODE_NAME`` and ``KUBECONFIG`` keep the names that the field uses.
-All of them are checked before anything starts, and a wrong one is named together with what it should be.
+Read from the environment as ``CARINA_TASKS_<NAME>``; ``NODE_NAME`` and ``KUBECONFIG`` keep the
+names that the field uses. All of them are checked before anything starts, and a wrong one is named
+together with what it should be.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from carina_tasks.environment import PREFIX, from_environment, variable_of
 from carina_tasks.errors import BadInput, BadSetting
 from carina_tasks.model import names, quantity
-
-PREFIX = "CARINA_TASKS_"
-
-
-def _words(value: Any) -> Any:
-    return tuple(word for word in re.split(r"[,\s]+", value) if word) if isinstance(value, str) else value
-
-
-def _size(value: Any) -> Any:
-    try:
-        return 0 if value in (0, "0") else quantity.to_bytes(value)
-    except BadInput as exc:
-        raise ValueError(exc.message) from exc
-
-
-Seconds = Annotated[float, Field(ge=0, le=86400)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=86400)]
-Share = Annotated[float, Field(ge=0, le=1)]
+from carina_tasks.setting_types import PositiveSeconds, Seconds, Share, size, words
 
 
 class Settings(BaseSettings):
     """What a process of carina-tasks needs to know."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True
+    )
 
     # --- broker ---
     broker_url: str = Field(
         "redis://127.0.0.1:6379/0",
-        description="URL of Redis or Valkey: broker and result backend in one. redis://, rediss://, redis+socket:// or "
-        "sentinel://. Default: a Redis on this machine, as Celery's own tutorial has it.",
+        description="URL of Redis or Valkey: broker and result backend in one. redis://, "
+        "rediss://, redis+socket:// or sentinel://. Default: a Redis on this machine, as Celery's "
+        "own tutorial has it.",
     )
     broker_ca: str = Field(
         "",
-        description="File with the certificates of the authorities that sign the broker's, PEM, for rediss://. Its certificate and "
-        "name are always verified. Default: the system's own authorities.",
+        description="File with the certificates of the authorities that sign the broker's, PEM, "
+        "for rediss://. Its certificate and name are always verified. Default: the system's own "
+        "authorities.",
     )
     broker_master_name: str = Field(
         "",
@@ -60,198 +55,226 @@ class Settings(BaseSettings):
         validate_default=True,
     )
     sentinel_user: str = Field(
-        "", description="User at the Sentinels themselves, where they have one. Default: none, as Redis installs them."
+        "",
+        description="User at the Sentinels themselves, where they have one. Default: none, as "
+        "Redis installs them.",
     )
     sentinel_password: str = Field(
         "",
-        description="Password of the Sentinels themselves; the one in broker_url is that of the Redis servers. Default: none, as "
-        "Redis installs them.",
+        description="Password of the Sentinels themselves; the one in broker_url is that of the "
+        "Redis servers. Default: none, as Redis installs them.",
     )
 
     # --- node worker ---
     node_name: str = Field(
         "",
         validation_alias=AliasChoices("NODE_NAME", PREFIX + "NODE_NAME", "node_name"),
-        description="Name of the Kubernetes node that a node worker serves (the downward API's spec.nodeName). "
-        "No default: a node worker does not start without it.",
+        description="Name of the Kubernetes node that a node worker serves (the downward API's "
+        "spec.nodeName). No default: a node worker does not start without it.",
     )
     node_profile: Literal["open", "sealed"] = Field(
         "open",
-        description="open: events and remote control on, for Flower and `celery inspect` (a trusted Redis). sealed: both "
-        "off, so one Redis ACL line ties a node to its own queue; a control worker that has it tells Flower in their place. "
-        "Default open; the manifests in deploy/ set sealed.",
+        description="open: events and remote control on, for Flower and `celery inspect` (a "
+        "trusted Redis). sealed: both off, so one Redis ACL line ties a node to its own queue; a "
+        "control worker that has it tells Flower in their place. Default open; the manifests in "
+        "deploy/ set sealed.",
     )
     lvm_command: str = Field(
         "lvm",
-        description="The lvm command: an executable, with arguments before it where it must be entered (nsenter). Default: the "
-        "system's own lvm.",
+        description="The lvm command: an executable, with arguments before it where it must be "
+        "entered (nsenter). Default: the system's own lvm.",
     )
     lvm_timeout: PositiveSeconds = Field(
         30.0,
-        description="Seconds one lvm command may take before it is ended. Default 30: a hundred times what lvs needs, "
-        "yet shorter than a person's patience with a dying disk.",
+        description="Seconds one lvm command may take before it is ended. Default 30: a hundred "
+        "times what lvs needs, yet shorter than a person's patience with a dying disk.",
     )
     zero_block: bool = Field(
         True,
-        description="Write zeroes over the new LV of a volume with volumeMode Block before its pod gets it: the pod reads the device "
-        "itself, and with it what an earlier volume wrote there. Read by the control workers. Default true: a pod must not read "
-        "the data of another. False where all tenants trust each other, or the data is encrypted, and minutes count.",
+        description="Write zeroes over the new LV of a volume with volumeMode Block before its pod "
+        "gets it: the pod reads the device itself, and with it what an earlier volume wrote there. "
+        "Read by the control workers. Default true: a pod must not read the data of another. False "
+        "where all tenants trust each other, or the data is encrypted, and minutes count.",
     )
     zero_command: str = Field(
         "blkdiscard",
-        description="The blkdiscard(8) command that writes the zeroes (util-linux 2.36 or newer): an executable, with arguments "
-        "before it where it must be entered (nsenter). Read by the node workers. Default: the system's own.",
+        description="The blkdiscard(8) command that writes the zeroes (util-linux 2.36 or newer): "
+        "an executable, with arguments before it where it must be entered (nsenter). Read by the "
+        "node workers. Default: the system's own.",
     )
     zero_timeout: PositiveSeconds = Field(
         3600.0,
-        description="Seconds that zeroing one LV may take on its node before another node is planned. Default 3600: 500 GiB at "
-        "150 MB/s, a single slow disk.",
+        description="Seconds that zeroing one LV may take on its node before another node is "
+        "planned. Default 3600: 500 GiB at 150 MB/s, a single slow disk.",
     )
     heartbeat_interval: PositiveSeconds = Field(
-        5.0, description="Seconds between two heartbeats of a node worker (key alive.<node>). Default 5."
+        5.0,
+        description="Seconds between two heartbeats of a node worker. Default 5.",
     )
     heartbeat_ttl: PositiveSeconds = Field(
         20.0,
-        description="Seconds after which a silent node worker counts as silent. Default 20: four missed heartbeats.",
+        description="Seconds after which a silent node worker counts as silent. Default 20: four "
+        "missed heartbeats.",
     )
 
     # --- asking nodes ---
     node_deadline: PositiveSeconds = Field(
         45.0,
-        description="Seconds a control task waits for a node's answer, and after which the node task expires. Default "
-        "45: lvm_timeout and a poll interval of the queue, with room.",
+        description="Seconds a control task waits for a node's answer, and after which the node "
+        "task expires. Default 45: lvm_timeout and a poll interval of the queue, with room.",
     )
     answer_limit: Annotated[int, Field(ge=1024)] = Field(
         16 << 20,
-        description="Bytes of the largest answer of a node that is read. Default 16 MiB: 20000 volumes are 8 MiB.",
+        description="Bytes of the largest answer of a node that is read. Default 16 MiB: 20000 "
+        "volumes are 8 MiB.",
     )
 
     # --- guards ---
     confirm_absence: Seconds = Field(
         10.0,
-        description="Seconds between the two GETs that must both answer 404 before a node counts as deleted. Default 10: "
-        "longer than a re-registration by a restarted kubelet takes, short against a database's failover.",
+        description="Seconds between the two GETs that must both answer 404 before a node counts "
+        "as deleted. Default 10: longer than a re-registration by a restarted kubelet takes, short "
+        "against a database's failover.",
     )
     not_ready_after: Seconds = Field(
         300.0,
-        description="Seconds a node must have been NotReady (since the condition's transition time) before its annotated "
-        "pods move. Default 300: Kubernetes' own tolerationSeconds for not-ready. What moves is new and empty, and a server "
-        "that crashed is back after 3 to 5 minutes with its data. Set 60 where losing the data costs less than five minutes.",
+        description="Seconds a node must have been NotReady (since the condition's transition "
+        "time) before its annotated pods move. Default 300: Kubernetes' own tolerationSeconds for "
+        "not-ready. What moves is new and empty, and a server that crashed is back after 3 to 5 "
+        "minutes with its data. Set 60 where losing the data costs less than five minutes.",
     )
     not_ready_witnessed: Seconds = Field(
         600.0,
-        description="The same, while a second witness (the node's Lease, or its worker's heartbeat) reports that the node "
-        "lives. Default 600: twice NOT_READY_AFTER.",
+        description="The same, while a second witness (the node's Lease, or its worker's "
+        "heartbeat) reports that the node lives. Default 600: twice NOT_READY_AFTER.",
     )
     not_ready_cordoned: Seconds = Field(
         1800.0,
-        description="The same, for a node that is cordoned and not tainted node.kubernetes.io/out-of-service: its absence is "
-        "planned. Default 1800: a reboot with a firmware update. For longer work see `carina maintenance`.",
+        description="The same, for a node that is cordoned and not tainted "
+        "node.kubernetes.io/out-of-service: its absence is planned. Default 1800: a reboot with a "
+        "firmware update. For longer work see `carina maintenance`.",
     )
     lease_fresh: Seconds = Field(
         40.0,
-        description="Seconds after its renewal for which a node Lease is a witness. Default 40: the kubelet's own.",
+        description="Seconds after its renewal for which a node Lease is a witness. Default 40: "
+        "the kubelet's own.",
     )
     mass_failure_share: Share = Field(
         0.5,
-        description="Share of nodes that may be lost at once; above it all failover stops, and when that has lasted for "
-        "NOT_READY_AFTER seconds it stops until a person resumes it. Default 0.5: one of two nodes still goes on, more is a "
-        "network or a control plane in trouble.",
+        description="Share of nodes that may be lost at once; above it all failover stops, and "
+        "when that has lasted for NOT_READY_AFTER seconds it stops until a person resumes it. "
+        "Default 0.5: one of two nodes still goes on, more is a network or a control plane in "
+        "trouble.",
     )
     orphan_grace: Seconds = Field(
         600.0,
-        description="Seconds an LV without a LogicVolume must have existed before a sweep marks it. Default 600: one "
-        "sweep interval.",
+        description="Seconds an LV without a LogicVolume must have existed before a sweep marks "
+        "it. Default 600: one sweep interval.",
     )
     orphan_mark_age: Seconds = Field(
         300.0,
-        description="Seconds a mark must have stood before the orphan is removed. Default 300: half a sweep interval, so "
-        "the next sweep removes, and a doubled message or two sweeps at once do not.",
+        description="Seconds a mark must have stood before the orphan is removed. Default 300: "
+        "half a sweep interval, so the next sweep removes, and a doubled message or two sweeps at "
+        "once do not.",
     )
     orphan_limit: Annotated[int, Field(ge=0)] = Field(
         10,
-        description="Orphans that one sweep may remove on one node without a person; the larger of this and orphan_share "
-        "counts. Default 10.",
+        description="Orphans that one sweep may remove on one node without a person; the larger of "
+        "this and orphan_share counts. Default 10.",
     )
-    orphan_share: Share = Field(0.2, description="The same as a share of the node's volumes. Default 0.2.")
+    orphan_share: Share = Field(
+        0.2, description="The same as a share of the node's volumes. Default 0.2."
+    )
     trash_retention: Annotated[float, Field(ge=0, le=30 * 86400)] = Field(
         3600.0,
-        description="Seconds a removed local volume stays in the trash of its volume group, where `carina restore` finds "
-        "it; less when the group needs the space. 0 removes at once. Default 3600: time to be paged, to look and to say no.",
+        description="Seconds a removed local volume stays in the trash of its volume group, where "
+        "`carina restore` finds it; less when the group needs the space. 0 removes at once. "
+        "Default 3600: time to be paged, to look and to say no.",
     )
     old_copy_retention: Annotated[float, Field(ge=0, le=90 * 86400)] = Field(
         86400.0,
-        description="The same, for the old copy that a failover left on a node which is back: its LogicVolume is on another "
-        "node now. Never shorter than TRASH_RETENTION. Default 86400: until the next working day somebody can still bring back "
-        "what was written before the node was lost.",
+        description="The same, for the old copy that a failover left on a node which is back: its "
+        "LogicVolume is on another node now. Never shorter than TRASH_RETENTION. Default 86400: "
+        "until the next working day somebody can still bring back what was written before the node "
+        "was lost.",
     )
     restore_hold: Annotated[float, Field(ge=0, le=30 * 86400)] = Field(
         86400.0,
-        description="Seconds for which sweeps leave a restored local volume alone. Default 86400: a day to make its "
-        "PersistentVolume, or to copy what is on it.",
+        description="Seconds for which sweeps leave a restored local volume alone. Default 86400: "
+        "a day to make its PersistentVolume, or to copy what is on it.",
     )
     logic_volume_grace: Seconds = Field(
         600.0,
-        description="Seconds a LogicVolume without a PV must have existed before it is deleted. Default 600: provisioning "
-        "makes the LogicVolume first and the PV after it.",
+        description="Seconds a LogicVolume without a PV must have existed before it is deleted. "
+        "Default 600: provisioning makes the LogicVolume first and the PV after it.",
     )
-    managed_groups: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+    managed_groups: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)] = Field(
         ("carina-vg-*",),
-        description="Shell patterns (comma separated) of the volume groups in which orphans may be removed. Default "
-        "carina-vg-*: the names that Carina makes; add the groups of your disk selectors.",
+        description="Shell patterns (comma separated) of the volume groups in which orphans may be "
+        "removed. Default carina-vg-*: the names that Carina makes; add the groups of your disk "
+        "selectors.",
     )
-    reserve: Annotated[int, BeforeValidator(_size), Field(ge=0)] = Field(
+    reserve: Annotated[int, BeforeValidator(size), Field(ge=0)] = Field(
         10 * quantity.GIB,
-        description="Space of each volume group that stays free, a Kubernetes quantity. Default 10Gi: Carina's own rule.",
+        description="Space of each volume group that stays free, a Kubernetes quantity. Default "
+        "10Gi: Carina's own rule.",
     )
 
     # --- rebuild ---
     bind_timeout: PositiveSeconds = Field(
         20.0,
-        description="Seconds a step waits for the claim to be Bound again before it is left to the resume schedule. "
-        "Default 20: measured 0.5 s at most.",
+        description="Seconds a step waits for the claim to be Bound again before it is left to the "
+        "resume schedule. Default 20: measured 0.5 s at most.",
     )
     touch_interval: PositiveSeconds = Field(
         0.1,
-        description="Seconds between two touches of a claim while it is Lost. Default 0.1: the controller looks at a "
-        "claim again only when it changes, or every 15 s.",
+        description="Seconds between two touches of a claim while it is Lost. Default 0.1: the "
+        "controller looks at a claim again only when it changes, or every 15 s.",
     )
     concurrency: Annotated[int, Field(ge=1, le=64)] = Field(
-        8, description="Volumes of one failover that are worked on at the same time. Default 8: API calls, not CPU."
+        8,
+        description="Volumes of one failover that are worked on at the same time. Default 8: API "
+        "calls, not CPU.",
     )
     lock_ttl: PositiveSeconds = Field(
         30.0,
-        description="Seconds after which a dead worker's hold on a failover ends. Default 30: the resume interval. Only "
-        "saves double work; safety never depends on it.",
+        description="Seconds after which a dead worker's hold on a failover ends. Default 30: the "
+        "resume interval. Only saves double work; safety never depends on it.",
     )
 
     # --- Kubernetes ---
     namespace: str = Field(
         "kube-system",
-        description="Namespace of the ConfigMap that holds pause and latch. Default kube-system: where Carina lives.",
+        description="Namespace of the ConfigMap that holds pause and latch. Default kube-system: "
+        "where Carina lives.",
     )
     api_timeout: PositiveSeconds = Field(
-        15.0, description="Seconds one call to the API server may take. Default 15: a list of 10000 volumes takes 1."
+        15.0,
+        description="Seconds one call to the API server may take. Default 15: a list of 10000 "
+        "volumes takes 1.",
     )
     page_size: Annotated[int, Field(ge=1, le=10000)] = Field(
         500, description="Objects per page of a list (limit/continue). Default 500: kubectl's own."
     )
     watch_publish_interval: PositiveSeconds = Field(
         30.0,
-        description="Seconds after which the node watch says again that a node is lost, while it is. Default 30: a lost "
-        "message costs this much.",
+        description="Seconds after which the node watch says again that a node is lost, while it "
+        "is. Default 30: a lost message costs this much.",
     )
 
     # --- observability ---
     log_format: Literal["console", "json"] = Field(
         "console", description="console for people, json for collectors. Default console."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Default info.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Default info."
+    )
     audit_log: str = Field(
         "stdout",
-        description="Where the audit log goes (what was done that cannot be undone, what a guard refused, what a person should "
-        "look at), always as JSON, one object a line: stdout, stderr, or the path of a file that is appended to and may be "
-        "moved away by logrotate. Default stdout: the log itself goes to stderr, so a collector keeps the two apart.",
+        description="Where the audit log goes (what was done that cannot be undone, what a guard "
+        "refused, what a person should look at), always as JSON, one object a line: stdout, "
+        "stderr, or the path of a file that is appended to and may be moved away by logrotate. "
+        "Default stdout: the log itself goes to stderr, so a collector keeps the two apart.",
     )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         0, description="Port of the Prometheus endpoint of this process; 0 is off. Default 0."
@@ -277,24 +300,33 @@ class Settings(BaseSettings):
     @classmethod
     def _has_groups(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not all(re.sub(r"\[[^]]*\]|[*?]", "", pattern) for pattern in value):
-            raise ValueError("a pattern that matches every volume group would put the system's own at risk")
+            raise ValueError(
+                "a pattern that matches every volume group would put the system's own at risk"
+            )
         return value
 
     @field_validator("broker_url")
     @classmethod
     def _is_broker(cls, value: str) -> str:
-        if not value.startswith(("redis://", "rediss://", "redis+socket://", "sentinel://", "memory://")):
-            raise ValueError("it should start with redis://, rediss://, redis+socket:// or sentinel://")
+        if not value.startswith(
+            ("redis://", "rediss://", "redis+socket://", "sentinel://", "memory://")
+        ):
+            raise ValueError(
+                "it should start with redis://, rediss://, redis+socket:// or sentinel://"
+            )
         if "?" in value and not value.startswith("redis+socket://"):
             raise ValueError(
-                "it should have no ?…: TLS is set with rediss:// and BROKER_CA, the database by the number at the end"
+                "it should have no ?…: TLS is set with rediss:// and BROKER_CA, the database by "
+                "the number at the end"
             )
         try:
-            # Read here, where the URL is not shown: the libraries quote a piece of the password when it is no number.
+            # Read here, where the URL is not shown: the libraries quote a piece of the password
+            # when it is no number.
             [urlsplit(url).port for url in value.split(";")]
         except ValueError:
             raise ValueError(
-                "it cannot be read: a password with / : @ ? # % [ or ] in it is written percent-encoded"
+                "it cannot be read: a password with / : @ ? # % [ or ] in it is written "
+                "percent-encoded"
             ) from None
         return value
 
@@ -310,7 +342,10 @@ class Settings(BaseSettings):
     def _is_for_sentinel(cls, value: str, info: ValidationInfo) -> str:
         sentinel = str(info.data.get("broker_url", "")).startswith("sentinel://")
         if sentinel != bool(value) and "broker_url" in info.data:
-            raise ValueError("it goes with a sentinel:// broker_url: the name that the Sentinels give to their master")
+            raise ValueError(
+                "it goes with a sentinel:// broker_url: the name that the Sentinels give to their "
+                "master"
+            )
         return value
 
 
@@ -331,57 +366,31 @@ class _Given(Settings):
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:
-    """Return the settings of `environ` (default: the process's). Raises BadSetting that names each wrong one."""
+    """Return the settings of `environ` (default: the process's).
+
+    Raises BadSetting that names each wrong one.
+    """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(
-        name for name in (os.environ if environ is None else environ) if name.startswith(PREFIX) and name not in known
+        name
+        for name in (os.environ if environ is None else environ)
+        if name.startswith(PREFIX) and name not in known
     )
     if unknown:
-        raise BadSetting(f"there is no setting {', '.join(unknown)}; all settings stand in docs/settings.md")
-    try:
-        return Settings() if environ is None else _Given(**_from(environ))
-    except ValidationError as exc:
-        lines = [f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in exc.errors()]
-        raise BadSetting("; ".join(lines) + " (see docs/settings.md)") from exc
-
-
-FOREIGN: Final = (
-    "CELERY_BROKER_URL",
-    "CELERY_BROKER_READ_URL",
-    "CELERY_BROKER_WRITE_URL",
-    "CELERY_RESULT_BACKEND",
-    "CELERY_CONFIG_MODULE",
-    "CELERY_LOADER",
-)
-"""Variables by which Celery would use another broker than these settings name, or other settings."""
-SHORT: Final = {"CELERY_BROKER_URL": "BROKER_URL", "CELERY_RESULT_BACKEND": "RESULT_BACKEND", "CELERY_LOADER": "LOADER"}
-"""Variables that the ``celery`` command turns into those (celery/bin/celery.py)."""
-
-
-def check_environment(environ: Mapping[str, str]) -> None:
-    """Raise BadSetting when a variable of Celery's own would override these settings without a word."""
-    found = [
-        SHORT[n] if environ.get(SHORT.get(n, n)) == environ[n] and n in SHORT else n for n in FOREIGN if environ.get(n)
-    ]
-    if found:
         raise BadSetting(
-            f"{', '.join(sorted(found))}: Celery would follow it and not {PREFIX}BROKER_URL; take it out of the environment of this process"
+            f"there is no setting {', '.join(unknown)}; all settings stand in docs/settings.md"
         )
+    try:
+        return Settings() if environ is None else _Given(**from_environment(environ))
+    except ValidationError as exc:
+        lines = [
+            f"{variable_of(e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
+            for e in exc.errors()
+        ]
+        raise BadSetting("; ".join(lines) + " (see docs/settings.md)") from exc
 
 
 @cache
 def current() -> Settings:
     """Return this process's settings, read once. Raises BadSetting."""
     return load()
-
-
-def _from(environ: dict[str, str]) -> dict[str, Any]:
-    values = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
-    if "NODE_NAME" in environ:
-        values["NODE_NAME"] = environ["NODE_NAME"]
-    return values
-
-
-def _variable(loc: tuple[int | str, ...]) -> str:
-    name = str(loc[0]) if loc else "?"
-    return name if name.isupper() else PREFIX + name.upper()

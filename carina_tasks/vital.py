@@ -1,6 +1,9 @@
-"""Threads that a process cannot do its work without: when one of them ends, the process ends, and is started again.
+"""Threads that a process cannot do its work without.
 
-A thread of Python that ends with an exception ends alone. Its process goes on, answers its probe and looks alive.
+When one of them ends, the process ends, and is started again.
+
+A thread of Python that ends with an exception ends alone. Its process goes on, answers its probe
+and looks alive.
 """
 
 from __future__ import annotations
@@ -19,11 +22,13 @@ EXIT_CODE: Final = 70
 class VitalThread(threading.Thread):
     """A daemon thread whose unexpected end is the end of its process.
 
-    `os._exit` and not an exception or a signal: whatever the main thread waits for, it does not hold the end up. Every task of
-    ours may be killed at any point.
+    `os._exit` and not an exception or a signal: whatever the main thread waits for, it does not
+    hold the end up. Every task of ours may be killed at any point.
     """
 
-    def __init__(self, name: str, work: Callable[[], None], stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, name: str, work: Callable[[], None], stopped: Callable[[], bool] = lambda: False
+    ) -> None:
         """Make the thread; it begins with `start`.
 
         Args:
@@ -42,11 +47,16 @@ class VitalThread(threading.Thread):
             self._work()
         except BaseException:
             log.critical(
-                "a vital thread failed: the process ends, and must be started again", thread=self.name, exc_info=True
+                "a vital thread failed: the process ends, and must be started again",
+                thread=self.name,
+                exc_info=True,
             )
             _end_process()
         if not self._stopped():
-            log.critical("a vital thread ended: the process ends, and must be started again", thread=self.name)
+            log.critical(
+                "a vital thread ended: the process ends, and must be started again",
+                thread=self.name,
+            )
             _end_process()
 
 

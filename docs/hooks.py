@@ -1,7 +1,9 @@
-"""MkDocs: README, CONTRIBUTING and CHANGELOG are pages of the site too, and a folder in the navigation is all its pages.
+"""MkDocs: README, CONTRIBUTING and CHANGELOG are pages of the site too.
 
-The pages are read on a code host as well, where links are paths of the tree. So the links stay as they are in the files, and are
-turned here into those of the site.
+A folder in the navigation stands for all its pages.
+
+The pages are read on a code host as well, where links are paths of the tree. So the links stay as
+they are in the files, and are turned here into those of the site.
 """
 
 from __future__ import annotations
@@ -17,12 +19,19 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {"README.md": "readme.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+PAGES = {
+    "README.md": "readme.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
 LINK = re.compile(r"(\[[^]]*\])\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the pages of a folder where the navigation names ``folder/*.md``; an empty folder has no entry."""
+    """Put the pages of a folder where the navigation names ``folder/*.md``.
+
+    An empty folder has no entry.
+    """
     config.nav = _expanded(config.nav or [], Path(config.docs_dir))
     return config
 
@@ -35,16 +44,24 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links of the tree into links of the site; what is no page of it is named and not linked."""
+    """Turn links of the tree into links of the site.
+
+    What is no page of it is named and not linked.
+    """
     titles = dict(_titles(config.nav or []))
-    here = next((name for name, target in PAGES.items() if target == page.file.src_uri), f"docs/{page.file.src_uri}")
+    here = next(
+        (name for name, target in PAGES.items() if target == page.file.src_uri),
+        f"docs/{page.file.src_uri}",
+    )
 
     def turned(link: re.Match[str]) -> str:
         text, path, heading = link.group(1), link.group(2), link.group(3) or ""
         if "://" in path:
             return link.group()
         wanted = posixpath.normpath(posixpath.join(posixpath.dirname(here), path))
-        found = PAGES.get(wanted, wanted.removeprefix("docs/") if wanted.startswith("docs/") else "")
+        found = PAGES.get(
+            wanted, wanted.removeprefix("docs/") if wanted.startswith("docs/") else ""
+        )
         if not found:
             return f"{text[1:-1]}"
         # A file's name is a good name in the tree; in the site it is the page's title.

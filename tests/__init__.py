@@ -1,1 +1,3 @@
-"""Tests, in tiers by folder: unit, contract, integration, system; and `lab`, the real parts that they run on."""
+"""Tests, in tiers by folder: unit, contract, integration, system; and `lab`, the real parts that
+they run on.
+"""

@@ -1,4 +1,6 @@
-"""Rules for every tier: a test's marker is its folder, and each folder's real parts must be there."""
+"""Rules for every tier: a test's marker is its folder, and each folder's real parts must be
+there.
+"""
 
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import pytest
 from tests.lab import parts
 
 HERE = Path(__file__).parent
-# Tests of these folders use the tier's parts as a whole; the others call `parts.require` for what they need.
+# Tests of these folders use the tier's parts as a whole; the others call `parts.require` for what
+# they need.
 WHOLE_TIER = {"browser", "system", "containers"}
 
 
@@ -25,7 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fail in CI, and skip elsewhere, a test whose tier lacks a real part; before any of its fixtures is made."""
+    """Fail in CI, and skip elsewhere, a test whose tier lacks a real part; before any of its
+    fixtures is made.
+    """
     tier = tier_of(item)
     if tier in WHOLE_TIER:
         parts.require(*parts.TIERS[tier])

@@ -39,4 +39,7 @@ def panels() -> dict[str, dict[str, Any]]:
 
 def metric_names(expression: str) -> set[str]:
     """Return the metrics that an expression names, without what a histogram adds."""
-    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bcarina_tasks_\w+", expression)}
+    return {
+        re.sub(r"_(bucket|sum|count)$", "", name)
+        for name in re.findall(r"\bcarina_tasks_\w+", expression)
+    }

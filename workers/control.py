@@ -1,6 +1,7 @@
 """The control worker: ``python -m workers.control``.
 
-The same as ``celery -A carina_tasks worker -Q control``, with the settings and the cluster's address checked first.
+The same as ``celery -A carina_tasks worker -Q control``, with the settings and the cluster's
+address checked first.
 """
 
 from __future__ import annotations

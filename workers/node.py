@@ -1,7 +1,7 @@
 """The node worker: ``NODE_NAME=n1 python -m workers.node``.
 
-Takes only its own queue, runs lvm2, answers through the result backend, and knows nothing of Kubernetes. Started without the
-celery command line it needs 42 MB in place of 55.
+Takes only its own queue, runs lvm2, answers through the result backend, and knows nothing of
+Kubernetes. Started without the celery command line it needs 42 MB in place of 55.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ def main() -> int:
     try:
         conf = settings.current()
         if not conf.node_name:
-            raise BadSetting("NODE_NAME is not set: it names the Kubernetes node that this worker serves")
+            raise BadSetting(
+                "NODE_NAME is not set: it names the Kubernetes node that this worker serves"
+            )
         logs.begin(conf)
         from carina_tasks.celery import app
 

@@ -1,4 +1,7 @@
-"""The node watch: ``python -m workers.node_watch``, any number of replicas. See `carina_tasks.node_watch`."""
+"""The node watch: ``python -m workers.node_watch``, any number of replicas.
+
+See `carina_tasks.node_watch`.
+"""
 
 from __future__ import annotations
 

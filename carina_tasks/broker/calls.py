@@ -26,7 +26,9 @@ from carina_tasks.store.answers import fetch, read_answer
 T = TypeVar("T", Inventory, LvResults)
 
 BROKER_ERRORS: Final = (KombuError, redis.RedisError, OSError, RuntimeError)
-"""What Celery, kombu and redis-py raise when the broker does not take a message; Celery's retries end in a RuntimeError."""
+"""What Celery, kombu and redis-py raise when the broker does not take a message; Celery's retries
+end in a RuntimeError.
+"""
 _FIRST_POLL, _LAST_POLL = 0.02, 0.25
 
 
@@ -58,8 +60,12 @@ class NodeCalls:
         self._sleep = sleep
         self._tell = tell
 
-    def ask(self, node: str, task: str, request: msgspec.Struct | None, answer: type[T], more: float = 0) -> T:
-        """Return the answer of `node`. Raises NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable.
+    def ask(
+        self, node: str, task: str, request: msgspec.Struct | None, answer: type[T], more: float = 0
+    ) -> T:
+        """Return the answer of `node`.
+
+        Raises NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable.
 
         `more` seconds are added to the deadline, for a request that is a batch.
         """
@@ -69,9 +75,16 @@ class NodeCalls:
         return result
 
     def ask_all(
-        self, requests: Mapping[str, msgspec.Struct | None], task: str, answer: type[T], more: float = 0
+        self,
+        requests: Mapping[str, msgspec.Struct | None],
+        task: str,
+        answer: type[T],
+        more: float = 0,
     ) -> dict[str, T | CarinaTasksError]:
-        """Ask every node of `requests` at once; return for each its answer, or why there is none."""
+        """Ask every node of `requests` at once.
+
+        Return for each its answer, or why there is none.
+        """
         results: dict[str, T | CarinaTasksError] = {}
         pending: list[Pending[T]] = []
         for node, request in requests.items():
@@ -85,7 +98,10 @@ class NodeCalls:
     def send(
         self, node: str, task: str, request: msgspec.Struct | None, answer: type[T], more: float = 0
     ) -> Pending[T]:
-        """Send one question. It expires with its deadline, so a node that returns later does not run it."""
+        """Send one request to a node.
+
+        It expires with its deadline, so that a node that returns later does not run it.
+        """
         task_id = f"{node}:{uuid.uuid4()}"
         try:
             self._app.send_task(
@@ -100,7 +116,9 @@ class NodeCalls:
                 retry_policy={"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5},
             )
         except BROKER_ERRORS as exc:
-            raise BrokerUnavailable(f"the broker does not take a message for {node}: {exc}") from exc
+            raise BrokerUnavailable(
+                f"the broker does not take a message for {node}: {exc}"
+            ) from exc
         return Pending(node, task_id, time.monotonic() + self._deadline + more, answer)
 
     def _wait(self, pending: Sequence[Pending[T]]) -> dict[str, T | CarinaTasksError]:
@@ -117,7 +135,9 @@ class NodeCalls:
                 if answer is not None:
                     results[question.node] = answer
                 elif time.monotonic() >= question.deadline:
-                    results[question.node] = NodeSilent(f"the worker of node {question.node} did not answer in time")
+                    results[question.node] = NodeSilent(
+                        f"the worker of node {question.node} did not answer in time"
+                    )
                 else:
                     still.append(question)
             waiting = still

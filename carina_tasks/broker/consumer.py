@@ -1,8 +1,11 @@
-"""Celery's consumer, with patience: whatever the broker answers, it connects again, with growing pauses.
+"""Celery's consumer, with patience.
 
-Celery ends a worker at an answer that is no lost connection: a broker at its memory limit (``OOM command not allowed``), a
-master that became a replica (``READONLY``, ``UNBLOCKED``). Both pass, and a worker that has ended is not there then. The setting
-``broker_channel_error_retry`` makes Celery start its consumer again; this class adds the pauses.
+Whatever the broker answers, it connects again, with growing pauses.
+
+Celery ends a worker at an answer that is no lost connection: a broker at its memory limit (``OOM
+command not allowed``), a master that became a replica (``READONLY``, ``UNBLOCKED``). Both pass, and
+a worker that has ended is not there then. The setting ``broker_channel_error_retry`` makes Celery
+start its consumer again; this class adds the pauses.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Celery's own loop writes down that it turns: a step of the worker's blueprint, for every pool.
 
-Celery's timer runs in the loop of a worker whose transport is asynchronous, which Redis is, with the *solo* and the *threads*
-pool alike; see Celery's "Extensions and Bootsteps".
+Celery's timer runs in the loop of a worker whose transport is asynchronous, which Redis is, with
+the *solo* and the *threads* pool alike; see Celery's "Extensions and Bootsteps".
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ class Turns(bootsteps.StartStopStep):  # type: ignore[misc]
         self._entry: Any = None
 
     def start(self, worker: Any) -> None:
-        """Begin with the worker; a pool that runs its tasks in the loop says so before and after each."""
+        """Begin with the worker.
+
+        A pool that runs its tasks in the loop says so before and after each.
+        """
         self._entry = worker.timer.call_repeatedly(INTERVAL, OF_THIS_PROCESS.turned)
         if worker.pool_cls.__module__ == "celery.concurrency.solo":
             task_prerun.connect(_began, weak=False)

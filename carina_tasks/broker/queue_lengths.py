@@ -32,7 +32,9 @@ class _Envelope(msgspec.Struct):
 
 
 def queue_lengths(app: Celery, queues: Iterable[str]) -> dict[str, QueueLength]:
-    """Return what waits in each of `queues`, with one question to the broker. Raises BrokerUnavailable.
+    """Return what waits in each of `queues`, with one question to the broker.
+
+    Raises BrokerUnavailable.
 
     A queue is a list: new messages come in at its left end, the oldest stands at its right.
     """

@@ -1,11 +1,12 @@
 """The ``celery -A carina_tasks carina …`` commands.
 
-Every ``celery`` command imports every plugin, so nothing but click is imported here: a command's module is imported when it
-is asked for.
+Every ``celery`` command imports every plugin, so nothing but click is imported here: a command's
+module is imported when it is asked for.
 
 ``pause``, ``resume``   stop everything, and go on (work without a broker)
 ``maintenance``         a node's machine will be away: nothing of it is failed over meanwhile
-``plan``                what the loss of a node would do, with target and reason for each volume; writes nothing
+``plan``                what the loss of a node would do, with target and reason for each volume;
+                        writes nothing
 ``failback``            an old copy that a failover left on a node is the volume again
 ``rebuild``             one volume of a live node, new and empty elsewhere; with its name typed out
 ``status``              pause, nodes and their workers, whether each may be lost, what is under way
@@ -66,7 +67,8 @@ def carina() -> None:
     from carina_tasks.errors import CarinaTasksError
     from carina_tasks.observability import logs
 
-    # Standard output is the answer, perhaps JSON: what is recorded beside it goes to standard error.
+    # Standard output is the answer, perhaps JSON: what is recorded beside it goes to standard
+    # error.
     conf = settings.current()
     audit = "stderr" if conf.audit_log in logs.STREAMS else conf.audit_log
     try:
@@ -77,8 +79,14 @@ def carina() -> None:
 
 
 def _be_impatient() -> None:
-    """Let a broker that does not answer hold a command up for a few seconds, and not for the ten that a worker gives it."""
+    """Shorten the timeouts of the broker for a command.
+
+    A command waits a few seconds, a worker ten.
+    """
     from carina_tasks.celery import app
 
     app.conf.redis_socket_timeout = PATIENCE
-    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "socket_timeout": PATIENCE}
+    app.conf.broker_transport_options = {
+        **app.conf.broker_transport_options,
+        "socket_timeout": PATIENCE,
+    }

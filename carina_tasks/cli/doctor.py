@@ -27,9 +27,10 @@ from carina_tasks.store import heartbeat, server_info
 def command(output: str) -> None:
     """Check everything that failover needs, and say what to do about what is not right.
 
-    Broker (version, eviction, users), API server (every verb of deploy/rbac.yaml, Carina's kinds), a worker for each node, control
-    workers, beat, node watch, sweeps, clocks, versions, settings, and Carina's own failover beside ours. Run it where the
-    control workers run: rights are those of the credentials at hand.
+    Broker (version, eviction, users), API server (every verb of deploy/rbac.yaml, Carina's kinds),
+    a worker for each node, control workers, beat, node watch, sweeps, clocks, versions, settings,
+    and Carina's own failover beside ours. Run it where the control workers run: rights are those of
+    the credentials at hand.
     """
     broker: server_info.BrokerInfo | BrokerUnavailable
     try:
@@ -40,7 +41,9 @@ def command(output: str) -> None:
     if output == "json":
         click.echo(as_json(checks))
     else:
-        click.echo(table(("CHECK", "VERDICT", "FINDING"), [(c.area, c.verdict, c.finding) for c in checks]))
+        click.echo(
+            table(("CHECK", "VERDICT", "FINDING"), [(c.area, c.verdict, c.finding) for c in checks])
+        )
         if todo := list(dict.fromkeys(f"  {c.area}: {c.do}" for c in checks if c.do)):
             click.echo("\nWhat to type, or read:")
             click.echo("\n".join(todo))

@@ -5,9 +5,17 @@ from __future__ import annotations
 import click
 
 from carina_tasks.celery import app
-from carina_tasks.cli.output import NEEDS_A_PERSON, Command, as_json, one_line_errors, output_option, table
+from carina_tasks.cli.output import (
+    NEEDS_A_PERSON,
+    Command,
+    as_json,
+    one_line_errors,
+    output_option,
+    table,
+)
 from carina_tasks.errors import BrokerUnavailable
-from carina_tasks.flows.report.problems import ProblemsResult, find_problems
+from carina_tasks.flows.report.problem import ProblemsResult
+from carina_tasks.flows.report.problems import find_problems
 from carina_tasks.model.times import age
 from carina_tasks.runtime.context import context
 from carina_tasks.store import task_results
@@ -16,7 +24,11 @@ from carina_tasks.store import task_results
 @click.command(
     "failed",
     cls=Command,
-    exits={0: "nothing needs a person", 1: "something does", 2: "the API server could not be asked"},
+    exits={
+        0: "nothing needs a person",
+        1: "something does",
+        2: "the API server could not be asked",
+    },
     examples=(
         "celery -A carina_tasks carina failed",
         "celery -A carina_tasks carina failed -o json | jq -r '.findings[].what'",
@@ -25,10 +37,12 @@ from carina_tasks.store import task_results
 @output_option
 @one_line_errors
 def command(output: str) -> None:
-    """Show what needs a person: refused and failed work, with the reason, since when, and what to type.
+    """Show what needs a person.
 
-    The API server and the nodes are asked now. Task results in the broker add the failures of tasks whose last run
-    failed. Without the broker it says what it can.
+    Refused and failed work, with the reason, since when, and what to type.
+
+    The API server and the nodes are asked now. Task results in the broker add the failures of tasks
+    whose last run failed. Without the broker it says what it can.
     """
     found = look()
     if output == "json":
@@ -43,7 +57,10 @@ def command(output: str) -> None:
         for line in dict.fromkeys(f"  {f.do}" for f in found.findings if f.do):
             click.echo(line)
     else:
-        click.echo("nothing failed, and nothing is stuck" + (", as far as is known" if found.unknown else ""))
+        click.echo(
+            "nothing failed, and nothing is stuck"
+            + (", as far as is known" if found.unknown else "")
+        )
     for line in found.unknown if output != "json" else ():
         click.echo(f"not known: {line}", err=True)
     if found.need_a_person:
@@ -60,5 +77,7 @@ def look() -> ProblemsResult:
     if not cut:
         return found
     return ProblemsResult(
-        found.now, found.findings, (*found.unknown, f"task results beyond the first {task_results.MOST}")
+        found.now,
+        found.findings,
+        (*found.unknown, f"task results beyond the first {task_results.MOST}"),
     )

@@ -25,8 +25,8 @@ from carina_tasks.runtime.context import context
 def command(target: str, output: str) -> None:
     """Show what happened to TARGET, a volume or a node, the oldest first.
 
-    From the last failovers that each LogicVolume remembers, and from our Events, which the API server keeps for an hour
-    unless it is told otherwise. Longer back: the audit lines of the logs.
+    From the last failovers that each LogicVolume remembers, and from our Events, which the API
+    server keeps for an hour unless it is told otherwise. Longer back: the audit lines of the logs.
     """
     found = history(context(), target)
     if output == "json":

@@ -13,10 +13,13 @@ from carina_tasks.runtime.context import context
 
 @click.group("maintenance")
 def command() -> None:
-    """Announce that a node's machine will be away: nothing of that node is failed over until you end it.
+    """Announce that a node's machine will be away.
 
-    Stored in the cluster, so it works without a broker. It holds for a node that is NotReady and for one that is deleted, and it
-    does not end by itself: an alert fires when it takes longer than announced. Other nodes are failed over as ever.
+    Nothing of that node is failed over until you end it.
+
+    Stored in the cluster, so it works without a broker. It holds for a node that is NotReady and
+    for one that is deleted, and it does not end by itself: an alert fires when it takes longer than
+    announced. Other nodes are failed over as ever.
     """
 
 
@@ -24,17 +27,24 @@ def command() -> None:
     "start",
     cls=Command,
     exits={0: "announced", 2: "it could not be announced"},
-    examples=('celery -A carina_tasks carina maintenance start 10.20.9.153 --for 2h --reason "BIOS update"',),
+    examples=(
+        'celery -A carina_tasks carina maintenance start 10.20.9.153 --for 2h --reason "BIOS '
+        'update"',
+    ),
 )
 @click.argument("node")
-@click.option("--for", "time", required=True, metavar="TIME", help="how long it will take: 45m, 2h, 1d12h.")
+@click.option(
+    "--for", "time", required=True, metavar="TIME", help="how long it will take: 45m, 2h, 1d12h."
+)
 @click.option("--reason", required=True, help="why; the next operator on call reads it.")
 @one_line_errors
 def start(node: str, time: str, reason: str) -> None:
     """Announce maintenance of NODE. Announced again, it ends at the new time."""
     entry = maintenance.start(context(), node, duration(time), reason)
     click.echo(f"node {node} is {entry}")
-    click.echo(f"nothing of it is failed over until: celery -A carina_tasks carina maintenance end {node}")
+    click.echo(
+        f"nothing of it is failed over until: celery -A carina_tasks carina maintenance end {node}"
+    )
 
 
 @command.command(
@@ -59,7 +69,14 @@ def list_(output: str) -> None:
         click.echo(as_json(found))
     elif found.nodes:
         rows = [
-            (n.node, n.ready, moment(n.since), moment(n.until), _left(n, found.at), n.error or n.reason)
+            (
+                n.node,
+                n.ready,
+                moment(n.since),
+                moment(n.until),
+                _left(n, found.at),
+                n.error or n.reason,
+            )
             for n in found.nodes
         ]
         click.echo(table(("NODE", "READY", "SINCE", "UNTIL", "LEFT", "REASON"), rows))

@@ -1,7 +1,7 @@
 """How the commands print and end: tables for people, JSON for scripts, one line for an error.
 
-Exit codes, the same for each command: 0 all is well or done; 1 it looked, and something needs a person; 2 it could not look
-or do (wrong usage, no answer, a guard said no).
+Exit codes, the same for each command: 0 all is well or done; 1 it looked, and something needs a
+person; 2 it could not look or do (wrong usage, no answer, a guard said no).
 """
 
 from __future__ import annotations
@@ -35,18 +35,28 @@ class Command(click.Command):
     """A command whose help ends with its exit codes and with examples to copy."""
 
     def __init__(
-        self, *args: Any, exits: Mapping[int, str] | None = None, examples: Sequence[str] = (), **options: Any
+        self,
+        *args: Any,
+        exits: Mapping[int, str] | None = None,
+        examples: Sequence[str] = (),
+        **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self.exits = dict(exits or {})
         self.examples = tuple(examples)
 
     def get_short_help_str(self, limit: int = 45) -> str:
-        """Return the first clause of the help for the list of commands: whole, and not cut in the middle."""
+        """Return the first clause of the help for the list of commands.
+
+        Whole, and not cut in the middle.
+        """
         return re.split(r"[:,.]\s", (self.help or "").strip())[0].removesuffix(".")
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write exit codes and examples below the options; an example is never wrapped, so that it can be copied."""
+        """Write exit codes and examples below the options.
+
+        An example is never wrapped, so that it can be copied.
+        """
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code), text) for code, text in self.exits.items()])
         with formatter.section("Examples"):
@@ -55,7 +65,11 @@ class Command(click.Command):
 
 
 output_option = click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="table for people, json for scripts."
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    help="table for people, json for scripts.",
 )
 
 
@@ -73,12 +87,18 @@ def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def width() -> int:
-    """Return the columns of the terminal; 0 when the output goes elsewhere, where nothing is wrapped."""
+    """Return the columns of the terminal.
+
+    0 when the output goes elsewhere, where nothing is wrapped.
+    """
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows under a head, in columns, as kubectl prints them; in a terminal the last column is wrapped to its width."""
+    """Return rows under a head, in columns, as kubectl prints them.
+
+    In a terminal the last column is wrapped to its width.
+    """
     return Table(tuple(head), tuple(tuple(row) for row in rows)).text(width())
 
 

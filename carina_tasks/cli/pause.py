@@ -19,8 +19,8 @@ from carina_tasks.runtime.context import context
 def command(reason: str) -> None:
     """Stop everything that changes anything, until `resume`. REASON is shown to whoever wonders.
 
-    Written straight into the cluster, so it works without a broker. A rebuild that is under way stops
-    before its next round and goes on after `resume`.
+    Written straight into the cluster, so it works without a broker. A rebuild that is under way
+    stops before its next round and goes on after `resume`.
     """
     if not reason.strip():
         raise click.UsageError("say why: the reason is what the next person on call reads")

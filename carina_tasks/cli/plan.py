@@ -16,7 +16,7 @@ from carina_tasks.runtime.context import context
     "plan",
     cls=Command,
     exits={
-        0: "a node fits for every volume; with --failback, every old copy could be the volume again",
+        0: "every volume fits a node; with --failback: every old copy could be the volume again",
         1: "no node fits for at least one volume; with --failback, at least one old copy could not",
         2: "it could not be planned",
     },
@@ -24,21 +24,27 @@ from carina_tasks.runtime.context import context
         "celery -A carina_tasks carina plan 10.20.9.154",
         "celery -A carina_tasks carina plan 10.20.9.154 --not-ready",
         "celery -A carina_tasks carina plan 10.20.9.154 --failback",
-        "celery -A carina_tasks carina plan 10.20.9.154 -o json | jq -r '.volumes[] | select(.outcome == \"no-fit\") | .volume'",
+        "celery -A carina_tasks carina plan 10.20.9.154 -o json | jq -r '.volumes[] | "
+        'select(.outcome == "no-fit") | .volume\'',
     ),
 )
 @click.argument("node")
-@click.option("--not-ready", is_flag=True, help="The node goes NotReady; without this, it is deleted.")
 @click.option(
-    "--failback", is_flag=True, help="Show the old copies on NODE instead, and whether each could be the volume again."
+    "--not-ready", is_flag=True, help="The node goes NotReady; without this, it is deleted."
+)
+@click.option(
+    "--failback",
+    is_flag=True,
+    help="Show the old copies on NODE instead, and whether each could be the volume again.",
 )
 @output_option
 @one_line_errors
 def command(node: str, not_ready: bool, failback: bool, output: str) -> None:
     """Show what the loss of NODE would do: target and reason for each volume. Nothing is written.
 
-    The same code as the real run plans it. With --failback it shows which old copies NODE holds since a failover, also those of a
-    machine that had another name, and the age of both copies: the dry run of `carina failback NODE`.
+    The same code as the real run plans it. With --failback it shows which old copies NODE holds
+    since a failover, also those of a machine that had another name, and the age of both copies: the
+    dry run of `carina failback NODE`.
     """
     if failback and not_ready:
         raise click.UsageError("--failback and --not-ready exclude each other")
@@ -51,8 +57,12 @@ def command(node: str, not_ready: bool, failback: bool, output: str) -> None:
     elif not result.volumes:
         click.echo(f"{node} has no volume of Carina's")
     else:
-        click.echo(table(("VOLUME", "VERDICT", "TARGET", "REASON"),
-                         [(v.volume, v.outcome, v.target or "-", v.reason) for v in result.volumes]))  # fmt: skip
+        click.echo(
+            table(
+                ("VOLUME", "VERDICT", "TARGET", "REASON"),
+                [(v.volume, v.outcome, v.target or "-", v.reason) for v in result.volumes],
+            )
+        )
         click.echo(result.reason)
         for line in result.old_copies:
             click.echo(line)
@@ -65,12 +75,31 @@ def _failback(node: str, output: str) -> None:
     if output == "json":
         click.echo(as_json(result))
     else:
-        head = ("CLAIM", "VOLUME", "OLD COPY", "SIZE", "DATA UNTIL", "IN USE ON", "IN USE SINCE", "VERDICT", "REASON")
+        head = (
+            "CLAIM",
+            "VOLUME",
+            "OLD COPY",
+            "SIZE",
+            "DATA UNTIL",
+            "IN USE ON",
+            "IN USE SINCE",
+            "VERDICT",
+            "REASON",
+        )
         rows = [
-            (c.claim, c.volume, f"{c.name} ({c.uuid})", quantity.show(c.bytes), _moment(c.data_until), c.in_use,
-             _moment(c.in_use_since), c.outcome, c.reason)
+            (
+                c.claim,
+                c.volume,
+                f"{c.name} ({c.uuid})",
+                quantity.show(c.bytes),
+                _moment(c.data_until),
+                c.in_use,
+                _moment(c.in_use_since),
+                c.outcome,
+                c.reason,
+            )
             for c in result.copies
-        ]  # fmt: skip
+        ]
         if rows:
             click.echo(table(head, rows))
         click.echo(result.reason)

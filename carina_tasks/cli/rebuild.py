@@ -14,20 +14,24 @@ from carina_tasks.runtime.context import context
     cls=Command,
     exits={0: "rebuilt", 1: "refused or not finished, and why is said", 2: "it could not be asked"},
     examples=(
-        "celery -A carina_tasks carina rebuild 10.20.9.154 pvc-177854eb-f811-4612-92c5-b8bb98126b94 "
-        "--force pvc-177854eb-f811-4612-92c5-b8bb98126b94",
+        "celery -A carina_tasks carina rebuild 10.20.9.154 "
+        "pvc-177854eb-f811-4612-92c5-b8bb98126b94 --force pvc-177854eb-f811-4612-92c5-b8bb98126b94",
     ),
 )
 @click.argument("node")
 @click.argument("volume")
-@click.option("--force", default="", metavar="VOLUME", help="The same name again: you want it new and empty.")
+@click.option(
+    "--force", default="", metavar="VOLUME", help="The same name again: you want it new and empty."
+)
 @output_option
 @one_line_errors
 def command(node: str, volume: str, force: str, output: str) -> None:
-    """Rebuild one VOLUME of the live node NODE on another node, new and empty. Its data does not travel.
+    """Rebuild one VOLUME of the live node NODE on another node, new and empty.
 
-    Refused while a pod runs with it or something has it open, and without its name typed out a second time. The old copy
-    goes the way of orphans.
+    Its data does not travel.
+
+    Refused while a pod runs with it or something has it open, and without its name typed out a
+    second time. The old copy goes the way of orphans.
     """
     result = rebuild_volume(context(), node, volume, force)
     if output == "json":

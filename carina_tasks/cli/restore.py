@@ -15,7 +15,10 @@ from carina_tasks.runtime.context import context
     "restore",
     cls=Command,
     exits={0: "restored", 2: "it could not be, and why is said"},
-    examples=("celery -A carina_tasks carina restore 10.20.9.153 volume-pvc-527b5989-3ac3-4d7a-a64d-24e0f665788b",),
+    examples=(
+        "celery -A carina_tasks carina restore 10.20.9.153 "
+        "volume-pvc-527b5989-3ac3-4d7a-a64d-24e0f665788b",
+    ),
 )
 @click.argument("node")
 @click.argument("volume")
@@ -24,8 +27,9 @@ from carina_tasks.runtime.context import context
 def command(node: str, volume: str, output: str) -> None:
     """Bring VOLUME back from the trash of NODE, under its old name and with its data.
 
-    VOLUME is what `carina trash` shows: its old name, or its name in the trash. Works while everything is paused. Then it
-    says what is left to do, with the manifest of a PersistentVolume where one is lacking.
+    VOLUME is what `carina trash` shows: its old name, or its name in the trash. Works while
+    everything is paused. Then it says what is left to do, with the manifest of a PersistentVolume
+    where one is lacking.
     """
     result = restore(context(), node, volume)
     if output == "json":
@@ -37,7 +41,7 @@ def command(node: str, volume: str, output: str) -> None:
         return
     name = logic_volume_of(result.name)
     click.echo(f"""
-Save this as {name}.yaml; set fsType and storageClassName, and namespace and name of its claim in nameSpace and pvc:
+Save this as {name}.yaml. Set fsType and storageClassName, and the claim in nameSpace and pvc:
 
 {result.manifest}
 Then:

@@ -24,10 +24,12 @@ from carina_tasks.runtime.context import context
 @click.argument("nodes", nargs=-1)
 @one_line_errors
 def command(nodes: tuple[str, ...]) -> None:
-    """Go on after a pause, or after the mass-failure guard stopped everything. Look at `status` first.
+    """Go on after a pause, or after the mass-failure guard stopped everything.
 
-    After the guard: you approve of failing over the nodes that are lost now, and of no others. With NODES you approve of these
-    alone: they are failed over, and everything else stays stopped.
+    Look at `status` first.
+
+    After the guard: you approve of failing over the nodes that are lost now, and of no others. With
+    NODES you approve of these alone: they are failed over, and everything else stays stopped.
     """
     ctx = context()
     if nodes:
@@ -37,21 +39,32 @@ def command(nodes: tuple[str, ...]) -> None:
 
 
 def _approve(ctx: Context, nodes: frozenset[str]) -> None:
-    """Approve single nodes. Raises BadInput for one that is not lost: approval is for a loss, not for a name."""
+    """Approve single nodes. Raises BadInput for one that is not lost.
+
+    Approval is for a loss, not for a name.
+    """
     for name in nodes:
         names.node_name(name)
     state = ctx.state.read()
     lost = guards.lost_nodes(ctx.cluster.observe(), planned=state.maintenance)
     if wrong := sorted(nodes & state.maintenance.keys()):
-        raise BadInput(f"{', '.join(wrong)}: in maintenance; end that first (carina maintenance end {wrong[0]})")
+        raise BadInput(
+            f"{', '.join(wrong)}: in maintenance; end that first (carina maintenance end "
+            f"{wrong[0]})"
+        )
     if wrong := sorted(nodes - lost):
-        raise BadInput(f"{', '.join(wrong)}: not lost; lost are: {', '.join(sorted(lost)) or 'none'}")
+        raise BadInput(
+            f"{', '.join(wrong)}: not lost; lost are: {', '.join(sorted(lost)) or 'none'}"
+        )
     approved = nodes | (state.approved & lost)
     left = sorted(lost - approved)
     ctx.state.write(approved=",".join(sorted(approved)), **({} if left else {"latched": None}))
     click.echo(f"approved as lost: {', '.join(sorted(approved))}")
     if left and state.latched:
-        click.echo(f"everything else stays stopped by the mass-failure guard; lost and not approved: {', '.join(left)}")
+        click.echo(
+            "everything else stays stopped by the mass-failure guard; lost and not approved: "
+            f"{', '.join(left)}"
+        )
     if state.paused:
         click.echo(f"still paused: {state.paused}; `carina resume` without a node ends the pause")
     else:
@@ -60,11 +73,18 @@ def _approve(ctx: Context, nodes: frozenset[str]) -> None:
 
 def _resume(ctx: Context) -> None:
     before = ctx.state.read()
-    lost = sorted(guards.lost_nodes(ctx.cluster.observe(), planned=before.maintenance)) if before.latched else []
+    lost = (
+        sorted(guards.lost_nodes(ctx.cluster.observe(), planned=before.maintenance))
+        if before.latched
+        else []
+    )
     ctx.state.write(paused=None, latched=None, **({"approved": ",".join(lost)} if lost else {}))
     if lost:
         click.echo(f"approved as lost: {', '.join(lost)}")
-    for word, reason in (("paused", before.paused), ("stopped by the mass-failure guard", before.latched)):
+    for word, reason in (
+        ("paused", before.paused),
+        ("stopped by the mass-failure guard", before.latched),
+    ):
         if reason:
             click.echo(f"was {word}: {reason}")
     click.echo("resumed; what is unfinished goes on within 30 s")

@@ -8,7 +8,14 @@ from kombu.exceptions import OperationalError
 
 from carina_tasks.celery import app
 from carina_tasks.cli import failed
-from carina_tasks.cli.output import NEEDS_A_PERSON, Command, as_json, one_line_errors, output_option, table
+from carina_tasks.cli.output import (
+    NEEDS_A_PERSON,
+    Command,
+    as_json,
+    one_line_errors,
+    output_option,
+    table,
+)
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.flows.report.retry import Retry, retry, retry_all
 from carina_tasks.runtime.context import context
@@ -36,8 +43,8 @@ from carina_tasks.store import task_results
 def command(target: str | None, everything: bool, output: str) -> None:
     """Send the task that goes on with TARGET: the id of a task, a volume or a node.
 
-    The objects are read anew and say what there is to do; a stored message is never sent again. What is sent is safe to
-    send: the task looks for itself.
+    The objects are read anew and say what there is to do; a stored message is never sent again.
+    What is sent is safe to send: the task looks for itself.
     """
     if bool(target) == everything:
         raise click.UsageError("name a task, a volume or a node, or say --all")
@@ -53,7 +60,10 @@ def command(target: str | None, everything: bool, output: str) -> None:
     if output == "json":
         click.echo(as_json(sent))
     elif sent:
-        rows = [(one.target, " ".join((one.task, *one.args)) or "-", one.id or "not sent", one.reason) for one in sent]
+        rows = [
+            (one.target, " ".join((one.task, *one.args)) or "-", one.id or "not sent", one.reason)
+            for one in sent
+        ]
         click.echo(table(("TARGET", "TASK", "ID", "REASON"), rows))
         if any(one.id for one in sent):
             click.echo("\nThe result, when it is there: celery -A carina_tasks result ID")

@@ -7,7 +7,14 @@ import time
 import click
 
 from carina_tasks.celery import app
-from carina_tasks.cli.output import COULD_NOT, Command, as_json, one_line_errors, output_option, width
+from carina_tasks.cli.output import (
+    COULD_NOT,
+    Command,
+    as_json,
+    one_line_errors,
+    output_option,
+    width,
+)
 from carina_tasks.flows.report.status import status
 from carina_tasks.model import times
 from carina_tasks.runtime.context import context
@@ -16,13 +23,18 @@ from carina_tasks.views import tables
 from carina_tasks.views.status import parts
 
 CLEAR = "\033[H\033[J"
-"""Cursor to the corner, and clear from there: the screen does not blink as it does when it is emptied first."""
+"""Cursor to the corner, and clear from there: the screen does not blink as it does when it is
+emptied first.
+"""
 
 
 @click.command(
     "status",
     cls=Command,
-    exits={0: 'it was shown; for "does anything need me?" see `carina failed`', 2: "the API server could not be asked"},
+    exits={
+        0: 'it was shown; for "does anything need me?" see `carina failed`',
+        2: "the API server could not be asked",
+    },
     examples=(
         "celery -A carina_tasks carina status",
         "celery -A carina_tasks carina status --watch",
@@ -30,14 +42,23 @@ CLEAR = "\033[H\033[J"
     ),
 )
 @output_option
-@click.option("-w", "--watch", "every", type=click.FloatRange(min=0.5), is_flag=False, flag_value=2.0,
-              metavar="[SECONDS]", help="Show it again every SECONDS (2), until Ctrl-C.")  # fmt: skip
+@click.option(
+    "-w",
+    "--watch",
+    "every",
+    type=click.FloatRange(min=0.5),
+    is_flag=False,
+    flag_value=2.0,
+    metavar="[SECONDS]",
+    help="Show it again every SECONDS (2), until Ctrl-C.",
+)
 @one_line_errors
 def command(output: str, every: float | None) -> None:
     """Show what is going on: whether all is well, each node and its worker, the rebuilds under way.
 
-    MISSING is what the last sweep reported, IF LOST what the last `carina.failover.readiness` said: it runs every five
-    minutes, and `plan NODE` asks anew. While the broker or the API server is away it shows what is known without.
+    MISSING is what the last sweep reported, IF LOST what the last `carina.failover.readiness` said:
+    it runs every five minutes, and `plan NODE` asks anew. While the broker or the API server is
+    away it shows what is known without.
     """
     try:
         while True:
@@ -49,7 +70,9 @@ def command(output: str, every: float | None) -> None:
             # Without a terminal (a pipe, a log) each look follows the one before.
             click.echo(f"{CLEAR if width() else ''}{text}")
             if output != "json":
-                click.echo(f"\n{times.moment(time.time())}, again every {every:g} s; Ctrl-C ends it")
+                click.echo(
+                    f"\n{times.moment(time.time())}, again every {every:g} s; Ctrl-C ends it"
+                )
             time.sleep(every)
     except KeyboardInterrupt:
         return

@@ -27,23 +27,34 @@ from carina_tasks.runtime.context import context
 def command(nodes: tuple[str, ...], output: str) -> None:
     """Show what the sweeps removed and what can still be brought back, on NODES or on all.
 
-    The oldest first: that is the order in which a volume group that needs the space lets them go. Of several that had the
-    same name on one node, each is shown with its name in the trash, by which `carina restore` takes it.
+    The oldest first: that is the order in which a volume group that needs the space lets them go.
+    Of several that had the same name on one node, each is shown with its name in the trash, by
+    which `carina restore` takes it.
     """
     result = list_trash(context(), nodes)
     if output == "json":
         click.echo(as_json(result))
     elif result.volumes:
-        # The name in the trash is 42 characters that nobody needs while the old name says enough for `carina restore`.
+        # The name in the trash is 42 characters that nobody needs while the old name says enough
+        # for `carina restore`.
         often = Counter((v.node, v.name) for v in result.volumes)
         rows = [
-            (v.node, v.group, v.name if often[v.node, v.name] == 1 else f"{v.name} (as {v.trash})",
-             show(v.bytes), f"{v.seconds} s", f"{v.left} s", v.reason)
+            (
+                v.node,
+                v.group,
+                v.name if often[v.node, v.name] == 1 else f"{v.name} (as {v.trash})",
+                show(v.bytes),
+                f"{v.seconds} s",
+                f"{v.left} s",
+                v.reason,
+            )
             for v in result.volumes
-        ]  # fmt: skip
+        ]
         click.echo(table(("NODE", "GROUP", "VOLUME", "SIZE", "AGE", "LEFT", "REASON"), rows))
     else:
-        click.echo("nothing lies in the trash" + (" of the nodes that answered" if result.silent else ""))
+        click.echo(
+            "nothing lies in the trash" + (" of the nodes that answered" if result.silent else "")
+        )
     if result.silent:
         for line in result.silent:
             click.echo(f"not known: {line}", err=True)

@@ -1,7 +1,10 @@
-"""What of a node's answer about volumes counts? Only what was asked for, once each, and only what such a task can say.
+"""Which results in a node's answer are accepted?
 
-A node may be broken, or broken into: what it says of volumes that nobody asked it about is not acted on and not recorded
-as if it had been done (design section 2, "Nothing in a message or an answer is believed").
+Only those that were asked for, once each, with an outcome that such a task can have.
+
+A node may be broken, or broken into: what it says of volumes that nobody asked it about is not
+acted on and not recorded as if it had been done (design section 2, "Nothing in a message or an
+answer is believed").
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ class AllowedOutcomes:
 
 # A creation removes what lies in the trash when it needs the space, and tells.
 CREATE: Final = AllowedOutcomes(
-    frozenset({"created", "zeroing", "taken", "kept", "replaced", "restored", "failed"}), frozenset({"purged"})
+    frozenset({"created", "zeroing", "taken", "kept", "replaced", "restored", "failed"}),
+    frozenset({"purged"}),
 )
 MARK: Final = AllowedOutcomes(frozenset({"marked", "unmarked", "absent", "failed"}))
 REMOVE: Final = AllowedOutcomes(frozenset({"removed", "trashed", "absent", "failed"}))
@@ -46,7 +50,10 @@ class Accepted:
 
 
 def accept(asked: Iterable[Asked], answer: LvResults, words: AllowedOutcomes) -> Accepted:
-    """Return what of `answer` counts. What the node said twice counts the first time, unless the two differ: then not at all."""
+    """Return what of `answer` counts.
+
+    What the node said twice counts the first time, unless the two differ: then not at all.
+    """
     open_ = {(wanted.group, wanted.name) for wanted in asked}
     first: dict[tuple[str, str], LvResult] = {}
     odd: dict[str, None] = {}
@@ -64,4 +71,6 @@ def accept(asked: Iterable[Asked], answer: LvResults, words: AllowedOutcomes) ->
                 differing.add(key)
         else:
             first[key] = done
-    return Accepted(tuple(done for key, done in first.items() if key not in differing), tuple(odd)[:10])
+    return Accepted(
+        tuple(done for key, done in first.items() if key not in differing), tuple(odd)[:10]
+    )

@@ -1,7 +1,10 @@
-"""Are the volumes of one pod still together? A failover may be cut off between the journals of two of them.
+"""Are the volumes of one pod still planned for one node?
 
-Each journal names the volumes that were planned with it (`Journal.together`). When their node comes back before the rest is
-journalled, or one is planned again and the others are not, the pod could run nowhere ever again.
+A failover may be interrupted between the journals of two of them.
+
+Each journal names the volumes that were planned with it (`Journal.together`). When their node comes
+back before the rest is journalled, or one is planned again and the others are not, the pod could
+run nowhere ever again.
 """
 
 from __future__ import annotations
@@ -28,7 +31,10 @@ class LeftBehind:
 
 @dataclass(frozen=True, slots=True)
 class Diverging:
-    """`logic_volume` is on its way to another node than `leader`, and no pod can have written there: it is to be planned again."""
+    """`logic_volume` goes to another node than `leader` and must be planned again.
+
+    No pod can have written to it there.
+    """
 
     logic_volume: LogicVolume
     leader: LogicVolume
@@ -40,13 +46,15 @@ def separated(
 ) -> tuple[LeftBehind | Diverging, ...]:
     """Return the volumes that are parted from one of `journalled`, each once.
 
-    What is on its way to or from a target in `lost` is planned anew anyway, together, and strays nowhere.
+    What is on its way to or from a target in `lost` is planned anew anyway, together, and strays
+    nowhere.
     """
     found: dict[str, LeftBehind | Diverging] = {}
     for leader in sorted(journalled, key=lambda logic_volume: logic_volume.name):
         journal = leader.journal
         if journal is None or journal.failback:
-            # A failback takes nothing along that the operator has not confirmed: it is given up instead.
+            # A failback takes nothing along that the operator has not confirmed: it is given up
+            # instead.
             continue
         for other in _still(snapshot, leader, journal.together):
             name = other.name
@@ -55,7 +63,9 @@ def separated(
             if other.journal is None and _follows(snapshot, other, journal):
                 found[name] = LeftBehind(other, leader)
             elif (
-                other.journal is not None and not lost & {other.node, leader.node} and _strays(snapshot, other, leader)
+                other.journal is not None
+                and not lost & {other.node, leader.node}
+                and _strays(snapshot, other, leader)
             ):
                 reason = f"{leader.name}, which its pod uses too, goes to {journal.target}"
                 found[name] = Diverging(other, leader, reason)
@@ -65,40 +75,56 @@ def separated(
 def held_by(snapshot: ClusterSnapshot, journal: Journal, maintenance: Collection[str]) -> str:
     """Return which volume of its pod keeps a volume at its target, empty when none does.
 
-    That volume is there already, and a pod may have written to it. The journal names it: between the eviction of the pod and
-    the pod that its controller makes in its place, no pod ties the two together. A target that is lost keeps nothing, one in
-    `maintenance` keeps what it has.
+    That volume is there already, and a pod may have written to it. The journal names it: between
+    the eviction of the pod and the pod that its controller makes in its place, no pod ties the two
+    together. A target that is lost keeps nothing, one in `maintenance` keeps what it has.
     """
     node = snapshot.nodes.get(journal.target)
     if journal.target not in maintenance and (node is None or node.ready != "True"):
         return ""
     for name in journal.together:
         other = snapshot.logic_volumes.get(name)
-        if other is not None and other.node == journal.target and not selection.still_empty(snapshot, other):
+        if (
+            other is not None
+            and other.node == journal.target
+            and not selection.still_empty(snapshot, other)
+        ):
             return f"{name}, which its pod uses too, is on {journal.target} already"
     return ""
 
 
 def _follows(snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal) -> bool:
-    """Say whether what was decided for the others still holds for this one, whose node may be back by now."""
+    """Return whether the decision about the others still applies to this one.
+
+    Its node may have returned meanwhile.
+    """
     if logic_volume.node != journal.source:
         return False
     return isinstance(selection.of_companion(snapshot, logic_volume, journal), selection.Wanted)
 
 
 def _strays(snapshot: ClusterSnapshot, logic_volume: LogicVolume, leader: LogicVolume) -> bool:
-    """Say whether it is this one that gives way: one that a pod may have written to stays, of two empty ones the later by name."""
+    """Say whether it is this one that gives way.
+
+    One that a pod may have written to stays, of two empty ones the later by name.
+    """
     if not selection.still_empty(snapshot, logic_volume):
         return False
     return not selection.still_empty(snapshot, leader) or leader.name < logic_volume.name
 
 
-def _still(snapshot: ClusterSnapshot, leader: LogicVolume, names: Collection[str]) -> tuple[LogicVolume, ...]:
+def _still(
+    snapshot: ClusterSnapshot, leader: LogicVolume, names: Collection[str]
+) -> tuple[LogicVolume, ...]:
     """Return those of `names` that pods tie to the leader now, over others of `names` too.
 
     While no pod does, nobody is parted, and a volume of a living node stays where it is.
     """
-    left = {f"{v.namespace}/{v.claim}": v for name in names if (v := snapshot.logic_volumes.get(name)) is not None}
+    left = {
+        f"{v.namespace}/{v.claim}": v
+        for name in names
+        if (v := snapshot.logic_volumes.get(name)) is not None
+    }
     found: list[LogicVolume] = []
     ask = [f"{leader.namespace}/{leader.claim}"]
     while ask:

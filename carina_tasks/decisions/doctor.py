@@ -1,4 +1,6 @@
-"""Is everything that failover needs there and right? One function a check: what it means, and what to type.
+"""Is everything that failover needs there and right? One function a check.
+
+What it means, and what to type.
 
 Pure: what was asked of broker, API server and processes is handed in.
 """
@@ -13,7 +15,9 @@ from carina_tasks.model.process import Process
 
 CheckResult = Literal["OK", "WARN", "FAIL"]
 SKEW_WARN, SKEW_FAIL = 5.0, 60.0
-"""Seconds between two clocks. Ages are minutes, so 5 s do no harm; with 60 a NotReady node may move a minute too early."""
+"""Seconds between two clocks. Ages are minutes, so 5 s do no harm; with 60 a NotReady node may move
+a minute too early.
+"""
 OVERDUE = 1500
 """Seconds after which a sweep is overdue: two and a half of its intervals."""
 
@@ -36,42 +40,68 @@ def workers(nodes: Collection[str], processes: Sequence[Process]) -> list[Check]
     if silent:
         checks.append(
             Check(
-                "node workers", "WARN" if set(nodes) & alive else "FAIL",
-                f"silent on {len(silent)} of {len(nodes)} nodes: {_some(silent)}. Nothing can be rebuilt there, and nothing is swept.",
+                "node workers",
+                "WARN" if set(nodes) & alive else "FAIL",
+                f"silent on {len(silent)} of {len(nodes)} nodes: {_some(silent)}. Nothing can be "
+                "rebuilt there, and nothing is swept.",
                 "kubectl -n kube-system get pods -o wide | grep carina-tasks-node",
             )
-        )  # fmt: skip
+        )
     else:
         checks.append(Check("node workers", "OK", f"alive on all {len(nodes)} nodes"))
     if strange:
         checks.append(
             Check(
-                "node workers", "WARN",
-                f"alive for nodes that the API server does not know: {_some(strange)}. NODE_NAME is wrong there, or the node was deleted.",
+                "node workers",
+                "WARN",
+                f"alive for nodes that the API server does not know: {_some(strange)}. NODE_NAME "
+                "is wrong there, or the node was deleted.",
                 "kubectl get nodes",
             )
-        )  # fmt: skip
+        )
     if any(p.profile == "sealed" for p in processes if p.role == "node"):
-        text = "sealed: `celery inspect` and Flower do not see them; `carina status` and `carina volumes NODE` do"
+        text = (
+            "sealed: `celery inspect` and Flower do not see them; `carina status` and `carina "
+            "volumes NODE` do"
+        )
         checks.append(Check("profile", "OK", text))
     return checks
 
 
 def roles(processes: Sequence[Process]) -> list[Check]:
     """Judge whether control workers, beat and node watch are at work."""
-    found = {role: sorted(p.name for p in processes if p.role == role) for role in ("control", "beat", "node-watch")}
+    found = {
+        role: sorted(p.name for p in processes if p.role == role)
+        for role in ("control", "beat", "node-watch")
+    }
     lost: Mapping[str, tuple[CheckResult, str, str]] = {
-        "control": ("FAIL", "nothing is decided: no failover, no sweep", "deploy/carina-tasks-control"),
-        "beat": ("FAIL", "no sweep and no resume comes round; what the watch misses is not found", "deploy/carina-tasks-beat"),
-        "node-watch": ("WARN", "a lost node is found by resume, up to 30 s later", "deploy/carina-tasks-node-watch"),
-    }  # fmt: skip
+        "control": (
+            "FAIL",
+            "nothing is decided: no failover, no sweep",
+            "deploy/carina-tasks-control",
+        ),
+        "beat": (
+            "FAIL",
+            "no sweep and no resume comes round; what the watch misses is not found",
+            "deploy/carina-tasks-beat",
+        ),
+        "node-watch": (
+            "WARN",
+            "a lost node is found by resume, up to 30 s later",
+            "deploy/carina-tasks-node-watch",
+        ),
+    }
     checks = []
     for role, names in found.items():
         verdict, means, workload = lost[role]
         if names:
             checks.append(Check(role, "OK", f"{len(names)} alive: {_some(names)}"))
         else:
-            checks.append(Check(role, verdict, f"none alive: {means}", f"kubectl -n kube-system get {workload}"))
+            checks.append(
+                Check(
+                    role, verdict, f"none alive: {means}", f"kubectl -n kube-system get {workload}"
+                )
+            )
     return checks
 
 
@@ -79,38 +109,59 @@ def sweep(name: str, seconds: float | None) -> Check:
     """Judge how long ago a sweep ended well; None: not that anybody knows."""
     do = f"celery -A carina_tasks call carina.sweep.{name}"
     if seconds is None:
-        return Check("sweeps", "WARN", f"{name}: none has ended well, as far as the broker knows", do)
+        return Check(
+            "sweeps", "WARN", f"{name}: none has ended well, as far as the broker knows", do
+        )
     verdict: CheckResult = "WARN" if seconds > OVERDUE else "OK"
     return Check(
-        "sweeps", verdict, f"{name}: the last one ended well {seconds:.0f} s ago", do if verdict != "OK" else ""
+        "sweeps",
+        verdict,
+        f"{name}: the last one ended well {seconds:.0f} s ago",
+        do if verdict != "OK" else "",
     )
 
 
 def clocks(api: float, others: Mapping[str, float], precision: float) -> list[Check]:
-    """Judge the clocks of `others` against the API server's; the answer's own age makes it `precision` seconds coarse."""
+    """Judge the clocks of `others` against the API server's.
+
+    The answer's own age makes it `precision` seconds coarse.
+    """
     checks = []
     for name, clock in sorted(others.items()):
         skew = clock - api
         far = max(0.0, abs(skew) - precision)
         if far >= SKEW_WARN:
             text = f"{name} is {far:.0f} s {'ahead of' if skew > 0 else 'behind'} the API server"
-            checks.append(Check("clocks", "FAIL" if far >= SKEW_FAIL else "WARN", text, "chronyc tracking"))
+            checks.append(
+                Check("clocks", "FAIL" if far >= SKEW_FAIL else "WARN", text, "chronyc tracking")
+            )
     whose = " and ".join(sorted(others)) if len(others) < 3 else f"{len(others)} processes"
     return checks or [Check("clocks", "OK", f"{whose}: within {SKEW_WARN:.0f} s of the API server")]
 
 
 def versions(here: Process, processes: Sequence[Process]) -> list[Check]:
     """Judge whether every process runs this release."""
-    other: dict[str, list[str]] = {p.version or "unknown": [] for p in processes if p.version != here.version}
+    other: dict[str, list[str]] = {
+        p.version or "unknown": [] for p in processes if p.version != here.version
+    }
     for p in processes:
         if p.version != here.version:
             other[p.version or "unknown"].append(f"{p.role} {p.name}")
     checks = [
-        Check("versions", "WARN", f"{version}: {_some(names)}; this is {here.version}", "kubectl -n kube-system rollout status daemonset/carina-tasks-node")
+        Check(
+            "versions",
+            "WARN",
+            f"{version}: {_some(names)}; this is {here.version}",
+            "kubectl -n kube-system rollout status daemonset/carina-tasks-node",
+        )
         for version, names in sorted(other.items())
-    ]  # fmt: skip
+    ]
     return checks or [
-        Check("versions", "OK", f"carina-tasks {here.version}, Celery {here.celery}, redis-py {here.redis} everywhere")
+        Check(
+            "versions",
+            "OK",
+            f"carina-tasks {here.version}, Celery {here.celery}, redis-py {here.redis} everywhere",
+        )
     ]
 
 
@@ -121,7 +172,9 @@ def settings(here: Process, processes: Sequence[Process]) -> list[Check]:
     for p in [*control[1:], here] if control else []:
         first = control[0]
         names = sorted(
-            n for n in first.settings.keys() | p.settings.keys() if first.settings.get(n) != p.settings.get(n)
+            n
+            for n in first.settings.keys() | p.settings.keys()
+            if first.settings.get(n) != p.settings.get(n)
         )
         who = "this command" if p is here else f"control {p.name}"
         for name in names:
@@ -129,21 +182,34 @@ def settings(here: Process, processes: Sequence[Process]) -> list[Check]:
             text = f"{name} is {mine} for {who}, {theirs} for control {first.name}"
             checks.append(Check("settings", "WARN", text, "set it alike: docs/settings.md"))
     return checks or [
-        Check("settings", "OK", "the control workers' are alike" if control else "no control worker to compare with")
+        Check(
+            "settings",
+            "OK",
+            "the control workers' are alike" if control else "no control worker to compare with",
+        )
     ]
 
 
 def carinas_failover(account: str, verbs: Mapping[str, bool | None]) -> Check:
-    """Judge whether Carina's own failover can still act: `verbs` says of each dangerous verb whether its account has it."""
+    """Judge whether Carina's own failover can still act.
+
+    `verbs` says of each dangerous verb whether its account has it.
+    """
     area, has = "Carina's own failover", [verb for verb, allowed in verbs.items() if allowed]
     if has:
         text = (
-            f"{account} may {', '.join(has)}: on a NotReady node it kills pods and deletes claims beside carina-tasks"
+            f"{account} may {', '.join(has)}: on a NotReady node it kills pods and deletes claims "
+            "beside carina-tasks"
         )
         return Check(area, "WARN", text, "take these verbs from its ClusterRole: docs/install.md")
     if any(allowed is None for allowed in verbs.values()):
         do = "; ".join(f"kubectl auth can-i {verb} --as={account}" for verb in verbs)
-        return Check(area, "WARN", f"{account} runs it, and what it may do cannot be asked with these credentials", do)
+        return Check(
+            area,
+            "WARN",
+            f"{account} runs it, and what it may do cannot be asked with these credentials",
+            do,
+        )
     return Check(area, "OK", f"{account} has none of its dangerous verbs")
 
 

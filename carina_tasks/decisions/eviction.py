@@ -1,8 +1,11 @@
-"""What becomes of a pod whose volume leaves its node: evicted, and in which way, or left alone, and why.
+"""What becomes of a pod whose volume leaves its node.
 
-On a node that is lost the kubelet ends nothing any more. Then the pod is ended as the garbage collector of pods does it
-(pkg/controller/podgc): the phase Failed and the condition DisruptionTarget first, so that a Job's podFailurePolicy sees why,
-then one deletion with grace 0. What remains of the pod after that waits for the owner of its finalizer, and not for us.
+Evicted, and in which way, or left alone, and why.
+
+On a node that is lost the kubelet ends nothing any more. Then the pod is ended as the garbage
+collector of pods does it (pkg/controller/podgc): the phase Failed and the condition
+DisruptionTarget first, so that a Job's podFailurePolicy sees why, then one deletion with grace 0.
+What remains of the pod after that waits for the owner of its finalizer, and not for us.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ class EvictPod:
 
     pod: Pod
     at_once: bool
-    """Its kubelet is out of reach: grace 0. Otherwise the pod gets the grace period that it asks for."""
+    """Its kubelet is out of reach: grace 0. Otherwise the pod gets the grace period that it asks
+    for.
+    """
     fail: bool = False
     """Its status is to say Failed first."""
     delete: bool = True
@@ -44,12 +49,15 @@ def judge_pod(pod: Pod, kind: str, *, alive: bool) -> EvictPod | LeavePod:
 
     Args:
         pod: The pod, bound to the node that the volume has left.
-        kind: The journal's kind. Only ``migrate`` asks for Carina's annotation on the pod; a ``failback`` never ends a pod
-            by force.
+        kind: The journal's kind. Only ``migrate`` asks for Carina's annotation on the pod; a
+            ``failback`` never ends a pod by force.
         alive: The pod's node is Ready, so its kubelet ends what is deleted.
     """
     if pod.mirror:
-        return LeavePod(pod, "it is a static pod: its kubelet runs it from a file, whatever the API server holds")
+        return LeavePod(
+            pod,
+            "it is a static pod: its kubelet runs it from a file, whatever the API server holds",
+        )
     if kind == "migrate" and not pod.migration_allowed:
         return LeavePod(pod, f'it is not annotated {well_known.MIGRATION_ALLOWED}: "true"')
     if kind == "migrate" and pod.of_daemon_set:
@@ -70,5 +78,9 @@ def _finished(pod: Pod) -> EvictPod | LeavePod:
         return EvictPod(pod, at_once=True)
     if pod.meta.deleting is not None and pod.meta.finalizers:
         names = ", ".join(pod.meta.finalizers)
-        return LeavePod(pod, f"it has ended; it stays until its finalizer is taken off: {names}", pod.meta.finalizers)
+        return LeavePod(
+            pod,
+            f"it has ended; it stays until its finalizer is taken off: {names}",
+            pod.meta.finalizers,
+        )
     return LeavePod(pod, "it has run to its end and holds no volume open")

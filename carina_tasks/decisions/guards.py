@@ -1,4 +1,7 @@
-"""Guards that look at the whole: pause, mass failure, and how many orphans one sweep may remove (design §5)."""
+"""Guards that look at the whole.
+
+Pause, mass failure, and how many orphans one sweep may remove (design §5).
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,21 @@ class GuardWaits:
     reason: str
 
 
-def lost_nodes(snapshot: ClusterSnapshot, after: float = 0.0, planned: Collection[str] = ()) -> frozenset[str]:
-    """Return the nodes that count as lost: not Ready for `after` seconds, or named by a LogicVolume and not there.
+def lost_nodes(
+    snapshot: ClusterSnapshot, after: float = 0.0, planned: Collection[str] = ()
+) -> frozenset[str]:
+    """Return the nodes that count as lost.
+
+    Not Ready for `after` seconds, or named by a LogicVolume and not there.
 
     Those that are away because the operator said so (`planned`) do not count.
     """
     named = {logic_volume.node for logic_volume in snapshot.logic_volumes.values()}
-    sick = {n.name for n in snapshot.nodes.values() if n.ready != "True" and snapshot.now - n.ready_since >= after}
+    sick = {
+        n.name
+        for n in snapshot.nodes.values()
+        if n.ready != "True" and snapshot.now - n.ready_since >= after
+    }
     return frozenset((sick | (named - snapshot.nodes.keys())) - set(planned))
 
 
@@ -50,13 +61,15 @@ def mass_failure(
 ) -> GuardAllows | GuardWaits | GuardStops:
     """Judge how much of the cluster is lost at once.
 
-    Counted as lost: nodes whose Ready condition is not True, and nodes that do not exist though a LogicVolume names them.
-    Above `share` it is more probably the network or the control plane than the nodes, and every volume moved would be data
-    thrown away. A person who resumes approves of the nodes that are lost then, and of no others. Without a single healthy
-    node there is nowhere to go either.
+    Counted as lost: nodes whose Ready condition is not True, and nodes that do not exist though a
+    LogicVolume names them. Above `share` it is more probably the network or the control plane than
+    the nodes, and every volume moved would be data thrown away. A person who resumes approves of
+    the nodes that are lost then, and of no others. Without a single healthy node there is nowhere
+    to go either.
 
-    It is a Stop, for which a person is called, when it has lasted for `after` seconds. When the API server comes back after a
-    minute away, every node is NotReady until its kubelet has renewed its Lease: that passes by itself (measured).
+    It is a Stop, for which a person is called, when it has lasted for `after` seconds. When the API
+    server comes back after a minute away, every node is NotReady until its kubelet has renewed its
+    Lease: that passes by itself (measured).
 
     Args:
         snapshot: The cluster as it was read.
@@ -71,7 +84,11 @@ def mass_failure(
     if isinstance(verdict, GuardAllows):
         return verdict
     lasting = _mass_failure(every, lost_nodes(snapshot, after, planned), share, approved)
-    return lasting if isinstance(lasting, GuardStops) else GuardWaits(f"{verdict.reason}, but not for {after:g} s yet")
+    return (
+        lasting
+        if isinstance(lasting, GuardStops)
+        else GuardWaits(f"{verdict.reason}, but not for {after:g} s yet")
+    )
 
 
 def _mass_failure(
@@ -79,19 +96,30 @@ def _mass_failure(
 ) -> GuardAllows | GuardStops:
     total, healthy = len(every), len(every - lost)
     if lost and not healthy:
-        return GuardStops(f"no healthy node is left ({len(lost)} of {total} are lost: {_some(lost)})")
+        return GuardStops(
+            f"no healthy node is left ({len(lost)} of {total} are lost: {_some(lost)})"
+        )
     # Rounded: 29 of 100 is not above 0.29, whatever 0.29 * 100 is as a float.
     if len(lost) <= round(share * total, 6):
         return GuardAllows(f"{len(lost)} of {total} nodes are lost")
     if lost <= approved:
-        return GuardAllows(f"{len(lost)} of {total} nodes are lost, and a person resumed for just these: {_some(lost)}")
-    return GuardStops(f"{len(lost)} of {total} nodes are lost at once, above the share of {share:g}: {_some(lost)}")
+        return GuardAllows(
+            f"{len(lost)} of {total} nodes are lost, and a person resumed for just these: "
+            f"{_some(lost)}"
+        )
+    return GuardStops(
+        f"{len(lost)} of {total} nodes are lost at once, above the share of {share:g}: "
+        f"{_some(lost)}"
+    )
 
 
-def orphan_cap(orphans: int, volumes: int, limit: int, share: float, confirmed: int) -> GuardAllows | GuardStops:
+def orphan_cap(
+    orphans: int, volumes: int, limit: int, share: float, confirmed: int
+) -> GuardAllows | GuardStops:
     """Judge whether one sweep may remove `orphans` of the `volumes` volumes of one node.
 
-    A person confirms by naming the very number, so that a confirmation given for three volumes is not used for three hundred.
+    A person confirms by naming the very number, so that a confirmation given for three volumes is
+    not used for three hundred.
     """
     allowed = max(limit, int(share * volumes))
     if orphans <= allowed:
@@ -99,7 +127,8 @@ def orphan_cap(orphans: int, volumes: int, limit: int, share: float, confirmed: 
     if orphans == confirmed:
         return GuardAllows(f"{orphans} orphans of {volumes} volumes, confirmed by a person")
     return GuardStops(
-        f"{orphans} of {volumes} volumes are orphans, above the cap of {allowed}: a person must confirm that number"
+        f"{orphans} of {volumes} volumes are orphans, above the cap of {allowed}: a person must "
+        "confirm that number"
     )
 
 

@@ -1,7 +1,8 @@
 """What the node watch should say, and when.
 
-A pure state machine: it is told what was seen and what time it is, and answers which hints are due. Times are seconds of
-any steady clock; the condition's own transition time (API server's clock) is brought to it by the offset of the last list.
+A pure state machine: it is told what was seen and what time it is, and answers which hints are due.
+Times are seconds of any steady clock; the condition's own transition time (API server's clock) is
+brought to it by the offset of the last list.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ class Hint:
 
     node: str
     kind: Literal["deleted", "not-ready", "changed"]
-    """``changed``: which nodes may be lost must be asked again; that concerns all nodes, and `node` is empty."""
+    """``changed``: which nodes may be lost must be asked again; that concerns all nodes, and `node`
+    is empty.
+    """
     reason: str
 
 
@@ -79,19 +82,40 @@ class NodeWatchState:
         self._changes += 1
 
     def due(self, now: float) -> tuple[Hint, ...]:
-        """Return what should be said now: new things at once, the same thing again after `every` seconds.
+        """Return what should be said now.
 
-        A deletion is said twice in all: the second time covers a message that was lost, resume covers the rest.
+        New things at once, the same thing again after `every` seconds.
+
+        A deletion is said twice in all: the second time covers a message that was lost, resume
+        covers the rest.
         """
-        hints = [Hint(name, "deleted", f"node {name} was deleted") for name in sorted(self._deleted)]
+        hints = [
+            Hint(name, "deleted", f"node {name} was deleted") for name in sorted(self._deleted)
+        ]
         for node in self._nodes.values():
             age = now + self._offset - node.ready_since
             if node.ready != "True" and (age >= self.after or node.out_of_service):
-                hints.append(Hint(node.name, "not-ready", f"node {node.name} has been NotReady for {age:.0f} s"))
+                hints.append(
+                    Hint(
+                        node.name,
+                        "not-ready",
+                        f"node {node.name} has been NotReady for {age:.0f} s",
+                    )
+                )
         self._offered = self._changes
-        if self._changes != self._told and (self._told_at is None or now - self._told_at >= ASK_EVERY):
-            hints.append(Hint("", "changed", "nodes were added, deleted, cordoned or changed their readiness"))
-        return tuple(hint for hint in hints if now >= self._said.get((hint.node, hint.kind), now) + self._pause(hint))
+        if self._changes != self._told and (
+            self._told_at is None or now - self._told_at >= ASK_EVERY
+        ):
+            hints.append(
+                Hint(
+                    "", "changed", "nodes were added, deleted, cordoned or changed their readiness"
+                )
+            )
+        return tuple(
+            hint
+            for hint in hints
+            if now >= self._said.get((hint.node, hint.kind), now) + self._pause(hint)
+        )
 
     def published(self, hint: Hint, now: float) -> None:
         """Take note that `hint` was published."""

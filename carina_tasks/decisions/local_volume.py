@@ -1,4 +1,6 @@
-"""Make, keep, replace or bring back one local volume, and mark it or take its mark off. Pure functions on a report.
+"""Make, keep, replace or bring back one local volume, and mark it or take its mark off.
+
+Pure functions on a report.
 
 The rules are those of the design's section 4 ("Rebuild"); what removes is in `decisions.removal`.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from carina_tasks.decisions.removal import (  # fmt: skip
+from carina_tasks.decisions.removal import (
     LvAbsent,
     MoveToTrash,
     RefuseLv,
@@ -53,7 +55,10 @@ class KeepExisting:
 
 @dataclass(frozen=True)
 class ExtendLv:
-    """The same rebuild made it, but smaller than it is wanted now: extend it to `size` bytes, once `room` has gone."""
+    """The same rebuild made it, but smaller than it is wanted now.
+
+    Extend it to `size` bytes, once `room` has gone.
+    """
 
     lv: LocalVolume
     size: int
@@ -63,7 +68,10 @@ class ExtendLv:
 
 @dataclass(frozen=True)
 class NameTaken:
-    """An LV of that name is there that this rebuild did not create: the control worker decides, who reads the journal."""
+    """An LV of that name is there that this rebuild did not create.
+
+    The control worker decides, who reads the journal.
+    """
 
     lv: LocalVolume
     reason: str
@@ -73,7 +81,8 @@ class NameTaken:
 class ReplaceLv:
     """A closed LV of that name goes first, then one of `size` bytes is created.
 
-    It is a stale copy that the plan knew, or one whose own creation was interrupted before lvm had wiped it.
+    It is a stale copy that the plan knew, or one whose own creation was interrupted before lvm had
+    wiped it.
     """
 
     stale: MoveToTrash | RemoveLv
@@ -90,7 +99,10 @@ class ZeroLv:
 
 @dataclass(frozen=True)
 class RestoreCopy:
-    """It is the old copy that a failback asks for: give it its name, its device and `size` bytes, once `room` has gone."""
+    """It is the old copy that a failback asks for.
+
+    Give it its name, its device and `size` bytes, once `room` has gone.
+    """
 
     lv: LocalVolume
     name: str
@@ -133,8 +145,8 @@ MarkDecision = TagOrphan | AlreadyMarked | UntagOrphan | LvAbsent | RefuseLv
 def decide_create(request: CreateLvs, inventory: Inventory) -> tuple[CreateDecision, ...]:
     """Return a decision for each volume of `request`, in its order.
 
-    `request.reserve` bytes of a VG stay free; the volumes before one in the batch count as made. What does not fit makes
-    room in the trash, the oldest first and no more than it needs.
+    `request.reserve` bytes of a VG stay free; the volumes before one in the batch count as made.
+    What does not fit makes room in the trash, the oldest first and no more than it needs.
     """
     free = {group.name: group.free for group in inventory.groups}
     wanted_back = {wanted.copy for wanted in request.volumes}
@@ -147,7 +159,11 @@ def decide_create(request: CreateLvs, inventory: Inventory) -> tuple[CreateDecis
             continue
         seen.add(wanted.name)
         group = only_group(inventory, wanted.group)
-        decision = group if isinstance(group, RefuseLv) else _create_one(wanted, inventory, request.trash_at)
+        decision = (
+            group
+            if isinstance(group, RefuseLv)
+            else _create_one(wanted, inventory, request.trash_at)
+        )
         if isinstance(group, VolumeGroup) and isinstance(decision, Growing):
             decision = _fit(decision, group, free, trash[group.name], request.reserve)
         decisions.append(decision)
@@ -170,14 +186,16 @@ def _fit(
             decision = replace(decision, stale=decision.stale.removal)
             need = _need(decision, group)
         else:
-            return _no_space(group, need, free[group.name] + sum(each.bytes for each in trash), reserve)
+            return _no_space(
+                group, need, free[group.name] + sum(each.bytes for each in trash), reserve
+            )
     del trash[: len(room)]
     free[group.name] += sum(each.bytes for each in room) - need
     return replace(decision, room=tuple(room))
 
 
 def _trash(group: VolumeGroup, inventory: Inventory, but: Collection[str | None]) -> list[RemoveLv]:
-    """Return what of the VG's trash may be removed permanently, the oldest first, without the UUIDs in `but`."""
+    """Return the trash of the VG that may be removed, oldest first, without UUIDs in `but`."""
     lying = [
         (v.trashed.at, v.uuid, v)
         for v in inventory.volumes
@@ -205,8 +223,13 @@ def _create_one(wanted: LvToCreate, inventory: Inventory, trash_at: int) -> Crea
     if well_known.TAG_ZEROING + wanted.intent in found.tags and found.size >= size:
         return ZeroLv(found)
     if found.unfinished:
-        # lvm2 commits an LV before it wipes it: what an earlier LV wrote there may still be readable.
-        tag = next(tag for tag in found.tags if tag.startswith((well_known.TAG_CREATING, well_known.TAG_ZEROING)))
+        # lvm2 commits an LV before it wipes it: what an earlier LV wrote there may still be
+        # readable.
+        tag = next(
+            tag
+            for tag in found.tags
+            if tag.startswith((well_known.TAG_CREATING, well_known.TAG_ZEROING))
+        )
         removal = removable(found, inventory, UNFINISHED, tag)
         return removal if isinstance(removal, RefuseLv) else ReplaceLv(removal, size)
     ours = well_known.TAG_INTENT + wanted.intent
@@ -218,21 +241,35 @@ def _create_one(wanted: LvToCreate, inventory: Inventory, trash_at: int) -> Crea
         return RefuseLv(NOT_ZEROED) if wanted.zero else ExtendLv(found, size, others)
     if found.uuid == wanted.stale:
         removal = removable(found, inventory, STALE)
-        return removal if isinstance(removal, RefuseLv) else ReplaceLv(discard(removal, trash_at, STALE), size)
+        return (
+            removal
+            if isinstance(removal, RefuseLv)
+            else ReplaceLv(discard(removal, trash_at, STALE), size)
+        )
     if not plain(found):
-        return RefuseLv(f"an LV of that name stands there and is not a plain volume ({kind(found)})")
+        return RefuseLv(
+            f"an LV of that name stands there and is not a plain volume ({kind(found)})"
+        )
     if found.is_open:
         return RefuseLv("an LV of that name that this rebuild did not create is in use there")
-    return NameTaken(found, "an LV of that name is there, and this rebuild did not create it: it may hold data")
+    return NameTaken(
+        found, "an LV of that name is there, and this rebuild did not create it: it may hold data"
+    )
 
 
 def _bring_back(wanted: LvToCreate, uuid: str, inventory: Inventory, size: int) -> CreateDecision:
-    """Return what makes the old copy of that UUID the volume again. Nothing but that very LV will do."""
+    """Return what makes the old copy of that UUID the volume again.
+
+    Nothing but that very LV will do.
+    """
     found = next((v for v in inventory.volumes if v.group == wanted.group and v.uuid == uuid), None)
     if found is None:
         return RefuseLv(f"the old copy is gone: {wanted.group} has no LV of UUID {uuid}")
     if wanted.name not in (found.name, found.old_name):
-        return RefuseLv(f"the LV of UUID {uuid} is called {found.name}, and no tag says that it was {wanted.name}")
+        return RefuseLv(
+            f"the LV of UUID {uuid} is called {found.name}, and no tag says that it was "
+            f"{wanted.name}"
+        )
     if (unfit := unfit_to_return(found)) is not None:
         return unfit
     other = inventory.find(wanted.group, wanted.name)
@@ -279,12 +316,16 @@ def _unmark_one(target: LvTarget, inventory: Inventory) -> MarkDecision:
         return left_alone(found)
     # The tags of the trash too: the way there was broken off before the volume was renamed.
     return UntagOrphan(
-        found, tuple(t for t in found.tags if t.startswith((well_known.TAG_ORPHAN, well_known.TAG_TRASH)))
+        found,
+        tuple(t for t in found.tags if t.startswith((well_known.TAG_ORPHAN, well_known.TAG_TRASH))),
     )
 
 
 def _need(decision: CreateDecision, group: VolumeGroup) -> int:
-    """Return how many bytes of its VG the decision takes, in whole extents; below zero when it gives some back."""
+    """Return how many bytes of its VG the decision takes, in whole extents.
+
+    Below zero when it gives some back.
+    """
     match decision:
         case CreateLv(size):
             return _extents(size, group)

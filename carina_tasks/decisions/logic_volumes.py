@@ -1,6 +1,7 @@
 """Keep or delete this LogicVolume, or help one that is being deleted?
 
-Source: Carina's failover manual ("every ten minutes LogicVolumes are compared with the PVs"); design §5.
+Source: Carina's failover manual ("every ten minutes LogicVolumes are compared with the PVs");
+design §5.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ class KeepLogicVolume:
 
 @dataclass(frozen=True, slots=True)
 class DeleteLogicVolume:
-    """Nobody wants it: delete it with UID and resourceVersion preconditions, then take its finalizer off."""
+    """Nothing refers to it: delete it.
+
+    The deletion has UID and resourceVersion preconditions; then the finalizer is removed.
+    """
 
     reason: str
 
@@ -39,9 +43,16 @@ LogicVolumeVerdict = KeepLogicVolume | DeleteLogicVolume | FinishDeletion
 
 
 def judge_logic_volume(
-    logic_volume: LogicVolume, pv: PersistentVolume | None, claim: Claim | None, now: float, grace: float
+    logic_volume: LogicVolume,
+    pv: PersistentVolume | None,
+    claim: Claim | None,
+    now: float,
+    grace: float,
 ) -> LogicVolumeVerdict:
-    """Judge one LogicVolume. None for `volume` or `claim` means the API server's own 404 or a complete list."""
+    """Judge one LogicVolume.
+
+    None for `volume` or `claim` means the API server's own 404 or a complete list.
+    """
     meta = logic_volume.meta
     if pv is not None:
         return KeepLogicVolume("it has a PersistentVolume")
@@ -51,7 +62,8 @@ def judge_logic_volume(
         return KeepLogicVolume(f"it belongs to {meta.owners[0].kind} {meta.owners[0].name}")
     if logic_volume.manage_type != well_known.MANAGE_TYPE_LVM:
         return KeepLogicVolume(
-            f"its {well_known.MANAGE_TYPE} is {logic_volume.manage_type or 'not set'!r}, not {well_known.MANAGE_TYPE_LVM!r}"
+            f"its {well_known.MANAGE_TYPE} is {logic_volume.manage_type or 'not set'!r}, not "
+            f"{well_known.MANAGE_TYPE_LVM!r}"
         )
     if meta.deleting is not None:
         age = now - meta.deleting
@@ -59,10 +71,13 @@ def judge_logic_volume(
             return KeepLogicVolume("it is being deleted and waits for somebody else's finalizer")
         if age < grace:
             return KeepLogicVolume("it is being deleted; its finalizer's owner has the first word")
-        return FinishDeletion(f"it has been hanging in deletion for {age:.0f} s and has no PersistentVolume")
+        return FinishDeletion(
+            f"it has been hanging in deletion for {age:.0f} s and has no PersistentVolume"
+        )
     if claim is not None and claim.pv_name == logic_volume.name:
         return KeepLogicVolume(
-            f"claim {claim.meta.key} still names it: make its PersistentVolume again, or delete the claim"
+            f"claim {claim.meta.key} still names it: make its PersistentVolume again, or delete "
+            "the claim"
         )
     if now - meta.created < grace:
         return KeepLogicVolume(f"it is younger than {grace:.0f} s")

@@ -1,7 +1,8 @@
 """Is this node gone, or NotReady for long enough?
 
-Sources: Kubernetes "Nodes", heartbeats and conditions; "Non-graceful node shutdown handling"; Carina's failover manual; design
-§5 and §8. Times are seconds since the epoch by the API server's clock.
+Sources: Kubernetes "Nodes", heartbeats and conditions; "Non-graceful node shutdown handling";
+Carina's failover manual; design §5 and §8. Times are seconds since the epoch by the API server's
+clock.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class NotYet:
     reason: str
     wait: float
     held: str = ""
-    """Why it waits longer than any other node, for an Event: a text that stays the same while it waits. Empty when it does not."""
+    """Why it waits longer than any other node, for an Event: a text that stays the same while it
+    waits. Empty when it does not.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +51,28 @@ class NotReadyRules:
     witnessed: float
     lease_fresh: float
     cordoned: float
-    """The same for a cordoned node: a planned reboot takes its time, and the data comes back with the machine."""
+    """The same for a cordoned node: a planned reboot takes its time, and the data comes back with
+    the machine.
+    """
 
 
 def in_maintenance(entry: Maintenance) -> NotLost:
     """Return that a node in maintenance is not lost, whatever became of it.
 
-    It is not lost either when its time is over: the machine may need longer, and its data comes back with it. An alert calls the
-    operator then, who ends the maintenance.
+    It is not lost either when its time is over: the machine may need longer, and its data comes
+    back with it. An alert calls the operator then, who ends the maintenance.
     """
     return NotLost(
-        f"node {entry.node} is {entry}: nothing of it is failed over before `carina maintenance end {entry.node}`"
+        f"node {entry.node} is {entry}: nothing of it is failed over before `carina maintenance "
+        f"end {entry.node}`"
     )
 
 
 def absent(name: str, first: Node | None, second: Node | None, confirm: float) -> Lost | NotLost:
     """Judge two fresh GETs of node `name`, `confirm` seconds apart: only two 404s are absence.
 
-    A node registered again under the same name is a new node, with a UID of its own: its presence is not absence, whatever
-    became of the old one.
+    A node registered again under the same name is a new node, with a UID of its own: its presence
+    is not absence, whatever became of the old one.
     """
     present = second or first
     if present is not None:
@@ -79,10 +85,11 @@ def not_ready(
 ) -> Lost | NotLost | NotYet:
     """Judge a node that may be NotReady.
 
-    The condition's own transition time counts, so a restart of ours does not restart the clock. The node's Lease and its worker's
-    heartbeat are witnesses: while one of them reports that the node lives, a longer wait applies, because its pods and open
-    volumes probably live too. A cordoned node waits longest: its absence is planned. The taint ``out-of-service`` means the
-    opposite, so without a witness there is nothing to wait for.
+    The condition's own transition time counts, so a restart of ours does not restart the clock. The
+    node's Lease and its worker's heartbeat are witnesses: while one of them reports that the node
+    lives, a longer wait applies, because its pods and open volumes probably live too. A cordoned
+    node waits longest: its absence is planned. The taint ``out-of-service`` means the opposite, so
+    without a witness there is nothing to wait for.
 
     Args:
         node: The node as it was just read.
@@ -93,24 +100,38 @@ def not_ready(
     """
     if node.ready == "True":
         return NotLost(f"node {node.name} is Ready")
-    lease_alive = lease is not None and lease.renewed is not None and now - lease.renewed < rules.lease_fresh
-    witnesses = [name for name, lives in (("its Lease", lease_alive), ("its worker", worker_alive)) if lives]
+    lease_alive = (
+        lease is not None and lease.renewed is not None and now - lease.renewed < rules.lease_fresh
+    )
+    witnesses = [
+        name for name, lives in (("its Lease", lease_alive), ("its worker", worker_alive)) if lives
+    ]
     age = now - node.ready_since
     if node.out_of_service and not witnesses:
         return Lost(
-            f"node {node.name} is NotReady ({node.ready}) and tainted out-of-service: the operator vouches that it is off"
+            f"node {node.name} is NotReady ({node.ready}) and tainted out-of-service: the operator "
+            "vouches that it is off"
         )
     needed = rules.witnessed if witnesses else rules.after
-    but = f" (but {' and '.join(witnesses)} still answers: {needed:.0f} s needed)" if witnesses else ""
+    but = (
+        f" (but {' and '.join(witnesses)} still answers: {needed:.0f} s needed)"
+        if witnesses
+        else ""
+    )
     held = ""
     if node.cordoned and not node.out_of_service and rules.cordoned > needed:
         needed = rules.cordoned
         but = " (it is cordoned, so its absence is planned)"
         held = (
-            f"node {node.name} is cordoned and NotReady: its volumes are failed over at {times.moment(int(node.ready_since + needed))} "
-            f"and not before, {needed:.0f} s after it became NotReady; uncordon it, or taint it {well_known.TAINT_OUT_OF_SERVICE}, if "
+            f"node {node.name} is cordoned and NotReady: its volumes are failed over at "
+            f"{times.moment(int(node.ready_since + needed))} and not before, {needed:.0f} s after "
+            f"it became NotReady; uncordon it, or taint it {well_known.TAINT_OUT_OF_SERVICE}, if "
             "it will not come back"
         )
     if age < needed:
-        return NotYet(f"node {node.name} has been NotReady for {age:.0f} of {needed:.0f} s{but}", needed - age, held)
+        return NotYet(
+            f"node {node.name} has been NotReady for {age:.0f} of {needed:.0f} s{but}",
+            needed - age,
+            held,
+        )
     return Lost(f"node {node.name} has been NotReady ({node.ready}) for {age:.0f} s{but}")

@@ -1,7 +1,9 @@
-"""Keep, mark, unmark or remove this local volume? And: is the local volume of this LogicVolume missing?
+"""Keep, mark, unmark or remove this local volume? And.
 
-The one rule that must never be wrong: a volume is removed only if nobody can still want it. Source: design §5; carina
-issues 53, 95, 177 (volumes removed that should not have been).
+Is the local volume of this LogicVolume missing?
+
+The one rule that must never be wrong: a volume is removed only if nobody can still want it. Source:
+design §5; carina issues 53, 95, 177 (volumes removed that should not have been).
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ class OrphanRules:
     restore_hold: float
     """How long what a person restored is left alone."""
     old_copies: float = 0.0
-    """How long an old copy that a failover left stays in the trash; never shorter than `retention`."""
+    """How long an old copy that a failover left stays in the trash; never shorter than `retention`.
+    """
 
 
 def judge_local_volume(
@@ -101,14 +104,17 @@ def judge_local_volume(
 ) -> OrphanVerdict:
     """Judge one local volume of `inventory.node` against its LogicVolume and PV.
 
-    None for either means that a complete list, or the API server's own 404, said so; an error never does.
+    None for either means that a complete list, or the API server's own 404, said so; an error never
+    does.
     """
     if not any(fnmatchcase(lv.group, pattern) for pattern in rules.groups):
         return KeepLv(f"volume group {lv.group} is not managed", "unmanaged-group")
     try:
         name = names.logic_volume_of(lv.name)
     except BadInput:
-        return KeepLv(f"its name is not Carina's ({names.VOLUME_PREFIX}<LogicVolume>)", "foreign-name")
+        return KeepLv(
+            f"its name is not Carina's ({names.VOLUME_PREFIX}<LogicVolume>)", "foreign-name"
+        )
     if lv.at_work:
         return KeepLv(f"it is left alone until that has ended: {lv.at_work}", "at-work")
     wanted = _wanted(name, inventory.node, logic_volume, pv)
@@ -123,7 +129,8 @@ def judge_local_volume(
     restored = lv.restored_at
     if restored is not None and now - restored < rules.restore_hold:
         return KeepLv(
-            f"a person restored it {now - restored:.0f} s ago; it is left alone for {rules.restore_hold:.0f} s",
+            f"a person restored it {now - restored:.0f} s ago; it is left alone for "
+            f"{rules.restore_hold:.0f} s",
             "restored",
         )
     if now - lv.created < rules.grace:
@@ -133,9 +140,13 @@ def judge_local_volume(
         return MarkOrphan(_why(inventory.node, logic_volume, pv))
     if now - marked < rules.mark_age:
         return KeepLv(
-            f"it was marked {now - marked:.0f} s ago; it is removed {rules.mark_age:.0f} s after its mark", "marked"
+            f"it was marked {now - marked:.0f} s ago; it is removed {rules.mark_age:.0f} s after "
+            "its mark",
+            "marked",
         )
-    return RemoveOrphan(f"{_why(inventory.node, logic_volume, pv)}; marked {now - marked:.0f} s ago")
+    return RemoveOrphan(
+        f"{_why(inventory.node, logic_volume, pv)}; marked {now - marked:.0f} s ago"
+    )
 
 
 def judge_trash(
@@ -146,7 +157,7 @@ def judge_trash(
     now: float,
     rules: OrphanRules,
 ) -> KeepLv | PurgeTrash:
-    """Judge a volume that lies in the trash of `inventory.node`, against LogicVolume and PV of its old name."""
+    """Judge an LV in the trash of `inventory.node` against the objects of its old name."""
     trashed = lv.trashed
     if trashed is None:
         return KeepLv("it does not lie in the trash", "trash")
@@ -163,25 +174,29 @@ def judge_trash(
     )
     if named and inventory.find(lv.group, trashed.name) is None:
         return KeepLv(
-            f"the cluster expects {trashed.name} on this node, and it is not there: a person may want it back", "trash"
+            f"the cluster expects {trashed.name} on this node, and it is not there: a person may "
+            "want it back",
+            "trash",
         )
     return PurgeTrash(f"in the trash for {age:.0f} s ({trashed.why})")
 
 
 def old_copy(lv: LocalVolume, node: str, logic_volume: LogicVolume | None) -> bool:
-    """Return whether a local volume of `node` is an old copy that a failover left of the LogicVolume of its name.
+    """Return whether an LV on `node` is the old copy that a failover left there.
 
-    In the trash it is one whatever node the LogicVolume names: a second failover may have brought the volume back to this
-    node, as another LV.
+    In the trash it is one whatever node the LogicVolume names: a second failover may have brought
+    the volume back to this node, as another LV.
     """
     return logic_volume is not None and (lv.trashed is not None or logic_volume.node != node)
 
 
-def _wanted(name: str, node: str, logic_volume: LogicVolume | None, pv: PersistentVolume | None) -> str:
+def _wanted(
+    name: str, node: str, logic_volume: LogicVolume | None, pv: PersistentVolume | None
+) -> str:
     """Say why somebody may still want the volume; empty when nobody can.
 
-    An orphan has neither LogicVolume nor PV; or both are there and both name another node, with no journal between them:
-    the stale copy on a node that returned.
+    An orphan has neither LogicVolume nor PV; or both are there and both name another node, with no
+    journal between them: the stale copy on a node that returned.
     """
     if logic_volume is None and pv is None:
         return ""
@@ -201,8 +216,17 @@ def _wanted(name: str, node: str, logic_volume: LogicVolume | None, pv: Persiste
 def _exotic(lv: LocalVolume, name: str) -> str:
     """Say why removing the volume could remove more than itself; empty for a plain one."""
     layout, roles = set(lv.layout.split(",")), set(lv.role.split(","))
-    if "public" not in roles or roles & {"origin", "thickorigin", "multithickorigin", "thinorigin", "multithinorigin",
-                                         "snapshot", "thicksnapshot", "thinsnapshot", "cowsnapshot"}:  # fmt: skip
+    if "public" not in roles or roles & {
+        "origin",
+        "thickorigin",
+        "multithickorigin",
+        "thinorigin",
+        "multithinorigin",
+        "snapshot",
+        "thicksnapshot",
+        "thinsnapshot",
+        "cowsnapshot",
+    }:
         return f"it is no plain volume (role {lv.role}): others may depend on it"
     if layout == {"linear"}:
         return ""
@@ -220,7 +244,10 @@ def _marked(lv: LocalVolume) -> bool:
 def _why(node: str, logic_volume: LogicVolume | None, pv: PersistentVolume | None) -> str:
     if logic_volume is None or pv is None:
         return "it has neither LogicVolume nor PersistentVolume"
-    return f"its LogicVolume and PersistentVolume are on {logic_volume.node}; this is an old copy on {node}"
+    return (
+        f"its LogicVolume and PersistentVolume are on {logic_volume.node}; this is an old copy on "
+        f"{node}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +257,9 @@ class MissingLocalVolume:
     logic_volume: LogicVolume
     reason: str
     trouble: str = ""
-    """Why it is no trouble of this volume alone: the node does not report its volume group at all. Empty when it does."""
+    """Why it is no trouble of this volume alone: the node does not report its volume group at all.
+    Empty when it does.
+    """
 
 
 def missing_local_volumes(
@@ -238,7 +267,8 @@ def missing_local_volumes(
 ) -> Sequence[MissingLocalVolume]:
     """Return the LogicVolumes of `inventory.node` whose local volume is not there.
 
-    They are reported, never made again: an empty volume in place of a lost one would hide the loss of data (carina issue 14).
+    They are reported, never made again: an empty volume in place of a lost one would hide the loss
+    of data (carina issue 14).
     """
     found, groups = [], {group.name for group in inventory.groups}
     for logic_volume in snapshot.logic_volumes.values():
@@ -255,11 +285,15 @@ def missing_local_volumes(
         name = names.VOLUME_PREFIX + logic_volume.name
         if inventory.find(logic_volume.group, name) is None:
             reason, trouble = (
-                f"node {inventory.node} has no {logic_volume.group}/{name}; its data is lost or elsewhere",
+                f"node {inventory.node} has no {logic_volume.group}/{name}; its data is lost or "
+                "elsewhere",
                 "",
             )
             if logic_volume.group not in groups:
-                trouble = f"node {inventory.node} reports no volume group {logic_volume.group}: its disk fails, is gone or was not found"
+                trouble = (
+                    f"node {inventory.node} reports no volume group {logic_volume.group}: its disk "
+                    "fails, is gone or was not found"
+                )
                 reason = f"{trouble}; {name} should be there"
             found.append(MissingLocalVolume(logic_volume, reason, trouble))
     return tuple(found)

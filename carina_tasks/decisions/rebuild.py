@@ -1,7 +1,8 @@
 """Which step comes next for this volume's journal?
 
-A pure function of what is observed: no task trusts where it thinks it was, so any process may die after any step and any
-other goes on. The order of the steps is design §4; each step's docstring says why it is safe to die after it.
+A pure function of what is observed: no task trusts where it thinks it was, so any process may die
+after any step and any other goes on. The order of the steps is design §4; each step's docstring
+says why it is safe to die after it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from carina_tasks.decisions import eviction
+from carina_tasks.decisions.pv_manifest import (
+    is_complete,
+    manifest_of,
+    policy_of,
+    replacement,
+    wanted_size,
+)
 from carina_tasks.errors import BadObject
 from carina_tasks.model import quantity, well_known
-from carina_tasks.model.objects import copy_of
 
 if TYPE_CHECKING:
     from carina_tasks.model.journal import Journal
@@ -38,12 +45,17 @@ class RebuildView:
     @property
     def leavings(self) -> tuple[eviction.EvictPod | eviction.LeavePod, ...]:
         """What becomes of each of the pods."""
-        return tuple(eviction.judge_pod(pod, self.journal.kind, alive=self.source_alive) for pod in self.pods)
+        return tuple(
+            eviction.judge_pod(pod, self.journal.kind, alive=self.source_alive) for pod in self.pods
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ClearStatus:
-    """Empty `status.status`, keep `volumeID`: carina-controller deletes a LogicVolume with a status and no PV."""
+    """Empty `status.status`, keep `volumeID`.
+
+    Carina-controller deletes a LogicVolume with a status and no PV.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +67,12 @@ class CreateLocalVolume:
 
 @dataclass(frozen=True, slots=True)
 class RecordStaleLv:
-    """Write the UUID of the LV that has the wanted name on the target into the journal: the node puts it aside then.
+    """Write the UUID of the LV that has the wanted name on the target into the journal.
 
-    Only the journal shows that no pod can use that LV. A message that comes late does not, so the node leaves it alone.
+    The node puts it aside then.
+
+    Only the journal shows that no pod can use that LV. A message that comes late does not, so the
+    node leaves it alone.
     """
 
     uuid: str
@@ -72,9 +87,12 @@ class RefreshManifest:
 
 @dataclass(frozen=True, slots=True)
 class RetainPersistentVolume:
-    """Set the PV's policy to Retain, so that no provisioner acts on its deletion; the journal has the original.
+    """Set the PV's policy to Retain, so that no provisioner acts on its deletion.
 
-    An annotation says that it was us, so that what a person sets meanwhile is told from it and kept.
+    The journal has the original.
+
+    An annotation says that it was us, so that what a person sets meanwhile is told from it and
+    kept.
     """
 
 
@@ -97,12 +115,15 @@ class CreatePersistentVolume:
 
 @dataclass(frozen=True, slots=True)
 class BindClaim:
-    """Touch the claim until it and the PV are Bound again: the controller looks at a claim only when it changes."""
+    """Touch the claim until it and the PV are Bound again.
+
+    The controller looks at a claim only when it changes.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class EvictPods:
-    """End the pods of the claim that are bound to the node that the volume has left, as `eviction` says for each."""
+    """End the pods of the claim that are bound to the source, as `eviction` decides."""
 
     pods: tuple[eviction.EvictPod, ...]
 
@@ -119,7 +140,10 @@ class ClearResize:
 
 @dataclass(frozen=True, slots=True)
 class RestorePolicy:
-    """Set the PV's policy back from our Retain: the failback was given up before the PV was replaced."""
+    """Set the PV's policy back from our Retain.
+
+    The failback was given up before the PV was replaced.
+    """
 
     policy: str
 
@@ -128,8 +152,8 @@ class RestorePolicy:
 class ReportCapacity:
     """Write the bytes that the file system of the old copy can hold into the claim's status.
 
-    A kubelet expands a file system as it mounts it when the claim's status reports less than the PV has
-    (pkg/volume/util/operationexecutor, expandVolumeDuringMount).
+    A kubelet expands a file system as it mounts it when the claim's status reports less than the PV
+    has (pkg/volume/util/operationexecutor, expandVolumeDuringMount).
     """
 
     bytes: int
@@ -174,41 +198,80 @@ class RefuseRebuild:
 
 
 Step = (
-    ClearStatus | CreateLocalVolume | RecordStaleLv | RefreshManifest | RetainPersistentVolume | DeletePersistentVolume | StripFinalizers | CreatePersistentVolume | BindClaim | EvictPods
-    | RemoveClaimAnnotation | ClearResize | RestorePolicy | ReportCapacity | SetSuccess | DropJournal | RebuildWaits | Zeroing | Replan | RefuseRebuild
-)  # fmt: skip
+    ClearStatus
+    | CreateLocalVolume
+    | RecordStaleLv
+    | RefreshManifest
+    | RetainPersistentVolume
+    | DeletePersistentVolume
+    | StripFinalizers
+    | CreatePersistentVolume
+    | BindClaim
+    | EvictPods
+    | RemoveClaimAnnotation
+    | ClearResize
+    | RestorePolicy
+    | ReportCapacity
+    | SetSuccess
+    | DropJournal
+    | RebuildWaits
+    | Zeroing
+    | Replan
+    | RefuseRebuild
+)
 
 PHASES: dict[type[Step], int] = {
-    ClearStatus: 0, CreateLocalVolume: 1, RecordStaleLv: 1, RebuildWaits: 1, Zeroing: 1, Replan: 1, RefreshManifest: 2, RetainPersistentVolume: 2, DeletePersistentVolume: 2, StripFinalizers: 2,
-    CreatePersistentVolume: 2, BindClaim: 2, RestorePolicy: 2, ReportCapacity: 2, RefuseRebuild: 2, EvictPods: 3, RemoveClaimAnnotation: 4, ClearResize: 4, SetSuccess: 4, DropJournal: 4,
-}  # fmt: skip
-"""Where in `story.PHASES` each step is. Waiting and planning again is for the local volume alone."""
+    ClearStatus: 0,
+    CreateLocalVolume: 1,
+    RecordStaleLv: 1,
+    RebuildWaits: 1,
+    Zeroing: 1,
+    Replan: 1,
+    RefreshManifest: 2,
+    RetainPersistentVolume: 2,
+    DeletePersistentVolume: 2,
+    StripFinalizers: 2,
+    CreatePersistentVolume: 2,
+    BindClaim: 2,
+    RestorePolicy: 2,
+    ReportCapacity: 2,
+    RefuseRebuild: 2,
+    EvictPods: 3,
+    RemoveClaimAnnotation: 4,
+    ClearResize: 4,
+    SetSuccess: 4,
+    DropJournal: 4,
+}
+"""Where in `story.PHASES` each step is. Waiting and planning again is for the local volume alone.
+"""
 
 METRIC_LABELS: dict[type[Step], str] = {
-    ClearStatus: "clear-status", CreateLocalVolume: "create-local", RecordStaleLv: "name-stale", RefreshManifest: "refresh-manifest",
-    RetainPersistentVolume: "retain", DeletePersistentVolume: "delete-volume", StripFinalizers: "strip-finalizers",
-    CreatePersistentVolume: "create-volume", BindClaim: "bind", EvictPods: "evict", RemoveClaimAnnotation: "untouch",
-    ClearResize: "clear-resize", RestorePolicy: "restore-policy", ReportCapacity: "report-capacity", SetSuccess: "set-success",
-    DropJournal: "drop-journal", RebuildWaits: "wait", Zeroing: "zeroing", Replan: "replan", RefuseRebuild: "refuse",
-}  # fmt: skip
-"""Label ``step`` of `carina_tasks_step_duration_seconds`: dashboards of users name these, so a class may be renamed and a label not."""
+    ClearStatus: "clear-status",
+    CreateLocalVolume: "create-local",
+    RecordStaleLv: "name-stale",
+    RefreshManifest: "refresh-manifest",
+    RetainPersistentVolume: "retain",
+    DeletePersistentVolume: "delete-volume",
+    StripFinalizers: "strip-finalizers",
+    CreatePersistentVolume: "create-volume",
+    BindClaim: "bind",
+    EvictPods: "evict",
+    RemoveClaimAnnotation: "untouch",
+    ClearResize: "clear-resize",
+    RestorePolicy: "restore-policy",
+    ReportCapacity: "report-capacity",
+    SetSuccess: "set-success",
+    DropJournal: "drop-journal",
+    RebuildWaits: "wait",
+    Zeroing: "zeroing",
+    Replan: "replan",
+    RefuseRebuild: "refuse",
+}
+"""Label ``step`` of `carina_tasks_step_duration_seconds`: dashboards of users name these, so a
+class may be renamed and a label not.
+"""
 
-ANNOTATIONS = 256 * 1024
-"""Bytes that all annotations of an object may have together."""
-RESERVED = 4096
-"""Bytes for what else is written on the LogicVolume of a rebuild: its progress (1000 characters), and the history at its end."""
 RESIZE_CONDITIONS = ("Resizing", "FileSystemResizePending")
-
-
-def is_block(manifest: dict[str, Any]) -> bool:
-    """Return whether a pod reads the device itself, and with it whatever the LV holds (volumeMode Block)."""
-    return (manifest.get("spec") or {}).get("volumeMode") == "Block"
-
-
-def wanted_size(logic_volume: LogicVolume, manifest: dict[str, Any]) -> int:
-    """Return the bytes of the new LV: what the LogicVolume says now, never below the PV's capacity, in whole GiB."""
-    capacity = ((manifest.get("spec") or {}).get("capacity") or {}).get("storage")
-    return quantity.whole_gib(max(logic_volume.size, quantity.to_bytes(capacity)))
 
 
 def next_step(view: RebuildView) -> Step:
@@ -216,10 +279,13 @@ def next_step(view: RebuildView) -> Step:
     logic_volume, journal, pv = view.logic_volume, view.journal, view.pv
     if logic_volume.node != journal.target:
         return RefuseRebuild(
-            f"LogicVolume names {logic_volume.node}, its journal {journal.target}: somebody changed one of them"
+            f"LogicVolume names {logic_volume.node}, its journal {journal.target}: somebody "
+            "changed one of them"
         )
     if not is_complete(journal.manifest, logic_volume.name):
-        return RefuseRebuild("its journal holds no PersistentVolume of its name: a person must repair the journal")
+        return RefuseRebuild(
+            "its journal holds no PersistentVolume of its name: a person must repair the journal"
+        )
     on_target = pv is not None and pv.meta.deleting is None and pv.nodes == (journal.target,)
     if not on_target and logic_volume.status:
         return ClearStatus()
@@ -238,19 +304,25 @@ def next_step(view: RebuildView) -> Step:
 def _local_step(view: RebuildView, on_target: bool) -> Step | None:
     journal, size = view.journal, wanted_size(view.logic_volume, view.journal.manifest)
     if journal.given_up and not journal.copy:
-        # The source had no LV of it when the failback was planned. Whatever is done with that, an empty one is no answer.
+        # The source had no LV of it when the failback was planned. Whatever is done with that, an
+        # empty one is no answer.
         return None
     if view.lv is None:
         return CreateLocalVolume(size)
     if view.lv.outcome == "failed" and journal.given_up and not view.lv.transient:
-        # The volume is where it was before the failback; the sweep reports an LV that is missing there.
+        # The volume is where it was before the failback; the sweep reports an LV that is missing
+        # there.
         return None
     if view.lv.outcome == "failed":
         reason = f"{journal.target}: {view.lv.reason}"
-        # Once the PV names the target, a pod may have written there: a volume that cannot be extended is none to throw away.
+        # Once the PV names the target, a pod may have written there: a volume that cannot be
+        # extended is none to throw away.
         return RebuildWaits(reason) if on_target or view.lv.transient else Replan(reason)
     if journal.failback and view.lv.uuid != journal.copy:
-        return RebuildWaits(f"{journal.target}: it answers about LV {view.lv.uuid}, and was asked for {journal.copy}")
+        return RebuildWaits(
+            f"{journal.target}: it answers about LV {view.lv.uuid}, and was asked for "
+            f"{journal.copy}"
+        )
     if view.lv.outcome == "zeroing":
         return Zeroing(f"{journal.target}: {view.lv.reason}")
     if view.lv.outcome == "taken":
@@ -266,10 +338,10 @@ def _local_step(view: RebuildView, on_target: bool) -> Step | None:
 def _step_before_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
     if pv.nodes != (view.journal.source,):
         return RefuseRebuild(
-            f"PersistentVolume names {', '.join(pv.nodes) or 'no node'}, its journal {view.journal.source} and "
-            f"{view.journal.target}: somebody changed it"
+            f"PersistentVolume names {', '.join(pv.nodes) or 'no node'}, its journal "
+            f"{view.journal.source} and {view.journal.target}: somebody changed it"
         )
-    manifest = manifest_of(pv, policy=_policy(pv, view.journal.manifest))
+    manifest = manifest_of(pv, policy=policy_of(pv, view.journal.manifest))
     if manifest != view.journal.manifest:
         return RefreshManifest(manifest)
     return RetainPersistentVolume() if pv.policy != "Retain" else DeletePersistentVolume()
@@ -281,93 +353,23 @@ def _step_after_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
     if claim is not None and ours and not (claim.phase == "Bound" and pv.phase == "Bound"):
         return BindClaim()
     if well_known.RETAINED in pv.meta.annotations:
-        return RestorePolicy(_policy(pv, view.journal.manifest))
+        return RestorePolicy(policy_of(pv, view.journal.manifest))
     if claim is not None and ours and 0 < view.journal.copy_bytes < pv.capacity:
         return ReportCapacity(view.journal.copy_bytes)
-    if evicted := tuple(verdict for verdict in view.leavings if isinstance(verdict, eviction.EvictPod)):
+    if evicted := tuple(
+        verdict for verdict in view.leavings if isinstance(verdict, eviction.EvictPod)
+    ):
         return EvictPods(evicted)
     if claim is not None and well_known.TOUCH in claim.meta.annotations:
         return RemoveClaimAnnotation()
     if claim is not None and ours and _resize_is_stale(claim, pv):
         return ClearResize()
-    if view.logic_volume.status != well_known.STATUS_SUCCESS or view.logic_volume.current_size < view.logic_volume.size:
+    if (
+        view.logic_volume.status != well_known.STATUS_SUCCESS
+        or view.logic_volume.current_size < view.logic_volume.size
+    ):
         return SetSuccess()
     return DropJournal()
-
-
-def manifest_of(pv: PersistentVolume, policy: str) -> dict[str, Any]:
-    """Return what the PV is made from again: name, labels, annotations, finalizers, owners and spec, with `policy`.
-
-    Raw JSON on purpose: a field that this release does not know must come back too. The claimRef's resourceVersion is left
-    out, because it names a version of the claim that is past.
-    """
-    meta, spec = pv.raw.get("metadata") or {}, copy_of(pv.raw.get("spec") or {})
-    spec["persistentVolumeReclaimPolicy"] = policy
-    (spec.get("claimRef") or {}).pop("resourceVersion", None)
-    theirs = {k: v for k, v in (meta.get("annotations") or {}).items() if k != well_known.RETAINED}
-    meta = {**meta, "annotations": theirs}
-    kept = {k: meta[k] for k in ("name", "labels", "annotations", "finalizers", "ownerReferences") if meta.get(k)}
-    return {"metadata": copy_of(kept), "spec": spec}
-
-
-def is_complete(manifest: dict[str, Any], name: str) -> bool:
-    """Say whether a PV can be made from `manifest`: the journal is an annotation, and people can edit those."""
-    meta, spec = manifest.get("metadata"), manifest.get("spec")
-    if not isinstance(meta, dict) or not isinstance(spec, dict) or meta.get("name") != name:
-        return False
-    parts = [meta.get("annotations"), spec.get("capacity"), spec.get("claimRef"), spec.get("csi")]
-    attributes = spec["csi"].get("volumeAttributes") if isinstance(spec.get("csi"), dict) else ""
-    return spec.get("csi") is not None and all(part is None or isinstance(part, dict) for part in [*parts, attributes])
-
-
-def replacement(journal: Journal, lv_result: LvResult | None = None) -> dict[str, Any]:
-    """Return the PV for the journal's target; `lv_result` has the device numbers there, when they are known."""
-    manifest, target = copy_of(journal.manifest), journal.target
-    meta, spec = manifest["metadata"], manifest["spec"]
-    meta.setdefault("annotations", {}).setdefault(well_known.PROVISIONED_BY, well_known.CSI_DRIVER)
-    spec["nodeAffinity"] = {
-        "required": {
-            "nodeSelectorTerms": [
-                {"matchExpressions": [{"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": [target]}]}
-            ]
-        }
-    }
-    attributes = spec["csi"].setdefault("volumeAttributes", {})
-    attributes[well_known.ATTRIBUTE_NODE] = target
-    if lv_result is not None and lv_result.major >= 0:
-        for key, value in (
-            (well_known.ATTRIBUTE_MAJOR, lv_result.major),
-            (well_known.ATTRIBUTE_MINOR, lv_result.minor),
-        ):
-            if key in attributes:
-                attributes[key] = str(value)
-    return {"apiVersion": "v1", "kind": "PersistentVolume", **manifest}
-
-
-def annotations_too_large(logic_volume: LogicVolume, journal: Journal) -> str:
-    """Say that the LogicVolume has no room for the journal among its annotations, empty when it has.
-
-    All annotations of an object may hold 256 KiB together, keys and values (apimachinery, ValidateAnnotationsSize).
-    """
-    others = {
-        k: v for k, v in logic_volume.meta.annotations.items() if k not in (well_known.JOURNAL, well_known.PROGRESS)
-    }
-    taken = sum(len(f"{key}{value}".encode()) for key, value in others.items())
-    ours = len(well_known.JOURNAL) + len(journal.to_json().encode()) + RESERVED
-    if taken + ours <= ANNOTATIONS:
-        return ""
-    return (
-        f"its annotations hold {taken} bytes and the journal of its rebuild needs {ours} (the annotations of its "
-        f"PersistentVolume are in it), which is {taken + ours - ANNOTATIONS} more than the {ANNOTATIONS} that an object may "
-        "have: take annotations off the LogicVolume or the PersistentVolume"
-    )
-
-
-def _policy(pv: PersistentVolume, manifest: dict[str, Any]) -> str:
-    """Return the policy that the new PV gets: what the PV says, unless that Retain is ours; then what the journal says."""
-    if pv.policy == "Retain" and well_known.RETAINED in pv.meta.annotations:
-        return str((manifest.get("spec") or {}).get("persistentVolumeReclaimPolicy") or "Delete")
-    return pv.policy
 
 
 def _resize_is_stale(claim: Claim, pv: PersistentVolume) -> bool:
@@ -378,5 +380,7 @@ def _resize_is_stale(claim: Claim, pv: PersistentVolume) -> bool:
     except (AttributeError, TypeError) as exc:
         raise BadObject(f"claim {claim.meta.key}: its status cannot be read: {exc}") from exc
     return (
-        bool(conditions & set(RESIZE_CONDITIONS)) and storage is not None and quantity.to_bytes(storage) == pv.capacity
+        bool(conditions & set(RESIZE_CONDITIONS))
+        and storage is not None
+        and quantity.to_bytes(storage) == pv.capacity
     )

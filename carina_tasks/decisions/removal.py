@@ -1,10 +1,14 @@
-"""May this local volume go, and whereto? Into the trash, for good, or back under its old name. Pure functions on a report.
+"""May this local volume go, and whereto? Into the trash, for good, or back under its old name.
 
-The rules are those of the design's section 5 ("Guards"). What cannot be undone is checked twice: here, on a report, to
-have a reason; and again by lvm2 itself, under the VG's lock, through the command's selection.
+Pure functions on a report.
 
-A volume in the trash is an LV ``trash-<its UUID>``, closed and inactive, whose tags say its old name, when it went there
-and why. So whoever dies in the middle leaves a volume that is still there, under one of its two names.
+The rules are those of the design's section 5 ("Guards"). What cannot be undone is checked twice:
+here, on a report, to have a reason; and again by lvm2 itself, under the VG's lock, through the
+command's selection.
+
+A volume in the trash is an LV ``trash-<its UUID>``, closed and inactive, whose tags say its old
+name, when it went there and why. So whoever dies in the middle leaves a volume that is still there,
+under one of its two names.
 """
 
 from __future__ import annotations
@@ -15,14 +19,24 @@ from typing import Final
 
 from carina_tasks.model import names, well_known
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup, reason_to_tag
-from carina_tasks.model.messages import LvInTrash, LvTarget, LvToRemove, PurgeLvs, RemoveLvs, RestoreLv
+from carina_tasks.model.messages import (
+    LvInTrash,
+    LvTarget,
+    LvToRemove,
+    PurgeLvs,
+    RemoveLvs,
+    RestoreLv,
+)
 
 THIN: Final = frozenset({"thin", "sparse"})
 
 
 @dataclass(frozen=True)
 class RemoveLv:
-    """Remove `lv`, and `pool`, the thin pool that holds nothing else; only if `tag` is on it (when not empty)."""
+    """Remove `lv`, and `pool`, the thin pool that holds nothing else.
+
+    Only if `tag` is on it (when not empty).
+    """
 
     lv: LocalVolume
     reason: str
@@ -37,7 +51,10 @@ class RemoveLv:
 
 @dataclass(frozen=True)
 class MoveToTrash:
-    """Put `removal.volume` into the trash: tags, then deactivation, then its new name. Its thin pool stays around it."""
+    """Put `removal.volume` into the trash: tags, then deactivation, then its new name.
+
+    Its thin pool stays around it.
+    """
 
     removal: RemoveLv
     tags: tuple[str, ...]
@@ -86,17 +103,21 @@ def _remove_one(doomed: LvToRemove, inventory: Inventory, request: RemoveLvs) ->
     if found.marked_at is None:
         return RefuseLv("no sweep has marked it as an orphan")
     if found.marked_at > request.marked_before:
-        return RefuseLv(f"it was marked at {found.marked_at}, after {request.marked_before}", transient=True)
+        return RefuseLv(
+            f"it was marked at {found.marked_at}, after {request.marked_before}", transient=True
+        )
     tag = next(marks(found))
     removal = removable(found, inventory, f"an orphan, marked at {found.marked_at}", tag)
-    return discard(removal, request.trash_at, doomed.why) if isinstance(removal, RemoveLv) else removal
+    return (
+        discard(removal, request.trash_at, doomed.why) if isinstance(removal, RemoveLv) else removal
+    )
 
 
 def discard(removal: RemoveLv, trash_at: int, why: str) -> RemoveLv | MoveToTrash:
-    """Return the removal as a way into the trash, or as it is when `trash_at` is 0 (there is no trash).
+    """Return the move to the trash, or the removal when `trash_at` is 0 (no trash).
 
-    An LV whose creation was interrupted holds nothing that anyone wrote for its pod, and may hold what another one wrote:
-    it must never come back.
+    An LV whose creation was interrupted holds nothing that anyone wrote for its pod, and may hold
+    what another one wrote: it must never come back.
     """
     if not trash_at or removal.lv.unfinished:
         return removal
@@ -106,7 +127,9 @@ def discard(removal: RemoveLv, trash_at: int, why: str) -> RemoveLv | MoveToTras
         f"{well_known.TAG_TRASH_WHY}{reason_to_tag(why) or 'unknown'}",
     )
     before = (well_known.TAG_TRASH, well_known.TAG_RESTORED)
-    return MoveToTrash(removal, tags, tuple(t for t in removal.lv.tags if t.startswith(before) and t not in tags))
+    return MoveToTrash(
+        removal, tags, tuple(t for t in removal.lv.tags if t.startswith(before) and t not in tags)
+    )
 
 
 def decide_purge(request: PurgeLvs, inventory: Inventory) -> tuple[PurgeDecision, ...]:
@@ -119,7 +142,10 @@ def _purge_one(wanted: LvInTrash, inventory: Inventory, trashed_before: int) -> 
     if not isinstance(found, LocalVolume):
         return found
     if found.trashed is not None and found.trashed.at > trashed_before:
-        return RefuseLv(f"it was put into the trash at {found.trashed.at}, after {trashed_before}", transient=True)
+        return RefuseLv(
+            f"it was put into the trash at {found.trashed.at}, after {trashed_before}",
+            transient=True,
+        )
     return purgeable(found, inventory)
 
 
@@ -127,7 +153,10 @@ def purgeable(lv: LocalVolume, inventory: Inventory) -> RemoveLv | RefuseLv:
     """Say whether the volume in the trash may be removed for good, and what goes with it."""
     trashed = lv.trashed
     if trashed is None:
-        return RefuseLv("it does not lie in the trash: its name is not that of its UUID, or its tags say nothing of it")
+        return RefuseLv(
+            "it does not lie in the trash: its name is not that of its UUID, or its tags say "
+            "nothing of it"
+        )
     return removable(
         lv,
         inventory,
@@ -138,11 +167,17 @@ def purgeable(lv: LocalVolume, inventory: Inventory) -> RemoveLv | RefuseLv:
 
 
 def decide_restore(request: RestoreLv, inventory: Inventory) -> RestoreDecision:
-    """Return what becomes of the volume that a person wants back, also when an earlier restore died in the middle."""
+    """Decide about an LV that the operator restores.
+
+    An earlier restore may have ended half-way.
+    """
     group = only_group(inventory, request.volume.group)
     if isinstance(group, RefuseLv):
         return group
-    found = next((v for v in inventory.volumes if v.group == group.name and v.uuid == request.volume.uuid), None)
+    found = next(
+        (v for v in inventory.volumes if v.group == group.name and v.uuid == request.volume.uuid),
+        None,
+    )
     if found is None:
         return LvAbsent("it is gone already")
     old = found.old_name
@@ -152,14 +187,25 @@ def decide_restore(request: RestoreLv, inventory: Inventory) -> RestoreDecision:
         return unfit
     other = inventory.find(found.group, old)
     if other is not None and other.uuid != found.uuid:
-        return RefuseLv(f"there is another {found.group}/{old} now: rename one of them by hand (lvrename)")
-    gone = (well_known.TAG_TRASH_AT, well_known.TAG_TRASH_WHY, well_known.TAG_ORPHAN, well_known.TAG_RESTORED)
+        return RefuseLv(
+            f"there is another {found.group}/{old} now: rename one of them by hand (lvrename)"
+        )
+    gone = (
+        well_known.TAG_TRASH_AT,
+        well_known.TAG_TRASH_WHY,
+        well_known.TAG_ORPHAN,
+        well_known.TAG_RESTORED,
+    )
     tag = f"{well_known.TAG_RESTORED}{request.at}"
-    return RestoreFromTrash(found, old, tag, tuple(t for t in found.tags if t.startswith(gone) and t != tag))
+    return RestoreFromTrash(
+        found, old, tag, tuple(t for t in found.tags if t.startswith(gone) and t != tag)
+    )
 
 
-def removable(lv: LocalVolume, inventory: Inventory, reason: str, tag: str = "", name: str = "") -> RemoveLv | RefuseLv:
-    """Say whether `lv` (once called `name`) is provably one of ours and closed, and what goes with it."""
+def removable(
+    lv: LocalVolume, inventory: Inventory, reason: str, tag: str = "", name: str = ""
+) -> RemoveLv | RefuseLv:
+    """Return whether `lv` (formerly `name`) is provably ours and closed, and its companions."""
     name = name or lv.name
     if not name.startswith(names.VOLUME_PREFIX):
         return RefuseLv(f"it is not Carina's: its name does not start with {names.VOLUME_PREFIX!r}")
@@ -190,9 +236,12 @@ def left_alone(lv: LocalVolume) -> RefuseLv:
 
 
 def unfit_to_return(lv: LocalVolume) -> RefuseLv | None:
-    """Return why a pod must not get this LV (again), None when nothing about the LV itself forbids it."""
+    """Return why no pod may get this LV again, or None."""
     if lv.unfinished:
-        return RefuseLv("its creation was interrupted before lvm wiped it: it may hold the bytes of another volume")
+        return RefuseLv(
+            "its creation was interrupted before lvm wiped it: it may hold the bytes of another "
+            "volume"
+        )
     return left_alone(lv) if lv.at_work else None
 
 
@@ -202,11 +251,15 @@ def only_group(inventory: Inventory, name: str) -> VolumeGroup | RefuseLv:
     if not found:
         return RefuseLv(f"the node has no volume group {name}")
     if len(found) > 1:
-        return RefuseLv(f"the node has {len(found)} volume groups called {name}: rename one (vgrename UUID)")
+        return RefuseLv(
+            f"the node has {len(found)} volume groups called {name}: rename one (vgrename UUID)"
+        )
     return found[0]
 
 
-def agreeing(target: LvTarget | LvInTrash, inventory: Inventory) -> LocalVolume | LvAbsent | RefuseLv:
+def agreeing(
+    target: LvTarget | LvInTrash, inventory: Inventory
+) -> LocalVolume | LvAbsent | RefuseLv:
     """Return the volume that agrees with `target` in VG, name and UUID."""
     group = only_group(inventory, target.group)
     if isinstance(group, RefuseLv):
@@ -225,7 +278,10 @@ def marks(lv: LocalVolume) -> Iterator[str]:
 
 
 def plain(lv: LocalVolume) -> bool:
-    """Say whether it is linear, and neither origin nor snapshot: lvm removes the snapshots of an origin with it."""
+    """Say whether it is linear, and neither origin nor snapshot.
+
+    Lvm removes the snapshots of an origin with it.
+    """
     return lv.layout == "linear" and lv.role == "public"
 
 

@@ -1,7 +1,7 @@
 """Which volumes of a lost node are to be rebuilt?
 
-Deletion of the node: all of them, annotated or not. NotReady: only those of annotated pods, and nothing that an un-annotated
-pod uses. Source: Carina's failover manual.
+Deletion of the node: all of them, annotated or not. NotReady: only those of annotated pods, and
+nothing that an un-annotated pod uses. Source: Carina's failover manual.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Skip:
     logic_volume: LogicVolume
     reason: str
     blocked: bool = False
-    """Another pod keeps it where a pod that may be migrated could not follow: its owner should know."""
+    """Another pod keeps it where a pod that may be migrated could not follow: its owner should
+    know.
+    """
 
 
 def of_deleted_node(snapshot: ClusterSnapshot, node: str) -> tuple[Wanted | Skip, ...]:
@@ -55,8 +57,10 @@ def of_volume(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Wanted | 
     return _judge(snapshot, logic_volume, logic_volume.node)
 
 
-def of_companion(snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal) -> Wanted | Skip:
-    """Judge a volume that was to leave `journal.source` together with the journal's, and has no journal of its own."""
+def of_companion(
+    snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal
+) -> Wanted | Skip:
+    """Judge a logic volume that was planned together with `journal` and has none itself."""
     verdict = _judge(snapshot, logic_volume, journal.source)
     if isinstance(verdict, Wanted) and journal.kind == "migrate":
         return _only_annotated(snapshot, verdict, journal.source)
@@ -64,7 +68,10 @@ def of_companion(snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: 
 
 
 def still_empty(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> bool:
-    """Say whether nobody can have written to a journalled volume on its target: no PersistentVolume names that yet."""
+    """Say whether nobody can have written to a journalled volume on its target.
+
+    No PersistentVolume names that yet.
+    """
     pv = snapshot.persistent_volumes.get(logic_volume.name)
     return pv is None or pv.nodes != (logic_volume.node,)
 
@@ -72,8 +79,9 @@ def still_empty(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> bool:
 def of_lost_target(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Wanted | Skip:
     """Judge a journalled volume whose target is lost: may it go to another one?
 
-    As long as its PersistentVolume does not name the target, nobody can have written to it. From then on it is a volume of
-    that node like any other: it leaves when the node is deleted, and while the node is NotReady only if its pods may be moved.
+    As long as its PersistentVolume does not name the target, nobody can have written to it. From
+    then on it is a volume of that node like any other: it leaves when the node is deleted, and
+    while the node is NotReady only if its pods may be moved.
     """
     target = logic_volume.node
     if still_empty(snapshot, logic_volume):
@@ -84,22 +92,35 @@ def of_lost_target(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Want
 
 
 def leaving(snapshot: ClusterSnapshot, node: str, but: Collection[str]) -> list[LogicVolume]:
-    """Return the volumes that leave the lost `node`, also those whose journal names it as target, without `but`."""
-    verdicts = of_not_ready_node(snapshot, node) if node in snapshot.nodes else of_deleted_node(snapshot, node)
+    """Return the logic volumes that leave the lost `node`, without those in `but`.
+
+    A journal that names the node as its target counts too.
+    """
+    verdicts = (
+        of_not_ready_node(snapshot, node)
+        if node in snapshot.nodes
+        else of_deleted_node(snapshot, node)
+    )
     wanted = {verdict.logic_volume.name for verdict in verdicts if isinstance(verdict, Wanted)}
     return [
         v
         for v in _on(snapshot, node)
         if v.name not in but
-        and (v.name in wanted or (v.journal is not None and isinstance(of_lost_target(snapshot, v), Wanted)))
+        and (
+            v.name in wanted
+            or (v.journal is not None and isinstance(of_lost_target(snapshot, v), Wanted))
+        )
     ]
 
 
 def movable_pods(snapshot: ClusterSnapshot, node: str) -> tuple[Pod, ...]:
-    """Return the annotated pods of the NotReady `node` that no Carina volume holds there and that a controller makes again.
+    """Return the annotated pods of the NotReady `node` without a Carina volume there.
 
-    They need nothing but an eviction. One without a controller would be gone for ever, a DaemonSet's or a static pod belongs
-    to its node. A generic ephemeral volume holds no pod: it goes with it, and the next pod gets a new one.
+    Only pods whose controller creates them again.
+
+    They need nothing but an eviction. One without a controller would be gone for ever, a
+    DaemonSet's or a static pod belongs to its node. A generic ephemeral volume holds no pod: it
+    goes with it, and the next pod gets a new one.
     """
     on_node = {v.name for v in _on(snapshot, node) if not goes_with_pod(snapshot, v)}
     return tuple(
@@ -113,7 +134,7 @@ def movable_pods(snapshot: ClusterSnapshot, node: str) -> tuple[Pod, ...]:
 
 
 def goes_with_pod(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> str:
-    """Return the pod (``namespace/name``) with which the volume's claim is deleted, empty without one."""
+    """Return the pod that owns the claim (``namespace/name``), or an empty string."""
     claim = snapshot.claims.get(f"{logic_volume.namespace}/{logic_volume.claim}")
     return (
         f"{logic_volume.namespace}/{claim.pod}"
@@ -123,15 +144,22 @@ def goes_with_pod(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> str:
 
 
 def managed(logic_volume: LogicVolume) -> bool:
-    """Say whether the LogicVolume is of a kind that we rebuild: LVM, and no half of a bcache volume.
+    """Say whether the LogicVolume is of a kind that we rebuild.
+
+    LVM, and no half of a bcache volume.
 
     Old releases of Carina wrote no type; for those the PersistentVolume tells.
     """
-    return not logic_volume.meta.owners and logic_volume.manage_type in ("", well_known.MANAGE_TYPE_LVM)
+    return not logic_volume.meta.owners and logic_volume.manage_type in (
+        "",
+        well_known.MANAGE_TYPE_LVM,
+    )
 
 
 def _on(snapshot: ClusterSnapshot, node: str) -> list[LogicVolume]:
-    return sorted((v for v in snapshot.logic_volumes.values() if v.node == node), key=lambda v: v.name)
+    return sorted(
+        (v for v in snapshot.logic_volumes.values() if v.node == node), key=lambda v: v.name
+    )
 
 
 def _judge(snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str) -> Wanted | Skip:
@@ -163,24 +191,35 @@ def _unfit(logic_volume: LogicVolume, pv: PersistentVolume | None, node: str) ->
     if pv.phase == "Released" and pv.policy == "Delete":
         return "its claim is gone and its PersistentVolume waits for its provisioner to delete it"
     if pv.nodes != (node,):
-        return f"its PersistentVolume names {', '.join(pv.nodes) or 'no node'}, not {node}: a person must look at it"
+        return (
+            f"its PersistentVolume names {', '.join(pv.nodes) or 'no node'}, not {node}: a person "
+            "must look at it"
+        )
     return ""
 
 
 def _only_annotated(snapshot: ClusterSnapshot, wanted: Wanted, node: str) -> Wanted | Skip:
     pv = snapshot.persistent_volumes[wanted.logic_volume.name]
-    # A pod that was deleted and made again is bound to no node yet, and its volume nails it to this one. One whose volume
-    # was on its way to this node may still be bound to the node that it left.
+    # A pod that was deleted and made again is bound to no node yet, and its volume nails it to this
+    # one. One whose volume was on its way to this node may still be bound to the node that it left.
     journal = wanted.logic_volume.journal
-    pods = [pod for pod in snapshot.pods_of(pv.claim_key) if pod.node in (node, "", journal.source if journal else "")]
+    pods = [
+        pod
+        for pod in snapshot.pods_of(pv.claim_key)
+        if pod.node in (node, "", journal.source if journal else "")
+    ]
     if not pods:
         return Skip(wanted.logic_volume, "no pod of the node uses it")
     unwilling = [(pod, reason) for pod in pods if (reason := _unwilling(pod))]
     if unwilling:
         pod, reason = unwilling[0]
         willing = [one.meta.key for one in pods if not _unwilling(one)]
-        shared = f", and pod {willing[0]}, which may be migrated, shares its claim" if willing else ""
-        return Skip(wanted.logic_volume, f"pod {pod.meta.key} {reason}{shared}", blocked=bool(willing))
+        shared = (
+            f", and pod {willing[0]}, which may be migrated, shares its claim" if willing else ""
+        )
+        return Skip(
+            wanted.logic_volume, f"pod {pod.meta.key} {reason}{shared}", blocked=bool(willing)
+        )
     return Wanted(wanted.logic_volume, f"pod {pods[0].meta.key} may be migrated")
 
 

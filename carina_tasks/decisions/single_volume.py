@@ -1,8 +1,8 @@
 """May a person have one volume of a live node rebuilt elsewhere?
 
-Nothing is lost that could prove anything here, so a person's word takes the place of the proof: the volume's name, typed
-out. What no word takes the place of: nobody may be using the volume. Its pods would run on with the old copy beside new
-ones with the empty one. Source: design sections 4 and 5.
+Nothing is lost that could prove anything here, so a person's word takes the place of the proof: the
+volume's name, typed out. What no word takes the place of: nobody may be using the volume. Its pods
+would run on with the old copy beside new ones with the empty one. Source: design sections 4 and 5.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ def live(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> GuardAllows | 
     node = snapshot.nodes.get(logic_volume.node)
     if node is None:
         return GuardStops(
-            f"node {logic_volume.node} does not exist: carina.failover.rebuild_node rebuilds all its volumes"
+            f"node {logic_volume.node} does not exist: carina.failover.rebuild_node rebuilds all "
+            "its volumes"
         )
     if node.ready != "True":
         return GuardStops(
-            f"node {logic_volume.node} is NotReady and may still use it: annotate its pod {well_known.MIGRATION_ALLOWED}: "
+            f"node {logic_volume.node} is NotReady and may still use it: annotate its pod "
+            f"{well_known.MIGRATION_ALLOWED}: "
             '"true", or delete the node'
         )
     return GuardAllows(f"node {logic_volume.node} is Ready")
@@ -36,22 +38,36 @@ def live(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> GuardAllows | 
 def unused(
     snapshot: ClusterSnapshot, logic_volume: LogicVolume, inventory: Inventory | None
 ) -> GuardAllows | GuardStops:
-    """Judge whether somebody uses the volume. `inventory` is its node's, None when its worker does not answer.
+    """Judge whether somebody uses the volume.
 
-    A pod that waits on the node for a volume which cannot be mounted uses nothing; it is evicted. When the node does not say
-    whether the volume is open, such a pod may have it open, and is one too many.
+    `inventory` is its node's, None when its worker does not answer.
+
+    A pod that waits on the node for a volume which cannot be mounted uses nothing; it is evicted.
+    When the node does not say whether the volume is open, such a pod may have it open, and is one
+    too many.
     """
-    bound = [pod for pod in snapshot.pods_of(snapshot.persistent_volumes[logic_volume.name].claim_key) if pod.node]
+    bound = [
+        pod
+        for pod in snapshot.pods_of(snapshot.persistent_volumes[logic_volume.name].claim_key)
+        if pod.node
+    ]
     for pod in bound:
         if pod.phase != "Pending":
             return GuardStops(f"pod {pod.meta.key} uses it on {pod.node}: scale it down first")
         if inventory is None:
             return GuardStops(
-                f"the worker of node {logic_volume.node} does not say whether it is open: scale pod {pod.meta.key} down first"
+                f"the worker of node {logic_volume.node} does not say whether it is open: scale "
+                f"pod {pod.meta.key} down first"
             )
-    lv = inventory.find(logic_volume.group, names.VOLUME_PREFIX + logic_volume.name) if inventory is not None else None
+    lv = (
+        inventory.find(logic_volume.group, names.VOLUME_PREFIX + logic_volume.name)
+        if inventory is not None
+        else None
+    )
     if lv is not None and lv.is_open:
-        return GuardStops(f"it is open on node {logic_volume.node}: something has it mounted or holds it")
+        return GuardStops(
+            f"it is open on node {logic_volume.node}: something has it mounted or holds it"
+        )
     return GuardAllows("nobody uses it")
 
 
@@ -60,6 +76,8 @@ def forced(logic_volume: LogicVolume, force: object) -> GuardAllows | GuardStops
     if force == logic_volume.name:
         return GuardAllows("by hand")
     return GuardStops(
-        f"{logic_volume.name} is on the live node {logic_volume.node} and would be new and empty elsewhere: "
-        f'say force="{logic_volume.name}" (on the command line --force {logic_volume.name}) if that is what you want'
+        f"{logic_volume.name} is on the live node {logic_volume.node} and would be new and empty "
+        "elsewhere: "
+        f'say force="{logic_volume.name}" (on the command line --force {logic_volume.name}) if '
+        "that is what you want"
     )

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from carina_tasks.model.objects import LogicVolume
 
 LogicVolumeState = Literal[
-    "success", "pending", "failed", "deleting", "rebuilding", "journal-unreadable", "lost", "unreadable"
+    "success",
+    "pending",
+    "failed",
+    "deleting",
+    "rebuilding",
+    "journal-unreadable",
+    "lost",
+    "unreadable",
 ]
 STATES: tuple[LogicVolumeState, ...] = get_args(LogicVolumeState)
 """All of them; ``unreadable`` is one that does not parse, and so never gets here."""

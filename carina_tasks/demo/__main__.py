@@ -1,4 +1,7 @@
-"""``python -m carina_tasks.demo``: the main job on the embedded default, in a minute (``make demo``)."""
+"""``python -m carina_tasks.demo``.
+
+The main job on the embedded default, in a minute (``make demo``).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from carina_tasks.errors import BadSetting
 def main() -> int:
     """Read the command line and play; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m carina_tasks.demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave everything running after the acts, until Ctrl-C")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave everything running after the acts, until Ctrl-C"
+    )
     parser.add_argument(
         "--set",
         action="append",

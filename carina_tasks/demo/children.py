@@ -1,8 +1,9 @@
 """Child processes that end with the demo, each with a log file that a failed act shows.
 
-Each child is started through a few lines of Python that ask the kernel for SIGKILL when the demo dies (PR_SET_PDEATHSIG,
-prctl(2)) and then become the child. So nothing stays behind even when the demo itself is killed. The setting belongs to the
-thread that starts a child: start them from a thread that lives as long as the demo does.
+Each child is started through a few lines of Python that ask the kernel for SIGKILL when the demo
+dies (PR_SET_PDEATHSIG, prctl(2)) and then become the child. So nothing stays behind even when the
+demo itself is killed. The setting belongs to the thread that starts a child: start them from a
+thread that lives as long as the demo does.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class ChildFailed(Exception):
 
 @dataclass
 class Child:
-    """A running child: the leader of a process group of its own, so that Ctrl-C reaches the demo alone."""
+    """A child process in a process group of its own, so that Ctrl-C reaches the demo only."""
 
     name: str
     log: Path
@@ -93,7 +94,10 @@ class Children:
         self.running.remove(child)
 
     def stop(self, timeout: float = 3.0) -> None:
-        """End all of them, the last started first: SIGTERM, then SIGKILL for what is left after `timeout` seconds."""
+        """End all of them, the last started first.
+
+        SIGTERM, then SIGKILL for what is left after `timeout` seconds.
+        """
         for child in reversed(self.running):
             if child.alive:
                 child.popen.terminate()
@@ -104,13 +108,20 @@ class Children:
             child.kill()
         self.running.clear()
 
-    def wait(self, what: str, check: Callable[[], object], timeout: float, watch: Iterable[Child] = ()) -> float:
-        """Call `check` until it is true; return the seconds. Raises ChildFailed when a child ends or time runs out."""
+    def wait(
+        self, what: str, check: Callable[[], object], timeout: float, watch: Iterable[Child] = ()
+    ) -> float:
+        """Call `check` until it is true; return the seconds.
+
+        Raises ChildFailed when a child ends or time runs out.
+        """
         begun = time.monotonic()
         while not check():
             for child in watch:
                 if not child.alive:
-                    raise ChildFailed(f"{child.name} ended with code {child.popen.returncode}:\n{child.tail()}")
+                    raise ChildFailed(
+                        f"{child.name} ended with code {child.popen.returncode}:\n{child.tail()}"
+                    )
             if time.monotonic() - begun > timeout:
                 tails = "".join(f"\n--- {child.name}\n{child.tail()}" for child in watch)
                 raise ChildFailed(f"not within {timeout:.0f} s: {what}{tails}")

@@ -1,7 +1,10 @@
-"""``python -m carina_tasks.demo.compose_world``: the cluster of ``docker-compose.yml``, around the product's containers.
+"""``python -m carina_tasks.demo.compose_world``.
 
-Plays what `make demo` plays in its own process: the nodes' kubelets, Kubernetes' controllers and Carina's provisioner, over
-the same simulated LVM that the node workers use (a shared folder). Seeds the two nodes and four volumes of Carina's manual.
+The cluster of ``docker-compose.yml``, around the product's containers.
+
+Plays what `make demo` plays in its own process: the nodes' kubelets, Kubernetes' controllers and
+Carina's provisioner, over the same simulated LVM that the node workers use (a shared folder). Seeds
+the two nodes and four volumes of Carina's manual.
 """
 
 from __future__ import annotations
@@ -52,7 +55,10 @@ class Machines:
 
 
 def seed(api: Api) -> None:
-    """Make the objects of the demo; those that are there stay as they are. Raises ApiUnavailable."""
+    """Make the objects of the demo; those that are there stay as they are.
+
+    Raises ApiUnavailable.
+    """
     _ensure(api, paths.STORAGE_CLASSES, manifests.storage_class())
     for name in NODES:
         _ensure(api, paths.NODES, manifests.node(name))
@@ -61,7 +67,11 @@ def seed(api: Api) -> None:
     replicas: dict[str, tuple[str, int]] = {}
     for owner, number, volume, size, node in VOLUMES:
         annotations = {manifests.SELECTED_NODE: node, manifests.VOLUME_NAME: volume}
-        _ensure(api, claims, manifests.claim(f"data-{owner}-{number}", size, {"app": owner}, annotations))
+        _ensure(
+            api,
+            claims,
+            manifests.claim(f"data-{owner}-{number}", size, {"app": owner}, annotations),
+        )
         replicas[owner] = (size, number + 1)
     for owner, (size, count) in replicas.items():
         _ensure(api, sets, manifests.stateful_set(owner, size, count))
@@ -76,9 +86,15 @@ def _ensure(api: Api, path: str, body: dict[str, Any]) -> None:
 
 def main() -> int:
     """Seed, then play the controllers until SIGTERM; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m carina_tasks.demo.compose_world", description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="where the simulated nodes keep their LVM")
-    parser.add_argument("--wait", type=float, default=60, help="seconds to wait for the API server (default: 60)")
+    parser = argparse.ArgumentParser(
+        prog="python -m carina_tasks.demo.compose_world", description=__doc__
+    )
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="where the simulated nodes keep their LVM"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=60, help="seconds to wait for the API server (default: 60)"
+    )
     options = parser.parse_args()
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

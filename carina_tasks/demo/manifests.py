@@ -1,4 +1,4 @@
-"""The objects of the demo as raw JSON, field for field as Carina v0.14, its CSI provisioner and Kubernetes write them."""
+"""The objects of the demo as raw JSON, with the fields that Carina v0.14 writes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ NAMESPACE = "default"
 STORAGE_CLASS = "csi-carina-sc"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 VOLUME_NAME = "demo.carina.storage.io/volume-name"
-"""A claim with this annotation gets a volume of that name, in place of ``pvc-<UID>``: the demo shows known names."""
+"""A claim with this annotation gets a volume of that name, in place of ``pvc-<UID>``: the demo
+shows known names.
+"""
 _CAPACITY = {"cpu": "8", "memory": "32Gi", "pods": "110"}
+PROVISIONER_IDENTITY = "storage.kubernetes.io/csiProvisionerIdentity"
 
 
 def node(name: str) -> Raw:
     """Return a node on which Carina's CSI driver has registered."""
-    labels = {well_known.HOSTNAME: name, "kubernetes.io/os": "linux", well_known.TOPOLOGY_NODE: name}
+    labels = {
+        well_known.HOSTNAME: name,
+        "kubernetes.io/os": "linux",
+        well_known.TOPOLOGY_NODE: name,
+    }
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -54,10 +61,17 @@ def claim(name: str, size: str, labels: Mapping[str, str], annotations: Mapping[
 
 
 def stateful_set(name: str, size: str, replicas: int, *, migrate: str | None = None) -> Raw:
-    """Return a StatefulSet with a claim ``data`` for each replica; `migrate` is the migration annotation's value."""
+    """Return a StatefulSet with a claim ``data`` for each replica.
+
+    `migrate` is the migration annotation's value.
+    """
     labels = {"app": name}
     annotations = {} if migrate is None else {well_known.MIGRATION_ALLOWED: migrate}
-    container = {"name": name, "image": name, "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    container = {
+        "name": name,
+        "image": name,
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -86,7 +100,13 @@ def logic_volume(name: str, node: str, size: str, claim: str, namespace: str = N
             "annotations": {well_known.MANAGE_TYPE: well_known.MANAGE_TYPE_LVM},
             "finalizers": [well_known.LOGIC_VOLUME_FINALIZER],
         },
-        "spec": {"nodeName": node, "size": size, "deviceGroup": GROUP, "pvc": claim, "nameSpace": namespace},
+        "spec": {
+            "nodeName": node,
+            "size": size,
+            "deviceGroup": GROUP,
+            "pvc": claim,
+            "nameSpace": namespace,
+        },
     }
 
 
@@ -105,11 +125,20 @@ def logic_volume_status(name: str, size: str, major: int, minor: int) -> Raw:
 
 
 def persistent_volume(
-    name: str, node: str, size: str, claim: Raw, *, major: int, minor: int, modes: Sequence[str] = ("ReadWriteOnce",)
+    name: str,
+    node: str,
+    size: str,
+    claim: Raw,
+    *,
+    major: int,
+    minor: int,
+    modes: Sequence[str] = ("ReadWriteOnce",),
 ) -> Raw:
-    """Return the PersistentVolume of `claim` as a newer CSI provisioner creates it, with its finalizer and annotations."""
+    """Return the PersistentVolume of `claim` with the provisioner's finalizer."""
     meta = claim["metadata"]
-    affinity = {"matchExpressions": [{"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": [node]}]}
+    affinity = {
+        "matchExpressions": [{"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": [node]}]
+    }
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -120,7 +149,10 @@ def persistent_volume(
                 "volume.kubernetes.io/provisioner-deletion-secret-name": "",
                 "volume.kubernetes.io/provisioner-deletion-secret-namespace": "",
             },
-            "finalizers": ["external-provisioner.volume.kubernetes.io/finalizer", "kubernetes.io/pv-protection"],
+            "finalizers": [
+                "external-provisioner.volume.kubernetes.io/finalizer",
+                "kubernetes.io/pv-protection",
+            ],
         },
         "spec": {
             "capacity": {"storage": size},
@@ -143,7 +175,7 @@ def persistent_volume(
                     "csi.storage.k8s.io/pv/name": name,
                     "csi.storage.k8s.io/pvc/name": meta["name"],
                     "csi.storage.k8s.io/pvc/namespace": meta["namespace"],
-                    "storage.kubernetes.io/csiProvisionerIdentity": f"1732400000000-8081-{well_known.CSI_DRIVER}",
+                    PROVISIONER_IDENTITY: f"1732400000000-8081-{well_known.CSI_DRIVER}",
                     well_known.ATTRIBUTE_NODE: node,
                     well_known.ATTRIBUTE_GROUP: GROUP,
                     well_known.ATTRIBUTE_PATH: f"/dev/{GROUP}/volume-{name}",

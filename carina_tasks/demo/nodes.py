@@ -1,4 +1,4 @@
-"""A simulated node: its lvm executable, its volume groups, its worker and whether its kubelet lives."""
+"""A simulated node: its lvm executable, volume groups, worker and kubelet."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ __all__ = ["GROUP", "OTHER_GROUP", "SimulatedNode"]
 
 
 class SimulatedNode:
-    """The local volumes of one node, seen and changed through its own lvm executable, as a person on the node would."""
+    """The local volumes of one node, read and changed through its lvm executable."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.state = folder / name / "lvm-state.json"
-        self.lvm = simulation.install(folder / name, self.state, {GROUP: GROUP_SIZE, OTHER_GROUP: GROUP_SIZE})
+        self.lvm = simulation.install(
+            folder / name, self.state, {GROUP: GROUP_SIZE, OTHER_GROUP: GROUP_SIZE}
+        )
 
     def inventory(self) -> Inventory:
         """Return what lvm reports, read as the product reads it."""
@@ -63,5 +65,7 @@ class SimulatedNode:
 
     def run(self, *arguments: str) -> str:
         """Run lvm with these arguments and return what it prints. Raises CalledProcessError."""
-        done = subprocess.run([str(self.lvm), *arguments], check=True, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [str(self.lvm), *arguments], check=True, capture_output=True, text=True, timeout=30
+        )
         return done.stdout

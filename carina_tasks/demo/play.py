@@ -19,7 +19,9 @@ from carina_tasks.demo.world import World
 
 
 def run(*, keep: bool, changed: Mapping[str, str]) -> int:
-    """Play all acts; with `keep` wait for Ctrl-C afterwards. Return the exit code: 1 if any promise failed.
+    """Play all acts; with `keep` wait for Ctrl-C afterwards.
+
+    Return the exit code: 1 if any promise failed.
 
     `changed` are settings other than the demo's own. Raises BadSetting.
     """
@@ -33,7 +35,8 @@ def run(*, keep: bool, changed: Mapping[str, str]) -> int:
             try:
                 kept = _play(Scene(stage, _opened(stage, screen), screen))
             except Exception as exc:
-                # Before the stage is taken down: what was promised so far, why it ended, and the logs.
+                # Before the stage is taken down: what was promised so far, why it ended, and the
+                # logs.
                 screen.summary()
                 return _failed(stage, screen, exc)
             if keep:
@@ -47,7 +50,10 @@ def run(*, keep: bool, changed: Mapping[str, str]) -> int:
 
 
 def _failed(stage: Stage, screen: Screen, exc: Exception) -> int:
-    """Say in a line why the demo ended, and show the logs; the rest is for whoever looks into the folder."""
+    """Say in a line why the demo ended, and show the logs.
+
+    The rest is for whoever looks into the folder.
+    """
     stage.keep_folder = True
     stage.folder.joinpath("demo.log").write_text("".join(traceback.format_exception(exc)))
     _show_logs(stage, screen)
@@ -57,7 +63,8 @@ def _failed(stage: Stage, screen: Screen, exc: Exception) -> int:
 
 def _opened(stage: Stage, screen: Screen) -> World:
     screen.title(
-        "The embedded default: broker, Kubernetes API emulator, two nodes with simulated LVM, and carina-tasks"
+        "The embedded default: broker, Kubernetes API emulator, two nodes with simulated LVM, and "
+        "carina-tasks"
     )
     world = World(stage)
     begun = time.monotonic()
@@ -65,7 +72,10 @@ def _opened(stage: Stage, screen: Screen) -> World:
         stage.add_node(node)
     started = stage.start_processes()
     screen.progress(f"started {', '.join(child.name for child in stage.children.running)}")
-    shown = ", ".join(f"{key.removeprefix('CARINA_TASKS_').lower()} {value}" for key, value in stage.settings.items())
+    shown = ", ".join(
+        f"{key.removeprefix('CARINA_TASKS_').lower()} {value}"
+        for key, value in stage.settings.items()
+    )
     screen.progress(f"times shortened for the demo (seconds): {shown}")
     deleted.prepare(Scene(stage, world, screen))
     stage.wait_ready(*started)
@@ -106,7 +116,10 @@ def _stay(stage: Stage, screen: Screen) -> None:
     binaries = Path(sys.executable).parent
     exports = "\n".join(f"  export {key}={value}" for key, value in stage.env.items())
     screen.title("It keeps running until Ctrl-C")
-    screen.say(f"  Flower      {stage.flower_url}\n  kubeconfig  {stage.kubeconfig}\n  logs        {stage.folder}\n")
+    screen.say(
+        f"  Flower      {stage.flower_url}\n  kubeconfig  {stage.kubeconfig}\n  logs        "
+        f"{stage.folder}\n"
+    )
     screen.say(f"In another terminal:\n{exports}\n  export PATH={binaries}:$PATH\n")
     screen.say(
         "  kubectl get lv,pv,pvc,pods,nodes\n"

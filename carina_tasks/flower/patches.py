@@ -1,7 +1,7 @@
 """What Flower 2.2 has no option for. Each is one assignment to a class or table of Flower's.
 
-A release of Flower that calls one of them otherwise ends at start with an AttributeError or KeyError, and does not run
-with an open door.
+A release of Flower that calls one of them otherwise ends at start with an AttributeError or
+KeyError, and does not run with an open door.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ HEADINGS = {"args": "What", "uuid": "Details"}
 
 
 def apply() -> None:
-    """Close /metrics to whoever may not see the pages, ask for the password, name columns, show details in full."""
-    # Flower serves it to everybody, whatever --basic-auth says: names of nodes and tasks, how many, how long.
+    """Protect /metrics, ask for the password, name the columns, show details in full."""
+    # Flower serves it to everybody, whatever --basic-auth says: names of nodes and tasks, how many,
+    # how long.
     Metrics.get = authenticated(Metrics.get)
     BaseApiHandler.write_error = _write_error
     for slug, heading in HEADINGS.items():
@@ -38,7 +39,10 @@ _flowers_write_error = BaseApiHandler.write_error
 
 
 def _write_error(self: Any, status_code: int, **kwargs: Any) -> None:
-    """Ask for the password with a 401 of the API too: without it the buttons of a page that was opened by its URL fail."""
+    """Ask for the password with a 401 of the API too.
+
+    Without it the buttons of a page that was opened by its URL fail.
+    """
     if status_code == HTTPStatus.UNAUTHORIZED and self.application.options.basic_auth:
         self.set_header("WWW-Authenticate", 'Basic realm="flower"')
     _flowers_write_error(self, status_code, **kwargs)

@@ -1,7 +1,7 @@
 """A task in words: *rebuild node 10.20.9.154 → 5 volumes*, and not a dict.
 
-Events carry arguments and results as the text of Python literals. Read them, never run them; what does not read as such,
-because it is cut off or somebody else sent it, stands in the row as it came.
+Events carry arguments and results as the text of Python literals. Read them, never run them; what
+does not read as such, because it is cut off or somebody else sent it, stands in the row as it came.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ WORK: Mapping[str, str] = {
     "carina.volume.purge": "purge on node",
     "carina.volume.restore": "restore on node",
 }
-"""What each task does; the node follows. One that is not named here is called by its own name, in words."""
+"""What each task does; the node follows. One that is not named here is called by its own name, in
+words.
+"""
 
 SHOWN = 3
 """Names of volumes in a row; all of them stand on the task's own page."""
@@ -45,7 +47,10 @@ Json = dict[str, Any]
 
 
 def format_row(task: Any) -> Any:
-    """Return Flower's `task` for a row of the list: what it does in `args`, what came of it in `result`."""
+    """Return Flower's `task` for a row of the list.
+
+    What it does in `args`, what came of it in `result`.
+    """
     came = _came(task)
     task.args = _what(task, came.short)
     task.result = came.text if len(came.text) <= LONGEST else came.text[:LONGEST] + " …"
@@ -74,7 +79,11 @@ def _what(task: Any, short: str) -> str:
         return str(task.args or "")
     args, kwargs = _read(task.args), _read(task.kwargs)
     words = [WORK.get(name) or name.removeprefix("carina.").replace(".", " ").replace("_", " ")]
-    words += [str(arg) for arg in args if isinstance(arg, str | int)] if isinstance(args, list | tuple) else []
+    words += (
+        [str(arg) for arg in args if isinstance(arg, str | int)]
+        if isinstance(args, list | tuple)
+        else []
+    )
     words += [f"→ {short}"] if short else []
     if isinstance(kwargs, dict):
         # What a row has no room for stands at its end.
@@ -95,7 +104,8 @@ def _came(task: Any) -> _Came:
     if task.state == "REVOKED":
         return _Came(
             "not run",
-            "its time was over before a worker took it, or a person revoked it; what is left is asked for again",
+            "its time was over before a worker took it, or a person revoked it; what is left is "
+            "asked for again",
         )
     result = _read(task.result)
     if not isinstance(result, dict):
@@ -110,7 +120,10 @@ def _came(task: Any) -> _Came:
 
 
 def _volumes(result: Json) -> _Came:
-    """Tell of a failover, a plan, a resume or a node's batch: how many volumes, and what became of them."""
+    """Tell of a failover, a plan, a resume or a node's batch.
+
+    How many volumes, and what became of them.
+    """
     volumes = result["volumes"]
     outcomes = Counter(str(v["outcome"]) for v in volumes)
     counted = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common())
@@ -127,11 +140,18 @@ def _volume_lines(result: Json) -> list[str]:
     lines = []
     for volume in result.get("volumes") or ():
         if isinstance(volume, dict):
-            name = "/".join(str(volume[key]) for key in ("group", "name", "volume") if volume.get(key))
+            name = "/".join(
+                str(volume[key]) for key in ("group", "name", "volume") if volume.get(key)
+            )
             way = " → ".join(str(volume[key]) for key in ("source", "target") if volume.get(key))
             reason = volume.get("reason", "")
             # What holds for all of them is said once, above.
-            parts = [name, str(volume.get("outcome", "")), way, "" if reason == result.get("reason") else str(reason)]
+            parts = [
+                name,
+                str(volume.get("outcome", "")),
+                way,
+                "" if reason == result.get("reason") else str(reason),
+            ]
             lines.append("  ".join(part for part in parts if part))
     lines += [f"evicted {pod}" for pod in result.get("evicted") or ()]
     return lines + [f"not evicted {pod}" for pod in result.get("stuck") or ()]

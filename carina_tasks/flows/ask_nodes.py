@@ -1,4 +1,7 @@
-"""What nodes are asked: their inventories, and what they do to volumes. What is wrong with an answer is said here."""
+"""What nodes are asked: their inventories, and what they do to volumes.
+
+What is wrong with an answer is said here.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ def accepted_results(
     words: answers.AllowedOutcomes,
     ask: Callable[[], LvResults],
 ) -> tuple[LvResult, ...]:
-    """Return what counts of that which `node` says of the volumes `asked`. Raises what `ask` raises."""
+    """Return what counts of that which `node` says of the volumes `asked`.
+
+    Raises what `ask` raises.
+    """
     try:
         answer = ask()
     except BadAnswer as exc:
@@ -52,7 +58,9 @@ def accepted_results(
         raise
     found = answers.accept(asked, answer, words)
     if found.odd:
-        _report_bad_answer(ctx, node, f"node {node} answered with what does not count: {'; '.join(found.odd)}")
+        _report_bad_answer(
+            ctx, node, f"node {node} answered with what does not count: {'; '.join(found.odd)}"
+        )
     return found.volumes
 
 
@@ -65,22 +73,29 @@ def answered(results: dict[str, Inventory | CarinaTasksError]) -> dict[str, Inve
     return {node: value for node, value in results.items() if isinstance(value, Inventory)}
 
 
-def with_pvs_by_name(ctx: Context, snapshot: ClusterSnapshot, names: Iterable[str]) -> ClusterSnapshot:
+def with_pvs_by_name(
+    ctx: Context, snapshot: ClusterSnapshot, names: Iterable[str]
+) -> ClusterSnapshot:
     """Return the world with these PersistentVolumes as the API server has them now.
 
-    A list that lacks one (something in between can cut it short) is no proof that there is none: a volume whose
-    PersistentVolume is missing counts as one that no pod can have written to.
+    A list that lacks one (something in between can cut it short) is no proof that there is none: a
+    volume whose PersistentVolume is missing counts as one that no pod can have written to.
     """
     found = {name: ctx.cluster.persistent_volume(name) for name in sorted(set(names))}
     pvs = {name: pv for name, pv in snapshot.persistent_volumes.items() if name not in found}
-    return replace(snapshot, persistent_volumes=pvs | {name: pv for name, pv in found.items() if pv is not None})
+    return replace(
+        snapshot,
+        persistent_volumes=pvs | {name: pv for name, pv in found.items() if pv is not None},
+    )
 
 
 def with_pods_again(ctx: Context, snapshot: ClusterSnapshot) -> ClusterSnapshot:
-    """Return the world with the pods of a second list beside those of the first, and as many as the API server counts.
+    """Return the snapshot with every pod that the API server counts.
 
-    A pod that the lists lack (something in between can cut a list short) may be the one that is not annotated. Raises
-    ApiUnavailable when more lists do not bring them together either.
+    The pods of a second list are added to those of the first.
+
+    A pod that the lists lack (something in between can cut a list short) may be the one that is not
+    annotated. Raises ApiUnavailable when more lists do not bring them together either.
     """
     pods = {pod.meta.uid: pod for pod in snapshot.pods}
     total: int | None = None
@@ -90,5 +105,6 @@ def with_pods_again(ctx: Context, snapshot: ClusterSnapshot) -> ClusterSnapshot:
         if total is None or total <= len(pods):
             return replace(snapshot, pods=tuple(pods.values()))
     raise ApiUnavailable(
-        f"{LISTS} lists of pods hold {len(pods)} of the {total} that the API server counts: something cuts them short"
+        f"{LISTS} lists of pods hold {len(pods)} of the {total} that the API server counts: "
+        "something cuts them short"
     )

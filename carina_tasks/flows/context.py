@@ -48,8 +48,8 @@ class Context:
         """Refuse to continue while carina-tasks is paused, or stopped by the mass-failure guard.
 
         Args:
-            node: The lost node that the work is about. When the operator approved it alone (`carina resume NODE`), the guard
-                does not stop that work.
+            node: The lost node that the work is about. When the operator approved it alone (`carina
+                resume NODE`), the guard does not stop that work.
 
         Raises:
             Paused: The operator paused carina-tasks.
@@ -58,11 +58,14 @@ class Context:
         only = self.approved_alone()
         if only is not None and node not in only:
             raise MassFailure(
-                f"stopped until the operator resumes it: only {', '.join(sorted(only))} may be failed over"
+                f"stopped until the operator resumes it: only {', '.join(sorted(only))} may be "
+                "failed over"
             )
 
     def approved_alone(self) -> frozenset[str] | None:
-        """Return the only nodes that may be failed over while the mass-failure guard stops all others; None: it stops none.
+        """Return the only nodes that may be failed over; None means all.
+
+        That is so while the mass-failure guard stops all others.
 
         Raises:
             Paused: The operator paused carina-tasks.

@@ -1,12 +1,21 @@
-"""Does an error concern one object, or everything? What concerns one object ends nothing but the work on that object.
+"""Does an error concern one object, or everything?
 
-Denied by a policy or by RBAC, invalid, too large, in conflict, held by a webhook that fails: the API server answered about this
-very object. It is away when it answers nothing else either, and that is asked, because a webhook that hangs looks the same.
+An error about one object ends the work on that object only.
+
+Denied by a policy or by RBAC, invalid, too large, in conflict, held by a webhook that fails: the
+API server answered about this very object. It is away when it answers nothing else either, and that
+is asked, because a webhook that hangs looks the same.
 """
 
 from __future__ import annotations
 
-from carina_tasks.errors import ApiUnauthorized, ApiUnavailable, BrokerUnavailable, CarinaTasksError, Refused
+from carina_tasks.errors import (
+    ApiUnauthorized,
+    ApiUnavailable,
+    BrokerUnavailable,
+    CarinaTasksError,
+    Refused,
+)
 from carina_tasks.flows.context import Context
 
 

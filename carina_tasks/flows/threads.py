@@ -14,7 +14,8 @@ R = TypeVar("R")
 def spread(pool: Executor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Do `work` for each of `items` on `pool` and return the results in order.
 
-    Threads of a pool do not inherit context variables: each call gets a copy of ours, so that its log lines have the task's id.
+    Threads of a pool do not inherit context variables: each call gets a copy of ours, so that its
+    log lines have the task's id.
     """
     futures = [pool.submit(contextvars.copy_context().run, work, item) for item in items]
     return (future.result() for future in futures)

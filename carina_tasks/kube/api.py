@@ -1,7 +1,9 @@
-"""One request to the API server: credentials, timeouts, and every answer as a value or an error of ours.
+"""One request to the API server.
 
-Built on the official client's configuration and connection pool, but with raw JSON bodies: its models (37 and newer) drop
-fields that they do not know, and what we delete must come back whole.
+Credentials, timeouts, and every answer as a value or an error of ours.
+
+Built on the official client's configuration and connection pool, but with raw JSON bodies: its
+models (37 and newer) drop fields that they do not know, and what we delete must come back whole.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ class WatchEvent:
 
 
 def connect(timeout: float, page_size: int, observe: Observe | None = None) -> Api:
-    """Return the API server that ``KUBECONFIG`` (or ~/.kube/config) names, else the one of the pod we run in.
+    """Return the API server of ``KUBECONFIG``, of ~/.kube/config or of the pod.
 
     Raises BadSetting when there is neither.
     """
@@ -76,8 +78,18 @@ def connect(timeout: float, page_size: int, observe: Observe | None = None) -> A
             configuration = client.Configuration()
             config.load_incluster_config(client_configuration=configuration)
             api_client = client.ApiClient(configuration)
-    except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError) as exc:
-        raise BadSetting(f"no cluster to work on: set KUBECONFIG to a readable file, or run in a pod ({exc})") from exc
+    except (
+        ConfigException,
+        yaml.YAMLError,
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ) as exc:
+        raise BadSetting(
+            f"no cluster to work on: set KUBECONFIG to a readable file, or run in a pod ({exc})"
+        ) from exc
     return Api(api_client, timeout, page_size, observe)
 
 
@@ -85,7 +97,11 @@ class Api:
     """The API server. Safe to share between threads."""
 
     def __init__(
-        self, api_client: client.ApiClient, timeout: float, page_size: int, observe: Observe | None = None
+        self,
+        api_client: client.ApiClient,
+        timeout: float,
+        page_size: int,
+        observe: Observe | None = None,
     ) -> None:
         self._client = api_client
         configuration = api_client.configuration
@@ -104,7 +120,10 @@ class Api:
         return self._host
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Raw:
-        """Return the object at `path`. Raises NotFound only when the API server says that this very object is absent."""
+        """Return the object at `path`.
+
+        Raises NotFound only when the API server says that this very object is absent.
+        """
         return self._call("GET", path, query=query)[0]
 
     def read(self, path: str) -> tuple[Raw, float]:
@@ -112,22 +131,36 @@ class Api:
         return self._call("GET", path)
 
     def list(self, path: str, query: Mapping[str, str] | None = None) -> Listing:
-        """Return every object at `path`, all pages of it. Raises ApiUnavailable for anything that is not a whole list."""
+        """Return every object at `path`, all pages of it.
+
+        Raises ApiUnavailable for anything that is not a whole list.
+        """
         items: list[Raw] = []
         version, now, more = "", 0.0, ""
         while True:
-            page_query = {**(query or {}), "limit": str(self._page_size), **({"continue": more} if more else {})}
+            page_query = {
+                **(query or {}),
+                "limit": str(self._page_size),
+                **({"continue": more} if more else {}),
+            }
             page, date = self._call("GET", path, query=page_query)
             meta, got = _list_of(path, page)
             items += got
-            version, now, more = version or meta.get("resourceVersion", ""), now or date, meta.get("continue") or ""
+            version, now, more = (
+                version or meta.get("resourceVersion", ""),
+                now or date,
+                meta.get("continue") or "",
+            )
             if not more:
                 return Listing(tuple(items), version, now)
 
     def count(self, path: str) -> int | None:
-        """Return how many objects are at `path`; None when the API server does not say. Raises ApiUnavailable.
+        """Return how many objects are at `path`; None when the API server does not say.
 
-        A page of one, and how many it says remain (`remainingItemCount` of ListMeta, Kubernetes API reference).
+        Raises ApiUnavailable.
+
+        A page of one, and how many it says remain (`remainingItemCount` of ListMeta, Kubernetes API
+        reference).
         """
         meta, items = _list_of(path, self._call("GET", path, query={"limit": "1"})[0])
         remaining = meta.get("remainingItemCount")
@@ -141,13 +174,27 @@ class Api:
         return self._call("POST", path, query=DRY_RUN if dry_run else None, body=body)[0]
 
     def merge(self, path: str, body: Raw, *, dry_run: bool = False) -> Raw:
-        """Apply a JSON merge patch; `metadata.uid` and `metadata.resourceVersion` in it are preconditions (409)."""
-        return self._call("PATCH", path, query=DRY_RUN if dry_run else None, body=body, content_type=MERGE)[0]
+        """Apply a JSON merge patch.
+
+        `metadata.uid` and `metadata.resourceVersion` in it are preconditions (409).
+        """
+        return self._call(
+            "PATCH", path, query=DRY_RUN if dry_run else None, body=body, content_type=MERGE
+        )[0]
 
     def delete(
-        self, path: str, *, uid: str, version: str = "", grace: int | None = None, dry_run: bool = False
+        self,
+        path: str,
+        *,
+        uid: str,
+        version: str = "",
+        grace: int | None = None,
+        dry_run: bool = False,
     ) -> None:
-        """Delete the object of that UID (and resourceVersion). Raises NotFound, and ApiConflict when it is another one."""
+        """Delete the object of that UID (and resourceVersion).
+
+        Raises NotFound, and ApiConflict when it is another one.
+        """
         preconditions = {"uid": uid} | ({"resourceVersion": version} if version else {})
         body: Raw = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         if dry_run:
@@ -157,7 +204,10 @@ class Api:
         self._call("DELETE", path, body=body)
 
     def watch(self, path: str, version: str, seconds: int) -> Iterator[WatchEvent]:
-        """Yield what changes at `path` after `version`, for `seconds`. Raises ApiGone when `version` is too old."""
+        """Yield what changes at `path` after `version`, for `seconds`.
+
+        Raises ApiGone when `version` is too old.
+        """
         query = {
             "watch": "1",
             "resourceVersion": version,
@@ -165,7 +215,10 @@ class Api:
             "allowWatchBookmarks": "true",
         }
         response = self._send(
-            "GET", path, query=query, timeout=urllib3.Timeout(connect=self._timeout, read=seconds + 10)
+            "GET",
+            path,
+            query=query,
+            timeout=urllib3.Timeout(connect=self._timeout, read=seconds + 10),
         )
         try:
             if response.status != 200:
@@ -180,7 +233,12 @@ class Api:
                         raise ApiUnavailable(f"the watch on {path} sent something that is no event")
                     if event.get("type") == "ERROR":
                         code = found.get("code")
-                        self._raise_for("GET", path, code if isinstance(code, int) else 500, json.dumps(found).encode())
+                        self._raise_for(
+                            "GET",
+                            path,
+                            code if isinstance(code, int) else 500,
+                            json.dumps(found).encode(),
+                        )
                     yield WatchEvent(str(event.get("type")), found)
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise ApiUnavailable(f"the watch on {path} broke: {exc}") from exc
@@ -198,7 +256,9 @@ class Api:
     ) -> tuple[Raw, float]:
         begun, status = time.monotonic(), 0
         try:
-            response = self._send(verb, path, query, body, content_type, urllib3.Timeout(total=self._timeout))
+            response = self._send(
+                verb, path, query, body, content_type, urllib3.Timeout(total=self._timeout)
+            )
             try:
                 data, status = response.read(), response.status
             except (urllib3.exceptions.HTTPError, OSError) as exc:
@@ -229,7 +289,13 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         try:
             response: urllib3.BaseHTTPResponse = self._client.rest_client.pool_manager.request(
-                verb, url, body=data, headers=headers, timeout=timeout, preload_content=False, retries=False
+                verb,
+                url,
+                body=data,
+                headers=headers,
+                timeout=timeout,
+                preload_content=False,
+                retries=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise ApiUnavailable(f"the API server at {self._host} does not answer: {exc}") from exc
@@ -254,18 +320,26 @@ class Api:
             answer = {}
         reason, details = answer.get("reason", ""), answer.get("details")
         details = details if isinstance(details, dict) else {}
-        text = f"{verb} {path}: {status} {answer.get('message') or data[:200].decode(errors='replace')}"
+        text = (
+            f"{verb} {path}: {status} "
+            f"{answer.get('message') or data[:200].decode(errors='replace')}"
+        )
         if status == 400 and NO_DRY_RUN in text:
             raise DryRunUnsupported(text, status=status)
         raise _error(path, status, reason, details)(text, status=status)
 
 
-def _error(path: str, status: int, reason: str, details: Mapping[str, Any]) -> type[CarinaTasksError]:
+def _error(
+    path: str, status: int, reason: str, details: Mapping[str, Any]
+) -> type[CarinaTasksError]:
     if status == 404:
-        # Absence is only what the API server says of this very object: a proxy's 404, or one because the CRD is not
-        # installed, names no object and must never look like a volume without an owner.
+        # Absence is only what the API server says of this very object: a proxy's 404, or one
+        # because the CRD is not installed, names no object and must never look like a volume
+        # without an owner.
         wanted = path.rstrip("/").removesuffix("/status").rsplit("/", 1)[-1]
-        return NotFound if reason == "NotFound" and details.get("name") == wanted else ApiUnavailable
+        return (
+            NotFound if reason == "NotFound" and details.get("name") == wanted else ApiUnavailable
+        )
     if status == 409:
         return AlreadyExists if reason == "AlreadyExists" else ApiConflict
     if status == 410:
@@ -275,10 +349,11 @@ def _error(path: str, status: int, reason: str, details: Mapping[str, Any]) -> t
     if status == 403:
         return ApiDenied
     if status == 422 and any(
-        isinstance(c, dict) and c.get("field") == "metadata.uid" for c in details.get("causes") or ()
+        isinstance(c, dict) and c.get("field") == "metadata.uid"
+        for c in details.get("causes") or ()
     ):
-        # A UID in a patch is a precondition, and the API server calls its failure "Invalid: field is immutable": the name
-        # belongs to another object now.
+        # A UID in a patch is a precondition, and the API server calls its failure "Invalid: field
+        # is immutable": the name belongs to another object now.
         return ApiConflict
     if status in (400, 413, 415, 422):
         return ApiInvalid

@@ -22,9 +22,17 @@ def parse(raw: Raw, parser: Callable[[Raw], T]) -> T:
     """Return `raw` read by `parser`. Raises BadObject whatever is wrong with it."""
     try:
         value = parser(raw)
-        # A parser takes what stands there; that each field has the type that it says is checked here, for all of them.
+        # A parser takes what stands there; that each field has the type that it says is checked
+        # here, for all of them.
         msgspec.convert(msgspec.to_builtins(value), type(value))
-    except (msgspec.ValidationError, TypeError, AttributeError, KeyError, ValueError, RecursionError) as exc:
+    except (
+        msgspec.ValidationError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        ValueError,
+        RecursionError,
+    ) as exc:
         meta = raw.get("metadata")
         name = meta.get("name") if isinstance(meta, dict) else "?"
         raise BadObject(f"{name}: a field has a wrong type: {exc}", name=str(name)) from exc
@@ -40,13 +48,20 @@ class Cluster:
     def observe(self) -> ClusterSnapshot:
         """Return the whole cluster as far as a failover or a sweep looks at it.
 
-        Every list is complete or an error is raised: nothing is ever decided on a part. LogicVolumes are listed before
-        PersistentVolumes, so one that has just got its PV is never seen without.
+        Every list is complete or an error is raised: nothing is ever decided on a part.
+        LogicVolumes are listed before PersistentVolumes, so one that has just got its PV is never
+        seen without.
         """
         with ThreadPoolExecutor(4) as pool:
             lists = {
                 path: pool.submit(self.api.list, path)
-                for path in (paths.NODES, paths.PODS, paths.CLAIMS, paths.STORAGE_CLASSES, paths.NODE_LEASES)
+                for path in (
+                    paths.NODES,
+                    paths.PODS,
+                    paths.CLAIMS,
+                    paths.STORAGE_CLASSES,
+                    paths.NODE_LEASES,
+                )
             }
             logic_volumes = self.api.list(paths.LOGIC_VOLUMES)
             volumes = self.api.list(paths.PERSISTENT_VOLUMES)
@@ -59,22 +74,36 @@ class Cluster:
                 try:
                     values.append(parse(raw, parser))
                 except BadObject as exc:
-                    bad.append(Unreadable(kind, str(exc.facts.get("name") or _name(raw)), exc.message))
+                    bad.append(
+                        Unreadable(kind, str(exc.facts.get("name") or _name(raw)), exc.message)
+                    )
             return values
 
         return ClusterSnapshot(
             now=volumes.now,
             nodes={n.name: n for n in each("Node", got[paths.NODES], objects.parse_node)},
             pods=tuple(each("Pod", got[paths.PODS], objects.parse_pod)),
-            claims={c.meta.key: c for c in each("PersistentVolumeClaim", got[paths.CLAIMS], objects.parse_claim)},
+            claims={
+                c.meta.key: c
+                for c in each("PersistentVolumeClaim", got[paths.CLAIMS], objects.parse_claim)
+            },
             persistent_volumes={
-                v.meta.name: v for v in each("PersistentVolume", volumes, objects.parse_persistent_volume)
+                v.meta.name: v
+                for v in each("PersistentVolume", volumes, objects.parse_persistent_volume)
             },
-            logic_volumes={v.name: v for v in each("LogicVolume", logic_volumes, objects.parse_logic_volume)},
+            logic_volumes={
+                v.name: v for v in each("LogicVolume", logic_volumes, objects.parse_logic_volume)
+            },
             classes={
-                c.meta.name: c for c in each("StorageClass", got[paths.STORAGE_CLASSES], objects.parse_storage_class)
+                c.meta.name: c
+                for c in each(
+                    "StorageClass", got[paths.STORAGE_CLASSES], objects.parse_storage_class
+                )
             },
-            leases={lease.meta.name: lease for lease in each("Lease", got[paths.NODE_LEASES], objects.parse_lease)},
+            leases={
+                lease.meta.name: lease
+                for lease in each("Lease", got[paths.NODE_LEASES], objects.parse_lease)
+            },
             unreadable=tuple(bad),
         )
 
@@ -107,7 +136,10 @@ class Cluster:
         return self._get(paths.claim(namespace, name), objects.parse_claim)
 
     def pods(self) -> tuple[objects.Pod, ...]:
-        """Return all pods, read anew. Raises BadObject: a pod that cannot be read is no pod that may be overlooked."""
+        """Return all pods, read anew.
+
+        Raises BadObject: a pod that cannot be read is no pod that may be overlooked.
+        """
         return tuple(parse(raw, objects.parse_pod) for raw in self.api.list(paths.PODS).items)
 
     def pod_count(self) -> int | None:
@@ -116,7 +148,9 @@ class Cluster:
 
     def pods_on(self, node: str, namespace: str, claim: str) -> tuple[objects.Pod, ...]:
         """Return the pods of `namespace` that are bound to `node` and use `claim`, read anew."""
-        listing = self.api.list(f"/api/v1/namespaces/{namespace}/pods", {"fieldSelector": f"spec.nodeName={node}"})
+        listing = self.api.list(
+            f"/api/v1/namespaces/{namespace}/pods", {"fieldSelector": f"spec.nodeName={node}"}
+        )
         pods = (parse(raw, objects.parse_pod) for raw in listing.items)
         return tuple(pod for pod in pods if claim in pod.claims)
 

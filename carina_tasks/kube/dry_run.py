@@ -1,7 +1,10 @@
-"""The API server asked what it would say to a write: validation, quotas, policies and webhooks answer, nothing is changed.
+"""The API server asked what it would say to a write.
 
-Source: API concepts, "Dry-run". A create under a name that is taken is answered 409 AlreadyExists only after validation and
-admission (the generic registry's Create): that answer says that nothing else is in the way.
+Validation, quotas, policies and webhooks answer, nothing is changed.
+
+Source: API concepts, "Dry-run". A create under a name that is taken is answered 409 AlreadyExists
+only after validation and admission (the generic registry's Create): that answer says that nothing
+else is in the way.
 """
 
 from __future__ import annotations
@@ -50,14 +53,23 @@ class TryApi(Protocol):
         ...
 
     def delete(
-        self, path: str, *, uid: str, version: str = "", grace: int | None = None, dry_run: bool = False
+        self,
+        path: str,
+        *,
+        uid: str,
+        version: str = "",
+        grace: int | None = None,
+        dry_run: bool = False,
     ) -> None:
         """Delete an object."""
         ...
 
 
 class DryRun:
-    """Every write as a dry run. Raises what the write would; DryRunUnsupported when a webhook takes none."""
+    """Every write as a dry run.
+
+    Raises what the write would; DryRunUnsupported when a webhook takes none.
+    """
 
     def __init__(self, api: TryApi) -> None:
         self._api = api

@@ -11,7 +11,10 @@ from carina_tasks.kube.api import Api, Raw
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """One Event. Whoever may write Events may write one in our name: it is for people, and nothing is decided on it."""
+    """One Event. Whoever may write Events may write one in our name.
+
+    It is for people, and nothing is decided on it.
+    """
 
     kind: str
     name: str
@@ -32,7 +35,10 @@ class PastEvent:
 
 
 def events(api: Api) -> tuple[PastEvent, ...]:
-    """Return our Events of the whole cluster, oldest first. The API server keeps them for an hour unless told otherwise."""
+    """Return our Events of the whole cluster, oldest first.
+
+    The API server keeps them for an hour unless told otherwise.
+    """
     found = api.list(paths.EVENTS, {"fieldSelector": "source=carina-tasks"}).items
     return tuple(sorted(map(_told, found), key=lambda told: told.last))
 

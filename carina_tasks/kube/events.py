@@ -1,12 +1,13 @@
 """Kubernetes Events: what ``kubectl describe`` shows to people.
 
-One Event for each object and reason (and `key`, for things that are told apart); said again, its count goes up and its
-message is the newest. How often it is written again is limited: a retry every 30 seconds must neither fill etcd nor wear
-out the API server. The count is therefore how often it was written, as it is with client-go's limits. Writing an Event never
-fails the work that it tells of.
+One Event for each object and reason (and `key`, for things that are told apart); said again, its
+count goes up and its message is the newest. How often it is written again is limited: a retry every
+30 seconds must neither fill etcd nor wear out the API server. The count is therefore how often it
+was written, as it is with client-go's limits. Writing an Event never fails the work that it tells
+of.
 
-Source: API conventions, "Events"; core/v1 validation (Events on cluster-scoped objects live in ``default``); client-go's
-EventCorrelator.
+Source: API conventions, "Events"; core/v1 validation (Events on cluster-scoped objects live in
+``default``); client-go's EventCorrelator.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from carina_tasks.kube.api import Api, Raw
 from carina_tasks.model import progress
 
 SOONEST, LATEST = 30.0, 600.0
-"""Seconds between two writes of one Event: news after 30; the same again after as long as it has been said for, 600 at most.
-An API server forgets an Event that was not written for an hour."""
+"""Seconds between two writes of one Event: news after 30; the same again after as long as it has
+been said for, 600 at most.
+An API server forgets an Event that was not written for an hour.
+"""
 REMEMBERED = 4096
 """Events of which a process remembers when they were said; client-go's own number."""
 
@@ -69,10 +72,19 @@ class Events:
         self._api, self._now = api, now
         self._said: dict[str, _Sent] = {}
 
-    def say(self, about: About, type_: Literal["Normal", "Warning"], reason: str, message: str, key: str = "") -> None:
-        """Write the Event; said before with the same object, reason and key, count it up when that is due."""
+    def say(
+        self,
+        about: About,
+        type_: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        key: str = "",
+    ) -> None:
+        """Write the Event, or count up the one that has the same object, reason and key."""
         now, message = self._now(), message[:1000]
-        digest = hashlib.sha256("\0".join((about.kind, about.uid, type_, reason, key)).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(
+            "\0".join((about.kind, about.uid, type_, reason, key)).encode()
+        ).hexdigest()[:16]
         name = f"{about.name[:200].rstrip('.-')}.{digest}"
         before = self._said.get(name)
         if before is not None and not before.due(message, now):
@@ -84,17 +96,27 @@ class Events:
                 "an Event could not be written", about=about.name, reason=reason, error=exc.message
             )
 
-    def _write(self, name: str, about: About, type_: str, reason: str, message: str, now: float) -> _Sent:
+    def _write(
+        self, name: str, about: About, type_: str, reason: str, message: str, now: float
+    ) -> _Sent:
         path = paths.events(about.namespace or "default")
         try:
             self._api.create(path, _event(name, about, type_, reason, message, now))
         except AlreadyExists:
             # By this process before it forgot, or by another worker.
             old = self._api.get(f"{path}/{name}")
-            said = _Sent(_seconds(old, "firstTimestamp"), _seconds(old, "lastTimestamp"), str(old.get("message") or ""))
+            said = _Sent(
+                _seconds(old, "firstTimestamp"),
+                _seconds(old, "lastTimestamp"),
+                str(old.get("message") or ""),
+            )
             if not said.due(message, now):
                 return said
-            again = {"count": _count(old) + 1, "lastTimestamp": progress.timestamp(now), "message": message}
+            again = {
+                "count": _count(old) + 1,
+                "lastTimestamp": progress.timestamp(now),
+                "message": message,
+            }
             self._api.merge(f"{path}/{name}", again)
             return _Sent(said.first, now, message)
         return _Sent(now, now, message)
@@ -115,7 +137,8 @@ def _event(name: str, about: About, type_: str, reason: str, message: str, now: 
             "apiVersion": about.api_version,
             "kind": about.kind,
             "name": about.name,
-            # kubectl looks for a node's Events by its name in place of the UID, as kubelets write them.
+            # kubectl looks for a node's Events by its name in place of the UID, as kubelets write
+            # them.
             "uid": about.name if about.kind == "Node" else about.uid,
             **({"namespace": about.namespace} if about.namespace else {}),
         },

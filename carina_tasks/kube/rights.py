@@ -50,24 +50,44 @@ class Right:
         """Return it as resourceAttributes of an access review."""
         resource, _, sub = self.resource.partition("/")
         found = {
-            "group": self.group, "resource": resource, "subresource": sub, "verb": self.verb,
-            "namespace": self.namespace, "name": self.name,
-        }  # fmt: skip
+            "group": self.group,
+            "resource": resource,
+            "subresource": sub,
+            "verb": self.verb,
+            "namespace": self.namespace,
+            "name": self.name,
+        }
         return {key: value for key, value in found.items() if value}
 
 
 def needed(namespace: str) -> tuple[Right, ...]:
     """Return what a control worker needs; `namespace` is the one of the ConfigMap."""
-    rights = [Right(group, resource, verb) for group, resource, verbs in _ALL for verb in verbs.split()]
-    rights += [Right("", "configmaps", verb, namespace, well_known.STATE_CONFIG_MAP) for verb in ("get", "patch")]
+    rights = [
+        Right(group, resource, verb) for group, resource, verbs in _ALL for verb in verbs.split()
+    ]
+    rights += [
+        Right("", "configmaps", verb, namespace, well_known.STATE_CONFIG_MAP)
+        for verb in ("get", "patch")
+    ]
     rights.append(Right("", "configmaps", "create", namespace))
-    return (*rights, *(Right("coordination.k8s.io", "leases", verb, "kube-node-lease") for verb in ("get", "list")))
+    return (
+        *rights,
+        *(
+            Right("coordination.k8s.io", "leases", verb, "kube-node-lease")
+            for verb in ("get", "list")
+        ),
+    )
 
 
 def missing(api: Api, rights: tuple[Right, ...]) -> list[Right]:
-    """Return those of `rights` that these credentials lack. Raises ApiUnavailable when reviews are not answered."""
+    """Return those of `rights` that these credentials lack.
+
+    Raises ApiUnavailable when reviews are not answered.
+    """
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(lambda right: _allowed(api, "selfsubjectaccessreviews", right, {}), rights)
+        answers = pool.map(
+            lambda right: _allowed(api, "selfsubjectaccessreviews", right, {}), rights
+        )
         return [right for right, allowed in zip(rights, answers, strict=True) if not allowed]
 
 
@@ -80,12 +100,14 @@ def has(api: Api, account: str, right: Right) -> bool | None:
 
 
 def carinas_controllers(api: Api) -> list[str]:
-    """Return the users (``system:serviceaccount:…``) as which pods of Carina's own controller run."""
+    """Return the users (``system:serviceaccount:…``) of Carina's own controller."""
     accounts = set()
     for pod in api.list(paths.PODS).items:
         spec, meta = pod.get("spec") or {}, pod.get("metadata") or {}
         words = [
-            w for c in spec.get("containers") or () for w in (c.get("name"), c.get("image"), *(c.get("command") or ()))
+            w
+            for c in spec.get("containers") or ()
+            for w in (c.get("name"), c.get("image"), *(c.get("command") or ()))
         ]
         if any("carina-controller" in str(word) for word in words):
             account = spec.get("serviceAccountName") or "default"
@@ -94,9 +116,13 @@ def carinas_controllers(api: Api) -> list[str]:
 
 
 def _allowed(api: Api, kind: str, right: Right, more: dict[str, str]) -> bool:
-    names = {"selfsubjectaccessreviews": "SelfSubjectAccessReview", "subjectaccessreviews": "SubjectAccessReview"}
+    names = {
+        "selfsubjectaccessreviews": "SelfSubjectAccessReview",
+        "subjectaccessreviews": "SubjectAccessReview",
+    }
     body = {
-        "apiVersion": "authorization.k8s.io/v1", "kind": names[kind],
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": names[kind],
         "spec": {"resourceAttributes": right.attributes(), **more},
-    }  # fmt: skip
+    }
     return bool((api.create(f"{REVIEWS}/{kind}", body).get("status") or {}).get("allowed"))

@@ -1,7 +1,9 @@
-"""The ConfigMap that holds what the operator decided: whether carina-tasks is paused, which nodes are in maintenance, and why.
+"""The ConfigMap that holds what the operator decided.
 
-Every mutating task reads it first. A ConfigMap, because it outlives every process and the broker, and anybody with kubectl
-can set it when nothing else works.
+Whether carina-tasks is paused, which nodes are in maintenance, and why.
+
+Every mutating task reads it first. A ConfigMap, because it outlives every process and the broker,
+and anybody with kubectl can set it when nothing else works.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ class OperatorState:
     latched: str
     """Why the mass-failure guard stopped everything; empty when it did not."""
     approved: frozenset[str] = frozenset()
-    """The lost nodes that the operator approved by resuming: the guard does not stop for these again."""
+    """The lost nodes that the operator approved by resuming: the guard does not stop for these
+    again.
+    """
     maintenance: Mapping[str, Maintenance] = field(default_factory=dict)
     """Nodes in maintenance: nothing of them is failed over."""
 
@@ -37,9 +41,17 @@ class StateMap:
         self._api, self._namespace = api, namespace
 
     def read(self) -> OperatorState:
-        """Return the state; without a ConfigMap nothing is paused. An error is an error, never `not paused`."""
+        """Return the state; without a ConfigMap nothing is paused.
+
+        An error is an error, never `not paused`.
+        """
         try:
-            data = self._api.get(paths.config_map(self._namespace, well_known.STATE_CONFIG_MAP)).get("data") or {}
+            data = (
+                self._api.get(paths.config_map(self._namespace, well_known.STATE_CONFIG_MAP)).get(
+                    "data"
+                )
+                or {}
+            )
         except NotFound:
             data = {}
         if not isinstance(data, dict):
@@ -58,11 +70,14 @@ class StateMap:
     def write(self, **changes: str | None) -> None:
         """Set (text) or clear (None) keys.
 
-        They are ``paused``, ``latched``, ``approved`` (node names, comma separated) and ``maintenance.<node>``
-        (`Maintenance.to_json`).
+        They are ``paused``, ``latched``, ``approved`` (node names, comma separated) and
+        ``maintenance.<node>`` (`Maintenance.to_json`).
         """
         try:
-            self._api.merge(paths.config_map(self._namespace, well_known.STATE_CONFIG_MAP), {"data": dict(changes)})
+            self._api.merge(
+                paths.config_map(self._namespace, well_known.STATE_CONFIG_MAP),
+                {"data": dict(changes)},
+            )
         except NotFound:
             body = {
                 "apiVersion": "v1",

@@ -1,7 +1,7 @@
-"""The writes of a rebuild and of the sweeps, each guarded by UID and, where order matters, resourceVersion.
+"""Writes of rebuilds and sweeps, guarded by UID and, for order, by resourceVersion.
 
-Every write may have happened without its answer having arrived, so each is either idempotent or fails with ApiConflict on a
-second try; the caller reads again and decides again.
+Every write may have happened without its answer having arrived, so each is either idempotent or
+fails with ApiConflict on a second try; the caller reads again and decides again.
 """
 
 from __future__ import annotations
@@ -28,14 +28,19 @@ class ClusterWrites:
 
     @property
     def rehearsal(self) -> ClusterWrites:
-        """The same writes as dry runs: the API server says what it would answer, and nothing is changed."""
+        """The same writes as dry runs.
+
+        The API server says what it would answer, and nothing is changed.
+        """
         found = ClusterWrites(self._tried, self._sleep)
         found._api = DryRun(self._tried)
         return found
 
     # --- LogicVolume ---
 
-    def write_journal(self, logic_volume: LogicVolume, journal: Journal, phase: int = 0) -> LogicVolume:
+    def write_journal(
+        self, logic_volume: LogicVolume, journal: Journal, phase: int = 0
+    ) -> LogicVolume:
         """Write the journal, the node that it names and what people read of it, in one PATCH.
 
         Raises ApiConflict when the object has changed.
@@ -48,7 +53,9 @@ class ClusterWrites:
         return _logic_volume(self._api.merge(paths.logic_volume(logic_volume.name), body))
 
     def drop_journal(self, logic_volume: LogicVolume, journal: Journal) -> LogicVolume:
-        """Remove the journal and add the failover to the history, in one PATCH. Raises ApiConflict when the object has changed.
+        """Remove the journal and add the failover to the history, in one PATCH.
+
+        Raises ApiConflict when the object has changed.
 
         A failback that was given up is no part of the history: the volume is where it was.
         """
@@ -60,12 +67,23 @@ class ClusterWrites:
         return self._annotate(logic_volume, gone)
 
     def write_progress(self, logic_volume: LogicVolume, line: str | None) -> LogicVolume:
-        """Write the line that people read of a rebuild, or take it off (None). Raises ApiConflict when the object has changed."""
+        """Write the line that people read of a rebuild, or take it off (None).
+
+        Raises ApiConflict when the object has changed.
+        """
         return self._annotate(logic_volume, {well_known.PROGRESS: line})
 
     def clear_status(self, logic_volume: LogicVolume, message: str) -> LogicVolume:
-        """Empty `status.status`, keep `volumeID`, set `currentSize` to the size: no agent of Carina's then acts on it."""
-        status = {"status": "", "code": 0, "message": message, "currentSize": quantity.show(logic_volume.size)}
+        """Empty `status.status`, keep `volumeID`, set `currentSize` to the size.
+
+        No agent of Carina's then acts on it.
+        """
+        status = {
+            "status": "",
+            "code": 0,
+            "message": message,
+            "currentSize": quantity.show(logic_volume.size),
+        }
         return self._status(logic_volume, status)
 
     def set_success(self, logic_volume: LogicVolume, major: int, minor: int) -> LogicVolume:
@@ -82,10 +100,15 @@ class ClusterWrites:
         return self._status(logic_volume, status)
 
     def delete_logic_volume(self, logic_volume: LogicVolume) -> None:
-        """Delete this very LogicVolume, unchanged since it was read, then take Carina's finalizer off."""
+        """Delete the LogicVolume unless it changed since it was read.
+
+        Then Carina's finalizer is removed.
+        """
         try:
             self._api.delete(
-                paths.logic_volume(logic_volume.name), uid=logic_volume.meta.uid, version=logic_volume.meta.version
+                paths.logic_volume(logic_volume.name),
+                uid=logic_volume.meta.uid,
+                version=logic_volume.meta.version,
             )
             self.finish_deletion(logic_volume)
         except NotFound:
@@ -98,53 +121,80 @@ class ClusterWrites:
             fresh = _logic_volume(raw)
             if fresh.meta.uid != logic_volume.meta.uid or fresh.meta.deleting is None:
                 return
-            left = [finalizer for finalizer in fresh.meta.finalizers if finalizer != well_known.LOGIC_VOLUME_FINALIZER]
+            left = [
+                finalizer
+                for finalizer in fresh.meta.finalizers
+                if finalizer != well_known.LOGIC_VOLUME_FINALIZER
+            ]
             body = _guarded(fresh.meta)
             body["metadata"]["finalizers"] = left or None
             self._api.merge(paths.logic_volume(logic_volume.name), body)
         except NotFound:
             return
 
-    def _annotate(self, logic_volume: LogicVolume, annotations: dict[str, str | None]) -> LogicVolume:
+    def _annotate(
+        self, logic_volume: LogicVolume, annotations: dict[str, str | None]
+    ) -> LogicVolume:
         body = _guarded(logic_volume.meta, annotations)
         return _logic_volume(self._api.merge(paths.logic_volume(logic_volume.name), body))
 
     def _status(self, logic_volume: LogicVolume, status: dict[str, Any]) -> LogicVolume:
         body = _guarded(logic_volume.meta) | {"status": status}
-        return _logic_volume(self._api.merge(paths.logic_volume(logic_volume.name) + "/status", body))
+        return _logic_volume(
+            self._api.merge(paths.logic_volume(logic_volume.name) + "/status", body)
+        )
 
     # --- PersistentVolume ---
 
     def retain(self, pv: PersistentVolume) -> None:
         """Set this PV's policy to Retain, and say that it was us."""
-        body = _guarded(pv.meta, {well_known.RETAINED: "true"}) | {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
+        body = _guarded(pv.meta, {well_known.RETAINED: "true"}) | {
+            "spec": {"persistentVolumeReclaimPolicy": "Retain"}
+        }
         self._api.merge(paths.persistent_volume(pv.meta.name), body)
 
     def restore_policy(self, pv: PersistentVolume, policy: str) -> None:
-        """Set the policy of this PV back to what it was before `retain`. Raises ApiConflict when the PV has changed."""
-        body = _guarded(pv.meta, {well_known.RETAINED: None}) | {"spec": {"persistentVolumeReclaimPolicy": policy}}
+        """Set the policy of this PV back to what it was before `retain`.
+
+        Raises ApiConflict when the PV has changed.
+        """
+        body = _guarded(pv.meta, {well_known.RETAINED: None}) | {
+            "spec": {"persistentVolumeReclaimPolicy": policy}
+        }
         self._api.merge(paths.persistent_volume(pv.meta.name), body)
 
     def delete_persistent_volume(self, pv: PersistentVolume) -> None:
-        """Delete this very PV, unchanged since it was read. Raises NotFound when it is gone already."""
-        self._api.delete(paths.persistent_volume(pv.meta.name), uid=pv.meta.uid, version=pv.meta.version)
+        """Delete this very PV, unchanged since it was read.
+
+        Raises NotFound when it is gone already.
+        """
+        self._api.delete(
+            paths.persistent_volume(pv.meta.name), uid=pv.meta.uid, version=pv.meta.version
+        )
 
     def strip_finalizers(self, pv: PersistentVolume, tries: int = 50) -> None:
-        """Take the finalizers off the PV that is being deleted, until it is gone or another has its name.
+        """Remove the finalizers of the PV that is being deleted.
 
-        A provisioner puts its finalizer back within 3 to 34 ms (measured), so this is said again. Raises LostMidway when
-        the PV still stands after `tries` tries.
+        Ends when it is gone, or another PV has its name.
+
+        A provisioner puts its finalizer back within 3 to 34 ms (measured), so this is said again.
+        Raises LostMidway when the PV still stands after `tries` tries.
         """
         for _ in range(tries):
             try:
-                self._api.merge(paths.persistent_volume(pv.meta.name), {"metadata": {"uid": pv.meta.uid, "finalizers": None}})
+                self._api.merge(
+                    paths.persistent_volume(pv.meta.name),
+                    {"metadata": {"uid": pv.meta.uid, "finalizers": None}},
+                )
                 fresh = self._api.get(paths.persistent_volume(pv.meta.name))
             except (NotFound, ApiConflict):
                 return
             if (fresh.get("metadata") or {}).get("uid") != pv.meta.uid:
                 return
             self._sleep(0.02)
-        raise LostMidway(f"PersistentVolume {pv.meta.name} keeps its finalizers: somebody puts them back")
+        raise LostMidway(
+            f"PersistentVolume {pv.meta.name} keeps its finalizers: somebody puts them back"
+        )
 
     def create_persistent_volume(self, body: Raw) -> None:
         """Make a PV. Raises AlreadyExists."""
@@ -155,8 +205,8 @@ class ClusterWrites:
     def annotate_claim(self, claim: Claim, now: float) -> None:
         """Change the claim's touch annotation, so that the volume controller looks at it now.
 
-        Raises ApiConflict when the claim has changed: another worker may have finished, and nobody would take a touch off
-        that came after it.
+        Raises ApiConflict when the claim has changed: another worker may have finished, and nobody
+        would take a touch off that came after it.
         """
         body = _guarded(claim.meta, {well_known.TOUCH: f"{now:.3f}"})
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
@@ -167,22 +217,30 @@ class ClusterWrites:
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
 
     def report_capacity(self, claim: Claim, size: int) -> None:
-        """Write the bytes `size` as the capacity in the claim's status. Raises ApiConflict when the claim has changed."""
+        """Write the bytes `size` as the capacity in the claim's status.
+
+        Raises ApiConflict when the claim has changed.
+        """
         body = _guarded(claim.meta) | {"status": {"capacity": {"storage": quantity.show(size)}}}
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name) + "/status", body)
 
     def clear_resize(self, claim: Claim, types: tuple[str, ...]) -> None:
-        """Take the conditions of these types off the claim's status. Raises ApiConflict when the claim has changed."""
+        """Take the conditions of these types off the claim's status.
+
+        Raises ApiConflict when the claim has changed.
+        """
         conditions = (claim.raw.get("status") or {}).get("conditions") or ()
         left = [condition for condition in conditions if condition.get("type") not in types]
         body = _guarded(claim.meta) | {"status": {"conditions": left or None}}
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name) + "/status", body)
 
     def fail_pod(self, pod: Pod, message: str, now: float) -> None:
-        """Let the pod's status say that it has ended and why, as the garbage collector of pods does before it deletes one.
+        """Write into the pod's status that it has ended and why, before it is deleted.
 
-        A Job counts a pod whose finalizer keeps it only once its phase is Failed or Succeeded, and its podFailurePolicy
-        looks for the condition.
+        The garbage collector of pods does the same.
+
+        A Job counts a pod whose finalizer keeps it only once its phase is Failed or Succeeded, and
+        its podFailurePolicy looks for the condition.
 
         Args:
             pod: The pod as it was read.
@@ -194,18 +252,30 @@ class ClusterWrites:
             NotFound: It is gone.
         """
         condition = {
-            "type": well_known.DISRUPTION_TARGET, "status": "True", "reason": well_known.DISRUPTED_BY_US, "message": message[:1000],
+            "type": well_known.DISRUPTION_TARGET,
+            "status": "True",
+            "reason": well_known.DISRUPTED_BY_US,
+            "message": message[:1000],
             "lastTransitionTime": progress.timestamp(now),
-        }  # fmt: skip
-        others = [dict(one) for one in pod.conditions if one.get("type") != well_known.DISRUPTION_TARGET]
-        body = _guarded(pod.meta) | {"status": {"phase": "Failed", "conditions": [*others, condition]}}
+        }
+        others = [
+            dict(one) for one in pod.conditions if one.get("type") != well_known.DISRUPTION_TARGET
+        ]
+        body = _guarded(pod.meta) | {
+            "status": {"phase": "Failed", "conditions": [*others, condition]}
+        }
         self._api.merge(paths.pod(pod.meta.namespace, pod.meta.name) + "/status", body)
 
     def evict(self, pod: Pod, *, at_once: bool = True) -> bool:
-        """Delete this very pod, with grace 0 or the grace that it asks for. Return whether it was there."""
+        """Delete this very pod, with grace 0 or the grace that it asks for.
+
+        Return whether it was there.
+        """
         grace = 0 if at_once else None
         try:
-            self._api.delete(paths.pod(pod.meta.namespace, pod.meta.name), uid=pod.meta.uid, grace=grace)
+            self._api.delete(
+                paths.pod(pod.meta.namespace, pod.meta.name), uid=pod.meta.uid, grace=grace
+            )
         except (NotFound, ApiConflict):
             # Gone, or made again under its name: either way this one is no more.
             return False
@@ -213,7 +283,7 @@ class ClusterWrites:
 
 
 def _guarded(meta: ObjectMeta, annotations: dict[str, str | None] | None = None) -> Raw:
-    """Return a patch body that the API server refuses (409) unless the object is the one that was read."""
+    """Return a patch body that gets 409 unless the object is the one that was read."""
     metadata: Raw = {"uid": meta.uid, "resourceVersion": meta.version}
     if annotations:
         metadata["annotations"] = annotations

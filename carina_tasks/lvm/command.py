@@ -1,18 +1,23 @@
-"""The one gate for every lvm call: no shell, a deadline, limits, and lvm's words translated into our errors.
+"""The one gate for every lvm call.
+
+No shell, a deadline, limits, and lvm's words translated into our errors.
 
 Facts of lvm2 2.03.16 and 2.03.31 that this file relies on, each tried on a real device mapper:
 
-* exit codes: 0 done, 2 no such command, 3 bad command line, 4 not initialised, 5 failed (lvm2 ``tools/errors.h``).
-* ``lvm`` with commands on stdin (its own shell) costs 25 to 30 ms a command, a process of its own 75 to 130 ms. The
-  shell always exits with 0 and says nothing about which command failed. So each command of a batch is followed by a
-  word that is no command: lvm answers ``No such command 'WORD'`` on stderr, in order, at no cost, and that tells whose
-  error is whose. What was *done* is never read from there: callers read a report afterwards.
-* the shell splits words at blanks and knows quotes, but not a backslash before a quote: an argument that held both
-  would fall apart into positional names. `_shell_word` refuses such arguments.
-* SIGTERM ends a command that waits for a lock ("Giving up waiting for lock"), and the shell then goes on with the next
-  command; only SIGKILL ends the shell.
-* the host's lvm.conf(5) may put a prefix or the command's name before every line, or silence lvm. So every command
-  pins what this package reads (`PINNED`); that costs about 1 ms of the 14 ms of a command.
+* exit codes: 0 done, 2 no such command, 3 bad command line, 4 not initialised, 5 failed (lvm2
+  ``tools/errors.h``).
+* ``lvm`` with commands on stdin (its own shell) costs 25 to 30 ms a command, a process of its own
+  75 to 130 ms. The shell always exits with 0 and says nothing about which command failed. So each
+  command of a batch is followed by a word that is no command: lvm answers ``No such command
+  'WORD'`` on stderr, in order, at no cost, and that tells whose error is whose. What was *done* is
+  never read from there: callers read a report afterwards.
+* the shell splits words at blanks and knows quotes, but not a backslash before a quote: an argument
+  that held both would fall apart into positional names. `_shell_word` refuses such arguments.
+* SIGTERM ends a command that waits for a lock ("Giving up waiting for lock"), and the shell then
+  goes on with the next command; only SIGKILL ends the shell.
+* the host's lvm.conf(5) may put a prefix or the command's name before every line, or silence lvm.
+  So every command pins what this package reads (`PINNED`); that costs about 1 ms of the 14 ms of a
+  command.
 """
 
 from __future__ import annotations
@@ -39,13 +44,17 @@ from carina_tasks.errors import (
 )
 
 Observe = Callable[[str, float, str], None]
-"""Called after every lvm process with its subcommand, its seconds, and ``ok`` or the name of the error."""
+"""Called after every lvm process with its subcommand, its seconds, and ``ok`` or the name of the
+error.
+"""
 
 OUTPUT_LIMIT: Final = 64 << 20
 """Bytes of stdout and stderr of one call: 20 000 volumes are about 8 MB."""
 
 PINNED: Final = 'log/prefix="" log/command_names=0 log/verbose=0 log/silent=0 log/indent=0'
-"""What every command pins with ``--config``, whatever the host's lvm.conf(5) contains: the form of lvm's messages."""
+"""What every command pins with ``--config``, whatever the host's lvm.conf(5) contains: the form of
+lvm's messages.
+"""
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON: Final = ("LVM_SYSTEM_DIR",)
@@ -54,12 +63,21 @@ _FAILED: Final = 5
 _REASON: Final = 300
 _SUBCOMMAND = re.compile(r"[a-z]{2,20}")
 _WAY_OUT: Final = (
-    "; its metadata area is full: remove LVs that are not needed (lvremove still works, `carina trash` shows candidates), then add a "
-    "disk with a larger one (pvcreate --metadatasize 16m, vgextend) and close the small ones (pvchange --metadataignore y)"
+    "; its metadata area is full: remove LVs that are not needed (lvremove still works, `carina "
+    "trash` shows candidates), then add a disk with a larger one (pvcreate --metadatasize 16m, "
+    "vgextend) and close the small ones (pvchange --metadataignore y)"
 )
 _PATTERNS: Final = (
-    (LvmMetadataFull, re.compile(r"exceeds maximum metadata size|too large for circular buffer", re.I)),
-    (LvmBusy, re.compile(r"can't get lock|flock failed|giving up waiting for lock|\bin use\b|is being used", re.I)),
+    (
+        LvmMetadataFull,
+        re.compile(r"exceeds maximum metadata size|too large for circular buffer", re.I),
+    ),
+    (
+        LvmBusy,
+        re.compile(
+            r"can't get lock|flock failed|giving up waiting for lock|\bin use\b|is being used", re.I
+        ),
+    ),
     (LvmNoSpace, re.compile(r"insufficient (free space|suitable)|not enough free", re.I)),
     (LvmNotFound, re.compile(r"failed to find (logical volume|volume group)|\bnot found\b", re.I)),
 )
@@ -92,7 +110,9 @@ class Lvm:
     """How lvm2 is run on this node."""
 
     binary: tuple[str, ...] = ("lvm",)
-    """The executable with its leading arguments, such as ``("nsenter", "-t", "1", "-m", "--", "lvm")``."""
+    """The executable with its leading arguments, such as ``("nsenter", "-t", "1", "-m", "--",
+    "lvm")``.
+    """
     timeout: float = 30.0
     """Seconds one command may take, waiting for the VG's lock included."""
     batch_timeout: float = 2.0
@@ -106,22 +126,26 @@ class Lvm:
     def run(self, subcommand: str, *arguments: str) -> str:
         """Run one lvm command and return its stdout.
 
-        Raises LvmTimeout, LvmBusy, LvmNoSpace, LvmNotFound, LvmFailed, and BadInput for an argument no command takes.
+        Raises LvmTimeout, LvmBusy, LvmNoSpace, LvmNotFound, LvmFailed, and BadInput for an argument
+        no command takes.
         """
         return self._observed(subcommand, _argv(subcommand, arguments), None, self.timeout).output
 
     def report(self, subcommand: str, *arguments: str) -> Reported:
-        """Run one lvm command that reports, and return all that it wrote, also when it could not read everything.
+        """Run one lvm command that reports; return its output, even if it is incomplete.
 
-        A volume group that lvm cannot read makes the exit code 5; the others are in the report all the same. Raises what
-        `run` raises, for a command that reported nothing.
+        A volume group that lvm cannot read makes the exit code 5; the others are in the report all
+        the same. Raises what `run` raises, for a command that reported nothing.
         """
-        return self._observed(subcommand, _argv(subcommand, arguments), None, self.timeout, partial=True)
+        return self._observed(
+            subcommand, _argv(subcommand, arguments), None, self.timeout, partial=True
+        )
 
     def batch(self, commands: Sequence[Sequence[str]]) -> Batch:
         """Run `commands` (each a subcommand and its arguments) in one lvm shell.
 
-        What it returns is never proof that something was done (read a report). Raises LvmTimeout, LvmFailed, BadInput.
+        What it returns is never proof that something was done (read a report). Raises LvmTimeout,
+        LvmFailed, BadInput.
         """
         if not commands:
             return Batch()
@@ -133,7 +157,13 @@ class Lvm:
         return Batch(_by_command(done.said, len(commands)), done.output)
 
     def _observed(
-        self, subcommand: str, argv: list[str], stdin: bytes | None, timeout: float, *, partial: bool = False
+        self,
+        subcommand: str,
+        argv: list[str],
+        stdin: bytes | None,
+        timeout: float,
+        *,
+        partial: bool = False,
     ) -> Reported:
         started, outcome = time.monotonic(), "ok"
         try:
@@ -150,7 +180,9 @@ class Lvm:
 
     def _call(self, argv: list[str], stdin: bytes | None, timeout: float) -> Reported:
         environment = {"PATH": _PATH, "LC_ALL": "C", "LVM_SUPPRESS_FD_WARNINGS": "1"}
-        environment |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | dict(self.environment)
+        environment |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | dict(
+            self.environment
+        )
         try:
             process = subprocess.Popen(  # noqa: S603 - no shell, every argument checked above
                 [*self.binary, *argv],
@@ -162,7 +194,9 @@ class Lvm:
                 start_new_session=True,  # so that a deadline ends what lvm started, too
             )
         except OSError as exc:
-            raise LvmFailed(f"cannot run {self.binary[0]!r}: {exc.strerror}; is lvm2 installed?") from exc
+            raise LvmFailed(
+                f"cannot run {self.binary[0]!r}: {exc.strerror}; is lvm2 installed?"
+            ) from exc
         try:
             output, said, ended = _exchange(process, stdin, time.monotonic() + timeout, self.grace)
         finally:
@@ -170,7 +204,10 @@ class Lvm:
         text = said.decode(errors="replace")
         if not ended:
             words = " ".join([*self.binary[-1:], *argv[:1]])
-            raise LvmTimeout(f"{words} did not end within {timeout:.0f} s and was ended: {_errors(text)[:_REASON]}")
+            raise LvmTimeout(
+                f"{words} did not end within {timeout:.0f} s and was ended: "
+                f"{_errors(text)[:_REASON]}"
+            )
         return Reported(output.decode(errors="replace"), text, code)
 
     def _end(self, process: subprocess.Popen[bytes]) -> int:
@@ -204,10 +241,10 @@ def failed(said: str) -> bool:
 def _exchange(
     process: subprocess.Popen[bytes], stdin: bytes | None, deadline: float, grace: float
 ) -> tuple[bytes, bytes, bool]:
-    """Feed stdin, collect stdout and stderr, and return them and whether the process ended them before the deadline.
+    """Feed stdin, collect stdout and stderr; return them and whether both ended in time.
 
-    At the deadline the group gets SIGTERM and no more input; what lvm says in the `grace` seconds then (which lock it
-    waited for) is still read.
+    At the deadline the group gets SIGTERM and no more input; what lvm says in the `grace` seconds
+    then (which lock it waited for) is still read.
     """
     stdout, stderr = cast("tuple[IO[bytes], IO[bytes]]", (process.stdout, process.stderr))
     collected = {stdout.fileno(): bytearray(), stderr.fileno(): bytearray()}
@@ -245,14 +282,19 @@ def _exchange(
 class _Feed:
     """The stdin of a process, written as fast as it reads."""
 
-    def __init__(self, pipe: IO[bytes] | None, data: bytes, selector: selectors.BaseSelector) -> None:
+    def __init__(
+        self, pipe: IO[bytes] | None, data: bytes, selector: selectors.BaseSelector
+    ) -> None:
         self._pipe, self._left, self._selector = pipe, memoryview(data), selector
         if pipe is not None:
             os.set_blocking(pipe.fileno(), False)
             selector.register(pipe, selectors.EVENT_WRITE)
 
     def push(self) -> None:
-        """Write what the pipe takes now; close it after the last byte, or when nobody reads any more."""
+        """Write what the pipe takes now.
+
+        Close it after the last byte, or when nobody reads any more.
+        """
         if self._pipe is None:
             return
         try:
@@ -278,7 +320,10 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 
 
 def _by_command(said: str, count: int) -> tuple[str, ...]:
-    """Split the stderr of a batch at the marks; what follows a missing mark belongs to the command before it."""
+    """Split the stderr of a batch at the marks.
+
+    What follows a missing mark belongs to the command before it.
+    """
     parts: list[list[str]] = [[] for _ in range(count)]
     at = 0
     for line in said.splitlines():
@@ -294,7 +339,9 @@ def _by_command(said: str, count: int) -> tuple[str, ...]:
 def _errors(said: str) -> str:
     """Return the lines of stderr that are no warnings, as one line."""
     lines = (line.strip() for line in said.splitlines())
-    return "; ".join(line for line in lines if line and not line.startswith(("WARNING:", "File descriptor ")))
+    return "; ".join(
+        line for line in lines if line and not line.startswith(("WARNING:", "File descriptor "))
+    )
 
 
 def _subcommand(value: str) -> str:
@@ -304,9 +351,15 @@ def _subcommand(value: str) -> str:
 
 
 def _argument(value: str) -> str:
-    """Return `value` if it can be one argument. Names are checked by `carina_tasks.model.names` before they get here."""
+    """Return `value` if it can be one argument.
+
+    Names are checked by `carina_tasks.model.names` before they get here.
+    """
     if not isinstance(value, str) or not value or len(value) > 4096 or not value.isprintable():
-        raise BadInput(f"{str(value)[:40]!r} cannot be an argument of lvm: it is empty, too long or not printable")
+        raise BadInput(
+            f"{str(value)[:40]!r} cannot be an argument of lvm: it is empty, too long or not "
+            "printable"
+        )
     return value
 
 
@@ -315,7 +368,7 @@ def _argv(subcommand: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _pinned(arguments: Sequence[str]) -> list[str]:
-    """Return `arguments` with `PINNED` before whatever else they give to ``--config``, which lvm takes only once."""
+    """Return `arguments` with `PINNED` added to their ``--config``, which lvm takes once."""
     words = list(arguments)
     own = ""
     if "--config" in words:
@@ -326,7 +379,10 @@ def _pinned(arguments: Sequence[str]) -> list[str]:
 
 
 def shell_line(command: Sequence[str]) -> str:
-    """Return a subcommand and its arguments as one line of lvm's shell. Raises BadInput for a word that none takes."""
+    """Return a subcommand and its arguments as one line of lvm's shell.
+
+    Raises BadInput for a word that none takes.
+    """
     subcommand, *arguments = command
     return " ".join([_subcommand(subcommand), *map(_shell_word, _pinned(arguments))])
 

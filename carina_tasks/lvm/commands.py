@@ -1,17 +1,19 @@
 """The command lines that change something.
 
-Every one that removes or tags carries a selection (``-S``) with the LV's UUID and whatever else must still hold: lvm2
-evaluates it under the VG's lock, so that check and act are one. A selection that no longer holds selects nothing and
-exits with 0; so callers read a report afterwards. Tried on lvm2 2.03.16 and 2.03.31:
+Every one that removes or tags carries a selection (``-S``) with the LV's UUID and whatever else
+must still hold: lvm2 evaluates it under the VG's lock, so that check and act are one. A selection
+that no longer holds selects nothing and exits with 0; so callers read a report afterwards. Tried on
+lvm2 2.03.16 and 2.03.31:
 
-* list fields need ``["a","b"]`` for "exactly these"; plain ``lv_role="public"`` also matches ``public,origin``, and
-  removing an origin removes its snapshots;
-* ``lvrename`` takes no selection. So what goes into the trash is tagged and deactivated first, with a selection, and is
-  renamed only when a report shows that both was done: from then on nothing can hold it;
-* ``lv_device_open!="open"`` is also true of ``unknown``, which is what every inactive LV has; without a device mapper
-  ``lv_active`` is ``unknown``, and then nothing is known to be closed;
-* ``lv_attr`` (lvs(8)) has one letter for everything that may be going on with an LV. lvm itself deactivates an LV that
-  pvmove has locked, and leaves the others of that move suspended.
+* list fields need ``["a","b"]`` for "exactly these"; plain ``lv_role="public"`` also matches
+  ``public,origin``, and removing an origin removes its snapshots;
+* ``lvrename`` takes no selection. So what goes into the trash is tagged and deactivated first, with
+  a selection, and is renamed only when a report shows that both was done: from then on nothing can
+  hold it;
+* ``lv_device_open!="open"`` is also true of ``unknown``, which is what every inactive LV has;
+  without a device mapper ``lv_active`` is ``unknown``, and then nothing is known to be closed;
+* ``lv_attr`` (lvs(8)) has one letter for everything that may be going on with an LV. lvm itself
+  deactivates an LV that pvmove has locked, and leaves the others of that move suspended.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ Command = tuple[str, ...]
 
 
 WIPING: Final = "allocation/use_blkid_wiping=1"
-"""What the creation of an LV pins, whatever the host's lvm.conf(5) contains: lvm wipes every signature that blkid knows."""
+"""What the creation of an LV pins, whatever the host's lvm.conf(5) contains: lvm wipes every
+signature that blkid knows.
+"""
 
 _AT_REST: Final = 'lv_attr=~"^[-V][-wrR][a-z][-m][-aX][-oX][-tX][-zX][-X]"'
 """Selects an LV that lvm reports nothing special about: what `report.at_work` calls empty."""
@@ -40,10 +44,10 @@ _POOL_AT_REST: Final = _AT_REST.replace("[-V]", "t")
 
 
 def create(wanted: LvToCreate, size: int) -> Command:
-    """Return the command for a linear LV of `size` bytes with wiped signatures, tagged as being created.
+    """Return the command for a linear LV of `size` bytes, wiped and tagged as created.
 
-    lvm2 commits the LV with its tags first and wipes it afterwards. So this tag only states that the creation began;
-    `confirm` replaces it.
+    lvm2 commits the LV with its tags first and wipes it afterwards. So this tag only states that
+    the creation began; `confirm` replaces it.
     """
     tag = well_known.TAG_CREATING + wanted.intent
     name, group = names.logical_volume_name(wanted.name), names.volume_group_name(wanted.group)
@@ -52,8 +56,9 @@ def create(wanted: LvToCreate, size: int) -> Command:
 
 
 def created(name: str, output: str) -> bool:
-    """Return whether lvcreate reports in `output` (stdout) that it created and wiped the LV `name`: its last line."""
-    # Between escaped quotes when lvm.conf has log/report_command_log=1 and report/output_format="json".
+    """Return whether the last line of lvcreate's `output` reports the LV `name` as created."""
+    # Between escaped quotes when lvm.conf has log/report_command_log=1 and
+    # report/output_format="json".
     return re.search(rf'Logical volume \\?"{re.escape(name)}\\?" created\.', output) is not None
 
 
@@ -72,7 +77,10 @@ def confirm(lv: LocalVolume, intent: str, before: str, after: str) -> Command:
 
 
 def extend(lv: LocalVolume, size: int) -> Command:
-    """Return the command that extends `lv` to `size` bytes (lvextend takes no selection; it destroys nothing)."""
+    """Return the command that extends `lv` to `size` bytes.
+
+    lvextend takes no selection; it destroys nothing.
+    """
     return ("lvextend", "-y", "-L", f"{size}b", _path(lv))
 
 
@@ -97,7 +105,7 @@ def activate(lv: LocalVolume) -> Command:
 
 
 def put_aside(decision: MoveToTrash) -> list[Command]:
-    """Return the commands that tag a volume for the trash and deactivate it, each only while it may go."""
+    """Return the commands that tag an LV for the trash and deactivate it, if allowed."""
     removal = decision.removal
     changes = [word for value in decision.tags_off for word in ("--deltag", value)]
     changes += [word for value in decision.tags for word in ("--addtag", value)]
@@ -111,16 +119,28 @@ def put_aside(decision: MoveToTrash) -> list[Command]:
 def rename(lv: LocalVolume, name: str) -> Command:
     """Return the command that gives `lv` another name in its VG."""
     group = names.volume_group_name(lv.group)
-    return ("lvrename", "-y", group, names.logical_volume_name(lv.name), names.logical_volume_name(name))
+    return (
+        "lvrename",
+        "-y",
+        group,
+        names.logical_volume_name(lv.name),
+        names.logical_volume_name(name),
+    )
 
 
 def restore(decision: RestoreFromTrash) -> list[Command]:
-    """Return the commands that bring an LV back: out of the sweep's reach first, then its name and its device."""
+    """Return the commands that bring an LV back.
+
+    Out of the sweep's reach first, then its name and its device.
+    """
     return _back(decision.lv, decision.name, decision.tag, decision.tags_off)
 
 
 def bring_back(decision: RestoreCopy) -> list[Command]:
-    """Return the commands that make an old copy the volume again: tags, name and device, then the size that it lacks."""
+    """Return the commands that make an old copy the volume again.
+
+    Tags, name and device, then the size that it lacks.
+    """
     lv, name = decision.lv, decision.name
     off = tuple(t for t in decision.tags_off if t != well_known.TAG_TRASH_NAME + name)
     back = msgspec.structs.replace(lv, name=name)
@@ -134,7 +154,8 @@ def _back(lv: LocalVolume, name: str, on: str, off: Sequence[str]) -> list[Comma
         tag(lv, [on], off),
         *([rename(lv, name)] if lv.name != name else []),
         activate(back),
-        # Its old name stays on it until it has its device, so that a restore whose activation failed can be repeated.
+        # Its old name stays on it until it has its device, so that a restore whose activation
+        # failed can be repeated.
         tag(back, [], [well_known.TAG_TRASH_NAME + name], ' && lv_active="active"'),
     ]
 
@@ -150,12 +171,18 @@ def remove(decision: RemoveLv) -> list[Command]:
 
 
 def _may_go(decision: RemoveLv) -> str:
-    """Return the selection of a volume that may still go: the same, closed, plain, and with the tag it was judged by."""
+    """Return the selection of a volume that may still go.
+
+    The same, closed, plain, and with the tag it was judged by.
+    """
     layout = '["linear"]' if decision.pool is None else '["thin","sparse"]'
     conditions = [
-        _same(decision.lv), 'lv_device_open!="open"', 'lv_active!="unknown"', 'lv_role=["public"]',
+        _same(decision.lv),
+        'lv_device_open!="open"',
+        'lv_active!="unknown"',
+        'lv_role=["public"]',
         f"lv_layout={layout}",
-    ]  # fmt: skip
+    ]
     if decision.tag:
         conditions.append(f'lv_tags={{"{decision.tag}"}}')
     return " && ".join(conditions)
@@ -163,7 +190,10 @@ def _may_go(decision: RemoveLv) -> str:
 
 def _same(lv: LocalVolume, state: str = _AT_REST) -> str:
     uuid, group, name = names.lvm_uuid(lv.uuid), names.volume_group_name(lv.group), lv.name
-    return f'lv_uuid="{uuid}" && vg_name="{group}" && lv_name="{names.logical_volume_name(name)}" && {state}'
+    return (
+        f'lv_uuid="{uuid}" && vg_name="{group}" && '
+        f'lv_name="{names.logical_volume_name(name)}" && {state}'
+    )
 
 
 def _path(lv: LocalVolume) -> str:

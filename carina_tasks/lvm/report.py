@@ -5,13 +5,15 @@
 * one process instead of two, and volumes and free space of a VG are from one moment;
 * ``lvs`` leaves out the volumes of an exported VG and still exits with 0: they would look absent.
 
-It shows no ``thin_count`` among the LV fields, so that comes from its segment section. With ``--binary``,
-``lv_device_open`` is 1, 0, or -1 for unknown; it is -1 for every inactive LV (nothing can hold a device that does not
-exist), and for every LV when lvm has no device mapper. ``lv_active`` is ``active``, empty or ``unknown`` up to 2.03.16,
-and 1, 0 or -1 since 2.03.17: both are read, and a value that is neither counts as unknown, which is open.
+It shows no ``thin_count`` among the LV fields, so that comes from its segment section. With
+``--binary``, ``lv_device_open`` is 1, 0, or -1 for unknown; it is -1 for every inactive LV (nothing
+can hold a device that does not exist), and for every LV when lvm has no device mapper.
+``lv_active`` is ``active``, empty or ``unknown`` up to 2.03.16, and 1, 0 or -1 since 2.03.17: both
+are read, and a value that is neither counts as unknown, which is open.
 
-A damaged disk makes lvm write lines of its own into the middle of the report (``Retrying metadata scan.``), and a VG
-that it cannot read is not in the report. The other VGs are: they are the Inventory, and what lvm wrote is logged.
+A damaged disk makes lvm write lines of its own into the middle of the report (``Retrying metadata
+scan.``), and a VG that it cannot read is not in the report. The other VGs are: they are the
+Inventory, and what lvm wrote is logged.
 """
 
 from __future__ import annotations
@@ -29,36 +31,76 @@ from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
 
 _VG_FIELDS: Final = "vg_name,vg_uuid,vg_size,vg_extent_size,vg_exported,vg_partial"
 _LV_FIELDS: Final = (
-    "lv_name,lv_uuid,lv_size,lv_attr,lv_device_open,lv_active,lv_layout,lv_role,pool_lv,lv_tags,lv_time,"
-    "lv_kernel_major,lv_kernel_minor"
+    "lv_name,lv_uuid,lv_size,lv_attr,lv_device_open,lv_active,lv_layout,lv_role,pool_lv,lv_tags,"
+    "lv_time,lv_kernel_major,lv_kernel_minor"
 )
 PINNED: Final = (
-    'report/time_format="%s" report/list_item_separator="," report/compact_output=0 report/compact_output_cols="" '
-    "report/prefixes=0 report/columns_as_rows=0 report/quoted=1 report/buffered=1 report/headings=1 "
+    'report/time_format="%s" report/list_item_separator="," report/compact_output=0 '
+    'report/compact_output_cols="" '
+    "report/prefixes=0 report/columns_as_rows=0 report/quoted=1 report/buffered=1 "
+    "report/headings=1 "
     "log/report_command_log=0"
 )
-"""What the report pins besides `command.PINNED`: every setting of lvm.conf(5) that changes its form."""
+"""What the report pins besides `command.PINNED`: every setting of lvm.conf(5) that changes its
+form.
+"""
 FULLREPORT: Final = (
-    "--reportformat", "json", "--binary", "--units", "b", "--nosuffix", "--config", PINNED,
-    "--configreport", "vg", "-o", _VG_FIELDS,
-    "--configreport", "lv", "-o", _LV_FIELDS,
-    "--configreport", "seg", "-o", "lv_uuid,thin_count", "-S", "thin_count>=0",
-    "--configreport", "pv", "-o", "pv_free,pv_allocatable,pv_missing",
-    "--configreport", "pvseg", "-o", "pvseg_start", "-S", "pvseg_size<0",
-)  # fmt: skip
-"""Arguments of the one report this package reads. The last section cannot be left out, only selected away."""
+    "--reportformat",
+    "json",
+    "--binary",
+    "--units",
+    "b",
+    "--nosuffix",
+    "--config",
+    PINNED,
+    "--configreport",
+    "vg",
+    "-o",
+    _VG_FIELDS,
+    "--configreport",
+    "lv",
+    "-o",
+    _LV_FIELDS,
+    "--configreport",
+    "seg",
+    "-o",
+    "lv_uuid,thin_count",
+    "-S",
+    "thin_count>=0",
+    "--configreport",
+    "pv",
+    "-o",
+    "pv_free,pv_allocatable,pv_missing",
+    "--configreport",
+    "pvseg",
+    "-o",
+    "pvseg_start",
+    "-S",
+    "pvseg_size<0",
+)
+"""Arguments of the one report this package reads. The last section cannot be left out, only
+selected away.
+"""
 
 _ACTIVE: Final = ("active", "1")
 _INACTIVE: Final = ("", "0")
 _ATTR: Final = 9
 _KINDS: Final = {
-    "c": "it is being converted", "O": "a snapshot is being merged into it", "S": "it is being merged into its origin",
+    "c": "it is being converted",
+    "O": "a snapshot is being merged into it",
+    "S": "it is being merged into its origin",
     "p": "it belongs to a pvmove",
-}  # fmt: skip
+}
 _STATES: Final = {
-    "s": "it is suspended", "S": "it is suspended", "M": "it is suspended", "I": "it is an invalid snapshot",
-    "m": "its merge failed", "d": "its device has no table", "i": "its device has an inactive table", "h": "it is historical",
-}  # fmt: skip
+    "s": "it is suspended",
+    "S": "it is suspended",
+    "M": "it is suspended",
+    "I": "it is an invalid snapshot",
+    "m": "its merge failed",
+    "d": "its device has no table",
+    "i": "its device has an inactive table",
+    "h": "it is historical",
+}
 _HEALTH: Final = {
     "p": "it is partial: a disk of it is missing",
     "r": "it needs a refresh",
@@ -124,7 +166,8 @@ _DECODER = msgspec.json.Decoder(_Report)
 def inventory(lvm: Lvm, node: str) -> Inventory:
     """Return everything lvm2 on this node reports.
 
-    Raises LvmReportUnreadable rather than leave out an LV of a VG that lvm can read, and what `Lvm.report` raises.
+    Raises LvmReportUnreadable rather than leave out an LV of a VG that lvm can read, and what
+    `Lvm.report` raises.
     """
     reported = lvm.report("fullreport", *FULLREPORT)
     text, others = _json_of(reported.output)
@@ -139,14 +182,16 @@ def inventory(lvm: Lvm, node: str) -> Inventory:
         return parse(text, node)
     except LvmReportUnreadable as exc:
         wrote = "; ".join([*others, *reported.said.split("\n")])
-        raise LvmReportUnreadable(f"{exc.message}; lvm wrote: {wrote[:500] or 'nothing else'}") from exc
+        raise LvmReportUnreadable(
+            f"{exc.message}; lvm wrote: {wrote[:500] or 'nothing else'}"
+        ) from exc
 
 
 def _json_of(output: str) -> tuple[str, list[str]]:
     """Return the lines of `output` that can be of a JSON document, and the others.
 
-    A line with an object, a bracket or a comma is always kept: one that is broken makes the report unreadable, and hides
-    nothing.
+    A line with an object, a bracket or a comma is always kept: one that is broken makes the report
+    unreadable, and hides nothing.
     """
     kept: list[str] = []
     others: list[str] = []
@@ -156,7 +201,10 @@ def _json_of(output: str) -> tuple[str, list[str]]:
 
 
 def parse(text: str, node: str) -> Inventory:
-    """Return the JSON of ``lvm fullreport`` as the Inventory of `node`. Raises LvmReportUnreadable."""
+    """Return the JSON of ``lvm fullreport`` as the Inventory of `node`.
+
+    Raises LvmReportUnreadable.
+    """
     try:
         sections = _DECODER.decode(text).report
         names = Counter(vg.vg_name for section in sections for vg in section.vg or ())
@@ -165,22 +213,31 @@ def parse(text: str, node: str) -> Inventory:
         for section in sections:
             if section.vg is None and section.lv is None:
                 continue
-            if section.vg is None or len(section.vg) != 1 or None in (section.lv, section.seg, section.pv):
+            if (
+                section.vg is None
+                or len(section.vg) != 1
+                or None in (section.lv, section.seg, section.pv)
+            ):
                 raise ValueError("a part of the report is missing")  # noqa: TRY301
             vg = section.vg[0]
             groups.append(_group(vg, section.pv or [], names[vg.vg_name]))
             lvs += _volumes(vg, section.lv or [], section.seg or [])
         found = Inventory(node=node, groups=tuple(groups), volumes=tuple(lvs))
-        # Constructing does not check bounds and patterns, converting does: what leaves here can be read on arrival
+        # Constructing does not check bounds and patterns, converting does: what leaves here can be
+        # read on arrival
         return msgspec.convert(msgspec.to_builtins(found), Inventory)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as exc:
         raise LvmReportUnreadable(f"lvm's report cannot be read: {str(exc)[:200]}") from exc
 
 
 def _group(vg: _Vg, pvs: list[_Pv], of_that_name: int) -> VolumeGroup:
-    """Return a VG with the space that lvm would allocate from: not on disks that are missing or closed to allocation."""
+    """Return a VG with the space that lvm would allocate from.
+
+    Not on disks that are missing or closed to allocation.
+    """
     problem = (
-        "a disk of it is missing (see `pvs`; attach the disk again, or remove it with `vgreduce --removemissing`)"
+        "a disk of it is missing (see `pvs`; attach the disk again, or remove it with `vgreduce "
+        "--removemissing`)"
         if vg.vg_partial != "0" or any(pv.pv_missing != "0" for pv in pvs)
         else "it is exported (vgimport)"
         if vg.vg_exported != "0"
@@ -231,9 +288,10 @@ def _volume(group: str, lv: _Lv, in_pool: dict[str, int]) -> LocalVolume:
 
 
 def at_work(attr: str) -> str:
-    """Return what lvm or an administrator is doing to an LV that forbids every change to it, or an empty string.
+    """Return which operation on an LV forbids every change to it, or an empty string.
 
-    `attr` is ``lv_attr`` (lvs(8)): type, permissions, allocation policy, fixed minor, state, open, target, zeroing, health.
+    `attr` is ``lv_attr`` (lvs(8)): type, permissions, allocation policy, fixed minor, state, open,
+    target, zeroing, health.
     """
     if len(attr) < _ATTR:
         return f"lvm reports it as {attr!r}, which this version does not know"

@@ -1,11 +1,14 @@
-"""What a node task asks for: create, mark, remove, purge and restore volumes. Idempotent, with a result for each volume.
+"""What a node task asks for: create, mark, remove, purge and restore volumes.
 
-Each goes the same way: one report, a pure decision for each volume, one batch of commands, one report again. The
-result comes from the last report, not from what lvm said; lvm's words are only the reason when it was not done. The way
-into the trash has one batch and one report more: a volume is renamed only once it is seen to be closed for good.
+Idempotent, with a result for each volume.
 
-An error of one volume is that volume's ``failed`` result. What concerns all of them is raised: no lvm, a deadline, an
-unreadable report.
+Each goes the same way: one report, a pure decision for each volume, one batch of commands, one
+report again. The result comes from the last report, not from what lvm said; lvm's words are only
+the reason when it was not done. The way into the trash has one batch and one report more: a volume
+is renamed only once it is seen to be closed for good.
+
+An error of one volume is that volume's ``failed`` result. What concerns all of them is raised: no
+lvm, a deadline, an unreadable report.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from dataclasses import dataclass
 
 from carina_tasks.decisions import local_volume as decide
 from carina_tasks.decisions import removal as decide_removal
-from carina_tasks.decisions.local_volume import (  # fmt: skip
+from carina_tasks.decisions.local_volume import (
     CreateDecision,
     CreateLv,
     ExtendLv,
@@ -29,21 +32,38 @@ from carina_tasks.decisions.local_volume import (  # fmt: skip
     UntagOrphan,
     ZeroLv,
 )
-from carina_tasks.decisions.removal import LvAbsent, MoveToTrash, RefuseLv, RemoveDecision, RemoveLv, RestoreFromTrash
-from carina_tasks.errors import BadInput, TransientError
+from carina_tasks.decisions.removal import (
+    MoveToTrash,
+    RefuseLv,
+    RemoveDecision,
+    RemoveLv,
+    RestoreFromTrash,
+)
+from carina_tasks.errors import BadInput
 from carina_tasks.lvm import commands
-from carina_tasks.lvm.command import Lvm, failed, shell_line, translate
+from carina_tasks.lvm.command import Lvm, shell_line
 from carina_tasks.lvm.commands import Command
 from carina_tasks.lvm.report import inventory
+from carina_tasks.lvm.results import (
+    by_uuid,
+    created,
+    marked,
+    missing,
+    not_done,
+    not_there,
+    purged,
+    refused,
+    removed,
+    result,
+)
 from carina_tasks.lvm.zero import Look, NotZeroed, Zeroed, Zeroing
 from carina_tasks.model import names, well_known
 from carina_tasks.model.local import Inventory, LocalVolume
-from carina_tasks.model.messages import (  # fmt: skip
+from carina_tasks.model.messages import (
     CreateLvs,
     LvInTrash,
     LvResult,
     LvResults,
-    LvTarget,
     LvToCreate,
     MarkLvs,
     PurgeLvs,
@@ -52,53 +72,69 @@ from carina_tasks.model.messages import (  # fmt: skip
 )
 
 Looked = Zeroed | Zeroing | NotZeroed
-Wanted = LvToCreate | LvTarget | LvInTrash
-CHANGED = "lvm did nothing: the volume changed between the report and the command"
 
 
 def create_volumes(lvm: Lvm, node: str, request: CreateLvs, zero: Look | None = None) -> LvResults:
-    """Create the LVs of a rebuild, or restore those of a failback; asked again it answers ``kept``. Raises the errors of `Lvm`.
+    """Create the LVs of a rebuild, or restore those of a failback.
 
-    An LV is complete when lvm has wiped it, not when it exists: only those whose lvcreate returned without an error get the
-    intent tag, and a second lvm process does that. An lvm shell that receives SIGTERM ends the command in hand and runs
-    the next one, so the same batch would prove nothing.
-    What it removes from the trash to make room follows them in the answer, as ``purged``. One that is to be zeroed is answered
-    as ``zeroing`` until a later request finds that `zero` has ended.
+    Asked again it answers ``kept``. Raises the errors of `Lvm`.
+
+    An LV is complete when lvm has wiped it, not when it exists: only those whose lvcreate returned
+    without an error get the intent tag, and a second lvm process does that. An lvm shell that
+    receives SIGTERM ends the command in hand and runs the next one, so the same batch would prove
+    nothing. What it removes from the trash to make room follows them in the answer, as ``purged``.
+    One that is to be zeroed is answered as ``zeroing`` until a later request finds that `zero` has
+    ended.
     """
     before = inventory(lvm, node)
     decisions = decide.decide_create(request, before)
-    aside, aside_said = _put_aside(lvm, node, [d.stale if isinstance(d, ReplaceLv) else d for d in decisions], before)
-    first = _run(lvm, [_create_commands(w, d, aside) for w, d in zip(request.volumes, decisions, strict=True)])
+    aside, aside_said = _put_aside(
+        lvm, node, [d.stale if isinstance(d, ReplaceLv) else d for d in decisions], before
+    )
+    first = _run(
+        lvm,
+        [_create_commands(w, d, aside) for w, d in zip(request.volumes, decisions, strict=True)],
+    )
     made = inventory(lvm, node) if first.ran else aside
     looks = [zero(d.lv) if isinstance(d, ZeroLv) and zero is not None else None for d in decisions]
     wanted = zip(request.volumes, decisions, first.said, looks, strict=True)
-    last = _run(lvm, [_finish_commands(w, d, words, made, first.output, look) for w, d, words, look in wanted])
+    last = _run(
+        lvm,
+        [_finish_commands(w, d, words, made, first.output, look) for w, d, words, look in wanted],
+    )
     after = inventory(lvm, node) if last.ran else made
     said = [_joined(*words) for words in zip(aside_said, first.said, last.said, strict=True)]
     results = zip(request.volumes, decisions, said, looks, strict=True)
-    done = [_zeroing(w, after, look, zero) or _created(w, d, words, after) for w, d, words, look in results]
+    done = [
+        _zeroing(w, after, look, zero) or created(w, d, words, after)
+        for w, d, words, look in results
+    ]
     there = {lv.uuid for lv in after.volumes}
     room = [each for d in decisions if isinstance(d, Growing) for each in d.room]
-    return LvResults(node=node, volumes=(*done, *(_purged(each) for each in room if each.lv.uuid not in there)))
-
-
-def _purged(removal: RemoveLv) -> LvResult:
-    lv, reason = removal.lv, f"{removal.reason}; its volume group needed the space"
-    return LvResult(lv.group, lv.name, "purged", reason, uuid=lv.uuid, size=removal.bytes)
+    return LvResults(
+        node=node, volumes=(*done, *(purged(each) for each in room if each.lv.uuid not in there))
+    )
 
 
 def mark_volumes(lvm: Lvm, node: str, request: MarkLvs) -> LvResults:
-    """Mark volumes as orphans, or take the mark off; an old mark stays as it is. Raises the errors of `Lvm`."""
+    """Mark volumes as orphans, or take the mark off; an old mark stays as it is.
+
+    Raises the errors of `Lvm`.
+    """
     before = inventory(lvm, node)
     decisions = decide.decide_mark(request, before)
     ran = _run(lvm, [_mark_commands(d) for d in decisions])
     after = inventory(lvm, node) if ran.ran else before
     results = zip((*request.mark, *request.unmark), decisions, map(_joined, ran.said), strict=True)
-    return LvResults(node=node, volumes=tuple(_marked(t, d, words, after) for t, d, words in results))
+    return LvResults(
+        node=node, volumes=tuple(marked(t, d, words, after) for t, d, words in results)
+    )
 
 
 def remove_volumes(lvm: Lvm, node: str, request: RemoveLvs) -> LvResults:
-    """Put orphans that are still marked, closed and the same LVs into the trash, or remove them for good when there is none.
+    """Move orphans to the trash, or remove them when there is none.
+
+    Each must still be marked, closed and the same LV.
 
     Raises the errors of `Lvm`.
     """
@@ -108,7 +144,9 @@ def remove_volumes(lvm: Lvm, node: str, request: RemoveLvs) -> LvResults:
     ran = _run(lvm, [_remove_commands(d, aside) for d in decisions])
     after = inventory(lvm, node) if ran.ran else aside
     results = zip(request.volumes, decisions, map(_joined, aside_said, ran.said), strict=True)
-    return LvResults(node=node, volumes=tuple(_removed(t, d, words, after, "removed") for t, d, words in results))
+    return LvResults(
+        node=node, volumes=tuple(removed(t, d, words, after, "removed") for t, d, words in results)
+    )
 
 
 def purge_volumes(lvm: Lvm, node: str, request: PurgeLvs) -> LvResults:
@@ -118,33 +156,52 @@ def purge_volumes(lvm: Lvm, node: str, request: PurgeLvs) -> LvResults:
     ran = _run(lvm, [commands.remove(d) if isinstance(d, RemoveLv) else [] for d in decisions])
     after = inventory(lvm, node) if ran.ran else before
     results = zip(request.volumes, decisions, map(_joined, ran.said), strict=True)
-    return LvResults(node=node, volumes=tuple(_removed(t, d, words, after, "purged") for t, d, words in results))
+    return LvResults(
+        node=node, volumes=tuple(removed(t, d, words, after, "purged") for t, d, words in results)
+    )
 
 
 def restore_volume(lvm: Lvm, node: str, request: RestoreLv) -> LvResults:
-    """Bring a volume back from the trash; the answer has its old name. Raises the errors of `Lvm`."""
+    """Bring a volume back from the trash; the answer has its old name.
+
+    Raises the errors of `Lvm`.
+    """
     decision = decide_removal.decide_restore(request, inventory(lvm, node))
     if not isinstance(decision, RestoreFromTrash):
-        return LvResults(node=node, volumes=(_not_there(request.volume, decision),))
+        return LvResults(node=node, volumes=(not_there(request.volume, decision),))
     (said,) = map(_joined, _run(lvm, [commands.restore(decision)]).said)
-    found = _by_uuid(inventory(lvm, node).volumes, request.volume.uuid)
-    if found is None or found.name != decision.name or found.restored_at is None or not found.active:
-        return LvResults(node=node, volumes=(_not_done(request.volume, said),))
+    found = by_uuid(inventory(lvm, node).volumes, request.volume.uuid)
+    if (
+        found is None
+        or found.name != decision.name
+        or found.restored_at is None
+        or not found.active
+    ):
+        return LvResults(node=node, volumes=(not_done(request.volume, said),))
     back = LvInTrash(request.volume.group, found.name, found.uuid)
-    return LvResults(node=node, volumes=(_done(back, "restored", found),))
+    return LvResults(node=node, volumes=(result(back, "restored", found),))
 
 
 def _put_aside(
     lvm: Lvm, node: str, decisions: Sequence[object], before: Inventory
 ) -> tuple[Inventory, list[tuple[str, ...] | None]]:
-    """Tag and deactivate what goes into the trash; return what is there then, and what lvm wrote for each decision."""
-    ran = _run(lvm, [commands.put_aside(each) if isinstance(each, MoveToTrash) else [] for each in decisions])
+    """Tag and deactivate what goes into the trash.
+
+    Return what is there then, and what lvm wrote for each decision.
+    """
+    ran = _run(
+        lvm,
+        [commands.put_aside(each) if isinstance(each, MoveToTrash) else [] for each in decisions],
+    )
     return (inventory(lvm, node) if ran.ran else before), ran.said
 
 
 def _into_trash(decision: MoveToTrash, aside: Inventory) -> list[Command]:
-    """Return the command that renames the volume, if it is tagged and closed for good: none when it is not."""
-    lv = _by_uuid(aside.volumes, decision.removal.lv.uuid)
+    """Return the command that renames the volume, if it is tagged and closed for good.
+
+    None when it is not.
+    """
+    lv = by_uuid(aside.volumes, decision.removal.lv.uuid)
     if lv is None or lv.active or lv.is_open or not set(decision.tags) <= set(lv.tags):
         return []
     return [commands.rename(lv, names.trash_of(lv.uuid))]
@@ -178,7 +235,8 @@ class Ran:
 def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> Ran:
     """Run the commands of all LVs in one lvm shell.
 
-    An LV with a word that no lvm shell takes (a tag with a '#', put there by hand) fails alone, and holds no other up.
+    An LV with a word that no lvm shell takes (a tag with a '#', put there by hand) fails alone, and
+    holds no other up.
     """
     refused: dict[int, str] = {}
     for number, each in enumerate(wanted):
@@ -187,7 +245,9 @@ def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> Ran:
                 shell_line(command)
         except BadInput as exc:
             refused[number] = exc.message
-    batch = lvm.batch([c for number, each in enumerate(wanted) if number not in refused for c in each])
+    batch = lvm.batch(
+        [c for number, each in enumerate(wanted) if number not in refused for c in each]
+    )
     errors = iter(batch.errors)
     said: list[tuple[str, ...] | None] = [
         (refused[number],) if number in refused else tuple(next(errors) for _ in each) or None
@@ -202,7 +262,9 @@ def _joined(*words: tuple[str, ...] | None) -> str | None:
     return "\n".join(line for each in there for line in each) if there else None
 
 
-def _create_commands(wanted: LvToCreate, decision: CreateDecision, aside: Inventory) -> list[Command]:
+def _create_commands(
+    wanted: LvToCreate, decision: CreateDecision, aside: Inventory
+) -> list[Command]:
     match decision:
         case CreateLv(size, room):
             return [*_remove_all(room), commands.create(wanted, size)]
@@ -228,37 +290,46 @@ def _finish_commands(
     output: str,
     look: Looked | None,
 ) -> list[Command]:
-    """Return what completes an LV once its first commands are done: the next tag if lvm wiped it, and its device."""
+    """Return what completes an LV once its first commands are done.
+
+    The next tag if lvm wiped it, and its device.
+    """
     lv = made.find(wanted.group, wanted.name)
     if lv is None or isinstance(decision, NameTaken | RefuseLv):
         return []
-    # An LV that exists already may have lost its device in a reboot: Carina activates only what it creates.
+    # An LV that exists already may have lost its device in a reboot: Carina activates only what it
+    # creates.
     device = [commands.activate(lv)] if lv.inactive else []
     if isinstance(decision, KeepExisting | ExtendLv | RestoreCopy):
         return device
     if isinstance(decision, ZeroLv):
         done = [commands.confirm(lv, wanted.intent, well_known.TAG_ZEROING, well_known.TAG_INTENT)]
         return [*(done if isinstance(look, Zeroed) else []), *device]
-    # Its last line is the proof. What lvm wrote to stderr is none: a host's lvm.conf(5) may make it talkative.
+    # Its last line is the proof. What lvm wrote to stderr is none: a host's lvm.conf(5) may make it
+    # talkative.
     if said is None or not commands.created(wanted.name, output):
         return []
     after = well_known.TAG_ZEROING if wanted.zero else well_known.TAG_INTENT
     return [commands.confirm(lv, wanted.intent, well_known.TAG_CREATING, after), *device]
 
 
-def _zeroing(wanted: LvToCreate, after: Inventory, look: Looked | None, zero: Look | None) -> LvResult | None:
+def _zeroing(
+    wanted: LvToCreate, after: Inventory, look: Looked | None, zero: Look | None
+) -> LvResult | None:
     """Return the answer for an LV that is wiped and not zeroed yet, None for every other."""
     found = after.find(wanted.group, wanted.name)
     if found is None or well_known.TAG_ZEROING + wanted.intent not in found.tags:
         return None
     if zero is None:
-        return _refused(wanted, RefuseLv("this process zeroes no LVs"))
+        return refused(wanted, RefuseLv("this process zeroes no LVs"))
     if found.inactive:
-        return _not_done(wanted, None, _missing(found))
+        return not_done(wanted, None, missing(found))
     now = look or zero(found)
     if isinstance(now, NotZeroed):
-        return _refused(wanted, RefuseLv(now.reason, transient=not now.late))
-    return _done(wanted, "zeroing", found, now.reason if isinstance(now, Zeroing) else "it is zeroed")
+        return refused(wanted, RefuseLv(now.reason, transient=not now.late))
+    return result(
+        wanted, "zeroing", found, now.reason if isinstance(now, Zeroing) else "it is zeroed"
+    )
 
 
 def _remove_all(room: Iterable[RemoveLv]) -> list[Command]:
@@ -270,31 +341,9 @@ def _tag_off(lv: LocalVolume, tags: tuple[str, ...]) -> list[Command]:
 
 
 def _reactivate(lv: LocalVolume, tags_off: tuple[str, ...]) -> list[Command]:
-    """Return what gives a volume its device again when the way into the trash was broken off after it was closed."""
+    """Return the commands that activate an LV whose move to the trash was interrupted."""
     closed = not lv.active and any(tag.startswith(well_known.TAG_TRASH) for tag in tags_off)
     return [commands.activate(lv)] if closed else []
-
-
-def _created(wanted: LvToCreate, decision: CreateDecision, said: str | None, after: Inventory) -> LvResult:
-    if isinstance(decision, RefuseLv):
-        return _refused(wanted, decision)
-    if isinstance(decision, NameTaken):
-        return _done(wanted, "taken", decision.lv, decision.reason)
-    found = after.find(wanted.group, wanted.name)
-    ours = found is not None and well_known.TAG_INTENT + wanted.intent in found.tags and not found.unfinished
-    size = decision.size if isinstance(decision, Growing) else wanted.size
-    if found is None or not ours or found.size < size or found.inactive:
-        return _not_done(wanted, said, _missing(found))
-    match decision:
-        case ReplaceLv(stale):
-            removal = stale.removal if isinstance(stale, MoveToTrash) else stale
-            return _done(wanted, "replaced", found, removal.reason)
-        case CreateLv():
-            return _done(wanted, "created", found)
-        case RestoreCopy():
-            return _done(wanted, "restored", found)
-        case _:
-            return _done(wanted, "kept", found)
 
 
 def _mark_commands(decision: MarkDecision) -> list[Command]:
@@ -305,84 +354,3 @@ def _mark_commands(decision: MarkDecision) -> list[Command]:
             return _tag_off(lv, tags_off)
         case _:
             return []
-
-
-def _marked(target: LvTarget, decision: MarkDecision, said: str | None, after: Inventory) -> LvResult:
-    if isinstance(decision, LvAbsent | RefuseLv):
-        return _not_there(target, decision)
-    found = _by_uuid(after.volumes, target.uuid)
-    if found is None:
-        return _not_done(target, said)
-    tags = [tag for tag in found.tags if tag.startswith(well_known.TAG_ORPHAN)]
-    if isinstance(decision, UntagOrphan):
-        return _not_done(target, said) if tags else _done(target, "unmarked", found)
-    return _done(target, "marked", found) if found.marked_at is not None else _not_done(target, said)
-
-
-def _removed(
-    target: LvTarget | LvInTrash, decision: RemoveDecision, said: str | None, after: Inventory, outcome: str
-) -> LvResult:
-    if isinstance(decision, LvAbsent | RefuseLv):
-        return _not_there(target, decision)
-    found = _by_uuid(after.volumes, target.uuid)
-    if isinstance(decision, MoveToTrash):
-        if found is None or found.trashed is None:
-            return _not_done(target, said)
-        return _done(target, "trashed", found, decision.removal.reason)
-    if found is not None:
-        return _not_done(target, said)
-    reason = decision.reason
-    if decision.pool is not None and _by_uuid(after.volumes, decision.pool.uuid) is not None:
-        reason = f"{reason}; its thin pool {decision.pool.name} is still there: {translate(said or '').message}"
-    return _done(target, outcome, decision.lv, reason)
-
-
-def _not_there(target: LvTarget | LvInTrash, decision: LvAbsent | RefuseLv) -> LvResult:
-    if isinstance(decision, RefuseLv):
-        return _refused(target, decision)
-    return LvResult(group=target.group, name=target.name, outcome="absent", reason=decision.reason)
-
-
-def _by_uuid(lvs: Iterable[LocalVolume], uuid: str) -> LocalVolume | None:
-    return next((lv for lv in lvs if lv.uuid == uuid), None)
-
-
-def _done(wanted: Wanted, outcome: str, lv: LocalVolume, reason: str = "") -> LvResult:
-    return LvResult(
-        group=wanted.group,
-        name=wanted.name,
-        outcome=outcome,  # type: ignore[arg-type]
-        reason=reason,
-        uuid=lv.uuid,
-        size=lv.size,
-        major=lv.major,
-        minor=lv.minor,
-    )
-
-
-def _refused(wanted: Wanted, decision: RefuseLv) -> LvResult:
-    return LvResult(
-        group=wanted.group,
-        name=wanted.name,
-        outcome="failed",
-        reason=decision.reason,
-        transient=decision.transient,
-    )
-
-
-def _missing(found: LocalVolume | None) -> str:
-    """Return what the last report lacks, of an LV that lvm reported no error for."""
-    if found is not None and found.unfinished:
-        return "lvm did not report that it wiped the LV: it is created again"
-    if found is not None and found.inactive:
-        return "the LV is inactive and lvm did not activate it: no pod could mount it"
-    return CHANGED
-
-
-def _not_done(wanted: Wanted, said: str | None, missing: str = CHANGED) -> LvResult:
-    if said and failed(said):
-        error = translate(said)
-        reason, transient = error.message, isinstance(error, TransientError)
-    else:
-        reason, transient = missing, True
-    return LvResult(group=wanted.group, name=wanted.name, outcome="failed", reason=reason, transient=transient)

@@ -1,8 +1,11 @@
-"""Zeroes written over an LV, in the background of the node worker: an LV may take minutes, an answer to a request may not.
+"""Zeroes written over an LV, in the background of the node worker.
 
-blkdiscard(8) writes them (``--zeroout``: the device does it itself where it can), piece by piece, so that there is progress and
-so that a deadline ends it. It opens the device exclusively (since util-linux 2.36). So what a worker that died left running and
-what its successor starts never write at the same time, and a device that something has mounted or holds is not written to.
+An LV may take minutes, an answer to a request may not.
+
+blkdiscard(8) writes them (``--zeroout``: the device does it itself where it can), piece by piece,
+so that there is progress and so that a deadline ends it. It opens the device exclusively (since
+util-linux 2.36). So what a worker that died left running and what its successor starts never write
+at the same time, and a device that something has mounted or holds is not written to.
 """
 
 from __future__ import annotations
@@ -61,7 +64,8 @@ class Zero:
     """What this worker zeroes. A worker that is started again has forgotten it and begins again.
 
     Attributes:
-        command: The blkdiscard command, with arguments before it where it must be entered (nsenter).
+        command: The blkdiscard command, with arguments before it where it must be entered
+            (nsenter).
         timeout: Seconds that one LV may take.
         clock: Seconds that only grow.
     """
@@ -77,16 +81,21 @@ class Zero:
         work = self._works.get(lv.uuid)
         if work is None or work.size != lv.size:
             work = self._works[lv.uuid] = _Work(lv.size)
-            threading.Thread(target=self._zero, args=(lv, work), name=f"zero {lv.name}", daemon=True).start()
+            threading.Thread(
+                target=self._zero, args=(lv, work), name=f"zero {lv.name}", daemon=True
+            ).start()
         if work.error:
             del self._works[lv.uuid]
             return NotZeroed(work.error, work.late)
         if work.done >= work.size:
             del self._works[lv.uuid]
             return Zeroed()
-        # By the clock and not by the thread, which waits for ever for a process that a dead disk holds.
+        # By the clock and not by the thread, which waits for ever for a process that a dead disk
+        # holds.
         if work.begun is not None and self.clock() - work.begun > self.timeout:
-            return NotZeroed(f"it was not zeroed within {self.timeout:g} s ({_show(work)})", late=True)
+            return NotZeroed(
+                f"it was not zeroed within {self.timeout:g} s ({_show(work)})", late=True
+            )
         return Zeroing(f"being zeroed, {_show(work)}")
 
     def _zero(self, lv: LocalVolume, work: _Work) -> None:
@@ -104,7 +113,15 @@ class Zero:
     def _piece(self, lv: LocalVolume, work: _Work, length: int) -> str:
         """Write zeroes over one piece; return why it was not done, empty when it was."""
         path = f"/dev/{names.volume_group_name(lv.group)}/{names.logical_volume_name(lv.name)}"
-        words = [*self.command, "--zeroout", "--offset", str(work.done), "--length", str(length), path]
+        words = [
+            *self.command,
+            "--zeroout",
+            "--offset",
+            str(work.done),
+            "--length",
+            str(length),
+            path,
+        ]
         process = subprocess.Popen(  # noqa: S603  names are checked, the command is a setting
             words,
             stdin=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """Local volumes, volume groups and a node's inventory: what lvm2 on one node reports.
 
-Sizes are bytes. These are also the shapes that a node's answer is decoded into, so every field has a bound.
+Sizes are bytes. These are also the shapes that a node's answer is decoded into, so every field has
+a bound.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from carina_tasks.errors import BadInput
 from carina_tasks.model import names, well_known
 
 # \Z and not $, which would let a newline at the end through: in an lvm shell that ends a command.
-Name = Annotated[str, Meta(min_length=1, max_length=127, pattern=r"^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]*\Z")]
+Name = Annotated[
+    str, Meta(min_length=1, max_length=127, pattern=r"^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]*\Z")
+]
 Uuid = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9]{6}(-[a-zA-Z0-9]{4}){5}-[a-zA-Z0-9]{6}\Z")]
 Size = Annotated[int, Meta(ge=0, le=1 << 60)]
 Count = Annotated[int, Meta(ge=0, le=1 << 20)]
@@ -59,8 +62,10 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     major: Device = -1
     minor: Device = -1
     at_work: Text = ""
-    """What lvm or an administrator is doing to it that forbids every change (a pvmove, a merge, a suspended device, a missing
-    disk), or empty."""
+    """What lvm or an administrator is doing to it that forbids every change (a pvmove, a merge, a
+    suspended device, a missing
+    disk), or empty.
+    """
 
     @property
     def intent(self) -> str:
@@ -69,27 +74,41 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def unfinished(self) -> bool:
-        """Whether it was not wiped yet, or not zeroed where it must be: it may still hold the bytes of an earlier LV."""
-        return any(tag.startswith((well_known.TAG_CREATING, well_known.TAG_ZEROING)) for tag in self.tags)
+        """Whether it was not wiped yet, or not zeroed where it must be.
+
+        It may still hold the bytes of an earlier LV.
+        """
+        return any(
+            tag.startswith((well_known.TAG_CREATING, well_known.TAG_ZEROING)) for tag in self.tags
+        )
 
     @property
     def inactive(self) -> bool:
-        """Whether it has no device, as is certain: without a device mapper lvm2 does not know, and counts it as open."""
+        """Whether it has no device, as is certain.
+
+        Without a device mapper lvm2 does not know, and counts it as open.
+        """
         return not self.active and not self.is_open
 
     @property
     def marked_at(self) -> int | None:
-        """When a sweep marked it as an orphan (seconds since the epoch, API server's clock), or None if unmarked."""
+        """When a sweep marked it as an orphan, or None.
+
+        Seconds since the epoch, by the API server's clock.
+        """
         return self._epoch(well_known.TAG_ORPHAN)
 
     @property
     def restored_at(self) -> int | None:
-        """When a person brought it back from the trash (seconds since the epoch, API server's clock), or None."""
+        """When the operator restored it from the trash, or None.
+
+        Seconds since the epoch, by the API server's clock.
+        """
         return self._epoch(well_known.TAG_RESTORED)
 
     @property
     def old_name(self) -> str:
-        """What it was called before it went into the trash, if it lies there or a restore of it died in the middle."""
+        """Its name before it went into the trash, also while a restore is half done."""
         name = self._tag(well_known.TAG_TRASH_NAME)
         try:
             names.local_volume_of(names.logic_volume_of(name))
@@ -99,7 +118,10 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def trashed(self) -> TrashTags | None:
-        """What it was, if it lies in the trash: named after its own UUID, and tagged with its old name and the time."""
+        """What it was, if it lies in the trash.
+
+        Named after its own UUID, and tagged with its old name and the time.
+        """
         at, name = self._epoch(well_known.TAG_TRASH_AT), self.old_name
         if at is None or not name or self.name == name:
             return None
@@ -114,8 +136,13 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def reason_to_tag(text: str) -> str:
-    """Return a reason as lvm takes it in a tag: ``_`` for blanks, ``.`` for ``;`` and ``,``, at most 200 characters."""
-    return re.sub(r"[^A-Za-z0-9_.+:/=-]", "", re.sub(r"[;,]", ".", re.sub(r"[\s_]+", "_", text)))[:200]
+    """Return a reason as lvm takes it in a tag.
+
+    ``_`` for blanks, ``.`` for ``;`` and ``,``, at most 200 characters.
+    """
+    return re.sub(r"[^A-Za-z0-9_.+:/=-]", "", re.sub(r"[;,]", ".", re.sub(r"[\s_]+", "_", text)))[
+        :200
+    ]
 
 
 def tag_to_reason(text: str) -> str:
@@ -130,7 +157,9 @@ class VolumeGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uuid: Uuid
     size: Size
     free: Size
-    """What lvm would allocate: 0 with a `problem`, and without disks that are closed to allocation (pvchange -x n)."""
+    """What lvm would allocate: 0 with a `problem`, and without disks that are closed to allocation
+    (pvchange -x n).
+    """
     extent: Size
     problem: Text = ""
     """Why no LV can be created there (a disk is missing, it is exported), or empty."""

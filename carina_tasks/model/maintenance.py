@@ -1,6 +1,9 @@
-"""Maintenance of a node, as it is stored: an operator announced that the machine may be away, and that its data comes back with it.
+"""Maintenance of a node, as it is stored.
 
-One entry for each node in the state ConfigMap, under ``maintenance.<node>``: JSON that `kubectl` users can read and write.
+An operator announced that the machine may be away, and that its data comes back with it.
+
+One entry for each node in the state ConfigMap, under ``maintenance.<node>``: JSON that `kubectl`
+users can read and write.
 """
 
 from __future__ import annotations
@@ -40,10 +43,14 @@ class Maintenance:
     node: str
     since: float
     until: float
-    """When the operator expects to be done. The maintenance goes on until it is ended: an alert fires meanwhile."""
+    """When the operator expects to be done. The maintenance goes on until it is ended: an alert
+    fires meanwhile.
+    """
     reason: str
     error: str = ""
-    """Why the entry cannot be read; then the node counts as in maintenance, because that loses nothing."""
+    """Why the entry cannot be read; then the node counts as in maintenance, because that loses
+    nothing.
+    """
 
     @property
     def key(self) -> str:
@@ -67,18 +74,29 @@ class Maintenance:
 
 
 def new(node: str, now: float, seconds: float, reason: str) -> Maintenance:
-    """Return the maintenance of `node` that begins now. Raises BadInput, which says what to change."""
+    """Return the maintenance of `node` that begins now.
+
+    Raises BadInput, which says what to change.
+    """
     if not reason.strip():
         raise BadInput("say why (--reason): the next operator on call reads it")
     if not 0 < seconds <= LONGEST:
-        raise BadInput(f"a maintenance lasts more than 0 seconds and at most {LONGEST // 86400} days")
+        raise BadInput(
+            f"a maintenance lasts more than 0 seconds and at most {LONGEST // 86400} days"
+        )
     if len(PREFIX + node) > _KEY:
-        raise BadInput(f"the name of node {node} is too long for a key of a ConfigMap: use `carina pause` instead")
+        raise BadInput(
+            f"the name of node {node} is too long for a key of a ConfigMap: use `carina pause` "
+            "instead"
+        )
     return Maintenance(node, now, now + seconds, reason.strip()[:1000])
 
 
 def parse(node: str, text: str) -> Maintenance:
-    """Return the entry of `node` as it is stored; one that cannot be read is a maintenance with an `error`."""
+    """Return the entry of `node` as it is stored.
+
+    One that cannot be read is a maintenance with an `error`.
+    """
     try:
         entry = msgspec.json.decode(text, type=_Entry)
     except (msgspec.DecodeError, msgspec.ValidationError) as exc:
@@ -92,5 +110,8 @@ def duration(text: str) -> float:
     if not text.strip() or found is None:
         raise BadInput(f"{text!r} is not a duration: write for example 45m, 2h or 1d12h")
     return float(
-        sum(int(number or 0) * unit for number, unit in zip(found.groups(), (86400, 3600, 60, 1), strict=True))
+        sum(
+            int(number or 0) * unit
+            for number, unit in zip(found.groups(), (86400, 3600, 60, 1), strict=True)
+        )
     )

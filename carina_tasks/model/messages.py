@@ -1,7 +1,7 @@
 """What a control worker asks a node, and what a node answers.
 
-Both directions are checked on arrival: a request by the node worker, an answer by the control worker. Times are seconds
-since the epoch; sizes are bytes.
+Both directions are checked on arrival: a request by the node worker, an answer by the control
+worker. Times are seconds since the epoch; sizes are bytes.
 """
 
 from __future__ import annotations
@@ -15,15 +15,21 @@ from carina_tasks.errors import BadInput
 from carina_tasks.model import quantity
 from carina_tasks.model.local import Device, Name, Size, Text, Uuid
 
-Intent = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
-LocalName = Annotated[str, Meta(max_length=127, pattern=r"^volume-[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")]
-TrashName = Annotated[str, Meta(pattern=r"^trash-[a-zA-Z0-9]{6}(-[a-zA-Z0-9]{4}){5}-[a-zA-Z0-9]{6}\Z")]
+Intent = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+]
+LocalName = Annotated[
+    str, Meta(max_length=127, pattern=r"^volume-[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")
+]
+TrashName = Annotated[
+    str, Meta(pattern=r"^trash-[a-zA-Z0-9]{6}(-[a-zA-Z0-9]{4}){5}-[a-zA-Z0-9]{6}\Z")
+]
 Reason = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.+:/=-]{0,200}\Z")]
 Epoch = Annotated[int, Meta(ge=0, le=1 << 40)]
 
 
 class LvToCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Make the LV of one LogicVolume for one rebuild, or bring an old copy back for one failback."""
+    """Create the LV of one LogicVolume for a rebuild, or restore a copy for a failback."""
 
     group: Name
     name: LocalName
@@ -34,13 +40,19 @@ class LvToCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     Any other that this rebuild did not create is answered as ``taken`` and left alone."""
     copy: Uuid | None = None
-    """UUID of the LV that a failback brings back, from its place or from the trash: nothing is ever created in its stead.
+    """UUID of the LV that a failback brings back, from its place or from the trash: nothing is ever
+    created in its stead.
 
-    A worker of an older release rejects the field; the failback is given up then."""
+    A worker of an older release rejects the field; the failback is given up then.
+    """
     zero: bool = False
-    """Write zeroes over all of it before it counts as created: the pod reads the device itself (volumeMode Block)."""
+    """Write zeroes over all of it before it counts as created: the pod reads the device itself
+    (volumeMode Block).
+    """
     in_use: bool = False
-    """With `copy`: the LV never stopped being the volume (the failback is given up), so it may be open."""
+    """With `copy`: the LV never stopped being the volume (the failback is given up), so it may be
+    open.
+    """
 
 
 class CreateLvs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +62,9 @@ class CreateLvs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes of each VG that stay free, as Carina keeps them."""
     volumes: Annotated[tuple[LvToCreate, ...], Meta(min_length=1, max_length=2000)]
     trash_at: Epoch = 0
-    """The API server's clock: stale copies go to the trash with this time. 0: they are removed for good."""
+    """The API server's clock: stale copies go to the trash with this time. 0: they are removed for
+    good.
+    """
 
 
 class LvTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +90,10 @@ class LvToRemove(LvTarget, frozen=True, forbid_unknown_fields=True):
 
 
 class RemoveLvs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``carina.volume.remove``: these orphans go, if still closed and marked at `marked_before` or earlier."""
+    """``carina.volume.remove``.
+
+    These orphans go, if still closed and marked at `marked_before` or earlier.
+    """
 
     marked_before: Epoch
     volumes: Annotated[tuple[LvToRemove, ...], Meta(min_length=1, max_length=2000)]
@@ -93,14 +110,20 @@ class LvInTrash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PurgeLvs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``carina.volume.purge``: remove for good what was put into the trash at `trashed_before` or earlier."""
+    """``carina.volume.purge``.
+
+    Remove for good what was put into the trash at `trashed_before` or earlier.
+    """
 
     trashed_before: Epoch
     volumes: Annotated[tuple[LvInTrash, ...], Meta(min_length=1, max_length=2000)]
 
 
 class RestoreLv(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``carina.volume.restore``: bring this one back under its old name; `at` is the API server's clock."""
+    """``carina.volume.restore``.
+
+    Bring this one back under its old name; `at` is the API server's clock.
+    """
 
     at: Epoch
     volume: LvInTrash
@@ -112,9 +135,20 @@ class LvResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: Name
     name: Name
     outcome: Literal[
-        "created", "zeroing", "taken", "kept", "replaced", "removed", "trashed", "purged", "restored", "absent",
-        "marked", "unmarked", "failed",
-    ]  # fmt: skip
+        "created",
+        "zeroing",
+        "taken",
+        "kept",
+        "replaced",
+        "removed",
+        "trashed",
+        "purged",
+        "restored",
+        "absent",
+        "marked",
+        "unmarked",
+        "failed",
+    ]
     reason: Text = ""
     """Why it failed, was taken or was left; empty when all went well."""
     transient: bool = False
@@ -165,7 +199,10 @@ def describe_request(node: str, request: msgspec.Struct | None) -> dict[str, str
 
 
 def batch_time(volumes: int) -> float:
-    """Return the seconds that a batch of `volumes` may take beyond one command: the lvm gate gives each further one 2."""
+    """Return the seconds that a batch of `volumes` may take beyond one command.
+
+    The lvm gate gives each further one 2.
+    """
     return 2.0 * max(0, volumes - 1)
 
 
@@ -173,7 +210,10 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def read_request(body: object, kind: type[T]) -> T:
-    """Return `body` (JSON data of a message) as a `kind`. Raises BadInput, naming the field that is wrong."""
+    """Return `body` (JSON data of a message) as a `kind`.
+
+    Raises BadInput, naming the field that is wrong.
+    """
     try:
         return msgspec.convert(body, kind, strict=True)
     except (msgspec.ValidationError, ValueError, TypeError, RecursionError) as exc:

@@ -1,10 +1,11 @@
 """Which strings Kubernetes and LVM take as names.
 
-Every name that comes from a message or an object passes one of these before it reaches a queue name, a URL or an lvm
-command line.
+Every name that comes from a message or an object passes one of these before it reaches a queue
+name, a URL or an lvm command line.
 
-Sources: Kubernetes "Object Names and IDs" (RFC 1123 subdomain, 253 characters); lvm(8) "VALID NAMES": ``a-z A-Z 0-9 +
-_ . -``, not starting with a hyphen, at most 127 characters, not ``.`` or ``..``, no reserved words or infixes.
+Sources: Kubernetes "Object Names and IDs" (RFC 1123 subdomain, 253 characters); lvm(8) "VALID
+NAMES": ``a-z A-Z 0-9 + _ . -``, not starting with a hyphen, at most 127 characters, not ``.`` or
+``..``, no reserved words or infixes.
 """
 
 from __future__ import annotations
@@ -18,16 +19,32 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LVM = re.compile(r"[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]*")
 _LVM_UUID = re.compile(r"[a-zA-Z0-9]{6}(-[a-zA-Z0-9]{4}){5}-[a-zA-Z0-9]{6}")
 _LVM_RESERVED_INFIX = (
-    "_cdata", "_cmeta", "_corig", "_mlog", "_mimage", "_pmspare", "_rimage", "_rmeta", "_tdata", "_tmeta", "_vdata",
-    "_cvol", "_wcorig", "_iorig", "_imeta", "_vorigin",
-)  # fmt: skip
+    "_cdata",
+    "_cmeta",
+    "_corig",
+    "_mlog",
+    "_mimage",
+    "_pmspare",
+    "_rimage",
+    "_rmeta",
+    "_tdata",
+    "_tmeta",
+    "_vdata",
+    "_cvol",
+    "_wcorig",
+    "_iorig",
+    "_imeta",
+    "_vorigin",
+)
 _LVM_RESERVED_PREFIX = ("snapshot", "pvmove")
 
 VOLUME_PREFIX = "volume-"
 """Carina names the LV of LogicVolume X ``volume-X``; nothing without this prefix is ever ours."""
 
 TRASH_PREFIX = "trash-"
-"""A removed LV waits as ``trash-<its own UUID>``: no two can meet, and no volume of Carina's is called so."""
+"""A removed LV waits as ``trash-<its own UUID>``: no two can meet, and no volume of Carina's is
+called so.
+"""
 
 THIN_POOL_PREFIX = "thin-"
 """Old Carina clusters hold ``volume-X`` in a thin pool ``thin-X``; both go together."""
@@ -39,14 +56,22 @@ def node_name(value: object) -> str:
 
 
 def object_name(value: object) -> str:
-    """Return `value` if Kubernetes takes it as an object's name (RFC 1123 subdomain). Raises BadInput."""
+    """Return `value` if Kubernetes takes it as an object's name (RFC 1123 subdomain).
+
+    Raises BadInput.
+    """
     return _subdomain(value, "object name")
 
 
 def namespace_name(value: object) -> str:
-    """Return `value` if Kubernetes takes it as a namespace (RFC 1123 label, 63 characters). Raises BadInput."""
+    """Return `value` if Kubernetes takes it as a namespace (RFC 1123 label, 63 characters).
+
+    Raises BadInput.
+    """
     if not isinstance(value, str) or len(value) > 63 or not _LABEL.fullmatch(value):
-        raise BadInput(f"{_show(value)} is not a namespace: use lower case letters, digits and '-', at most 63")
+        raise BadInput(
+            f"{_show(value)} is not a namespace: use lower case letters, digits and '-', at most 63"
+        )
     return value
 
 
@@ -59,12 +84,17 @@ def logical_volume_name(value: object) -> str:
     """Return `value` if lvm takes it as the name of a logical volume. Raises BadInput."""
     name = _lvm(value, "logical volume")
     if name.startswith(_LVM_RESERVED_PREFIX) or any(infix in name for infix in _LVM_RESERVED_INFIX):
-        raise BadInput(f"{_show(value)} is not a logical volume name: lvm keeps that word for itself (lvm(8))")
+        raise BadInput(
+            f"{_show(value)} is not a logical volume name: lvm keeps that word for itself (lvm(8))"
+        )
     return name
 
 
 def lvm_uuid(value: object) -> str:
-    """Return `value` if it is the UUID of an LV or VG (32 characters in groups 6-4-4-4-4-4-6). Raises BadInput."""
+    """Return `value` if it is the UUID of an LV or VG (32 characters in groups 6-4-4-4-4-4-6).
+
+    Raises BadInput.
+    """
     if not isinstance(value, str) or not _LVM_UUID.fullmatch(value):
         raise BadInput(f"{_show(value)} is not an lvm UUID (6-4-4-4-4-4-6 letters and digits)")
     return value
@@ -78,7 +108,9 @@ def local_volume_of(logic_volume: str) -> str:
 def logic_volume_of(local_volume: str) -> str:
     """Return the LogicVolume name of an LV; the LV must have Carina's prefix. Raises BadInput."""
     if not local_volume.startswith(VOLUME_PREFIX):
-        raise BadInput(f"{_show(local_volume)} is not Carina's: its name does not start with {VOLUME_PREFIX!r}")
+        raise BadInput(
+            f"{_show(local_volume)} is not Carina's: its name does not start with {VOLUME_PREFIX!r}"
+        )
     return object_name(local_volume.removeprefix(VOLUME_PREFIX))
 
 
@@ -89,13 +121,24 @@ def trash_of(uuid: str) -> str:
 
 def _subdomain(value: object, what: str) -> str:
     if not isinstance(value, str) or len(value) > 253 or not _SUBDOMAIN.fullmatch(value):
-        raise BadInput(f"{_show(value)} is not a {what}: use lower case letters, digits, '-' and '.', at most 253")
+        raise BadInput(
+            f"{_show(value)} is not a {what}: use lower case letters, digits, '-' and '.', at most "
+            "253"
+        )
     return value
 
 
 def _lvm(value: object, what: str) -> str:
-    if not isinstance(value, str) or len(value) > 127 or value in (".", "..") or not _LVM.fullmatch(value):
-        raise BadInput(f"{_show(value)} is not a {what} name: use letters, digits and '+_.-', at most 127 (lvm(8))")
+    if (
+        not isinstance(value, str)
+        or len(value) > 127
+        or value in (".", "..")
+        or not _LVM.fullmatch(value)
+    ):
+        raise BadInput(
+            f"{_show(value)} is not a {what} name: use letters, digits and '+_.-', at most 127 "
+            "(lvm(8))"
+        )
     return value
 
 

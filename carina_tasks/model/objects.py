@@ -1,7 +1,10 @@
-"""Kubernetes objects as frozen values: only the fields that a decision needs, plus raw JSON where it is copied back.
+"""Kubernetes objects as frozen values.
 
-``parse_*`` take one object as raw JSON (a dict of the API server) and raise BadObject naming the field that is missing
-or wrong. Times are seconds since the epoch, sizes bytes. The fields of Carina's objects are those of its CRDs, v0.14.
+Only the fields that a decision needs, plus raw JSON where it is copied back.
+
+``parse_*`` take one object as raw JSON (a dict of the API server) and raise BadObject naming the
+field that is missing or wrong. Times are seconds since the epoch, sizes bytes. The fields of
+Carina's objects are those of its CRDs, v0.14.
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ class Node:
 
     meta: ObjectMeta
     ready: str
-    """The Ready condition's status: ``True``, ``False`` or ``Unknown`` (also when the node has no such condition)."""
+    """The Ready condition's status: ``True``, ``False`` or ``Unknown`` (also when the node has no
+    such condition).
+    """
     ready_since: float
     """lastTransitionTime of that condition; the node's creation when it has none."""
     unschedulable: bool
@@ -53,12 +58,17 @@ class Node:
 
     @property
     def cordoned(self) -> bool:
-        """Whether it is cordoned (`kubectl cordon`, `kubectl drain`): somebody plans to work on it."""
-        return self.unschedulable or any(taint.key == well_known.TAINT_UNSCHEDULABLE for taint in self.taints)
+        """Whether it is cordoned (`kubectl cordon`, `kubectl drain`).
+
+        Somebody plans to work on it.
+        """
+        return self.unschedulable or any(
+            taint.key == well_known.TAINT_UNSCHEDULABLE for taint in self.taints
+        )
 
     @property
     def out_of_service(self) -> bool:
-        """Whether the operator vouches that the machine is off (Kubernetes, "Non-graceful node shutdown")."""
+        """Whether the operator vouches that the machine is off ("Non-graceful node shutdown")."""
         return any(taint.key == well_known.TAINT_OUT_OF_SERVICE for taint in self.taints)
 
 
@@ -74,7 +84,9 @@ class Claim:
 
     @property
     def pod(self) -> str:
-        """Name of the pod that it goes with, empty without one: then it is a generic ephemeral volume's, or soon deleted.
+        """Name of the pod that it goes with, empty without one.
+
+        Then it is a generic ephemeral volume's, or soon deleted.
 
         The garbage collector deletes it when its last owner is gone.
         """
@@ -106,7 +118,9 @@ class PersistentVolume:
         """It is a plain Carina volume under the names that Carina gives (handle, no bcache)."""
         cached = any(key.startswith(well_known.ATTRIBUTE_CACHE) for key in self.attributes)
         return (
-            self.driver == well_known.CSI_DRIVER and self.handle == names.VOLUME_PREFIX + self.meta.name and not cached
+            self.driver == well_known.CSI_DRIVER
+            and self.handle == names.VOLUME_PREFIX + self.meta.name
+            and not cached
         )
 
 
@@ -175,7 +189,8 @@ def parse_node(raw: Raw) -> Node:
         ready_since=time_of((ready or {}).get("lastTransitionTime"), meta.name) or meta.created,
         unschedulable=bool(spec.get("unschedulable")),
         taints=tuple(
-            Taint(t.get("key", ""), t.get("value") or "", t.get("effect", "")) for t in spec.get("taints") or ()
+            Taint(t.get("key", ""), t.get("value") or "", t.get("effect", ""))
+            for t in spec.get("taints") or ()
         ),
         allocatable=amounts(status.get("allocatable") or {}, meta.name),
     )
@@ -196,7 +211,9 @@ def parse_persistent_volume(raw: Raw) -> PersistentVolume:
         meta=meta,
         driver=csi.get("driver") or "",
         handle=csi.get("volumeHandle") or "",
-        capacity=checked(lambda: quantity.to_bytes((spec.get("capacity") or {}).get("storage")), meta, "capacity"),
+        capacity=checked(
+            lambda: quantity.to_bytes((spec.get("capacity") or {}).get("storage")), meta, "capacity"
+        ),
         policy=spec.get("persistentVolumeReclaimPolicy") or "Retain",
         phase=(raw.get("status") or {}).get("phase") or "",
         storage_class=spec.get("storageClassName") or "",
@@ -204,7 +221,8 @@ def parse_persistent_volume(raw: Raw) -> PersistentVolume:
             value
             for term in terms
             for expression in term.get("matchExpressions") or ()
-            if expression.get("key") == well_known.TOPOLOGY_NODE and expression.get("operator") == "In"
+            if expression.get("key") == well_known.TOPOLOGY_NODE
+            and expression.get("operator") == "In"
             for value in expression.get("values") or ()
         ),
         claim_key=f"{ref.get('namespace', '')}/{ref.get('name', '')}" if ref else "",
@@ -215,7 +233,10 @@ def parse_persistent_volume(raw: Raw) -> PersistentVolume:
 
 
 def parse_logic_volume(raw: Raw) -> LogicVolume:
-    """Return a LogicVolume. Raises BadObject when a required field is missing or no name for lvm or Kubernetes."""
+    """Return a LogicVolume.
+
+    Raises BadObject when a required field is missing or is no valid name.
+    """
     meta, spec, status = parse_meta(raw), raw.get("spec") or {}, raw.get("status") or {}
     current = status.get("currentSize")
     text = meta.annotations.get(well_known.JOURNAL)
@@ -228,14 +249,20 @@ def parse_logic_volume(raw: Raw) -> LogicVolume:
     return LogicVolume(
         meta=meta,
         node=checked(lambda: names.node_name(spec.get("nodeName")), meta, "spec.nodeName"),
-        group=checked(lambda: names.volume_group_name(spec.get("deviceGroup")), meta, "spec.deviceGroup"),
+        group=checked(
+            lambda: names.volume_group_name(spec.get("deviceGroup")), meta, "spec.deviceGroup"
+        ),
         size=checked(lambda: quantity.to_bytes(spec.get("size")), meta, "spec.size"),
         claim=checked(lambda: names.object_name(spec.get("pvc")), meta, "spec.pvc"),
-        namespace=checked(lambda: names.namespace_name(spec.get("nameSpace")), meta, "spec.nameSpace"),
+        namespace=checked(
+            lambda: names.namespace_name(spec.get("nameSpace")), meta, "spec.nameSpace"
+        ),
         manage_type=meta.annotations.get(well_known.MANAGE_TYPE) or "",
         status=status.get("status") or "",
         volume_id=status.get("volumeID") or "",
-        current_size=checked(lambda: quantity.to_bytes(current), meta, "status.currentSize") if current else 0,
+        current_size=checked(lambda: quantity.to_bytes(current), meta, "status.currentSize")
+        if current
+        else 0,
         journal=journal,
         journal_error=journal_error,
     )

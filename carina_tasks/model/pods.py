@@ -1,4 +1,7 @@
-"""Pods as frozen values: where one is, which claims it uses, what it asks for, and how far its end has come."""
+"""Pods as frozen values.
+
+Where one is, which claims it uses, what it asks for, and how far its end has come.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,24 @@ from carina_tasks.model.meta import ObjectMeta, Owner, Raw, amounts, parse_meta
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod: where it is, which claims it uses, and its scheduling constraints (raw, as the filters read them)."""
+    """A pod: its node, its claims and its raw scheduling constraints."""
 
     meta: ObjectMeta
     node: str
     phase: str
     claims: tuple[str, ...]
-    """Names of its claims, in its own namespace; generic ephemeral volumes included (``<pod>-<volume>``)."""
+    """Names of its claims, in its own namespace; generic ephemeral volumes included
+    (``<pod>-<volume>``).
+    """
     requests: Mapping[str, Decimal]
     spec: Raw
     """The pod's spec as raw JSON."""
     conditions: tuple[Raw, ...] = ()
     """The conditions of its status as raw JSON."""
     grace: int | None = None
-    """deletionGracePeriodSeconds: how long its kubelet has to end it; None while it is not being deleted."""
+    """deletionGracePeriodSeconds: how long its kubelet has to end it; None while it is not being
+    deleted.
+    """
 
     @property
     def migration_allowed(self) -> bool:
@@ -41,7 +48,9 @@ class Pod:
     def mirror(self) -> bool:
         """It only shows a static pod, which its kubelet runs from a file."""
         owner = self.controller
-        return well_known.MIRROR in self.meta.annotations or (owner is not None and owner.kind == "Node")
+        return well_known.MIRROR in self.meta.annotations or (
+            owner is not None and owner.kind == "Node"
+        )
 
     @property
     def of_daemon_set(self) -> bool:
@@ -55,9 +64,13 @@ class Pod:
 
     @property
     def failed_by_us(self) -> bool:
-        """Its phase Failed was written by us, as the first half of an eviction, and not by its kubelet."""
+        """Whether we wrote its phase Failed, as the first half of an eviction.
+
+        Otherwise its kubelet did.
+        """
         return self.phase == "Failed" and any(
-            c.get("type") == well_known.DISRUPTION_TARGET and c.get("reason") == well_known.DISRUPTED_BY_US
+            c.get("type") == well_known.DISRUPTION_TARGET
+            and c.get("reason") == well_known.DISRUPTED_BY_US
             for c in self.conditions
         )
 
@@ -89,9 +102,12 @@ def parse_pod(raw: Raw) -> Pod:
 
 
 def _pod_requests(spec: Raw, key: str) -> dict[str, Decimal]:
-    """Return what the scheduler counts for a pod: the larger of all containers and any init container, plus overhead.
+    """Return what the scheduler counts for a pod.
 
-    Source: KEP-753 (sidecars) and `resourcehelper.PodRequests`: restartable init containers stay beside the others.
+    The larger of all containers and any init container, plus overhead.
+
+    Source: KEP-753 (sidecars) and `resourcehelper.PodRequests`: restartable init containers stay
+    beside the others.
     """
     total: dict[str, Decimal] = {}
     for container in spec.get("containers") or ():
@@ -106,9 +122,16 @@ def _pod_requests(spec: Raw, key: str) -> dict[str, Decimal]:
             wanted = dict(beside)
         else:
             _add(wanted, beside)
-        peak = {k: max(peak.get(k, Decimal(0)), wanted.get(k, Decimal(0))) for k in peak.keys() | wanted.keys()}
-    result = {k: max(total.get(k, Decimal(0)), peak.get(k, Decimal(0))) for k in total.keys() | peak.keys()}
-    # KEP-2837: what the pod as a whole asks for counts in place of the sum, for the resources that it names.
+        peak = {
+            k: max(peak.get(k, Decimal(0)), wanted.get(k, Decimal(0)))
+            for k in peak.keys() | wanted.keys()
+        }
+    result = {
+        k: max(total.get(k, Decimal(0)), peak.get(k, Decimal(0)))
+        for k in total.keys() | peak.keys()
+    }
+    # KEP-2837: what the pod as a whole asks for counts in place of the sum, for the resources that
+    # it names.
     result |= _requests_of(spec, key)
     _add(result, amounts(spec.get("overhead") or {}, key))
     return result

@@ -1,7 +1,7 @@
 """What a LogicVolume's annotations tell people: how far its rebuild is, and its last failovers.
 
-``kubectl describe lv`` prints them; scripts read the history as JSON. Nothing is ever decided on either: a rebuild goes by
-its journal alone.
+``kubectl describe lv`` prints them; scripts read the history as JSON. Nothing is ever decided on
+either: a rebuild goes by its journal alone.
 """
 
 from __future__ import annotations
@@ -31,18 +31,27 @@ class PastFailover(msgspec.Struct, frozen=True):
     at: str
     """When its journal was written, by the API server's clock (RFC 3339, UTC)."""
     kind: str
-    """``rebuild``: its node was deleted. ``migrate``: its node was NotReady. ``failback``: an operator had its old copy restored."""
+    """``rebuild``: its node was deleted. ``migrate``: its node was NotReady. ``failback``: an
+    operator had its old copy restored.
+    """
     source: str = msgspec.field(name="from")
     target: str = msgspec.field(name="to")
     reason: str = ""
     intent: str = ""
-    """Id of the rebuild; also the LVM tag of the volume that it made, and a field of the log lines."""
+    """Id of the rebuild; also the LVM tag of the volume that it made, and a field of the log lines.
+    """
 
 
 def progress_line(journal: Journal, phase: int = 0, waiting: str = "") -> str:
-    """Return the one line of a rebuild that is under way: step, from and to, since when, and why it waits or is done at all."""
+    """Return the one line of a rebuild that is under way.
+
+    Step, from and to, since when, and why it waits or is done at all.
+    """
     why = f"waits: {waiting}" if waiting else journal.reason
-    line = f"{phase + 1}/{len(PHASES)} {PHASES[phase]}: {journal.source} -> {journal.target} since {timestamp(journal.started)}, {why}"
+    line = (
+        f"{phase + 1}/{len(PHASES)} {PHASES[phase]}: {journal.source} -> {journal.target} since "
+        f"{timestamp(journal.started)}, {why}"
+    )
     return line[:1000]
 
 
@@ -52,7 +61,10 @@ def waiting_reason(line: str) -> str:
 
 
 def parse_history(text: str) -> tuple[PastFailover, ...]:
-    """Return the failovers of an annotation, the oldest first; none when it does not parse: people can edit annotations."""
+    """Return the failovers of an annotation, the oldest first.
+
+    None when it does not parse: people can edit annotations.
+    """
     try:
         return tuple(msgspec.json.decode(text, type=list[PastFailover])) if text else ()
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -65,14 +77,22 @@ def add_failover(text: str, journal: Journal) -> str:
     One failover a line, because kubectl cuts each line of an annotation after 138 characters.
     """
     done = PastFailover(
-        timestamp(journal.started), journal.kind, journal.source, journal.target, journal.reason[:300], journal.intent
+        timestamp(journal.started),
+        journal.kind,
+        journal.source,
+        journal.target,
+        journal.reason[:300],
+        journal.intent,
     )
     lines = [msgspec.json.encode(one).decode() for one in (*parse_history(text), done)[-KEPT:]]
     return "[" + ",\n".join(lines) + "]"
 
 
 def same_but_for_numbers(old: str, new: str) -> bool:
-    """Say whether two texts for people say the same: other numbers ("for 61 s", "for 91 s") are no news, other percents are."""
+    """Say whether two texts for people say the same.
+
+    Other numbers ("for 61 s", "for 91 s") are no news, other percents are.
+    """
     return _without_numbers(old) == _without_numbers(new)
 
 

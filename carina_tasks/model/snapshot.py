@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from carina_tasks.model.objects import Claim, Lease, LogicVolume, Node, PersistentVolume, Pod, StorageClass
+from carina_tasks.model.objects import (
+    Claim,
+    Lease,
+    LogicVolume,
+    Node,
+    PersistentVolume,
+    Pod,
+    StorageClass,
+)
 
 
 def unreadable_lines(unreadable: tuple[Unreadable, ...]) -> tuple[str, ...]:
@@ -24,7 +32,10 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSnapshot:
-    """Complete lists of every kind that a decision looks at; a partial list never becomes a ClusterSnapshot."""
+    """Complete lists of every kind that a decision looks at.
+
+    A partial list never becomes a ClusterSnapshot.
+    """
 
     now: float
     """Seconds since the epoch, by the API server's clock."""
@@ -47,4 +58,8 @@ class ClusterSnapshot:
     def pods_of(self, claim_key: str) -> tuple[Pod, ...]:
         """Return the pods that use the claim ``namespace/name`` and have not run to their end."""
         namespace, _, name = claim_key.partition("/")
-        return tuple(p for p in self.pods if p.meta.namespace == namespace and name in p.claims and not p.finished)
+        return tuple(
+            p
+            for p in self.pods
+            if p.meta.namespace == namespace and name in p.claims and not p.finished
+        )

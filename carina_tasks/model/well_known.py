@@ -38,13 +38,18 @@ TOUCH: Final = OURS + "touch"
 RETAINED: Final = OURS + "retained"
 """On a PersistentVolume whose policy Retain is ours and not a person's."""
 DISRUPTED_BY_US: Final = "DeletionByCarinaTasks"
-"""Reason of the condition DisruptionTarget; the garbage collector of pods writes ``DeletionByPodGC``."""
+"""Reason of the condition DisruptionTarget; the garbage collector of pods writes
+``DeletionByPodGC``.
+"""
 STATE_CONFIG_MAP: Final = "carina-tasks-state"
 
-# Ours, on disks. LVM tags take a-z A-Z 0-9 _ + . - / = ! : # & and at most 1024 characters (lvm(8), "VALID NAMES")
+# Ours, on disks. LVM tags take a-z A-Z 0-9 _ + . - / = ! : # & and at most 1024 characters (lvm(8),
+# "VALID NAMES")
 TAG_OURS: Final = "carina-tasks."
 TAG_CREATING: Final = TAG_OURS + "creating="
-"""On an LV from the moment lvm2 commits it until a separate call finds it wiped and puts another in its place."""
+"""On an LV from the moment lvm2 commits it until a separate call finds it wiped and puts another in
+its place.
+"""
 TAG_ZEROING: Final = TAG_OURS + "zeroing="
 """In the place of TAG_CREATING on an LV that is wiped and is still to be zeroed."""
 TAG_INTENT: Final = TAG_OURS + "intent="

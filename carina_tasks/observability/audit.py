@@ -1,4 +1,7 @@
-"""Every irreversible act is an audit record: a structured log line, a Kubernetes Event and a metric."""
+"""Every irreversible act is an audit record.
+
+A structured log line, a Kubernetes Event and a metric.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,19 @@ class Audit:
         self._events = events
         self._log = structlog.get_logger(AUDIT)
 
-    def acted(self, action: str, about: About, message: str, reason: str, key: str = "", **facts: str | int) -> None:
+    def acted(
+        self,
+        action: str,
+        about: About,
+        message: str,
+        reason: str,
+        key: str = "",
+        **facts: str | int,
+    ) -> None:
         """Record something that was done and cannot be undone; `reason` is the Event's (CamelCase).
 
-        `key` tells acts of one reason on one object apart (default: the volume among the facts); only the newest of one key
-        is seen on the object.
+        `key` tells acts of one reason on one object apart (default: the volume among the facts);
+        only the newest of one key is seen on the object.
         """
         metrics.AUDIT.labels(action).inc()
         self._log.info(message, action=action, object=about.name, **facts)
@@ -42,7 +53,12 @@ class Audit:
             self._events.say(about, "Warning", "CarinaTasksRefused", message, guard)
 
     def event(
-        self, about: About, type_: Literal["Normal", "Warning"], reason: str, message: str, key: str = ""
+        self,
+        about: About,
+        type_: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        key: str = "",
     ) -> None:
         """Write an Event alone: the act it tells of is recorded elsewhere."""
         self._events.say(about, type_, reason, message, key)
@@ -50,7 +66,9 @@ class Audit:
 
 def about_volume(logic_volume: LogicVolume) -> About:
     """Return the reference to a LogicVolume."""
-    return About("LogicVolume", logic_volume.name, logic_volume.meta.uid, api_version="carina.storage.io/v1")
+    return About(
+        "LogicVolume", logic_volume.name, logic_volume.meta.uid, api_version="carina.storage.io/v1"
+    )
 
 
 def about_claim(claim: Claim) -> About:

@@ -12,13 +12,16 @@ from celery.worker.control import inspect_command
 
 @inspect_command(name="carina_volumes", default_timeout=10.0)  # type: ignore[untyped-decorator]
 def carina_volumes(state: Any) -> dict[str, Any]:
-    """Volume groups and logical volumes of a node, as lvm2 reports them now (give it time: -t 10)."""
+    """Volume groups and LVs of a node, as lvm2 reports them now (give it time: -t 10)."""
     if "carina.node.inventory" not in state.app.tasks or not _serves_a_node(state.app):
         return {"error": "this worker serves no node"}
     found = state.app.tasks["carina.node.inventory"].run()
     return {
         "groups": [f"{g.name} {g.size >> 30}Gi, {g.free >> 30}Gi free" for g in found.groups],
-        "volumes": [f"{v.group}/{v.name} {v.size >> 30}Gi {'open' if v.is_open else 'closed'}" for v in found.volumes],
+        "volumes": [
+            f"{v.group}/{v.name} {v.size >> 30}Gi {'open' if v.is_open else 'closed'}"
+            for v in found.volumes
+        ],
     }
 
 

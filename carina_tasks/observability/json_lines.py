@@ -1,8 +1,9 @@
-"""In JSON mode a process writes nothing but JSON, from its first line to its last, whoever writes it.
+"""In JSON mode a process writes only JSON, from its first line to its last.
 
-Celery prints a banner and ``Warm shutdown``, Python its warnings and stack traces, ``sys.exit`` its message. They go through
-`sys.stdout` and `sys.stderr`, so what stands there wraps each line that is no JSON object into one. Only what the interpreter
-writes while it dies (a crash in C) is not reached.
+Celery prints a banner and ``Warm shutdown``, Python its warnings and stack traces, ``sys.exit`` its
+message. They go through `sys.stdout` and `sys.stderr`, so what stands there wraps each line that is
+no JSON object into one. Only what the interpreter writes while it dies (a crash in C) is not
+reached.
 """
 
 from __future__ import annotations
@@ -101,7 +102,10 @@ def _is_object(line: str) -> bool:
 
 
 def install(urls: Iterable[str]) -> None:
-    """Let this process write JSON alone from now on; `urls` are those whose passwords never appear. Twice is once."""
+    """Let this process write JSON alone from now on.
+
+    `urls` are those whose passwords never appear. Twice is once.
+    """
     hidden = logs.passwords(urls)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -1,11 +1,13 @@
-"""Logs: one line an event, for people (console) or for collectors (json), Celery's own lines included.
+"""Logs: one line an event, as text (console) or JSON, including Celery's own.
 
-Two streams. The *log* goes to standard error. The *audit log* (what was done that cannot be undone, what a guard refused,
-what a person should look at) goes where the settings say, always as JSON, one object a line. Both carry the task's id and,
-where there is one, node, volume and intent of what the line is about.
+Two streams. The *log* goes to standard error. The *audit log* (what was done that cannot be undone,
+what a guard refused, what a person should look at) goes where the settings say, always as JSON, one
+object a line. Both carry the task's id and, where there is one, node, volume and intent of what the
+line is about.
 
-What is written may come from a message, a node's answer or a name in the cluster. So no line ends but at its end, no
-control character reaches a terminal, and no password of the broker is shown, whoever's exception quotes it.
+What is written may come from a message, a node's answer or a name in the cluster. So no line ends
+but at its end, no control character reaches a terminal, and no password of the broker is shown,
+whoever's exception quotes it.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from urllib.parse import quote, unquote, urlsplit
 import structlog
 from structlog.typing import EventDict
 
+from carina_tasks.environment import PREFIX
 from carina_tasks.errors import BadSetting
-from carina_tasks.settings import PREFIX, Settings
+from carina_tasks.settings import Settings
 
 AUDIT = "carina_tasks.audit"
 STREAMS = ("stdout", "stderr")
@@ -34,10 +37,12 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 
 
 def configure(fmt: str, level: str, audit: str = "stderr", secrets: Iterable[str] = ()) -> None:
-    """Send every line of this process, ours and the libraries', where it belongs: the log to stderr, the audit to `audit`.
+    """Send every line of this process, ours and the libraries', where it belongs.
 
-    `audit` is ``stdout``, ``stderr`` or the path of a file; `secrets` are URLs whose passwords never appear. Raises BadSetting
-    when the file cannot be opened.
+    The log to stderr, the audit to `audit`.
+
+    `audit` is ``stdout``, ``stderr`` or the path of a file; `secrets` are URLs whose passwords
+    never appear. Raises BadSetting when the file cannot be opened.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -51,13 +56,17 @@ def configure(fmt: str, level: str, audit: str = "stderr", secrets: Iterable[str
         cache_logger_on_first_use=True,
     )
     # Without the local variables of each frame: they hold whatever the process knows.
-    as_data = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+    as_data = structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    )
     json = [as_data, structlog.processors.JSONRenderer()]
     console = [
         structlog.processors.format_exc_info,
         _harmless,
         structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,
+            pad_event_to=0,
         ),
     ]
     hidden = passwords(secrets)
@@ -88,7 +97,10 @@ def configure(fmt: str, level: str, audit: str = "stderr", secrets: Iterable[str
 
 
 def passwords(urls: Iterable[str]) -> frozenset[str]:
-    """Return the passwords in `urls` (several in one, separated by ``;``, for Sentinel), as they are and as they are quoted."""
+    """Return the passwords in `urls`, plain and quoted.
+
+    A Sentinel URL holds several, separated by ``;``.
+    """
     found = set()
     for url in ";".join(urls).split(";"):
         # By hand where it does not parse: a password with a slash in it is still one.
@@ -114,7 +126,9 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
     """Renders a line and takes the secrets out of the whole of it, exceptions included."""
 
     def __init__(self, shared: list[Any], renderer: list[Any], hidden: frozenset[str]) -> None:
-        super().__init__(foreign_pre_chain=shared, processors=[self.remove_processors_meta, *renderer])
+        super().__init__(
+            foreign_pre_chain=shared, processors=[self.remove_processors_meta, *renderer]
+        )
         self._hidden = hidden
 
     def format(self, record: logging.LogRecord) -> str:
@@ -123,7 +137,10 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
 
 def _harmless(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Show what cannot be printed by its number; the lines of a stack trace stay lines, each set off from what is an event."""
+    """Show what cannot be printed by its number.
+
+    The lines of a stack trace stay lines, each set off from what is an event.
+    """
     for key, value in event.items():
         if key == "exception":
             event[key] = "\n".join(f"  | {_escaped(line)}" for line in str(value).splitlines())
@@ -137,7 +154,10 @@ def _escaped(text: str) -> str:
 
 
 def begin(conf: Settings) -> None:
-    """Set the log of a process of ours up before anything else writes a line. Raises BadSetting for its audit log."""
+    """Set the log of a process of ours up before anything else writes a line.
+
+    Raises BadSetting for its audit log.
+    """
     from carina_tasks.observability import json_lines
 
     if conf.log_format == "json":
@@ -146,7 +166,10 @@ def begin(conf: Settings) -> None:
 
 
 def fail(text: str) -> NoReturn:
-    """End the process with one line that says what to do: JSON when the environment asks for it, whatever else is wrong there."""
+    """End the process with one line that says what to do.
+
+    JSON when the environment asks for it, whatever else is wrong there.
+    """
     from carina_tasks.observability import json_lines
 
     if os.environ.get(f"{PREFIX}LOG_FORMAT", "").strip().lower() == "json":

@@ -1,8 +1,9 @@
 """Prometheus metrics, and their endpoint.
 
-Two kinds. What a process counts itself (`Counter`, `Histogram`) is added up over processes by the query. What is true of the
-whole cluster (`GAUGES`) every control worker reads from where it stands, so that all of them say the same, a worker that did not
-run the task included. Labels have few values; names of nodes are the only ones that grow with the cluster.
+Two kinds. What a process counts itself (`Counter`, `Histogram`) is added up over processes by the
+query. What is true of the whole cluster (`GAUGES`) every control worker reads from where it stands,
+so that all of them say the same, a worker that did not run the task included. Labels have few
+values; names of nodes are the only ones that grow with the cluster.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ AUDIT = Counter("carina_tasks_actions_total", "Irreversible acts, by what was do
 GUARDS = Counter("carina_tasks_guards_total", "Times a guard said no, by guard.", ["guard"])
 FAILOVERS = Counter(
     "carina_tasks_failovers_total",
-    "Runs of a node's failover, by kind (rebuild, migrate, by-hand, failback) and result. One that stays unfinished is run again.",
+    "Runs of a node's failover, by kind (rebuild, migrate, by-hand, failback) and result. One that "
+    "stays unfinished is run again.",
     ["kind", "outcome"],
 )
 VOLUMES = Counter("carina_tasks_volumes_total", "Volumes of failovers, by outcome.", ["outcome"])
@@ -53,10 +55,15 @@ ORPHANS = Counter(
     ["outcome"],
 )
 SWEEP_SECONDS = Histogram(
-    "carina_tasks_sweep_duration_seconds", "One whole sweep that ended well.", ["sweep"], buckets=_SLOW
+    "carina_tasks_sweep_duration_seconds",
+    "One whole sweep that ended well.",
+    ["sweep"],
+    buckets=_SLOW,
 )
 API_SECONDS = Histogram(
-    "carina_tasks_api_request_duration_seconds", "Requests to the API server (status 0: no answer).", ["verb", "status"]
+    "carina_tasks_api_request_duration_seconds",
+    "Requests to the API server (status 0: no answer).",
+    ["verb", "status"],
 )
 LVM_SECONDS = Histogram(
     "carina_tasks_lvm_command_duration_seconds",
@@ -64,7 +71,9 @@ LVM_SECONDS = Histogram(
     ["command", "outcome"],
     buckets=_FAST,
 )
-HINTS = Counter("carina_tasks_hints_total", "Messages of the node watch, by kind of loss.", ["kind"])
+HINTS = Counter(
+    "carina_tasks_hints_total", "Messages of the node watch, by kind of loss.", ["kind"]
+)
 WATCHING = Gauge(
     "carina_tasks_watch_connected",
     "1 while this node watch follows the nodes, 0 while it cannot.",
@@ -76,19 +85,43 @@ KNOWN: Mapping[Counter, tuple[tuple[str, ...], ...]] = {
     AUDIT: tuple(
         (action,)
         for action in (
-            "delete-logic-volume", "delete-pv", "evict-pod", "fail-back", "give-up-failback", "help-logic-volume", "purge-local-volume", "rebuild",
-            "remove-local-volume", "restore-local-volume", "trash-local-volume",
+            "delete-logic-volume",
+            "delete-pv",
+            "evict-pod",
+            "fail-back",
+            "give-up-failback",
+            "help-logic-volume",
+            "purge-local-volume",
+            "rebuild",
+            "remove-local-volume",
+            "restore-local-volume",
+            "trash-local-volume",
         )
     ),
-    GUARDS: tuple((guard,) for guard in ("BadAnswer", "MassFailure", "OrphanCap", "Paused", "Unreadable")),
+    GUARDS: tuple(
+        (guard,) for guard in ("BadAnswer", "MassFailure", "OrphanCap", "Paused", "Unreadable")
+    ),
     FAILOVERS: tuple(
         (kind, outcome)
         for kind in ("rebuild", "migrate", "by-hand", "failback")
         for outcome in ("done", "unfinished", "refused", "nothing-to-do")
     ),
-    VOLUMES: tuple((outcome,) for outcome in ("rebuilt", "failed-back", "given-up", "no-fit", "skipped", "refused", "failed")),
-    ORPHANS: tuple((outcome,) for outcome in ("marked", "unmarked", "trashed", "removed", "purged", "failed")),
-}  # fmt: skip
+    VOLUMES: tuple(
+        (outcome,)
+        for outcome in (
+            "rebuilt",
+            "failed-back",
+            "given-up",
+            "no-fit",
+            "skipped",
+            "refused",
+            "failed",
+        )
+    ),
+    ORPHANS: tuple(
+        (outcome,) for outcome in ("marked", "unmarked", "trashed", "removed", "purged", "failed")
+    ),
+}
 """Labels that a control worker counts from the beginning."""
 
 
@@ -106,14 +139,14 @@ GAUGES: Mapping[str, Described] = {
         "1, with the release and the kind of this process.", ("version", "process"), "all"
     ),
     "carina_tasks_metrics_complete": Described(
-        "1 when this endpoint tells of all that this process and its children do; 0 for prefork without "
-        + MULTIPROC_DIR
-        + ".",
+        "1 when this endpoint tells of all that this process and its children do; 0 for prefork "
+        "without " + MULTIPROC_DIR + ".",
         (),
         "all",
     ),
     "carina_tasks_schedule_last_run_timestamp_seconds": Described(
-        "When beat last put an entry of the schedule on the queue; its own start, for one that was not due yet.",
+        "When beat last put an entry of the schedule on the queue; its own start, for one that was "
+        "not due yet.",
         ("entry",),
         "beat",
     ),
@@ -121,18 +154,24 @@ GAUGES: Mapping[str, Described] = {
         "When this worker last read all that it shows of a source: api, broker.", ("source",)
     ),
     "carina_tasks_paused": Described("1 while a person has paused carina-tasks."),
-    "carina_tasks_latched": Described("1 while the mass-failure guard has stopped everything until a person resumes."),
+    "carina_tasks_latched": Described(
+        "1 while the mass-failure guard has stopped everything until a person resumes."
+    ),
     "carina_tasks_maintenance_end_timestamp_seconds": Described(
-        "When the maintenance of a node should be over, as the operator announced it; 0 when its entry cannot be read.",
+        "When the maintenance of a node should be over, as the operator announced it; 0 when its "
+        "entry cannot be read.",
         ("node",),
     ),
-    "carina_tasks_node_ready": Described("1 when Kubernetes says that the node is Ready, else 0.", ("node",)),
+    "carina_tasks_node_ready": Described(
+        "1 when Kubernetes says that the node is Ready, else 0.", ("node",)
+    ),
     "carina_tasks_node_worker_up": Described(
         "1 when the node's worker gave a sign of life in time, else 0.", ("node",)
     ),
     "carina_tasks_logic_volumes": Described(
-        "LogicVolumes by state: success, pending, failed, deleting, rebuilding, journal-unreadable, unreadable; lost: its node "
-        "does not exist and no rebuild is under way.",
+        "LogicVolumes by state: success, pending, failed, deleting, rebuilding, "
+        "journal-unreadable, unreadable; lost: its node does not exist and no rebuild is under "
+        "way.",
         ("state",),
     ),
     "carina_tasks_rebuilds": Described("Rebuilds under way: LogicVolumes with a journal."),
@@ -144,7 +183,8 @@ GAUGES: Mapping[str, Described] = {
         "For how long the oldest message has waited; 0 for an empty queue.", ("queue",)
     ),
     "carina_tasks_node_readiness": Described(
-        "1 when the node may be lost: each of its volumes would be rebuilt elsewhere without a person; else 0.",
+        "1 when the node may be lost: each of its volumes would be rebuilt elsewhere without a "
+        "person; else 0.",
         ("node",),
     ),
     "carina_tasks_volumes_without_place": Described(
@@ -161,14 +201,17 @@ GAUGES: Mapping[str, Described] = {
         "LogicVolumes whose local volume is not on its node, by the last sweep.", ("node",)
     ),
     "carina_tasks_local_volumes_kept": Described(
-        "Local volumes that the last sweep kept, of all nodes, by why: wanted, unmanaged-group, foreign-name, not-plain, at-work, open, "
-        "restored, young, marked, unreadable.",
+        "Local volumes that the last sweep kept, of all nodes, by why: wanted, unmanaged-group, "
+        "foreign-name, not-plain, at-work, open, restored, young, marked, unreadable.",
         ("why",),
     ),
     "carina_tasks_orphans_over_cap": Described(
-        "Orphans that the last sweep left for a person to confirm, because they are too many.", ("node",)
+        "Orphans that the last sweep left for a person to confirm, because they are too many.",
+        ("node",),
     ),
-    "carina_tasks_trash_volumes": Described("Local volumes in the trash at the last sweep.", ("node",)),
+    "carina_tasks_trash_volumes": Described(
+        "Local volumes in the trash at the last sweep.", ("node",)
+    ),
     "carina_tasks_trash_bytes": Described("Bytes of those volumes.", ("node",)),
 }
 
@@ -192,7 +235,9 @@ class Families:
         described = GAUGES[name]
         family = self.found.get(name)
         if family is None:
-            family = self.found[name] = GaugeMetricFamily(name, described.help, labels=described.labels)
+            family = self.found[name] = GaugeMetricFamily(
+                name, described.help, labels=described.labels
+            )
         family.add_metric(labels, value)
 
 
@@ -211,7 +256,10 @@ class AboutProcess(Collector):
 
 
 def begin_at_zero() -> None:
-    """Export every known counter as 0: one that appears with its first event hides that event from rate() and increase()."""
+    """Export every known counter as 0.
+
+    One that appears with its first event hides that event from rate() and increase().
+    """
     for counter, labels in KNOWN.items():
         for values in labels:
             counter.labels(*values)
@@ -233,7 +281,9 @@ def shared() -> bool:
 
 
 def serve(port: int, *collectors: Collector, checks: Mapping[str, web.Check] | None = None) -> None:
-    """Serve this process's metrics, and what `collectors` read, at ``:port/metrics``; port 0 serves nothing.
+    """Serve this process's metrics, and what `collectors` read, at ``:port/metrics``.
+
+    Port 0 serves nothing.
 
     `checks` are what ``/readyz`` asks, by name. Raises BadSetting when the port cannot be had.
     """
@@ -250,4 +300,6 @@ def serve(port: int, *collectors: Collector, checks: Mapping[str, web.Check] | N
     try:
         web.serve(port, registry, checks or {})
     except OSError as exc:
-        raise BadSetting(f"CARINA_TASKS_METRICS_PORT: port {port} cannot be had: {exc.strerror}") from exc
+        raise BadSetting(
+            f"CARINA_TASKS_METRICS_PORT: port {port} cannot be had: {exc.strerror}"
+        ) from exc

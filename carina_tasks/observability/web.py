@@ -1,7 +1,8 @@
 """The HTTP endpoint of a process: ``/metrics``, ``/livez`` and ``/readyz``.
 
-`/livez` answers 503 when the process's own loop hangs (`carina_tasks.liveness`): Kubernetes then starts it again. `/readyz`
-answers 503 while the broker or the API server does not answer, which a restart would not change.
+`/livez` answers 503 when the process's own loop hangs (`carina_tasks.liveness`): Kubernetes then
+starts it again. `/readyz` answers 503 while the broker or the API server does not answer, which a
+restart would not change.
 """
 
 from __future__ import annotations
@@ -71,5 +72,8 @@ def _asked(checks: Mapping[str, Check]) -> dict[str, str]:
 def _plain(start_response: Any, troubles: Mapping[str, str]) -> list[bytes]:
     bad = any(troubles.values())
     lines = [f"{name}: {trouble or 'ok'}" for name, trouble in troubles.items()]
-    start_response("503 Service Unavailable" if bad else "200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+    start_response(
+        "503 Service Unavailable" if bad else "200 OK",
+        [("Content-Type", "text/plain; charset=utf-8")],
+    )
     return ["\n".join([*lines, ""]).encode()]

@@ -1,4 +1,6 @@
-"""What one process is made of: the objects that its tasks share, its endpoint and its monitoring events.
+"""What one process is made of.
+
+The objects that its tasks share, its endpoint and its monitoring events.
 
 ``context``      the context of the flows: connections to the API server and to Redis
 ``node_calls``   the client of the node workers

@@ -1,4 +1,7 @@
-"""The connections of this process, made when the first task needs them and shared by all its threads."""
+"""The connections of this process, shared by all its threads.
+
+They are made when the first task needs them.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _once = threading.Lock()
 
 
 def context() -> Context:
-    """Return the context of the flows of this process, which tells the progress of this thread's task.
+    """Return the context of the flows; it reports the progress of this thread's task.
 
     Raises BadSetting when there is no cluster to work on.
     """

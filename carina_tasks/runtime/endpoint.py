@@ -1,4 +1,7 @@
-"""The metrics endpoint of every celery process, however it was started: ``python -m workers.control`` and ``celery … worker`` alike."""
+"""The metrics endpoint of every celery process, however it was started.
+
+``python -m workers.control`` and ``celery … worker`` alike.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,11 @@ class Schedule(Collector):
         families = Families()
         for name, entry in sorted(self._scheduler.schedule.items()):
             when = entry.last_run_at
-            families.put("carina_tasks_schedule_last_run_timestamp_seconds", when.timestamp() if when else 0, name)
+            families.put(
+                "carina_tasks_schedule_last_run_timestamp_seconds",
+                when.timestamp() if when else 0,
+                name,
+            )
         return list(families.found.values())
 
 
@@ -64,18 +71,30 @@ def _serve_worker(instance: Any, **_: Any) -> None:
         "broker": partial(client.ping, instance.app),
         "api": lambda: context().cluster.now(),
     }
-    _serve(conf.metrics_port, AboutProcess(carina_tasks.__version__, "control", complete), observer, checks=checks)
+    _serve(
+        conf.metrics_port,
+        AboutProcess(carina_tasks.__version__, "control", complete),
+        observer,
+        checks=checks,
+    )
     observer.start()
 
 
 @beat_init.connect
 def _serve_beat(sender: beat.Service, **_: Any) -> None:
-    _serve(settings.current().metrics_port, AboutProcess(carina_tasks.__version__, "beat"), Schedule(sender.scheduler))
+    _serve(
+        settings.current().metrics_port,
+        AboutProcess(carina_tasks.__version__, "beat"),
+        Schedule(sender.scheduler),
+    )
 
 
-def _serve(port: int, *collectors: Collector, checks: Mapping[str, web.Check] | None = None) -> None:
+def _serve(
+    port: int, *collectors: Collector, checks: Mapping[str, web.Check] | None = None
+) -> None:
     try:
         metrics.serve(port, *collectors, checks=checks)
     except BadSetting as exc:
-        # Celery swallows an Exception of a signal's receiver; this one is to end the process, in one line.
+        # Celery swallows an Exception of a signal's receiver; this one is to end the process, in
+        # one line.
         raise SystemExit(f"carina-tasks: {exc.message}") from exc

@@ -10,6 +10,11 @@ from carina_tasks.runtime import task_events
 
 
 def node_calls() -> NodeCalls:
-    """Return the client of the node workers, with the deadline and the answer limit of the settings."""
+    """Return the client of the node workers, with the limits of the settings."""
     conf, app = settings.current(), current_app._get_current_object()
-    return NodeCalls(app, conf.node_deadline, conf.answer_limit, tell=task_events.answer_events(app, conf.node_profile))
+    return NodeCalls(
+        app,
+        conf.node_deadline,
+        conf.answer_limit,
+        tell=task_events.answer_events(app, conf.node_profile),
+    )

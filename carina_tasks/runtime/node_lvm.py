@@ -15,7 +15,11 @@ from carina_tasks.observability import metrics
 def lvm() -> Lvm:
     """Return the gate to lvm2, as the settings name it."""
     conf = settings.current()
-    return Lvm(binary=tuple(shlex.split(conf.lvm_command)), timeout=conf.lvm_timeout, observe=metrics.observe_lvm)
+    return Lvm(
+        binary=tuple(shlex.split(conf.lvm_command)),
+        timeout=conf.lvm_timeout,
+        observe=metrics.observe_lvm,
+    )
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Reads the cluster's gauges in a thread of its own, so that a scrape is answered at once even while nothing else answers."""
+"""Reads the cluster's gauges in a thread of its own, so that no scrape waits."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ from carina_tasks.runtime.context import context
 from carina_tasks.vital import VitalThread
 
 INTERVAL = 15.0
-"""Seconds between two looks: a usual scrape interval. A look lists nodes and LogicVolumes, as `resume` does."""
+"""Seconds between two looks: a usual scrape interval. A look lists nodes and LogicVolumes, as
+`resume` does.
+"""
 
 
 class Observer(Collector):
-    """The collector, and the thread that fills it. What cannot be read any more is not shown as if it could."""
+    """The collector, and the thread that fills it.
+
+    What cannot be read any more is not shown as if it could.
+    """
 
     def __init__(self, interval: float = INTERVAL) -> None:
         self._interval = interval
@@ -41,7 +46,9 @@ class Observer(Collector):
         stamps = Families()
         for source, when in sorted(self._seen.items()):
             stamps.put("carina_tasks_observed_timestamp_seconds", when, source)
-        return [family for part in (*self._found.values(), stamps) for family in part.found.values()]
+        return [
+            family for part in (*self._found.values(), stamps) for family in part.found.values()
+        ]
 
     def start(self) -> None:
         """Look for as long as the process lives, in a thread of its own."""
@@ -70,7 +77,11 @@ class Observer(Collector):
             read(families)
         except CarinaTasksError as exc:
             if source not in self._away:
-                log.warning("metrics: a source cannot be read; trying again", source=source, error=exc.message)
+                log.warning(
+                    "metrics: a source cannot be read; trying again",
+                    source=source,
+                    error=exc.message,
+                )
             self._away.add(source)
             self._found[source] = Families()
             return

@@ -1,7 +1,8 @@
 """What Flower and `celery events` are told beside Celery's own events. Nothing depends on it.
 
-`update_state` writes to the result backend, which no monitor reads. An event of a type that Celery does not know becomes a
-state of its own: ``task-progress`` makes PROGRESS, and the event's field `result` stands where the result will stand.
+`update_state` writes to the result backend, which no monitor reads. An event of a type that Celery
+does not know becomes a state of its own: ``task-progress`` makes PROGRESS, and the event's field
+`result` stands where the result will stand.
 """
 
 from __future__ import annotations
@@ -30,14 +31,22 @@ _worker: list[str] = []
 
 @celeryd_after_setup.connect
 def _named(sender: str, **_: Any) -> None:
-    """Keep the name of the worker in this process: an event of any other name would show as another worker."""
+    """Keep the name of the worker in this process.
+
+    An event of any other name would show as another worker.
+    """
     _worker[:] = [sender]
 
 
 class ProgressEvents:
-    """Tells how far one task is. Safe to call from several threads; never raises, and gives up when the broker is away."""
+    """Tells how far one task is.
 
-    def __init__(self, send: Callable[..., None], monotonic: Callable[[], float] = time.monotonic) -> None:
+    Safe to call from several threads; never raises, and gives up when the broker is away.
+    """
+
+    def __init__(
+        self, send: Callable[..., None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._send = send
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -59,7 +68,10 @@ class ProgressEvents:
 
 
 def progress_of_this_task() -> Callable[[str], None]:
-    """Return what tells the progress of the task that this thread runs; nothing is told outside of one."""
+    """Return what tells the progress of the task that this thread runs.
+
+    Nothing is told outside of one.
+    """
     request = current_task.request if current_task else None
     if request is None or not request.id or request.called_directly or not _worker:
         return lambda text: None
@@ -67,14 +79,22 @@ def progress_of_this_task() -> Callable[[str], None]:
 
 
 def answer_events(app: Celery, profile: str) -> Callable[[str, object], None]:
-    """Return what tells how a node's task ended, for nodes that cannot: sealed ones, and those that never answered."""
+    """Return what tells how a node's task ended, for nodes that cannot.
+
+    Sealed ones, and those that never answered.
+    """
 
     def tell(task_id: str, answer: object) -> None:
         try:
             if isinstance(answer, CarinaTasksError):
                 _event(app, task_id, "task-unanswered", exception=answer.message)
             elif profile == "sealed":
-                _event(app, task_id, "task-answered", result=saferepr(msgspec.to_builtins(answer), _LONGEST))
+                _event(
+                    app,
+                    task_id,
+                    "task-answered",
+                    result=saferepr(msgspec.to_builtins(answer), _LONGEST),
+                )
         except Exception as exc:
             structlog.get_logger().debug("an answer is not told", error=str(exc))
 

@@ -3,7 +3,8 @@
 ``client``          the connection, and the one translation of its errors
 ``answers``         answers of nodes, decoded and bounded
 ``heartbeat``       a process reports that it works, and a control worker reads that
-``latest_results``  what control tasks found last, for the metrics of all workers and for `carina status`
+``latest_results``  what control tasks found last, for the metrics of all workers and for `carina
+                    status`
 ``task_results``    what Celery's result backend still knows of control tasks
 ``lock``            one worker at a time per failover: saves double work, never carries safety
 ``server_info``     what the server reports about itself

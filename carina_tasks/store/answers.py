@@ -1,7 +1,8 @@
 """Answers of nodes, as their workers stored them in the result backend.
 
-A node writes these bytes, and a node is not trusted: they are read raw with a size limit and decoded as typed data.
-Celery's ``AsyncResult`` would build exceptions and children from whatever it reads.
+A node writes these bytes, and a node is not trusted: they are read raw with a size limit and
+decoded as typed data. Celery's ``AsyncResult`` would build exceptions and children from whatever it
+reads.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def fetch(app: Celery, task_id: str, limit: int) -> bytes:
     Args:
         app: The Celery application.
         task_id: The task's id, ``<node>:<uuid>``.
-        limit: Bytes of the largest answer. One byte more is read, so that `read_answer` can refuse a larger one.
+        limit: Bytes of the largest answer. One byte more is read, so that `read_answer` can refuse
+            a larger one.
 
     Raises:
         BrokerUnavailable: Redis does not answer.
@@ -83,7 +85,9 @@ def read_answer(data: bytes, node: str, answer: type[T], limit: int) -> T | None
         failure = msgspec.json.decode(meta.result, type=_Failure)
         message = _text_of(failure.exc_message)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise BadAnswer(f"node {node} answered with something else than asked: {str(exc)[:200]}") from exc
+        raise BadAnswer(
+            f"node {node} answered with something else than asked: {str(exc)[:200]}"
+        ) from exc
     raise NodeFailed(f"node {node}: {failure.exc_type[:60]}: {message}")
 
 
@@ -95,4 +99,6 @@ def _text_of(message: msgspec.Raw) -> str:
     if len(message) > _LONGEST_MESSAGE:
         return bytes(memoryview(message)[:500]).decode(errors="replace")
     decoded = msgspec.json.decode(message)
-    return " ".join(str(part) for part in (decoded if isinstance(decoded, list) else [decoded]))[:500]
+    return " ".join(str(part) for part in (decoded if isinstance(decoded, list) else [decoded]))[
+        :500
+    ]

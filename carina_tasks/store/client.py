@@ -1,6 +1,7 @@
-"""The connection to the key-value store, with one translation of its errors for every module of this package.
+"""The connection to the key-value store, and the one translation of its errors.
 
-The store is Celery's result backend: Redis or Valkey, see `carina_tasks.settings.Settings.broker_url`.
+The store is Celery's result backend: Redis or Valkey, see
+`carina_tasks.settings.Settings.broker_url`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def connection(app: Celery) -> Iterator[Any]:
     """Yield redis-py's client for the duration of a block.
 
     Raises:
-        BrokerUnavailable: Redis refused a command, or did not answer within the timeouts of the Celery application.
+        BrokerUnavailable: Redis refused a command, or did not answer within the timeouts of the
+            Celery application.
     """
     try:
         yield app.backend.client

@@ -1,7 +1,10 @@
-"""A process says that it lives: a key with a time to live. ``alive.<node>`` of node workers, ``carina-tasks.alive.…`` of others.
+"""A process says that it lives: a key with a time to live.
 
-In a thread of its own, because the solo pool answers nothing while a task runs. A node's key is the second witness when
-Kubernetes calls it NotReady: for that only its being there counts. What stands in it is for people (``carina doctor``).
+``alive.<node>`` of node workers, ``carina-tasks.alive.…`` of others.
+
+In a thread of its own, because the solo pool answers nothing while a task runs. A node's key is the
+second witness when Kubernetes calls it NotReady: for that only its being there counts. What stands
+in it is for people (``carina doctor``).
 """
 
 from __future__ import annotations
@@ -19,10 +22,11 @@ from celery import Celery
 from celery.signals import after_task_publish
 
 from carina_tasks import __version__
+from carina_tasks.environment import PREFIX
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.liveness import OF_THIS_PROCESS
 from carina_tasks.model.process import Process, Role
-from carina_tasks.settings import PREFIX, Settings
+from carina_tasks.settings import Settings
 from carina_tasks.store.client import connection
 from carina_tasks.vital import VitalThread
 
@@ -31,7 +35,9 @@ OTHERS = "carina-tasks.alive."
 LARGEST = 16 << 10
 """Bytes of a sign of life that are read."""
 BEAT_TTL = 100
-"""Seconds for which beat counts as alive after it has put a task on a queue: three times its most frequent one."""
+"""Seconds for which beat counts as alive after it has put a task on a queue: three times its most
+frequent one.
+"""
 OWN = (
     "broker_url",
     "broker_ca",
@@ -53,7 +59,13 @@ class Heartbeat(VitalThread):
     """Beats until `stop`. `said` is what it says of itself, `key` where."""
 
     def __init__(
-        self, app: Celery, node: str, interval: float, ttl: float, said: Process | None = None, key: str = KEY
+        self,
+        app: Celery,
+        node: str,
+        interval: float,
+        ttl: float,
+        said: Process | None = None,
+        key: str = KEY,
     ) -> None:
         self._ended = threading.Event()
         super().__init__("heartbeat", self._beat, self._ended.is_set)
@@ -68,7 +80,10 @@ class Heartbeat(VitalThread):
             if trouble := OF_THIS_PROCESS.trouble():
                 # A worker that takes no task is no witness that its node lives.
                 if not hung:
-                    log.critical("heartbeat: none is sent, because this process does not work", reason=trouble)
+                    log.critical(
+                        "heartbeat: none is sent, because this process does not work",
+                        reason=trouble,
+                    )
                 hung = True
                 self._ended.wait(self._interval)
                 continue
@@ -81,7 +96,9 @@ class Heartbeat(VitalThread):
                 away = False
             except BrokerUnavailable as exc:
                 if not away:
-                    log.warning("heartbeat: the broker does not answer; trying again", error=exc.message)
+                    log.warning(
+                        "heartbeat: the broker does not answer; trying again", error=exc.message
+                    )
                 away = True
                 OF_THIS_PROCESS.broker_is_away(True)
                 continue
@@ -98,11 +115,16 @@ def of_this_process(app: Celery, role: Role, conf: Settings) -> Heartbeat:
     said = process(role, conf)
     if role == "node":
         return Heartbeat(app, conf.node_name, conf.heartbeat_interval, conf.heartbeat_ttl, said)
-    return Heartbeat(app, f"{role}.{said.name}", conf.heartbeat_interval, conf.heartbeat_ttl, said, OTHERS)
+    return Heartbeat(
+        app, f"{role}.{said.name}", conf.heartbeat_interval, conf.heartbeat_ttl, said, OTHERS
+    )
 
 
 def beat_is_alive(app: Celery, conf: Settings) -> None:
-    """Let this process, which is beat, give a sign whenever it has put a task on a queue: that is what it lives for."""
+    """Let this process, which is beat, give a sign whenever it has put a task on a queue.
+
+    That is what it lives for.
+    """
     said = process("beat", conf)
 
     def published(**_: Any) -> None:
@@ -136,14 +158,19 @@ def process(role: Role, conf: Settings) -> Process:
 def processes(app: Celery) -> list[Process]:
     """Return every process that gave a sign within its time to live. Raises BrokerUnavailable.
 
-    A node writes what it likes under its own key: role and name are taken from the key, the rest is typed and bounded.
+    A node writes what it likes under its own key: role and name are taken from the key, the rest is
+    typed and bounded.
     """
     found = []
     with connection(app) as client:
         for prefix in (KEY, OTHERS):
             for key in sorted(client.scan_iter(match=f"{prefix}*", count=1000)):
                 data = client.getrange(key, 0, LARGEST)
-                found.append(_read(key.decode(errors="replace").removeprefix(prefix), data, node=prefix == KEY))
+                found.append(
+                    _read(
+                        key.decode(errors="replace").removeprefix(prefix), data, node=prefix == KEY
+                    )
+                )
     return found
 
 
@@ -163,13 +190,19 @@ def _read(name: str, data: bytes, *, node: bool) -> Process:
 
 
 def alive(app: Celery, node: str) -> bool:
-    """Say whether the worker of `node` gave a sign within its time to live. Raises BrokerUnavailable."""
+    """Say whether the worker of `node` gave a sign within its time to live.
+
+    Raises BrokerUnavailable.
+    """
     with connection(app) as client:
         return bool(client.exists(KEY + node))
 
 
 def beating(app: Celery) -> frozenset[str]:
-    """Return the nodes whose workers gave a sign within their time to live. Raises BrokerUnavailable."""
+    """Return the nodes whose workers gave a sign within their time to live.
+
+    Raises BrokerUnavailable.
+    """
     with connection(app) as client:
         found = client.scan_iter(match=f"{KEY}*", count=1000)
         return frozenset(key.decode(errors="replace").removeprefix(KEY) for key in found)

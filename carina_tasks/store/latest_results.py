@@ -1,7 +1,10 @@
-"""What control tasks found last, kept for whoever asks: ``carina status``, and the metrics of every control worker.
+"""What control tasks found last, kept for whoever asks.
 
-A task runs in one of several workers, and what it found would otherwise be known to that one alone: its metrics would stay as
-they were while another worker finds something else. Nothing is decided by a finding. One that is lost is found again.
+``carina status``, and the metrics of every control worker.
+
+A task runs in one of several workers, and what it found would otherwise be known to that one alone:
+its metrics would stay as they were while another worker finds something else. Nothing is decided by
+a finding. One that is lost is found again.
 """
 
 from __future__ import annotations
@@ -27,7 +30,10 @@ class LatestResults:
         self._app = app
 
     def keep(self, name: str, value: msgspec.Struct, ttl: float) -> None:
-        """Keep `value` under `name` for `ttl` seconds, in place of the one before; a broker that is away is only logged."""
+        """Keep `value` under `name` for `ttl` seconds, in place of the one before.
+
+        A broker that is away is only logged.
+        """
         try:
             with connection(self._app) as client:
                 client.set(KEY + name, msgspec.json.encode(value), ex=max(1, int(ttl)))
@@ -35,7 +41,9 @@ class LatestResults:
             structlog.get_logger().warning("a result is not stored", name=name, error=exc.message)
 
     def last(self, name: str, kind: type[T]) -> T | None:
-        """Return the last finding of that name, or None when there is none, or none that this release reads.
+        """Return the latest result of that name, or None when there is none.
+
+        A result of another release that cannot be decoded counts as none.
 
         Raises BrokerUnavailable.
         """

@@ -1,7 +1,8 @@
 """One worker at a time per failover.
 
-This saves double work and nothing else: two workers on one rebuild are safe, because every write carries UID and
-resourceVersion preconditions. So a lock that cannot be had for want of a broker is no reason to stop.
+This saves double work and nothing else: two workers on one rebuild are safe, because every write
+carries UID and resourceVersion preconditions. So a lock that cannot be had for want of a broker is
+no reason to stop.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ class HeldLock:
         self._lock = lock
 
     def renew(self) -> None:
-        """Hold it for another time to live; a lock that was lost (the broker was emptied) stays lost, and nobody minds."""
+        """Hold it for another time to live.
+
+        A lock that was lost (the broker was emptied) stays lost, and nobody minds.
+        """
         try:
             if self._lock is not None:
                 self._lock.reacquire()
@@ -48,7 +52,9 @@ def hold(app: Celery, name: str, ttl: float) -> Iterator[HeldLock | None]:
     except (redis.RedisError, OSError):
         lock = None
     held, ended = HeldLock(lock), threading.Event()
-    threading.Thread(target=_renew, args=(held, ttl / 3, ended), name=f"lock {name}", daemon=True).start()
+    threading.Thread(
+        target=_renew, args=(held, ttl / 3, ended), name=f"lock {name}", daemon=True
+    ).start()
     try:
         yield held
     finally:

@@ -36,7 +36,9 @@ class BrokerInfo(msgspec.Struct, frozen=True):
     others: tuple[int, ...] = ()
     """Numbers of the other databases that hold keys of carina-tasks."""
     stranger: str = ""
-    """What somebody without a password gets: ``let in``, ``refused``, or empty when it could not be tried."""
+    """What somebody without a password gets: ``let in``, ``refused``, or empty when it could not be
+    tried.
+    """
 
 
 def look(app: Celery) -> BrokerInfo:
@@ -48,15 +50,22 @@ def look(app: Celery) -> BrokerInfo:
         seconds = time.monotonic() - begun
         clock, micros = client.time()
         info = client.info()
-    aof, saved = info.get("aof_enabled"), info.get("rdb_last_save_time", 0) > info.get("uptime_in_seconds", 0)
+    aof, saved = (
+        info.get("aof_enabled"),
+        info.get("rdb_last_save_time", 0) > info.get("uptime_in_seconds", 0),
+    )
     return BrokerInfo(
-        version=f"{'Valkey ' + info['valkey_version'] if 'valkey_version' in info else 'Redis ' + str(info.get('redis_version'))}",
+        version=_version(info),
         seconds=seconds,
         clock=clock + micros / 1e6 - seconds / 2,
         eviction=str(info.get("maxmemory_policy") or ""),
         used=int(info.get("used_memory") or 0),
         limit=int(info.get("maxmemory") or 0),
-        persistence="append-only file" if aof else "snapshots" if saved and info.get("rdb_saves") else "none",
+        persistence="append-only file"
+        if aof
+        else "snapshots"
+        if saved and info.get("rdb_saves")
+        else "none",
         role=str(info.get("role") or "master"),
         database=int(client.connection_pool.connection_kwargs.get("db") or 0),
         others=_others(client, info),
@@ -66,13 +75,22 @@ def look(app: Celery) -> BrokerInfo:
 
 
 def _others(client: Any, info: dict[str, Any]) -> tuple[int, ...]:
-    """Return the other databases in which a process of ours has a heartbeat: its URL ends in another number."""
+    """Return the other databases in which a process of ours has a heartbeat.
+
+    Its URL ends in another number.
+    """
     mine = int(client.connection_pool.connection_kwargs.get("db") or 0)
-    numbers = [int(name[2:]) for name in info if name.startswith("db") and name[2:].isdigit() and int(name[2:]) != mine]
+    numbers = [
+        int(name[2:])
+        for name in info
+        if name.startswith("db") and name[2:].isdigit() and int(name[2:]) != mine
+    ]
     found = []
     for number in numbers[:16]:
         options = dict(client.connection_pool.connection_kwargs, db=number)
-        pool = redis.ConnectionPool(connection_class=client.connection_pool.connection_class, **options)
+        pool = redis.ConnectionPool(
+            connection_class=client.connection_pool.connection_class, **options
+        )
         other = redis.Redis(connection_pool=pool)
         try:
             if any(
@@ -85,6 +103,12 @@ def _others(client: Any, info: dict[str, Any]) -> tuple[int, ...]:
         finally:
             other.close()
     return tuple(sorted(found))
+
+
+def _version(info: dict[str, Any]) -> str:
+    if "valkey_version" in info:
+        return f"Valkey {info['valkey_version']}"
+    return f"Redis {info.get('redis_version')}"
 
 
 def _whoami(client: Any) -> str:
@@ -103,8 +127,13 @@ def _stranger(client: Any) -> str:
     tls = issubclass(client.connection_pool.connection_class, redis.SSLConnection)
     verified = {key: value for key, value in options.items() if key.startswith("ssl_")}
     other = redis.Redis(
-        host=options["host"], port=options["port"], ssl=tls, socket_timeout=2, socket_connect_timeout=2, **verified
-    )  # fmt: skip
+        host=options["host"],
+        port=options["port"],
+        ssl=tls,
+        socket_timeout=2,
+        socket_connect_timeout=2,
+        **verified,
+    )
     try:
         other.ping()
     except AuthenticationError:

@@ -1,7 +1,9 @@
-"""What Celery's result backend still knows of control tasks: a convenience for people, never a ground to act on.
+"""What Celery's result backend still knows of control tasks.
 
-Read as a node's answer is: raw bytes with a size limit, decoded as typed data, never through ``AsyncResult``. The scan is
-bounded, and says when it was cut short.
+A convenience for people, never a ground to act on.
+
+Read as a node's answer is: raw bytes with a size limit, decoded as typed data, never through
+``AsyncResult``. The scan is bounded, and says when it was cut short.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from carina_tasks.store.answers import RESULT_KEY
 from carina_tasks.store.client import connection
 
 CONTROL_ID = "-".join("?" * n for n in (8, 4, 4, 4, 12))
-"""The id of a control task, as a Redis pattern: a plain UUID. Those of nodes hold a colon, which no node may leave out."""
+"""The id of a control task, as a Redis pattern: a plain UUID. Those of nodes hold a colon, which no
+node may leave out.
+"""
 MOST = 20_000
 """Results that are looked at. A day of ``resume`` alone is 2880."""
 LARGEST = 256 << 10
@@ -70,7 +74,9 @@ class _Result(msgspec.Struct):
 
 
 def recent(app: Celery) -> tuple[list[TaskResult], bool]:
-    """Return the finished control tasks that are stored, oldest first, and whether more than `MOST` were left out.
+    """Return the stored results of control tasks, oldest first, and whether some are missing.
+
+    At most `MOST` are read.
 
     Raises BrokerUnavailable.
     """
@@ -120,14 +126,20 @@ def read(task_id: str, data: bytes) -> TaskResult | None:
         args = msgspec.json.decode(meta.args, type=tuple[Any, ...] | None) or ()
         if meta.status == "FAILURE":
             failure = msgspec.json.decode(meta.result, type=_Failure)
-            parts = failure.exc_message if isinstance(failure.exc_message, list) else [failure.exc_message]
+            parts = (
+                failure.exc_message
+                if isinstance(failure.exc_message, list)
+                else [failure.exc_message]
+            )
             reason = f"{failure.exc_type[:60]}: {' '.join(str(part) for part in parts)[:500]}"
             return TaskResult(task_id, meta.name, args, "FAILURE", done, "failed", reason)
         result = _result(meta.result)
     except (msgspec.DecodeError, ValueError, OverflowError, OSError, RecursionError):
         return None
     volumes = tuple((v.volume[:253], v.outcome[:40], v.reason[:500]) for v in result.volumes)
-    return TaskResult(task_id, meta.name, args, "SUCCESS", done, result.outcome[:40], result.reason[:500], volumes)
+    return TaskResult(
+        task_id, meta.name, args, "SUCCESS", done, result.outcome[:40], result.reason[:500], volumes
+    )
 
 
 def _result(raw: msgspec.Raw) -> _Result:

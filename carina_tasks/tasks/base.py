@@ -1,4 +1,4 @@
-"""What all tasks share: quiet failures, retries with growing pauses, and the context of this process."""
+"""What all tasks share: one-line errors, and retries with growing pauses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ import structlog
 from celery import Task, current_app
 
 from carina_tasks import queues, settings
-from carina_tasks.errors import BadInput, BrokerUnavailable, CarinaTasksError, Refused, TransientError
+from carina_tasks.errors import (
+    BadInput,
+    BrokerUnavailable,
+    CarinaTasksError,
+    Refused,
+    TransientError,
+)
 from carina_tasks.model import names
 from carina_tasks.model.messages import LvResults
 from carina_tasks.runtime.node_calls import node_calls
@@ -20,14 +26,21 @@ from carina_tasks.store import task_results
 from carina_tasks.views.results import ResultView, SentTask, with_result_view
 
 PAUSES = (2, 5, 15, 30, 60)
-"""Seconds before each retry of a transient failure; after them resume or the next sweep comes round anyway."""
+"""Seconds before each retry of a transient failure; after them resume or the next sweep comes round
+anyway.
+"""
 
 ROUTINE = 3600
-"""Seconds for which the result of a task is kept that runs again within minutes, or that only reads."""
+"""Seconds for which the result of a task is kept that runs again within minutes, or that only
+reads.
+"""
 
 
 class ControlTask(Task):  # type: ignore[misc]
-    """A task of the control queue: transient errors are retried, a guard's no is a result, all others fail in one line."""
+    """A task of the control queue.
+
+    Transient errors are retried, a guard's no is a result, all others fail in one line.
+    """
 
     abstract = True
     # Ours are told in one line; a stack trace is for what nobody foresaw.
@@ -36,14 +49,19 @@ class ControlTask(Task):  # type: ignore[misc]
     # Characters of the result in the event that Flower sees: a thousand volumes with a reason each.
     resultrepr_maxsize = 1 << 18
     kept: int | None = None
-    """Seconds for which the broker keeps the result; None: as long as Celery's result_expires says, a day."""
+    """Seconds for which the broker keeps the result; None: as long as Celery's result_expires says,
+    a day.
+    """
 
     @staticmethod
     def check(*_args: Any, **_kwargs: Any) -> None:
         """Refuse wrong arguments. A task with arguments has its own; the worker checks again."""
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> SentTask:
-        """Send the task. Raises BadInput at the call when an argument is none that it takes, TypeError for their number."""
+        """Send the task.
+
+        Raises BadInput for a wrong argument, TypeError for a wrong number of them.
+        """
         inspect.signature(self.run).bind(*(args or ()), **(kwargs or {}))
         self.check(*(args or ()), **(kwargs or {}))
         return with_result_view(self, super().apply_async(args, kwargs, **options))
@@ -61,15 +79,19 @@ class ControlTask(Task):  # type: ignore[misc]
                 raise
             raise self.retry(exc=exc, countdown=PAUSES[self.request.retries]) from exc
         except Refused as exc:
-            # A guard's no is an answer and no failure: it comes round every 30 seconds while somebody has paused us.
+            # A guard's no is an answer and no failure: it comes round every 30 seconds while
+            # somebody has paused us.
             return {"outcome": "refused", "reason": exc.message}
         # Called as a function, in a shell, it is shown to a person.
         return ResultView(result) if self.request.called_directly else msgspec.to_builtins(result)
 
-    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+    def after_return(
+        self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
+    ) -> None:
         """Shorten the life of the stored result of a task that runs all the time.
 
-        Celery has one lifetime for all results of a process, and does not read `result_expires` of a task.
+        Celery has one lifetime for all results of a process, and does not read `result_expires` of
+        a task.
         """
         if self.kept is None or self.request.ignore_result:
             return
@@ -99,14 +121,20 @@ class NodeTask(Task):  # type: ignore[misc]
             return msgspec.to_builtins(super().__call__(*args, **kwargs))
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-        """Send the task to a node's queue. Raises BadInput without one: on any other queue nobody could run it."""
+        """Send the task to a node's queue.
+
+        Raises BadInput without one: on any other queue nobody could run it.
+        """
         if not str(options.get("queue", "")).startswith(queues.NODE_PREFIX):
             name = self.run.__name__
-            raise BadInput(f"{name} is a node's task: use {name}.ask(NODE), or {name}.apply_async(queue='node.NODE')")
+            raise BadInput(
+                f"{name} is a node's task: use {name}.ask(NODE), or "
+                f"{name}.apply_async(queue='node.NODE')"
+            )
         return super().apply_async(args, kwargs, **options)
 
     def ask(self, node: str, request: msgspec.Struct | None = None) -> Any:
-        """Send the task to the queue of `node`, wait for the answer and return it, read as what it should be, as a `ResultView`.
+        """Send the task to the queue of `node`, wait, and return the answer as a `ResultView`.
 
         Raises BadInput, NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable.
 
@@ -116,14 +144,22 @@ class NodeTask(Task):  # type: ignore[misc]
 
 
 def log_context(task: Task, **facts: str) -> AbstractContextManager[None]:
-    """Give every log line of the block the task's name and id (and `facts`); threads are used again, so they go with it."""
+    """Give every log line of the block the task's name and id (and `facts`).
+
+    Threads are used again, so they go with it.
+    """
     facts = {key: value for key, value in facts.items() if value}
-    return structlog.contextvars.bound_contextvars(task=task.name, task_id=task.request.id or "direct", **facts)
+    return structlog.contextvars.bound_contextvars(
+        task=task.name, task_id=task.request.id or "direct", **facts
+    )
 
 
 @cache
 def this_node() -> str:
-    """Return the node that this worker serves: NODE_NAME, or the one of its queue ``node.<name>``. Raises BadInput."""
+    """Return the node that this worker serves: NODE_NAME, or the one of its queue ``node.<name>``.
+
+    Raises BadInput.
+    """
     name = settings.current().node_name
     if name:
         return name
@@ -131,4 +167,6 @@ def this_node() -> str:
     try:
         return queues.node_of(consumed[0])
     except (BadInput, IndexError) as exc:
-        raise BadInput("this worker serves no node: start it with NODE_NAME or with -Q node.<name>") from exc
+        raise BadInput(
+            "this worker serves no node: start it with NODE_NAME or with -Q node.<name>"
+        ) from exc

@@ -18,17 +18,27 @@ from carina_tasks.tasks.failover import MISSED, rebuild_node
 
 def _check_confirm(confirm: object = None) -> None:
     confirm = {} if confirm is None else confirm
-    if not isinstance(confirm, Mapping) or not all(type(n) is int and n > 0 for n in confirm.values()):
+    if not isinstance(confirm, Mapping) or not all(
+        type(n) is int and n > 0 for n in confirm.values()
+    ):
         raise BadInput('confirm takes a node and the number of its orphans: {"10.20.9.153": 37}')
     for node in confirm:
         names.node_name(node)
 
 
-@shared_task(base=ControlTask, name="carina.sweep.local_volumes", expires=600, check=staticmethod(_check_confirm))
+@shared_task(
+    base=ControlTask,
+    name="carina.sweep.local_volumes",
+    expires=600,
+    check=staticmethod(_check_confirm),
+)
 def sweep_local_volumes(confirm: Mapping[str, int] | None = None) -> LocalSweepResult:
-    """Compare each node's local volumes with the LogicVolumes: mark orphans, remove those marked before, report missing.
+    """Compare each node's local volumes with the LogicVolumes.
 
-    `confirm` is a person's yes to more orphans than one sweep may remove: the node's name and the very number.
+    Mark orphans, remove those marked before, report missing.
+
+    `confirm` is a person's yes to more orphans than one sweep may remove: the node's name and the
+    very number.
 
     >>> sweep_local_volumes.delay(confirm={"10.20.9.153": 37})      # doctest: +SKIP
     """
@@ -38,7 +48,9 @@ def sweep_local_volumes(confirm: Mapping[str, int] | None = None) -> LocalSweepR
 
 @shared_task(base=ControlTask, name="carina.sweep.logic_volumes", expires=600)
 def sweep_logic_volumes() -> LogicSweepResult:
-    """Compare the LogicVolumes with the PersistentVolumes: delete those without one; find deleted nodes that were missed.
+    """Compare the LogicVolumes with the PersistentVolumes.
+
+    Delete those without one; find deleted nodes that were missed.
 
     >>> sweep_logic_volumes.delay()      # doctest: +SKIP
     """

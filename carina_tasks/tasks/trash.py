@@ -23,21 +23,31 @@ def _check_restore(node: object, volume: object) -> None:
         raise BadInput("volume is its name in the trash, its UUID, or its old name")
 
 
-@shared_task(base=ControlTask, name="carina.trash.list", expires=60, kept=ROUTINE, check=staticmethod(_check_nodes))
+@shared_task(
+    base=ControlTask,
+    name="carina.trash.list",
+    expires=60,
+    kept=ROUTINE,
+    check=staticmethod(_check_nodes),
+)
 def list_trash(*nodes: str) -> TrashResult:
     """Say what lies in the trash of `nodes` (default: all), the oldest first. Nothing is written.
 
-    >>> list_trash.delay("10.20.9.153").get(timeout=60)      # doctest: +SKIP
+    >>> list_trash.delay("10.20.9.153").get(timeout=60)  # doctest: +SKIP
     """
     return trash.list_trash(context(), nodes)
 
 
-@shared_task(base=ControlTask, name="carina.trash.restore", expires=300, check=staticmethod(_check_restore))
+@shared_task(
+    base=ControlTask, name="carina.trash.restore", expires=300, check=staticmethod(_check_restore)
+)
 def restore(node: str, volume: str) -> RestoreResult:
-    """Bring `volume` back from the trash of `node`, under its old name; the result says what is left to do.
+    """Bring `volume` back from the trash of `node`, under its old name.
+
+    The result says what is left to do.
 
     `volume` is its name in the trash, its UUID, or its old name. Works while everything is paused.
 
-    >>> restore.delay("10.20.9.153", "volume-pvc-527b5989-3ac3-4d7a-a64d-24e0f665788b").get(timeout=60)      # doctest: +SKIP
+    >>> restore.delay("10.20.9.153", "volume-pvc-527b5989").get(timeout=60)  # doctest: +SKIP
     """
     return trash.restore(context(), node, volume)

@@ -1,11 +1,14 @@
-"""What a node worker does to its node's local volumes. Each request is checked before lvm2 hears of it."""
+"""What a node worker does to its node's local volumes.
+
+Each request is checked before lvm2 hears of it.
+"""
 
 from __future__ import annotations
 
 from celery import shared_task
 
 from carina_tasks.lvm import volumes
-from carina_tasks.model.messages import (  # fmt: skip
+from carina_tasks.model.messages import (
     CreateLvs,
     LvResults,
     MarkLvs,
@@ -20,7 +23,10 @@ from carina_tasks.tasks.base import NodeTask, this_node
 
 @shared_task(base=NodeTask, name="carina.volume.create")
 def create_volumes(request: object) -> LvResults:
-    """Make the LVs of a rebuild (a `CreateLvs` as JSON), in one lvm shell. Asked again, it answers ``kept``."""
+    """Make the LVs of a rebuild (a `CreateLvs` as JSON), in one lvm shell.
+
+    Asked again, it answers ``kept``.
+    """
     return volumes.create_volumes(lvm(), this_node(), read_request(request, CreateLvs), zero().look)
 
 
@@ -32,7 +38,7 @@ def mark_volumes(request: object) -> LvResults:
 
 @shared_task(base=NodeTask, name="carina.volume.remove")
 def remove_volumes(request: object) -> LvResults:
-    """Put orphans that are still closed, marked and the same LVs into the trash (a `RemoveLvs` as JSON)."""
+    """Move marked, closed orphans to the trash (a `RemoveLvs` as JSON)."""
     return volumes.remove_volumes(lvm(), this_node(), read_request(request, RemoveLvs))
 
 

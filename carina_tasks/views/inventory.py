@@ -10,14 +10,19 @@ from carina_tasks.views import tables
 @tables.of.register
 def inventory_tables(inventory: Inventory) -> list[tables.Part]:
     """Return an inventory as tables: its volume groups, then its LVs."""
-    groups = tuple((g.name, quantity.show(g.size), quantity.show(g.free), g.problem) for g in inventory.groups)
+    groups = tuple(
+        (g.name, quantity.show(g.size), quantity.show(g.free), g.problem) for g in inventory.groups
+    )
     volumes = tuple(
-        (v.group, v.name, quantity.show(v.size), "open" if v.is_open else "closed", _note(v)) for v in inventory.volumes
+        (v.group, v.name, quantity.show(v.size), "open" if v.is_open else "closed", _note(v))
+        for v in inventory.volumes
     )
     parts: list[tables.Part] = [tables.Table(("GROUP", "SIZE", "FREE", "NOTE"), groups)]
     return [
         *parts,
-        tables.Table(("GROUP", "VOLUME", "SIZE", "USE", "NOTE"), volumes) if volumes else "no logical volumes",
+        tables.Table(("GROUP", "VOLUME", "SIZE", "USE", "NOTE"), volumes)
+        if volumes
+        else "no logical volumes",
     ]
 
 

@@ -1,4 +1,7 @@
-"""Results as people meet them in the Python shell and in a notebook: plain JSON that prints as tables."""
+"""Results as people meet them in the Python shell and in a notebook.
+
+Plain JSON that prints as tables.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,10 @@ class SentTask(AsyncResult):  # type: ignore[misc]
 
 
 def as_view(value: object, kind: type[msgspec.Struct]) -> object:
-    """Return `value` (JSON) as a `ResultView` of `kind`, or of a refusal; anything else (another release's) as it is."""
+    """Return `value` (JSON) as a `ResultView` of `kind`, or of a refusal.
+
+    Anything else (another release's) as it is.
+    """
     for each in (kind, Refusal):
         try:
             return ResultView(msgspec.convert(value, each))

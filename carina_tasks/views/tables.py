@@ -28,14 +28,22 @@ class Table:
     rows: tuple[tuple[object, ...], ...]
 
     def text(self, width: int = 0) -> str:
-        """Return it in columns, as kubectl prints them; `width` (characters, 0: any) is what the last column is wrapped to."""
+        """Return it in columns, as kubectl prints them.
+
+        `width` (characters, 0: any) is what the last column is wrapped to.
+        """
         lines = [[_one_line(cell) for cell in row] for row in (self.head, *self.rows)]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
-        plain = [GAP.join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        plain = [
+            GAP.join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
         if not width or len(self.head) < 2 or max(map(len, plain)) <= width:
             return "\n".join(plain)
         left = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
-        return "\n".join([plain[0], *(self._wrapped(line, widths[:-1], left, width) for line in lines[1:])])
+        return "\n".join(
+            [plain[0], *(self._wrapped(line, widths[:-1], left, width) for line in lines[1:])]
+        )
 
     @staticmethod
     def _wrapped(line: Sequence[str], widths: Sequence[int], left: int, width: int) -> str:
@@ -43,14 +51,19 @@ class Table:
         row = GAP.join(cell.ljust(w) for cell, w in zip(first, widths, strict=True))
         if width - left >= LEAST:
             parts = textwrap.wrap(last, width - left, break_on_hyphens=False) or [""]
-            return "\n".join((f"{row}{GAP}{parts[0]}".rstrip(), *(" " * left + part for part in parts[1:])))
+            return "\n".join(
+                (f"{row}{GAP}{parts[0]}".rstrip(), *(" " * left + part for part in parts[1:]))
+            )
         parts = textwrap.wrap(last, max(width - 4, LEAST), break_on_hyphens=False)
         return "\n".join((row.rstrip(), *(f"    {part}" for part in parts)))
 
     def html(self) -> str:
         """Return it as an HTML table; every cell is escaped."""
         head = "".join(f"<th>{escape(cell)}</th>" for cell in self.head)
-        rows = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in self.rows)
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>"
+            for row in self.rows
+        )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
@@ -68,26 +81,37 @@ def text(parts: Iterable[Part], width: int = 0) -> str:
             blocks.append(part.text(width))
             lines = []
         else:
-            lines.append(textwrap.fill(part, width, break_on_hyphens=False) if width and len(part) > width else part)
+            lines.append(
+                textwrap.fill(part, width, break_on_hyphens=False)
+                if width and len(part) > width
+                else part
+            )
     return "\n\n".join(blocks + (["\n".join(lines)] if lines else []))
 
 
 def html(parts: Iterable[Part]) -> str:
     """Return tables and lines as HTML; every text is escaped."""
-    return "".join(part.html() if isinstance(part, Table) else f"<p>{escape(part)}</p>" for part in parts)
+    return "".join(
+        part.html() if isinstance(part, Table) else f"<p>{escape(part)}</p>" for part in parts
+    )
 
 
 def _one_line(cell: object) -> str:
-    """Return a cell on one line, and without characters that a terminal would obey: names and reasons come from outside."""
+    """Return a cell on one line, and without characters that a terminal would obey.
+
+    Names and reasons come from outside.
+    """
     return "".join(c if c.isprintable() else " " for c in str(cell))
 
 
 @singledispatch
 def of(value: msgspec.Struct) -> list[Part]:
-    """Return any result as tables: a line for each plain field, then a table for each list. What is empty is left out.
+    """Return any result as tables: a line for each plain field, then a table for each list.
 
-    A field `reason` becomes the last column, because it is the one that holds sentences. A result that people know in another
-    shape registers its own.
+    What is empty is left out.
+
+    A field `reason` becomes the last column, because it is the one that holds sentences. A result
+    that people know in another shape registers its own.
     """
     plain: list[str] = []
     tables: list[Part] = []
@@ -105,7 +129,9 @@ def _list(name: str, items: tuple[object, ...]) -> Table:
     first = items[0]
     if not isinstance(first, msgspec.Struct):
         return Table((_title(name).upper(),), tuple((item,) for item in items))
-    fields = [f for f in first.__struct_fields__ if not all(_empty(getattr(item, f)) for item in items)]
+    fields = [
+        f for f in first.__struct_fields__ if not all(_empty(getattr(item, f)) for item in items)
+    ]
     fields.sort(key=lambda field: field == "reason")
     rows = tuple(tuple(_cell(getattr(item, field)) for field in fields) for item in items)
     return Table(tuple(_title(field).upper() for field in fields), rows)

@@ -10,8 +10,8 @@ writes into the folder `redis-users` (keep it as you keep private keys)
     _flower.url          for the same Secret, key `flower-url`
     <node>.url           for /etc/carina-tasks/redis-url on that node, and on no other
 
-Called again it keeps the users that are there and adds what is new, so that a node can join. `--remove` takes nodes out.
-Needs Python's standard library only.
+Called again it keeps the users that are there and adds what is new, so that a node can join.
+`--remove` takes nodes out. Needs Python's standard library only.
 """
 
 from __future__ import annotations
@@ -28,15 +28,24 @@ NODE_RULES = (
     "-@all +hello +auth +ping +client|setname +multi +exec +brpop +llen +get +set +setex +publish "
     "~node.{node} ~celery-task-meta-{node}:* ~alive.{node} &celery-task-meta-{node}:*"
 )
-"""What a node may do: take from its own queue, write its own answers, say that it lives. docs/redis.md explains each."""
+"""What a node may do: take from its own queue, write its own answers, say that it lives.
+docs/redis.md explains each.
+"""
 
 CONTROL_RULES = "~* &* +@all -@admin -@dangerous +info +keys"
-"""Everything but administration. `info` and `keys` are for Flower's broker page and Celery's remote control."""
+"""Everything but administration. `info` and `keys` are for Flower's broker page and Celery's remote
+control.
+"""
 
 FLOWER_RULES = "%R~* ~_kombu.binding* ~*.reply.celery.pidbox* &* +@all -@admin -@dangerous +info"
-"""Read everything, write what remote control needs, and no queue: Flower's API can start no task. Redis 7 or Valkey."""
+"""Read everything, write what remote control needs, and no queue: Flower's API can start no task.
+Redis 7 or Valkey.
+"""
 
-SHARED = {"_control": ("carina-tasks", CONTROL_RULES), "_flower": ("carina-tasks-flower", FLOWER_RULES)}
+SHARED = {
+    "_control": ("carina-tasks", CONTROL_RULES),
+    "_flower": ("carina-tasks-flower", FLOWER_RULES),
+}
 """File, user and rules of those that are no node; names of nodes begin with a letter or digit."""
 
 NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -49,16 +58,25 @@ def line(user: str, rules: str, password: str) -> str:
 
 def main() -> int:
     """Read the command line and write the files; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("nodes", nargs="*", metavar="NODE", help="name of a Kubernetes node")
     parser.add_argument(
         "--address",
         default="carina-tasks-redis.kube-system.svc:6379",
         help="HOST:PORT[,HOST:PORT…][/DB] of Redis, or of every Sentinel",
     )
-    parser.add_argument("--scheme", default="redis", choices=("redis", "rediss", "sentinel"), help="rediss: with TLS")
+    parser.add_argument(
+        "--scheme",
+        default="redis",
+        choices=("redis", "rediss", "sentinel"),
+        help="rediss: with TLS",
+    )
     parser.add_argument("--folder", type=Path, default=Path("redis-users"))
-    parser.add_argument("--remove", action="store_true", help="remove the nodes in place of adding them")
+    parser.add_argument(
+        "--remove", action="store_true", help="remove the nodes in place of adding them"
+    )
     options = parser.parse_args()
     reserved = {"default", *(user for user, _ in SHARED.values())}
     if bad := [node for node in options.nodes if not NODE_NAME.fullmatch(node) or node in reserved]:
@@ -77,7 +95,10 @@ def main() -> int:
         password = urlsplit(path.read_text().strip()).password if path.exists() else None
         password = password or secrets.token_urlsafe(24)
         hosts, _, database = options.address.partition("/")
-        urls = [f"{options.scheme}://{name}:{password}@{host}/{database or 0}" for host in hosts.split(",")]
+        urls = [
+            f"{options.scheme}://{name}:{password}@{host}/{database or 0}"
+            for host in hosts.split(",")
+        ]
         write(path, ";".join(urls) + "\n")
         lines.append(line(name, rules, password))
     # Without it Redis' default user needs no password and may do everything.

@@ -21,7 +21,9 @@ def run(quick: bool) -> Iterator[Figure]:
         embedded.reset()
         yield measures.node_ask(embedded, 5 if quick else 200)
         yield measures.rebuild(embedded, n, turns)
-        yield measures.lvm_batch(measures.simulated_lvm(embedded, ONE), "simulated lvm", measures.GROUP, n, turns)
+        yield measures.lvm_batch(
+            measures.simulated_lvm(embedded, ONE), "simulated lvm", measures.GROUP, n, turns
+        )
         yield measures.sweep(embedded, 30 if quick else 1000, turns)
         # Last: it leaves a control worker of its own behind.
         yield measures.threads(embedded, n, 1 if quick else 3)
@@ -35,13 +37,17 @@ def run(quick: bool) -> Iterator[Figure]:
 def main() -> int:
     """Measure, and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small, one turn: to see that it runs, not to quote")
+    parser.add_argument(
+        "--quick", action="store_true", help="small, one turn: to see that it runs, not to quote"
+    )
     quick = parser.parse_args().quick
     load, begun = os.getloadavg()[0], time.monotonic()
     figures = []
     for figure in run(quick):
         figures.append(figure)
-        print(f"{figure.what}: {figure.ratio:.2f} times {figure.bare_is}", file=sys.stderr, flush=True)
+        print(
+            f"{figure.what}: {figure.ratio:.2f} times {figure.bare_is}", file=sys.stderr, flush=True
+        )
     print(f"{table(figures)}\n\n{conditions(load)} {time.monotonic() - begun:.0f} s.")
     return 0
 

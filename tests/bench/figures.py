@@ -28,7 +28,9 @@ class Figure:
 
 
 def by_turns(what: str, bare_is: str, ours: Measure, bare: Measure, turns: int) -> Figure:
-    """Measure both `turns` times, now one first and now the other, so that whatever else runs here meets both alike."""
+    """Measure both `turns` times, now one first and now the other, so that whatever else runs here
+    meets both alike.
+    """
     seconds: dict[Measure, list[float]] = {ours: [], bare: []}
     for turn in range(turns):
         for measure in (ours, bare) if turn % 2 == 0 else (bare, ours):
@@ -38,10 +40,15 @@ def by_turns(what: str, bare_is: str, ours: Measure, bare: Measure, turns: int) 
 
 def table(figures: Sequence[Figure]) -> str:
     """Return the figures as a table of Markdown."""
-    lines = ["| what | median | compared with | median | ratio | turns |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| what | median | compared with | median | ratio | turns |",
+        "|---|---|---|---|---|---|",
+    ]
     for one in figures:
         ours, bare = _spread(one.ours), _spread(one.bare)
-        lines.append(f"| {one.what} | {ours} | {one.bare_is} | {bare} | {one.ratio:.2f} | {len(one.ours)} |")
+        lines.append(
+            f"| {one.what} | {ours} | {one.bare_is} | {bare} | {one.ratio:.2f} | {len(one.ours)} |"
+        )
     return "\n".join(lines)
 
 
@@ -49,8 +56,9 @@ def conditions(load_before: float) -> str:
     """Return on what the figures were measured."""
     load = os.getloadavg()[0]
     return (
-        f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}; "
-        f"load {load_before:.1f} before and {load:.1f} after. A ratio holds for both sides alike; a median only for this machine."
+        f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, Python "
+        f"{platform.python_version()}; load {load_before:.1f} before and {load:.1f} after. A ratio "
+        "holds for both sides alike; a median only for this machine."
     )
 
 

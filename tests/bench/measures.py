@@ -1,4 +1,6 @@
-"""The figures: each measures ours and the bare thing side by side, on the same parts, in the same minute."""
+"""The figures: each measures ours and the bare thing side by side, on the same parts, in the same
+minute.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ MIB = 1 << 20
 
 
 def rebuild(embedded: Embedded, volumes: int, turns: int) -> Figure:
-    """Measure the task `rebuild_node`, and nothing but the API writes of a rebuild: no decision, no look, no LVM."""
+    """Measure the task `rebuild_node`, and nothing but the API writes of a rebuild: no decision, no
+    look, no LVM.
+    """
     # The task is called here, once, and nobody else's message comes in between.
     for process in ("watch", "beat"):
         embedded.end(process)
@@ -48,7 +52,9 @@ def rebuild(embedded: Embedded, volumes: int, turns: int) -> Figure:
 
     def ours() -> float:
         names = prepared()
-        embedded.api.delete(paths.node(THREE), uid=embedded.api.get(paths.node(THREE))["metadata"]["uid"])
+        embedded.api.delete(
+            paths.node(THREE), uid=embedded.api.get(paths.node(THREE))["metadata"]["uid"]
+        )
         begun = time.monotonic()
         result = embedded.call("carina.failover.rebuild_node", THREE)
         seconds = time.monotonic() - begun
@@ -57,13 +63,18 @@ def rebuild(embedded: Embedded, volumes: int, turns: int) -> Figure:
 
     def bare() -> float:
         names = prepared()
-        volumes = {raw["metadata"]["name"]: raw for raw in embedded.api.list(paths.PERSISTENT_VOLUMES).items}
+        volumes = {
+            raw["metadata"]["name"]: raw
+            for raw in embedded.api.list(paths.PERSISTENT_VOLUMES).items
+        }
         begun = time.monotonic()
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda name: _bare_rebuild(embedded, volumes[name]), names))
         return time.monotonic() - begun
 
-    return by_turns(f"rebuild of {volumes} volumes", "the API writes alone, 8 at a time", ours, bare, turns)
+    return by_turns(
+        f"rebuild of {volumes} volumes", "the API writes alone, 8 at a time", ours, bare, turns
+    )
 
 
 def _volumes(embedded: Embedded, number: int) -> list[str]:
@@ -74,10 +85,16 @@ def _volumes(embedded: Embedded, number: int) -> list[str]:
 
     def bound() -> bool:
         items = embedded.api.list(CLAIMS).items
-        found.update({c["metadata"]["name"]: c["spec"].get("volumeName", "") for c in items
-                      if (c.get("status") or {}).get("phase") == "Bound"})  # fmt: skip
+        found.update(
+            {
+                c["metadata"]["name"]: c["spec"].get("volumeName", "")
+                for c in items
+                if (c.get("status") or {}).get("phase") == "Bound"
+            }
+        )
         return len(found) == number and all(
-            (v.get("status") or {}).get("status") == "Success" for v in embedded.api.list(paths.LOGIC_VOLUMES).items
+            (v.get("status") or {}).get("status") == "Success"
+            for v in embedded.api.list(paths.LOGIC_VOLUMES).items
         )
 
     embedded.wait(f"{number} claims are Bound", bound, 60)
@@ -90,7 +107,10 @@ def _bare_rebuild(embedded: Embedded, pv: dict[str, Any]) -> None:
     logic_volume, volume = paths.logic_volume(name), paths.persistent_volume(name)
     reference = pv["spec"]["claimRef"]
     claim = f"{CLAIMS}/{reference['name']}"
-    api.merge(logic_volume, {"metadata": {"annotations": {"bare": json.dumps(pv["spec"])}}, "spec": {"nodeName": TWO}})
+    api.merge(
+        logic_volume,
+        {"metadata": {"annotations": {"bare": json.dumps(pv["spec"])}}, "spec": {"nodeName": TWO}},
+    )
     api.merge(logic_volume + "/status", {"status": {"status": "", "code": 0}})
     api.merge(volume, {"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
     api.delete(volume, uid=pv["metadata"]["uid"])
@@ -118,7 +138,10 @@ def lvm_batch(lvm: Lvm, kind: str, group: str, volumes: int, turns: int) -> Figu
     made = iter(range(1_000_000))
 
     def creates() -> list[tuple[str, ...]]:
-        return [("lvcreate", "-y", "-n", f"volume-bench-{next(made)}", "-L", "4m", group) for _ in range(volumes)]
+        return [
+            ("lvcreate", "-y", "-n", f"volume-bench-{next(made)}", "-L", "4m", group)
+            for _ in range(volumes)
+        ]
 
     def cleared(commands: Sequence[Sequence[str]], seconds: float) -> float:
         assert len(lvm.run("lvs", "--noheadings", group).split("\n")) >= volumes
@@ -140,7 +163,9 @@ def lvm_batch(lvm: Lvm, kind: str, group: str, volumes: int, turns: int) -> Figu
             lvm.run(*command)
         return cleared(commands, time.monotonic() - begun)
 
-    return by_turns(f"{volumes} lvcreate in one lvm shell ({kind})", "a process for each", ours, bare, turns)
+    return by_turns(
+        f"{volumes} lvcreate in one lvm shell ({kind})", "a process for each", ours, bare, turns
+    )
 
 
 def simulated_lvm(embedded: Embedded, node: str) -> Lvm:
@@ -167,13 +192,17 @@ def real_lvm() -> Iterator[Lvm | None]:
 
 
 def node_ask(embedded: Embedded, turns: int) -> Figure:
-    """Measure a question to a node's worker whose lvm answers at once, and a ping-pong of the same broker."""
+    """Measure a question to a node's worker whose lvm answers at once, and a ping-pong of the same
+    broker.
+    """
     lvm = embedded.stage.folder / "quick-lvm"
     lvm.write_text("#!/bin/sh\necho '{\"report\": []}'\n")
     lvm.chmod(0o755)
     env = {key: value for key, value in embedded.stage.env.items() if key != "KUBECONFIG"}
     env |= {"NODE_NAME": "bench", "CARINA_TASKS_LVM_COMMAND": str(lvm)}
-    worker = embedded.stage.children.start("node-bench", [sys.executable, "-m", "workers.node"], **env)
+    worker = embedded.stage.children.start(
+        "node-bench", [sys.executable, "-m", "workers.node"], **env
+    )
     embedded.eventually("the worker lives", lambda: embedded.stage.redis.exists("alive.bench"), 30)
     calls = NodeCalls(embedded.stage.app, 30, 1 << 20)
     end = threading.Event()
@@ -195,7 +224,13 @@ def node_ask(embedded: Embedded, turns: int) -> Figure:
 
     ours()
     try:
-        return by_turns("a question to a node and its answer", "a ping-pong over two Redis lists", ours, bare, turns)
+        return by_turns(
+            "a question to a node and its answer",
+            "a ping-pong over two Redis lists",
+            ours,
+            bare,
+            turns,
+        )
     finally:
         end.set()
         embedded.stage.children.kill(worker)
@@ -215,17 +250,31 @@ def sweep(embedded: Embedded, volumes: int, turns: int) -> Figure:
     size = 4 * MIB
     for number, name in ((n, f"pvc-{uuid.uuid4()}") for n in range(volumes)):
         node = (ONE, TWO)[number % 2]
-        claim = {"metadata": {"name": f"claim-{number}", "namespace": manifests.NAMESPACE, "uid": str(uuid.uuid4())}}
-        embedded.api.create(paths.LOGIC_VOLUMES, manifests.logic_volume(name, node, "4Mi", f"claim-{number}"))
+        claim = {
+            "metadata": {
+                "name": f"claim-{number}",
+                "namespace": manifests.NAMESPACE,
+                "uid": str(uuid.uuid4()),
+            }
+        }
+        embedded.api.create(
+            paths.LOGIC_VOLUMES, manifests.logic_volume(name, node, "4Mi", f"claim-{number}")
+        )
         embedded.api.merge(
-            paths.logic_volume(name) + "/status", manifests.logic_volume_status(name, "4Mi", 252, number)
+            paths.logic_volume(name) + "/status",
+            manifests.logic_volume_status(name, "4Mi", 252, number),
         )
         pv = manifests.persistent_volume(name, node, "4Mi", claim, major=252, minor=number)
         embedded.api.create(paths.PERSISTENT_VOLUMES, pv)
         with disk.changing(str(embedded.nodes[node].state)) as state:
             group = state.find(GROUP)
             assert group is not None
-            made = {"name": f"volume-{name}", "uuid": disk.new_uuid(), "size": size, "minor": state.take_minor()}
+            made = {
+                "name": f"volume-{name}",
+                "uuid": disk.new_uuid(),
+                "size": size,
+                "minor": state.take_minor(),
+            }
             group.volumes.append(disk.Volume(**made, time=int(time.time())))
     calls = NodeCalls(embedded.stage.app, 60, 64 << 20)
 
@@ -234,7 +283,9 @@ def sweep(embedded: Embedded, volumes: int, turns: int) -> Figure:
         result = embedded.call("carina.sweep.local_volumes")
         seconds = time.monotonic() - begun
         assert sum(node.get("kept", 0) for node in result["nodes"]) == volumes, result["summary"]
-        assert not any(node.get("missing") or node.get("marked") for node in result["nodes"]), result["summary"]
+        assert not any(node.get("missing") or node.get("marked") for node in result["nodes"]), (
+            result["summary"]
+        )
         return seconds
 
     def bare() -> float:
@@ -244,19 +295,24 @@ def sweep(embedded: Embedded, volumes: int, turns: int) -> Figure:
             embedded.api.list(collection)
         return time.monotonic() - begun
 
-    return by_turns(f"a sweep of {volumes} local volumes", "its inventories and lists alone", ours, bare, turns)
+    return by_turns(
+        f"a sweep of {volumes} local volumes", "its inventories and lists alone", ours, bare, turns
+    )
 
 
 def threads(embedded: Embedded, tasks: int, turns: int) -> Figure:
-    """Measure how long a heap of dry runs takes a control worker with 8 threads, and one with a single thread."""
+    """Measure how long a heap of dry runs takes a control worker with 8 threads, and one with a
+    single thread.
+    """
     embedded.reset_objects()
 
     def heap(concurrency: str) -> float:
         embedded.end("control")
         child = embedded.stage.children.start(
-            "control", [sys.executable, "-m", "workers.control"],
+            "control",
+            [sys.executable, "-m", "workers.control"],
             **{**embedded.stage.env, "CARINA_TASKS_CONCURRENCY": concurrency},
-        )  # fmt: skip
+        )
         embedded.processes["control"] = child
         embedded.stage.wait_ready(child)
         embedded.call("carina.failover.plan", THREE)
@@ -266,4 +322,10 @@ def threads(embedded: Embedded, tasks: int, turns: int) -> Figure:
             embedded.stage.app.AsyncResult(one).get(timeout=120)
         return time.monotonic() - begun
 
-    return by_turns(f"{tasks} dry runs with 8 threads", "one thread", lambda: heap("8"), lambda: heap("1"), turns)
+    return by_turns(
+        f"{tasks} dry runs with 8 threads",
+        "one thread",
+        lambda: heap("8"),
+        lambda: heap("1"),
+        turns,
+    )

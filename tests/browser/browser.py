@@ -6,9 +6,14 @@ from playwright.sync_api import Browser, Page, Playwright
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 """It runs as root in a test machine, and asks nobody outside for anything."""
 
 
@@ -30,9 +35,17 @@ def open_tasks(page: Page, url: str, search: str = "") -> None:
 
 def rows(page: Page) -> list[dict[str, str]]:
     """Return the rows that are shown, by the headings of their columns."""
-    headings = [text.strip().upper() for text in page.locator(".dataTables_scrollHead th").all_inner_texts()]
+    headings = [
+        text.strip().upper() for text in page.locator(".dataTables_scrollHead th").all_inner_texts()
+    ]
     return [
-        dict(zip(headings, (" ".join(cell.split()) for cell in row.locator("td").all_inner_texts()), strict=False))
+        dict(
+            zip(
+                headings,
+                (" ".join(cell.split()) for cell in row.locator("td").all_inner_texts()),
+                strict=False,
+            )
+        )
         for row in page.locator("#tasks-table tbody tr").all()
     ]
 
@@ -40,4 +53,10 @@ def rows(page: Page) -> list[dict[str, str]]:
 def details(page: Page) -> dict[str, str]:
     """Return a task's own page: name of a field to its text."""
     names = page.locator("dl.detail-list dt").all_inner_texts()
-    return dict(zip((n.strip() for n in names), (t.strip() for t in page.locator("dl.detail-list dd").all_inner_texts()), strict=True))  # fmt: skip
+    return dict(
+        zip(
+            (n.strip() for n in names),
+            (t.strip() for t in page.locator("dl.detail-list dd").all_inner_texts()),
+            strict=True,
+        )
+    )

@@ -18,7 +18,9 @@ USER, PASSWORD = "operator", "s3cret:with-colon"
 
 @dataclass(frozen=True)
 class Flowers:
-    """URLs of Flower as the demo has it, as a cluster has it, and as a cluster has it with the component `controls`."""
+    """URLs of Flower as the demo has it, as a cluster has it, and as a cluster has it with the
+    component `controls`.
+    """
 
     open: str
     cluster: str
@@ -79,7 +81,8 @@ def page(browser: Browser) -> Iterator[Page]:
 def known(browser: Browser) -> Iterator[Page]:
     """Open a page of somebody who has the password."""
     context = browser.new_context(
-        viewport={"width": 1500, "height": 900}, http_credentials={"username": USER, "password": PASSWORD}
+        viewport={"width": 1500, "height": 900},
+        http_credentials={"username": USER, "password": PASSWORD},
     )
     yield context.new_page()
     context.close()

@@ -1,4 +1,6 @@
-"""``make screenshots``: the pictures of docs/flower.md, taken anew from a real failover on the embedded stack."""
+"""``make screenshots``: the pictures of docs/flower.md, taken anew from a real failover on the
+embedded stack.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,10 @@ def main() -> int:
 
 
 def _take(embedded: Embedded, page: Page, url: str) -> None:
-    volumes = [*embedded.app("mysql", THREE, THREE, TWO)[:2], *(embedded.volume(f"logs-{i}", THREE) for i in range(3))]
+    volumes = [
+        *embedded.app("mysql", THREE, THREE, TWO)[:2],
+        *(embedded.volume(f"logs-{i}", THREE) for i in range(3)),
+    ]
     with contextlib.suppress(Exception):
         embedded.call("carina.failover.migrate_node", "10.20.9.154;reboot")
     embedded.call("carina.failover.migrate_node", TWO)
@@ -55,7 +60,9 @@ def _take(embedded: Embedded, page: Page, url: str) -> None:
     embedded.wait_rebuilt(*volumes, away_from=THREE)
     _until(page, url, f"rebuild node {THREE} → 5 volumes", "SUCCESS")
     _shoot(page, "tasks", height=640)
-    page.locator("#tasks-table tbody tr", has_text="→ 5 volumes").locator("a[href*='/task/']").click()
+    page.locator("#tasks-table tbody tr", has_text="→ 5 volumes").locator(
+        "a[href*='/task/']"
+    ).click()
     page.wait_for_selector("#task-page")
     _shoot(page, "task")
     open_tasks(page, url, volumes[0])
@@ -71,7 +78,9 @@ def _take(embedded: Embedded, page: Page, url: str) -> None:
 def _until(page: Page, url: str, what: str, state: str) -> None:
     for _ in range(60):
         open_tasks(page, url)
-        if any(row.get("WHAT", "").startswith(what) and row["STATE"] == state for row in rows(page)):
+        if any(
+            row.get("WHAT", "").startswith(what) and row["STATE"] == state for row in rows(page)
+        ):
             return
         page.wait_for_timeout(200)
     raise AssertionError(f"no row {what} with {state}: {rows(page)}")

@@ -1,4 +1,6 @@
-"""Flower as the person on call meets it, in Chromium, after a real failover on the embedded stack."""
+"""Flower as the person on call meets it, in Chromium, after a real failover on the embedded
+stack.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,14 @@ PAGES = (
 
 @pytest.fixture(scope="module")
 def volumes(embedded: Embedded, flowers: Flowers) -> list[str]:
-    """Lose a node with five volumes while all three Flowers watch; return the names of its volumes."""
+    """Lose a node with five volumes while all three Flowers watch; return the names of its
+    volumes.
+    """
     embedded.reset()
-    names = [*embedded.app("mysql", THREE, THREE), *(embedded.volume(f"data-{i}", THREE) for i in range(3))]
+    names = [
+        *embedded.app("mysql", THREE, THREE),
+        *(embedded.volume(f"data-{i}", THREE) for i in range(3)),
+    ]
     embedded.world.delete_node(THREE)
     embedded.wait_rebuilt(*names, away_from=THREE)
     with contextlib.suppress(Exception):
@@ -42,7 +49,9 @@ def volumes(embedded: Embedded, flowers: Flowers) -> list[str]:
 
 
 def find(page: Page, url: str, search: str, row: str) -> dict[str, str]:
-    """Search until a row that begins with `row` is shown, and return it; Flower hears of events a moment later."""
+    """Search until a row that begins with `row` is shown, and return it; Flower hears of events a
+    moment later.
+    """
     found: list[dict[str, str]] = []
     for _ in range(30):
         open_tasks(page, url, search)
@@ -54,8 +63,12 @@ def find(page: Page, url: str, search: str, row: str) -> dict[str, str]:
     raise AssertionError(f"no row begins with {row!r}: {found}")
 
 
-def test_a_row_says_what_was_done(embedded: Embedded, flowers: Flowers, volumes: list[str], page: Page) -> None:
-    """The rebuild stands in the list as a sentence, with where its volumes are; no cell shows a dict."""
+def test_a_row_says_what_was_done(
+    embedded: Embedded, flowers: Flowers, volumes: list[str], page: Page
+) -> None:
+    """The rebuild stands in the list as a sentence, with where its volumes are; no cell shows a
+    dict.
+    """
     row = find(page, flowers.open, "", f"rebuild node {THREE} → 5 volumes")
     assert row["STATE"] == "SUCCESS"
     assert re.match(rf"5 rebuilt on ({ONE}|{TWO})", row["RESULT"]), row
@@ -72,8 +85,12 @@ def test_a_row_says_what_was_done(embedded: Embedded, flowers: Flowers, volumes:
         ("name:carina.sweep.local_volumes", "sweep local volumes"),
     ],
 )
-def test_the_search_finds(flowers: Flowers, volumes: list[str], page: Page, search: str, row: str) -> None:
-    """A node, a reason, a state, a node and nothing but it, a task's name: typed into the field, they find their rows."""
+def test_the_search_finds(
+    flowers: Flowers, volumes: list[str], page: Page, search: str, row: str
+) -> None:
+    """A node, a reason, a state, a node and nothing but it, a task's name: typed into the field,
+    they find their rows.
+    """
     find(page, flowers.open, search, row)
     if search.startswith("kwargs:"):
         assert all(ONE in one["WHAT"] for one in rows(page))
@@ -87,9 +104,13 @@ def test_the_search_finds_a_volume(flowers: Flowers, volumes: list[str], page: P
 
 
 def test_a_click_shows_each_volume(flowers: Flowers, volumes: list[str], page: Page) -> None:
-    """A task's own page has a line for each volume: what became of it, from where to where; the reason that all share stands above."""
+    """A task's own page has a line for each volume: what became of it, from where to where; the
+    reason that all share stands above.
+    """
     find(page, flowers.open, volumes[0], f"rebuild node {THREE} → 5 volumes")
-    page.locator("#tasks-table tbody tr", has_text="→ 5 volumes").locator("a[href*='/task/']").click()
+    page.locator("#tasks-table tbody tr", has_text="→ 5 volumes").locator(
+        "a[href*='/task/']"
+    ).click()
     page.wait_for_selector("#task-page")
     said = details(page)
     assert said["Name"] == "carina.failover.rebuild_node"
@@ -99,7 +120,9 @@ def test_a_click_shows_each_volume(flowers: Flowers, volumes: list[str], page: P
 
 
 def test_a_failed_task_says_why(flowers: Flowers, volumes: list[str], page: Page) -> None:
-    """The button `Failed` leaves the failures, and the error stands in the row, not only on the task's page."""
+    """The button `Failed` leaves the failures, and the error stands in the row, not only on the
+    task's page.
+    """
     find(page, flowers.open, "", "rebuild node ../etc")
     page.click("text=Failed")
     page.wait_for_timeout(500)
@@ -112,7 +135,9 @@ def test_a_failed_task_says_why(flowers: Flowers, volumes: list[str], page: Page
 
 
 def test_workers_are_seen(flowers: Flowers, volumes: list[str], known: Page) -> None:
-    """The workers of control and nodes stand in the list, and one's page says which queue it takes from."""
+    """The workers of control and nodes stand in the list, and one's page says which queue it takes
+    from.
+    """
     known.goto(f"{flowers.cluster}/workers")
     known.wait_for_selector("#workers-table tbody tr")
     known.wait_for_function("document.querySelectorAll('#workers-table tbody tr').length >= 3")
@@ -147,12 +172,17 @@ def test_progress_is_seen_while_it_is_made(
 # --- doors ---
 
 
-def test_strangers_see_nothing(flowers: Flowers, volumes: list[str], page: Page, browser: Browser) -> None:
-    """Without a password and with a wrong one the browser shows no page: each answers 401, /metrics and the API too."""
+def test_strangers_see_nothing(
+    flowers: Flowers, volumes: list[str], page: Page, browser: Browser
+) -> None:
+    """Without a password and with a wrong one the browser shows no page: each answers 401, /metrics
+    and the API too.
+    """
     wrong = browser.new_context(http_credentials={"username": USER, "password": PASSWORD + "x"})
     for visitor in (page, wrong.new_page()):
         for path in PAGES:
-            # Chromium shows an empty page or, once it holds the password for wrong, an error of its own.
+            # Chromium shows an empty page or, once it holds the password for wrong, an error of its
+            # own.
             with contextlib.suppress(Error):
                 shown = visitor.goto(flowers.cluster + path)
                 assert shown is not None
@@ -174,14 +204,17 @@ def test_the_password_opens(flowers: Flowers, volumes: list[str], known: Page) -
     find(known, flowers.cluster, THREE, f"rebuild node {THREE} → 5 volumes")
 
 
-def test_prometheus_has_a_password_of_its_own(flowers: Flowers, volumes: list[str], browser: Browser) -> None:
+def test_prometheus_has_a_password_of_its_own(
+    flowers: Flowers, volumes: list[str], browser: Browser
+) -> None:
     """The second pair reads /metrics, where the failover is counted."""
     context = browser.new_context(http_credentials={"username": "prometheus", "password": "other"})
     answer = context.new_page().goto(f"{flowers.cluster}/metrics")
     assert answer is not None
     assert answer.status == 200
     counted = re.search(
-        r'flower_events_total\{task="carina.failover.rebuild_node",type="task-succeeded".*} (\S+)', answer.text()
+        r'flower_events_total\{task="carina.failover.rebuild_node",type="task-succeeded".*} (\S+)',
+        answer.text(),
     )
     assert counted
     assert float(counted[1]) >= 1
@@ -205,8 +238,12 @@ POST = """([path, body]) => fetch(path, {method: 'POST', body: new URLSearchPara
         "/api/task/send-task/carina.sweep.local_volumes",
     ],
 )
-def test_to_look_is_all(embedded: Embedded, flowers: Flowers, volumes: list[str], known: Page, path: str) -> None:
-    """In a cluster Flower stops no worker, revokes no task and sends none, not even for who has the password."""
+def test_to_look_is_all(
+    embedded: Embedded, flowers: Flowers, volumes: list[str], known: Page, path: str
+) -> None:
+    """In a cluster Flower stops no worker, revokes no task and sends none, not even for who has the
+    password.
+    """
     known.goto(f"{flowers.cluster}/workers")
     body = {"workername": f"{ONE}@{ONE}", "terminate": "true", "queue": f"node.{ONE}"}
     status, text = known.evaluate(POST, [path.replace("{task}", "some-task"), body])
@@ -215,7 +252,9 @@ def test_to_look_is_all(embedded: Embedded, flowers: Flowers, volumes: list[str]
 
 
 def test_buttons_are_where_they_work(flowers: Flowers, volumes: list[str], known: Page) -> None:
-    """Read-only has no button to stop a worker; with `controls` there is one, and a revoke is taken."""
+    """Read-only has no button to stop a worker; with `controls` there is one, and a revoke is
+    taken.
+    """
     for url, buttons in ((flowers.cluster, 0), (flowers.controls, 1)):
         known.goto(f"{url}/worker/{ONE}@{ONE}")
         known.wait_for_selector("#workername")
@@ -228,7 +267,10 @@ def test_what_was_seen_outlives_a_restart(
     embedded: Embedded, flowers: Flowers, volumes: list[str], known: Page
 ) -> None:
     """A Flower that is ended and started again on its file still tells of the failover."""
-    env = {"FLOWER_BASIC_AUTH": f"{USER}:{PASSWORD}", "FLOWER_DB": str(embedded.stage.folder / "cluster")}
+    env = {
+        "FLOWER_BASIC_AUTH": f"{USER}:{PASSWORD}",
+        "FLOWER_DB": str(embedded.stage.folder / "cluster"),
+    }
     find(known, flowers.cluster, THREE, f"rebuild node {THREE} → 5 volumes")
     ended = embedded.processes["flower-cluster"].popen
     ended.terminate()
@@ -238,7 +280,9 @@ def test_what_was_seen_outlives_a_restart(
 
 
 def test_sealed_nodes_are_told_of_by_who_asked(page: Page) -> None:
-    """In the sealed profile no node sends events; its tasks are ANSWERED or UNANSWERED, and do not pend for ever."""
+    """In the sealed profile no node sends events; its tasks are ANSWERED or UNANSWERED, and do not
+    pend for ever.
+    """
     with Stage({"node_profile": "sealed"}) as stage:
         World(stage).prepare()
         stage.add_node(ONE)

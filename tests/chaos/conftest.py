@@ -23,7 +23,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave this folder out unless it is named, or the environment asks for it."""
-    named = any((config.invocation_params.dir / arg.split("::")[0]).is_relative_to(HERE) for arg in config.args)
+    named = any(
+        (config.invocation_params.dir / arg.split("::")[0]).is_relative_to(HERE)
+        for arg in config.args
+    )
     asked = os.environ.get(ASKED, "") not in {"", "0"}
     return True if collection_path.is_relative_to(HERE) and not (named or asked) else None
 
@@ -60,7 +63,9 @@ def proxy(lab: Lab) -> Iterator[Proxy]:
 @pytest.fixture
 def story(lab: Lab, case: Case, request: pytest.FixtureRequest) -> Story:
     """Give a case its beginning and its end."""
-    return Story(lab, case, request.getfixturevalue("proxy") if "proxy" in request.fixturenames else None)
+    return Story(
+        lab, case, request.getfixturevalue("proxy") if "proxy" in request.fixturenames else None
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -74,7 +79,10 @@ def pytest_runtest_makereport(
     if case is not None and (report.when == "call" or report.failed):
         reporter = item.config.pluginmanager.get_plugin("terminalreporter")
         if call.excinfo is not None and report.failed:
-            case.seen = f"{case.seen} {call.excinfo.typename}: {str(call.excinfo.value).splitlines()[0][:200]}".strip()
+            case.seen = (
+                f"{case.seen} {call.excinfo.typename}: "
+                f"{str(call.excinfo.value).splitlines()[0][:200]}"
+            ).strip()
         if reporter is not None:
             reporter.ensure_newline()
             reporter.write_line(case.line("kept" if report.passed else "BROKEN"))

@@ -1,4 +1,5 @@
-"""``python -m tests.chaos.planted``: bugs planted in a copy of the code; the bad day that is named for each must not be kept.
+"""``python -m tests.chaos.planted``: bugs planted in a copy of the code; the bad day that is named
+for each must not be kept.
 
 A line each, and 1 when one was kept all the same.
 """
@@ -16,27 +17,36 @@ from tests.mutations.runner import copy_of_code, without
 
 PLANTED = {
     "what a failover left behind is not fetched": Edit(
-        "carina_tasks/flows/failover/resume.py", "parted = company.parted(", "parted = () and company.parted(",
+        "carina_tasks/flows/failover/resume.py",
+        "parted = company.parted(",
+        "parted = () and company.parted(",
         "tests/chaos/test_returns.py::test_a_failover_is_cut_off_between_the_journals_of_one_pod",
     ),
     "a LogicVolume goes by the word of a list": Edit(
         "carina_tasks/flows/sweeps/logic_volumes.py",
-        "    return logic_volumes.judge(volume, pv, claim, world.now, grace)", "    return verdict",
+        "    return logic_volumes.judge(volume, pv, claim, world.now, grace)",
+        "    return verdict",
         "tests/chaos/test_api_server.py::test_lists_are_cut_short",
     ),
     "a mass failure stops nobody": Edit(
-        "carina_tasks/flows/failover/loss.py", "    if isinstance(verdict, guards.Stop):", "    if False:",
+        "carina_tasks/flows/failover/loss.py",
+        "    if isinstance(verdict, guards.Stop):",
+        "    if False:",
         "tests/chaos/test_nodes.py::test_two_of_three_nodes_fall_silent",
     ),
     "what a person restored is an orphan again": Edit(
-        "carina_tasks/flows/sweeps/local_volumes.py", "restore_hold=conf.restore_hold", "restore_hold=0.0",
+        "carina_tasks/flows/sweeps/local_volumes.py",
+        "restore_hold=conf.restore_hold",
+        "restore_hold=0.0",
         "tests/chaos/test_trash.py::test_a_wrong_removal_is_brought_back_while_paused",
     ),
     "the status is not cleared before the PV goes": Edit(
-        "carina_tasks/decisions/rebuild.py", "if not on_target and volume.status:", "if False:",
+        "carina_tasks/decisions/rebuild.py",
+        "if not on_target and volume.status:",
+        "if False:",
         "tests/chaos/test_stand_ins.py::test_carinas_controller_and_agent_together",
     ),
-}  # fmt: skip
+}
 
 
 def main(words: list[str]) -> int:

@@ -1,4 +1,6 @@
-"""The promise: volumes that are to be lost, bystanders that are not, and everything that must hold of them afterwards."""
+"""The promise: volumes that are to be lost, bystanders that are not, and everything that must hold
+of them afterwards.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ ORPHAN = "carina-tasks.orphan="
 
 
 class Promise:
-    """Volumes on `source` (by default three of 1 GiB, all but the last with pods) and a bystander on other nodes.
+    """Volumes on `source` (by default three of 1 GiB, all but the last with pods) and a bystander
+    on other nodes.
 
     The first bystander is held open. Names are those of the LogicVolumes.
     """
@@ -40,19 +43,28 @@ class Promise:
         self.sender = Sender(product.lab.redis.url)
         world, with_pods = self.lab.world, count - 1 if pods is None else pods
         self.moving = [
-            world.add_volume(f"data-{i}", source, "1Gi", with_pod=i < with_pods, migrate=migrate).name
+            world.add_volume(
+                f"data-{i}", source, "1Gi", with_pod=i < with_pods, migrate=migrate
+            ).name
             for i in range(count)
         ]
         self.staying = {
-            node: world.add_volume(f"by-{node[-3:]}", node, "1Gi").name for node in bystanders if node != source
+            node: world.add_volume(f"by-{node[-3:]}", node, "1Gi").name
+            for node in bystanders
+            if node != source
         }
         for node, name in list(self.staying.items())[:1]:
             self.lab.nodes[node].mount(f"volume-{name}")
-        self.claims = {one["metadata"]["name"]: one["metadata"]["uid"] for one in self.lab.kube.list(k.claims())}
+        self.claims = {
+            one["metadata"]["name"]: one["metadata"]["uid"]
+            for one in self.lab.kube.list(k.claims())
+        }
         self.uuids = {node: self._uuid(node, name) for node, name in self.staying.items()}
 
     def wait(self, timeout: float = 120, *, since: float | None = None, away: bool = True) -> float:
-        """Wait until every volume to be moved is whole again (elsewhere, when `away`); return the seconds since `since`."""
+        """Wait until every volume to be moved is whole again (elsewhere, when `away`); return the
+        seconds since `since`.
+        """
         begun = time.monotonic() if since is None else since
         end = time.monotonic() + timeout
         while True:
@@ -64,21 +76,36 @@ class Promise:
             time.sleep(0.25)
 
     def sweep(self, times: int = 3) -> list[str]:
-        """Run both sweeps, several times, 3 s apart; return what was removed, `<node> <group>/<LV>`."""
+        """Run both sweeps, several times, 3 s apart; return what was removed, `<node>
+        <group>/<LV>`.
+        """
         removed = []
         for number in range(times):
             if number:
                 time.sleep(3)
-            ids = [self.sender.send(f"carina.sweep.{what}") for what in ("logic_volumes", "local_volumes")]
+            ids = [
+                self.sender.send(f"carina.sweep.{what}")
+                for what in ("logic_volumes", "local_volumes")
+            ]
             results = [self.product.result(one, 60) for one in ids]
             assert "deleted" not in results[0], results[0]
-            removed += [f"{one['node']} {lv}" for one in results[1]["nodes"] for lv in one.get("trashed", ())]
+            removed += [
+                f"{one['node']} {lv}"
+                for one in results[1]["nodes"]
+                for lv in one.get("trashed", ())
+            ]
         return removed
 
     def check(self, *, swept: bool = True, gone: Collection[str] = ()) -> None:
-        """Assert everything that must hold; `gone` are nodes whose disks do not count. Sweeps first unless told not to."""
+        """Assert everything that must hold; `gone` are nodes whose disks do not count. Sweeps first
+        unless told not to.
+        """
         product, kube = self.product, self.lab.kube
-        before = {name: self._uuid(node, name) for name, node in self._places().items() if node not in gone}
+        before = {
+            name: self._uuid(node, name)
+            for name, node in self._places().items()
+            if node not in gone
+        }
         if swept:
             self.sweep()
         volumes = product.logic_volumes()
@@ -93,7 +120,8 @@ class Promise:
         copies: dict[str, list[str]] = {name: [] for name in names}
         with ThreadPoolExecutor(3) as pool:
             reports = pool.map(
-                lambda node: (node, self.lab.nodes[node].lvs(VG, "lv_name,lv_size,lv_tags")), sorted(living)
+                lambda node: (node, self.lab.nodes[node].lvs(VG, "lv_name,lv_size,lv_tags")),
+                sorted(living),
             )
             for node, report in reports:
                 for lv in report:
@@ -103,13 +131,17 @@ class Promise:
                     assert name in names, f"{lv['lv_name']} of {node} is nobody's"
                     copies[name].append(node)
                     if volumes[name]["spec"]["nodeName"] == node:
-                        assert ORPHAN not in lv["lv_tags"], f"{lv['lv_name']} of {node} is marked as an orphan"
+                        assert ORPHAN not in lv["lv_tags"], (
+                            f"{lv['lv_name']} of {node} is marked as an orphan"
+                        )
                         assert int(lv["lv_size"]) == lv_size(volumes[name]["spec"]["size"])
         for name, nodes in copies.items():
             place = volumes[name]["spec"]["nodeName"]
             assert place in gone or nodes == [place], f"{name} belongs on {place} and is on {nodes}"
         for name, uuid in before.items():
-            assert self._uuid(volumes[name]["spec"]["nodeName"], name) == uuid, f"{name} was made anew by a sweep"
+            assert self._uuid(volumes[name]["spec"]["nodeName"], name) == uuid, (
+                f"{name} was made anew by a sweep"
+            )
         for node, name in self.staying.items():
             assert volumes[name]["spec"]["nodeName"] == node, f"bystander {name} was moved"
             if node not in gone:
@@ -125,14 +157,19 @@ class Promise:
 
     def _check_claims(self, volumes: dict[str, k.Json]) -> None:
         kube = self.lab.kube
-        claims, pvs = kube.list(k.claims()), {one["metadata"]["name"]: one for one in kube.list(k.PVS)}
+        claims, pvs = (
+            kube.list(k.claims()),
+            {one["metadata"]["name"]: one for one in kube.list(k.PVS)},
+        )
         assert {one["metadata"]["name"]: one["metadata"]["uid"] for one in claims} == self.claims
         assert pvs.keys() == volumes.keys()
         for claim in claims:
             name = claim["spec"]["volumeName"]
             pv = pvs[name]
             assert (claim["status"]["phase"], pv["status"]["phase"]) == ("Bound", "Bound"), name
-            assert TOUCH not in claim["metadata"].get("annotations", {}), f"a touch is left on {name}"
+            assert TOUCH not in claim["metadata"].get("annotations", {}), (
+                f"a touch is left on {name}"
+            )
             assert pv["spec"]["persistentVolumeReclaimPolicy"] == "Delete", name
             assert pv["spec"]["claimRef"]["uid"] == claim["metadata"]["uid"], name
             assert _affinity(pv) == [volumes[name]["spec"]["nodeName"]], name
@@ -153,8 +190,11 @@ class Promise:
                 return f"{name} has the status {volumes[name]['status']}"
             if away and volumes[name]["spec"]["nodeName"] == self.source:
                 return f"{name} is on {self.source}"
-        return ", ".join(f"{c['metadata']['name']} is {c['status']['phase']}" for c in claims
-                         if c["status"]["phase"] != "Bound")  # fmt: skip
+        return ", ".join(
+            f"{c['metadata']['name']} is {c['status']['phase']}"
+            for c in claims
+            if c["status"]["phase"] != "Bound"
+        )
 
     def _places(self) -> dict[str, str]:
         return {name: one["spec"]["nodeName"] for name, one in self.product.logic_volumes().items()}
@@ -166,5 +206,9 @@ class Promise:
 def _affinity(pv: k.Json) -> list[str]:
     terms: Iterable[k.Json] = pv["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
     return [
-        value for term in terms for one in term["matchExpressions"] if one["key"] == TOPOLOGY for value in one["values"]
+        value
+        for term in terms
+        for one in term["matchExpressions"]
+        if one["key"] == TOPOLOGY
+        for value in one["values"]
     ]

@@ -1,4 +1,5 @@
-"""A proxy before the API server, in the test's own process: it can refuse, cut answers short, and wait for a moment.
+"""A proxy before the API server, in the test's own process: it can refuse, cut answers short, and
+wait for a moment.
 
 The product's kubeconfig points to it (plain HTTP on loopback, the administrator's token passed on).
 """
@@ -21,7 +22,14 @@ from tests.lab.control_plane import ControlPlane
 from tests.system.product import JOURNAL
 
 Json = dict[str, Any]
-HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "accept-encoding", "content-encoding"}
+HOP_BY_HOP = {
+    "connection",
+    "transfer-encoding",
+    "content-length",
+    "host",
+    "accept-encoding",
+    "content-encoding",
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,9 @@ class Moment:
     error: BaseException | None = None
 
     def wait(self, timeout: float = 60) -> None:
-        """Wait until it was done; raises AssertionError when it was not, and what it raised itself."""
+        """Wait until it was done; raises AssertionError when it was not, and what it raised
+        itself.
+        """
         assert self.happened.wait(timeout), "the moment that the case waits for never came"
         if self.error:
             raise self.error
@@ -82,8 +92,9 @@ class Moment:
 class Proxy:
     """Use it as a context manager.
 
-    `refuse(request)` returns a status to answer with in place of the API server's answer, 0 for none; `lose(request)` says
-    whether the API server does it and its answer is lost; `edit(path, list)` may change a decoded list.
+    `refuse(request)` returns a status to answer with in place of the API server's answer, 0 for
+    none; `lose(request)` says whether the API server does it and its answer is lost; `edit(path,
+    list)` may change a decoded list.
     """
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
@@ -131,11 +142,15 @@ class Proxy:
         dropped: bool = False,
         late: float = 0,
     ) -> Moment:
-        """Do `act` before or after the API server gets a request that matches; the request waits for it.
+        """Do `act` before or after the API server gets a request that matches; the request waits
+        for it.
 
-        Before: `dropped` requests never reach the API server, `late` ones so many seconds after `act`.
+        Before: `dropped` requests never reach the API server, `late` ones so many seconds after
+        `act`.
         """
-        moment = Moment(match, act, after and not dropped and not late, times, dropped=dropped, late=late)
+        moment = Moment(
+            match, act, after and not dropped and not late, times, dropped=dropped, late=late
+        )
         with self._lock:
             self._moments.append(moment)
         return moment
@@ -182,7 +197,11 @@ class Proxy:
     def _happen(self, request: Request, *, after: bool) -> bool:
         """Do what is due at this request; return whether the request goes no further."""
         with self._lock:
-            due = [one for one in self._moments if one.after == after and one.times and one.match(request)]
+            due = [
+                one
+                for one in self._moments
+                if one.after == after and one.times and one.match(request)
+            ]
             for one in due:
                 one.times -= 1
         for one in due:

@@ -18,7 +18,9 @@ FINALIZER = "carina.storage.io/logicvolume"
 
 
 class Loop:
-    """A thread that does something again and again; what the API server or a node refuses it tries again."""
+    """A thread that does something again and again; what the API server or a node refuses it tries
+    again.
+    """
 
     def __init__(self, every: float, act: Callable[[], object]) -> None:
         self.rounds = 0
@@ -47,9 +49,11 @@ class Loop:
 
 
 class CarinaController:
-    """Deletes, on each deletion of a pod, every LogicVolume with a status, its finalizer, no owner and no PV.
+    """Deletes, on each deletion of a pod, every LogicVolume with a status, its finalizer, no owner
+    and no PV.
 
-    It makes the deletions of pods itself, as fast as it can: one round is a pod that comes and goes, and the clean-up.
+    It makes the deletions of pods itself, as fast as it can: one round is a pod that comes and
+    goes, and the clean-up.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -79,7 +83,9 @@ class CarinaController:
 
 
 class CarinaAgent:
-    """Carina's node agent on every node: makes, extends and removes the local volumes of the LogicVolumes of its node."""
+    """Carina's node agent on every node: makes, extends and removes the local volumes of the
+    LogicVolumes of its node.
+    """
 
     def __init__(self, lab: Lab) -> None:
         self.created: list[str] = []
@@ -91,7 +97,10 @@ class CarinaAgent:
         """Look at every LogicVolume once."""
         for one in self._lab.kube.list(k.LOGIC_VOLUMES):
             name, spec, status = one["metadata"]["name"], one["spec"], one.get("status") or {}
-            node, path = self._lab.nodes[spec["nodeName"]], f"{k.LOGIC_VOLUMES}/{one['metadata']['name']}"
+            node, path = (
+                self._lab.nodes[spec["nodeName"]],
+                f"{k.LOGIC_VOLUMES}/{one['metadata']['name']}",
+            )
             lv = f"volume-{name}"
             if one["metadata"].get("deletionTimestamp"):
                 node.run("lvremove", "-qy", f"{spec['deviceGroup']}/{lv}", check=False)
@@ -99,10 +108,23 @@ class CarinaAgent:
                 self.removed.append(name)
             elif not status.get("volumeID") and not status.get("code"):
                 node.create_lv(lv, lv_size(spec["size"]), spec["deviceGroup"])
-                fresh = {"volumeID": lv, "status": "Success", "code": 0, "currentSize": spec["size"]}
+                fresh = {
+                    "volumeID": lv,
+                    "status": "Success",
+                    "code": 0,
+                    "currentSize": spec["size"],
+                }
                 self._lab.kube.patch(f"{path}/status", {"status": fresh})
                 self.created.append(name)
             elif lv_size(status.get("currentSize") or spec["size"]) < lv_size(spec["size"]):
-                node.run("lvextend", "-q", "-L", f"{lv_size(spec['size'])}b", f"{spec['deviceGroup']}/{lv}")
-                self._lab.kube.patch(f"{path}/status", {"status": {"currentSize": spec["size"], "status": "Success"}})
+                node.run(
+                    "lvextend",
+                    "-q",
+                    "-L",
+                    f"{lv_size(spec['size'])}b",
+                    f"{spec['deviceGroup']}/{lv}",
+                )
+                self._lab.kube.patch(
+                    f"{path}/status", {"status": {"currentSize": spec["size"], "status": "Success"}}
+                )
                 self.extended.append(name)

@@ -1,4 +1,6 @@
-"""What most cases begin and end with: the product, volumes to be lost, and the line that tells it."""
+"""What most cases begin and end with: the product, volumes to be lost, and the line that
+tells it.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,16 @@ class Case:
     def line(self, outcome: str) -> str:
         """Return the line."""
         time = "-" if self.seconds is None else f"{self.seconds:.1f} s"
-        return f"{outcome} | {self.done} | expected: {self.expected} | seen: {self.seen or '-'} | converged in {time}"
+        return (
+            f"{outcome} | {self.done} | expected: {self.expected} | seen: {self.seen or '-'} | "
+            f"converged in {time}"
+        )
 
 
 class Story:
-    """One case: `tell`, `begin`, something bad, `end`. With `proxy` the product reaches the API server by it only."""
+    """One case: `tell`, `begin`, something bad, `end`. With `proxy` the product reaches the API
+    server by it only.
+    """
 
     product: Product
     promise: Promise
@@ -59,7 +66,8 @@ class Story:
         node_env: dict[str, str] | None = None,
         **settings: str,
     ) -> Promise:
-        """Start the product (all of it by default) and make `count` volumes on `source`; return the promise.
+        """Start the product (all of it by default) and make `count` volumes on `source`; return the
+        promise.
 
         `only` is the one node that may take them: it is empty, and the third is cordoned.
         """
@@ -71,7 +79,12 @@ class Story:
         self.control = self.product.start(*(processes or ALL))[0]
         bystanders = (TWO, THREE) if not only else tuple({ONE, TWO, THREE} - {only, source})
         self.promise = Promise(
-            self.product, count=count, source=source, pods=pods, migrate=migrate, bystanders=bystanders
+            self.product,
+            count=count,
+            source=source,
+            pods=pods,
+            migrate=migrate,
+            bystanders=bystanders,
         )
         for name in bystanders if only else ():
             self.lab.kubectl("cordon", name)
@@ -104,8 +117,11 @@ class Story:
         """Wait until every volume to be moved is whole again, and note the seconds."""
         self.case.seconds = self.promise.wait(timeout, since=self._begun, away=away)
 
-    def end(self, seen: str = "", *, timeout: float = 150, away: bool = True, gone: Collection[str] = ()) -> None:
-        """Wait until all is as promised, look at everything, and note what was seen and where the volumes are.
+    def end(
+        self, seen: str = "", *, timeout: float = 150, away: bool = True, gone: Collection[str] = ()
+    ) -> None:
+        """Wait until all is as promised, look at everything, and note what was seen and where the
+        volumes are.
 
         The seconds are those of an earlier `converge`, when there was one on the same clock.
         """
@@ -114,5 +130,7 @@ class Story:
         if first is not None:
             self.case.seconds = first
         self.promise.check(gone=gone)
-        where = ", ".join(f"{count} on {node}" for node, count in sorted(self.promise.nodes().items()))
+        where = ", ".join(
+            f"{count} on {node}" for node, count in sorted(self.promise.nodes().items())
+        )
         self.case.seen = "; ".join(filter(None, (seen, f"volumes: {where}")))

@@ -16,9 +16,14 @@ from tests.system.product import Product
 
 
 def test_the_api_server_is_down_in_mid_rebuild(story: Story) -> None:
-    """kube-apiserver stops when the first journal is written, for 30 s: every volume comes back, by itself."""
-    story.tell("API server stopped for 30 s in mid-rebuild", "the rebuild ends by itself after it is back")
-    # When it is back all nodes are NotReady until their Leases are renewed: longer than the 3 s of the other cases.
+    """kube-apiserver stops when the first journal is written, for 30 s: every volume comes back, by
+    itself.
+    """
+    story.tell(
+        "API server stopped for 30 s in mid-rebuild", "the rebuild ends by itself after it is back"
+    )
+    # When it is back all nodes are NotReady until their Leases are renewed: longer than the 3 s of
+    # the other cases.
     story.begin(not_ready_after="30")
     story.delete_node()
     story.wait_journal()
@@ -30,8 +35,13 @@ def test_the_api_server_is_down_in_mid_rebuild(story: Story) -> None:
 
 
 def test_the_api_server_answers_500_at_random(story: Story, proxy: Proxy) -> None:
-    """A third of all answers are 500 for 20 s from the deletion on: every volume comes back, and sweeps remove nothing."""
-    story.tell("a third of the API's answers are 500 for 20 s, rebuild and sweeps", "rebuilt; nothing else removed")
+    """A third of all answers are 500 for 20 s from the deletion on: every volume comes back, and
+    sweeps remove nothing.
+    """
+    story.tell(
+        "a third of the API's answers are 500 for 20 s, rebuild and sweeps",
+        "rebuilt; nothing else removed",
+    )
     promise = story.begin()
     dice, end = random.Random(1), time.monotonic() + 20
     proxy.refuse = lambda _: 500 if time.monotonic() < end and dice.random() < 0.33 else 0
@@ -43,13 +53,18 @@ def test_the_api_server_answers_500_at_random(story: Story, proxy: Proxy) -> Non
 
 
 def test_answers_to_writes_are_lost(story: Story, proxy: Proxy) -> None:
-    """Half of the writes are done and their answers lost, for 20 s from the deletion on: done once, and it ends."""
+    """Half of the writes are done and their answers lost, for 20 s from the deletion on: done once,
+    and it ends.
+    """
     story.tell(
-        "half of the writes to the API server are done but answered 504, for 20 s of a rebuild", "done once; rebuilt"
+        "half of the writes to the API server are done but answered 504, for 20 s of a rebuild",
+        "done once; rebuilt",
     )
     promise = story.begin(count=5)
     dice, end = random.Random(6), time.monotonic() + 20
-    proxy.lose = lambda request: request.verb != "GET" and time.monotonic() < end and dice.random() < 0.5
+    proxy.lose = lambda request: (
+        request.verb != "GET" and time.monotonic() < end and dice.random() < 0.5
+    )
     story.delete_node()
     with Loop(2, lambda: promise.sender.send("carina.failover.resume")):
         time.sleep(20)
@@ -59,13 +74,22 @@ def test_answers_to_writes_are_lost(story: Story, proxy: Proxy) -> None:
 
 @pytest.mark.short
 def test_lists_are_cut_short(story: Story, proxy: Proxy) -> None:
-    """Lists of LogicVolumes and PVs lack items at random during sweeps and a rebuild: nothing that is owned goes."""
-    story.tell("lists of LogicVolumes and PVs lack half their items, in 15 s of sweeps and in a rebuild",
-               "no owned LV or LogicVolume removed; rebuilt")  # fmt: skip
+    """Lists of LogicVolumes and PVs lack items at random during sweeps and a rebuild: nothing that
+    is owned goes.
+    """
+    story.tell(
+        "lists of LogicVolumes and PVs lack half their items, in 15 s of sweeps and in a rebuild",
+        "no owned LV or LogicVolume removed; rebuilt",
+    )
     promise = story.begin(count=4)
     before = story.uuids(ONE)
     proxy.edit = cut(random.Random(2), "logicvolumes", "persistentvolumes")
-    with Loop(1, lambda: [promise.sender.send(f"carina.sweep.{what}_volumes") for what in ("local", "logic")]):
+    with Loop(
+        1,
+        lambda: [
+            promise.sender.send(f"carina.sweep.{what}_volumes") for what in ("local", "logic")
+        ],
+    ):
         time.sleep(15)
         assert story.uuids(ONE) == before
         story.delete_node()
@@ -100,21 +124,33 @@ def test_lists_of_nodes_are_cut_short(story: Story, proxy: Proxy) -> None:
 
 
 def test_an_orphan_still_goes_behind_cut_lists(story: Story, proxy: Proxy) -> None:
-    """With lists cut short an orphan is removed and its owned neighbours, which look like orphans half the time, stay."""
-    story.tell("lists cut short while one real orphan stands beside owned LVs", "the orphan goes, and it alone")
+    """With lists cut short an orphan is removed and its owned neighbours, which look like orphans
+    half the time, stay.
+    """
+    story.tell(
+        "lists cut short while one real orphan stands beside owned LVs",
+        "the orphan goes, and it alone",
+    )
     promise = story.begin("control")
     story.lab.nodes[TWO].create_lv("volume-orphan", GIB)
     proxy.edit = cut(random.Random(4), "logicvolumes", "persistentvolumes")
     with Loop(1, lambda: promise.sender.send("carina.sweep.local_volumes")):
-        story.lab.world.wait("the orphan is gone", lambda: "volume-orphan" not in story.lab.lvs()[TWO], 60)
+        story.lab.world.wait(
+            "the orphan is gone", lambda: "volume-orphan" not in story.lab.lvs()[TWO], 60
+        )
     proxy.edit = whole
     story.end(f"{proxy.edited} lists cut; the orphan alone went", away=False)
     assert promise.nodes() == {ONE: 3}
 
 
 def test_the_controller_manager_is_down(story: Story) -> None:
-    """kube-controller-manager is down for 30 s from the first journal on: claims cannot bind, and bind afterwards."""
-    story.tell("kube-controller-manager down for 30 s in mid-rebuild", "claims wait, then all are Bound and Success")
+    """kube-controller-manager is down for 30 s from the first journal on: claims cannot bind, and
+    bind afterwards.
+    """
+    story.tell(
+        "kube-controller-manager down for 30 s in mid-rebuild",
+        "claims wait, then all are Bound and Success",
+    )
     story.begin()
     story.delete_node()
     story.wait_journal()
@@ -134,7 +170,9 @@ def through(proxy: Proxy, lab: Lab, **settings: str) -> Product:
 
 
 def cut(dice: random.Random, *kinds: str):
-    """Return what leaves each item of lists of these kinds out, half the time; the list stays valid."""
+    """Return what leaves each item of lists of these kinds out, half the time; the list stays
+    valid.
+    """
 
     def edit(path: str, found: Json) -> None:
         if path.rsplit("/", 1)[-1] in kinds:

@@ -1,4 +1,6 @@
-"""A disk that answers with I/O errors: a device-mapper table under the volume group's physical volume is swapped for `error`."""
+"""A disk that answers with I/O errors: a device-mapper table under the volume group's physical
+volume is swapped for `error`.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,18 @@ from tests.lab.uml.node import UmlNode
 from tests.lab.volumes import VG
 
 DISK = "disk"
-DEVICE = "/dev/dm-0"  # the first of the node, which has no LV then; nobody makes /dev/mapper/disk without udev
+# the first of the node, which has no LV then; nobody makes /dev/mapper/disk without udev
+DEVICE = "/dev/dm-0"
 TABLE = f"0 {20 * GIB // 512} linear /dev/ubda 0"
 
 
 def test_the_targets_disk_fails_before_create(story: Story, proxy: Proxy) -> None:
-    """The target's disk answers every read and write with an error from the first journal on: planned again."""
+    """The target's disk answers every read and write with an error from the first journal on:
+    planned again.
+    """
     story.tell(
-        "target's disk fails (I/O errors) between inventory and create", "clear error; planned again for the third node"
+        "target's disk fails (I/O errors) between inventory and create",
+        "clear error; planned again for the third node",
     )
     node = story.lab.nodes[TWO]
     try:
@@ -44,9 +50,13 @@ def test_the_targets_disk_fails_before_create(story: Story, proxy: Proxy) -> Non
 
 
 def test_a_failing_disk_is_no_empty_disk(story: Story) -> None:
-    """A node's disk fails while its volumes are in use and an orphan is marked, and comes back: nothing is removed or moved."""
-    story.tell("disk of a living node fails (I/O errors) for 4 rounds of both sweeps, then works again",
-               "no owned LV removed, moved or made anew; the orphan goes afterwards")  # fmt: skip
+    """A node's disk fails while its volumes are in use and an orphan is marked, and comes back:
+    nothing is removed or moved.
+    """
+    story.tell(
+        "disk of a living node fails (I/O errors) for 4 rounds of both sweeps, then works again",
+        "no owned LV removed, moved or made anew; the orphan goes afterwards",
+    )
     node = story.lab.nodes[ONE]
     try:
         mapped_disk(node)
@@ -58,22 +68,32 @@ def test_a_failing_disk_is_no_empty_disk(story: Story) -> None:
         break_disk(node)
         results = []
         for _ in range(4):
-            ids = [promise.sender.send(f"carina.sweep.{what}") for what in ("logic_volumes", "local_volumes")]
+            ids = [
+                promise.sender.send(f"carina.sweep.{what}")
+                for what in ("logic_volumes", "local_volumes")
+            ]
             logic, local = (story.product.result(one) for one in ids)
             assert "deleted" not in logic
             results.append(story.product.of(local, ONE))
             time.sleep(2)
-        assert not any(one.get(what) for one in results for what in ("marked", "trashed", "removed", "purged")), results
+        assert not any(
+            one.get(what) for one in results for what in ("marked", "trashed", "removed", "purged")
+        ), results
         mend_disk(node)
         story.mark()
         removed = promise.sweep()
         assert removed == [f"{ONE} {VG}/volume-orphan"]
         story.converge(away=False)
         assert promise.nodes() == {ONE: 3}
-        assert {name: story.product.lv_uuid(ONE, f"volume-{name}") for name in promise.moving} == before
+        assert {
+            name: story.product.lv_uuid(ONE, f"volume-{name}") for name in promise.moving
+        } == before
         last = results[-1]
-        story.end(f"in the failure: {len(last.get('missing', ()))} missing, told why: {last['reason'][:60]}",
-                  away=False)  # fmt: skip
+        story.end(
+            f"in the failure: {len(last.get('missing', ()))} missing, told why: "
+            f"{last['reason'][:60]}",
+            away=False,
+        )
     finally:
         node.reset()
 

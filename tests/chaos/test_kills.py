@@ -1,4 +1,6 @@
-"""SIGKILL of real worker processes at chosen steps: at each write of a control worker, and in mid-lvm on a node."""
+"""SIGKILL of real worker processes at chosen steps: at each write of a control worker, and in
+mid-lvm on a node.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,16 @@ from tests.system.product import JOURNAL
 
 Match = Callable[[Request], bool]
 WAYS = {"before": {"dropped": True}, "late": {"late": 5.0}, "after": {"after": True}}
-"""The API server never gets the write; gets it 5 s after its sender's death, when another is at it; has it."""
+"""The API server never gets the write; gets it 5 s after its sender's death, when another is at it;
+has it.
+"""
 
 REBUILD: dict[str, Match] = {
     "journal": lambda r: r.writes_journal,
     "status cleared": lambda r: r.path.endswith("/status") and _status(r) == "",
-    "policy Retain": lambda r: bool((r.fields.get("spec") or {}).get("persistentVolumeReclaimPolicy")),
+    "policy Retain": lambda r: bool(
+        (r.fields.get("spec") or {}).get("persistentVolumeReclaimPolicy")
+    ),
     "PV deleted": lambda r: r.deletes_pv,
     "PV's finalizers off": lambda r: _of_pv(r) and "finalizers" in r.fields.get("metadata", {}),
     "PV made": lambda r: r.creates_pv,
@@ -33,7 +39,9 @@ REBUILD: dict[str, Match] = {
     "status Success": lambda r: r.path.endswith("/status") and _status(r) == "Success",
     "journal off": lambda r: JOURNAL in r.annotations and r.annotations[JOURNAL] is None,
 }
-"""The writes of a rebuild, in their order. Its pods are not among them: Kubernetes collects those of a deleted node itself."""
+"""The writes of a rebuild, in their order. Its pods are not among them: Kubernetes collects those
+of a deleted node itself.
+"""
 
 MIGRATE: dict[str, Match] = {
     **{what: REBUILD[what] for what in ("journal", "status cleared", "PV deleted", "PV made")},
@@ -43,15 +51,19 @@ MIGRATE: dict[str, Match] = {
 
 LOGIC_SWEEP: dict[str, Match] = {
     "LogicVolume deleted": lambda r: r.verb == "DELETE" and "/logicvolumes/" in r.path,
-    "its finalizer off": lambda r: "/logicvolumes/" in r.path and "finalizers" in r.fields.get("metadata", {}),
+    "its finalizer off": lambda r: (
+        "/logicvolumes/" in r.path and "finalizers" in r.fields.get("metadata", {})
+    ),
 }
 LOCAL_SWEEP: dict[str, Match] = {
     "orphan about to go": lambda r: r.verb == "GET" and r.path == f"{k.PVS}/orphan",
-    "its removal told": lambda r: r.verb != "GET" and "/events" in r.path and b"OrphanTrashed" in r.body,
+    "its removal told": lambda r: (
+        r.verb != "GET" and "/events" in r.path and b"OrphanTrashed" in r.body
+    ),
 }
 
 HOLDING_LVM = """#!/bin/sh
-# lvm, of which one shell (no arguments: a batch of changes) waits: asked by /run/hold, for as long as /run/held is there.
+# One lvm shell (no arguments: a batch) waits while /run/held exists; /run/hold asks for it.
 if [ $# -eq 0 ] && mv /run/hold /run/held 2>/dev/null; then
   while [ -e /run/held ]; do sleep 0.05; done
 fi
@@ -62,10 +74,15 @@ exec /usr/sbin/lvm "$@"
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["rebuild", "migrate"])
 def test_the_control_worker_is_killed_at_each_write(story: Story, proxy: Proxy, kind: str) -> None:
-    """One failover in which the control worker gets SIGKILL at each kind of write, in three ways: another ends it."""
+    """One failover in which the control worker gets SIGKILL at each kind of write, in three ways:
+    another ends it.
+    """
     steps = REBUILD if kind == "rebuild" else MIGRATE
-    story.tell(f"control worker killed at each of {len(steps)} kinds of write of a {kind}: before, after, arriving 5 s late",
-               "another goes on each time; done once")  # fmt: skip
+    story.tell(
+        f"control worker killed at each of {len(steps)} kinds of write of a {kind}: before, after, "
+        "arriving 5 s late",
+        "another goes on each time; done once",
+    )
     promise = story.begin(only=TWO, count=4, pods=4, migrate="true", lock_ttl="2", concurrency="1")
     if kind == "rebuild":
         story.delete_node()
@@ -79,10 +96,15 @@ def test_the_control_worker_is_killed_at_each_write(story: Story, proxy: Proxy, 
     story.end(f"{len(steps) * len(WAYS)} kills", gone=(ONE,) if kind == "migrate" else ())
 
 
-def test_the_control_worker_is_killed_in_a_sweep_of_logic_volumes(story: Story, proxy: Proxy) -> None:
-    """A sweep's worker gets SIGKILL at each write by which LogicVolumes without PV go: they go, and they alone."""
+def test_the_control_worker_is_killed_in_a_sweep_of_logic_volumes(
+    story: Story, proxy: Proxy
+) -> None:
+    """A sweep's worker gets SIGKILL at each write by which LogicVolumes without PV go: they go, and
+    they alone.
+    """
     story.tell(
-        "control worker killed at each write of a sweep of LogicVolumes, in three ways", "what has no PV goes, alone"
+        "control worker killed at each write of a sweep of LogicVolumes, in three ways",
+        "what has no PV goes, alone",
     )
     promise = story.begin("control", source=TWO)
     for number in range(6):
@@ -98,10 +120,15 @@ def test_the_control_worker_is_killed_in_a_sweep_of_logic_volumes(story: Story, 
     story.end(f"{len(LOGIC_SWEEP) * len(WAYS)} kills, 6 LogicVolumes gone", away=False)
 
 
-def test_the_control_worker_is_killed_in_a_sweep_of_local_volumes(story: Story, proxy: Proxy) -> None:
-    """A sweep's worker gets SIGKILL before and after it asks for a removal, and as it tells it: only orphans go."""
+def test_the_control_worker_is_killed_in_a_sweep_of_local_volumes(
+    story: Story, proxy: Proxy
+) -> None:
+    """A sweep's worker gets SIGKILL before and after it asks for a removal, and as it tells it:
+    only orphans go.
+    """
     story.tell(
-        "control worker killed in a sweep of local volumes: as a removal is asked for, as it is told",
+        "control worker killed in a sweep of local volumes: as a removal is asked for, as it is "
+        "told",
         "orphans go, alone",
     )
     promise = story.begin("control", source=TWO)
@@ -109,23 +136,31 @@ def test_the_control_worker_is_killed_in_a_sweep_of_local_volumes(story: Story, 
     with Loop(1, lambda: promise.sender.send("carina.sweep.local_volumes")):
         for what, match in LOCAL_SWEEP.items():
             for way in ("before", "after"):
-                # A worker that has just told of an orphan of this node is silent for 30 s (`SOONEST`): a new one is not.
+                # A worker that has just told of an orphan of this node is silent for 30 s
+                # (`SOONEST`): a new one is not.
                 story.control.kill()
                 story.control = story.product.start("control", nodes=False)[0]
                 node.create_lv("volume-orphan", GIB)
                 kill_at_each(story, {what: match}, (way,))
                 story.mark()
-                story.lab.world.wait("the orphan is gone", lambda: "volume-orphan" not in node.lv_sizes(), 60)
+                story.lab.world.wait(
+                    "the orphan is gone", lambda: "volume-orphan" not in node.lv_sizes(), 60
+                )
     story.end("4 kills, 4 orphans gone", away=False)
 
 
 def test_the_node_worker_is_killed_with_lvcreate_under_way(story: Story, proxy: Proxy) -> None:
-    """The target's worker dies with its lvm at work, another makes the LVs, then the old lvm goes on: one LV each."""
+    """The target's worker dies with its lvm at work, another makes the LVs, then the old lvm goes
+    on: one LV each.
+    """
     story.tell(
-        "target's worker killed in mid-lvcreate; its lvm goes on after the next worker has made all", "one LV each"
+        "target's worker killed in mid-lvcreate; its lvm continues after the next worker",
+        "one LV each",
     )
     node = hold_lvm(story.lab)
-    promise = story.begin(only=TWO, node_deadline="6", node_env={"CARINA_TASKS_LVM_COMMAND": "/run/lvm"})
+    promise = story.begin(
+        only=TWO, node_deadline="6", node_env={"CARINA_TASKS_LVM_COMMAND": "/run/lvm"}
+    )
     node.run("touch", "/run/hold")
     story.delete_node()
     held(story.lab, node)
@@ -137,10 +172,17 @@ def test_the_node_worker_is_killed_with_lvcreate_under_way(story: Story, proxy: 
 
 
 def test_the_node_worker_is_killed_with_lvremove_under_way(story: Story, proxy: Proxy) -> None:
-    """A node's worker dies with its lvm about to remove an orphan; it goes on later, or another does: only the orphan goes."""
-    story.tell("node's worker killed in mid-lvremove, its lvm goes on 5 s later", "the orphan goes, it alone")
+    """A node's worker dies with its lvm about to remove an orphan; it goes on later, or another
+    does: only the orphan goes.
+    """
+    story.tell(
+        "node's worker killed in mid-lvremove, its lvm goes on 5 s later",
+        "the orphan goes, it alone",
+    )
     node = hold_lvm(story.lab)
-    promise = story.begin("control", source=TWO, node_deadline="6", node_env={"CARINA_TASKS_LVM_COMMAND": "/run/lvm"})
+    promise = story.begin(
+        "control", source=TWO, node_deadline="6", node_env={"CARINA_TASKS_LVM_COMMAND": "/run/lvm"}
+    )
     node.create_lv("volume-orphan", GIB)
     story.product.result(promise.sender.send("carina.sweep.local_volumes"))
     time.sleep(3)
@@ -153,11 +195,15 @@ def test_the_node_worker_is_killed_with_lvremove_under_way(story: Story, proxy: 
     node.run("rm", "/run/held")
     story.mark()
     with Loop(1, lambda: promise.sender.send("carina.sweep.local_volumes")):
-        story.lab.world.wait("the orphan is gone", lambda: "volume-orphan" not in node.lv_sizes(), 60)
+        story.lab.world.wait(
+            "the orphan is gone", lambda: "volume-orphan" not in node.lv_sizes(), 60
+        )
     story.end("the orphan went", away=False)
 
 
-def kill_at_each(story: Story, steps: dict[str, Match], ways: tuple[str, ...] = tuple(WAYS)) -> None:
+def kill_at_each(
+    story: Story, steps: dict[str, Match], ways: tuple[str, ...] = tuple(WAYS)
+) -> None:
     """Kill the control worker at each step in each way, and start another each time."""
     assert story.proxy
     for (what, match), way in itertools.product(steps.items(), ways):
@@ -179,7 +225,9 @@ def hold_lvm(lab: Lab) -> UmlNode:
 
 def held(lab: Lab, node: UmlNode) -> None:
     """Wait until an lvm is held."""
-    lab.world.wait("lvm is held", lambda: node.run("test", "-e", "/run/held", check=False).returncode == 0, 60)
+    lab.world.wait(
+        "lvm is held", lambda: node.run("test", "-e", "/run/held", check=False).returncode == 0, 60
+    )
 
 
 def _status(request: Request) -> str | None:

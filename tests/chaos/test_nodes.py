@@ -25,14 +25,19 @@ ALL = ("control", "beat", "node_watch")
 
 @pytest.mark.parametrize("moment", ["right after the journal is written", "while it makes the LVs"])
 def test_the_target_is_cut_off_in_create(lab: Lab, case: Case, moment: str) -> None:
-    """The target's network is cut, before it gets its task or before its answer is out, and healed 20 s later."""
+    """The target's network is cut, before it gets its task or before its answer is out, and healed
+    20 s later.
+    """
     case(f"target's network cut {moment}, healed 20 s later", "made once, rebuilt there")
     with Proxy(lab.control_plane, lab.folder) as proxy:
         product, promise = scene(lab, proxy, count=8)
         if moment.startswith("right"):
             proxy.at(journal, lab.nodes[TWO].cut)
         else:
-            proxy.at(last_status(8), lambda: later(0.01, lambda: at_first_lv(lab.nodes[TWO], lab.nodes[TWO].cut)))
+            proxy.at(
+                last_status(8),
+                lambda: later(0.01, lambda: at_first_lv(lab.nodes[TWO], lab.nodes[TWO].cut)),
+            )
         lab.kubectl("delete", "node", ONE)
         lab.world.wait("it is cut", lambda: lab.nodes[TWO].is_cut, 30)
         time.sleep(20)
@@ -41,13 +46,20 @@ def test_the_target_is_cut_off_in_create(lab: Lab, case: Case, moment: str) -> N
         case.seconds = promise.wait(120)
         assert promise.nodes() == {TWO: 8}
         promise.check()
-        case.seen = f"in the cut {made} LVs were made and {left} volumes waited; then one LV each, on the target"
+        case.seen = (
+            f"in the cut {made} LVs were made and {left} volumes waited; then one LV each, on the "
+            "target"
+        )
 
 
 def test_a_node_is_cut_off_in_remove(lab: Lab, case: Case) -> None:
-    """A node is cut when its orphan is about to be removed, at once and 0.1 s later: the owned stay, the orphan goes."""
-    case("node's network cut when the sweep is about to remove its orphan (at once; 0.1 s later)",
-         "clear failure, owned LVs stay, the orphan goes after the healing")  # fmt: skip
+    """A node is cut when its orphan is about to be removed, at once and 0.1 s later: the owned
+    stay, the orphan goes.
+    """
+    case(
+        "node's network cut when the sweep is about to remove its orphan (at once; 0.1 s later)",
+        "clear failure, owned LVs stay, the orphan goes after the healing",
+    )
     with Proxy(lab.control_plane, lab.folder) as proxy:
         product = through(proxy, lab, node_deadline="6")
         product.start("control")
@@ -59,20 +71,31 @@ def test_a_node_is_cut_off_in_remove(lab: Lab, case: Case) -> None:
             product.result(promise.sender.send("carina.sweep.local_volumes"))
             time.sleep(3)
             proxy.at(asks_for(orphan), lambda d=delay: later(d, node.cut))
-            result = product.of(product.result(promise.sender.send("carina.sweep.local_volumes")), TWO)
+            result = product.of(
+                product.result(promise.sender.send("carina.sweep.local_volumes")), TWO
+            )
             said.append(result.get("reason") or str(result.get("trashed")))
             assert node.is_cut
             node.heal()
             begun = time.monotonic()
-            lab.world.wait("the orphan goes", lambda o=orphan: gone_after_sweep(promise, node, f"volume-{o}"), 60)
+            lab.world.wait(
+                "the orphan goes",
+                lambda o=orphan: gone_after_sweep(promise, node, f"volume-{o}"),
+                60,
+            )
             case.seconds = time.monotonic() - begun
         promise.check()
         case.seen = "; ".join(said)
 
 
 def test_a_node_is_cut_off_in_mid_report(lab: Lab, case: Case) -> None:
-    """A node is cut at various instants of its report: nothing of it is removed or called missing, and it reports again."""
-    case("node's network cut 0 to 0.2 s after its report was asked for, 4 times", "no answer is never absence")
+    """A node is cut at various instants of its report: nothing of it is removed or called missing,
+    and it reports again.
+    """
+    case(
+        "node's network cut 0 to 0.2 s after its report was asked for, 4 times",
+        "no answer is never absence",
+    )
     product = Product(lab, node_deadline="4")
     product.start("control")
     promise = Promise(product, source=TWO, count=2)
@@ -92,16 +115,22 @@ def test_a_node_is_cut_off_in_mid_report(lab: Lab, case: Case) -> None:
     lab.world.wait("it reports again", lambda: reports(promise, TWO), 60)
     case.seconds = time.monotonic() - begun
     promise.check()
-    case.seen = f"{sum('not answer' in one for one in said)} of {len(said)} silent, then it reported"
+    case.seen = (
+        f"{sum('not answer' in one for one in said)} of {len(said)} silent, then it reported"
+    )
 
 
 @pytest.mark.parametrize("moment", ["before the LV", "after the LV"])
 def test_the_target_crashes_and_reboots(lab: Lab, case: Case, moment: str) -> None:
-    """The target's machine loses power after the journal, or after the LV was made, and boots 5 s later."""
+    """The target's machine loses power after the journal, or after the LV was made, and boots 5 s
+    later.
+    """
     case(f"target crashes {moment} is made, boots 5 s later", "rebuilt there, one LV each")
     with Proxy(lab.control_plane, lab.folder) as proxy:
         _, promise = scene(lab, proxy)
-        crash = proxy.at(journal if moment == "before the LV" else creates_pv, lab.nodes[TWO].crash, after=False)
+        crash = proxy.at(
+            journal if moment == "before the LV" else creates_pv, lab.nodes[TWO].crash, after=False
+        )
         lab.kubectl("delete", "node", ONE)
         crash.wait()
         time.sleep(5)
@@ -114,7 +143,9 @@ def test_the_target_crashes_and_reboots(lab: Lab, case: Case, moment: str) -> No
 
 @pytest.mark.parametrize("moment", ["before the LV is made", "when the first PV is there"])
 def test_the_target_is_deleted_in_mid_rebuild(lab: Lab, case: Case, moment: str) -> None:
-    """The target node is deleted in mid-rebuild: what it was to take is planned again, for the third node."""
+    """The target node is deleted in mid-rebuild: what it was to take is planned again, for the
+    third node.
+    """
     case(f"target node deleted {moment}", "planned again: all on the third node")
     with Proxy(lab.control_plane, lab.folder) as proxy:
         # Two of three nodes lost would latch at the default of 0.5, which is another case's.
@@ -138,7 +169,9 @@ def test_the_target_is_deleted_in_mid_rebuild(lab: Lab, case: Case, moment: str)
 
 @pytest.mark.short
 def test_the_target_is_full(lab: Lab, case: Case) -> None:
-    """The target's VG is filled after its inventory: its refusal is seen at create, and the volumes go to the third node."""
+    """The target's VG is filled after its inventory: its refusal is seen at create, and the volumes
+    go to the third node.
+    """
     case("target's VG filled between inventory and create", "planned again for the third node")
     with Proxy(lab.control_plane, lab.folder) as proxy:
         _, promise = scene(lab, proxy)
@@ -159,7 +192,9 @@ def test_the_target_is_full(lab: Lab, case: Case) -> None:
 
 
 def test_every_target_is_full(lab: Lab, case: Case) -> None:
-    """The only target fills up and no other is there: it is told in an Event, and goes on when there is space."""
+    """The only target fills up and no other is there: it is told in an Event, and goes on when
+    there is space.
+    """
     case(
         "the only target's VG filled before create, emptied 20 s later",
         "an Event says why; rebuilt when there is space",
@@ -167,10 +202,15 @@ def test_every_target_is_full(lab: Lab, case: Case) -> None:
     with Proxy(lab.control_plane, lab.folder) as proxy:
         product, promise = scene(lab, proxy)
         node = lab.nodes[TWO]
-        full = proxy.at(journal, lambda: node.run("lvcreate", "-qy", "-l", "100%FREE", "-n", "filler", "carina-vg-hdd"))
+        full = proxy.at(
+            journal,
+            lambda: node.run("lvcreate", "-qy", "-l", "100%FREE", "-n", "filler", "carina-vg-hdd"),
+        )
         lab.kubectl("delete", "node", ONE)
         full.wait()
-        lab.world.wait("an Event says why", lambda: "NoNodeFits" in lab.kubectl("get", "events", "-A"), 30)
+        lab.world.wait(
+            "an Event says why", lambda: "NoNodeFits" in lab.kubectl("get", "events", "-A"), 30
+        )
         time.sleep(10)
         assert len(product.journals()) == 3
         node.run("lvremove", "-qy", "carina-vg-hdd/filler")
@@ -180,8 +220,13 @@ def test_every_target_is_full(lab: Lab, case: Case) -> None:
 
 
 def test_a_disk_of_the_target_is_gone(lab: Lab, case: Case) -> None:
-    """Both disks of the target's VG vanish after its inventory: a clear error, and the volumes go to the third node."""
-    case("target's disks vanish between inventory and create", "clear error; planned again for the third node")
+    """Both disks of the target's VG vanish after its inventory: a clear error, and the volumes go
+    to the third node.
+    """
+    case(
+        "target's disks vanish between inventory and create",
+        "clear error; planned again for the third node",
+    )
     with Proxy(lab.control_plane, lab.folder) as proxy:
         _, promise = scene(lab, proxy)
 
@@ -206,7 +251,9 @@ def test_a_disk_of_the_target_is_gone(lab: Lab, case: Case) -> None:
 
 
 def test_a_frozen_node_thaws_after_its_volumes_moved(lab: Lab, case: Case) -> None:
-    """A node freezes with a removal on its way to it, its volumes move, it thaws: nothing stale runs, old copies go as orphans."""
+    """A node freezes with a removal on its way to it, its volumes move, it thaws: nothing stale
+    runs, old copies go as orphans.
+    """
     case(
         "node frozen with a removal on its way, volumes moved, node thawed",
         "the task has expired; old copies are swept",
@@ -233,14 +280,24 @@ def test_a_frozen_node_thaws_after_its_volumes_moved(lab: Lab, case: Case) -> No
         assert len(removed) == 4, removed
         assert lab.lvs()[ONE] == {}
         promise.check()
-        case.seen = f"the removal did not run; then sweeps removed {len(removed)} orphans of it, nothing else"
+        case.seen = (
+            f"the removal did not run; then sweeps removed {len(removed)} orphans of it, nothing "
+            "else"
+        )
 
 
-@pytest.mark.parametrize("moment", ["within the confirm delay", "when the first journal is written"])
+@pytest.mark.parametrize(
+    "moment", ["within the confirm delay", "when the first journal is written"]
+)
 def test_a_node_is_registered_again(lab: Lab, case: Case, moment: str) -> None:
-    """A node is deleted and registered again: in the confirm delay nothing moves; after the journal the rebuild ends."""
+    """A node is deleted and registered again: in the confirm delay nothing moves; after the journal
+    the rebuild ends.
+    """
     within = moment.startswith("within")
-    case(f"node deleted and registered again {moment}", "nothing moves" if within else "rebuilt; old copies are swept")
+    case(
+        f"node deleted and registered again {moment}",
+        "nothing moves" if within else "rebuilt; old copies are swept",
+    )
     with Proxy(lab.control_plane, lab.folder) as proxy:
         product = through(proxy, lab, confirm_absence="6" if within else "1")
         product.start(*ALL)
@@ -263,16 +320,25 @@ def test_a_node_is_registered_again(lab: Lab, case: Case, moment: str) -> None:
 
 @pytest.mark.parametrize("moment", ["with one of them back", "with both away"])
 def test_two_of_three_nodes_fall_silent(lab: Lab, case: Case, moment: str) -> None:
-    """Two of three nodes are NotReady: latched, nothing moves, with one back or both away, until a person resumes it."""
-    case(f"two of three nodes NotReady, then `carina resume` {moment}", "latched; goes on only when asked")
+    """Two of three nodes are NotReady: latched, nothing moves, with one back or both away, until a
+    person resumes it.
+    """
+    case(
+        f"two of three nodes NotReady, then `carina resume` {moment}",
+        "latched; goes on only when asked",
+    )
     product = Product(lab)
     promise = Promise(product, migrate="true", pods=3)
     product.start(*ALL)
     for name in (ONE, THREE):
         lab.kubelets[name].silence()
         lab.nodes[name].freeze()
-    lab.world.wait("both are NotReady", lambda: {lab.world.ready(n) for n in (ONE, THREE)} == {"Unknown"}, 40)
-    lab.world.wait("it is latched", lambda: "mass-failure guard" in product.celery("carina", "status"), 60)
+    lab.world.wait(
+        "both are NotReady", lambda: {lab.world.ready(n) for n in (ONE, THREE)} == {"Unknown"}, 40
+    )
+    lab.world.wait(
+        "it is latched", lambda: "mass-failure guard" in product.celery("carina", "status"), 60
+    )
     one_back = moment.startswith("with one")
     if one_back:
         back(lab, THREE)
@@ -289,7 +355,9 @@ def test_two_of_three_nodes_fall_silent(lab: Lab, case: Case, moment: str) -> No
 
 @pytest.mark.short
 def test_one_of_two_nodes_is_deleted(lab: Lab, case: Case) -> None:
-    """One of two nodes is deleted, the manual's own example: no latch, all volumes are on the other."""
+    """One of two nodes is deleted, the manual's own example: no latch, all volumes are on the
+    other.
+    """
     case("one of two nodes deleted", "no latch: all on the other node")
     product = Product(lab)
     lab.kubectl("delete", "node", THREE)
@@ -303,7 +371,9 @@ def test_one_of_two_nodes_is_deleted(lab: Lab, case: Case) -> None:
 
 
 def test_the_node_worker_is_killed_in_create(lab: Lab, case: Case) -> None:
-    """The target's worker gets SIGKILL three times while it makes eight LVs: each is made once, all come back."""
+    """The target's worker gets SIGKILL three times while it makes eight LVs: each is made once, all
+    come back.
+    """
     case("target's worker killed (SIGKILL) 3 times while it makes 8 LVs", "each made once")
     with Proxy(lab.control_plane, lab.folder) as proxy:
         product, promise = scene(lab, proxy, count=8, node_deadline="6")
@@ -329,7 +399,9 @@ def test_the_node_worker_is_killed_in_create(lab: Lab, case: Case) -> None:
 
 
 def scene(lab: Lab, proxy: Proxy, *, count: int = 3, **settings: str) -> tuple[Product, Promise]:
-    """Return the product behind the proxy and volumes on the first node; the second, empty, is the only target."""
+    """Return the product behind the proxy and volumes on the first node; the second, empty, is the
+    only target.
+    """
     product = through(proxy, lab, **settings)
     product.start(*ALL)
     promise = Promise(product, count=count, bystanders=(THREE,))
@@ -343,12 +415,16 @@ def creates_pv(request: Request) -> bool:
 
 
 def asks_for(name: str) -> Callable[[Request], bool]:
-    """Return what matches the request for the PV of this name: the last one before its LV is removed."""
+    """Return what matches the request for the PV of this name: the last one before its LV is
+    removed.
+    """
     return lambda request: request.verb == "GET" and request.path == f"{k.PVS}/{name}"
 
 
 def last_status(count: int) -> Callable[[Request], bool]:
-    """Return what matches the `count`-th clearing of a LogicVolume's status: the create is asked for after it."""
+    """Return what matches the `count`-th clearing of a LogicVolume's status: the create is asked
+    for after it.
+    """
     seen = []
 
     def match(request: Request) -> bool:
@@ -374,7 +450,9 @@ def product_log(lab: Lab) -> str:
 
 
 def back(lab: Lab, node: str) -> None:
-    """Let a node that was frozen and silenced go on; return when it is Ready and its worker has given a sign."""
+    """Let a node that was frozen and silenced go on; return when it is Ready and its worker has
+    given a sign.
+    """
     lab.nodes[node].thaw()
     lab.kubelets[node].resume()
     lab.world.wait("the node is Ready", lambda: lab.world.ready(node) == "True", 30)
@@ -409,7 +487,8 @@ def gone_after_sweep(promise: Promise, node: UmlNode, lv: str) -> bool:
 def mconsole(node: UmlNode, command: str) -> str:
     """Give a command to the management console of a node's kernel; return what it answers.
 
-    Its own client is of no use here: it waits for the answer where the node, which is unprivileged, may not write.
+    Its own client is of no use here: it waits for the answer where the node, which is unprivileged,
+    may not write.
     """
     reply = node.folder / "mconsole-reply"
     reply.unlink(missing_ok=True)
@@ -418,8 +497,13 @@ def mconsole(node: UmlNode, command: str) -> str:
         reply.chmod(0o666)
         line.settimeout(10)
         data = command.encode()
-        line.sendto(struct.pack("=III512s", 0xCAFEBABE, 2, len(data), data), str(node.folder / "uml" / "mconsole"))
-        error, _more, length, text = struct.unpack("=III512s", line.recv(4096).ljust(524, b"\0")[:524])
+        line.sendto(
+            struct.pack("=III512s", 0xCAFEBABE, 2, len(data), data),
+            str(node.folder / "uml" / "mconsole"),
+        )
+        error, _more, length, text = struct.unpack(
+            "=III512s", line.recv(4096).ljust(524, b"\0")[:524]
+        )
     said = text[:length].decode(errors="replace").strip("\0\n ")
     assert not error, f"{command}: {said}"
     return str(said)

@@ -21,7 +21,9 @@ ALL = ("control", "beat", "node_watch")
 
 @pytest.mark.short
 def test_redis_is_restarted_empty(lab: Lab, case: Case) -> None:
-    """Redis is stopped when the first journal is written and comes back empty 5 s later: the rebuild ends all the same."""
+    """Redis is stopped when the first journal is written and comes back empty 5 s later: the
+    rebuild ends all the same.
+    """
     case("Redis down for 5 s in mid-rebuild, back empty", "the rebuild ends by itself")
     product = Product(lab)
     product.start(*ALL)
@@ -38,9 +40,12 @@ def test_redis_is_restarted_empty(lab: Lab, case: Case) -> None:
 
 @pytest.mark.short
 def test_sentinel_chooses_another_master(story: Story) -> None:
-    """The master is killed when the first journal is written, and Sentinel makes the replica master: the rebuild ends."""
+    """The master is killed when the first journal is written, and Sentinel makes the replica
+    master: the rebuild ends.
+    """
     story.tell(
-        "Redis with Sentinel: master killed (SIGKILL) in mid-rebuild", "the rebuild ends over the new master, by itself"
+        "Redis with Sentinel: master killed (SIGKILL) in mid-rebuild",
+        "the rebuild ends over the new master, by itself",
     )
     lab = story.lab
     with Sentinel(lab.redis, lab.network, lab.folder / "sentinel") as sentinel:
@@ -57,7 +62,9 @@ def test_sentinel_chooses_another_master(story: Story) -> None:
 
 @pytest.mark.parametrize("how", ["with its data", "killed, back empty"])
 def test_redis_is_restarted(story: Story, how: str) -> None:
-    """Redis is restarted when the first journal is written: what was sent comes back, or is gone; it is done once either way."""
+    """Redis is restarted when the first journal is written: what was sent comes back, or is gone;
+    it is done once either way.
+    """
     story.tell(f"Redis restarted in mid-rebuild, away for 2 s, {how}", "the rebuild ends by itself")
     story.begin()
     story.delete_node()
@@ -73,8 +80,12 @@ def test_redis_is_restarted(story: Story, how: str) -> None:
 
 
 def test_redis_hangs(lab: Lab, case: Case) -> None:
-    """Redis hangs for 20 s with its connections open, in mid-rebuild: the rebuild ends after that."""
-    case("Redis frozen for 20 s in mid-rebuild (connections stay open)", "the rebuild ends by itself")
+    """Redis hangs for 20 s with its connections open, in mid-rebuild: the rebuild ends after
+    that.
+    """
+    case(
+        "Redis frozen for 20 s in mid-rebuild (connections stay open)", "the rebuild ends by itself"
+    )
     product = Product(lab)
     product.start(*ALL)
     promise = Promise(product)
@@ -106,8 +117,14 @@ def test_redis_is_emptied_again_and_again(lab: Lab, case: Case) -> None:
 
 @pytest.mark.parametrize("lock_ttl", ["30", "0.01"])
 def test_two_workers_on_one_failover(lab: Lab, case: Case, lock_ttl: str) -> None:
-    """Two control workers get the same task four times at once, with the lock and with one that holds nobody: done once."""
-    case(f"two control workers, the same rebuild 4 times at once and 4 resumes (lock_ttl {lock_ttl} s)", "done once")
+    """Two control workers get the same task four times at once, with the lock and with one that
+    holds nobody: done once.
+    """
+    case(
+        f"two control workers, the same rebuild 4 times at once and 4 resumes (lock_ttl {lock_ttl} "
+        "s)",
+        "done once",
+    )
     product = Product(lab, lock_ttl=lock_ttl)
     product.start("control", "control")
     promise = Promise(product, count=5)
@@ -128,7 +145,9 @@ def test_two_workers_on_one_failover(lab: Lab, case: Case, lock_ttl: str) -> Non
 
 
 def test_the_control_worker_is_killed_five_times(lab: Lab, case: Case) -> None:
-    """The control worker gets SIGKILL at five random writes of one rebuild, before or after the API server has it."""
+    """The control worker gets SIGKILL at five random writes of one rebuild, before or after the API
+    server has it.
+    """
     case(
         "control worker killed (SIGKILL) at 5 random writes of one rebuild of 6 volumes",
         "another ends it, from the journal",
@@ -141,7 +160,11 @@ def test_the_control_worker_is_killed_five_times(lab: Lab, case: Case) -> None:
         begun = time.monotonic()
         lab.kubectl("delete", "node", ONE)
         for number in range(5):
-            moment = proxy.at(nth_write(dice.randint(1, 9)), lambda c=control: c.signal(9), after=dice.random() < 0.5)
+            moment = proxy.at(
+                nth_write(dice.randint(1, 9)),
+                lambda c=control: c.signal(9),
+                after=dice.random() < 0.5,
+            )
             if number:
                 promise.sender.send("carina.failover.rebuild_node", ONE)
                 promise.sender.send("carina.failover.resume")

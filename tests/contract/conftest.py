@@ -26,9 +26,12 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Run a real etcd and kube-apiserver, without controllers: nothing moves objects but the test."""
+    """Run a real etcd and kube-apiserver, without controllers: nothing moves objects but the
+    test.
+    """
     parts.require("apiserver", "kubectl")
-    # Without snapshots a continue token is read from etcd, which a test can make forget; with them it takes minutes.
+    # Without snapshots a continue token is read from etcd, which a test can make forget; with them
+    # it takes minutes.
     arguments = ("--feature-gates=ListFromCacheSnapshot=false",)
     options = Options(controllers="", scheduler=False, apiserver_arguments=arguments)
     plane = ControlPlane(tmp_path_factory.mktemp("real"), options)
@@ -45,8 +48,15 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         server = Server("real", plane.url, plane.kubeconfig, forget_history, plane.token, plane.ca)
         server.kubectl("apply", "-f", str(CRDS))
         for path in (LOGIC_VOLUMES, NODE_STORAGE):
-            wait_until(f"{path} is served", lambda path=path: server.get(path).code == 200, 30, every=0.1)
-        wait_until("namespaces are there", lambda: server.get("/api/v1/namespaces/default").code == 200, 30, every=0.1)
+            wait_until(
+                f"{path} is served", lambda path=path: server.get(path).code == 200, 30, every=0.1
+            )
+        wait_until(
+            "namespaces are there",
+            lambda: server.get("/api/v1/namespaces/default").code == 200,
+            30,
+            every=0.1,
+        )
         yield server
 
 

@@ -7,7 +7,13 @@ JSON = dict[str, Any]
 
 def logic_volume(name: str, **spec: Any) -> JSON:
     """Return a LogicVolume of 5 GiB on node n1."""
-    full = {"deviceGroup": "carina-vg-hdd", "nameSpace": "default", "nodeName": "n1", "pvc": "data", "size": "5Gi"}
+    full = {
+        "deviceGroup": "carina-vg-hdd",
+        "nameSpace": "default",
+        "nodeName": "n1",
+        "pvc": "data",
+        "size": "5Gi",
+    }
     return {
         "apiVersion": "carina.storage.io/v1",
         "kind": "LogicVolume",
@@ -40,7 +46,11 @@ def config_map(name: str, data: JSON | None = None, **labels: str) -> JSON:
 def volume(name: str, node_name: str = "n1") -> JSON:
     """Return a PersistentVolume as Carina's provisioner makes it."""
     terms = [
-        {"matchExpressions": [{"key": "topology.carina.storage.io/node", "operator": "In", "values": [node_name]}]}
+        {
+            "matchExpressions": [
+                {"key": "topology.carina.storage.io/node", "operator": "In", "values": [node_name]}
+            ]
+        }
     ]
     return {
         "apiVersion": "v1",
@@ -81,7 +91,13 @@ def stateful_set(name: str) -> JSON:
     template = {
         "metadata": {"labels": {"app": name}},
         "spec": {
-            "containers": [{"name": "app", "image": "app:1", "volumeMounts": [{"name": "data", "mountPath": "/d"}]}]
+            "containers": [
+                {
+                    "name": "app",
+                    "image": "app:1",
+                    "volumeMounts": [{"name": "data", "mountPath": "/d"}],
+                }
+            ]
         },
     }
     return {

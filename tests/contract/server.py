@@ -43,7 +43,11 @@ class Response:
     def refused(self, code: int, reason: str) -> JSON:
         """Return the Status of the refusal that is expected."""
         assert (self.code, self.body.get("reason")) == (code, reason), self.body
-        assert (self.body["kind"], self.body["status"], self.body["code"]) == ("Status", "Failure", code)
+        assert (self.body["kind"], self.body["status"], self.body["code"]) == (
+            "Status",
+            "Failure",
+            code,
+        )
         return self.body
 
 
@@ -84,7 +88,11 @@ class Server:
         answer = self.pool.request(
             method,
             f"{self.url}{path}" + (f"?{text}" if text else ""),
-            body=None if body is None else body if isinstance(body, str | bytes) else json.dumps(body),
+            body=None
+            if body is None
+            else body
+            if isinstance(body, str | bytes)
+            else json.dumps(body),
             headers=self._headers(**{"Content-Type": kind, "Accept": accept}),
             timeout=30,
             retries=False,
@@ -112,8 +120,12 @@ class Server:
         return self.http("DELETE", path, body, **query)
 
     @contextmanager
-    def watch(self, path: str, accept: str = "application/json", **query: Any) -> Iterator[Iterator[JSON]]:
-        """Open a watch and yield its events as they come; it times out after 10 s unless `timeoutSeconds` is given."""
+    def watch(
+        self, path: str, accept: str = "application/json", **query: Any
+    ) -> Iterator[Iterator[JSON]]:
+        """Open a watch and yield its events as they come; it times out after 10 s unless
+        `timeoutSeconds` is given.
+        """
         fields = {"watch": "1", "timeoutSeconds": "10", **query}
         answer = self.pool.request(
             "GET",

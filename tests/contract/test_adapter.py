@@ -1,4 +1,6 @@
-"""Our own adapter on both servers: absence, conflicts and preconditions come out as the same errors."""
+"""Our own adapter on both servers: absence, conflicts and preconditions come out as the same
+errors.
+"""
 
 import kubernetes
 import pytest
@@ -14,11 +16,15 @@ from tests.contract.server import LOGIC_VOLUMES, VOLUMES, Server
 @pytest.fixture
 def api(cluster: Server) -> Api:
     """Return our adapter on one of the two servers, with pages of three."""
-    return Api(kubernetes.config.new_client_from_config(str(cluster.kubeconfig)), timeout=10, page_size=3)
+    return Api(
+        kubernetes.config.new_client_from_config(str(cluster.kubeconfig)), timeout=10, page_size=3
+    )
 
 
 def test_absence_is_said_of_the_very_object(api: Api) -> None:
-    """A 404 that names the object is absence; one for a kind that is not served, or a path that is none, is not."""
+    """A 404 that names the object is absence; one for a kind that is not served, or a path that is
+    none, is not.
+    """
     with pytest.raises(NotFound):
         api.get(f"{VOLUMES}/no-such-volume")
     with pytest.raises(ApiUnavailable):
@@ -28,16 +34,29 @@ def test_absence_is_said_of_the_very_object(api: Api) -> None:
 
 
 def test_another_object_of_the_name_is_a_conflict(api: Api, prefix: str) -> None:
-    """A patch, a status patch and a delete with the UID or version of another object are conflicts, and change nothing."""
+    """A patch, a status patch and a delete with the UID or version of another object are conflicts,
+    and change nothing.
+    """
     made = api.create(LOGIC_VOLUMES, objects.logic_volume(prefix))
-    path, uid, version = f"{LOGIC_VOLUMES}/{prefix}", made["metadata"]["uid"], made["metadata"]["resourceVersion"]
+    path, uid, version = (
+        f"{LOGIC_VOLUMES}/{prefix}",
+        made["metadata"]["uid"],
+        made["metadata"]["resourceVersion"],
+    )
     other = "00000000-0000-4000-8000-000000000000"
-    for bad in ({"uid": other}, {"uid": other, "resourceVersion": version}, {"resourceVersion": "1"}):
+    for bad in (
+        {"uid": other},
+        {"uid": other, "resourceVersion": version},
+        {"resourceVersion": "1"},
+    ):
         with pytest.raises(ApiConflict):
             api.merge(path, {"metadata": bad, "spec": {"nodeName": "n9"}})
-    # On /status of a custom resource only the version counts; it is the object's own, so it is enough.
+    # On /status of a custom resource only the version counts; it is the object's own, so it is
+    # enough.
     with pytest.raises(ApiConflict):
-        api.merge(path + "/status", {"metadata": {"resourceVersion": "1"}, "status": {"status": "x"}})
+        api.merge(
+            path + "/status", {"metadata": {"resourceVersion": "1"}, "status": {"status": "x"}}
+        )
     with pytest.raises(ApiConflict):
         api.delete(path, uid=other)
     with pytest.raises(ApiConflict):
@@ -51,7 +70,9 @@ def test_another_object_of_the_name_is_a_conflict(api: Api, prefix: str) -> None
 
 
 def test_stripping_ends_when_another_has_the_name(api: Api, prefix: str) -> None:
-    """Finalizers are stripped from the PV that was meant; one made since under its name keeps its own."""
+    """Finalizers are stripped from the PV that was meant; one made since under its name keeps its
+    own.
+    """
     body = objects.volume(prefix)
     body["metadata"]["finalizers"] = ["example.com/held"]
     api.create(VOLUMES, body)

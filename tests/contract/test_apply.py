@@ -27,7 +27,11 @@ def test_managed_fields(cluster: Server, prefix: str) -> None:
     """The fields that a manager applied are recorded as its own."""
     made = apply(cluster, f"{LOGIC_VOLUMES}/{prefix}", logic_volume(prefix)).ok()
     (entry,) = made["metadata"]["managedFields"]
-    assert (entry["manager"], entry["operation"], entry["fieldsType"]) == ("one", "Apply", "FieldsV1")
+    assert (entry["manager"], entry["operation"], entry["fieldsType"]) == (
+        "one",
+        "Apply",
+        "FieldsV1",
+    )
     fields = ("deviceGroup", "nameSpace", "nodeName", "pvc", "size")
     assert entry["fieldsV1"] == {"f:spec": {f"f:{field}": {} for field in fields}}
 
@@ -49,7 +53,9 @@ def test_conflict(cluster: Server, config_maps: str) -> None:
     assert status["details"]["causes"] == [
         {"reason": "FieldManagerConflict", "message": 'conflict with "one"', "field": ".data.a"}
     ]
-    assert apply(cluster, path, config_map("one", {"a": "2"}), "two", force="true").ok()["data"] == {"a": "2"}
+    assert apply(cluster, path, config_map("one", {"a": "2"}), "two", force="true").ok()[
+        "data"
+    ] == {"a": "2"}
 
 
 def test_conflict_with_update(cluster: Server, prefix: str) -> None:
@@ -66,15 +72,24 @@ def test_same_value_is_shared(cluster: Server, config_maps: str) -> None:
     path = f"{config_maps}/one"
     for manager in ("one", "two"):
         apply(cluster, path, config_map("one", {"a": "1", "b": "2"}), manager).ok()
-    assert apply(cluster, path, config_map("one", {"a": "1"}), "one").ok()["data"] == {"a": "1", "b": "2"}
+    assert apply(cluster, path, config_map("one", {"a": "1"}), "one").ok()["data"] == {
+        "a": "1",
+        "b": "2",
+    }
     assert apply(cluster, path, config_map("one", {"a": "1"}), "two").ok()["data"] == {"a": "1"}
 
 
 def test_apply_status(cluster: Server, prefix: str) -> None:
     """The status is applied through /status."""
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
-    config = {"apiVersion": "carina.storage.io/v1", "kind": "LogicVolume", "metadata": {"name": prefix}}
-    done = apply(cluster, f"{LOGIC_VOLUMES}/{prefix}/status", {**config, "status": {"status": "Success"}}).ok()
+    config = {
+        "apiVersion": "carina.storage.io/v1",
+        "kind": "LogicVolume",
+        "metadata": {"name": prefix},
+    }
+    done = apply(
+        cluster, f"{LOGIC_VOLUMES}/{prefix}/status", {**config, "status": {"status": "Success"}}
+    ).ok()
     assert (done["status"], done["spec"]["size"]) == ({"status": "Success"}, "5Gi")
 
 

@@ -3,7 +3,15 @@
 import pytest
 
 from tests.contract.objects import claim, config_map, logic_volume, node, pod, stateful_set, volume
-from tests.contract.server import JSON_PATCH, LOGIC_VOLUMES, MERGE, NODES, STRATEGIC, VOLUMES, Server
+from tests.contract.server import (
+    JSON_PATCH,
+    LOGIC_VOLUMES,
+    MERGE,
+    NODES,
+    STRATEGIC,
+    VOLUMES,
+    Server,
+)
 
 pytestmark = pytest.mark.contract
 
@@ -21,9 +29,12 @@ def test_replace_conflict(cluster: Server, config_maps: str) -> None:
     """A replacement with an old resourceVersion is a Conflict, word for word."""
     old = cluster.create(config_maps, config_map("one"))
     cluster.http("PUT", f"{config_maps}/one", {**old, "data": {"b": "2"}}).ok()
-    status = cluster.http("PUT", f"{config_maps}/one", {**old, "data": {"c": "3"}}).refused(409, "Conflict")
+    status = cluster.http("PUT", f"{config_maps}/one", {**old, "data": {"c": "3"}}).refused(
+        409, "Conflict"
+    )
     assert status["message"] == (
-        'Operation cannot be fulfilled on configmaps "one": the object has been modified; please apply your changes to '
+        'Operation cannot be fulfilled on configmaps "one": the object has been modified; please '
+        "apply your changes to "
         "the latest version and try again"
     )
 
@@ -46,7 +57,9 @@ def test_replace_other_uid(cluster: Server, prefix: str) -> None:
 def test_replace_custom_needs_version(cluster: Server, prefix: str) -> None:
     """A custom resource cannot be replaced without its resourceVersion."""
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
-    status = cluster.http("PUT", f"{LOGIC_VOLUMES}/{prefix}", logic_volume(prefix)).refused(422, "Invalid")
+    status = cluster.http("PUT", f"{LOGIC_VOLUMES}/{prefix}", logic_volume(prefix)).refused(
+        422, "Invalid"
+    )
     assert [cause["field"] for cause in status["details"]["causes"]] == ["metadata.resourceVersion"]
 
 
@@ -54,7 +67,9 @@ def test_replace_other_name(cluster: Server, config_maps: str) -> None:
     """The name in the body must be the path's."""
     cluster.create(config_maps, config_map("one"))
     status = cluster.http("PUT", f"{config_maps}/one", config_map("two")).refused(400, "BadRequest")
-    assert status["message"] == "the name of the object (two) does not match the name on the URL (one)"
+    assert (
+        status["message"] == "the name of the object (two) does not match the name on the URL (one)"
+    )
 
 
 def test_unchanged_write_keeps_version(cluster: Server, prefix: str) -> None:
@@ -67,7 +82,9 @@ def test_unchanged_write_keeps_version(cluster: Server, prefix: str) -> None:
 def test_merge_patch(cluster: Server, config_maps: str) -> None:
     """A merge patch adds, changes and removes keys, and leaves the rest."""
     cluster.create(config_maps, config_map("one", {"a": "1", "b": "2"}))
-    patched = cluster.patch(f"{config_maps}/one", {"data": {"a": None, "c": "3"}, "metadata": {"labels": {"l": "1"}}})
+    patched = cluster.patch(
+        f"{config_maps}/one", {"data": {"a": None, "c": "3"}, "metadata": {"labels": {"l": "1"}}}
+    )
     assert patched.ok()["data"] == {"b": "2", "c": "3"}
     assert patched.body["metadata"]["labels"] == {"l": "1"}
 
@@ -76,22 +93,34 @@ def test_patch_generation(cluster: Server, prefix: str) -> None:
     """The generation counts changes of spec, not those of metadata."""
     path = f"{LOGIC_VOLUMES}/{prefix}"
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
-    assert cluster.patch(path, {"metadata": {"annotations": {"a": "b"}}}).ok()["metadata"]["generation"] == 1
+    assert (
+        cluster.patch(path, {"metadata": {"annotations": {"a": "b"}}}).ok()["metadata"][
+            "generation"
+        ]
+        == 1
+    )
     assert cluster.patch(path, {"spec": {"size": "6Gi"}}).ok()["metadata"]["generation"] == 2
 
 
 @pytest.mark.parametrize("kind", [MERGE, STRATEGIC])
 def test_patch_preconditions(cluster: Server, config_maps: str, kind: str) -> None:
-    """A resourceVersion in a patch is a precondition: the current one passes, an old one is a Conflict."""
+    """A resourceVersion in a patch is a precondition: the current one passes, an old one is a
+    Conflict.
+    """
     made = cluster.create(config_maps, config_map("one"))
-    guard = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}, "data": {"a": "1"}}
+    guard = {
+        "metadata": {"resourceVersion": made["metadata"]["resourceVersion"]},
+        "data": {"a": "1"},
+    }
     cluster.patch(f"{config_maps}/one", guard, kind).ok()
     guard["data"] = {"a": "2"}
     cluster.patch(f"{config_maps}/one", guard, kind).refused(409, "Conflict")
 
 
 def test_patch_uid(cluster: Server, prefix: str) -> None:
-    """A UID in a merge patch is a precondition: the object's own passes, another is refused and nothing changes."""
+    """A UID in a merge patch is a precondition: the object's own passes, another is refused and
+    nothing changes.
+    """
     path = f"{VOLUMES}/{prefix}"
     made = cluster.create(VOLUMES, volume(prefix))
     cluster.patch(path, {"metadata": {"uid": made["metadata"]["uid"], "labels": {"a": "1"}}}).ok()
@@ -110,14 +139,20 @@ def test_patch_rename(cluster: Server, config_maps: str) -> None:
 def test_patch_unknown_type(cluster: Server, config_maps: str) -> None:
     """A patch of an unknown type is 415."""
     cluster.create(config_maps, config_map("one"))
-    cluster.patch(f"{config_maps}/one", {}, "application/nonsense").refused(415, "UnsupportedMediaType")
+    cluster.patch(f"{config_maps}/one", {}, "application/nonsense").refused(
+        415, "UnsupportedMediaType"
+    )
 
 
 def test_patch_breaks_schema(cluster: Server, prefix: str) -> None:
     """A patch that takes a required field away is Invalid."""
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
-    status = cluster.patch(f"{LOGIC_VOLUMES}/{prefix}", {"spec": {"nodeName": None}}).refused(422, "Invalid")
-    assert status["message"] == (f'LogicVolume.carina.storage.io "{prefix}" is invalid: spec.nodeName: Required value')
+    status = cluster.patch(f"{LOGIC_VOLUMES}/{prefix}", {"spec": {"nodeName": None}}).refused(
+        422, "Invalid"
+    )
+    assert status["message"] == (
+        f'LogicVolume.carina.storage.io "{prefix}" is invalid: spec.nodeName: Required value'
+    )
 
 
 def test_json_patch(cluster: Server, config_maps: str) -> None:
@@ -129,7 +164,10 @@ def test_json_patch(cluster: Server, config_maps: str) -> None:
         {"op": "add", "path": "/data/b~1c", "value": "3"},
     ]
     operations[2]["path"] = "/data/b"
-    assert cluster.patch(f"{config_maps}/one", operations, JSON_PATCH).ok()["data"] == {"a": "2", "b": "3"}
+    assert cluster.patch(f"{config_maps}/one", operations, JSON_PATCH).ok()["data"] == {
+        "a": "2",
+        "b": "3",
+    }
 
 
 @pytest.mark.parametrize(
@@ -152,13 +190,24 @@ def test_strategic_patch_lists(cluster: Server, prefix: str) -> None:
     path = f"{NODES}/{prefix}"
     cluster.create(NODES, node(prefix, conditions=[{"type": "Ready", "status": "True"}]))
     more = {
-        "status": {"conditions": [{"type": "DiskPressure", "status": "False"}, {"type": "Ready", "status": "Unknown"}]}
+        "status": {
+            "conditions": [
+                {"type": "DiskPressure", "status": "False"},
+                {"type": "Ready", "status": "Unknown"},
+            ]
+        }
     }
     conditions = cluster.patch(f"{path}/status", more, STRATEGIC).ok()["status"]["conditions"]
-    assert {c["type"]: c["status"] for c in conditions} == {"Ready": "Unknown", "DiskPressure": "False"}
+    assert {c["type"]: c["status"] for c in conditions} == {
+        "Ready": "Unknown",
+        "DiskPressure": "False",
+    }
     for key in ("a", "b"):
         taints = [{"key": key, "effect": "NoSchedule"}]
-        assert cluster.patch(path, {"spec": {"taints": taints}}, STRATEGIC).ok()["spec"]["taints"] == taints
+        assert (
+            cluster.patch(path, {"spec": {"taints": taints}}, STRATEGIC).ok()["spec"]["taints"]
+            == taints
+        )
 
 
 def test_strategic_patch_directives(cluster: Server, namespace: str) -> None:
@@ -168,8 +217,15 @@ def test_strategic_patch_directives(cluster: Server, namespace: str) -> None:
     sent["metadata"]["finalizers"] = ["a.example/x", "a.example/y"]
     sent["spec"]["template"]["spec"]["containers"].append({"name": "side", "image": "side:1"})
     cluster.create(sets, sent)
-    template = {"spec": {"containers": [{"name": "side", "$patch": "delete"}, {"name": "app", "image": "app:2"}]}}
-    patch = {"spec": {"template": template}, "metadata": {"$deleteFromPrimitiveList/finalizers": ["a.example/x"]}}
+    template = {
+        "spec": {
+            "containers": [{"name": "side", "$patch": "delete"}, {"name": "app", "image": "app:2"}]
+        }
+    }
+    patch = {
+        "spec": {"template": template},
+        "metadata": {"$deleteFromPrimitiveList/finalizers": ["a.example/x"]},
+    }
     patched = cluster.patch(f"{sets}/db", patch, STRATEGIC).ok()
     assert [c["image"] for c in patched["spec"]["template"]["spec"]["containers"]] == ["app:2"]
     assert patched["metadata"]["finalizers"] == ["a.example/y"]
@@ -180,8 +236,8 @@ def test_strategic_patch_of_custom_resource(cluster: Server, prefix: str) -> Non
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
     answer = cluster.patch(f"{LOGIC_VOLUMES}/{prefix}", {"spec": {"pvc": "x"}}, STRATEGIC)
     assert answer.refused(415, "UnsupportedMediaType")["message"] == (
-        "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
-        "application/merge-patch+json, application/apply-patch+yaml"
+        "the body of the request was in an unknown format - accepted media types include: "
+        "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
     )
 
 
@@ -191,7 +247,10 @@ def test_volume_source_is_immutable(cluster: Server, prefix: str) -> None:
     change = {"spec": {"csi": {"volumeAttributes": {"carina.storage.io/node": "n2"}}}}
     status = cluster.patch(f"{VOLUMES}/{prefix}", change).refused(422, "Invalid")
     cause = status["details"]["causes"][0]
-    assert (cause["reason"], cause["field"]) == ("FieldValueForbidden", "spec.persistentvolumesource")
+    assert (cause["reason"], cause["field"]) == (
+        "FieldValueForbidden",
+        "spec.persistentvolumesource",
+    )
     assert "spec.persistentvolumesource is immutable after creation" in status["message"]
 
 
@@ -211,7 +270,11 @@ def test_claim_spec_is_immutable(cluster: Server, claims: str) -> None:
     """A claim may be given its volume once, and then neither volume nor class may change."""
     cluster.create(claims, claim("one"))
     cluster.patch(f"{claims}/one", {"spec": {"volumeName": "v1"}}).ok()
-    for change in ({"volumeName": "v2"}, {"storageClassName": "other"}, {"accessModes": ["ReadWriteMany"]}):
+    for change in (
+        {"volumeName": "v2"},
+        {"storageClassName": "other"},
+        {"accessModes": ["ReadWriteMany"]},
+    ):
         status = cluster.patch(f"{claims}/one", {"spec": change}).refused(422, "Invalid")
         assert {cause["field"] for cause in status["details"]["causes"]} == {"spec"}
 
@@ -220,14 +283,26 @@ def test_main_write_leaves_status(cluster: Server, prefix: str, pods: str) -> No
     """An ordinary write does not touch the status, of built-in kinds and custom ones."""
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
     cluster.create(pods, pod("one"))
-    assert "status" not in cluster.patch(f"{LOGIC_VOLUMES}/{prefix}", {"status": {"status": "Success"}}).ok()
-    assert cluster.patch(f"{pods}/one", {"status": {"phase": "Running"}}).ok()["status"]["phase"] == "Pending"
+    assert (
+        "status"
+        not in cluster.patch(f"{LOGIC_VOLUMES}/{prefix}", {"status": {"status": "Success"}}).ok()
+    )
+    assert (
+        cluster.patch(f"{pods}/one", {"status": {"phase": "Running"}}).ok()["status"]["phase"]
+        == "Pending"
+    )
 
 
 def test_status_write_leaves_spec(cluster: Server, prefix: str) -> None:
-    """A write to /status changes the status and nothing else of a custom resource, metadata neither."""
+    """A write to /status changes the status and nothing else of a custom resource, metadata
+    neither.
+    """
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
-    change = {"metadata": {"labels": {"a": "b"}}, "spec": {"size": "9Gi"}, "status": {"status": "Success", "code": 0}}
+    change = {
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {"size": "9Gi"},
+        "status": {"status": "Success", "code": 0},
+    }
     changed = cluster.patch(f"{LOGIC_VOLUMES}/{prefix}/status", change).ok()
     assert changed["status"] == {"status": "Success", "code": 0}
     assert changed["spec"]["size"] == "5Gi"
@@ -240,9 +315,15 @@ def test_status_of_built_in_kinds(cluster: Server, prefix: str, claims: str, pod
     cluster.create(VOLUMES, volume(prefix))
     cluster.create(claims, claim("one"))
     cluster.create(pods, pod("one"))
-    for path, phase in ((f"{VOLUMES}/{prefix}", "Bound"), (f"{claims}/one", "Bound"), (f"{pods}/one", "Running")):
+    for path, phase in (
+        (f"{VOLUMES}/{prefix}", "Bound"),
+        (f"{claims}/one", "Bound"),
+        (f"{pods}/one", "Running"),
+    ):
         before = cluster.get(path).ok()
-        after = cluster.patch(f"{path}/status", {"spec": {"storageClassName": "x"}, "status": {"phase": phase}}).ok()
+        after = cluster.patch(
+            f"{path}/status", {"spec": {"storageClassName": "x"}, "status": {"phase": phase}}
+        ).ok()
         assert (after["status"]["phase"], after["spec"]) == (phase, before["spec"])
 
 
@@ -252,7 +333,10 @@ def test_status_by_replace(cluster: Server, prefix: str) -> None:
     made["status"] = {"volumeID": f"volume-{prefix}", "deviceMajor": 253}
     made["spec"]["size"] = "9Gi"
     done = cluster.http("PUT", f"{LOGIC_VOLUMES}/{prefix}/status", made).ok()
-    assert (done["status"], done["spec"]["size"]) == ({"volumeID": f"volume-{prefix}", "deviceMajor": 253}, "5Gi")
+    assert (done["status"], done["spec"]["size"]) == (
+        {"volumeID": f"volume-{prefix}", "deviceMajor": 253},
+        "5Gi",
+    )
     cluster.http("PUT", f"{LOGIC_VOLUMES}/{prefix}/status", made).refused(409, "Conflict")
 
 
@@ -268,7 +352,9 @@ def test_binding(cluster: Server, pods: str) -> None:
     assert cluster.http("POST", f"{pods}/one/binding", binding).code == 201
     bound = cluster.get(f"{pods}/one").ok()
     assert bound["spec"]["nodeName"] == "n1"
-    assert [(c["type"], c["status"]) for c in bound["status"]["conditions"]] == [("PodScheduled", "True")]
+    assert [(c["type"], c["status"]) for c in bound["status"]["conditions"]] == [
+        ("PodScheduled", "True")
+    ]
     cluster.http("POST", f"{pods}/one/binding", binding).refused(409, "Conflict")
 
 
@@ -277,8 +363,14 @@ def test_scale(cluster: Server, namespace: str) -> None:
     sets = f"/apis/apps/v1/namespaces/{namespace}/statefulsets"
     cluster.create(sets, stateful_set("db"))
     scale = cluster.get(f"{sets}/db/scale").ok()
-    assert (scale["kind"], scale["apiVersion"], scale["spec"]) == ("Scale", "autoscaling/v1", {"replicas": 1})
+    assert (scale["kind"], scale["apiVersion"], scale["spec"]) == (
+        "Scale",
+        "autoscaling/v1",
+        {"replicas": 1},
+    )
     assert scale["status"] == {"replicas": 0, "selector": "app=db"}
-    assert cluster.patch(f"{sets}/db/scale", {"spec": {"replicas": 3}}).ok()["spec"] == {"replicas": 3}
+    assert cluster.patch(f"{sets}/db/scale", {"spec": {"replicas": 3}}).ok()["spec"] == {
+        "replicas": 3
+    }
     changed = cluster.get(f"{sets}/db").ok()
     assert (changed["spec"]["replicas"], changed["metadata"]["generation"]) == (3, 2)

@@ -47,7 +47,9 @@ def test_delete_preconditions(cluster: Server, prefix: str) -> None:
     """V1DeleteOptions carry preconditions: another UID is a Conflict."""
     core = kubernetes.client.CoreV1Api(cluster.client())
     core.create_node(node(prefix))
-    options = kubernetes.client.V1DeleteOptions(preconditions=kubernetes.client.V1Preconditions(uid="other"))
+    options = kubernetes.client.V1DeleteOptions(
+        preconditions=kubernetes.client.V1Preconditions(uid="other")
+    )
     with pytest.raises(ApiException) as error:
         core.delete_node(prefix, body=options)
     assert error.value.status == 409
@@ -63,7 +65,9 @@ def test_watch(cluster: Server, prefix: str) -> None:
     later.start()
     seen = [
         (found["type"], found["object"].metadata.name)
-        for found in kubernetes.watch.Watch().stream(core.list_node, resource_version=start, timeout_seconds=2)
+        for found in kubernetes.watch.Watch().stream(
+            core.list_node, resource_version=start, timeout_seconds=2
+        )
     ]
     later.join()
     assert [one for one in seen if one[1] == prefix] == [("ADDED", prefix), ("DELETED", prefix)]
@@ -84,7 +88,10 @@ def test_expired_watch(cluster: Server) -> None:
 def test_leases(cluster: Server, namespace: str) -> None:
     """A lease is made and renewed by replacing it with its own resourceVersion."""
     api = kubernetes.client.CoordinationV1Api(cluster.client())
-    body = {"metadata": {"name": "one"}, "spec": {"holderIdentity": "a", "leaseDurationSeconds": 40}}
+    body = {
+        "metadata": {"name": "one"},
+        "spec": {"holderIdentity": "a", "leaseDurationSeconds": 40},
+    }
     lease = api.create_namespaced_lease(namespace, body)
     lease.spec.holder_identity = "b"
     assert api.replace_namespaced_lease("one", namespace, lease).spec.holder_identity == "b"
@@ -98,5 +105,8 @@ def test_raw_json_survives(cluster: Server, prefix: str) -> None:
     sent = logic_volume(prefix)
     sent["metadata"]["annotations"] = {"carina.io/volume-manage-type": "lvm"}
     made = cluster.create(LOGIC_VOLUMES, sent)
-    copy = {**made, "metadata": {"name": f"{prefix}-b", "annotations": made["metadata"]["annotations"]}}
+    copy = {
+        **made,
+        "metadata": {"name": f"{prefix}-b", "annotations": made["metadata"]["annotations"]},
+    }
     assert cluster.create(LOGIC_VOLUMES, copy)["spec"] == made["spec"]

@@ -18,9 +18,13 @@ COMMAND = [sys.executable, "-m", "carina_tasks.emulator.api_server"]
 
 
 def test_command(tmp_path: Path) -> None:
-    """The command serves an empty cluster on a free port, writes a kubeconfig, says so, and ends by SIGTERM with 0."""
+    """The command serves an empty cluster on a free port, writes a kubeconfig, says so, and ends by
+    SIGTERM with 0.
+    """
     config = tmp_path / "kubeconfig"
-    with subprocess.Popen([*COMMAND, "--kubeconfig", str(config)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*COMMAND, "--kubeconfig", str(config)], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         line = process.stdout.readline().strip()
         url = line.split()[4].rstrip(",")
@@ -36,7 +40,11 @@ def test_port_in_use() -> None:
     """A port that is taken is one clear line and exit code 1."""
     with ApiServer() as server:
         done = subprocess.run(
-            [*COMMAND, "--port", str(server.port)], capture_output=True, text=True, timeout=30, check=False
+            [*COMMAND, "--port", str(server.port)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
         with pytest.raises(OSError, match="Address already in use"):
             ApiServer(port=server.port).start()
@@ -45,11 +53,21 @@ def test_port_in_use() -> None:
 
 
 def test_bounded_history(tmp_path: Path) -> None:
-    """A server that remembers three writes tells a watch from before them that it is too old, and serves a later one."""
+    """A server that remembers three writes tells a watch from before them that it is too old, and
+    serves a later one.
+    """
     with ApiServer(history=3) as emulator:
-        server = Server("small", emulator.url, emulator.kubeconfig(tmp_path / "kubeconfig"), emulator.forget_history)
+        server = Server(
+            "small",
+            emulator.url,
+            emulator.kubeconfig(tmp_path / "kubeconfig"),
+            emulator.forget_history,
+        )
         path = "/api/v1/namespaces/default/configmaps"
-        versions = [server.create(path, config_map(f"c{n}"))["metadata"]["resourceVersion"] for n in range(5)]
+        versions = [
+            server.create(path, config_map(f"c{n}"))["metadata"]["resourceVersion"]
+            for n in range(5)
+        ]
         with server.watch(path, resourceVersion=versions[0], timeoutSeconds="1") as events:
             assert [event["type"] for event in events] == ["ERROR"]
         with server.watch(path, resourceVersion=versions[1], timeoutSeconds="1") as events:
@@ -60,7 +78,12 @@ def test_stop_with_open_watch(tmp_path: Path) -> None:
     """Stopping the server ends a watch that is open, and closes the port."""
     emulator = ApiServer()
     emulator.start()
-    server = Server("stopped", emulator.url, emulator.kubeconfig(tmp_path / "kubeconfig"), emulator.forget_history)
+    server = Server(
+        "stopped",
+        emulator.url,
+        emulator.kubeconfig(tmp_path / "kubeconfig"),
+        emulator.forget_history,
+    )
     server.create("/api/v1/namespaces/default/configmaps", config_map("one"))
     with server.watch("/api/v1/namespaces/default/configmaps") as events:
         assert next(events)["type"] == "ADDED"

@@ -50,14 +50,21 @@ def test_resource_version_on_create(cluster: Server, config_maps: str) -> None:
     sent = config_map("one")
     sent["metadata"]["resourceVersion"] = "5"
     answer = cluster.http("POST", config_maps, sent)
-    assert (answer.code, answer.body["message"]) == (500, "resourceVersion should not be set on objects to be created")
+    assert (answer.code, answer.body["message"]) == (
+        500,
+        "resourceVersion should not be set on objects to be created",
+    )
 
 
 def test_not_found(cluster: Server, prefix: str) -> None:
     """A missing object is named with its group in the Status."""
     status = cluster.get(f"{LOGIC_VOLUMES}/{prefix}").refused(404, "NotFound")
     assert status["message"] == f'logicvolumes.carina.storage.io "{prefix}" not found'
-    assert status["details"] == {"name": prefix, "group": "carina.storage.io", "kind": "logicvolumes"}
+    assert status["details"] == {
+        "name": prefix,
+        "group": "carina.storage.io",
+        "kind": "logicvolumes",
+    }
 
 
 def test_unknown_resource(cluster: Server) -> None:
@@ -85,28 +92,41 @@ def test_name_message(cluster: Server, config_maps: str) -> None:
     """The refusal of a name says word for word what the real server says."""
     status = cluster.http("POST", config_maps, config_map("P_2")).refused(422, "Invalid")
     assert status["message"] == (
-        'ConfigMap "P_2" is invalid: metadata.name: Invalid value: "P_2": a lowercase RFC 1123 subdomain must consist of '
-        "lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. "
-        "'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+        'ConfigMap "P_2" is invalid: metadata.name: Invalid value: "P_2": a lowercase RFC 1123 '
+        "subdomain must consist of "
+        "lower case alphanumeric characters, '-' or '.', and must start and end with an "
+        "alphanumeric character (e.g. "
+        "'example.com', regex used for validation is "
+        "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
     )
 
 
 def test_no_name(cluster: Server) -> None:
     """An object without a name is refused."""
     status = cluster.http("POST", NODES, {"metadata": {}}).refused(422, "Invalid")
-    assert status["message"] == 'Node "" is invalid: metadata.name: Required value: name or generateName is required'
+    assert (
+        status["message"]
+        == 'Node "" is invalid: metadata.name: Required value: name or generateName is required'
+    )
 
 
 @pytest.mark.parametrize(
     ("part", "values"),
-    [("labels", {"a": "no spaces"}), ("labels", {"a b": "x"}), ("annotations", {"a b": "x"}), ("finalizers", ["bare"])],
+    [
+        ("labels", {"a": "no spaces"}),
+        ("labels", {"a b": "x"}),
+        ("annotations", {"a b": "x"}),
+        ("finalizers", ["bare"]),
+    ],
 )
 def test_bad_metadata(cluster: Server, config_maps: str, part: str, values: object) -> None:
     """Labels, annotations and finalizers that are malformed are refused with their field."""
     sent = config_map("one")
     sent["metadata"][part] = values
     status = cluster.http("POST", config_maps, sent).refused(422, "Invalid")
-    assert {cause["field"].split("[")[0] for cause in status["details"]["causes"]} == {f"metadata.{part}"}
+    assert {cause["field"].split("[")[0] for cause in status["details"]["causes"]} == {
+        f"metadata.{part}"
+    }
 
 
 @pytest.mark.parametrize(
@@ -114,19 +134,27 @@ def test_bad_metadata(cluster: Server, config_maps: str, part: str, values: obje
     [
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}},
         {"apiVersion": "v2", "kind": "ConfigMap", "metadata": {"name": "x"}},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "elsewhere"}},
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "x", "namespace": "elsewhere"},
+        },
         [1],
         "{",
     ],
 )
 def test_bad_bodies(cluster: Server, config_maps: str, body: object) -> None:
-    """Another kind, version or namespace than the path's, and what is no object, is a bad request."""
+    """Another kind, version or namespace than the path's, and what is no object, is a bad
+    request.
+    """
     cluster.http("POST", config_maps, body).refused(400, "BadRequest")
 
 
 def test_missing_namespace(cluster: Server, prefix: str) -> None:
     """Nothing can be created in a namespace that is not there."""
-    status = cluster.http("POST", f"/api/v1/namespaces/{prefix}/configmaps", config_map("one")).refused(404, "NotFound")
+    status = cluster.http(
+        "POST", f"/api/v1/namespaces/{prefix}/configmaps", config_map("one")
+    ).refused(404, "NotFound")
     assert status["message"] == f'namespaces "{prefix}" not found'
 
 
@@ -139,7 +167,10 @@ def test_method_not_allowed(cluster: Server, config_maps: str) -> None:
 
 def test_yaml_body(cluster: Server, config_maps: str) -> None:
     """A body may be YAML, in which a time stays a string."""
-    text = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: one\n  annotations: {at: '2026-01-01T00:00:00Z'}\n"
+    text = (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: one\n  annotations: {at: "
+        "'2026-01-01T00:00:00Z'}\n"
+    )
     made = cluster.http("POST", config_maps, text, "application/yaml").ok()
     assert made["metadata"]["annotations"] == {"at": "2026-01-01T00:00:00Z"}
 
@@ -153,7 +184,9 @@ def test_yaml_answer(cluster: Server, config_maps: str) -> None:
 
 def test_unsupported_body(cluster: Server, config_maps: str) -> None:
     """A body in an unknown format is 415."""
-    cluster.http("POST", config_maps, config_map("one"), "text/nonsense").refused(415, "UnsupportedMediaType")
+    cluster.http("POST", config_maps, config_map("one"), "text/nonsense").refused(
+        415, "UnsupportedMediaType"
+    )
 
 
 def test_dry_run(cluster: Server, config_maps: str) -> None:
@@ -166,7 +199,9 @@ def test_dry_run(cluster: Server, config_maps: str) -> None:
 
 
 def test_namespace_defaults(cluster: Server, prefix: str) -> None:
-    """A namespace starts Active, labelled with its name, and is held by its controller's finalizer."""
+    """A namespace starts Active, labelled with its name, and is held by its controller's
+    finalizer.
+    """
     made = cluster.create("/api/v1/namespaces", {"metadata": {"name": prefix}})
     assert made["status"] == {"phase": "Active"}
     assert made["spec"] == {"finalizers": ["kubernetes"]}
@@ -177,7 +212,9 @@ def test_node_keeps_its_status(cluster: Server, prefix: str) -> None:
     """A node brings its first status with it, and capacity counts as allocatable."""
     ready = {"type": "Ready", "status": "True"}
     made = cluster.create(NODES, node(prefix, conditions=[ready], capacity={"cpu": "2"}))
-    assert made["status"]["conditions"] == [{**ready, "lastHeartbeatTime": None, "lastTransitionTime": None}]
+    assert made["status"]["conditions"] == [
+        {**ready, "lastHeartbeatTime": None, "lastTransitionTime": None}
+    ]
     assert made["status"]["allocatable"] == {"cpu": "2"}
     assert made["status"]["nodeInfo"]["kubeletVersion"] == ""
 
@@ -186,7 +223,12 @@ def test_pod_defaults(cluster: Server, pods: str) -> None:
     """A pod gets the API's defaults, and starts Pending whatever status was sent."""
     made = cluster.create(pods, {**pod("one"), "status": {"phase": "Running"}})
     evicting = [
-        {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+        {
+            "key": f"node.kubernetes.io/{key}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": 300,
+        }
         for key in ("not-ready", "unreachable")
     ]
     assert made["spec"] == {
@@ -242,7 +284,11 @@ def test_volume_defaults(cluster: Server, prefix: str) -> None:
     assert made["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
     assert made["status"].pop("lastPhaseTransitionTime")
     assert made["status"] == {"phase": "Pending"}
-    assert made["spec"] == {**sent["spec"], "persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"}
+    assert made["spec"] == {
+        **sent["spec"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "volumeMode": "Filesystem",
+    }
 
 
 def test_claim_defaults(cluster: Server, claims: str) -> None:
@@ -259,7 +305,10 @@ def test_stateful_set_defaults(cluster: Server, namespace: str) -> None:
     spec = made["spec"]
     assert (spec["replicas"], spec["podManagementPolicy"]) == (1, "OrderedReady")
     assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
-    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {
+        "whenDeleted": "Retain",
+        "whenScaled": "Retain",
+    }
     assert spec["template"]["spec"]["restartPolicy"] == "Always"
     assert spec["volumeClaimTemplates"][0]["spec"]["volumeMode"] == "Filesystem"
     assert made["metadata"]["generation"] == 1
@@ -268,7 +317,9 @@ def test_stateful_set_defaults(cluster: Server, namespace: str) -> None:
 
 def test_logic_volume_pruned(cluster: Server, prefix: str) -> None:
     """A LogicVolume is stored without unknown fields and without the status that was sent."""
-    made = cluster.create(LOGIC_VOLUMES, {**logic_volume(prefix, unknown=1), "status": {"status": "Success"}})
+    made = cluster.create(
+        LOGIC_VOLUMES, {**logic_volume(prefix, unknown=1), "status": {"status": "Success"}}
+    )
     assert made["spec"] == logic_volume(prefix)["spec"]
     assert "status" not in made
     assert made["metadata"]["generation"] == 1
@@ -276,9 +327,12 @@ def test_logic_volume_pruned(cluster: Server, prefix: str) -> None:
 
 def test_logic_volume_strict(cluster: Server, prefix: str) -> None:
     """With fieldValidation=Strict an unknown field is refused by its path."""
-    answer = cluster.http("POST", LOGIC_VOLUMES, logic_volume(prefix, unknown=1), fieldValidation="Strict")
+    answer = cluster.http(
+        "POST", LOGIC_VOLUMES, logic_volume(prefix, unknown=1), fieldValidation="Strict"
+    )
     assert answer.refused(400, "BadRequest")["message"] == (
-        'LogicVolume in version "v1" cannot be handled as a LogicVolume: strict decoding error: unknown field '
+        'LogicVolume in version "v1" cannot be handled as a LogicVolume: strict decoding error: '
+        "unknown field "
         '"spec.unknown"'
     )
 

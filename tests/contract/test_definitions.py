@@ -21,7 +21,10 @@ def definition(name: str) -> JSON:
         "count": {"type": "integer", "minimum": 1},
         "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
     }
-    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}}
+    schema = {
+        "type": "object",
+        "properties": {"spec": {"type": "object", "properties": properties}},
+    }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -30,24 +33,44 @@ def definition(name: str) -> JSON:
             "group": "example.com",
             "scope": "Namespaced",
             "names": {"kind": name.capitalize(), "plural": f"{name}s"},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": schema},
+                }
+            ],
         },
     }
 
 
 def test_new_definition(cluster: Server, namespace: str, prefix: str) -> None:
-    """A new definition serves its resource: defaulted, pruned, validated; with it go its objects."""
+    """A new definition serves its resource: defaulted, pruned, validated; with it go its
+    objects.
+    """
     cluster.create(DEFINITIONS, definition(prefix))
     path = f"/apis/example.com/v1/namespaces/{namespace}/{prefix}s"
     deadline = time.monotonic() + 20
     while cluster.get(path).code != 200 and time.monotonic() < deadline:
         time.sleep(0.1)
-    base = {"apiVersion": "example.com/v1", "kind": prefix.capitalize(), "metadata": {"name": "one"}}
+    base = {
+        "apiVersion": "example.com/v1",
+        "kind": prefix.capitalize(),
+        "metadata": {"name": "one"},
+    }
     made = cluster.create(path, {**base, "spec": {"free": {"any": [1]}, "gone": 1}})
     assert made["spec"] == {"color": "red", "free": {"any": [1]}}
-    status = cluster.http("POST", path, {**base, "spec": {"color": "green", "count": 0}}).refused(422, "Invalid")
-    assert {cause["reason"] for cause in status["details"]["causes"]} == {"FieldValueNotSupported", "FieldValueInvalid"}
-    columns = cluster.http("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io").ok()["columnDefinitions"]
+    status = cluster.http("POST", path, {**base, "spec": {"color": "green", "count": 0}}).refused(
+        422, "Invalid"
+    )
+    assert {cause["reason"] for cause in status["details"]["causes"]} == {
+        "FieldValueNotSupported",
+        "FieldValueInvalid",
+    }
+    columns = cluster.http("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io").ok()[
+        "columnDefinitions"
+    ]
     assert [column["name"] for column in columns] == ["Name", "Age"]
     cluster.delete(f"{DEFINITIONS}/{prefix}s.example.com").ok()
     deadline = time.monotonic() + 20
@@ -61,18 +84,26 @@ def test_established(cluster: Server) -> None:
     status = cluster.get(f"{DEFINITIONS}/logicvolumes.carina.storage.io").ok()["status"]
     assert status["acceptedNames"]["shortNames"] == ["lv"]
     assert status["storedVersions"] == ["v1"]
-    assert {c["type"]: c["status"] for c in status["conditions"]} == {"NamesAccepted": "True", "Established": "True"}
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {
+        "NamesAccepted": "True",
+        "Established": "True",
+    }
 
 
 @pytest.mark.parametrize(
-    "group_version", ["v1", "apps/v1", "carina.storage.io/v1", "carina.storage.io/v1beta1", "storage.k8s.io/v1"]
+    "group_version",
+    ["v1", "apps/v1", "carina.storage.io/v1", "carina.storage.io/v1beta1", "storage.k8s.io/v1"],
 )
 def test_discovery_agrees(emulator: Server, real: Server, group_version: str) -> None:
     """What the emulator says of a resource in discovery is what the real server says of it."""
     path = f"/apis/{group_version}" if "/" in group_version else f"/api/{group_version}"
     ours, theirs = (
         {
-            entry["name"]: {k: sorted(v) if k == "verbs" else v for k, v in entry.items() if k != "storageVersionHash"}
+            entry["name"]: {
+                k: sorted(v) if k == "verbs" else v
+                for k, v in entry.items()
+                if k != "storageVersionHash"
+            }
             for entry in server.get(path).ok()["resources"]
         }
         for server in (emulator, real)
@@ -109,9 +140,9 @@ def test_columns_agree(emulator: Server, real: Server, path: str) -> None:
     ours, theirs = (
         [
             {key: value for key, value in column.items() if key != "description"}
-            for column in server.http("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io").ok()[
-                "columnDefinitions"
-            ]
+            for column in server.http(
+                "GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io"
+            ).ok()["columnDefinitions"]
         ]
         for server in (emulator, real)
     )
@@ -126,8 +157,12 @@ def test_health(cluster: Server, path: str) -> None:
 
 
 def test_field_validation_in_openapi(cluster: Server) -> None:
-    """OpenAPI says of every PATCH that it takes fieldValidation, which is what kubectl apply asks."""
-    where = cluster.get("/openapi/v3").ok()["paths"]["apis/carina.storage.io/v1"]["serverRelativeURL"]
+    """OpenAPI says of every PATCH that it takes fieldValidation, which is what kubectl apply
+    asks.
+    """
+    where = cluster.get("/openapi/v3").ok()["paths"]["apis/carina.storage.io/v1"][
+        "serverRelativeURL"
+    ]
     paths = cluster.http("GET", where).ok()["paths"]
     patch = paths["/apis/carina.storage.io/v1/logicvolumes/{name}"]["patch"]
     assert "fieldValidation" in [parameter["name"] for parameter in patch["parameters"]]
@@ -135,9 +170,13 @@ def test_field_validation_in_openapi(cluster: Server) -> None:
 
 
 def test_packaged_definitions_are_the_deployed_ones() -> None:
-    """The emulator's copies of the manifests are those of deploy/crds, file by file and byte by byte."""
+    """The emulator's copies of the manifests are those of deploy/crds, file by file and byte by
+    byte.
+    """
     packaged = files("carina_tasks.emulator.api_server") / "crds"
     deployed = {path.name: path.read_text() for path in CRDS.glob("*.yaml")}
-    assert {path.name: path.read_text() for path in packaged.iterdir() if path.name.endswith(".yaml")} == deployed
+    assert {
+        path.name: path.read_text() for path in packaged.iterdir() if path.name.endswith(".yaml")
+    } == deployed
     names = {yaml.safe_load(text)["metadata"]["name"] for text in deployed.values()}
     assert names == {"logicvolumes.carina.storage.io", "nodestorageresources.carina.storage.io"}

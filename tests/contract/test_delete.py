@@ -22,12 +22,17 @@ def test_delete_node(cluster: Server, prefix: str) -> None:
 
 @pytest.mark.parametrize(
     ("precondition", "word"),
-    [({"uid": "00000000-0000-0000-0000-000000000000"}, "UID"), ({"resourceVersion": "1"}, "ResourceVersion")],
+    [
+        ({"uid": "00000000-0000-0000-0000-000000000000"}, "UID"),
+        ({"resourceVersion": "1"}, "ResourceVersion"),
+    ],
 )
 def test_preconditions(cluster: Server, prefix: str, precondition: dict, word: str) -> None:
     """A deletion with another UID or resourceVersion is a Conflict and deletes nothing."""
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
-    status = cluster.delete(f"{LOGIC_VOLUMES}/{prefix}", {"preconditions": precondition}).refused(409, "Conflict")
+    status = cluster.delete(f"{LOGIC_VOLUMES}/{prefix}", {"preconditions": precondition}).refused(
+        409, "Conflict"
+    )
     assert f"the {word} in the precondition" in status["message"]
     assert cluster.get(f"{LOGIC_VOLUMES}/{prefix}").code == 200
 
@@ -78,7 +83,9 @@ def test_no_new_finalizer_while_deleting(cluster: Server, prefix: str) -> None:
 
 
 def test_name_is_free_again(cluster: Server, prefix: str) -> None:
-    """After a PersistentVolume is gone, one of the same name is another object: the failover's replacement."""
+    """After a PersistentVolume is gone, one of the same name is another object: the failover's
+    replacement.
+    """
     old = cluster.create(VOLUMES, volume(prefix))
     cluster.delete(f"{VOLUMES}/{prefix}", {"preconditions": {"uid": old["metadata"]["uid"]}}).ok()
     cluster.http("POST", VOLUMES, volume(prefix, "n2")).refused(409, "AlreadyExists")
@@ -99,10 +106,14 @@ def test_bound_pod_has_grace(cluster: Server, pods: str) -> None:
 
 
 def test_grace_of_the_request(cluster: Server, pods: str) -> None:
-    """The request's grace period comes before the pod's own, and may be shortened but not lengthened."""
+    """The request's grace period comes before the pod's own, and may be shortened but not
+    lengthened.
+    """
     cluster.create(pods, pod("one", "n1"))
     graces = [
-        cluster.delete(f"{pods}/one", {"gracePeriodSeconds": seconds}).ok()["metadata"]["deletionGracePeriodSeconds"]
+        cluster.delete(f"{pods}/one", {"gracePeriodSeconds": seconds}).ok()["metadata"][
+            "deletionGracePeriodSeconds"
+        ]
         for seconds in (100, 50, 70)
     ]
     assert graces == [100, 50, 50]
@@ -156,7 +167,8 @@ def test_namespace_terminates(cluster: Server, namespace: str, config_maps: str)
     assert deleted["status"]["phase"] == "Terminating"
     status = cluster.http("POST", config_maps, config_map("late")).refused(403, "Forbidden")
     assert status["message"] == (
-        f'configmaps "late" is forbidden: unable to create new content in namespace {namespace} because it is being '
+        f'configmaps "late" is forbidden: unable to create new content in namespace {namespace} '
+        "because it is being "
         "terminated"
     )
     final = {**cluster.get(f"/api/v1/namespaces/{namespace}").ok(), "spec": {"finalizers": []}}

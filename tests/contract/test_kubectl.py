@@ -25,9 +25,13 @@ def _kubectl() -> None:
 
 @contextlib.contextmanager
 def background(cluster: Server, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run kubectl beside the test; it is killed at the end, so that a failing test cannot hang on it."""
+    """Run kubectl beside the test; it is killed at the end, so that a failing test cannot hang on
+    it.
+    """
     command = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", *arguments]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
         guard = threading.Timer(60, process.kill)
         guard.start()
         try:
@@ -54,25 +58,40 @@ def test_get_lv(cluster: Server, prefix: str) -> None:
 def test_output_forms(cluster: Server, prefix: str) -> None:
     """-o wide, name, json, yaml, jsonpath, custom-columns and --sort-by work."""
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
-    assert cluster.kubectl("get", "lv", prefix, "-o", "wide").splitlines()[1].split()[-2:] == ["default", "data"]
-    assert cluster.kubectl("get", "lv", prefix, "-o", "name") == f"logicvolume.carina.storage.io/{prefix}\n"
+    assert cluster.kubectl("get", "lv", prefix, "-o", "wide").splitlines()[1].split()[-2:] == [
+        "default",
+        "data",
+    ]
+    assert (
+        cluster.kubectl("get", "lv", prefix, "-o", "name")
+        == f"logicvolume.carina.storage.io/{prefix}\n"
+    )
     assert json.loads(cluster.kubectl("get", "lv", prefix, "-o", "json"))["spec"]["size"] == "5Gi"
     assert "  size: 5Gi\n" in cluster.kubectl("get", "lv", prefix, "-o", "yaml")
     assert cluster.kubectl("get", "lv", prefix, "-o", "jsonpath={.spec.nodeName}") == "n1"
-    assert cluster.kubectl("get", "lv", prefix, "--no-headers", "-o", "custom-columns=S:.spec.size") == "5Gi\n"
+    assert (
+        cluster.kubectl("get", "lv", prefix, "--no-headers", "-o", "custom-columns=S:.spec.size")
+        == "5Gi\n"
+    )
     assert prefix in cluster.kubectl("get", "lv", "--sort-by=.metadata.name", "-L", "some-label")
 
 
 def test_apply(cluster: Server, namespace: str, prefix: str) -> None:
-    """`kubectl apply -f` creates, leaves unchanged, and configures built-in and custom resources."""
+    """`kubectl apply -f` creates, leaves unchanged, and configures built-in and custom
+    resources.
+    """
     texts = []
     for size, image in (("5Gi", "app:1"), ("5Gi", "app:1"), ("6Gi", "app:2")):
         db = stateful_set("db")
         db["metadata"]["namespace"] = namespace
         del db["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
-        del db["spec"]["volumeClaimTemplates"]  # kubectl always finds a difference in their defaults
+        del db["spec"][
+            "volumeClaimTemplates"
+        ]  # kubectl always finds a difference in their defaults
         db["spec"]["template"]["spec"]["containers"][0]["image"] = image
-        texts.append(cluster.kubectl("apply", "-f", "-", stdin=manifest(logic_volume(prefix, size=size), db)))
+        texts.append(
+            cluster.kubectl("apply", "-f", "-", stdin=manifest(logic_volume(prefix, size=size), db))
+        )
     verbs = [[line.split()[-1] for line in text.splitlines()] for text in texts]
     assert verbs == [["created"] * 2, ["unchanged"] * 2, ["configured"] * 2]
     assert cluster.get(f"{LOGIC_VOLUMES}/{prefix}").ok()["spec"]["size"] == "6Gi"
@@ -80,14 +99,20 @@ def test_apply(cluster: Server, namespace: str, prefix: str) -> None:
 
 def test_apply_list(cluster: Server, prefix: str) -> None:
     """`kubectl apply` takes a List, as `kubectl get -o json` writes it."""
-    both = {"apiVersion": "v1", "kind": "List", "items": [logic_volume(f"{prefix}-a"), logic_volume(f"{prefix}-b")]}
+    both = {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [logic_volume(f"{prefix}-a"), logic_volume(f"{prefix}-b")],
+    }
     done = cluster.kubectl("apply", "-f", "-", stdin=json.dumps(both))
     assert [line.split()[-1] for line in done.splitlines()] == ["created"] * 2
 
 
 def test_apply_server_side(cluster: Server, namespace: str, prefix: str) -> None:
     """`kubectl apply --server-side` creates and takes over what was applied from the client."""
-    text = manifest(logic_volume(prefix), {**pod("one"), "metadata": {"name": "one", "namespace": namespace}})
+    text = manifest(
+        logic_volume(prefix), {**pod("one"), "metadata": {"name": "one", "namespace": namespace}}
+    )
     for arguments in (("--server-side",), ("--server-side",)):
         done = cluster.kubectl("apply", *arguments, "-f", "-", stdin=text)
         assert [line.split()[-1] for line in done.splitlines()] == ["serverside-applied"] * 2
@@ -100,7 +125,9 @@ def test_apply_server_side(cluster: Server, namespace: str, prefix: str) -> None
 
 def test_apply_refuses_unknown_fields(cluster: Server, prefix: str) -> None:
     """`kubectl apply` lets the server find a field that is not in the schema."""
-    text = cluster.kubectl("apply", "-f", "-", stdin=manifest(logic_volume(prefix, unknown=1)), check=False)
+    text = cluster.kubectl(
+        "apply", "-f", "-", stdin=manifest(logic_volume(prefix, unknown=1)), check=False
+    )
     assert 'unknown field "spec.unknown"' in text
 
 
@@ -133,11 +160,16 @@ def test_taint(cluster: Server, prefix: str) -> None:
     taints = cluster.get(f"{NODES}/{prefix}").ok()["spec"]["taints"]
     assert {"key": "k", "value": "v", "effect": "NoExecute"} in taints
     cluster.kubectl("taint", "node", prefix, "k-")
-    assert all(taint["key"] != "k" for taint in cluster.get(f"{NODES}/{prefix}").ok()["spec"].get("taints", []))
+    assert all(
+        taint["key"] != "k"
+        for taint in cluster.get(f"{NODES}/{prefix}").ok()["spec"].get("taints", [])
+    )
 
 
 def test_describe(cluster: Server, namespace: str, prefix: str, pods: str, claims: str) -> None:
-    """`kubectl describe` works for pod, node, LogicVolume, PV and claim, with the object's Events."""
+    """`kubectl describe` works for pod, node, LogicVolume, PV and claim, with the object's
+    Events.
+    """
     cluster.create(NODES, node(prefix, conditions=[{"type": "Ready", "status": "True"}]))
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
     cluster.create(VOLUMES, volume(prefix))
@@ -164,7 +196,9 @@ def test_get_events(cluster: Server, namespace: str) -> None:
     listed = cluster.kubectl("-n", namespace, "get", "events")
     assert "pod/one" in listed
     assert "second" in listed
-    selected = cluster.kubectl("-n", namespace, "get", "events", "--field-selector=involvedObject.name=two")
+    selected = cluster.kubectl(
+        "-n", namespace, "get", "events", "--field-selector=involvedObject.name=two"
+    )
     assert "first" not in selected
 
 
@@ -178,9 +212,15 @@ def test_patch(cluster: Server, prefix: str, namespace: str) -> None:
     status = '{"status":{"status":"Success"}}'
     cluster.kubectl("patch", "lv", prefix, "--subresource=status", "--type=merge", "-p", status)
     found = cluster.get(f"{LOGIC_VOLUMES}/{prefix}").ok()
-    assert (found["spec"]["size"], found["spec"]["pvc"], found["status"]["status"]) == ("6Gi", "other", "Success")
+    assert (found["spec"]["size"], found["spec"]["pvc"], found["status"]["status"]) == (
+        "6Gi",
+        "other",
+        "Success",
+    )
     ready = '{"status":{"conditions":[{"type":"Ready","status":"True"}]}}'
-    cluster.kubectl("patch", "node", prefix, "--subresource=status", "--type=strategic", "-p", ready)
+    cluster.kubectl(
+        "patch", "node", prefix, "--subresource=status", "--type=strategic", "-p", ready
+    )
     assert "Ready" in cluster.kubectl("get", "node", prefix)
 
 
@@ -228,8 +268,11 @@ def test_force_delete_pod(cluster: Server, namespace: str, pods: str) -> None:
 def test_get_watch(cluster: Server, prefix: str) -> None:
     """`kubectl get -w` prints each state as a row below one header."""
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix))
-    # By a selector and not by name: of a single object kubectl drops the first event, be it the change or not.
-    with background(cluster, "get", "lv", f"--field-selector=metadata.name={prefix}", "-w") as watching:
+    # By a selector and not by name: of a single object kubectl drops the first event, be it the
+    # change or not.
+    with background(
+        cluster, "get", "lv", f"--field-selector=metadata.name={prefix}", "-w"
+    ) as watching:
         assert watching.stdout is not None
         lines = [watching.stdout.readline(), watching.stdout.readline()]
         cluster.patch(f"{LOGIC_VOLUMES}/{prefix}", {"spec": {"nodeName": "n2"}}).ok()
@@ -257,9 +300,18 @@ def test_drain(cluster: Server, prefix: str, pods: str) -> None:
 
 def test_api_resources(cluster: Server) -> None:
     """`kubectl api-resources` names Carina's resources with their short names."""
-    rows = [line.split() for line in cluster.kubectl("api-resources", "--api-group=carina.storage.io").splitlines()]
+    rows = [
+        line.split()
+        for line in cluster.kubectl("api-resources", "--api-group=carina.storage.io").splitlines()
+    ]
     assert ["logicvolumes", "lv", "carina.storage.io/v1", "false", "LogicVolume"] in rows
-    assert ["nodestorageresources", "nsr", "carina.storage.io/v1beta1", "false", "NodeStorageResource"] in rows
+    assert [
+        "nodestorageresources",
+        "nsr",
+        "carina.storage.io/v1beta1",
+        "false",
+        "NodeStorageResource",
+    ] in rows
 
 
 def test_version(cluster: Server) -> None:

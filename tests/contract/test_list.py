@@ -35,7 +35,9 @@ def test_list_of_custom_resources(cluster: Server, prefix: str) -> None:
 
 
 def test_list_of_all_namespaces(cluster: Server, namespace: str, config_maps: str) -> None:
-    """A list without a namespace has the objects of all, and can be narrowed by metadata.namespace."""
+    """A list without a namespace has the objects of all, and can be narrowed by
+    metadata.namespace.
+    """
     cluster.create(config_maps, config_map("one"))
     found = cluster.get("/api/v1/configmaps", fieldSelector=f"metadata.namespace={namespace}")
     assert names(found) == ["one"]
@@ -58,7 +60,9 @@ def test_list_of_all_namespaces(cluster: Server, namespace: str, config_maps: st
     ],
 )
 def test_label_selectors(cluster: Server, config_maps: str, selector: str, expected: str) -> None:
-    """Equality, sets and existence select as in Kubernetes: a missing label is unequal to everything."""
+    """Equality, sets and existence select as in Kubernetes: a missing label is unequal to
+    everything.
+    """
     cluster.create(config_maps, config_map("a", app="db", tier="one"))
     cluster.create(config_maps, config_map("b", app="db"))
     cluster.create(config_maps, config_map("c", app="web", tier="one"))
@@ -88,7 +92,9 @@ def test_field_selector_of_logic_volumes(cluster: Server, prefix: str) -> None:
     """LogicVolumes are selected by spec.nodeName, which the definition makes selectable."""
     cluster.create(LOGIC_VOLUMES, logic_volume(f"{prefix}-a", nodeName=prefix))
     cluster.create(LOGIC_VOLUMES, logic_volume(f"{prefix}-b"))
-    assert names(cluster.get(LOGIC_VOLUMES, fieldSelector=f"spec.nodeName={prefix}")) == [f"{prefix}-a"]
+    assert names(cluster.get(LOGIC_VOLUMES, fieldSelector=f"spec.nodeName={prefix}")) == [
+        f"{prefix}-a"
+    ]
 
 
 def test_field_selector_of_events(cluster: Server, namespace: str) -> None:
@@ -96,7 +102,9 @@ def test_field_selector_of_events(cluster: Server, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/events"
     cluster.create(path, event("a", namespace, "Pod", "one"))
     cluster.create(path, event("b", namespace, "PersistentVolumeClaim", "one"))
-    assert names(cluster.get(path, fieldSelector="involvedObject.name=one,involvedObject.kind=Pod")) == ["a"]
+    assert names(
+        cluster.get(path, fieldSelector="involvedObject.name=one,involvedObject.kind=Pod")
+    ) == ["a"]
     assert names(cluster.get(path, fieldSelector="reason=Other")) == []
 
 
@@ -113,7 +121,10 @@ def test_field_selector_of_events(cluster: Server, namespace: str) -> None:
 )
 def test_unknown_field(cluster: Server, path: str, message: str) -> None:
     """A field that cannot be selected by is a bad request, word for word."""
-    assert cluster.get(path, fieldSelector="spec.size=1").refused(400, "BadRequest")["message"] == message
+    assert (
+        cluster.get(path, fieldSelector="spec.size=1").refused(400, "BadRequest")["message"]
+        == message
+    )
 
 
 def test_event_in_other_namespace(cluster: Server, namespace: str) -> None:
@@ -131,7 +142,9 @@ def test_resource_version_of_lists(cluster: Server) -> None:
 
 
 def test_pages(cluster: Server, config_maps: str) -> None:
-    """A limited list goes on where it stopped, as of the same version, though objects come and go in between."""
+    """A limited list goes on where it stopped, as of the same version, though objects come and go
+    in between.
+    """
     for name in "abcde":
         cluster.create(config_maps, config_map(name))
     first = cluster.get(config_maps, limit=2).ok()
@@ -174,7 +187,9 @@ def test_bad_token(cluster: Server) -> None:
 
 
 def test_expired_token(cluster: Server, config_maps: str) -> None:
-    """A continue token whose version has been forgotten is Gone (the real server forgets within seconds)."""
+    """A continue token whose version has been forgotten is Gone (the real server forgets within
+    seconds).
+    """
     for name in "abc":
         cluster.create(config_maps, config_map(name))
     token = cluster.get(config_maps, limit=1).ok()["metadata"]["continue"]

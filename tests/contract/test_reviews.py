@@ -12,11 +12,18 @@ RIGHT = {"resource": "pods", "verb": "delete"}
 
 @pytest.mark.parametrize(
     ("kind", "who"),
-    [("SelfSubjectAccessReview", {}), ("SubjectAccessReview", {"user": "admin", "groups": ["system:masters"]})],
+    [
+        ("SelfSubjectAccessReview", {}),
+        ("SubjectAccessReview", {"user": "admin", "groups": ["system:masters"]}),
+    ],
 )
 def test_an_administrator_may(cluster: Server, kind: str, who: dict[str, object]) -> None:
     """The answer is the review itself, with `status.allowed`."""
-    body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": {"resourceAttributes": RIGHT, **who}}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": kind,
+        "spec": {"resourceAttributes": RIGHT, **who},
+    }
     answer = cluster.http("POST", f"{REVIEWS}/{kind.lower()}s", body)
     assert answer.code == 201, answer.body
     assert answer.body["kind"] == kind

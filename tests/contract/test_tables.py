@@ -2,7 +2,16 @@
 
 import pytest
 
-from tests.contract.objects import claim, config_map, event, logic_volume, node, pod, stateful_set, volume
+from tests.contract.objects import (
+    claim,
+    config_map,
+    event,
+    logic_volume,
+    node,
+    pod,
+    stateful_set,
+    volume,
+)
 from tests.contract.server import LOGIC_VOLUMES, NODE_STORAGE, NODES, TABLE, VOLUMES, Server
 
 pytestmark = pytest.mark.contract
@@ -56,10 +65,18 @@ def test_node(cluster: Server, prefix: str) -> None:
     sent = node(
         prefix,
         conditions=[{"type": "Ready", "status": "True"}],
-        nodeInfo={"kubeletVersion": "v1.34.4", "osImage": "", "kernelVersion": "6.1", "containerRuntimeVersion": ""},
+        nodeInfo={
+            "kubeletVersion": "v1.34.4",
+            "osImage": "",
+            "kernelVersion": "6.1",
+            "containerRuntimeVersion": "",
+        },
         addresses=[{"type": "InternalIP", "address": "10.0.0.1"}],
     )
-    sent["metadata"]["labels"] = {"node-role.kubernetes.io/worker": "", "node-role.kubernetes.io/db": ""}
+    sent["metadata"]["labels"] = {
+        "node-role.kubernetes.io/worker": "",
+        "node-role.kubernetes.io/db": "",
+    }
     cluster.create(NODES, {**sent, "spec": {"unschedulable": True}})
     assert cells(cluster, f"{NODES}/{prefix}") == {
         "Name": prefix,
@@ -101,11 +118,28 @@ def test_pod(cluster: Server, pods: str) -> None:
         "Nominated Node": "<none>",
         "Readiness Gates": "<none>",
     }
-    state = {"name": "app", "ready": True, "restartCount": 2, "image": "app:1", "imageID": "", "state": {"running": {}}}
-    running = {"phase": "Running", "podIP": "10.1.0.1", "podIPs": [{"ip": "10.1.0.1"}], "containerStatuses": [state]}
+    state = {
+        "name": "app",
+        "ready": True,
+        "restartCount": 2,
+        "image": "app:1",
+        "imageID": "",
+        "state": {"running": {}},
+    }
+    running = {
+        "phase": "Running",
+        "podIP": "10.1.0.1",
+        "podIPs": [{"ip": "10.1.0.1"}],
+        "containerStatuses": [state],
+    }
     cluster.patch(f"{pods}/one/status", {"status": running}).ok()
     row = cells(cluster, f"{pods}/one")
-    assert [row[key] for key in ("Ready", "Status", "Restarts", "IP")] == ["1/1", "Running", "2", "10.1.0.1"]
+    assert [row[key] for key in ("Ready", "Status", "Restarts", "IP")] == [
+        "1/1",
+        "Running",
+        "2",
+        "10.1.0.1",
+    ]
     cluster.delete(f"{pods}/one").ok()
     assert cells(cluster, f"{pods}/one")["Status"] == "Terminating"
 
@@ -119,7 +153,9 @@ def test_pod_that_waits(cluster: Server, pods: str) -> None:
         ({"terminated": {"exitCode": 2}}, "ExitCode:2"),
         ({"terminated": {"exitCode": 0, "reason": "Completed"}}, "Completed"),
     ):
-        cluster.patch(f"{pods}/one/status", {"status": {"containerStatuses": [{**base, "state": state}]}}).ok()
+        cluster.patch(
+            f"{pods}/one/status", {"status": {"containerStatuses": [{**base, "state": state}]}}
+        ).ok()
         assert cells(cluster, f"{pods}/one")["Status"] == shown
 
 
@@ -148,7 +184,12 @@ def test_claim(cluster: Server, claims: str) -> None:
     """A claim's row shows volume, capacity and modes once it is bound."""
     cluster.create(claims, claim("one"))
     empty = cells(cluster, f"{claims}/one")
-    assert [empty[key] for key in ("Status", "Volume", "Capacity", "Access Modes")] == ["Pending", "", "", ""]
+    assert [empty[key] for key in ("Status", "Volume", "Capacity", "Access Modes")] == [
+        "Pending",
+        "",
+        "",
+        "",
+    ]
     cluster.patch(f"{claims}/one", {"spec": {"volumeName": "v1"}}).ok()
     bound = {"phase": "Bound", "capacity": {"storage": "5Gi"}, "accessModes": ["ReadWriteOnce"]}
     cluster.patch(f"{claims}/one/status", {"status": bound}).ok()
@@ -167,7 +208,14 @@ def test_claim(cluster: Server, claims: str) -> None:
 def test_event(cluster: Server, namespace: str) -> None:
     """An event's row says when, what and about which object."""
     path = f"/api/v1/namespaces/{namespace}/events"
-    cluster.create(path, {**event("a", namespace, "Pod", "one"), "lastTimestamp": "2020-01-01T00:00:00Z", "count": 3})
+    cluster.create(
+        path,
+        {
+            **event("a", namespace, "Pod", "one"),
+            "lastTimestamp": "2020-01-01T00:00:00Z",
+            "count": 3,
+        },
+    )
     row = cells(cluster, f"{path}/a")
     assert "y" in str(row.pop("Last Seen"))
     assert row == {
@@ -189,7 +237,12 @@ def test_other_kinds(cluster: Server, namespace: str, config_maps: str, prefix: 
     assert cells(cluster, f"{config_maps}/one") == {"Name": "one", "Data": 2}
     sets = f"/apis/apps/v1/namespaces/{namespace}/statefulsets"
     cluster.create(sets, stateful_set("db"))
-    assert cells(cluster, f"{sets}/db") == {"Name": "db", "Ready": "0/1", "Containers": "app", "Images": "app:1"}
+    assert cells(cluster, f"{sets}/db") == {
+        "Name": "db",
+        "Ready": "0/1",
+        "Containers": "app",
+        "Images": "app:1",
+    }
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
     cluster.create(leases, {"metadata": {"name": "one"}, "spec": {"holderIdentity": "me"}})
     assert cells(cluster, f"{leases}/one") == {"Name": "one", "Holder": "me"}
@@ -202,7 +255,10 @@ def test_other_kinds(cluster: Server, namespace: str, config_maps: str, prefix: 
         "VolumeBindingMode": "Immediate",
         "AllowVolumeExpansion": False,
     }
-    assert cells(cluster, f"/api/v1/namespaces/{namespace}") == {"Name": namespace, "Status": "Active"}
+    assert cells(cluster, f"/api/v1/namespaces/{namespace}") == {
+        "Name": namespace,
+        "Status": "Active",
+    }
 
 
 def test_metadata_only(cluster: Server, prefix: str) -> None:

@@ -31,7 +31,9 @@ def test_events_in_order(cluster: Server, config_maps: str) -> None:
         changed, deleted = islice(events, 2)
     assert seen([changed, deleted]) == [("MODIFIED", "a"), ("DELETED", "a")]
     assert changed["object"]["data"] == deleted["object"]["data"] == {"k": "v"}
-    assert int(deleted["object"]["metadata"]["resourceVersion"]) > int(changed["object"]["metadata"]["resourceVersion"])
+    assert int(deleted["object"]["metadata"]["resourceVersion"]) > int(
+        changed["object"]["metadata"]["resourceVersion"]
+    )
     assert changed["object"]["kind"] == "ConfigMap"
 
 
@@ -47,14 +49,22 @@ def test_from_now(cluster: Server, config_maps: str, start: str | None) -> None:
 
 
 def test_selector_transitions(cluster: Server, config_maps: str) -> None:
-    """For a watch with a selector, an object that begins to match is added, and one that ends to match is deleted."""
+    """For a watch with a selector, an object that begins to match is added, and one that ends to
+    match is deleted.
+    """
     start = version(cluster, config_maps)
     cluster.create(config_maps, config_map("a", l="no"))
     for label in ("yes", "yes", "no"):
-        cluster.patch(f"{config_maps}/a", {"metadata": {"labels": {"l": label}, "annotations": {"n": label}}}).ok()
+        cluster.patch(
+            f"{config_maps}/a", {"metadata": {"labels": {"l": label}, "annotations": {"n": label}}}
+        ).ok()
         cluster.patch(f"{config_maps}/a", {"data": {"n": label}}).ok()
     with cluster.watch(config_maps, resourceVersion=start, labelSelector="l=yes") as events:
-        assert seen(list(islice(events, 3))) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+        assert seen(list(islice(events, 3))) == [
+            ("ADDED", "a"),
+            ("MODIFIED", "a"),
+            ("DELETED", "a"),
+        ]
 
 
 def test_field_selector(cluster: Server, prefix: str) -> None:
@@ -62,7 +72,9 @@ def test_field_selector(cluster: Server, prefix: str) -> None:
     start = version(cluster, LOGIC_VOLUMES)
     cluster.create(LOGIC_VOLUMES, logic_volume(prefix, nodeName=prefix))
     cluster.patch(f"{LOGIC_VOLUMES}/{prefix}", {"spec": {"nodeName": "elsewhere"}}).ok()
-    with cluster.watch(LOGIC_VOLUMES, resourceVersion=start, fieldSelector=f"spec.nodeName={prefix}") as events:
+    with cluster.watch(
+        LOGIC_VOLUMES, resourceVersion=start, fieldSelector=f"spec.nodeName={prefix}"
+    ) as events:
         assert seen(list(islice(events, 2))) == [("ADDED", prefix), ("DELETED", prefix)]
 
 
@@ -71,18 +83,24 @@ def test_watch_of_one(cluster: Server, config_maps: str) -> None:
     start = version(cluster, config_maps)
     for name in ("a", "b"):
         cluster.create(config_maps, config_map(name))
-    with cluster.watch(config_maps, resourceVersion=start, fieldSelector="metadata.name=b") as events:
+    with cluster.watch(
+        config_maps, resourceVersion=start, fieldSelector="metadata.name=b"
+    ) as events:
         assert seen([next(events)]) == [("ADDED", "b")]
 
 
 def test_finalized_object_ends_with_deleted(cluster: Server, prefix: str) -> None:
-    """An object with a finalizer is modified by its deletion, and deleted when the finalizer goes."""
+    """An object with a finalizer is modified by its deletion, and deleted when the finalizer
+    goes.
+    """
     sent = logic_volume(prefix)
     sent["metadata"]["finalizers"] = ["carina.storage.io/logicvolume"]
     start = cluster.create(LOGIC_VOLUMES, sent)["metadata"]["resourceVersion"]
     cluster.delete(f"{LOGIC_VOLUMES}/{prefix}").ok()
     cluster.patch(f"{LOGIC_VOLUMES}/{prefix}", {"metadata": {"finalizers": None}}).ok()
-    with cluster.watch(LOGIC_VOLUMES, resourceVersion=start, fieldSelector=f"metadata.name={prefix}") as events:
+    with cluster.watch(
+        LOGIC_VOLUMES, resourceVersion=start, fieldSelector=f"metadata.name={prefix}"
+    ) as events:
         marked, gone = islice(events, 2)
     assert seen([marked, gone]) == [("MODIFIED", prefix), ("DELETED", prefix)]
     assert marked["object"]["metadata"]["deletionTimestamp"]
@@ -98,9 +116,16 @@ def test_too_old(cluster: Server) -> None:
 
 
 def test_bookmark_before_the_end(cluster: Server, config_maps: str) -> None:
-    """A watch that saw nothing of what was written gets a bookmark before it times out, and the next goes on there."""
+    """A watch that saw nothing of what was written gets a bookmark before it times out, and the
+    next goes on there.
+    """
     start = version(cluster, config_maps)
-    query = {"resourceVersion": start, "allowWatchBookmarks": "true", "timeoutSeconds": "4", "labelSelector": "l=yes"}
+    query = {
+        "resourceVersion": start,
+        "allowWatchBookmarks": "true",
+        "timeoutSeconds": "4",
+        "labelSelector": "l=yes",
+    }
     with cluster.watch(config_maps, **query) as events:
         cluster.create(config_maps, config_map("a"))
         bookmarks = list(events)
@@ -115,14 +140,20 @@ def test_bookmark_before_the_end(cluster: Server, config_maps: str) -> None:
 
 def test_timeout(cluster: Server, config_maps: str) -> None:
     """A watch ends after timeoutSeconds, without bookmarks when none were asked for."""
-    with cluster.watch(config_maps, resourceVersion=version(cluster, config_maps), timeoutSeconds="1") as events:
+    with cluster.watch(
+        config_maps, resourceVersion=version(cluster, config_maps), timeoutSeconds="1"
+    ) as events:
         assert list(events) == []
 
 
 def test_initial_events(cluster: Server, config_maps: str) -> None:
     """SendInitialEvents begins with what is there and marks its end by a bookmark."""
     cluster.create(config_maps, config_map("a"))
-    query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+    query = {
+        "sendInitialEvents": "true",
+        "resourceVersionMatch": "NotOlderThan",
+        "allowWatchBookmarks": "true",
+    }
     with cluster.watch(config_maps, **query) as events:
         added, end = islice(events, 2)
     assert seen([added]) == [("ADDED", "a")]
@@ -137,6 +168,10 @@ def test_table_columns_once(cluster: Server, prefix: str) -> None:
         cluster.create(LOGIC_VOLUMES, logic_volume(name))
     with cluster.watch(LOGIC_VOLUMES, TABLE, resourceVersion=start) as events:
         first, second = (event["object"] for event in islice(events, 2))
-    assert [column["name"] for column in first["columnDefinitions"]][:3] == ["Name", "SIZE", "GROUP"]
+    assert [column["name"] for column in first["columnDefinitions"]][:3] == [
+        "Name",
+        "SIZE",
+        "GROUP",
+    ]
     assert not second["columnDefinitions"]
     assert second["rows"][0]["cells"][0] == f"{prefix}-b"

@@ -8,10 +8,46 @@ from typing import Any
 from hypothesis import strategies as st
 
 HOSTILE = (
-    "", " ", "\n", "\0", "\ud800", "..", "../../etc/passwd", "-", "--config=x", "volume-", "volume-x\n", "volume-x; lvremove -f vg",
-    "$(reboot)", "`reboot`", "'", '"', "\\", "#", "a" * 300, "é", "\u202e", "n2", "n1", "true", "True", "1e999", "-5Gi", "5Gi", "1E9",
-    "9" * 400, "0", "1970-01-01T00:00:00Z", "2026-13-45T99:99:99Z", "{}", "[]", "null", "carina-vg-hdd", "volume-pvc-1", "Unknown",
-)  # fmt: skip
+    "",
+    " ",
+    "\n",
+    "\0",
+    "\ud800",
+    "..",
+    "../../etc/passwd",
+    "-",
+    "--config=x",
+    "volume-",
+    "volume-x\n",
+    "volume-x; lvremove -f vg",
+    "$(reboot)",
+    "`reboot`",
+    "'",
+    '"',
+    "\\",
+    "#",
+    "a" * 300,
+    "é",
+    "\u202e",
+    "n2",
+    "n1",
+    "true",
+    "True",
+    "1e999",
+    "-5Gi",
+    "5Gi",
+    "1E9",
+    "9" * 400,
+    "0",
+    "1970-01-01T00:00:00Z",
+    "2026-13-45T99:99:99Z",
+    "{}",
+    "[]",
+    "null",
+    "carina-vg-hdd",
+    "volume-pvc-1",
+    "Unknown",
+)
 """Strings that have broken something somewhere."""
 
 JUNK = st.one_of(
@@ -22,13 +58,20 @@ JUNK = st.one_of(
     st.sampled_from([-1, 1 << 31, 1 << 63, 1 << 80, 10**400]),
     st.floats(allow_nan=True),
     st.text(max_size=20),
-    st.recursive(st.none() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)),
-)  # fmt: skip
+    st.recursive(
+        st.none() | st.text(max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+        ),
+    ),
+)
 
 
 @st.composite
 def broken(draw: st.DrawFn, valid: Any, most: int = 3) -> Any:
-    """Return a copy of `valid` in which at most `most` places are broken; often it is still valid."""
+    """Return a copy of `valid` in which at most `most` places are broken; often it is still
+    valid.
+    """
     whole = [copy.deepcopy(valid)]
     for _ in range(draw(st.integers(0, most))):
         places = list(_places(whole))
@@ -46,7 +89,13 @@ def broken(draw: st.DrawFn, valid: Any, most: int = 3) -> Any:
 
 
 def _places(node: Any) -> Any:
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     for key, value in list(items):
         yield node, key
         yield from _places(value)

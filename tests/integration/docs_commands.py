@@ -1,4 +1,6 @@
-"""Every command that README, CONTRIBUTING and docs/ tell people to type, and where the few are tried that cannot be run here."""
+"""Every command that README, CONTRIBUTING and docs/ tell people to type, and where the few are
+tried that cannot be run here.
+"""
 
 from __future__ import annotations
 
@@ -22,31 +24,52 @@ class Command:
 
 ELSEWHERE = {
     r"kubectl -n kube-system create configmap": (
-        "tests/contract/test_story.py", "kubectl sends protobuf, which the emulator does not read"),
+        "tests/contract/test_story.py",
+        "kubectl sends protobuf, which the emulator does not read",
+    ),
     r"make demo": ("tests/integration/test_demo.py", "it is a stack of its own"),
     r"make test$": (".ci/run", "it is what runs this"),
     r"make (lint|lab)$": (".ci/run", "takes minutes, and root"),
     r"(docker|podman) build|podman push|cd deploy && kustomize": (
-        "tests/containers/test_compose.py", "builds the image with the same file; there is no registry"),
-    r"kubectl (apply|delete) -k deploy|kubectl -n kube-system (create secret|delete secret|delete configmap) ": (
-        "tests/system/test_deploy.py", "the manifests, on a real API server"),
+        "tests/containers/test_compose.py",
+        "builds the image with the same file; there is no registry",
+    ),
+    r"kubectl (apply|delete) -k deploy|kubectl -n kube-system (create secret|delete secret|delete "
+    r"configmap) ": (
+        "tests/system/test_deploy.py",
+        "the manifests, on a real API server",
+    ),
     r"python3 deploy/redis/acl.py": ("tests/system/test_deploy.py", "needs the manifests' Redis"),
     r"for node in .*ssh": ("tests/system/test_deploy.py", "files on nodes"),
     r"kubectl -n kube-system (rollout|exec|scale|logs|get pods|delete pod|port-forward)": (
-        "tests/system/test_deploy.py", "the workloads of deploy/, by their names; here are processes and no pods"),
-    r"kubectl (edit|auth can-i|get clusterrolebindings)": ("tests/system/test_rbac.py", "the emulator has no RBAC"),
+        "tests/system/test_deploy.py",
+        "the workloads of deploy/, by their names; here are processes and no pods",
+    ),
+    r"kubectl (edit|auth can-i|get clusterrolebindings)": (
+        "tests/system/test_rbac.py",
+        "the emulator has no RBAC",
+    ),
     r"kubectl get --raw /readyz": ("tests/system/test_rbac.py", "a real API server's own page"),
     r"(lvs|mount) ": ("tests/system/test_sweeps.py", "on a node, with real lvm2"),
     r"(vgs|lvremove|pvcreate|vgextend|pvchange) ": (
-        "tests/system/test_lvm_loop.py", "on a node whose metadata area is full, with real lvm2"),
+        "tests/system/test_lvm_loop.py",
+        "on a node whose metadata area is full, with real lvm2",
+    ),
     r"celery -A carina_tasks carina (maintenance end|resume) \S": (
-        "tests/system/test_bad_days.py", "the node must be in maintenance, or lost"),
+        "tests/system/test_bad_days.py",
+        "the node must be in maintenance, or lost",
+    ),
     r"celery -A carina_tasks carina (failback|plan \S+ --failback)": (
-        "tests/system/test_bad_days.py", "the node must hold an old copy"),
+        "tests/system/test_bad_days.py",
+        "the node must hold an old copy",
+    ),
     r"ssh ": ("tests/system/test_bad_days.py", "a machine that reboots"),
-    r"kubectl get validatingadmissionpolicies": ("tests/system/test_bad_days.py", "the emulator has no policies"),
+    r"kubectl get validatingadmissionpolicies": (
+        "tests/system/test_bad_days.py",
+        "the emulator has no policies",
+    ),
     r"promtool ": ("tests/system", "a program of Prometheus'; its own tests run it"),
-}  # fmt: skip
+}
 """Commands (patterns) that are not run here: what tries them instead, and why not here."""
 
 STAYS = re.compile(r" -w$| --watch$| (shell|flower)$")
@@ -59,7 +82,11 @@ ANSWERS = re.compile(r" carina (doctor|failed|plan|status|retry|history)\b| call
 def commands() -> tuple[Command, ...]:
     """Return each command once, with the page on which it stands first."""
     found: dict[str, Command] = {}
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+    for path in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]:
         page = path.relative_to(ROOT).as_posix()
         for _, block in FENCE.findall(path.read_text()):
             for text in _of_block(block):
@@ -68,7 +95,9 @@ def commands() -> tuple[Command, ...]:
 
 
 def elsewhere(text: str) -> tuple[str, str] | None:
-    """Return what tries the command instead, and why it is not run here; None when it is run here."""
+    """Return what tries the command instead, and why it is not run here; None when it is run
+    here.
+    """
     return next((value for pattern, value in ELSEWHERE.items() if re.match(pattern, text)), None)
 
 

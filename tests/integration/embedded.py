@@ -1,4 +1,6 @@
-"""The embedded default as a test uses it: three nodes, empty at the beginning of each test, and the product at work."""
+"""The embedded default as a test uses it: three nodes, empty at the beginning of each test, and the
+product at work.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +56,13 @@ class Embedded:
         """Make it empty and healthy: three Ready nodes, no volumes, every process at work."""
         self.reset_objects()
         missing = [name for name in PROCESSES if not self.processes[name].alive]
-        self.processes |= {child.name: child for child in self.stage.start_processes(*missing)} if missing else {}
+        self.processes |= (
+            {child.name: child for child in self.stage.start_processes(*missing)} if missing else {}
+        )
         self.stage.wait_ready(*(self.processes[name] for name in missing))
-        self.wait("no node is tainted", lambda: not any(self.world.node(n).taints for n in NODES), 10)
+        self.wait(
+            "no node is tainted", lambda: not any(self.world.node(n).taints for n in NODES), 10
+        )
 
     def reset_objects(self) -> None:
         """Make cluster and nodes empty and healthy; processes that were ended stay so."""
@@ -97,7 +103,9 @@ class Embedded:
     # --- the command line ---
 
     def celery(self, *arguments: str, stdin: str = "") -> str:
-        """Run a ``celery -A carina_tasks`` command as an operator does, and return what it prints."""
+        """Run a ``celery -A carina_tasks`` command as an operator does, and return what it
+        prints.
+        """
         done = subprocess.run(
             [sys.executable, "-m", "celery", "-A", "carina_tasks", *arguments],
             env={**self.stage.children.env, **self.stage.env},
@@ -113,7 +121,11 @@ class Embedded:
 
     def send(self, task: str, *args: Any, queue: str = "control", **kwargs: Any) -> str:
         """Put a task on a queue, and return its id."""
-        return str(self.stage.app.send_task(task, args=list(args), kwargs=kwargs, queue=queue, expires=60).id)
+        return str(
+            self.stage.app.send_task(
+                task, args=list(args), kwargs=kwargs, queue=queue, expires=60
+            ).id
+        )
 
     def call(self, task: str, *args: Any, **kwargs: Any) -> Any:
         """Call a control task and return its result. Raises what the task raised."""
@@ -125,29 +137,44 @@ class Embedded:
 
     # --- the cluster ---
 
-    def volume(self, claim: str, node: str, size: str = "5Gi", name: str = "", **labels: str) -> str:
+    def volume(
+        self, claim: str, node: str, size: str = "5Gi", name: str = "", **labels: str
+    ) -> str:
         """Make a claim and its volume on `node`; return the volume's name."""
         self.world.claim(claim, size, node, name, **labels)
         path = f"{CLAIMS}/{claim}"
         self.wait(f"{claim} is Bound", lambda: self.api.get(path)["status"]["phase"] == "Bound", 15)
         return str(self.api.get(path)["spec"]["volumeName"])
 
-    def app(self, name: str, *nodes: str, size: str = "5Gi", migrate: str | None = None) -> list[str]:
-        """Make a StatefulSet with a replica and its volume on each of `nodes`, running; return the volumes' names."""
-        made = [self.volume(f"data-{name}-{i}", node, size, app=name) for i, node in enumerate(nodes)]
+    def app(
+        self, name: str, *nodes: str, size: str = "5Gi", migrate: str | None = None
+    ) -> list[str]:
+        """Make a StatefulSet with a replica and its volume on each of `nodes`, running; return the
+        volumes' names.
+        """
+        made = [
+            self.volume(f"data-{name}-{i}", node, size, app=name) for i, node in enumerate(nodes)
+        ]
         self.world.stateful_set(name, size, len(nodes), migrate)
         for i, node in enumerate(nodes):
-            self.wait(f"{name}-{i} runs", lambda i=i, node=node: self.world.running(f"{name}-{i}", on=node), 15)
+            self.wait(
+                f"{name}-{i} runs",
+                lambda i=i, node=node: self.world.running(f"{name}-{i}", on=node),
+                15,
+            )
         return made
 
     def logic_volume(self, name: str, node: str, size: str = "1Gi", **metadata: Any) -> None:
-        """Make a LogicVolume that is Success, with its LV and without a PV; `metadata` replaces fields of its own."""
+        """Make a LogicVolume that is Success, with its LV and without a PV; `metadata` replaces
+        fields of its own.
+        """
         body = manifests.logic_volume(name, node, size, f"claim-of-{name}")
         body["metadata"] |= metadata
         self.api.create(paths.LOGIC_VOLUMES, body)
         lv = self.nodes[node].create(f"volume-{name}", int(size.removesuffix("Gi")) * GIB)
         self.api.merge(
-            paths.logic_volume(name) + "/status", manifests.logic_volume_status(name, size, lv.major, lv.minor)
+            paths.logic_volume(name) + "/status",
+            manifests.logic_volume_status(name, size, lv.major, lv.minor),
         )
 
     def table(self) -> dict[str, list[str]]:
@@ -161,13 +188,20 @@ class Embedded:
 
     def journals(self) -> list[str]:
         """Return the names of the LogicVolumes that carry a journal."""
-        return [raw["metadata"]["name"] for raw in self.api.list(paths.LOGIC_VOLUMES).items
-                if well_known.JOURNAL in (raw["metadata"].get("annotations") or {})]  # fmt: skip
+        return [
+            raw["metadata"]["name"]
+            for raw in self.api.list(paths.LOGIC_VOLUMES).items
+            if well_known.JOURNAL in (raw["metadata"].get("annotations") or {})
+        ]
 
     def wait_rebuilt(self, *volumes: str, away_from: str, timeout: float = 40) -> float:
-        """Wait until these volumes are Success elsewhere with no journal left; return the seconds."""
+        """Wait until these volumes are Success elsewhere with no journal left; return the
+        seconds.
+        """
         return self.wait(
-            f"{len(volumes)} volumes are rebuilt", lambda: self.world.rebuilt(*volumes, away_from=away_from), timeout
+            f"{len(volumes)} volumes are rebuilt",
+            lambda: self.world.rebuilt(*volumes, away_from=away_from),
+            timeout,
         )
 
     def flower(self, path: str) -> Any:

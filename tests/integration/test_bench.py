@@ -1,4 +1,6 @@
-"""`make bench` runs: what it measures happens, and the table says so. Its figures are nobody's promise."""
+"""`make bench` runs: what it measures happens, and the table says so. Its figures are nobody's
+promise.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +12,46 @@ from tests.lab import paths
 
 
 def test_it_runs() -> None:
-    """Each figure is measured on the embedded default, in a small way; each turn checks that its work was done."""
+    """Each figure is measured on the embedded default, in a small way; each turn checks that its
+    work was done.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench", "--quick"],
-        cwd=paths.REPOSITORY, capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
+        cwd=paths.REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("|")][2:]
     assert len(rows) >= 5
-    for what in ("a question to a node", "rebuild of", "lvcreate in one lvm shell", "a sweep of", "dry runs"):
+    for what in (
+        "a question to a node",
+        "rebuild of",
+        "lvcreate in one lvm shell",
+        "a sweep of",
+        "dry runs",
+    ):
         assert any(what in row for row in rows), what
     assert "cores" in done.stdout
 
 
 def test_both_meet_the_same_machine() -> None:
-    """Ours and the bare thing are measured by turns, and the first of a turn changes, so that load favours neither."""
+    """Ours and the bare thing are measured by turns, and the first of a turn changes, so that load
+    favours neither.
+    """
     order: list[str] = []
-    figure = by_turns("x", "y", lambda: order.append("ours") or 2.0, lambda: order.append("bare") or 1.0, 3)
+    figure = by_turns(
+        "x", "y", lambda: order.append("ours") or 2.0, lambda: order.append("bare") or 1.0, 3
+    )
     assert order == ["ours", "bare", "bare", "ours", "ours", "bare"]
     assert figure.ratio == 2.0
 
 
 def test_a_ratio_is_of_medians() -> None:
-    """One slow turn does not change it; the table shows it with the median, and how far the turns lie apart."""
+    """One slow turn does not change it; the table shows it with the median, and how far the turns
+    lie apart.
+    """
     text = table([Figure("work", (0.01, 0.02, 9.0), (0.01, 0.01, 0.01), "bare work")])
     assert "| work | 20 ms (10 to 9000) | bare work | 10 ms (10 to 10) | 2.00 | 3 |" in text

@@ -1,4 +1,6 @@
-"""A broker that answers with errors: at its memory limit, or a master that became a replica. The workers live on, and work again."""
+"""A broker that answers with errors: at its memory limit, or a master that became a replica. The
+workers live on, and work again.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,11 @@ class Parts:
             if self.role == "node":
                 calls = NodeCalls(self.app, 5, 1 << 20)
                 return calls.ask(NODE, "carina.node.inventory", None, Inventory).node == NODE
-            return bool(self.app.send_task("carina.failover.status", queue="control", expires=5).get(timeout=5))
+            return bool(
+                self.app.send_task("carina.failover.status", queue="control", expires=5).get(
+                    timeout=5
+                )
+            )
         except (CarinaTasksError, redis.RedisError, CeleryError, KombuError, OSError, RuntimeError):
             return False
 
@@ -64,22 +70,38 @@ def parts(request: pytest.FixtureRequest, embedded: Embedded, tmp_path: Path) ->
     """Start a small Redis and, in turn, a node worker with a simulated lvm and a control worker."""
     port = free_port()
     server = subprocess.Popen(
-        [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--maxmemory", "20mb"],
+        [
+            str(get_binary_path()),
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--save",
+            "",
+            "--maxmemory",
+            "20mb",
+        ],
         stdout=subprocess.DEVNULL,
     )
     client = redis.Redis(port=port, socket_timeout=5)
     until(lambda: bool(_ping(client)), 10)
     lvm = install(tmp_path / "bin", tmp_path / "state.json", {"carina-vg-hdd": 40 * GIB})
     environment = {
-        **embedded.stage.env, "CARINA_TASKS_BROKER_URL": f"redis://127.0.0.1:{port}/0",
-        "CARINA_TASKS_LVM_COMMAND": str(lvm), "CARINA_TASKS_NODE_DEADLINE": "5", "CARINA_TASKS_METRICS_PORT": "0",
-    }  # fmt: skip
+        **embedded.stage.env,
+        "CARINA_TASKS_BROKER_URL": f"redis://127.0.0.1:{port}/0",
+        "CARINA_TASKS_LVM_COMMAND": str(lvm),
+        "CARINA_TASKS_NODE_DEADLINE": "5",
+        "CARINA_TASKS_METRICS_PORT": "0",
+    }
     if request.param == "node":
         environment["NODE_NAME"] = NODE
     log = tmp_path / "worker.log"
     with log.open("wb") as file:
         worker = subprocess.Popen(
-            [sys.executable, "-m", f"workers.{request.param}"], env=environment, stdout=file, stderr=file
+            [sys.executable, "-m", f"workers.{request.param}"],
+            env=environment,
+            stdout=file,
+            stderr=file,
         )
     conf = settings.load({"CARINA_TASKS_BROKER_URL": environment["CARINA_TASKS_BROKER_URL"]})
     made = Parts(client, server, worker, log, make_app(conf, "control"), request.param)
@@ -108,7 +130,9 @@ def _fits(client: redis.Redis, key: str, value: bytes) -> bool:
 
 
 def test_a_full_broker_ends_no_worker(parts: Parts) -> None:
-    """At maxmemory every write is refused, results included; when there is room again, the same worker answers."""
+    """At maxmemory every write is refused, results included; when there is room again, the same
+    worker answers.
+    """
     piece, number = os.urandom(64 << 10), 0
     for size in (len(piece), 512):
         while _fits(parts.client, f"filler{number}", piece[:size]):
@@ -125,7 +149,9 @@ def test_a_full_broker_ends_no_worker(parts: Parts) -> None:
 
 @pytest.mark.parametrize("stale", ["yes", "no"], ids=["READONLY", "MASTERDOWN"])
 def test_a_master_that_becomes_a_replica_ends_no_worker(parts: Parts, stale: str) -> None:
-    """Its blocked reads are ended (UNBLOCKED) and its writes, or all it does, refused; when it is a master again, it works."""
+    """Its blocked reads are ended (UNBLOCKED) and its writes, or all it does, refused; when it is a
+    master again, it works.
+    """
     parts.client.config_set("replica-serve-stale-data", stale)
     parts.client.replicaof("127.0.0.1", str(free_port()))
     time.sleep(8)
@@ -136,7 +162,9 @@ def test_a_master_that_becomes_a_replica_ends_no_worker(parts: Parts, stale: str
 
 
 def test_a_broker_that_hangs_ends_no_worker(parts: Parts) -> None:
-    """It answers nothing and closes nothing, as behind a firewall that drops packets; when it answers again, the worker works."""
+    """It answers nothing and closes nothing, as behind a firewall that drops packets; when it
+    answers again, the worker works.
+    """
     parts.server.send_signal(signal.SIGSTOP)
     try:
         time.sleep(20)
@@ -152,9 +180,9 @@ def test_a_broker_that_wants_a_password_all_at_once_ends_no_worker(parts: Parts)
     parts.client.client_kill_filter(_type="normal", skipme=True)
     time.sleep(5)
     assert parts.worker.poll() is None, parts.text()
-    redis.Redis(port=parts.client.connection_pool.connection_kwargs["port"], password="secret").config_set(
-        "requirepass", ""
-    )
+    redis.Redis(
+        port=parts.client.connection_pool.connection_kwargs["port"], password="secret"
+    ).config_set("requirepass", "")
     assert until(parts.answers, 60), parts.text()
 
 
@@ -171,7 +199,9 @@ def test_too_many_clients_end_no_worker(parts: Parts) -> None:
 def test_doctor_sees_a_replica_a_full_broker_and_another_database(parts: Parts) -> None:
     """What the broker says of itself is read from a real one."""
     port = parts.client.connection_pool.connection_kwargs["port"]
-    other = make_app(settings.load({"CARINA_TASKS_BROKER_URL": f"redis://127.0.0.1:{port}/3"}), "control")
+    other = make_app(
+        settings.load({"CARINA_TASKS_BROKER_URL": f"redis://127.0.0.1:{port}/3"}), "control"
+    )
     found = look(other)
     assert (found.role, found.database, found.others, found.limit) == ("master", 3, (0,), 20 << 20)
     parts.client.replicaof("127.0.0.1", str(free_port()))

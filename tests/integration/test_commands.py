@@ -1,4 +1,6 @@
-"""The `carina` commands as a person on call types them, in good and in bad hours, on the embedded default."""
+"""The `carina` commands as a person on call types them, in good and in bad hours, on the embedded
+default.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,18 @@ def run(embedded: Embedded, *arguments: str, **env: str) -> subprocess.Completed
     return subprocess.run(
         [*CELERY, "carina", *arguments],
         env={**embedded.stage.children.env, **embedded.stage.env, **env},
-        cwd=embedded.stage.folder, capture_output=True, text=True, timeout=90, check=False,
-    )  # fmt: skip
+        cwd=embedded.stage.folder,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
 
 
 def shown(embedded: Embedded, *arguments: str, code: int = 0, **env: str) -> str:
-    """Run a command that must end with `code`; return what it printed, without any stack trace in it."""
+    """Run a command that must end with `code`; return what it printed, without any stack trace in
+    it.
+    """
     done = run(embedded, *arguments, **env)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -37,22 +45,30 @@ def shown(embedded: Embedded, *arguments: str, code: int = 0, **env: str) -> str
 
 
 def test_all_is_well(embedded: Embedded) -> None:
-    """A healthy cluster: status says so, failed has nothing, both end with 0; scripts get the same as JSON."""
+    """A healthy cluster: status says so, failed has nothing, both end with 0; scripts get the same
+    as JSON.
+    """
     embedded.volume("data", ONE)
     embedded.call("carina.sweep.local_volumes")
     assert "all well" in shown(embedded, "status")
     assert "nothing failed" in shown(embedded, "failed")
     assert json.loads(shown(embedded, "failed", "-o", "json"))["findings"] == []
-    assert {n["worker"] for n in json.loads(shown(embedded, "status", "-o", "json"))["nodes"]} == {"alive"}
+    assert {n["worker"] for n in json.loads(shown(embedded, "status", "-o", "json"))["nodes"]} == {
+        "alive"
+    }
 
 
 def test_a_volume_without_a_place_is_seen_and_retried(embedded: Embedded) -> None:
-    """No node fits: failed says which, why and what to type. When there is room again, what it says to type brings it back."""
+    """No node fits: failed says which, why and what to type. When there is room again, what it says
+    to type brings it back.
+    """
     name = embedded.volume("data", ONE)
     for node in (TWO, THREE):
         embedded.api.merge(paths.node(node), {"spec": {"unschedulable": True}})
     embedded.world.delete_node(ONE)
-    embedded.eventually("a task has found no place", lambda: "no-fit" in run(embedded, "failed").stdout)
+    embedded.eventually(
+        "a task has found no place", lambda: "no-fit" in run(embedded, "failed").stdout
+    )
     finding = json.loads(shown(embedded, "failed", "-o", "json", code=1))["findings"][0]
     assert (finding["kind"], finding["what"], finding["node"]) == ("no-fit", name, ONE)
     assert "unschedulable" in finding["reason"]
@@ -70,12 +86,17 @@ def test_a_volume_without_a_place_is_seen_and_retried(embedded: Embedded) -> Non
 
 
 def test_the_history_of_a_rebuild(embedded: Embedded) -> None:
-    """Volume and lost node tell the same failover, each in its words; nothing known of a name is an error."""
+    """Volume and lost node tell the same failover, each in its words; nothing known of a name is an
+    error.
+    """
     name = embedded.volume("data", ONE)
     assert "nothing happened" in shown(embedded, "history", name)
     embedded.world.delete_node(ONE)
     embedded.wait_rebuilt(name, away_from=ONE)
-    embedded.eventually("its Events are written", lambda: "VolumeRebuiltEmpty" in run(embedded, "history", name).stdout)
+    embedded.eventually(
+        "its Events are written",
+        lambda: "VolumeRebuiltEmpty" in run(embedded, "history", name).stdout,
+    )
     records = json.loads(shown(embedded, "history", name, "-o", "json"))["records"]
     assert records == sorted(records, key=lambda record: record["at"])
     assert [r["what"] for r in records].count("rebuild") == 1
@@ -114,16 +135,21 @@ def test_without_the_broker_they_say_what_they_can(embedded: Embedded, command: 
     """The cluster is shown, and that the rest is not known."""
     done = run(embedded, command, CARINA_TASKS_BROKER_URL="redis://127.0.0.1:1/0")
     assert "Traceback" not in done.stderr
-    assert done.returncode == {"status": 0, "failed": 1, "doctor": 2}[command], done.stdout + done.stderr
+    assert done.returncode == {"status": 0, "failed": 1, "doctor": 2}[command], (
+        done.stdout + done.stderr
+    )
     assert "broker" in (done.stdout + done.stderr).lower()
     if command == "status":
         assert all(node in done.stdout for node in NODES)
 
 
 @pytest.mark.parametrize(
-    "command", ["status", "failed", "doctor", "plan 10.20.9.152", "retry --all", "pause x", "resume"]
+    "command",
+    ["status", "failed", "doctor", "plan 10.20.9.152", "retry --all", "pause x", "resume"],
 )
-def test_without_the_api_server_they_end_with_2(embedded: Embedded, command: str, tmp_path: Path) -> None:
+def test_without_the_api_server_they_end_with_2(
+    embedded: Embedded, command: str, tmp_path: Path
+) -> None:
     """One line or a table, and an exit code that no script takes for "nothing failed"."""
     away = tmp_path / "kubeconfig"
     text = embedded.stage.kubeconfig.read_text()
@@ -137,25 +163,38 @@ def test_without_the_api_server_they_end_with_2(embedded: Embedded, command: str
 
 
 def test_doctor_finds_a_control_worker_that_is_gone(embedded: Embedded) -> None:
-    """Well but for the open broker; then FAIL, what it means, and exit code 2, as soon as its sign of life is over."""
+    """Well but for the open broker; then FAIL, what it means, and exit code 2, as soon as its sign
+    of life is over.
+    """
     embedded.call("carina.sweep.local_volumes")
     embedded.call("carina.sweep.logic_volumes")
-    embedded.eventually("beat has published", lambda: embedded.stage.redis.keys("carina-tasks.alive.beat.*"), 40)
+    embedded.eventually(
+        "beat has published", lambda: embedded.stage.redis.keys("carina-tasks.alive.beat.*"), 40
+    )
     checks = json.loads(shown(embedded, "doctor", "-o", "json", code=1))
-    assert [check["area"] for check in checks if check["verdict"] != "OK"] == ["broker's users"], checks
+    assert [check["area"] for check in checks if check["verdict"] != "OK"] == ["broker's users"], (
+        checks
+    )
     embedded.end("control")
     embedded.eventually(
-        "its sign of life is over", lambda: not embedded.stage.redis.keys("carina-tasks.alive.control.*")
+        "its sign of life is over",
+        lambda: not embedded.stage.redis.keys("carina-tasks.alive.control.*"),
     )
     assert "nothing is decided" in shown(embedded, "doctor", code=2)
 
 
 def test_a_nodes_volumes_by_command_and_by_inspect(embedded: Embedded) -> None:
-    """`carina volumes` and, in the open profile, `celery inspect carina_volumes` say what lvm2 says; control workers have none."""
+    """`carina volumes` and, in the open profile, `celery inspect carina_volumes` say what lvm2
+    says; control workers have none.
+    """
     embedded.nodes[ONE].create("volume-x", 3 * GIB)
     assert "volume-x" in shown(embedded, "volumes", ONE)
-    assert json.loads(shown(embedded, "volumes", ONE, "-o", "json"))["volumes"][0]["size"] == 3 * GIB
-    told = json.loads(embedded.celery("inspect", "carina_volumes", "-t", "10", "-d", f"{ONE}@{ONE}", "--json"))
+    assert (
+        json.loads(shown(embedded, "volumes", ONE, "-o", "json"))["volumes"][0]["size"] == 3 * GIB
+    )
+    told = json.loads(
+        embedded.celery("inspect", "carina_volumes", "-t", "10", "-d", f"{ONE}@{ONE}", "--json")
+    )
     assert told[f"{ONE}@{ONE}"]["volumes"] == ["carina-vg-hdd/volume-x 3Gi closed"]
     everybody = json.loads(embedded.celery("inspect", "carina_volumes", "-t", "5", "--json"))
     assert sum("error" in answer for answer in everybody.values()) == 1
@@ -163,11 +202,14 @@ def test_a_nodes_volumes_by_command_and_by_inspect(embedded: Embedded) -> None:
 
 
 def watching(embedded: Embedded, **options: Any) -> subprocess.Popen[Any]:
-    """Start `carina status --watch`. Whoever runs the tests in the background has told their processes to ignore SIGINT."""
+    """Start `carina status --watch`. Whoever runs the tests in the background has told their
+    processes to ignore SIGINT.
+    """
     return subprocess.Popen(
         ["env", "--default-signal=INT", *CELERY, "carina", "status", "--watch", "0.5"],
-        env={**embedded.stage.children.env, **embedded.stage.env}, **options,
-    )  # fmt: skip
+        env={**embedded.stage.children.env, **embedded.stage.env},
+        **options,
+    )
 
 
 def test_the_watch_ends_cleanly_without_a_terminal(embedded: Embedded) -> None:
@@ -197,7 +239,9 @@ def test_the_watch_redraws_in_a_terminal(embedded: Embedded) -> None:
 
 
 def test_the_shell_shows_results_and_refuses_wrong_calls(embedded: Embedded) -> None:
-    """Tables in place of dicts, fields by name or key; a wrong argument fails at once, and nothing is sent."""
+    """Tables in place of dicts, fields by name or key; a wrong argument fails at once, and nothing
+    is sent.
+    """
     name = embedded.volume("data", ONE)
     lines = (
         f"plan.delay('{ONE}').get(timeout=20)\n"
@@ -205,9 +249,15 @@ def test_the_shell_shows_results_and_refuses_wrong_calls(embedded: Embedded) -> 
         "status()\nrebuild_node.delay('Bad_Name')\ninventory.delay()\n"
     )
     done = subprocess.run(
-        [*CELERY, "shell", "--python"], env={**embedded.stage.children.env, **embedded.stage.env}, input=lines,
-        cwd=embedded.stage.folder, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        [*CELERY, "shell", "--python"],
+        env={**embedded.stage.children.env, **embedded.stage.env},
+        input=lines,
+        cwd=embedded.stage.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     text = done.stdout + done.stderr
     assert "VOLUME" in done.stdout
     assert name in done.stdout
@@ -217,7 +267,8 @@ def test_the_shell_shows_results_and_refuses_wrong_calls(embedded: Embedded) -> 
 
 
 @pytest.mark.parametrize(
-    ("words", "found"), [("carina st", "status"), ("carina status --w", "--watch"), ("carin", "carina")]
+    ("words", "found"),
+    [("carina st", "status"), ("carina status --w", "--watch"), ("carin", "carina")],
 )
 def test_completion_knows_our_commands(words: str, found: str) -> None:
     """Click's own, through the variable that docs/cli.md names."""
@@ -229,5 +280,7 @@ def test_completion_knows_our_commands(words: str, found: str) -> None:
         "COMP_CWORD": str(len(line.split()) - 1),
     }
     program = Path(sys.executable).with_name("celery")
-    done = subprocess.run([program], env=env, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [program], env=env, capture_output=True, text=True, timeout=30, check=False
+    )
     assert f"plain,{found}" in done.stdout.split()

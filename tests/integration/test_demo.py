@@ -21,11 +21,17 @@ ROWS = (
 
 
 def test_a_broken_promise_is_told(tmp_path: Path) -> None:
-    """A demo whose orphans may not be removed (their group is not managed) says FAILED, exits 1 and keeps its logs."""
+    """A demo whose orphans may not be removed (their group is not managed) says FAILED, exits 1 and
+    keeps its logs.
+    """
     done = subprocess.run(
         [*_argv(), "--set", "managed_groups=carina-vg-ssd"],
-        env=_env(tmp_path), capture_output=True, text=True, timeout=150, check=False,
-    )  # fmt: skip
+        env=_env(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(r"FAILED +S1 +an LV without LogicVolume", done.stdout)
     assert re.search(r"ok +S5", done.stdout)
@@ -40,8 +46,12 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     """A setting that does not parse is named before anything starts."""
     done = subprocess.run(
         [*_argv(), "--set", "confirm_absence=soon"],
-        env=_env(tmp_path), capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
+        env=_env(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert done.returncode == 1
     assert "CARINA_TASKS_CONFIRM_ABSENCE" in done.stderr
     assert "Traceback" not in done.stderr
@@ -70,7 +80,9 @@ def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_the_demo_keeps_every_promise_and_stays(tmp_path: Path) -> None:
-    """The whole demo: the manual's table before and after, every promise kept; kept running, its lines work; exit 0."""
+    """The whole demo: the manual's table before and after, every promise kept; kept running, its
+    lines work; exit 0.
+    """
     begun = time.monotonic()
     with _running(tmp_path, "--keep") as demo:
         _wait_for(demo, tmp_path, "keeps running until Ctrl-C", 120)
@@ -81,7 +93,9 @@ def test_the_demo_keeps_every_promise_and_stays(tmp_path: Path) -> None:
         demo.send_signal(signal.SIGINT)
         assert demo.wait(20) == 0, _output(tmp_path)
     print(f"the demo took {seconds:.0f} s")
-    before = [rf"{name} +{size} +carina-vg-hdd +10\.20\.9\.{node} +Success" for name, size, node in ROWS]
+    before = [
+        rf"{name} +{size} +carina-vg-hdd +10\.20\.9\.{node} +Success" for name, size, node in ROWS
+    ]
     after = [rf"{name} +{size} +carina-vg-hdd +10\.20\.9\.153 +Success" for name, size, _ in ROWS]
     for rows in (before, after):
         assert re.search(" *\n".join(["NAME +SIZE +GROUP +NODE +STATUS", *rows]), text), text
@@ -100,8 +114,12 @@ def _try_what_it_prints(folder: Path, text: str) -> None:
     assert Path(exports["KUBECONFIG"]).exists()
     pong = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "carina_tasks", "inspect", "ping"],
-        env={**_env(folder), **exports}, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
+        env={**_env(folder), **exports},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     # Control worker, 10.20.9.152 and 10.20.9.153.
     assert pong.stdout.count("pong") == 3, pong.stdout + pong.stderr
 
@@ -116,7 +134,9 @@ def _env(folder: Path) -> dict[str, str]:
 
 def _running(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     with (folder / "output").open("wb") as output:
-        return subprocess.Popen([*_argv(), *arguments], env=_env(folder), stdout=output, stderr=output)
+        return subprocess.Popen(
+            [*_argv(), *arguments], env=_env(folder), stdout=output, stderr=output
+        )
 
 
 def _output(folder: Path) -> str:

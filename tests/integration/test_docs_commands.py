@@ -1,4 +1,6 @@
-"""Every command in README and docs/ does what its page says, on the embedded default; the few that cannot are named."""
+"""Every command in README and docs/ does what its page says, on the embedded default; the few that
+cannot are named.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from carina_tasks.decisions.rebuild import manifest_of
+from carina_tasks.decisions.pv_manifest import manifest_of
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.writes import ClusterWrites
@@ -52,7 +54,9 @@ def test_the_commands_of_a_page_work(embedded: Embedded, page: str, tmp_path: Pa
     _furnish(embedded, [command.text for command in HERE if command.page == page])
     failed = []
     # Whatever takes a node away comes last.
-    for command in sorted((c for c in HERE if c.page == page), key=lambda c: "delete node" in c.text):
+    for command in sorted(
+        (c for c in HERE if c.page == page), key=lambda c: "delete node" in c.text
+    ):
         begun = time.monotonic()
         wrong = _run(embedded, command, tmp_path)
         print(f"{page}: {command.text} ({time.monotonic() - begun:.1f} s)")
@@ -74,13 +78,19 @@ def test_the_emulators_page_is_a_script(tmp_path: Path) -> None:
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     run = subprocess.run(
         ["bash", "-ec", f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"],
-        env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 def _furnish(embedded: Embedded, texts: list[str]) -> None:
-    """Make what the pages speak of: the manual's volume on its node, a claim of MySQL, and something in the trash."""
+    """Make what the pages speak of: the manual's volume on its node, a claim of MySQL, and
+    something in the trash.
+    """
     embedded.volume("reports", THREE, "1Gi", VOLUME)
     if any("data-mysql-0" in text for text in texts):
         embedded.app("mysql", ONE, migrate="true")
@@ -119,16 +129,23 @@ def _run(embedded: Embedded, command: Command, folder: Path) -> str:
 
 
 def _in_a_terminal(text: str, env: dict[str, str], folder: Path, seconds: float) -> tuple[int, str]:
-    """Run a command and press ^C after so many seconds; return its exit code, INTERRUPTED after ^C, and what it said.
+    """Run a command and press ^C after so many seconds; return its exit code, INTERRUPTED after ^C,
+    and what it said.
 
-    One signal to the whole group, as a terminal sends it: timeout(1) sends its child two, and the second one ends Python's own
-    ending with a traceback. Whoever runs the tests in the background may have had the signal ignored: not here.
+    One signal to the whole group, as a terminal sends it: timeout(1) sends its child two, and the
+    second one ends Python's own ending with a traceback. Whoever runs the tests in the background
+    may have had the signal ignored: not here.
     """
     with subprocess.Popen(
         ["env", "--default-signal=INT", "bash", "-o", "pipefail", "-c", text],
-        env=env, cwd=folder, start_new_session=True, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
+        env=env,
+        cwd=folder,
+        start_new_session=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
         interrupted = False
         try:
             said = process.communicate(timeout=seconds)[0]
@@ -136,7 +153,12 @@ def _in_a_terminal(text: str, env: dict[str, str], folder: Path, seconds: float)
             interrupted = True
             os.killpg(process.pid, signal.SIGINT)
             said = _ending(process)
-    return INTERRUPTED if interrupted and process.returncode != -signal.SIGKILL else process.returncode, said
+    return (
+        INTERRUPTED
+        if interrupted and process.returncode != -signal.SIGKILL
+        else process.returncode,
+        said,
+    )
 
 
 def _ending(process: subprocess.Popen[str]) -> str:
@@ -149,7 +171,9 @@ def _ending(process: subprocess.Popen[str]) -> str:
 
 
 def _lose_the_pv(embedded: Embedded) -> None:
-    """Stop a rebuild where the PV is deleted and not made again: paused, with everything in the journal."""
+    """Stop a rebuild where the PV is deleted and not made again: paused, with everything in the
+    journal.
+    """
     embedded.stage.api.create(
         paths.config_maps("kube-system"),
         {
@@ -166,9 +190,14 @@ def _lose_the_pv(embedded: Embedded) -> None:
     writes.write_journal(
         logic_volume,
         Journal(
-            intent=str(uuid.uuid4()), kind="rebuild", source=THREE, target=TWO, reason="by hand",
-            started=int(time.time()), manifest=manifest_of(pv, pv.policy),
+            intent=str(uuid.uuid4()),
+            kind="rebuild",
+            source=THREE,
+            target=TWO,
+            reason="by hand",
+            started=int(time.time()),
+            manifest=manifest_of(pv, pv.policy),
         ),
-    )  # fmt: skip
+    )
     writes.delete_persistent_volume(pv)
     writes.strip_finalizers(pv)

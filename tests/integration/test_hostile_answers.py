@@ -1,4 +1,6 @@
-"""A real control worker is lied to by a node: it survives, says so, stays small, and nothing comes of the lies."""
+"""A real control worker is lied to by a node: it survives, says so, stays small, and nothing comes
+of the lies.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,16 @@ from tests.integration.embedded import GIB, ONE, THREE, TWO, Embedded
 MIB = 1 << 20
 HUGE = 500 * MIB
 MAY_GROW = 120 * MIB
-"""An answer that is read may have 16 MiB, and it is there twice for a moment; the rest is Python's own."""
+"""An answer that is read may have 16 MiB, and it is there twice for a moment; the rest is Python's
+own.
+"""
 Answer = bytes | Callable[["redis.Redis[bytes]", str], Any]
 
 
 def _meta(status: str, result: Any, **more: Any) -> bytes:
-    return json.dumps({"status": status, "result": result, "traceback": None, "children": [], **more}).encode()
+    return json.dumps(
+        {"status": status, "result": result, "traceback": None, "children": [], **more}
+    ).encode()
 
 
 def _disguise(name: str, module: str, *message: Any) -> bytes:
@@ -44,7 +50,9 @@ LIES: dict[str, Answer] = {
     "another node's inventory": _meta("SUCCESS", {**EMPTY, "node": TWO}),
     "an exception that ends processes": _disguise("SystemExit", "builtins", 0),
     "an exception of another module": _disguise("system", "os", "touch /tmp/owned"),
-    "children without end": _meta("SUCCESS", {**EMPTY, "more": 1}, children=[[["x", None], None]] * 10_000),
+    "children without end": _meta(
+        "SUCCESS", {**EMPTY, "more": 1}, children=[[["x", None], None]] * 10_000
+    ),
     "another kind of key": lambda server, key: server.lpush(key, b"x"),
 }
 
@@ -80,7 +88,9 @@ class Impostor(threading.Thread):
         """End the thread and forget what it left."""
         self._ended.set()
         self.join()
-        self._server.delete(f"alive.{self._node}", *self._server.keys(f"celery-task-meta-{self._node}:*"))
+        self._server.delete(
+            f"alive.{self._node}", *self._server.keys(f"celery-task-meta-{self._node}:*")
+        )
         self._server.close()
 
 
@@ -102,7 +112,9 @@ def _impostor(embedded: Embedded, node: str) -> Iterator[Impostor]:
 def _peak(embedded: Embedded) -> int:
     """Return the most bytes that the control worker ever had."""
     status = Path(f"/proc/{embedded.processes['control'].popen.pid}/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    return next(
+        int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -110,8 +122,12 @@ def _between_two_sweeps() -> None:
     wait_out_the_schedule(60)
 
 
-def test_a_control_worker_survives_every_lie(embedded: Embedded, capsys: pytest.CaptureFixture[str]) -> None:
-    """Sweeps with each lie: the node is named with its reason, the others are swept, the worker lives and stays small."""
+def test_a_control_worker_survives_every_lie(
+    embedded: Embedded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sweeps with each lie: the node is named with its reason, the others are swept, the worker
+    lives and stays small.
+    """
     owned = embedded.volume("data", ONE)
     embedded.nodes[TWO].create("volume-pvc-orphan", GIB)
     worker = embedded.processes["control"]
@@ -128,20 +144,35 @@ def test_a_control_worker_survives_every_lie(embedded: Embedded, capsys: pytest.
             assert worker.alive, what
     grown = _peak(embedded) - before
     with capsys.disabled():
-        print(f"\nhostile answers: {len(LIES)} kinds, the control worker grew by {grown / MIB:.0f} MiB")
+        print(
+            f"\nhostile answers: {len(LIES)} kinds, the control worker grew by {grown / MIB:.0f} "
+            "MiB"
+        )
     assert grown < MAY_GROW
     assert not Path("/tmp/owned").exists()
-    told = [raw["message"] for raw in embedded.api.list(paths.EVENTS).items if raw["reason"] == "CarinaTasksRefused"]
+    told = [
+        raw["message"]
+        for raw in embedded.api.list(paths.EVENTS).items
+        if raw["reason"] == "CarinaTasksRefused"
+    ]
     assert any(f"node {ONE}" in message for message in told), told
-    embedded.eventually("the node is swept again", lambda: embedded.sweep()[ONE]["outcome"] == "swept", 20)
+    embedded.eventually(
+        "the node is swept again", lambda: embedded.sweep()[ONE]["outcome"] == "swept", 20
+    )
     assert embedded.nodes[ONE].find(f"volume-{owned}") is not None
 
 
 def test_a_rebuild_goes_round_a_node_that_lies(embedded: Embedded) -> None:
-    """Of two nodes that are left one claims to have made whatever it is asked for: the volume goes to the other."""
+    """Of two nodes that are left one claims to have made whatever it is asked for: the volume goes
+    to the other.
+    """
     volume = embedded.volume("data", THREE)
     claims_all = _meta(
-        "SUCCESS", {**EMPTY, "groups": [{"name": "carina-vg-hdd", "uuid": "x", "size": 1 << 60, "free": 1 << 60}]}
+        "SUCCESS",
+        {
+            **EMPTY,
+            "groups": [{"name": "carina-vg-hdd", "uuid": "x", "size": 1 << 60, "free": 1 << 60}],
+        },
     )
     with _impostor(embedded, ONE) as impostor:
         impostor.lie = claims_all

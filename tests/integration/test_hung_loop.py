@@ -1,4 +1,6 @@
-"""A worker whose own loop hangs: real Celery workers of both pools, blocked where they take their messages."""
+"""A worker whose own loop hangs: real Celery workers of both pools, blocked where they take their
+messages.
+"""
 
 from __future__ import annotations
 
@@ -30,19 +32,29 @@ sys.exit(importlib.import_module(sys.argv[1]).main())
 
 
 @pytest.mark.parametrize(
-    ("module", "node", "key"), [("workers.node", "hung-node", "alive.hung-node"), ("workers.control", "", "")]
+    ("module", "node", "key"),
+    [("workers.node", "hung-node", "alive.hung-node"), ("workers.control", "", "")],
 )
 def test_a_hung_loop_is_seen(embedded: Embedded, module: str, node: str, key: str) -> None:
-    """It is alive and beats at first; when its loop hangs, /livez fails, /metrics still answers, and its heartbeat ends."""
+    """It is alive and beats at first; when its loop hangs, /livez fails, /metrics still answers,
+    and its heartbeat ends.
+    """
     port = free_port()
     environment = embedded.stage.env | {
-        "CARINA_TASKS_METRICS_PORT": str(port), "CARINA_TASKS_HEARTBEAT_INTERVAL": "0.5", "CARINA_TASKS_HEARTBEAT_TTL": "2",
-    }  # fmt: skip
+        "CARINA_TASKS_METRICS_PORT": str(port),
+        "CARINA_TASKS_HEARTBEAT_INTERVAL": "0.5",
+        "CARINA_TASKS_HEARTBEAT_TTL": "2",
+    }
     if node:
-        environment = {name: value for name, value in environment.items() if name != "KUBECONFIG"} | {"NODE_NAME": node}
+        environment = {
+            name: value for name, value in environment.items() if name != "KUBECONFIG"
+        } | {"NODE_NAME": node}
     client = embedded.stage.app.backend.client
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, module], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", PROGRAM, module],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         assert until(lambda: probe(port, "/livez") == 200, 20)

@@ -18,20 +18,31 @@ from tests.unit.test_metrics import free_port
 PROCESSES = {
     "node worker": (["-m", "workers.node"], {"NODE_NAME": "json-node"}),
     "control worker": (["-m", "workers.control"], {}),
-    "celery worker": (["-m", "celery", "-A", "carina_tasks", "worker", "-Q", "control", "-n", "json@%h"], {}),
+    "celery worker": (
+        ["-m", "celery", "-A", "carina_tasks", "worker", "-Q", "control", "-n", "json@%h"],
+        {},
+    ),
     "node watch": (["-m", "workers.node_watch"], {}),
     "beat": (["-m", "celery", "-A", "carina_tasks", "beat", "-s", "{folder}/schedule"], {}),
-    "flower": (["-m", "celery", "-A", "carina_tasks", "flower", "--port={port}", "--address=127.0.0.1"], {}),
+    "flower": (
+        ["-m", "celery", "-A", "carina_tasks", "flower", "--port={port}", "--address=127.0.0.1"],
+        {},
+    ),
 }
 BROKEN = {
     "a bad setting": (["-m", "workers.control"], {"CARINA_TASKS_PAGE_SIZE": "many"}),
     "no cluster": (["-m", "workers.node_watch"], {"KUBECONFIG": "/nonexistent"}),
     "no node": (["-m", "workers.node"], {}),
-    "a bad setting of beat": (["-m", "celery", "-A", "carina_tasks", "beat"], {"CARINA_TASKS_PAGE_SIZE": "many"}),
+    "a bad setting of beat": (
+        ["-m", "celery", "-A", "carina_tasks", "beat"],
+        {"CARINA_TASKS_PAGE_SIZE": "many"},
+    ),
 }
 
 
-def lines_of(embedded: Embedded, folder: Path, words: list[str], more: dict[str, str], seconds: float) -> list[str]:
+def lines_of(
+    embedded: Embedded, folder: Path, words: list[str], more: dict[str, str], seconds: float
+) -> list[str]:
     """Run it for so long, end it with SIGTERM, and return every line that it wrote."""
     words = [word.format(folder=folder, port=free_port()) for word in words]
     environment = {**os.environ, **embedded.stage.env, "CARINA_TASKS_LOG_FORMAT": "json", **more}
@@ -39,7 +50,9 @@ def lines_of(embedded: Embedded, folder: Path, words: list[str], more: dict[str,
         environment.pop("KUBECONFIG", None)
     log = folder / "log"
     with log.open("wb") as file:
-        process = subprocess.Popen([sys.executable, *words], env=environment, stdout=file, stderr=file, cwd=folder)
+        process = subprocess.Popen(
+            [sys.executable, *words], env=environment, stdout=file, stderr=file, cwd=folder
+        )
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         time.sleep(0.1)
@@ -52,9 +65,15 @@ def lines_of(embedded: Embedded, folder: Path, words: list[str], more: dict[str,
     return log.read_text(errors="replace").splitlines()
 
 
-@pytest.mark.parametrize(("words", "more"), [*PROCESSES.values(), *BROKEN.values()], ids=[*PROCESSES, *BROKEN])
-def test_every_line_is_an_object(embedded: Embedded, tmp_path: Path, words: list[str], more: dict[str, str]) -> None:
-    """Banner, warnings, work, shutdown, and the one line of a start that failed: each has an event and a level."""
+@pytest.mark.parametrize(
+    ("words", "more"), [*PROCESSES.values(), *BROKEN.values()], ids=[*PROCESSES, *BROKEN]
+)
+def test_every_line_is_an_object(
+    embedded: Embedded, tmp_path: Path, words: list[str], more: dict[str, str]
+) -> None:
+    """Banner, warnings, work, shutdown, and the one line of a start that failed: each has an event
+    and a level.
+    """
     seconds = 6 if (words, more) in PROCESSES.values() else 15
     lines = lines_of(embedded, tmp_path, words, more, seconds)
     assert lines

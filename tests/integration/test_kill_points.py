@@ -1,4 +1,6 @@
-"""Kill at every step: each history of each scenario ends as promised, and each planted bug is found."""
+"""Kill at every step: each history of each scenario ends as promised, and each planted bug is
+found.
+"""
 
 import pytest
 

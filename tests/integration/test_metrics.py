@@ -1,4 +1,6 @@
-"""Metrics of every process on the embedded default, also as `promtool` sees them, and under a pool that forks."""
+"""Metrics of every process on the embedded default, also as `promtool` sees them, and under a pool
+that forks.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from carina_tasks.demo.children import free_port
 from tests.integration.embedded import GIB, NODES, ONE, TWO, Embedded
 from tests.lab import parts
 
-PROCESSES = {"control": "control", "beat": "beat", "watch": "node-watch"} | {f"node-{node}": "node" for node in NODES}
+PROCESSES = {"control": "control", "beat": "beat", "watch": "node-watch"} | {
+    f"node-{node}": "node" for node in NODES
+}
 
 
 def scrape(url: str) -> str:
@@ -39,15 +43,21 @@ def value(url: str, name: str, **labels: str) -> float:
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_every_process_has_an_endpoint(embedded: Embedded, process: str) -> None:
-    """Control worker, beat, node watch and node workers each say what they are, and that nothing is lacking."""
+    """Control worker, beat, node watch and node workers each say what they are, and that nothing is
+    lacking.
+    """
     url = embedded.stage.metrics_urls[process]
-    embedded.eventually("it answers", lambda: value(url, "carina_tasks_build_info", process=PROCESSES[process]) == 1)
+    embedded.eventually(
+        "it answers", lambda: value(url, "carina_tasks_build_info", process=PROCESSES[process]) == 1
+    )
     assert value(url, "carina_tasks_metrics_complete") == 1
 
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_promtool_finds_nothing_to_say(embedded: Embedded, process: str) -> None:
-    """Names, units, types and help of each process's real output, after a failover, pass `promtool check metrics`."""
+    """Names, units, types and help of each process's real output, after a failover, pass `promtool
+    check metrics`.
+    """
     parts.require("prometheus")
     if process == "control":
         embedded.volume("data", ONE)
@@ -59,12 +69,16 @@ def test_promtool_finds_nothing_to_say(embedded: Embedded, process: str) -> None
     embedded.eventually("it answers", lambda: value(url, "carina_tasks_build_info") == 1)
     text = scrape(url)
     assert "carina_tasks_" in text
-    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_a_failover_is_seen_in_the_metrics(embedded: Embedded) -> None:
-    """Hints of the watch, runs, volumes and steps of the control worker, lvm2 of the target; and the cluster's gauges."""
+    """Hints of the watch, runs, volumes and steps of the control worker, lvm2 of the target; and
+    the cluster's gauges.
+    """
     urls = embedded.stage.metrics_urls
     control, watch = urls["control"], urls["watch"]
     before = {
@@ -78,25 +92,41 @@ def test_a_failover_is_seen_in_the_metrics(embedded: Embedded) -> None:
     embedded.world.delete_node(ONE)
     embedded.wait_rebuilt(name, away_from=ONE)
     done = "carina_tasks_failovers_total"
-    embedded.eventually("the run", lambda: value(control, done, kind="rebuild", outcome="done") > before["runs"])
+    embedded.eventually(
+        "the run", lambda: value(control, done, kind="rebuild", outcome="done") > before["runs"]
+    )
     assert value(watch, "carina_tasks_hints_total", kind="deleted") > before["hints"]
     assert value(control, "carina_tasks_step_duration_seconds_count", step="delete-volume") >= 1
     assert value(control, "carina_tasks_actions_total", action="rebuild") >= 1
     target = embedded.table()[name][2]
-    assert value(urls[f"node-{target}"], "carina_tasks_lvm_command_duration_seconds_count", outcome="ok") >= 1
+    assert (
+        value(
+            urls[f"node-{target}"], "carina_tasks_lvm_command_duration_seconds_count", outcome="ok"
+        )
+        >= 1
+    )
     embedded.eventually("the node is gone", lambda: ONE not in scrape(control), 40)
     assert value(control, "carina_tasks_node_worker_up", node=TWO) == 1
-    assert value(urls["beat"], "carina_tasks_schedule_last_run_timestamp_seconds", entry="resume") > 1e9
+    assert (
+        value(urls["beat"], "carina_tasks_schedule_last_run_timestamp_seconds", entry="resume")
+        > 1e9
+    )
 
 
 def test_readiness_and_trash_reach_the_metrics(embedded: Embedded) -> None:
-    """What one task found the endpoint shows: a node that may not be lost, and what a sweep put into the trash."""
+    """What one task found the endpoint shows: a node that may not be lost, and what a sweep put
+    into the trash.
+    """
     control = embedded.stage.metrics_urls["control"]
     embedded.volume("big", ONE, size="70Gi")
     for node in NODES[1:]:
         embedded.nodes[node].create("volume-in-the-way", 25 * GIB)
     embedded.call("carina.failover.readiness")
-    embedded.eventually("it is shown", lambda: value(control, "carina_tasks_volumes_without_place", node=ONE) == 1, 40)
+    embedded.eventually(
+        "it is shown",
+        lambda: value(control, "carina_tasks_volumes_without_place", node=ONE) == 1,
+        40,
+    )
     assert value(control, "carina_tasks_node_readiness", node=ONE) == 0
     assert value(control, "carina_tasks_node_readiness", node=TWO) == 1
 
@@ -109,10 +139,14 @@ def test_readiness_and_trash_reach_the_metrics(embedded: Embedded) -> None:
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared folder", "no shared folder"])
 def test_a_pool_that_forks(embedded: Embedded, shared: bool, tmp_path: Path) -> None:
-    """`celery worker -P processes`, without workers/control.py: its children's counts are added up, or their lack is said."""
+    """`celery worker -P processes`, without workers/control.py: its children's counts are added up,
+    or their lack is said.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}/metrics"
-    extra = {"CARINA_TASKS_METRICS_PORT": str(port)} | ({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if shared else {})
+    extra = {"CARINA_TASKS_METRICS_PORT": str(port)} | (
+        {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if shared else {}
+    )
     argv = [
         sys.executable,
         "-m",
@@ -135,8 +169,12 @@ def test_a_pool_that_forks(embedded: Embedded, shared: bool, tmp_path: Path) -> 
         embedded.eventually("it takes tasks", lambda: "ready." in child.text(), 30)
         assert embedded.call("carina.failover.migrate_node", ONE)["outcome"] == "refused"
         counted = value(url, "carina_tasks_failovers_total", kind="migrate", outcome="refused")
-        assert (counted, value(url, "carina_tasks_metrics_complete")) == ((1, 1) if shared else (0, 0))
+        assert (counted, value(url, "carina_tasks_metrics_complete")) == (
+            (1, 1) if shared else (0, 0)
+        )
         assert ("the pool forks" in child.text()) is not shared
-        embedded.eventually("it reads the gauges", lambda: value(url, "carina_tasks_node_ready", node=ONE) == 1, 20)
+        embedded.eventually(
+            "it reads the gauges", lambda: value(url, "carina_tasks_node_ready", node=ONE) == 1, 20
+        )
     finally:
         embedded.stage.children.kill(child)

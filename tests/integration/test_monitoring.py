@@ -1,4 +1,6 @@
-"""The alerts and the dashboard before a real Prometheus, with the metrics of a real failover on the embedded default."""
+"""The alerts and the dashboard before a real Prometheus, with the metrics of a real failover on the
+embedded default.
+"""
 
 from __future__ import annotations
 
@@ -35,17 +37,25 @@ PLAUSIBLE: dict[str, Callable[[Values], bool]] = {
     "LogicVolumes by state": lambda found: found["success",] == 4 and found["lost",] == 0,
     "Failovers": above_zero("rebuild", "done"),
     "Volumes": above_zero("rebuilt"),
-    "What was done, and refused": lambda found: found["rebuild",] > 0 and found["trash-local-volume",] > 0,
+    "What was done, and refused": lambda found: (
+        found["rebuild",] > 0 and found["trash-local-volume",] > 0
+    ),
     "Nodes": lambda found: found.keys() == {(TWO,), (THREE,)},
     "Volumes without a place": lambda found: found == {(TWO,): 1, (THREE,): 0},
     "Hints of the node watch": above_zero("deleted"),
-    "Age of the last good sweep": lambda found: len(found) == 2 and all(0 <= age < 120 for age in found.values()),
+    "Age of the last good sweep": lambda found: (
+        len(found) == 2 and all(0 <= age < 120 for age in found.values())
+    ),
     "Sweep time": above_zero("local_volumes"),
     "Orphans": lambda found: found["marked",] > 0 and found["trashed",] > 0,
     "Trash": above_zero(THREE),
     "Volumes in the trash": above_zero(THREE),
-    "Messages that wait": lambda found: found.keys() == {("control",), (f"node.{TWO}",), (f"node.{THREE}",)},
-    "Schedule: last sent": lambda found: {key[0] for key in found} >= {"resume", "readiness", "sweep-local-volumes"},
+    "Messages that wait": lambda found: (
+        found.keys() == {("control",), (f"node.{TWO}",), (f"node.{THREE}",)}
+    ),
+    "Schedule: last sent": lambda found: (
+        {key[0] for key in found} >= {"resume", "readiness", "sweep-local-volumes"}
+    ),
     "API requests a second": above_zero("200", "GET"),
     "lvm2 runs a second": above_zero("ok"),
     "Since a control worker last read": lambda found: (
@@ -57,8 +67,12 @@ PLAUSIBLE: dict[str, Callable[[Values], bool]] = {
 
 
 @pytest.fixture(scope="module")
-def told(whole_embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Have a failover, an orphan in the trash, a missing volume and a volume without a place, and all of it scraped."""
+def told(
+    whole_embedded: Embedded, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """Have a failover, an orphan in the trash, a missing volume and a volume without a place, and
+    all of it scraped.
+    """
     parts.require("prometheus")
     embedded = whole_embedded
     embedded.reset()
@@ -78,7 +92,10 @@ def _story(embedded: Embedded, prometheus: Prometheus) -> None:
 
     def followed() -> bool:
         gone = not prometheus.query(f'carina_tasks_node_ready{{node="{ONE}"}}')
-        found = [f"carina_tasks_{name} == 1" for name in ("volumes_missing", "volumes_without_place", "trash_volumes")]
+        found = [
+            f"carina_tasks_{name} == 1"
+            for name in ("volumes_missing", "volumes_without_place", "trash_volumes")
+        ]
         return gone and all(map(prometheus.query, found))
 
     embedded.eventually("all are scraped", scraped, 30)
@@ -87,7 +104,9 @@ def _story(embedded: Embedded, prometheus: Prometheus) -> None:
     embedded.volume("big", TWO, size="60Gi")
     embedded.nodes[THREE].create("volume-orphan", 5 * GIB)
     embedded.nodes[TWO].remove(f"volume-{gone}")
-    embedded.eventually("the orphan lies in the trash", lambda: embedded.sweep()[THREE].get("trashed"), 40)
+    embedded.eventually(
+        "the orphan lies in the trash", lambda: embedded.sweep()[THREE].get("trashed"), 40
+    )
     embedded.world.delete_node(ONE)
     embedded.wait_rebuilt(*moved, away_from=ONE)
     embedded.nodes[THREE].create("volume-in-the-way", 40 * GIB)
@@ -128,7 +147,9 @@ def test_series_are_few(told: Prometheus) -> None:
     for process, count in told.query("count by (instance) ({__name__=~'carina_tasks_.+'})").items():
         print(f"series of {process[0]}: {count:.0f}")
     names = {
-        value for one in told.get("series", **{"match[]": "{__name__=~'carina_tasks_.+'}"}) for value in one.values()
+        value
+        for one in told.get("series", **{"match[]": "{__name__=~'carina_tasks_.+'}"})
+        for value in one.values()
     }
     assert not [name for name in names if "pvc-" in name or name.startswith("volume-")]
     assert {TWO, THREE} <= names
@@ -141,13 +162,17 @@ def test_series_are_few(told: Prometheus) -> None:
 def test_promtool_takes_the_rules(command: tuple[str, ...]) -> None:
     """The rules are valid, and every alert fires and keeps quiet as its unit tests say."""
     parts.require("prometheus")
-    done = subprocess.run(["promtool", *command], cwd=monitoring.FOLDER, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["promtool", *command], cwd=monitoring.FOLDER, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", ["prometheus.yml", "compose.yml"])
 def test_promtool_takes_the_examples(name: str, tmp_path: Path) -> None:
-    """The examples of a scrape configuration are valid; without the discovery of Kubernetes, which Debian's build lacks."""
+    """The examples of a scrape configuration are valid; without the discovery of Kubernetes, which
+    Debian's build lacks.
+    """
     parts.require("prometheus")
     config = yaml.safe_load((monitoring.FOLDER / name).read_text())
     config["rule_files"] = [str(monitoring.FOLDER / rules) for rules in config["rule_files"]]
@@ -156,5 +181,7 @@ def test_promtool_takes_the_examples(name: str, tmp_path: Path) -> None:
         assert found is None or {one["role"] for one in found} == {"pod"}
     path = tmp_path / name
     path.write_text(yaml.safe_dump(config))
-    done = subprocess.run(["promtool", "check", "config", str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["promtool", "check", "config", str(path)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

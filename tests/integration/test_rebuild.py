@@ -1,4 +1,6 @@
-"""S4, S5, S8, S9 on the embedded default: a node is deleted, and all its volumes come back under the same names."""
+"""S4, S5, S8, S9 on the embedded default: a node is deleted, and all its volumes come back under
+the same names.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,39 @@ from tests.integration.embedded import GIB, NODES, ONE, THREE, TWO, Embedded
 
 
 def test_all_volumes_come_back_and_pods_run(embedded: Embedded) -> None:
-    """S4, S5, S8, S9, D2: annotated or not, all volumes are rebuilt by the watch's message; pods run; an Event says empty."""
+    """S4, S5, S8, S9, D2: annotated or not, all volumes are rebuilt by the watch's message; pods
+    run; an Event says empty.
+    """
     names = [
         *embedded.app("mysql", ONE, TWO, THREE, migrate="true"),
         *embedded.app("plain", THREE, size="3Gi"),
         embedded.volume("unused", THREE, "2Gi", keep="me"),
     ]
     lost = [names[2], names[3], names[4]]
-    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "0f1c9d0e-0000-4000-8000-000000000000"}
+    owner = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "name": "o",
+        "uid": "0f1c9d0e-0000-4000-8000-000000000000",
+    }
     embedded.api.merge(f"{CLAIMS}/unused", {"metadata": {"ownerReferences": [owner]}})
-    before, claims = embedded.table(), {c["metadata"]["name"]: c for c in embedded.api.list(CLAIMS).items}
+    before, claims = (
+        embedded.table(),
+        {c["metadata"]["name"]: c for c in embedded.api.list(CLAIMS).items},
+    )
     embedded.world.delete_node(THREE)
     begun = time.monotonic()
     embedded.wait_rebuilt(*lost, away_from=THREE)
-    embedded.wait("mysql-2 runs", lambda: any(embedded.world.running("mysql-2", on=node) for node in (ONE, TWO)), 20)
-    embedded.wait("plain-0 runs", lambda: any(embedded.world.running("plain-0", on=node) for node in (ONE, TWO)), 20)
+    embedded.wait(
+        "mysql-2 runs",
+        lambda: any(embedded.world.running("mysql-2", on=node) for node in (ONE, TWO)),
+        20,
+    )
+    embedded.wait(
+        "plain-0 runs",
+        lambda: any(embedded.world.running("plain-0", on=node) for node in (ONE, TWO)),
+        20,
+    )
     print(f"deletion to Running: {time.monotonic() - begun:.1f} s (confirm delay 1 s)")
 
     after = embedded.table()
@@ -32,7 +52,9 @@ def test_all_volumes_come_back_and_pods_run(embedded: Embedded) -> None:
     assert {row[3] for row in after.values()} == {"Success"}
     assert {after[name][2] for name in lost} <= {ONE, TWO}
     assert {n: after[n] for n in names[:2]} == {n: before[n] for n in names[:2]}
-    sizes = {name: size for node in (ONE, TWO) for name, size in embedded.nodes[node].sizes().items()}
+    sizes = {
+        name: size for node in (ONE, TWO) for name, size in embedded.nodes[node].sizes().items()
+    }
     assert sizes == {f"volume-{n}": g * GIB for n, g in zip(names, (5, 5, 5, 3, 2), strict=True)}
     for claim in embedded.api.list(CLAIMS).items:
         old = claims[claim["metadata"]["name"]]
@@ -41,7 +63,11 @@ def test_all_volumes_come_back_and_pods_run(embedded: Embedded) -> None:
         assert claim["status"]["phase"] == "Bound"
         assert claim["spec"] == old["spec"]
     for claim, name in (("data-mysql-2", lost[0]), ("data-plain-0", lost[1]), ("unused", lost[2])):
-        said = [e["message"] for e in embedded.world.events("PersistentVolumeClaim", claim) if "Empty" in e["reason"]]
+        said = [
+            e["message"]
+            for e in embedded.world.events("PersistentVolumeClaim", claim)
+            if "Empty" in e["reason"]
+        ]
         assert f"new and empty on node {after[name][2]}: it was on {THREE}" in said[0]
     assert "publishing" in embedded.log("watch")
     assert f"node={THREE}" in embedded.log("watch")
@@ -64,9 +90,13 @@ def test_an_expanded_claim_comes_back_with_its_size(embedded: Embedded) -> None:
 
 
 def test_a_stale_volume_is_not_handed_to_the_pod(embedded: Embedded) -> None:
-    """S5: an LV of the same name and another size that stood on the target before is replaced by a new one."""
+    """S5: an LV of the same name and another size that stood on the target before is replaced by a
+    new one.
+    """
     name = embedded.volume("data", ONE, "5Gi")
-    stale = {node: embedded.nodes[node].create(f"volume-{name}", 9 * GIB).uuid for node in (TWO, THREE)}
+    stale = {
+        node: embedded.nodes[node].create(f"volume-{name}", 9 * GIB).uuid for node in (TWO, THREE)
+    }
     embedded.world.delete_node(ONE)
     embedded.wait_rebuilt(name, away_from=ONE)
     node = embedded.table()[name][2]
@@ -77,7 +107,9 @@ def test_a_stale_volume_is_not_handed_to_the_pod(embedded: Embedded) -> None:
 
 
 def test_the_sweep_finds_what_the_watch_missed(embedded: Embedded) -> None:
-    """With the node watch and beat stopped, a deleted node's volumes are rebuilt all the same: the sweep sees who is gone."""
+    """With the node watch and beat stopped, a deleted node's volumes are rebuilt all the same: the
+    sweep sees who is gone.
+    """
     name = embedded.volume("data", ONE)
     embedded.end("watch")
     embedded.end("beat")
@@ -94,11 +126,16 @@ def test_an_emptied_broker_loses_nothing(embedded: Embedded) -> None:
     embedded.wait("a journal is written", embedded.journals, 20)
     embedded.stage.redis.flushall()
     embedded.wait_rebuilt(*names, away_from=ONE, timeout=70)
-    assert sorted(size for node in (TWO, THREE) for size in embedded.nodes[node].sizes().values()) == [GIB] * 4
+    assert (
+        sorted(size for node in (TWO, THREE) for size in embedded.nodes[node].sizes().values())
+        == [GIB] * 4
+    )
 
 
 def test_a_killed_worker_loses_nothing(embedded: Embedded) -> None:
-    """With the control worker killed in mid-rebuild, another ends what it began, from the journal."""
+    """With the control worker killed in mid-rebuild, another ends what it began, from the
+    journal.
+    """
     names = [embedded.volume(f"data-{i}", ONE, "1Gi") for i in range(4)]
     embedded.world.delete_node(ONE)
     embedded.wait("a journal is written", embedded.journals, 20)
@@ -113,7 +150,9 @@ def test_a_killed_worker_loses_nothing(embedded: Embedded) -> None:
 
 
 def test_mass_failure_stops_and_a_person_resumes(embedded: Embedded) -> None:
-    """Two of three nodes deleted at once is above the share: nothing is rebuilt, until a person takes the latch off."""
+    """Two of three nodes deleted at once is above the share: nothing is rebuilt, until a person
+    takes the latch off.
+    """
     names = [embedded.volume("one", ONE), embedded.volume("two", TWO)]
     for node in (ONE, TWO):
         embedded.world.delete_node(node)
@@ -131,4 +170,6 @@ def test_mass_failure_stops_and_a_person_resumes(embedded: Embedded) -> None:
 
 def _latched(embedded: Embedded, state: str) -> bool:
     found = embedded.api.list(paths.config_maps("kube-system")).items
-    return any((one.get("data") or {}).get("latched") for one in found if one["metadata"]["name"] in state)
+    return any(
+        (one.get("data") or {}).get("latched") for one in found if one["metadata"]["name"] in state
+    )

@@ -1,4 +1,6 @@
-"""How long the broker keeps what a task answered: in a real run, by the time to live of its keys."""
+"""How long the broker keeps what a task answered: in a real run, by the time to live of its
+keys.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ HOUR, DAY = 3600, 86400
 
 
 def test_each_kind_of_result_has_its_time(embedded: Embedded) -> None:
-    """Answers of nodes and results of routine tasks an hour, what became of a failover a day; nothing is kept for ever."""
+    """Answers of nodes and results of routine tasks an hour, what became of a failover a day;
+    nothing is kept for ever.
+    """
     client = embedded.stage.app.backend.client
     embedded.call("carina.failover.status")
     embedded.call("carina.failover.resume")
@@ -24,7 +28,9 @@ def test_each_kind_of_result_has_its_time(embedded: Embedded) -> None:
         if stored.get("status") not in ("SUCCESS", "FAILURE"):
             continue
         name = "a node" if ":" in task else str(stored.get("name"))
-        kind = "hour" if HOUR - 600 < left <= HOUR else "day" if DAY - 600 < left <= DAY else "other"
+        kind = (
+            "hour" if HOUR - 600 < left <= HOUR else "day" if DAY - 600 < left <= DAY else "other"
+        )
         lifetimes[kind].add(name)
     assert {"a node", "carina.failover.status", "carina.failover.resume"} <= lifetimes["hour"]
     assert {"carina.failover.rebuild_node", "carina.sweep.local_volumes"} <= lifetimes["day"]

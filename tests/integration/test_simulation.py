@@ -1,4 +1,6 @@
-"""Deterministic simulation: so many histories hold, a seed is a history, and planted bugs are found."""
+"""Deterministic simulation: so many histories hold, a seed is a history, and planted bugs are
+found.
+"""
 
 import os
 import re
@@ -28,11 +30,14 @@ FOUND_WITHIN = {
     "failback-forgets-the-newer-copy": 300,
     "unzeroed-counts-as-created": 20,
 }
-"""Planted bugs that are found soon, and after how many histories at most; `docs/reliability.md` has the others."""
+"""Planted bugs that are found soon, and after how many histories at most; `docs/reliability.md` has
+the others.
+"""
 
 
 def _simulate(*words: str) -> subprocess.CompletedProcess[str]:
-    # A process of its own: the order of sets is part of a history, and so is the seed of Python's hashes.
+    # A process of its own: the order of sets is part of a history, and so is the seed of Python's
+    # hashes.
     environment = os.environ | {"PYTHONHASHSEED": "0"}
     root = Path(__file__).parents[2]
     return subprocess.run(
@@ -47,10 +52,14 @@ def _simulate(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(2400)
 def test_every_history_holds(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever goes wrong, and whenever: nothing is done that must not be, and at the end all is as promised."""
+    """Whatever goes wrong, and whenever: nothing is done that must not be, and at the end all is as
+    promised.
+    """
     done = _simulate("--histories", str(HISTORIES))
     with capsys.disabled():
-        print(f"\nsimulation: {done.stdout.splitlines()[-1] if done.stdout else done.stderr[-500:]}")
+        print(
+            f"\nsimulation: {done.stdout.splitlines()[-1] if done.stdout else done.stderr[-500:]}"
+        )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert f"{HISTORIES} histories passed, 0 broken" in done.stdout
 

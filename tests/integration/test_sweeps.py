@@ -22,7 +22,9 @@ def _between_two_sweeps() -> None:
 
 
 def test_an_orphan_is_marked_then_removed(embedded: Embedded) -> None:
-    """S1: an LV without a LogicVolume is marked by one sweep and removed by a later one; whatever differs in one point stays."""
+    """S1: an LV without a LogicVolume is marked by one sweep and removed by a later one; whatever
+    differs in one point stays.
+    """
     owned = embedded.volume("data", ONE)
     node = embedded.nodes[ONE]
     for name, group in ((ORPHAN, GROUP), (OPEN, GROUP), (FOREIGN, GROUP), (ORPHAN, OTHER_GROUP)):
@@ -38,15 +40,35 @@ def test_an_orphan_is_marked_then_removed(embedded: Embedded) -> None:
     second = embedded.sweep()[ONE]
     assert second["trashed"] == [f"{GROUP}/{ORPHAN}"]
     left = {(v.group, v.name) for v in node.inventory().volumes if v.trashed is None}
-    assert left == {(GROUP, f"volume-{owned}"), (GROUP, OPEN), (GROUP, FOREIGN), (OTHER_GROUP, ORPHAN)}
+    assert left == {
+        (GROUP, f"volume-{owned}"),
+        (GROUP, OPEN),
+        (GROUP, FOREIGN),
+        (OTHER_GROUP, ORPHAN),
+    }
 
 
 def test_a_mark_is_taken_off_when_the_volume_is_wanted_again(embedded: Embedded) -> None:
-    """S1: an LV that was marked and has a LogicVolume by the next sweep loses its mark and stays."""
+    """S1: an LV that was marked and has a LogicVolume by the next sweep loses its mark and
+    stays.
+    """
     embedded.nodes[ONE].create("volume-late", GIB)
     assert embedded.sweep()[ONE]["marked"] == [f"{GROUP}/volume-late"]
-    body = {"spec": {"nodeName": ONE, "size": "1Gi", "deviceGroup": GROUP, "pvc": "c", "nameSpace": "default"}}
-    meta = {"metadata": {"name": "late", "annotations": {well_known.MANAGE_TYPE: well_known.MANAGE_TYPE_LVM}}}
+    body = {
+        "spec": {
+            "nodeName": ONE,
+            "size": "1Gi",
+            "deviceGroup": GROUP,
+            "pvc": "c",
+            "nameSpace": "default",
+        }
+    }
+    meta = {
+        "metadata": {
+            "name": "late",
+            "annotations": {well_known.MANAGE_TYPE: well_known.MANAGE_TYPE_LVM},
+        }
+    }
     kind = {"apiVersion": "carina.storage.io/v1", "kind": "LogicVolume"}
     embedded.api.create(paths.LOGIC_VOLUMES, {**kind, **meta, **body})
     time.sleep(2)
@@ -57,7 +79,9 @@ def test_a_mark_is_taken_off_when_the_volume_is_wanted_again(embedded: Embedded)
 
 
 def test_a_logic_volume_without_a_volume_is_deleted(embedded: Embedded) -> None:
-    """S2: it goes, and its LV by S1; one with a PV, a younger one, one with an owner and a raw one stay."""
+    """S2: it goes, and its LV by S1; one with a PV, a younger one, one with an owner and a raw one
+    stay.
+    """
     kept = embedded.volume("data", ONE)
     owner = {
         "apiVersion": "carina.storage.io/v1",
@@ -80,7 +104,9 @@ def test_a_logic_volume_without_a_volume_is_deleted(embedded: Embedded) -> None:
 
 
 def test_what_was_removed_comes_back(embedded: Embedded) -> None:
-    """Undo: what a sweep removed is listed, comes back as the same LV, also while paused, and the sweeps leave it alone."""
+    """Undo: what a sweep removed is listed, comes back as the same LV, also while paused, and the
+    sweeps leave it alone.
+    """
     node = embedded.nodes[ONE]
     before = node.create("volume-pvc-mistake", GIB)
     embedded.sweep()
@@ -99,7 +125,9 @@ def test_what_was_removed_comes_back(embedded: Embedded) -> None:
 
 
 def test_a_missing_local_volume_is_reported(embedded: Embedded) -> None:
-    """S3: a LogicVolume that is Success and whose LV is gone is reported by result and Event, and never made again."""
+    """S3: a LogicVolume that is Success and whose LV is gone is reported by result and Event, and
+    never made again.
+    """
     lost, kept = embedded.volume("lost", ONE), embedded.volume("kept", TWO)
     embedded.nodes[ONE].remove(f"volume-{lost}")
     result = embedded.sweep()

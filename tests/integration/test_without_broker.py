@@ -32,7 +32,9 @@ CALLS = {
     "trash": (["trash"], {1, 2}),
     "volumes": (["volumes", ONE], {2}),
 }
-"""How each is called, and the exit codes that it may have: what needs no broker works, all else says in one line that it cannot."""
+"""How each is called, and the exit codes that it may have: what needs no broker works, all else
+says in one line that it cannot.
+"""
 SECONDS = 8
 LINES = 16
 
@@ -49,7 +51,9 @@ def away(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.mark.timeout(600)
 def test_every_command_answers_soon_and_in_few_lines(embedded: Embedded, away: str) -> None:
-    """None prints a stack trace, none takes longer than a human waits, and each has the exit code that scripts rely on."""
+    """None prints a stack trace, none takes longer than a human waits, and each has the exit code
+    that scripts rely on.
+    """
     assert CALLS.keys() == COMMANDS.keys()
     wrong = []
     for name, (words, codes) in CALLS.items():
@@ -57,14 +61,24 @@ def test_every_command_answers_soon_and_in_few_lines(embedded: Embedded, away: s
         done = subprocess.run(
             [sys.executable, "-m", "celery", "-A", "carina_tasks", "carina", *words],
             env=embedded.stage.env | {"CARINA_TASKS_BROKER_URL": away},
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
         took = time.monotonic() - begun
         text = done.stdout + done.stderr
         lines = [line for line in text.splitlines() if line.strip()]
         print(f"{name}: {done.returncode}, {took:.1f} s, {len(lines)} lines: {lines[:2]}")
-        if done.returncode not in codes or took > SECONDS or len(lines) > LINES or "Traceback" in text:
-            wrong.append(f"{name}: exit {done.returncode}, {took:.1f} s, {len(lines)} lines\n{text[-1500:]}")
+        if (
+            done.returncode not in codes
+            or took > SECONDS
+            or len(lines) > LINES
+            or "Traceback" in text
+        ):
+            wrong.append(
+                f"{name}: exit {done.returncode}, {took:.1f} s, {len(lines)} lines\n{text[-1500:]}"
+            )
         if done.returncode == 2:
             assert len([line for line in done.stderr.splitlines() if re.match("Error", line)]) <= 1
     subprocess.run(
@@ -77,11 +91,23 @@ def test_every_command_answers_soon_and_in_few_lines(embedded: Embedded, away: s
 
 
 def test_flower_ends_at_the_first_sigterm(embedded: Embedded, away: str) -> None:
-    """Without a broker its threads wait for answers: it ends all the same, within Kubernetes' own grace period."""
+    """Without a broker its threads wait for answers: it ends all the same, within Kubernetes' own
+    grace period.
+    """
     port = free_port()
     flower = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "carina_tasks", "flower", f"--port={port}", "--address=127.0.0.1"],
-        env=embedded.stage.env | {"CARINA_TASKS_BROKER_URL": away, "FLOWER_UNAUTHENTICATED_API": "true"},
+        [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "carina_tasks",
+            "flower",
+            f"--port={port}",
+            "--address=127.0.0.1",
+        ],
+        env=embedded.stage.env
+        | {"CARINA_TASKS_BROKER_URL": away, "FLOWER_UNAUTHENTICATED_API": "true"},
     )
     try:
         assert until(lambda: _listens(port), 30)

@@ -21,5 +21,8 @@ if __name__ == "__main__":
             points + len(report.points),
             histories + report.histories,
         )
-    print(f"{points} points, {histories} histories, {broken} broken, {time.perf_counter() - begun:.0f} s")
+    print(
+        f"{points} points, {histories} histories, {broken} broken, "
+        f"{time.perf_counter() - begun:.0f} s"
+    )
     sys.exit(bool(broken))

@@ -1,7 +1,8 @@
-"""The API emulator without a socket: the product's own `Api`, whose requests go to the emulator's functions.
+"""The API emulator without a socket: the product's own `Api`, whose requests go to the emulator's
+functions.
 
-Only the way there is other: paths, preconditions, versions, patches, Status answers and their translation into errors are the
-emulator's and the product's.
+Only the way there is other: paths, preconditions, versions, patches, Status answers and their
+translation into errors are the emulator's and the product's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import msgspec
 
 from carina_tasks.emulator.api_server import deletion, writes
 from carina_tasks.emulator.api_server.cluster import Cluster
-from carina_tasks.emulator.api_server.errors import StatusError, method_not_allowed, no_such_resource
+from carina_tasks.emulator.api_server.errors import (
+    StatusError,
+    method_not_allowed,
+    no_such_resource,
+)
 from carina_tasks.emulator.api_server.routes import resource_target
 from carina_tasks.errors import ApiUnavailable
 from carina_tasks.kube.api import Api, Raw
@@ -51,19 +56,32 @@ class Denial:
 
 
 DENIALS = (403, 413, 422, 429, 500)
-"""How an API server answers about one object: RBAC, size, a policy, a disruption budget, a webhook that fails."""
+"""How an API server answers about one object: RBAC, size, a policy, a disruption budget, a webhook
+that fails.
+"""
 _REASONS = {
-    403: "Forbidden", 409: "Conflict", 413: "RequestEntityTooLarge", 422: "Invalid", 429: "TooManyRequests",
+    403: "Forbidden",
+    409: "Conflict",
+    413: "RequestEntityTooLarge",
+    422: "Invalid",
+    429: "TooManyRequests",
     500: "InternalError",
-}  # fmt: skip
+}
 
 
 def denial(denied: tuple[Denial, ...], verb: str, path: str, body: Raw | None) -> Answer | None:
-    """Return the answer to a request that is refused, None to one that is not. A dry run is refused as the write is."""
+    """Return the answer to a request that is refused, None to one that is not. A dry run is refused
+    as the write is.
+    """
     about = _object_of(path, body)
     for one in denied:
         if verb in one.verbs and (about == one.name or about.rpartition("/")[2] == one.name):
-            status = {"kind": "Status", "code": one.code, "reason": _REASONS[one.code], "message": "denied by a policy"}
+            status = {
+                "kind": "Status",
+                "code": one.code,
+                "reason": _REASONS[one.code],
+                "message": "denied by a policy",
+            }
             return Answer(one.code, msgspec.json.encode(status), {})
     return None
 
@@ -76,15 +94,26 @@ def is_dry_run(query: Mapping[str, str], body: Raw | None) -> bool:
 def _object_of(path: str, body: Raw | None) -> str:
     """Return ``kind/name`` of the object that a request is about; the kind alone of a list."""
     words = path.removesuffix("/status").rstrip("/").split("/")
-    if words[-1] in ("logicvolumes", "persistentvolumes", "persistentvolumeclaims", "pods", "events", "nodes"):
+    if words[-1] in (
+        "logicvolumes",
+        "persistentvolumes",
+        "persistentvolumeclaims",
+        "pods",
+        "events",
+        "nodes",
+    ):
         return f"{words[-1]}/{_name_of(body)}" if body and body.get("metadata") else words[-1]
     return "/".join(words[-2:])
 
 
 class InProcessApi(Api):
-    """The product's client. Each write is a point; `changed` runs after it, as controllers do that are quick."""
+    """The product's client. Each write is a point; `changed` runs after it, as controllers do that
+    are quick.
+    """
 
-    def __init__(self, cluster: Cluster, clock: Clock, points: Points, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, clock: Clock, points: Points, changed: Callable[[], None]
+    ) -> None:
         self._cluster, self._clock, self._points, self._changed = cluster, clock, points, changed
         self._timeout, self._page_size, self._observe, self._host = 15.0, 500, None, "in-process"
         self.writes: list[tuple[str, str]] = []
@@ -106,10 +135,13 @@ class InProcessApi(Api):
             return self._handle(verb, path, query or {}, body, content_type)
         variant = self._points.at("api", f"{verb} {path} {written(body)}".strip())
         if variant == "denied":
-            # From now on this verb on this object is refused, as by a policy that somebody has just applied.
+            # From now on this verb on this object is refused, as by a policy that somebody has just
+            # applied.
             self.denied = (
                 *self.denied,
-                Denial(frozenset({verb}), _object_of(path, body), DENIALS[len(path) % len(DENIALS)]),
+                Denial(
+                    frozenset({verb}), _object_of(path, body), DENIALS[len(path) % len(DENIALS)]
+                ),
             )
             refused = denial(self.denied, verb, path, body)
             assert refused is not None
@@ -127,12 +159,20 @@ class InProcessApi(Api):
             raise ApiUnavailable(f"{verb} {path}: the answer was lost")
         return answer
 
-    def _handle(self, verb: str, path: str, query: Mapping[str, str], body: Raw | None, content_type: str) -> Answer:
+    def _handle(
+        self, verb: str, path: str, query: Mapping[str, str], body: Raw | None, content_type: str
+    ) -> Answer:
         return answer_of(self._cluster, self._clock.now, verb, path, query, body, content_type)
 
 
 def answer_of(
-    cluster: Cluster, now: float, verb: str, path: str, query: Mapping[str, str], body: Raw | None, content_type: str
+    cluster: Cluster,
+    now: float,
+    verb: str,
+    path: str,
+    query: Mapping[str, str],
+    body: Raw | None,
+    content_type: str,
 ) -> Answer:
     """Return the API server's answer to one request, an error too."""
     headers = {"Date": formatdate(now, usegmt=True)}
@@ -158,7 +198,10 @@ def handle(
         return 200, cluster.get(target)
     if verb == "GET":
         selection = cluster.select(
-            target.resource, query.get("labelSelector", ""), query.get("fieldSelector", ""), target.name
+            target.resource,
+            query.get("labelSelector", ""),
+            query.get("fieldSelector", ""),
+            target.name,
         )
         page = cluster.page(
             target.resource,
@@ -167,7 +210,11 @@ def handle(
             limit=int(query.get("limit", 0)),
             token=query.get("continue", ""),
         )
-        return 200, {"kind": f"{target.resource.kind}List", "metadata": page.metadata(), "items": page.objects}
+        return 200, {
+            "kind": f"{target.resource.kind}List",
+            "metadata": page.metadata(),
+            "items": page.objects,
+        }
     options = writes.WriteOptions(manager="carina-tasks", dry_run=bool(query.get("dryRun")))
     if verb == "POST" and not target.name:
         return 201, writes.create(cluster, target, body, options)
@@ -193,9 +240,19 @@ def written(body: Raw | None) -> str:
     # What people read rides on the journal's patch, which has its name.
     told = {well_known.PROGRESS, well_known.HISTORY} if well_known.JOURNAL in annotations else set()
     words = [
-        f"{key.rpartition('/')[2]}{'' if value else '=none'}" for key, value in annotations.items() if key not in told
+        f"{key.rpartition('/')[2]}{'' if value else '=none'}"
+        for key, value in annotations.items()
+        if key not in told
     ]
     words += ["finalizers"] if "finalizers" in meta else []
-    words += [f"status={status.get('status', '…')!r}" for status in [body.get("status")] if isinstance(status, dict)]
-    words += ["Retain"] if (body.get("spec") or {}).get("persistentVolumeReclaimPolicy") and "kind" not in body else []
+    words += [
+        f"status={status.get('status', '…')!r}"
+        for status in [body.get("status")]
+        if isinstance(status, dict)
+    ]
+    words += (
+        ["Retain"]
+        if (body.get("spec") or {}).get("persistentVolumeReclaimPolicy") and "kind" not in body
+        else []
+    )
     return " ".join(words)

@@ -1,4 +1,6 @@
-"""Virtual time, also for the parts that read the machine's clock: the emulator, the simulated lvm, Events."""
+"""Virtual time, also for the parts that read the machine's clock: the emulator, the simulated lvm,
+Events.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class SerialExecutor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         return None
 
     def submit(self, function: Any, *arguments: Any) -> Future[Any]:
@@ -76,8 +80,12 @@ def virtual_world() -> Iterator[None]:
             stack.enter_context(mock.patch.object(module, "datetime", VirtualDatetime))
         for module in (advance, cluster, rehearse):
             stack.enter_context(mock.patch.object(module, "ThreadPoolExecutor", SerialExecutor))
-        stack.enter_context(mock.patch.object(program, "time", SimpleNamespace(time=lambda: _Current.clock.now)))
+        stack.enter_context(
+            mock.patch.object(program, "time", SimpleNamespace(time=lambda: _Current.clock.now))
+        )
         before = structlog.get_config()
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50), cache_logger_on_first_use=False)
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(50), cache_logger_on_first_use=False
+        )
         stack.callback(lambda: structlog.configure(**before))
         yield

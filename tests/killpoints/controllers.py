@@ -1,16 +1,20 @@
-"""The rest of the cluster, as quick and as hostile as it may be: one round after each write of the product, until all is still.
+"""The rest of the cluster, as quick and as hostile as it may be: one round after each write of the
+product, until all is still.
 
 What is modelled, and where it is harsher than reality:
 
-* volume binder: PV phases; a claim is looked at when it changed, when its PV went, or at the resync of 15 s.
+* volume binder: PV phases; a claim is looked at when it changed, when its PV went, or at the resync
+  of 15 s.
 * pv-protection: its finalizer comes off a PV that is being deleted and is not Bound.
-* CSI provisioner: its finalizer stands on every PV of policy Delete and goes with Retain. Harsher: a PV of policy Delete that
-  is being deleted has its LogicVolume deleted at once (the real one waits for the claim to go).
-* pod garbage collection (40 s), a StatefulSet-like maker of pods, a scheduler that only looks at PV affinity, kubelets that
-  open and close LVs.
-* carina-controller: deletes every LogicVolume with a status, its finalizer, no owner and no PV. Harsher: always, as if a
-  pod were deleted after each write.
-* Carina's node agent: makes the LV of a LogicVolume without volumeID and says Success; ends one that is being deleted.
+* CSI provisioner: its finalizer stands on every PV of policy Delete and goes with Retain. Harsher:
+  a PV of policy Delete that is being deleted has its LogicVolume deleted at once (the real one
+  waits for the claim to go).
+* pod garbage collection (40 s), a StatefulSet-like maker of pods, a scheduler that only looks at PV
+  affinity, kubelets that open and close LVs.
+* carina-controller: deletes every LogicVolume with a status, its finalizer, no owner and no PV.
+  Harsher: always, as if a pod were deleted after each write.
+* Carina's node agent: makes the LV of a LogicVolume without volumeID and says Success; ends one
+  that is being deleted.
 """
 
 from __future__ import annotations
@@ -20,7 +24,12 @@ from typing import Any
 
 from carina_tasks.emulator.api_server import deletion
 from carina_tasks.emulator.api_server.cluster import Cluster, Target
-from carina_tasks.emulator.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, Resource
+from carina_tasks.emulator.api_server.kinds import (
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    Resource,
+)
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.store import clone
 from carina_tasks.emulator.api_server.writes import create
@@ -115,7 +124,10 @@ class Controllers:
     def bind(self) -> None:
         """Let the volume binder look once."""
         volumes = {pv["metadata"]["name"]: pv for pv in self.all(PERSISTENT_VOLUMES)}
-        claims = {(c["metadata"]["namespace"], c["metadata"]["name"]): c for c in self.all(PERSISTENT_VOLUME_CLAIMS)}
+        claims = {
+            (c["metadata"]["namespace"], c["metadata"]["name"]): c
+            for c in self.all(PERSISTENT_VOLUME_CLAIMS)
+        }
         due = {
             claim_key(old)
             for name, old in self._known.items()
@@ -134,7 +146,9 @@ class Controllers:
             pv = volumes.get(claim["spec"].get("volumeName", ""))
             ours = pv is not None and pv["spec"]["claimRef"].get("uid") == claim["metadata"]["uid"]
             if ours:
-                self.set_status(PERSISTENT_VOLUME_CLAIMS, claim, phase="Bound", capacity=pv["spec"]["capacity"])  # type: ignore[index]
+                self.set_status(
+                    PERSISTENT_VOLUME_CLAIMS, claim, phase="Bound", capacity=pv["spec"]["capacity"]
+                )  # type: ignore[index]
             else:
                 self.set_status(PERSISTENT_VOLUME_CLAIMS, claim, phase="Lost")
             fresh = self.get(PERSISTENT_VOLUME_CLAIMS, key[1], key[0])
@@ -145,7 +159,11 @@ class Controllers:
         for pv in self.all(PERSISTENT_VOLUMES):
             meta = pv["metadata"]
             if meta.get("deletionTimestamp") and pv["status"].get("phase") != "Bound":
-                self.finalizers(PERSISTENT_VOLUMES, pv, [f for f in meta.get("finalizers") or [] if f != PV_PROTECTION])
+                self.finalizers(
+                    PERSISTENT_VOLUMES,
+                    pv,
+                    [f for f in meta.get("finalizers") or [] if f != PV_PROTECTION],
+                )
 
     def provision(self) -> None:
         """Let the provisioner look once."""
@@ -156,7 +174,9 @@ class Controllers:
                 continue
             if not meta.get("deletionTimestamp"):
                 others = [f for f in names if f != PROVISIONER]
-                self.finalizers(PERSISTENT_VOLUMES, pv, sorted([*others, PROVISIONER] if delete else others))
+                self.finalizers(
+                    PERSISTENT_VOLUMES, pv, sorted([*others, PROVISIONER] if delete else others)
+                )
             elif delete and PROVISIONER in names:
                 self.delete(self.logic_volumes, meta["name"])
                 self.finalizers(PERSISTENT_VOLUMES, pv, [f for f in names if f != PROVISIONER])
@@ -164,7 +184,9 @@ class Controllers:
     def delete(self, resource: Resource, name: str, namespace: str = "") -> None:
         """Delete an object at once, as far as its finalizers let it."""
         if self.get(resource, name, namespace) is not None:
-            deletion.delete(self.cluster, Target(resource, namespace, name), deletion.DeleteOptions(grace=0))
+            deletion.delete(
+                self.cluster, Target(resource, namespace, name), deletion.DeleteOptions(grace=0)
+            )
 
     def collect_and_make_pods(self) -> None:
         """Let the garbage collector of pods and the StatefulSets look once."""
@@ -179,7 +201,8 @@ class Controllers:
                     self.set_status(PODS, pod, phase="Failed")
                 self.delete(PODS, meta["name"], meta["namespace"])
         for pod in self.all(PODS):
-            # As the Job controller does it: only a pod whose phase says that it has ended is let go.
+            # As the Job controller does it: only a pod whose phase says that it has ended is let
+            # go.
             meta = pod["metadata"]
             if (
                 meta.get("deletionTimestamp")
@@ -241,8 +264,14 @@ class Controllers:
         """Let Carina's controller look once."""
         for volume in self.all(self.logic_volumes):
             meta = volume["metadata"]
-            orphan = self.get(PERSISTENT_VOLUMES, meta["name"]) is None and not meta.get("ownerReferences")
-            if orphan and (volume.get("status") or {}).get("status") and not meta.get("deletionTimestamp"):
+            orphan = self.get(PERSISTENT_VOLUMES, meta["name"]) is None and not meta.get(
+                "ownerReferences"
+            )
+            if (
+                orphan
+                and (volume.get("status") or {}).get("status")
+                and not meta.get("deletionTimestamp")
+            ):
                 self.delete(self.logic_volumes, meta["name"])
 
     def carina_agent(self) -> None:
@@ -255,16 +284,28 @@ class Controllers:
                 continue
             name = f"volume-{meta['name']}"
             if meta.get("deletionTimestamp"):
-                node.state.groups[0].volumes = [v for v in node.state.groups[0].volumes if v.name != name or v.open]
+                node.state.groups[0].volumes = [
+                    v for v in node.state.groups[0].volumes if v.name != name or v.open
+                ]
                 self.finalizers(
-                    self.logic_volumes, volume,
-                    [f for f in meta.get("finalizers") or [] if f != well_known.LOGIC_VOLUME_FINALIZER],
-                )  # fmt: skip
+                    self.logic_volumes,
+                    volume,
+                    [
+                        f
+                        for f in meta.get("finalizers") or []
+                        if f != well_known.LOGIC_VOLUME_FINALIZER
+                    ],
+                )
             elif not status.get("volumeID") and not status.get("code"):
                 if node.find(name) is None:
                     node.add(name, -(-quantity.to_bytes(spec["size"]) // GIB), self.clock.now)
                 self.set_status(
-                    self.logic_volumes, volume, volumeID=name, status="Success", code=0, currentSize=spec["size"]
+                    self.logic_volumes,
+                    volume,
+                    volumeID=name,
+                    status="Success",
+                    code=0,
+                    currentSize=spec["size"],
                 )
 
 
@@ -291,4 +332,7 @@ def nodes_of(pv: JSON) -> list[str]:
 
 def is_ready(node: JSON) -> bool:
     """Say whether a node is Ready."""
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions") or ())
+    return any(
+        c["type"] == "Ready" and c["status"] == "True"
+        for c in node["status"].get("conditions") or ()
+    )

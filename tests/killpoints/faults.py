@@ -11,13 +11,14 @@ Kind = Literal["api", "lvm", "effect", "request", "answer", "hint"]
 KILLS: Final[dict[Kind, tuple[str, ...]]] = {
     # The control worker dies before or after the write, or goes on without its answer.
     "api": ("before", "after", "lost"),
-    # The node's worker dies before or after the command, or takes a command that was done for one that timed out.
+    # The node's worker dies before or after the command, or takes a command that was done for one
+    # that timed out.
     "lvm": ("before", "after", "lost"),
-    # Between two effects of one lvm command: the worker dies with it, its deadline ends it, or SIGTERM ends it alone and the
-    # shell goes on with the next command.
+    # Between two effects of one lvm command: the worker dies with it, its deadline ends it, or
+    # SIGTERM ends it alone and the shell goes on with the next command.
     "effect": ("killed", "deadline", "stopped"),
-    # A question to a node: the sender dies before or after; the broker took it and said no; it is lost on the way; the
-    # sender dies and the node comes to it 40 s later; the node gets it twice.
+    # A question to a node: the sender dies before or after; the broker took it and said no; it is
+    # lost on the way; the sender dies and the node comes to it 40 s later; the node gets it twice.
     "request": ("before", "after", "lost", "vanished", "late", "twice"),
     # The node's worker dies before it answers; the control worker dies with the answer in hand.
     "answer": ("before", "after"),
@@ -27,7 +28,9 @@ KILLS: Final[dict[Kind, tuple[str, ...]]] = {
 """What can happen at each kind of point."""
 
 NEEDS_EVERY_NODE: Final = ("raced", "swept")
-"""Not possible while an lvm command runs: a node's worker has one process, and does nothing else until the command ends."""
+"""Not possible while an lvm command runs: a node's worker has one process, and does nothing else
+until the command ends.
+"""
 
 
 class Killed(BaseException):
@@ -61,7 +64,9 @@ class Points:
         self.seen: list[Point] = []
         self.fired: list[tuple[Fault, Point]] = []
         self.disturb: Callable[[str], str] | None = None
-        """Takes variants that are more or other than a death, such as ``raced``; returns how to die there, if at all."""
+        """Takes variants that are more or other than a death, such as ``raced``; returns how to die
+        there, if at all.
+        """
         self._faults = {fault.at: fault for fault in faults}
         self._quiet = 0
 

@@ -40,7 +40,9 @@ class Mutant:
 
 def _next_step(change: Callable[[rebuild.RebuildView, rebuild.Step], rebuild.Step]) -> Patch:
     original = rebuild.next_step
-    return lambda: mock.patch.object(rebuild, "next_step", lambda view: change(view, original(view)))
+    return lambda: mock.patch.object(
+        rebuild, "next_step", lambda view: change(view, original(view))
+    )
 
 
 def _status_stays() -> AbstractContextManager[Any]:
@@ -103,7 +105,13 @@ def _manifest_in_memory() -> AbstractContextManager[Any]:
 
 def _deletes_without_preconditions() -> AbstractContextManager[Any]:
     def delete(
-        self: Api, path: str, *, uid: str, version: str = "", grace: int | None = None, dry_run: bool = False
+        self: Api,
+        path: str,
+        *,
+        uid: str,
+        version: str = "",
+        grace: int | None = None,
+        dry_run: bool = False,
     ) -> None:
         if dry_run:
             return
@@ -115,7 +123,10 @@ def _deletes_without_preconditions() -> AbstractContextManager[Any]:
 def _touch_without_version() -> AbstractContextManager[Any]:
     def touch(self: ClusterWrites, claim: Any, now: float) -> None:
         body = {"metadata": {"uid": claim.meta.uid, "annotations": {well_known.TOUCH: str(now)}}}
-        self._api.merge(f"/api/v1/namespaces/{claim.meta.namespace}/persistentvolumeclaims/{claim.meta.name}", body)
+        self._api.merge(
+            f"/api/v1/namespaces/{claim.meta.namespace}/persistentvolumeclaims/{claim.meta.name}",
+            body,
+        )
 
     # A touch that is left is taken off by the sweep: only without both guards does it stay.
     stack = ExitStack()
@@ -126,7 +137,9 @@ def _touch_without_version() -> AbstractContextManager[Any]:
 
 def _mark_age_ignored() -> AbstractContextManager[Any]:
     original = orphans.OrphanRules
-    return mock.patch.object(orphans, "OrphanRules", lambda **rules: original(**rules | {"mark_age": 0.0}))
+    return mock.patch.object(
+        orphans, "OrphanRules", lambda **rules: original(**rules | {"mark_age": 0.0})
+    )
 
 
 def _journal_no_shield() -> AbstractContextManager[Any]:
@@ -148,7 +161,9 @@ def intent_tag_at_once() -> AbstractContextManager[Any]:
         return (
             words
             if wanted.zero
-            else tuple(word.replace(well_known.TAG_CREATING, well_known.TAG_INTENT) for word in words)
+            else tuple(
+                word.replace(well_known.TAG_CREATING, well_known.TAG_INTENT) for word in words
+            )
         )
 
     return mock.patch.object(commands, "create", create)
@@ -158,7 +173,11 @@ def _finished_pod_deleted() -> AbstractContextManager[Any]:
     original = eviction.judge_pod
 
     def judge(pod: Any, kind: str, *, alive: bool) -> Any:
-        return eviction.EvictPod(pod, at_once=True) if pod.phase == "Succeeded" else original(pod, kind, alive=alive)
+        return (
+            eviction.EvictPod(pod, at_once=True)
+            if pod.phase == "Succeeded"
+            else original(pod, kind, alive=alive)
+        )
 
     return mock.patch.object(eviction, "judge_pod", judge)
 
@@ -177,16 +196,22 @@ def _rehearsal_left_out() -> AbstractContextManager[Any]:
 
 
 def newer_copy_forgotten() -> AbstractContextManager[Any]:
-    """Take the copy that a failback left for any orphan: neither its way into the trash nor its time there is its own."""
+    """Take the copy that a failback left for any orphan: neither its way into the trash nor its
+    time there is its own.
+    """
     old_copy, judge_trash = orphans.old_copy, orphans.judge_trash
 
     def failed_back(logic_volume: Any) -> bool:
-        return bool(logic_volume and logic_volume.history and logic_volume.history[-1].kind == "failback")
+        return bool(
+            logic_volume and logic_volume.history and logic_volume.history[-1].kind == "failback"
+        )
 
     def no_old_copy(local: Any, node: str, logic_volume: Any) -> bool:
         return old_copy(local, node, logic_volume) and not failed_back(logic_volume)
 
-    def soon(local: Any, inventory: Any, logic_volume: Any, volume: Any, now: float, rules: Any) -> Any:
+    def soon(
+        local: Any, inventory: Any, logic_volume: Any, volume: Any, now: float, rules: Any
+    ) -> Any:
         short = replace(rules, old_copies=0.0) if failed_back(logic_volume) else rules
         return judge_trash(local, inventory, logic_volume, volume, now, short)
 
@@ -207,7 +232,11 @@ def unzeroed_counts() -> AbstractContextManager[Any]:
 
 
 MUTANTS = (
-    Mutant("an LV that is not zeroed is shown to a pod that reads the device", "rebuild", unzeroed_counts),
+    Mutant(
+        "an LV that is not zeroed is shown to a pod that reads the device",
+        "rebuild",
+        unzeroed_counts,
+    ),
     Mutant("a failback forgets the newer copy", "failback", newer_copy_forgotten),
     Mutant(
         "a failback parts the volumes of a pod",
@@ -223,24 +252,44 @@ MUTANTS = (
         "the PV is deleted without Retain",
         "rebuild",
         _next_step(
-            lambda view, step: rebuild.DeletePersistentVolume() if step == rebuild.RetainPersistentVolume() else step
+            lambda view, step: (
+                rebuild.DeletePersistentVolume()
+                if step == rebuild.RetainPersistentVolume()
+                else step
+            )
         ),
     ),
     Mutant(
         "the journal goes before status Success",
         "rebuild",
-        _next_step(lambda view, step: rebuild.DropJournal() if step == rebuild.SetSuccess() else step),
+        _next_step(
+            lambda view, step: rebuild.DropJournal() if step == rebuild.SetSuccess() else step
+        ),
     ),
     Mutant("the journal goes before the owner is told", "rebuild", _event_after_the_journal),
     Mutant("the manifest of the PV is in memory alone", "rebuild", _manifest_in_memory),
     Mutant(
         "the touch is left on the claim",
         "rebuild",
-        _next_step(lambda view, step: rebuild.SetSuccess() if step == rebuild.RemoveClaimAnnotation() else step),
+        _next_step(
+            lambda view, step: (
+                rebuild.SetSuccess() if step == rebuild.RemoveClaimAnnotation() else step
+            )
+        ),
     ),
-    Mutant("deletions without UID and resourceVersion", "another worker", _deletes_without_preconditions),
-    Mutant("touches without resourceVersion, left ones not taken off", "another worker", _touch_without_version),
-    Mutant("the sweep of LogicVolumes ignores the journal", "a sweep in between", _journal_no_shield),
+    Mutant(
+        "deletions without UID and resourceVersion",
+        "another worker",
+        _deletes_without_preconditions,
+    ),
+    Mutant(
+        "touches without resourceVersion, left ones not taken off",
+        "another worker",
+        _touch_without_version,
+    ),
+    Mutant(
+        "the sweep of LogicVolumes ignores the journal", "a sweep in between", _journal_no_shield
+    ),
     Mutant(
         "what leaves a dead target is not planned together",
         "replan",

@@ -1,4 +1,6 @@
-"""Nodes: the product's lvm adapter and node tasks over the simulated lvm, in this process, and the messages to them."""
+"""Nodes: the product's lvm adapter and node tasks over the simulated lvm, in this process, and the
+messages to them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from carina_tasks.lvm.command import Lvm, Reported
 from carina_tasks.lvm.zero import Zeroed, Zeroing
 from carina_tasks.model import well_known
 from carina_tasks.model.local import LocalVolume
-from carina_tasks.model.messages import (  # fmt: skip
+from carina_tasks.model.messages import (
     CreateLvs,
     MarkLvs,
     PurgeLvs,
@@ -46,7 +48,9 @@ class SimNode:
     """One node's disks, and whether its worker lives."""
 
     name: str
-    state: State = field(default_factory=lambda: State([Group(name=VG, uuid=new_uuid(), size=200 * GIB)]))
+    state: State = field(
+        default_factory=lambda: State([Group(name=VG, uuid=new_uuid(), size=200 * GIB)])
+    )
     alive: bool = True
     made: list[str] = field(default_factory=list)
     """Names of the LVs that were created and got the tag of their rebuild."""
@@ -74,18 +78,33 @@ class SimNode:
         """Return all LVs of Carina's VG by UUID."""
         return {volume.uuid: volume for volume in self.state.groups[0].volumes}
 
-    def add(self, name: str, gib: int, created: float, *, open_: bool = False, tags: tuple[str, ...] = ()) -> Volume:
+    def add(
+        self,
+        name: str,
+        gib: int,
+        created: float,
+        *,
+        open_: bool = False,
+        tags: tuple[str, ...] = (),
+    ) -> Volume:
         """Put an LV there."""
         volume = Volume(
-            name=name, uuid=new_uuid(), size=gib * GIB, time=int(created), open=open_, minor=self.state.take_minor(),
+            name=name,
+            uuid=new_uuid(),
+            size=gib * GIB,
+            time=int(created),
+            open=open_,
+            minor=self.state.take_minor(),
             tags=list(tags),
-        )  # fmt: skip
+        )
         self.state.groups[0].volumes.append(volume)
         return volume
 
 
 class InProcessLvm(Lvm):
-    """The gate of the product, with the simulated lvm's program where a process would be started."""
+    """The gate of the product, with the simulated lvm's program where a process would be
+    started.
+    """
 
     def attach(self, node: SimNode, points: Points, removed: Removed) -> InProcessLvm:
         """Say whose disks these are; `removed` is told of every LV that goes or is renamed."""
@@ -100,7 +119,9 @@ class InProcessLvm(Lvm):
         @contextmanager
         def changing(path: str) -> Iterator[State]:
             if self._effects:
-                _between_effects(points, f"{node.name}: {self._effects[0]} after {len(self._effects)}")
+                _between_effects(
+                    points, f"{node.name}: {self._effects[0]} after {len(self._effects)}"
+                )
             self._effects.append(self._command)
             yield node.state
 
@@ -131,7 +152,9 @@ class InProcessLvm(Lvm):
         for uuid, volume in before.items():
             if uuid not in after or after[uuid].name != volume.name:
                 removed(node.name, volume, after.get(uuid))
-        node.made += sorted(v.name for uuid, v in after.items() if _complete(v) and not _complete(before.get(uuid)))
+        node.made += sorted(
+            v.name for uuid, v in after.items() if _complete(v) and not _complete(before.get(uuid))
+        )
         if variant == "after":
             raise NodeKilled
         if variant == "lost":
@@ -191,7 +214,13 @@ class InProcessCalls(NodeCalls):
         advance: Callable[[float], None],
         later: Callable[[float, Callable[[], object]], None],
     ) -> None:
-        self._nodes, self._gate, self._points, self._advance, self._later = nodes, gate, points, advance, later
+        self._nodes, self._gate, self._points, self._advance, self._later = (
+            nodes,
+            gate,
+            points,
+            advance,
+            later,
+        )
         self._limit, self._deadline = 16 << 20, 45.0
 
     def ask_all(  # type: ignore[override]
@@ -202,11 +231,15 @@ class InProcessCalls(NodeCalls):
         answers: dict[str, bytes | None] = {}
         for node, request in requests.items():
             try:
-                answers[node] = self._request(node, task, None if request is None else to_json(request))
+                answers[node] = self._request(
+                    node, task, None if request is None else to_json(request)
+                )
             except BrokerUnavailable as exc:
                 results[node] = exc
         for node, data in answers.items():
-            variant = self._points.at("answer", f"{task} <- {node}") if data is not None else "before"
+            variant = (
+                self._points.at("answer", f"{task} <- {node}") if data is not None else "before"
+            )
             if variant == "after":
                 raise Killed(f"with the answer of {node}")
             if variant == "before":

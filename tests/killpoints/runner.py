@@ -23,7 +23,8 @@ class Broken:
 
     def __str__(self) -> str:
         return (
-            f"#{self.fault.at} {self.fault.variant} {self.point.kind} {self.point.label}: {'; '.join(self.wrong[:4])}"
+            f"#{self.fault.at} {self.fault.variant} {self.point.kind} {self.point.label}: "
+            f"{'; '.join(self.wrong[:4])}"
         )
 
 
@@ -42,8 +43,8 @@ class Report:
         shown = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         how = f" by {', '.join(self.variants)}" if self.variants else ""
         return (
-            f"{self.scenario}{how}: {len(self.points)} points ({shown}), {self.histories} histories, "
-            f"{len(self.broken)} broken"
+            f"{self.scenario}{how}: {len(self.points)} points ({shown}), {self.histories} "
+            f"histories, {len(self.broken)} broken"
         )
 
 
@@ -51,12 +52,17 @@ _scenario: Scenario | None = None
 
 
 def every_point(
-    make: Callable[[], Scenario], variants: Sequence[str] = (), *, workers: int = 0, stop: bool = False
+    make: Callable[[], Scenario],
+    variants: Sequence[str] = (),
+    *,
+    workers: int = 0,
+    stop: bool = False,
 ) -> Report:
-    """Run what `make` sets up once undisturbed, then once for each point and variant (default: every way to die there).
+    """Run what `make` sets up once undisturbed, then once for each point and variant (default:
+    every way to die there).
 
-    The histories are spread over `workers` processes (default: the machine's cores); their results do not depend on it. With
-    `stop` the first broken one ends it.
+    The histories are spread over `workers` processes (default: the machine's cores); their results
+    do not depend on it. With `stop` the first broken one ends it.
     """
     global _scenario
     with virtual_world():
@@ -65,7 +71,9 @@ def every_point(
         sim, wrong = scenario.history()
         report = Report(scenario.name, variants=variants)
         if wrong and not scenario.needs_fault:
-            report.broken.append(Broken(Fault(-1, "undisturbed"), Point("api", "none"), tuple(wrong)))
+            report.broken.append(
+                Broken(Fault(-1, "undisturbed"), Point("api", "none"), tuple(wrong))
+            )
             return report
         begin = max((fault.at for fault in scenario.first), default=-1) + 1
         todo = list(_todo(sim.points.seen[begin:], begin, variants))
@@ -81,7 +89,9 @@ def every_point(
     return report
 
 
-def _todo(points: Sequence[Point], begin: int, variants: Sequence[str]) -> Iterator[tuple[Fault, Point]]:
+def _todo(
+    points: Sequence[Point], begin: int, variants: Sequence[str]
+) -> Iterator[tuple[Fault, Point]]:
     for number, point in enumerate(points, begin):
         for variant in variants or KILLS[point.kind]:
             if point.kind != "effect" or variant not in NEEDS_EVERY_NODE:

@@ -18,7 +18,9 @@ from tests.killpoints.stage import Stage
 
 SHORT_TRASH = load({"CARINA_TASKS_TRASH_RETENTION": "500", **QUICK})
 """What one sweep puts into the trash, the next one purges."""
-NO_TRASH = load({**QUICK, "CARINA_TASKS_TRASH_RETENTION": "0", "CARINA_TASKS_OLD_COPY_RETENTION": "86400"})
+NO_TRASH = load(
+    {**QUICK, "CARINA_TASKS_TRASH_RETENTION": "0", "CARINA_TASKS_OLD_COPY_RETENTION": "86400"}
+)
 """Only old copies are kept."""
 Check = Callable[[Sim, Before], list[str]]
 LONG, LONGER = 1900.0, 4300.0
@@ -51,9 +53,14 @@ class Scenario:
         clock = Clock(START)
         nodes = fork_nodes(list(self.stage.nodes.values()))
         sim = Sim(
-            fork(self.stage.emulator), nodes, clock, [*self.first, *faults], pods=self.stage.pods, carina=self.carina,
+            fork(self.stage.emulator),
+            nodes,
+            clock,
+            [*self.first, *faults],
+            pods=self.stage.pods,
+            carina=self.carina,
             settings=self.settings,
-        )  # fmt: skip
+        )
         sim.target_dies = self.target_dies
         before = promises.remember(sim)
         self.begin(sim)
@@ -66,7 +73,9 @@ class Scenario:
 
 
 def _lost_node(*, stale: bool = True) -> Stage:
-    """Make a cluster whose node n1 is deleted; with `stale`, all other nodes have an old LV of one of its volumes."""
+    """Make a cluster whose node n1 is deleted; with `stale`, all other nodes have an old LV of one
+    of its volumes.
+    """
     stage = Stage("n1", "n2", "n3", "n4")
     stage.volume("shared", "n1", 3)
     stage.volume("grown", "n1", 5)
@@ -100,7 +109,9 @@ def _all_rebuilt(sim: Sim, before: Before, *lost: str, once: bool = True) -> lis
 
 
 def rebuild() -> Scenario:
-    """Delete a node: four volumes, two pods that share one, an expanded one, an unused one with stale LVs everywhere."""
+    """Delete a node: four volumes, two pods that share one, an expanded one, an unused one with
+    stale LVs everywhere.
+    """
     return Scenario(
         "rebuild",
         _lost_node(),
@@ -110,7 +121,9 @@ def rebuild() -> Scenario:
 
 
 def frozen() -> Scenario:
-    """Let a policy deny every update of one volume from the start: nothing of it or its companion moves, the others do."""
+    """Let a policy deny every update of one volume from the start: nothing of it or its companion
+    moves, the others do.
+    """
 
     def begin(sim: Sim) -> None:
         sim.api.denied = (Denial(frozenset({"PATCH"}), "logicvolumes/pvc-grown", 422),)
@@ -124,25 +137,41 @@ def frozen() -> Scenario:
             *promises.no_strays(sim, ["n1"]),
         ]
 
-    # What is denied is tried again every 30 s, so all is over before the sweeps come; stale LVs would wait for those.
+    # What is denied is tried again every 30 s, so all is over before the sweeps come; stale LVs
+    # would wait for those.
     return Scenario("frozen", _lost_node(stale=False), begin, check, until=400.0)
 
 
-TOGETHER = {"shared": ("shared", "grown"), "grown": ("shared", "grown"), "web-0": ("shared", "grown"), "web-1": ("shared", "grown"),
-            "db-0": ("kept",), "kept": ("kept",), "idle": ("idle",)}  # fmt: skip
+TOGETHER = {
+    "shared": ("shared", "grown"),
+    "grown": ("shared", "grown"),
+    "web-0": ("shared", "grown"),
+    "web-1": ("shared", "grown"),
+    "db-0": ("kept",),
+    "kept": ("kept",),
+    "idle": ("idle",),
+}
 """The volumes that may wait when something of that name is denied."""
 
 
 def denied() -> Scenario:
-    """From any write on, let that verb on that object be denied: the other volumes end; once it is allowed, this one does."""
+    """From any write on, let that verb on that object be denied: the other volumes end; once it is
+    allowed, this one does.
+    """
 
     def check(sim: Sim, before: Before) -> list[str]:
         silent = any(one.name.startswith("events/") for one in sim.api.denied)
         # An Event that is refused is not written later: a log line has it.
-        return [what for what in unpromised(sim, before) if not (silent and promises.NO_EVENT in what)]
+        return [
+            what for what in unpromised(sim, before) if not (silent and promises.NO_EVENT in what)
+        ]
 
     def unpromised(sim: Sim, before: Before) -> list[str]:
-        wait = {v for one in sim.api.denied for v in TOGETHER.get(one.name.rpartition("/")[2].removeprefix("pvc-"), ())}
+        wait = {
+            v
+            for one in sim.api.denied
+            for v in TOGETHER.get(one.name.rpartition("/")[2].removeprefix("pvc-"), ())
+        }
         wrong = [
             *promises.rebuilt(sim, before, [name for name in ALL if name not in wait], ["n1"]),
             *promises.untouched(sim, before, ["bystander"]),
@@ -154,17 +183,25 @@ def denied() -> Scenario:
             sim.leave_alone(sim.clock.now + 1300)
         return _all_rebuilt(sim, before)
 
-    return Scenario("denied", _lost_node(), lambda sim: sim.watch_says("rebuild_node", "n1"), check, until=700.0)
+    return Scenario(
+        "denied", _lost_node(), lambda sim: sim.watch_says("rebuild_node", "n1"), check, until=700.0
+    )
 
 
 def resumed() -> Scenario:
-    """Let the worker of a rebuild die after its journals; every point of what resume makes of it is tried as a second death."""
+    """Let the worker of a rebuild die after its journals; every point of what resume makes of it is
+    tried as a second death.
+    """
     scenario = rebuild()
-    return replace(scenario, name="resume", first=(Fault(_number(scenario, "pvc-shared journal"), "after"),))
+    return replace(
+        scenario, name="resume", first=(Fault(_number(scenario, "pvc-shared journal"), "after"),)
+    )
 
 
 def replanned() -> Scenario:
-    """Let the target of two volumes die, its node deleted, in mid-rebuild; every point of the recovery is tried."""
+    """Let the target of two volumes die, its node deleted, in mid-rebuild; every point of the
+    recovery is tried.
+    """
     scenario = target_dies()
     return replace(
         scenario,
@@ -190,7 +227,9 @@ def _number(scenario: Scenario, label: str) -> int:
     """Return the number of the first point whose label ends so."""
     with virtual_world():
         sim, _ = scenario.history()
-    return next(number for number, point in enumerate(sim.points.seen) if point.label.endswith(label))
+    return next(
+        number for number, point in enumerate(sim.points.seen) if point.label.endswith(label)
+    )
 
 
 def _migrating() -> Stage:
@@ -204,7 +243,8 @@ def _migrating() -> Stage:
     stage.pod("mixed-0", "n1", "mixed", migrate=True)
     stage.pod("mixed-1", "n1", "mixed")
     stage.pod("free-0", "n1", migrate=True)
-    # What no failover may touch: a backup that has ended, a static pod; and one that its finalizer keeps, ended once.
+    # What no failover may touch: a backup that has ended, a static pod; and one that its finalizer
+    # keeps, ended once.
     stage.volume("scratch", "n1", 2)
     stage.pod("backup-0", "n1", "moves", phase="Succeeded", again=False)
     stage.pod("static-0", "n1", migrate=True, again=False, annotations={well_known.MIRROR: "hash"})
@@ -219,8 +259,16 @@ def _migrated(sim: Sim, before: Before) -> list[str]:
     stay = ("stays", "mixed", "idle", "scratch")
     return [
         *promises.ended_once(sim, "job-0", finalizer="example.com/kept"),
-        *[f"pod {name} was touched" for name in ("backup-0", "static-0") if promises.asked(sim, name)],
-        *([] if sim.controllers.get(PODS, "temp-0", "default") is None else ["pod temp-0 is still there"]),
+        *[
+            f"pod {name} was touched"
+            for name in ("backup-0", "static-0")
+            if promises.asked(sim, name)
+        ],
+        *(
+            []
+            if sim.controllers.get(PODS, "temp-0", "default") is None
+            else ["pod temp-0 is still there"]
+        ),
         *promises.rebuilt(sim, before, ["moves"], ["n1"]),
         *promises.untouched(sim, before, stay),
         *promises.running(sim, ["moves-0", "free-0"], away_from=["n1"]),
@@ -231,14 +279,25 @@ def _migrated(sim: Sim, before: Before) -> list[str]:
 
 
 def migrate() -> Scenario:
-    """Silence a node: what is annotated moves, what is not, or only in part, has not moved a version."""
-    return Scenario("migrate", _migrating(), lambda sim: sim.watch_says("migrate_node", "n1"), _migrated)
+    """Silence a node: what is annotated moves, what is not, or only in part, has not moved a
+    version.
+    """
+    return Scenario(
+        "migrate", _migrating(), lambda sim: sim.watch_says("migrate_node", "n1"), _migrated
+    )
 
 
 def returns() -> Scenario:
-    """Let the worker die and the silent node come back, both at any point: a pod's volumes have all moved, or none has."""
+    """Let the worker die and the silent node come back, both at any point: a pod's volumes have all
+    moved, or none has.
+    """
     stage = Stage("n1", "n2", "n3")
-    pods = {"one-0": ("one",), "pair-0": ("left", "right"), "both-0": ("mine", "shared"), "both-1": ("yours", "shared")}
+    pods = {
+        "one-0": ("one",),
+        "pair-0": ("left", "right"),
+        "both-0": ("mine", "shared"),
+        "both-1": ("yours", "shared"),
+    }
     volumes = sorted({name for claims in pods.values() for name in claims})
     for name in volumes:
         stage.volume(name, "n1", 2)
@@ -286,7 +345,9 @@ def _sweeping() -> Stage:
 
 
 def sweep_local() -> Scenario:
-    """Orphans on two nodes, an old copy of a volume that moved, a wrong mark; a foreign LV and used volumes stay."""
+    """Orphans on two nodes, an old copy of a volume that moved, a wrong mark; a foreign LV and used
+    volumes stay.
+    """
 
     def check(sim: Sim, before: Before) -> list[str]:
         return [
@@ -300,16 +361,20 @@ def sweep_local() -> Scenario:
 
 
 def undo() -> Scenario:
-    """Restore a removed volume; whatever dies, it is somewhere, and asking again brings it back as it was."""
+    """Restore a removed volume; whatever dies, it is somewhere, and asking again brings it back as
+    it was.
+    """
     stage = Stage("n1")
     stage.volume("used", "n1", 5)
     stage.pod("used-0", "n1", "used")
     lost = stage.nodes["n1"].add("", 3, stage.clock.now)
     lost.name, lost.active = f"trash-{lost.uuid}", False
     lost.tags = [
-        f"{well_known.TAG_TRASH_NAME}volume-pvc-lost", f"{well_known.TAG_TRASH_AT}{int(START) - 100}", f"{well_known.TAG_TRASH_WHY}test",
+        f"{well_known.TAG_TRASH_NAME}volume-pvc-lost",
+        f"{well_known.TAG_TRASH_AT}{int(START) - 100}",
+        f"{well_known.TAG_TRASH_WHY}test",
         f"{well_known.TAG_ORPHAN}{int(START) - 700}",
-    ]  # fmt: skip
+    ]
 
     def begin(sim: Sim) -> None:
         sim.restored = lost.name
@@ -317,12 +382,18 @@ def undo() -> Scenario:
 
     def check(sim: Sim, before: Before) -> list[str]:
         found = sim.nodes["n1"].by_uuid().get(lost.uuid)
-        if found is not None and (not found.active or any(tag.startswith(well_known.TAG_TRASH) for tag in found.tags)):
+        if found is not None and (
+            not found.active or any(tag.startswith(well_known.TAG_TRASH) for tag in found.tags)
+        ):
             # The person's command died with its process, and they type it again.
             sim.run("restore", "n1")
         if found is None or found.name != "volume-pvc-lost" or not found.active:
             return [f"the restored volume is {vars(found) if found else 'gone'}"]
-        marked = [tag for tag in found.tags if tag.startswith((well_known.TAG_ORPHAN, well_known.TAG_TRASH))]
+        marked = [
+            tag
+            for tag in found.tags
+            if tag.startswith((well_known.TAG_ORPHAN, well_known.TAG_TRASH))
+        ]
         return [
             *([f"the restored volume still has {marked}"] if marked else []),
             *promises.disks(sim, {"n1": ["volume-pvc-used", "volume-pvc-lost"]}),
@@ -333,7 +404,9 @@ def undo() -> Scenario:
 
 
 def sweep_logic() -> Scenario:
-    """LogicVolumes without a PV go, with their LVs after them; one that hangs in deletion is helped; the others stay."""
+    """LogicVolumes without a PV go, with their LVs after them; one that hangs in deletion is
+    helped; the others stay.
+    """
     stage = Stage("n1", "n2")
     stage.volume("used", "n1", 5)
     stage.volume("orphan", "n1", 5, parts="lv logic")
@@ -345,7 +418,9 @@ def sweep_logic() -> Scenario:
         sim.controllers.delete(sim.controllers.logic_volumes, "pvc-hanging")
 
     def check(sim: Sim, before: Before) -> list[str]:
-        left = {obj["metadata"]["name"] for obj in sim.controllers.all(sim.controllers.logic_volumes)}
+        left = {
+            obj["metadata"]["name"] for obj in sim.controllers.all(sim.controllers.logic_volumes)
+        }
         return [
             *([] if left == {"pvc-used"} else [f"the LogicVolumes are {sorted(left)}"]),
             *promises.disks(sim, {"n1": ["volume-pvc-used"], "n2": []}),
@@ -357,10 +432,16 @@ def sweep_logic() -> Scenario:
 
 
 def failback() -> Scenario:
-    """Let an operator undo a failover: each volume is its old copy or what it was, both copies are kept, pods stay whole."""
+    """Let an operator undo a failover: each volume is its old copy or what it was, both copies are
+    kept, pods stay whole.
+    """
     stage = Stage("n1", "n2", "n3")
     old = {}
-    for name, gib, pods in (("shared", 3, ("web-0", "web-1")), ("grown", 5, ("web-1",)), ("idle", 4, ())):
+    for name, gib, pods in (
+        ("shared", 3, ("web-0", "web-1")),
+        ("grown", 5, ("web-1",)),
+        ("idle", 4, ()),
+    ):
         stage.volume(name, "n2", gib)
         old[name] = stage.nodes["n1"].add(f"volume-pvc-{name}", gib, stage.clock.now)
         assert pods or name == "idle"
@@ -379,7 +460,11 @@ def failback() -> Scenario:
     lying.name, lying.active = f"trash-{lying.uuid}", False
     old["idle"].tags = [f"{well_known.TAG_ORPHAN}{int(START) - 100}"]
     in_use = {name: stage.nodes["n2"].find(f"volume-pvc-{name}") for name in old}
-    copies = {name: {"n1": old[name].uuid, "n2": local.uuid} for name, local in in_use.items() if local is not None}
+    copies = {
+        name: {"n1": old[name].uuid, "n2": local.uuid}
+        for name, local in in_use.items()
+        if local is not None
+    }
 
     def begin(sim: Sim) -> None:
         sim.confirmed = tuple(f"pvc-{name}" for name in old)
@@ -387,7 +472,9 @@ def failback() -> Scenario:
 
     def check(sim: Sim, before: Before) -> list[str]:
         on = {
-            n: (sim.controllers.get(sim.controllers.logic_volumes, f"pvc-{n}") or {}).get("spec", {}).get("nodeName")
+            n: (sim.controllers.get(sim.controllers.logic_volumes, f"pvc-{n}") or {})
+            .get("spec", {})
+            .get("nodeName")
             for n in old
         }
         return [
@@ -402,7 +489,9 @@ def failback() -> Scenario:
 
 
 def by_hand() -> Scenario:
-    """Let a person rebuild one volume of a live node: it stays as it was, or is whole elsewhere; nothing between, and once."""
+    """Let a person rebuild one volume of a live node: it stays as it was, or is whole elsewhere;
+    nothing between, and once.
+    """
     stage = Stage("n1", "n2", "n3")
     stage.volume("idle", "n1", 4)
     stage.volume("bystander", "n1", 5)
@@ -415,9 +504,15 @@ def by_hand() -> Scenario:
             *promises.untouched(sim, before, ["bystander"] if begun else ["bystander", "idle"]),
             *(promises.rebuilt(sim, before, ["idle"], ["n1"]) if begun else []),
             *promises.running(sim, ["by-0"], on="n1"),
-            *promises.disks(sim, {"n1": ["volume-pvc-bystander"] + ([] if begun else ["volume-pvc-idle"])}),
+            *promises.disks(
+                sim, {"n1": ["volume-pvc-bystander"] + ([] if begun else ["volume-pvc-idle"])}
+            ),
         ]
 
     return Scenario(
-        "by hand", stage, lambda sim: sim.watch_says("rebuild_volume", "n1/pvc-idle"), check, settings=SHORT_TRASH
+        "by hand",
+        stage,
+        lambda sim: sim.watch_says("rebuild_volume", "n1/pvc-idle"),
+        check,
+        settings=SHORT_TRASH,
     )

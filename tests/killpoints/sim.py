@@ -52,9 +52,16 @@ class Sim:
     """A running system. Tasks run one after another, each as a process of its own that may die."""
 
     def __init__(
-        self, emulator: Emulator, nodes: Sequence[SimNode], clock: Clock, faults: Sequence[Fault] = (),
-        *, pods: dict[str, JSON] | None = None, carina: bool = True, settings: Settings = SETTINGS,
-    ) -> None:  # fmt: skip
+        self,
+        emulator: Emulator,
+        nodes: Sequence[SimNode],
+        clock: Clock,
+        faults: Sequence[Fault] = (),
+        *,
+        pods: dict[str, JSON] | None = None,
+        carina: bool = True,
+        settings: Settings = SETTINGS,
+    ) -> None:
         use(clock)
         self.clock, self.emulator, self.settings = clock, emulator, settings
         self.nodes = {node.name: node for node in nodes}
@@ -83,7 +90,9 @@ class Sim:
     # --- processes ---
 
     def run(self, task: str, node: str = "") -> Any:
-        """Run one control task in a process of its own; return its result, or the error or death it ended with."""
+        """Run one control task in a process of its own; return its result, or the error or death it
+        ended with.
+        """
         try:
             return self._run(task, node)
         except Killed as exc:
@@ -145,7 +154,9 @@ class Sim:
             raise BrokerUnavailable("the broker took it and said no")
 
     def watch_says(self, task: str, node: str) -> None:
-        """Let the node watch put a task on the queue once; it may die of it, and does not come back."""
+        """Let the node watch put a task on the queue once; it may die of it, and does not come
+        back.
+        """
         try:
             self.hint(task, node)
         except (Killed, BrokerUnavailable):
@@ -204,7 +215,9 @@ class Sim:
         heapq.heappush(self._late, (self.clock.now + seconds, next(self._number), work))
 
     def leave_alone(self, until: float) -> None:
-        """Let the schedules run until that time: resume every 30 s, both sweeps every 600 s, and what they ask for."""
+        """Let the schedules run until that time: resume every 30 s, both sweeps every 600 s, and
+        what they ask for.
+        """
         while True:
             while self._hints:
                 self.run(*self._hints.pop(0))
@@ -226,15 +239,20 @@ class Sim:
         return (self.clock.now // interval + 1) * interval
 
     def _something_to_resume(self) -> bool:
-        """Say whether a resume would do more than read; saves most of the time of a long quiet history.
+        """Say whether a resume would do more than read; saves most of the time of a long quiet
+        history.
 
-        A NotReady node that keeps volumes makes every resume ask for a migration; after ten of them that is no news.
+        A NotReady node that keeps volumes makes every resume ask for a migration; after ten of them
+        that is no news.
         """
         early = self.clock.now - self._begun < 10 * RESUME
         ready = {
             node["metadata"]["name"]
             for node in self.controllers.all(NODES)
-            if any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions") or ())
+            if any(
+                c["type"] == "Ready" and c["status"] == "True"
+                for c in node["status"].get("conditions") or ()
+            )
         }
         known = {node["metadata"]["name"] for node in self.controllers.all(NODES)}
         return any(
@@ -289,7 +307,9 @@ class Sim:
         name = volume.name.removeprefix("volume-")
         if volume.open:
             self.wrong.append(f"an open volume was removed: {volume.name} on {node}")
-        lv = LocalVolume(node, volume.name, volume.uuid, 0, False, True, "", "", tags=tuple(volume.tags))
+        lv = LocalVolume(
+            node, volume.name, volume.uuid, 0, False, True, "", "", tags=tuple(volume.tags)
+        )
         if volume.name.startswith("trash-"):
             if now is not None:
                 return  # restored
@@ -299,17 +319,29 @@ class Sim:
         if lv.unfinished:
             # It holds nothing of its own, and must never come back from the trash.
             if now is not None:
-                self.wrong.append(f"an LV that was never wiped went into the trash: {volume.name} on {node}")
+                self.wrong.append(
+                    f"an LV that was never wiped went into the trash: {volume.name} on {node}"
+                )
             return
         if now is None and self.settings.trash_retention:
-            self.wrong.append(f"a volume was removed for good and not put into the trash: {volume.name} on {node}")
+            self.wrong.append(
+                f"a volume was removed for good and not put into the trash: {volume.name} on {node}"
+            )
         if now is not None and (now.active or not now.name.startswith("trash-")):
-            self.wrong.append(f"{volume.name} on {node} was renamed to {now.name}, active: {now.active}")
+            self.wrong.append(
+                f"{volume.name} on {node} was renamed to {now.name}, active: {now.active}"
+            )
         found = self.controllers.get(self.controllers.logic_volumes, name)
-        replaced = found is not None and well_known.JOURNAL in (found["metadata"].get("annotations") or {})
+        replaced = found is not None and well_known.JOURNAL in (
+            found["metadata"].get("annotations") or {}
+        )
         marked = lv.marked_at
-        if not replaced and (marked is None or self.clock.now - marked < self.settings.orphan_mark_age):
-            self.wrong.append(f"a volume was removed that no earlier sweep had marked: {volume.name} on {node}")
+        if not replaced and (
+            marked is None or self.clock.now - marked < self.settings.orphan_mark_age
+        ):
+            self.wrong.append(
+                f"a volume was removed that no earlier sweep had marked: {volume.name} on {node}"
+            )
         if found is None:
             return
         text = (found["metadata"].get("annotations") or {}).get(well_known.JOURNAL)
@@ -318,7 +350,10 @@ class Sim:
             owned = found["spec"]["nodeName"] == node
         elif journal.target == node:
             # The stale copy goes before the new one is made, and nothing else.
-            owned = volume.uuid != journal.stale or well_known.TAG_INTENT + journal.intent in volume.tags
+            owned = (
+                volume.uuid != journal.stale
+                or well_known.TAG_INTENT + journal.intent in volume.tags
+            )
         else:
             owned = journal.source == node
         if owned:
@@ -326,10 +361,14 @@ class Sim:
 
 
 def fork(emulator: Emulator) -> Emulator:
-    """Return a cluster of its own with the same objects; stored objects are never changed in place, so they are shared."""
+    """Return a cluster of its own with the same objects; stored objects are never changed in place,
+    so they are shared.
+    """
     other = Emulator()
     other.registry = emulator.registry
-    other.store._objects = {kind: dict(objects) for kind, objects in emulator.store._objects.items()}
+    other.store._objects = {
+        kind: dict(objects) for kind, objects in emulator.store._objects.items()
+    }
     other.store.version = emulator.store.version
     other.store.forget_history()
     return other

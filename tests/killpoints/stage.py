@@ -10,7 +10,11 @@ from carina_tasks.emulator.api_server import bootstrap, durations
 from carina_tasks.emulator.api_server import cluster as emulator_cluster
 from carina_tasks.emulator.api_server.cluster import Target
 from carina_tasks.emulator.api_server.deletion import delete
-from carina_tasks.emulator.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.emulator.api_server.kinds import (
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+)
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.writes import create, patch
 from carina_tasks.model import well_known
@@ -28,16 +32,27 @@ class Stage:
     def __init__(self, *nodes: str, emulator: emulator_cluster.Cluster | None = None) -> None:
         self.clock = Clock(START - LONG_AGO)
         use(self.clock)
-        if emulator_cluster.now() != durations.timestamp(datetime.fromtimestamp(self.clock.now, UTC)):
-            raise AssertionError("a stage is set up within virtual_world: its objects would be from today")
+        if emulator_cluster.now() != durations.timestamp(
+            datetime.fromtimestamp(self.clock.now, UTC)
+        ):
+            raise AssertionError(
+                "a stage is set up within virtual_world: its objects would be from today"
+            )
         self.emulator = emulator or bootstrap.new_cluster()
         self.nodes = {name: SimNode(name) for name in nodes}
         self.pods: dict[str, JSON] = {}
         for name in nodes:
-            ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+            ready = {
+                "type": "Ready",
+                "status": "True",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
             capacity = {"cpu": "8", "memory": "16Gi", "pods": "110"}
             body = {
-                "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, well_known.TOPOLOGY_NODE: name}},
+                "metadata": {
+                    "name": name,
+                    "labels": {"kubernetes.io/hostname": name, well_known.TOPOLOGY_NODE: name},
+                },
                 "status": {"conditions": [ready], "capacity": capacity, "allocatable": capacity},
             }
             create(self.emulator, Target(NODES), body)
@@ -52,7 +67,9 @@ class Stage:
         parts: str = "lv logic pv",
         block: bool = False,
     ) -> None:
-        """Make claim `name` and its volume `pvc-<name>`, or only some of its parts; `block`: its pod reads the device itself."""
+        """Make claim `name` and its volume `pvc-<name>`, or only some of its parts; `block`: its
+        pod reads the device itself.
+        """
         volume, size = f"pvc-{name}", f"{gib}Gi"
         minor = 0
         if "lv" in parts.split():
@@ -97,22 +114,39 @@ class Stage:
                 "annotations": {well_known.MANAGE_TYPE: "lvm"},
                 "finalizers": [well_known.LOGIC_VOLUME_FINALIZER],
             },
-            "spec": {"nodeName": node, "size": size, "deviceGroup": VG, "pvc": name, "nameSpace": "default"},
+            "spec": {
+                "nodeName": node,
+                "size": size,
+                "deviceGroup": VG,
+                "pvc": name,
+                "nameSpace": "default",
+            },
         }
         create(self.emulator, Target(resource), body)
         status = {
-            "volumeID": f"volume-{volume}", "status": "Success", "code": 0, "currentSize": size, "deviceMajor": 254,
+            "volumeID": f"volume-{volume}",
+            "status": "Success",
+            "code": 0,
+            "currentSize": size,
+            "deviceMajor": 254,
             "deviceMinor": minor,
-        }  # fmt: skip
+        }
         patch(self.emulator, Target(resource, "", volume, "status"), MERGE, {"status": status})
 
-    def _pv(self, name: str, node: str, size: str, uid: str, policy: str, minor: int, block: bool) -> None:
+    def _pv(
+        self, name: str, node: str, size: str, uid: str, policy: str, minor: int, block: bool
+    ) -> None:
         volume = f"pvc-{name}"
         body = {
             "metadata": {
                 "name": volume,
-                "annotations": {well_known.PROVISIONED_BY: well_known.CSI_DRIVER, "volume.kubernetes.io/provisioner-deletion-secret-name": ""},
-                "finalizers": [PROVISIONER, "kubernetes.io/pv-protection"] if policy == "Delete" else [],
+                "annotations": {
+                    well_known.PROVISIONED_BY: well_known.CSI_DRIVER,
+                    "volume.kubernetes.io/provisioner-deletion-secret-name": "",
+                },
+                "finalizers": [PROVISIONER, "kubernetes.io/pv-protection"]
+                if policy == "Delete"
+                else [],
             },
             "spec": {
                 "capacity": {"storage": size},
@@ -135,12 +169,20 @@ class Stage:
                 "nodeAffinity": {
                     "required": {
                         "nodeSelectorTerms": [
-                            {"matchExpressions": [{"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": [node]}]}
+                            {
+                                "matchExpressions": [
+                                    {
+                                        "key": well_known.TOPOLOGY_NODE,
+                                        "operator": "In",
+                                        "values": [node],
+                                    }
+                                ]
+                            }
                         ]
                     }
                 },
             },
-        }  # fmt: skip
+        }
         create(self.emulator, Target(PERSISTENT_VOLUMES), body)
 
     def grow(self, name: str, gib: int) -> None:
@@ -149,18 +191,30 @@ class Stage:
         logic = self.emulator.registry.find("carina.storage.io", "v1", "logicvolumes")
         assert logic is not None
         volume = f"pvc-{name}"
-        condition = {"type": "FileSystemResizePending", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        condition = {
+            "type": "FileSystemResizePending",
+            "status": "True",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
         self._merge(Target(PERSISTENT_VOLUMES, "", volume), {"spec": {"capacity": size}})
         self._merge(Target(logic, "", volume), {"spec": {"size": size["storage"]}})
         claim = Target(PERSISTENT_VOLUME_CLAIMS, "default", name)
         self._merge(claim, {"spec": {"resources": {"requests": size}}})
         status = Target(PERSISTENT_VOLUME_CLAIMS, "default", name, "status")
-        self._merge(status, {"status": {"phase": "Bound", "capacity": size, "conditions": [condition]}})
+        self._merge(
+            status, {"status": {"phase": "Bound", "capacity": size, "conditions": [condition]}}
+        )
 
     def pod(
-        self, name: str, node: str, *claims: str, migrate: bool = False, phase: str = "Running", again: bool = True,
+        self,
+        name: str,
+        node: str,
+        *claims: str,
+        migrate: bool = False,
+        phase: str = "Running",
+        again: bool = True,
         **meta: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Make a pod of a StatefulSet on `node` that uses `claims`.
 
         Args:
@@ -177,16 +231,28 @@ class Stage:
                 "name": name,
                 "annotations": {well_known.MIGRATION_ALLOWED: "true"} if migrate else {},
                 "ownerReferences": [
-                    {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "set", "uid": "set", "controller": True}
+                    {
+                        "apiVersion": "apps/v1",
+                        "kind": "StatefulSet",
+                        "name": "set",
+                        "uid": "set",
+                        "controller": True,
+                    }
                 ],
             },
             "spec": {
                 "schedulerName": "carina-scheduler",
                 "containers": [{"name": "main", "image": "app"}],
-                "volumes": [{"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims],
+                "volumes": [
+                    {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
+                    for claim in claims
+                ],
             },
         }
-        body["metadata"] |= {**meta, "annotations": body["metadata"]["annotations"] | meta.get("annotations", {})}
+        body["metadata"] |= {
+            **meta,
+            "annotations": body["metadata"]["annotations"] | meta.get("annotations", {}),
+        }
         if again:
             self.pods[name] = copy.deepcopy(body)
         body["spec"]["nodeName"] = node
@@ -197,8 +263,17 @@ class Stage:
         """Let the claim belong to the pod: it is a generic ephemeral volume's."""
         found = self.emulator.store.get(PODS.id, ("default", pod))
         assert found is not None
-        owner = {"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": found["metadata"]["uid"], "controller": True}
-        self._merge(Target(PERSISTENT_VOLUME_CLAIMS, "default", name), {"metadata": {"ownerReferences": [owner]}})
+        owner = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "name": pod,
+            "uid": found["metadata"]["uid"],
+            "controller": True,
+        }
+        self._merge(
+            Target(PERSISTENT_VOLUME_CLAIMS, "default", name),
+            {"metadata": {"ownerReferences": [owner]}},
+        )
 
     def not_ready(self, node: str, since: str) -> None:
         """Let the node be silent since that time."""

@@ -1,8 +1,10 @@
-"""A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
+"""A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager,
+kube-scheduler.
 
-Ready in about 4 seconds. RBAC is on. The `ServiceAccount` admission plug-in is off (pods would need tokens that no
-kubelet mounts here) and `NodeRestriction` (one kwok identity speaks for a node). `DefaultTolerationSeconds` stays on:
-without it the taint manager deletes every pod of a NotReady node at once, which no real cluster does.
+Ready in about 4 seconds. RBAC is on. The `ServiceAccount` admission plug-in is off (pods would need
+tokens that no kubelet mounts here) and `NodeRestriction` (one kwok identity speaks for a node).
+`DefaultTolerationSeconds` stays on: without it the taint manager deletes every pod of a NotReady
+node at once, which no real cluster does.
 """
 
 import base64
@@ -28,7 +30,8 @@ ISSUER = "https://kubernetes.default.svc"
 class Options:
     """What runs beside etcd and the API server, and how soon a silent node is `Unknown` (seconds).
 
-    `controllers` is the value of kube-controller-manager's flag (`*` for all); empty leaves the process out.
+    `controllers` is the value of kube-controller-manager's flag (`*` for all); empty leaves the
+    process out.
     """
 
     controllers: str = "*"
@@ -42,14 +45,21 @@ class Options:
 class ControlPlane:
     """One control plane with its own ports and folder.
 
-    `url`, `token`, `ca` and `kubeconfig` are those of an administrator and stay the same when a process is restarted.
+    `url`, `token`, `ca` and `kubeconfig` are those of an administrator and stay the same when a
+    process is restarted.
     """
 
     def __init__(self, folder: Path, options: Options | None = None) -> None:
         self.folder = folder
         self.options = options or Options()
         self.token = secrets.token_hex(16)
-        self._etcd_port, self._etcd_peer_port, self._port, self._manager_port, self._scheduler_port = ports.free(5)
+        (
+            self._etcd_port,
+            self._etcd_peer_port,
+            self._port,
+            self._manager_port,
+            self._scheduler_port,
+        ) = ports.free(5)
         self.url = f"https://127.0.0.1:{self._port}"
         self.ca = folder / "certs" / "apiserver.crt"
         self.kubeconfig = folder / "kubeconfig"
@@ -61,7 +71,9 @@ class ControlPlane:
         return Kube(self.url, self.token, self.ca)
 
     def start(self) -> None:
-        """Start everything and wait until objects can be made; raises LabError with logs when it does not come up."""
+        """Start everything and wait until objects can be made; raises LabError with logs when it
+        does not come up.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         key = self.folder / "service-account.key"
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
@@ -113,7 +125,9 @@ class ControlPlane:
         self._await("kube-apiserver is ready", self._is_ready)
 
     def stop_apiserver(self) -> None:
-        """End kube-apiserver alone: its clients see a connection refused until `start_apiserver`."""
+        """End kube-apiserver alone: its clients see a connection refused until
+        `start_apiserver`.
+        """
         self._stop("kube-apiserver", timeout=1)
 
     def start_controller_manager(self) -> None:
@@ -136,7 +150,9 @@ class ControlPlane:
         )
 
     def stop_controller_manager(self) -> None:
-        """End kube-controller-manager: nodes keep their conditions, claims and StatefulSets stand still."""
+        """End kube-controller-manager: nodes keep their conditions, claims and StatefulSets stand
+        still.
+        """
         self._stop("kube-controller-manager")
 
     def start_scheduler(self) -> None:
@@ -147,9 +163,16 @@ class ControlPlane:
                 {
                     "apiVersion": "kubescheduler.config.k8s.io/v1",
                     "kind": "KubeSchedulerConfiguration",
-                    "clientConnection": {"kubeconfig": str(self.kubeconfig), "qps": 1000, "burst": 1000},
+                    "clientConnection": {
+                        "kubeconfig": str(self.kubeconfig),
+                        "qps": 1000,
+                        "burst": 1000,
+                    },
                     "leaderElection": {"leaderElect": False},
-                    "profiles": [{"schedulerName": "default-scheduler"}, {"schedulerName": "carina-scheduler"}],
+                    "profiles": [
+                        {"schedulerName": "default-scheduler"},
+                        {"schedulerName": "carina-scheduler"},
+                    ],
                 }
             )
         )
@@ -165,7 +188,8 @@ class ControlPlane:
         self._stop("kube-scheduler")
 
     def service_account(self, namespace: str, name: str) -> Path:
-        """Make a ServiceAccount (and its namespace) without any rights; return a kubeconfig with a token of its own.
+        """Make a ServiceAccount (and its namespace) without any rights; return a kubeconfig with a
+        token of its own.
 
         The token comes from the TokenRequest API, as in a pod; what it may do is what RBAC says of
         `system:serviceaccount:<namespace>:<name>`.
@@ -174,13 +198,17 @@ class ControlPlane:
         kube.ensure("/api/v1/namespaces", {"metadata": {"name": namespace}})
         accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         kube.ensure(accounts, {"metadata": {"name": name}})
-        token = kube.create(f"{accounts}/{name}/token", {"spec": {"expirationSeconds": 36000}})["status"]["token"]
+        token = kube.create(f"{accounts}/{name}/token", {"spec": {"expirationSeconds": 36000}})[
+            "status"
+        ]["token"]
         path = self.folder / f"kubeconfig-{namespace}-{name}"
         self._write_kubeconfig(path, name, token)
         return path
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        """Run `kubectl` as administrator and return its standard output; raises LabError with its error text."""
+        """Run `kubectl` as administrator and return its standard output; raises LabError with its
+        error text.
+        """
         binary = paths.kubectl_binary()
         if binary is None:
             raise LabError("no kubectl")
@@ -193,7 +221,9 @@ class ControlPlane:
             check=False,
         )
         if check and done.returncode:
-            raise LabError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
+            raise LabError(
+                f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}"
+            )
         return done.stdout
 
     def _start_etcd(self) -> None:
@@ -219,7 +249,8 @@ class ControlPlane:
         self._processes[name] = start(name, [binary, *arguments], folder=self.folder)
 
     def _stop(self, name: str, timeout: float = 3) -> None:
-        # Waits for the end: the port is used again by the next start. The API server would wait for its watches.
+        # Waits for the end: the port is used again by the next start. The API server would wait for
+        # its watches.
         if process := self._processes.pop(name, None):
             process.stop(timeout)
 
@@ -239,7 +270,8 @@ class ControlPlane:
         return self.kube.find("/api/v1/namespaces/default/serviceaccounts/default") is not None
 
     def _write_kubeconfig(self, path: Path, user: str, token: str) -> None:
-        # The certificate does not exist before the first start: a file name, not its content, until then.
+        # The certificate does not exist before the first start: a file name, not its content, until
+        # then.
         cluster: dict[str, str] = {"server": self.url}
         if self.ca.exists():
             cluster["certificate-authority-data"] = base64.b64encode(self.ca.read_bytes()).decode()

@@ -1,6 +1,7 @@
 """A small raw-JSON Kubernetes client for the lab's own use.
 
-The product has its own client; the lab does not look through it, so that a fault there cannot hide itself.
+The product has its own client; the lab does not look through it, so that a fault there cannot hide
+itself.
 """
 
 import json
@@ -67,10 +68,13 @@ class Kube:
             retries=False,
         )
 
-    def request(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Json:
+    def request(
+        self, method: str, path: str, body: Any = None, kind: str = "application/json"
+    ) -> Json:
         """Send a request and return the decoded answer; raises KubeError for a code of 300 or more.
 
-        429 means "not now" (a CRD's storage is being made): tried again for 10 s, as every client does.
+        429 means "not now" (a CRD's storage is being made): tried again for 10 s, as every client
+        does.
         """
         for _ in range(50):
             answer = self._http.request(
@@ -83,8 +87,14 @@ class Kube:
                 break
             time.sleep(0.2)
         if answer.status >= 300:
-            raise KubeError(answer.status, f"{method} {path}: {answer.data.decode(errors='replace')[:1000]}")
-        decoded = json.loads(answer.data) if answer.headers.get("Content-Type", "").endswith("json") else {}
+            raise KubeError(
+                answer.status, f"{method} {path}: {answer.data.decode(errors='replace')[:1000]}"
+            )
+        decoded = (
+            json.loads(answer.data)
+            if answer.headers.get("Content-Type", "").endswith("json")
+            else {}
+        )
         return decoded if isinstance(decoded, dict) else {}
 
     def get(self, path: str) -> Json:

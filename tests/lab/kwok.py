@@ -1,8 +1,8 @@
 """KWOK kubelets: one process for each node, so that one node can fall silent by itself.
 
-A node is kwok's by the annotation `kwok.x-k8s.io/node: <name>`; the process for another name leaves it alone. kwok
-sends its status and Lease, and makes pods that are bound to it Running. It never makes a Node: one that was deleted
-stays deleted until somebody creates it again.
+A node is kwok's by the annotation `kwok.x-k8s.io/node: <name>`; the process for another name leaves
+it alone. kwok sends its status and Lease, and makes pods that are bound to it Running. It never
+makes a Node: one that was deleted stays deleted until somebody creates it again.
 """
 
 import signal
@@ -47,7 +47,9 @@ class KwokNode:
         )
 
     def silence(self) -> None:
-        """Stop the process where it stands: no status, no Lease; the node is `Unknown` after the grace period."""
+        """Stop the process where it stands: no status, no Lease; the node is `Unknown` after the
+        grace period.
+        """
         self._running().signal(signal.SIGSTOP)
 
     def resume(self) -> None:

@@ -1,4 +1,6 @@
-"""The whole laboratory: control plane, kubelets, broker, nodes, provisioner, and the product's processes on the host."""
+"""The whole laboratory: control plane, kubelets, broker, nodes, provisioner, and the product's
+processes on the host.
+"""
 
 import contextlib
 import os
@@ -26,10 +28,11 @@ WORKER = ("-m", "workers.node")
 
 
 class Lab:
-    """A cluster of real parts. Use it as a context manager; `clean` brings it back to empty between tests.
+    """A cluster of real parts. Use it as a context manager; `clean` brings it back to empty between
+    tests.
 
-    `kubelets` and `nodes` have the same keys: a node's kubelet (KWOK, on the host) and its machine (user-mode-linux)
-    fail each by itself; `kill_node` takes both.
+    `kubelets` and `nodes` have the same keys: a node's kubelet (KWOK, on the host) and its machine
+    (user-mode-linux) fail each by itself; `kill_node` takes both.
     """
 
     def __init__(self, names: Sequence[str] = NAMES, options: Options | None = None) -> None:
@@ -40,7 +43,9 @@ class Lab:
         self.network = self._slot.network
         self.control_plane = ControlPlane(self.folder / "control-plane", options)
         self.kubeconfig = self.control_plane.kubeconfig
-        self.kubelets = {name: KwokNode(name, self.kubeconfig, self.folder / "kwok") for name in names}
+        self.kubelets = {
+            name: KwokNode(name, self.kubeconfig, self.folder / "kwok") for name in names
+        }
         self.redis = RedisServer(self.folder / "redis", self.network)
         self.nodes: dict[str, UmlNode] = {}
         self.processes: list[Process] = []
@@ -58,21 +63,30 @@ class Lab:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """End everything. The folder keeps the logs until the next lab of the same number."""
         self._stack.close()
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        """Run `kubectl` as administrator and return what it prints; raises LabError with its error text."""
+        """Run `kubectl` as administrator and return what it prints; raises LabError with its error
+        text.
+        """
         return self.control_plane.kubectl(*arguments, stdin=stdin, check=check)
 
-    def process(self, argv: Sequence[str], env: Mapping[str, str] | None = None, name: str | None = None) -> Process:
-        """Start a process of the product on the host, in the repository, with its log in the lab's folder.
+    def process(
+        self, argv: Sequence[str], env: Mapping[str, str] | None = None, name: str | None = None
+    ) -> Process:
+        """Start a process of the product on the host, in the repository, with its log in the lab's
+        folder.
 
-        `argv[0]` may be `python`, or a command of this virtual environment (`celery`). The environment is PATH, HOME,
-        PYTHONPATH, KUBECONFIG (administrator's) and CARINA_TASKS_BROKER_URL, and over them `env`. Ended by `clean` and
-        with the lab; a failing test shows the end of its log.
+        `argv[0]` may be `python`, or a command of this virtual environment (`celery`). The
+        environment is PATH, HOME, PYTHONPATH, KUBECONFIG (administrator's) and
+        CARINA_TASKS_BROKER_URL, and over them `env`. Ended by `clean` and with the lab; a failing
+        test shows the end of its log.
         """
         self._number += 1
         program = sys.executable if argv[0] == "python" else _beside_python(argv[0])
@@ -105,11 +119,13 @@ class Lab:
         argv: Sequence[str] = WORKER,
         only: Sequence[str] | None = None,
     ) -> None:
-        """Start the node worker in each node (or `only` some); one that runs with the same environment is left alone.
+        """Start the node worker in each node (or `only` some); one that runs with the same
+        environment is left alone.
 
-        `argv` are the arguments of the nodes' Python. The environment is PATH, HOME, PYTHONPATH, NODE_NAME, LC_ALL and
-        CARINA_TASKS_BROKER_URL, and over them `env`. With `sealed` the URL is of the node's own Redis user, whose rights
-        are the design's ACL line; otherwise of the default user.
+        `argv` are the arguments of the nodes' Python. The environment is PATH, HOME, PYTHONPATH,
+        NODE_NAME, LC_ALL and CARINA_TASKS_BROKER_URL, and over them `env`. With `sealed` the URL is
+        of the node's own Redis user, whose rights are the design's ACL line; otherwise of the
+        default user.
         """
         for name in only or self.names:
             url = self.redis.node_url(name) if sealed else self.redis.guest_url
@@ -149,8 +165,9 @@ class Lab:
     def clean(self) -> float:
         """Bring everything back to empty and healthy; return the seconds it took.
 
-        Ends the product's processes on the host; node workers stay. Restores machines and kubelets, empties the
-        cluster, the VGs and Redis, then adds the nodes, StorageClass, CSIDriver and storage reports anew.
+        Ends the product's processes on the host; node workers stay. Restores machines and kubelets,
+        empties the cluster, the VGs and Redis, then adds the nodes, StorageClass, CSIDriver and
+        storage reports anew.
         """
         begun = time.monotonic()
         self.end_processes()
@@ -215,7 +232,8 @@ class Lab:
             )
             self.nodes[name] = node
             self._stack.callback(node.crash)
-        # The control plane first: side by side on two cores both would be slower, and time out of step.
+        # The control plane first: side by side on two cores both would be slower, and time out of
+        # step.
         self._stack.callback(self.control_plane.stop)
         self._timed("control plane", self.control_plane.start)
         self.kube = self.control_plane.kube
@@ -230,7 +248,9 @@ class Lab:
         for name, node in self.nodes.items():
             node.wait_until_up()
             self.times[f"boot of {name}"] = time.monotonic() - self.times[f"boot of {name}"]
-        self.provisioner = Provisioner(self.kube, lambda name, vg, lv, size: self.nodes[name].create_lv(lv, size, vg))
+        self.provisioner = Provisioner(
+            self.kube, lambda name, vg, lv, size: self.nodes[name].create_lv(lv, size, vg)
+        )
         self.world = World(self.kube, self.provisioner)
         self._stack.callback(self.provisioner.stop)
         self._timed("nodes Ready", self._furnish)
@@ -264,10 +284,14 @@ def wait_for(what: str, check: Callable[[], object], timeout: float = 30) -> flo
 
 
 def _beside_python(command: str) -> str:
-    """Return the path of a command of this virtual environment if it has it, else the word itself."""
+    """Return the path of a command of this virtual environment if it has it, else the word
+    itself.
+    """
     path = Path(sys.executable).parent / command
     return str(path) if path.exists() else command
 
 
 def _tail(path: Path, lines: int) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+    return (
+        "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+    )

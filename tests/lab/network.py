@@ -1,8 +1,9 @@
 """A network namespace with a bridge for the nodes, and a link by which the host reaches it.
 
-Lab number N has the subnet 10.99.N.0/24: the bridge (where the broker listens) is .1, the nodes are .11 and up, and
-.252/31 is a link of its own between host and namespace. It is not on the bridge: a node reaches the broker and its
-fellow nodes, never the host. Deleting the namespace deletes everything in it, the link's host end too.
+Lab number N has the subnet 10.99.N.0/24: the bridge (where the broker listens) is .1, the nodes are
+.11 and up, and .252/31 is a link of its own between host and namespace. It is not on the bridge: a
+node reaches the broker and its fellow nodes, never the host. Deleting the namespace deletes
+everything in it, the link's host end too.
 """
 
 import subprocess
@@ -25,13 +26,26 @@ class LabNetwork:
         self._link = f"carina-lab-{number}"
 
     def up(self) -> None:
-        """Make the namespace, the bridge and the link to the host; raises LabError when the system refuses."""
+        """Make the namespace, the bridge and the link to the host; raises LabError when the system
+        refuses.
+        """
         _ip("netns", "add", self.namespace)
         self._inside("link", "set", "lo", "up")
         self._inside("link", "add", BRIDGE, "type", "bridge")
         self._inside("addr", "add", f"{self.bridge_address}/24", "dev", BRIDGE)
         self._inside("link", "set", BRIDGE, "up")
-        _ip("link", "add", self._link, "type", "veth", "peer", "name", "host", "netns", self.namespace)
+        _ip(
+            "link",
+            "add",
+            self._link,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "host",
+            "netns",
+            self.namespace,
+        )
         _ip("addr", "add", f"{self.host_link_address}/31", "dev", self._link)
         _ip("link", "set", self._link, "up")
         self._inside("addr", "add", f"{self.link_address}/31", "dev", "host")
@@ -41,7 +55,8 @@ class LabNetwork:
 
     def down(self) -> None:
         """Delete the namespace and all that is in it; one that is not there is no error."""
-        # The kernel empties a deleted namespace when it finds the time; until then the link's name would be taken.
+        # The kernel empties a deleted namespace when it finds the time; until then the link's name
+        # would be taken.
         if Path("/sys/class/net", self._link).exists():
             _ip("link", "del", self._link)
         if Path("/run/netns", self.namespace).exists():
@@ -66,7 +81,8 @@ class LabNetwork:
     def cut(self, tap: str) -> None:
         """Take a tap off the bridge: the cable is out at the switch, the node's own link stays up.
 
-        Setting the tap down instead would kill the guest's interface until it is set up again inside.
+        Setting the tap down instead would kill the guest's interface until it is set up again
+        inside.
         """
         self._inside("link", "set", tap, "nomaster")
 

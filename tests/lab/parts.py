@@ -1,7 +1,8 @@
 """What this machine has, what each tier of tests needs, and what to do about the difference.
 
-A test that lacks its real part fails where `CI` is set and skips, with the reason, elsewhere: a green run in CI means
-that everything ran. `python -m tests.lab.parts` prints one line for each tier.
+A test that lacks its real part fails where `CI` is set and skips, with the reason, elsewhere: a
+green run in CI means that everything ran. `python -m tests.lab.parts` prints one line for each
+tier.
 """
 
 import os
@@ -40,7 +41,9 @@ def _control_plane(*names: str) -> Callable[[], bool]:
 def _user_mode_linux() -> bool:
     modules = Path("/usr/lib/uml/modules")
     has_modules = modules.is_dir() and any(modules.iterdir())
-    return has_modules and _commands("linux.uml", "ip", "modprobe")() and Path("/dev/net/tun").exists()
+    return (
+        has_modules and _commands("linux.uml", "ip", "modprobe")() and Path("/dev/net/tun").exists()
+    )
 
 
 PARTS: dict[str, Part] = {
@@ -65,16 +68,30 @@ PARTS: dict[str, Part] = {
         "no user-mode-linux with its modules, iproute2, kmod and /dev/net/tun",
         f"run {INSTALL}, or apt-get install user-mode-linux kmod iproute2",
     ),
-    "lvm2": Part(_commands("lvm", "thin_check"), "no lvm2", "apt-get install lvm2 thin-provisioning-tools"),
-    "redis-server": Part(_commands("redis-server"), "no redis-server", "apt-get install redis-server"),
+    "lvm2": Part(
+        _commands("lvm", "thin_check"), "no lvm2", "apt-get install lvm2 thin-provisioning-tools"
+    ),
+    "redis-server": Part(
+        _commands("redis-server"), "no redis-server", "apt-get install redis-server"
+    ),
     "podman": Part(
         _commands("podman", "runc", "podman-compose", "debootstrap"),
         "no podman, runc, podman-compose and debootstrap",
         "apt-get install podman runc podman-compose debootstrap",
     ),
-    "prometheus": Part(_commands("prometheus", "promtool"), "no prometheus and promtool", "apt-get install prometheus"),
-    "chromium": Part(_commands("/usr/bin/chromium"), "no chromium", "apt-get install --no-install-recommends chromium"),
-    "root": Part(lambda: os.geteuid() == 0, "not root", "run as root: namespaces, taps and mounts are made"),
+    "prometheus": Part(
+        _commands("prometheus", "promtool"),
+        "no prometheus and promtool",
+        "apt-get install prometheus",
+    ),
+    "chromium": Part(
+        _commands("/usr/bin/chromium"),
+        "no chromium",
+        "apt-get install --no-install-recommends chromium",
+    ),
+    "root": Part(
+        lambda: os.geteuid() == 0, "not root", "run as root: namespaces, taps and mounts are made"
+    ),
 }
 
 TIERS: dict[str, tuple[str, ...]] = {
@@ -97,7 +114,9 @@ def missing(*names: str) -> list[str]:
 
 
 def in_ci() -> bool:
-    """Tell whether this run must be complete (`CI` is set to anything but an empty string, 0 or false)."""
+    """Tell whether this run must be complete (`CI` is set to anything but an empty string, 0 or
+    false).
+    """
     return os.environ.get("CI", "").lower() not in {"", "0", "false"}
 
 

@@ -2,10 +2,11 @@
 
 Two places outside the repository:
 
-* `cache()`: binaries that take minutes to build, named by version: `${XDG_CACHE_HOME:-~/.cache}/carina-tasks`.
-* `shared()`: what the user-mode-linux nodes must read. They run as an unprivileged user, and a home folder is often
-  closed to others, so this is `/var/cache/carina-tasks` (world-readable, owned by root) unless `CARINA_LAB_DIR`
-  says otherwise.
+* `cache()`: binaries that take minutes to build, named by version:
+  `${XDG_CACHE_HOME:-~/.cache}/carina-tasks`.
+* `shared()`: what the user-mode-linux nodes must read. They run as an unprivileged user, and a home
+  folder is often closed to others, so this is `/var/cache/carina-tasks` (world-readable, owned by
+  root) unless `CARINA_LAB_DIR` says otherwise.
 """
 
 import os
@@ -28,12 +29,16 @@ def shared() -> Path:
 
 
 def xstate_preload() -> Path:
-    """Return where `install.sh` puts the library that it builds from `uml/xstate.c`; it need not exist yet."""
+    """Return where `install.sh` puts the library that it builds from `uml/xstate.c`; it need not
+    exist yet.
+    """
     return shared() / "xstate.so"
 
 
 def other_lvm() -> Path:
-    """Return the root folder of Debian 13, whose lvm2 the nodes run beside their own; it need not exist yet."""
+    """Return the root folder of Debian 13, whose lvm2 the nodes run beside their own; it need not
+    exist yet.
+    """
     return shared() / "trixie"
 
 
@@ -48,10 +53,11 @@ def kwok_folder() -> Path:
 
 
 def control_plane_binary(name: str) -> Path | None:
-    """Find `etcd`, `kube-apiserver`, `kube-controller-manager` or `kube-scheduler`; None when it is nowhere.
+    """Find `etcd`, `kube-apiserver`, `kube-controller-manager` or `kube-scheduler`; None when it is
+    nowhere.
 
-    `KUBEBUILDER_ASSETS` comes first, as everywhere in the ecosystem. `setup-envtest` puts only etcd and
-    kube-apiserver (and kubectl) there, so each name is looked for by itself.
+    `KUBEBUILDER_ASSETS` comes first, as everywhere in the ecosystem. `setup-envtest` puts only etcd
+    and kube-apiserver (and kubectl) there, so each name is looked for by itself.
     """
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     for folder in ([Path(assets)] if assets else []) + [control_plane_folder()]:
@@ -69,4 +75,8 @@ def kubectl_binary() -> Path | None:
 def kwok_binary() -> Path | None:
     """Find `kwok` with its stages beside it; None when either is lacking."""
     folder = kwok_folder()
-    return folder / "kwok" if os.access(folder / "kwok", os.X_OK) and (folder / "stages.yaml").is_file() else None
+    return (
+        folder / "kwok"
+        if os.access(folder / "kwok", os.X_OK) and (folder / "stages.yaml").is_file()
+        else None
+    )

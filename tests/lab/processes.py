@@ -1,8 +1,9 @@
 """Child processes that end with the test run, each with a log file that a failing test can show.
 
-Two things make sure that nothing stays behind after a killed pytest: the kernel sends SIGKILL to each child when its
-parent dies (PR_SET_PDEATHSIG, set by `setpriv`), and each process group is written to a file, so that a lab's guardian,
-or the next lab, ends what that signal does not reach (see `end_recorded` and `slot`).
+Two things make sure that nothing stays behind after a killed pytest: the kernel sends SIGKILL to
+each child when its parent dies (PR_SET_PDEATHSIG, set by `setpriv`), and each process group is
+written to a file, so that a lab's guardian, or the next lab, ends what that signal does not reach
+(see `end_recorded` and `slot`).
 """
 
 import contextlib
@@ -46,7 +47,9 @@ class Process:
             os.killpg(self.pid, number)
 
     def stop(self, timeout: float = 10.0) -> int:
-        """End it with SIGTERM to the leader, with SIGKILL to the group after `timeout` seconds; return its code."""
+        """End it with SIGTERM to the leader, with SIGKILL to the group after `timeout` seconds;
+        return its code.
+        """
         if self.alive:
             self.popen.send_signal(signal.SIGCONT)  # a stopped process does not see SIGTERM
             self.popen.terminate()
@@ -79,10 +82,12 @@ def start(
     pass_fds: Iterable[int] = (),
     die_with_parent: bool = True,
 ) -> Process:
-    """Start a child. Its log is `<folder>/<name>.log` (appended), its group is recorded in `<folder>/groups`.
+    """Start a child. Its log is `<folder>/<name>.log` (appended), its group is recorded in
+    `<folder>/groups`.
 
-    `env` is the whole environment; None takes ours. Beware: for the kernel a child's parent is the *thread* that
-    started it; what a short-lived thread starts needs `die_with_parent=False`, and then only its record ends it.
+    `env` is the whole environment; None takes ours. Beware: for the kernel a child's parent is the
+    *thread* that started it; what a short-lived thread starts needs `die_with_parent=False`, and
+    then only its record ends it.
     """
     groups = folder / "groups"
     groups.mkdir(parents=True, exist_ok=True)
@@ -106,8 +111,9 @@ def start(
 def end_recorded(folder: Path) -> list[int]:
     """SIGKILL what is left of the groups that a dead lab recorded in `folder`; return their ids.
 
-    A group's id may have been given to a stranger since. After a reboot every id is a stranger's, and so is a leader
-    that was not started when we started ours; while any member of our group lives, the kernel gives its id to nobody.
+    A group's id may have been given to a stranger since. After a reboot every id is a stranger's,
+    and so is a leader that was not started when we started ours; while any member of our group
+    lives, the kernel gives its id to nobody.
     """
     ended = []
     for record in (folder / "groups").glob("*"):
@@ -122,11 +128,17 @@ def end_recorded(folder: Path) -> list[int]:
 
 
 def wait_until(
-    what: str, check: Callable[[], object], timeout: float, *, every: float = 0.05, watch: Iterable[Process] = ()
+    what: str,
+    check: Callable[[], object],
+    timeout: float,
+    *,
+    every: float = 0.05,
+    watch: Iterable[Process] = (),
 ) -> float:
     """Call `check` until it returns something true; return the seconds it took.
 
-    Raises LabError after `timeout` seconds, and at once when one of `watch` ends, with the tail of its log.
+    Raises LabError after `timeout` seconds, and at once when one of `watch` ends, with the tail of
+    its log.
     """
     begun = time.monotonic()
     while True:
@@ -142,16 +154,20 @@ def wait_until(
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of its descendants' orphans, so that `Process.kill` can reap them.
+    """Make this process the parent of its descendants' orphans, so that `Process.kill` can reap
+    them.
 
-    A user-mode-linux that is killed leaves one orphan for each guest process. Not every PID 1 of a container reaps.
+    A user-mode-linux that is killed leaves one orphan for each guest process. Not every PID 1 of a
+    container reaps.
     """
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise LabError(f"prctl(PR_SET_CHILD_SUBREAPER): {os.strerror(ctypes.get_errno())}")
 
 
 def _reap(group: int) -> None:
-    """Reap the adopted members of a killed group: of this group only, the rest are somebody else's to wait for."""
+    """Reap the adopted members of a killed group: of this group only, the rest are somebody else's
+    to wait for.
+    """
     deadline = time.monotonic() + 2
     with contextlib.suppress(ChildProcessError):
         while time.monotonic() < deadline:
@@ -164,7 +180,9 @@ def _boot_id() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """Return the clock tick at which a process started (field 22 of /proc/PID/stat), None when there is none."""
+    """Return the clock tick at which a process started (field 22 of /proc/PID/stat), None when
+    there is none.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

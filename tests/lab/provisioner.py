@@ -1,7 +1,8 @@
-"""A stand-in for Carina's CSI provisioner and node agent: a thread that gives every claim its volume.
+"""A stand-in for Carina's CSI provisioner and node agent: a thread that gives every claim its
+volume.
 
-For each claim with a selected node: the LV on that node (by a callback), then the LogicVolume and the PersistentVolume.
-Binding, scheduling and everything after that is done by Kubernetes itself.
+For each claim with a selected node: the LV on that node (by a callback), then the LogicVolume and
+the PersistentVolume. Binding, scheduling and everything after that is done by Kubernetes itself.
 """
 
 import threading
@@ -22,9 +23,11 @@ CreateLv = Callable[[str, str, str, int], tuple[int, int]]
 
 
 class Provisioner:
-    """Polls every 100 ms. `create_lv(node, vg, lv, bytes)` makes the LV and returns its device numbers.
+    """Polls every 100 ms. `create_lv(node, vg, lv, bytes)` makes the LV and returns its device
+    numbers.
 
-    `errors` keeps the text of what went wrong; the claim is tried again at the next round, as the real one does.
+    `errors` keeps the text of what went wrong; the claim is tried again at the next round, as the
+    real one does.
     """
 
     def __init__(self, kube: Kube, create_lv: CreateLv) -> None:
@@ -58,7 +61,8 @@ class Provisioner:
         self._paused.clear()
 
     def provision(self, claim: Json, name: str | None = None) -> Volume:
-        """Make the volume of one claim on its selected node and return it; what is there already is left alone.
+        """Make the volume of one claim on its selected node and return it; what is there already is
+        left alone.
 
         Its name is `pvc-<UID of the claim>` unless `name` says otherwise.
         """

@@ -1,7 +1,9 @@
-"""``python -m tests.lab.record_reports``: record what each tested lvm2 reports, as `tests/unit/lvm_reports/VERSION/NAME.json`.
+"""``python -m tests.lab.record_reports``: record what each tested lvm2 reports, as
+`tests/unit/lvm_reports/VERSION/NAME.json`.
 
-It boots one node, brings its disks into each situation that `carina_tasks.lvm.report` must read, and asks every lvm2 for
-the product's own report. Run it as root, on a machine with the lab, when `report.FULLREPORT` changes or another lvm2 is added.
+It boots one node, brings its disks into each situation that `carina_tasks.lvm.report` must read,
+and asks every lvm2 for the product's own report. Run it as root, on a machine with the lab, when
+`report.FULLREPORT` changes or another lvm2 is added.
 """
 
 from __future__ import annotations
@@ -120,12 +122,16 @@ class Recorder:
     def do(self, script: str) -> None:
         """Run a script in the node; what fails is printed."""
         done = self.node.run("sh", "-c", script, check=False)
-        lines = [line for line in done.stderr.splitlines() if "WARNING" not in line and line.strip()]
+        lines = [
+            line for line in done.stderr.splitlines() if "WARNING" not in line and line.strip()
+        ]
         print("\n".join(lines))
 
     def record(self, name: str, config: str = "") -> None:
         """Write what each lvm2 reports now; `config` is added to lvm.conf for it."""
-        self.do(f"cp /etc/lvm/lvm.conf /tmp/lvm.conf; cat >> /etc/lvm/lvm.conf <<'END'\n{config}\nEND")
+        self.do(
+            f"cp /etc/lvm/lvm.conf /tmp/lvm.conf; cat >> /etc/lvm/lvm.conf <<'END'\n{config}\nEND"
+        )
         for which, argv in self.lvms.items():
             done = self.node.run(*argv, *_argv("fullreport", FULLREPORT), check=False)
             folder = FOLDER / self.versions[which]
@@ -141,8 +147,9 @@ class Recorder:
 
 def _record_all(at: Recorder) -> None:
     at.do(
-        "mkdir -p /tmp/m/lib/modules; ln -sfn /usr/lib/uml/modules/$(uname -r) /tmp/m/lib/modules/$(uname -r);"
-        f"for one in {MODULES}; do modprobe -d /tmp/m $one; done; lvremove -f -y {VG} 2>/dev/null"
+        "mkdir -p /tmp/m/lib/modules; ln -sfn /usr/lib/uml/modules/$(uname -r) "
+        f"/tmp/m/lib/modules/$(uname -r);for one in {MODULES}; do modprobe -d /tmp/m $one; done; "
+        f"lvremove -f -y {VG} 2>/dev/null"
     )
     two = 'devices {{ filter=["a|^/dev/ubd[{}]$|","r|.*|"] }}'
     at.record("bare", two.format("ab"))
@@ -162,16 +169,24 @@ def _record_all(at: Recorder) -> None:
     at.do(f"pvchange -x y /dev/ubdb{CLEAR}")
     at.do("vgremove -f -y system-vg")
     at.record("orphan_pv", two.format("c"))
-    at.do("vgcreate system-vg /dev/ubdc; lvcreate -y -n volume-pvc-lost -L 64m system-vg; lvchange -a n system-vg")
+    at.do(
+        "vgcreate system-vg /dev/ubdc; lvcreate -y -n volume-pvc-lost -L 64m system-vg; lvchange "
+        "-a n system-vg"
+    )
     at.do(DAMAGED)
     at.record("damaged")
     at.do(CLEAR)
     at.do(
-        f'wipefs -qa /dev/ubdc; dd if=/dev/zero of=/dev/ubdc bs=1M count=2 2>/dev/null; vgcreate {VG} /dev/ubdc --config \'devices {{ filter=["a|^/dev/ubdc$|","r|.*|"] }}\''
+        "wipefs -qa /dev/ubdc; dd if=/dev/zero of=/dev/ubdc bs=1M count=2 2>/dev/null; vgcreate "
+        f'{VG} /dev/ubdc --config \'devices {{ filter=["a|^/dev/ubdc$|","r|.*|"] }}\''
     )
-    at.do(f'lvcreate -y -n volume-pvc-a -L 64m {VG} --config \'devices {{ filter=["a|^/dev/ubd[ab]$|","r|.*|"] }}\'')
     at.do(
-        f'lvcreate -a n -Z n -y -n volume-pvc-a -L 64m {VG} --config \'devices {{ filter=["a|^/dev/ubdc$|","r|.*|"] }}\''
+        f"lvcreate -y -n volume-pvc-a -L 64m {VG} --config 'devices {{ "
+        f'filter=["a|^/dev/ubd[ab]$|","r|.*|"] }}\''
+    )
+    at.do(
+        f"lvcreate -a n -Z n -y -n volume-pvc-a -L 64m {VG} --config 'devices {{ "
+        f'filter=["a|^/dev/ubdc$|","r|.*|"] }}\''
     )
     at.record("duplicate")
 

@@ -1,7 +1,8 @@
 """A real redis-server: with an ACL user for each node, and a default user that needs a password.
 
-In a lab with nodes it lives in the lab's network namespace and listens on the bridge (for nodes), on the link to the
-host and on a unix socket; without one it listens on a free port of loopback. Nothing is saved to disk.
+In a lab with nodes it lives in the lab's network namespace and listens on the bridge (for nodes),
+on the link to the host and on a unix socket; without one it listens on a free port of loopback.
+Nothing is saved to disk.
 """
 
 from __future__ import annotations
@@ -20,12 +21,19 @@ from tests.lab.processes import Process, start, wait_until
 
 
 def node_rules(node: str) -> list[str]:
-    """Return what a sealed node's Redis user may do: take from its own queue, write its own answers, beat its heart."""
+    """Return what a sealed node's Redis user may do: take from its own queue, write its own
+    answers, beat its heart.
+    """
     return [
         "-@all",
         *("+hello", "+auth", "+ping", "+client|setname", "+multi", "+exec"),
         *("+brpop", "+llen", "+get", "+set", "+setex", "+publish"),
-        *(f"~node.{node}", f"~celery-task-meta-{node}:*", f"~alive.{node}", f"&celery-task-meta-{node}:*"),
+        *(
+            f"~node.{node}",
+            f"~celery-task-meta-{node}:*",
+            f"~alive.{node}",
+            f"&celery-task-meta-{node}:*",
+        ),
     ]
 
 
@@ -69,11 +77,15 @@ class RedisServer:
         return f"redis://:{self.password}@{self._bridge()}:{self.port}/0"
 
     def node_url(self, node: str) -> str:
-        """Return the URL for processes in a node as that node's own user; raises KeyError without `add_node_user`."""
+        """Return the URL for processes in a node as that node's own user; raises KeyError without
+        `add_node_user`.
+        """
         return f"redis://{node}:{self._passwords[node]}@{self._bridge()}:{self.port}/0"
 
     def node_url_from_host(self, node: str) -> str:
-        """Return the URL by which a test on the host acts as a node's user, to see what it may not do."""
+        """Return the URL by which a test on the host acts as a node's user, to see what it may not
+        do.
+        """
         return f"redis://{node}:{self._passwords[node]}@{self._host}:{self.port}/0"
 
     @property
@@ -88,7 +100,9 @@ class RedisServer:
         acl.write_text("\n".join(self._users.values()) + "\n")
         acl.chmod(0o600)
         network = self._network
-        addresses = ["127.0.0.1"] + ([network.bridge_address, network.link_address] if network else [])
+        addresses = ["127.0.0.1"] + (
+            [network.bridge_address, network.link_address] if network else []
+        )
         self._process = start(
             "redis-server",
             [
@@ -119,7 +133,9 @@ class RedisServer:
         self.start()
 
     def restart_with_data(self, pause: float = 0) -> None:
-        """Write everything to disk, stop, and start with it after `pause` seconds: messages and answers come back."""
+        """Write everything to disk, stop, and start with it after `pause` seconds: messages and
+        answers come back.
+        """
         with self.client as client:
             client.save()
         self.stop()
@@ -155,7 +171,9 @@ class RedisServer:
         self._users[node] = f"user {node} on >{password} {' '.join(node_rules(node))}"
         if self._process:
             with self.client as client:
-                client.execute_command("ACL", "SETUSER", node, "reset", "on", f">{password}", *node_rules(node))
+                client.execute_command(
+                    "ACL", "SETUSER", node, "reset", "on", f">{password}", *node_rules(node)
+                )
         return password
 
     def _answers(self) -> bool:

@@ -1,4 +1,6 @@
-"""A replica of a lab's Redis and a Sentinel that watches the two, in the lab's network namespace."""
+"""A replica of a lab's Redis and a Sentinel that watches the two, in the lab's network
+namespace.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,24 @@ PORT = 26379
 
 
 class Sentinel:
-    """Use it as a context manager: the master is the lab's own Redis, and the replica is ended with the context."""
+    """Use it as a context manager: the master is the lab's own Redis, and the replica is ended with
+    the context.
+    """
 
     def __init__(self, master: RedisServer, network: LabNetwork, folder: Path) -> None:
         self.master = master
-        self.replica = RedisServer(folder / "replica", network, port=master.port + 1, replica_of=master)
+        self.replica = RedisServer(
+            folder / "replica", network, port=master.port + 1, replica_of=master
+        )
         self._network = network
         self._folder = folder
         self._process: Process | None = None
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the settings by which every process of the product, in a node or not, finds the master."""
+        """Return the settings by which every process of the product, in a node or not, finds the
+        master.
+        """
         url = f"sentinel://default:{self.master.password}@{self._network.bridge_address}:{PORT}"
         return {"CARINA_TASKS_BROKER_URL": url, "CARINA_TASKS_BROKER_MASTER_NAME": NAME}
 
@@ -42,7 +50,9 @@ class Sentinel:
         )
         argv = [*self._network.prefix_command(), "redis-server", str(conf), "--sentinel"]
         self._process = start("sentinel", argv, folder=self._folder)
-        wait_until("Sentinel knows the replica", lambda: self._said("+slave"), 20, watch=[self._process])
+        wait_until(
+            "Sentinel knows the replica", lambda: self._said("+slave"), 20, watch=[self._process]
+        )
         wait_until("the replica is in step", self._in_step, 20)
         return self
 

@@ -1,8 +1,9 @@
 """A lab's place: its number, folder and user id. Two labs at once have different ones.
 
-The place is held by a lock on a file, which the kernel lets go of when its holder ends, however it ends. A guardian,
-a process of its own, waits for that and then ends what the dead holder left: process groups and network namespace. If
-the guardian was killed too, whoever gets the place next does the same. A place whose lock is held is never touched.
+The place is held by a lock on a file, which the kernel lets go of when its holder ends, however it
+ends. A guardian, a process of its own, waits for that and then ends what the dead holder left:
+process groups and network namespace. If the guardian was killed too, whoever gets the place next
+does the same. A place whose lock is held is never touched.
 """
 
 import fcntl
@@ -43,7 +44,9 @@ class Slot:
         )
 
     def release(self) -> None:
-        """Give the place back. Logs stay in its folder until the next lab of that number; disks do not."""
+        """Give the place back. Logs stay in its folder until the next lab of that number; disks do
+        not.
+        """
         for disk in self.folder.glob("nodes/*/disk-*.img"):
             disk.unlink()
         self._lock.close()
@@ -66,7 +69,9 @@ def take() -> Slot:
 
 
 def guard(number: int) -> None:
-    """Wait for the end of the pipe, then end what the holder left, unless a new holder has the place already."""
+    """Wait for the end of the pipe, then end what the holder left, unless a new holder has the
+    place already.
+    """
     sys.stdin.read()
     with (_folder(0).parent / f"{number}.lock").open("w") as lock:
         try:

@@ -1,4 +1,6 @@
-"""The objects of one Carina volume, field for field as Carina v0.14 and its CSI provisioner write them."""
+"""The objects of one Carina volume, field for field as Carina v0.14 and its CSI provisioner write
+them.
+"""
 
 from dataclasses import dataclass
 
@@ -12,11 +14,22 @@ MIGRATE = "carina.storage.io/allow-pod-migration-if-node-notready"
 PROVISIONER_IDENTITY = "1732400000000-8081-carina.storage.io"
 GIB = 1 << 30
 
-_UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_UNITS = {
+    "Ki": 1 << 10,
+    "Mi": 1 << 20,
+    "Gi": 1 << 30,
+    "Ti": 1 << 40,
+    "k": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+    "T": 10**12,
+}
 
 
 def size_in_bytes(quantity: str) -> int:
-    """Return the bytes of a storage quantity as the lab's manifests write them (`5Gi`, `1073741824`)."""
+    """Return the bytes of a storage quantity as the lab's manifests write them (`5Gi`,
+    `1073741824`).
+    """
     for unit, factor in _UNITS.items():
         if quantity.endswith(unit):
             return int(quantity.removesuffix(unit)) * factor
@@ -82,7 +95,9 @@ class Volume:
         }
 
     def persistent_volume(self) -> Json:
-        """Return the PersistentVolume as a newer CSI provisioner creates it, with its finalizer and annotations."""
+        """Return the PersistentVolume as a newer CSI provisioner creates it, with its finalizer and
+        annotations.
+        """
         return {
             "apiVersion": "v1",
             "kind": "PersistentVolume",
@@ -93,7 +108,10 @@ class Volume:
                     "volume.kubernetes.io/provisioner-deletion-secret-name": "",
                     "volume.kubernetes.io/provisioner-deletion-secret-namespace": "",
                 },
-                "finalizers": ["external-provisioner.volume.kubernetes.io/finalizer", "kubernetes.io/pv-protection"],
+                "finalizers": [
+                    "external-provisioner.volume.kubernetes.io/finalizer",
+                    "kubernetes.io/pv-protection",
+                ],
             },
             "spec": {
                 "capacity": {"storage": self.size},
@@ -127,7 +145,11 @@ class Volume:
                 "nodeAffinity": {
                     "required": {
                         "nodeSelectorTerms": [
-                            {"matchExpressions": [{"key": TOPOLOGY, "operator": "In", "values": [self.node]}]}
+                            {
+                                "matchExpressions": [
+                                    {"key": TOPOLOGY, "operator": "In", "values": [self.node]}
+                                ]
+                            }
                         ]
                     }
                 },

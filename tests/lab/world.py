@@ -1,4 +1,6 @@
-"""The objects of a Carina cluster: nodes, what Carina's agents report of them, claims, volumes and pods."""
+"""The objects of a Carina cluster: nodes, what Carina's agents report of them, claims, volumes and
+pods.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
@@ -33,13 +35,18 @@ def node(name: str) -> Json:
 
 
 def node_storage_resource(name: str, vgs: Iterable[Mapping[str, str]]) -> tuple[Json, Json]:
-    """Return a NodeStorageResource and its status, from lvm2's report of the node's VGs (sizes in bytes).
+    """Return a NodeStorageResource and its status, from lvm2's report of the node's VGs (sizes in
+    bytes).
 
     As Carina counts: whole GiB, and `allocatable` is what is free less 10 GiB.
     """
     capacity, allocatable, groups = {}, {}, []
     for vg in vgs:
-        key, size, free = f"carina.storage.io/{vg['vg_name']}", int(vg["vg_size"]), int(vg["vg_free"])
+        key, size, free = (
+            f"carina.storage.io/{vg['vg_name']}",
+            int(vg["vg_size"]),
+            int(vg["vg_free"]),
+        )
         capacity[key] = str(-(-size // GIB))
         allocatable[key] = str(max(0, free // GIB - RESERVED_GIB))
         groups.append(
@@ -64,7 +71,9 @@ def node_storage_resource(name: str, vgs: Iterable[Mapping[str, str]]) -> tuple[
 
 
 def claim(name: str, size: str = "5Gi", *, volume: str | None = None, **metadata: Any) -> Json:
-    """Return a PersistentVolumeClaim, tied to `volume` when that is given; `metadata` adds labels and the like."""
+    """Return a PersistentVolumeClaim, tied to `volume` when that is given; `metadata` adds labels
+    and the like.
+    """
     spec: Json = {
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": size}},
@@ -72,11 +81,20 @@ def claim(name: str, size: str = "5Gi", *, volume: str | None = None, **metadata
     }
     if volume:
         spec["volumeName"] = volume
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, **metadata}, "spec": spec}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, **metadata},
+        "spec": spec,
+    }
 
 
-def pod(name: str, claims: Iterable[str], *, on: str | None = None, migrate: str | None = None) -> Json:
-    """Return a pod that mounts claims. `on` binds it to a node; `migrate` is the migration annotation's value."""
+def pod(
+    name: str, claims: Iterable[str], *, on: str | None = None, migrate: str | None = None
+) -> Json:
+    """Return a pod that mounts claims. `on` binds it to a node; `migrate` is the migration
+    annotation's value.
+    """
     claims = list(claims)
     return {
         "apiVersion": "v1",
@@ -92,7 +110,9 @@ def pod(name: str, claims: Iterable[str], *, on: str | None = None, migrate: str
                     "volumeMounts": [{"name": one, "mountPath": f"/{one}"} for one in claims],
                 }
             ],
-            "volumes": [{"name": one, "persistentVolumeClaim": {"claimName": one}} for one in claims],
+            "volumes": [
+                {"name": one, "persistentVolumeClaim": {"claimName": one}} for one in claims
+            ],
         },
     }
 
@@ -111,7 +131,9 @@ class World:
         return self._kube.get(f"{k.NODES}/{name}")
 
     def ready(self, name: str) -> str | None:
-        """Return the status of a node's Ready condition: True, False, Unknown; None when there is none."""
+        """Return the status of a node's Ready condition: True, False, Unknown; None when there is
+        none.
+        """
         found = self._kube.find(f"{k.NODES}/{name}")
         conditions = found["status"].get("conditions", []) if found else []
         return next((str(one["status"]) for one in conditions if one["type"] == "Ready"), None)
@@ -134,10 +156,12 @@ class World:
         mode: str = "Filesystem",
         **metadata: Any,
     ) -> Volume:
-        """Make a volume on a node by hand: claim, LV, LogicVolume, PV and, unless told not to, a pod `pod-<claim>`.
+        """Make a volume on a node by hand: claim, LV, LogicVolume, PV and, unless told not to, a
+        pod `pod-<claim>`.
 
-        `name` is the PV's and LogicVolume's name, `migrate` the value of the pod's migration annotation, `metadata`
-        goes to the claim (labels, annotations). Returns when the claim is Bound and the pod Running.
+        `name` is the PV's and LogicVolume's name, `migrate` the value of the pod's migration
+        annotation, `metadata` goes to the claim (labels, annotations). Returns when the claim is
+        Bound and the pod Running.
         """
         body = claim(claim_name, size, **metadata)
         body["spec"]["volumeMode"] = mode
@@ -148,7 +172,9 @@ class World:
         }
         volume = self._provisioner.provision(self._kube.create(k.claims(), body), name)
         path = f"{k.claims()}/{claim_name}"
-        self.wait(f"{claim_name} is Bound", lambda: self._kube.get(path)["status"]["phase"] == "Bound", 30)
+        self.wait(
+            f"{claim_name} is Bound", lambda: self._kube.get(path)["status"]["phase"] == "Bound", 30
+        )
         if with_pod:
             pod_name = f"pod-{claim_name}"
             self._kube.create(k.pods(), pod(pod_name, [claim_name], on=on, migrate=migrate))
@@ -162,17 +188,22 @@ class World:
         return self.wait_running("app=mysql", 3, timeout)
 
     def wait_running(self, selector: str, count: int, timeout: float = 60) -> list[Json]:
-        """Wait until `count` pods of a label selector are Running and not being deleted; return them."""
+        """Wait until `count` pods of a label selector are Running and not being deleted; return
+        them.
+        """
 
         def running() -> list[Json]:
             found = self._kube.list(f"{k.pods()}?labelSelector={quote(selector)}")
             return [
                 one
                 for one in found
-                if one["status"]["phase"] == "Running" and "deletionTimestamp" not in one["metadata"]
+                if one["status"]["phase"] == "Running"
+                and "deletionTimestamp" not in one["metadata"]
             ]
 
-        self.wait(f"{count} pods of {selector} are Running", lambda: len(running()) == count, timeout)
+        self.wait(
+            f"{count} pods of {selector} are Running", lambda: len(running()) == count, timeout
+        )
         return running()
 
     def phase(self, pod_name: str, namespace: str = "default") -> str | None:
@@ -181,13 +212,17 @@ class World:
         return found["status"].get("phase") if found else None
 
     def wait(self, what: str, check: Callable[[], object], timeout: float = 30) -> float:
-        """Wait until `check` is true; return the seconds it took; raises LabError after `timeout`."""
+        """Wait until `check` is true; return the seconds it took; raises LabError after
+        `timeout`.
+        """
         return wait_until(what, check, timeout, every=0.1)
 
     def clear(self, timeout: float = 30) -> None:
-        """Remove every object that a test can have made, finalizers or not; raises LabError when some do not go.
+        """Remove every object that a test can have made, finalizers or not; raises LabError when
+        some do not go.
 
-        Nodes go too: the caller adds them again, with no label, taint or condition of the test before.
+        Nodes go too: the caller adds them again, with no label, taint or condition of the test
+        before.
         """
         self._provisioner.pause()
         try:
@@ -199,7 +234,9 @@ class World:
     def _clear_once(self) -> bool:
         """Delete what is there; return whether nothing was."""
         kube = self._kube
-        namespaces = [one for one in kube.names("/api/v1/namespaces") if not one.startswith("kube-")]
+        namespaces = [
+            one for one in kube.names("/api/v1/namespaces") if not one.startswith("kube-")
+        ]
         left = 0
         for namespace in namespaces:
             for path in (k.stateful_sets(namespace), k.pods(namespace), k.claims(namespace)):
@@ -217,6 +254,8 @@ class World:
             path = f"{collection}/{one['name']}"
             self._kube.delete(path, grace=0)
             if one.get("finalizers"):
-                with contextlib.suppress(KubeError):  # gone, or changed by its owner: the next round sees
+                with contextlib.suppress(
+                    KubeError
+                ):  # gone, or changed by its owner: the next round sees
                     self._kube.patch(path, {"metadata": {"finalizers": None}})
         return len(found)

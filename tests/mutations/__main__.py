@@ -1,4 +1,6 @@
-"""``python -m tests.mutations [--table] [WORD …]``: take each guard out; a line each, and 1 when nothing failed without one."""
+"""``python -m tests.mutations [--table] [WORD …]``: take each guard out; a line each, and 1 when
+nothing failed without one.
+"""
 
 import sys
 import tempfile
@@ -17,7 +19,12 @@ if __name__ == "__main__":
         print(table())
         sys.exit()
     begun, words = time.perf_counter(), sys.argv[1:]
-    todo = [(g, e) for g in GUARDS for e in g.edits if all(w in g.what + e.where + e.test for w in words)]
+    todo = [
+        (g, e)
+        for g in GUARDS
+        for e in g.edits
+        if all(w in g.what + e.where + e.test for w in words)
+    ]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(WORKERS) as pool:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(WORKERS):
@@ -32,11 +39,17 @@ if __name__ == "__main__":
                 copies.put(copy)
 
         wrong = 0
-        for (guard, edit), why in zip(todo, pool.map(tried, [edit for _, edit in todo]), strict=True):
+        for (guard, edit), why in zip(
+            todo, pool.map(tried, [edit for _, edit in todo]), strict=True
+        ):
             wrong += bool(why)
             print(
-                f"{'SURVIVED' if why else 'found'}: {guard.what}: {edit.where}: {edit.old[:60]!r}: {edit.test} {why}",
+                f"{'SURVIVED' if why else 'found'}: {guard.what}: {edit.where}: {edit.old[:60]!r}: "
+                f"{edit.test} {why}",
                 flush=True,
             )
-    print(f"{len(todo)} times a guard was taken out, {wrong} unnoticed, {time.perf_counter() - begun:.0f} s")
+    print(
+        f"{len(todo)} times a guard was taken out, {wrong} unnoticed, "
+        f"{time.perf_counter() - begun:.0f} s"
+    )
     sys.exit(bool(wrong))

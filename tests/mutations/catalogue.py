@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Edit:
     """One guard taken out of one function, and the test that must fail then.
 
-    The code is compared as syntax trees, within the function: neither its file, its line, nor its formatting matters.
+    The code is compared as syntax trees, within the function: neither its file, its line, nor its
+    formatting matters.
     """
 
     where: str
@@ -33,217 +34,1064 @@ class Guard:
     edits: tuple[Edit, ...]
 
 
-D, F, K, B, L, S = (f"carina_tasks.{name}." for name in ("decisions", "flows", "kube", "broker", "lvm", "store"))
+D, F, K, B, L, S = (
+    f"carina_tasks.{name}." for name in ("decisions", "flows", "kube", "broker", "lvm", "store")
+)
 FAILOVER, SWEEPS = "test_flows_failover.py::", "test_flows_sweeps.py::"
 FAILBACK = "test_flows_failback.py::"
 REFUSED, GUARDED = "result `refused`, log", "result `refused`, Event, guards_total"
 SKIPPED = "reason in the result"
 
 GUARDS = (
-    Guard("a deleted node is absent twice", "node_loss.absent", "CONFIRM_ABSENCE", REFUSED, (
-        Edit(D + "node_loss:absent", "second or first", "first", FAILOVER + "test_a_node_that_comes_back_in_the_confirmation_is_not_rebuilt"),
-        Edit(D + "node_loss:absent", "second or first", "second", "test_node_loss.py::test_a_node_found_once_is_not_absent"),
-    )),
-    Guard("NotReady has lasted", "node_loss.not_ready", "NOT_READY_AFTER", REFUSED, (
-        Edit(D + "node_loss:not_ready", "age < needed", "age < 0", "test_node_loss.py::test_without_witnesses_the_short_wait_counts_to_the_second"),
-        Edit(D + "node_loss:not_ready", "node.ready == 'True'", "False", "test_node_loss.py::test_a_ready_node_is_not_lost_whatever_its_witnesses_say"),
-    )),
-    Guard("longer while a witness says that it lives", "node_loss.not_ready", "NOT_READY_WITNESSED, LEASE_FRESH", REFUSED, (
-        Edit(D + "node_loss:not_ready", "rules.witnessed if witnesses else rules.after", "rules.after", "test_node_loss.py::test_each_witness_alone_lengthens_the_wait"),
-        Edit(D + "node_loss:not_ready", "('its Lease', lease_alive)", "('its Lease', False)", "test_node_loss.py::test_each_witness_alone_lengthens_the_wait"),
-        Edit(D + "node_loss:not_ready", "worker_alive", "False", FAILOVER + "test_a_worker_that_still_answers_gives_the_node_more_time"),
-    )),
-    Guard("mass failure, and never without a healthy target", "guards.mass_failure", "MASS_FAILURE_SHARE", "latch, " + GUARDED, (
-        Edit(D + "guards:_mass_failure", "len(lost) <= round(share * total, 6)", "True", "test_guards.py::test_two_of_three_stops"),
-        Edit(D + "guards:_mass_failure", "lost and (not healthy)", "False", "test_guards.py::test_without_a_healthy_target_it_stops_whatever_the_share"),
-        Edit(F + "failover.loss:check_mass_failure", "ctx.state.write(latched=verdict.reason)", "pass", FAILOVER + "test_mass_failure_stops_and_latches"),
-        Edit(F + "failover.lost_node:_rebuild_node", "check_mass_failure(ctx, snapshot, node)", "pass", FAILOVER + "test_mass_failure_stops_and_latches"),
-        Edit(F + "failover.lost_node:_migrate_node", "check_mass_failure(ctx, snapshot, node)", "pass", FAILOVER + "test_mass_failure_stops_migration_and_resume_too"),
-        Edit(F + "failover.resume:resume", "check_mass_failure(ctx, snapshot)", "pass", FAILOVER + "test_mass_failure_stops_migration_and_resume_too"),
-        Edit(F + "failover.loss:check_mass_failure", "isinstance(verdict, guards.GuardWaits)", "False", FAILOVER + "test_after_an_outage_of_the_api_server_nothing_latches"),
-        Edit(F + "failover.loss:check_mass_failure", "ctx.cluster.node(name)[0] is not None", "False", FAILOVER + "test_a_list_that_lacks_nodes_latches_nothing"),
-    )),
-    Guard("pause and latch come first", "Context.check_pause", "ConfigMap", GUARDED, (
-        Edit(F + "failover.lost_node:guarded", "ctx.check_pause(node)", "pass", FAILOVER + "test_pause_and_latch_come_before_everything"),
-        Edit(F + "failover.resume:resume", "ctx.approved_alone()", "None", FAILOVER + "test_pause_and_latch_come_before_everything"),
-        Edit(F + "sweeps.local_volumes:sweep_local_volumes", "ctx.check_pause()", "pass", SWEEPS + "test_pause_and_latch_come_before_everything"),
-        Edit(F + "sweeps.logic_volumes:sweep_logic_volumes", "ctx.check_pause()", "pass", SWEEPS + "test_pause_and_latch_come_before_everything"),
-        Edit(F + "context:Context.approved_alone", "state.latched and (not state.approved)", "False", FAILOVER + "test_pause_and_latch_come_before_everything"),
-    )),
-    Guard("only the approved node is failed over", "Context.check_pause", "ConfigMap", GUARDED, (
-        Edit(F + "context:Context.check_pause", "only is not None and node not in only", "False", "test_maintenance.py::test_one_approved_node_is_failed_over_and_no_other"),
-        Edit(F + "failover.loss:check_mass_failure", "approved - lost", "False", "test_maintenance.py::test_an_approval_ends_with_the_loss_that_it_was_for"),
-    )),
-    Guard("planned absence", "node_loss.in_maintenance, node_loss.not_ready", "NOT_READY_CORDONED", "result `refused`, Event", (
-        Edit(D + "node_loss:not_ready", "node.cordoned", "False", "test_node_loss.py::test_a_cordoned_node_waits_longest"),
-        Edit(D + "node_loss:not_ready", "node.out_of_service and (not witnesses)", "node.out_of_service", "test_node_loss.py::test_out_of_service_does_not_wait_unless_a_witness_answers"),
-        Edit(F + "failover.loss:confirm_absence", "if entry is not None:\n    return node_loss.in_maintenance(entry)", "pass", "test_maintenance.py::test_nothing_of_a_node_in_maintenance_is_failed_over"),
-        Edit(F + "failover.loss:judge_not_ready", "entry is not None and fresh.ready != 'True'", "False", "test_maintenance.py::test_nothing_of_a_node_in_maintenance_is_failed_over"),
-    )),
-    Guard("an LV counts once lvm has wiped it", "local_volume.decide_create, volumes.create_volumes", "", "created again", (
-        Edit(D + "local_volume:_create_one", "found.unfinished", "False", "test_local_volume.py::test_an_unfinished_lv_is_created_again"),
-        Edit(D + "removal:discard", "not trash_at or removal.lv.unfinished", "not trash_at", "test_sim_lvm_adapter.py"),
-        Edit(D + "removal:unfit_to_return", "lv.unfinished", "False", "test_local_volume.py::test_an_unfinished_lv_does_not_come_back_from_the_trash"),
-        Edit(L + "volumes:_finish_commands", "said is None or not commands.created(wanted.name, output)", "said is None", "test_sim_lvm_adapter.py"),
-        Edit(L + "commands:create", "well_known.TAG_CREATING", "well_known.TAG_INTENT", "test_sim_lvm_adapter.py"),
-    )),
-    Guard("no LV is adopted by its name", "local_volume.decide_create", "", "answer `taken`", (
-        Edit(D + "local_volume:_create_one", "ours in found.tags", "True", "test_local_volume.py::test_an_lv_is_never_adopted_by_its_name"),
-        Edit(D + "rebuild:_local_step", "RebuildWaits(f'{view.journal.target}: {view.lv.reason}')", "RecordStaleLv(view.lv.uuid)", "test_rebuild.py::test_an_lv_that_the_rebuild_did_not_create_is_named_in_the_journal_first"),
-    )),
-    Guard("an LV without a device is no success", "rebuild.next_step", "", "Wait, with the reason", (
-        Edit(D + "rebuild:_local_step", "view.lv.major < 0", "False", "test_rebuild.py::test_an_lv_without_a_device_is_no_success"),
-        Edit(L + "volumes:_created", "found is None or not ours or found.size < size or found.inactive", "found is None or not ours or found.size < size", "test_sim_lvm_adapter.py"),
-    )),
-    Guard("only annotated pods leave a NotReady node", "selection.of_not_ready_node", "annotation", SKIPPED, (
-        Edit(D + "selection:_unwilling", "not pod.migration_allowed", "False", FAILOVER + "test_migration_moves_the_annotated_and_touches_nothing_else"),
-        Edit(D + "selection:_only_annotated", "not pods", "False", "test_selection.py::test_not_ready_takes_only_volumes_of_annotated_pods"),
-    )),
-    Guard("which pods are ended, and once", "eviction.judge", "annotation", "left, with a reason", (
-        Edit(D + "eviction:judge_pod", "pod.finished", "False", "test_eviction.py::test_a_finished_pod_is_never_ended"),
-        Edit(D + "eviction:judge_pod", "kind == 'migrate' and (not pod.migration_allowed)", "False", "test_eviction.py::test_on_a_not_ready_node_each_of_these_is_left_with_its_reason"),
-        Edit(D + "eviction:judge_pod", "pod.mirror", "False", "test_eviction.py::test_on_a_not_ready_node_each_of_these_is_left_with_its_reason"),
-        Edit(D + "eviction:judge_pod", "not pod.deleted_at_once", "True", "test_eviction.py::test_each_half_of_an_eviction_is_done_once"),
-        Edit(D + "eviction:judge_pod", "alive or kind == 'failback'", "False", "test_eviction.py::test_on_a_node_that_is_back_the_pod_gets_its_grace"),
-    )),
-    Guard("every pod is seen: two lists, and a count", "observe.with_pods_again", "", "the task is tried again", (
-        Edit(F + "ask_nodes:with_pods_again", "{pod.meta.uid: pod for pod in snapshot.pods}", "{}", FAILOVER + "test_a_list_of_pods_that_was_cut_short_moves_nothing_of_those_it_lacks"),
-        Edit(F + "ask_nodes:with_pods_again", "total is None or total <= len(pods)", "True", FAILOVER + "test_lists_of_pods_that_hold_fewer_than_are_counted_begin_nothing"),
-        Edit(F + "failover.single_volume:_rebuild_volume", "ask_nodes.with_pods_again(ctx, ctx.cluster.observe())", "ctx.cluster.observe()", "test_by_hand.py::test_a_pod_that_lists_lack_still_uses_it"),
-    )),
-    Guard("who may leave a lost target", "selection.of_lost_target", "annotation", SKIPPED, (
-        Edit(D + "selection:of_lost_target", "still_empty(snapshot, logic_volume)", "True", "test_selection.py::test_after_that_it_is_a_volume_of_that_node_like_any_other"),
-        Edit(F + "failover.planning:replan", "isinstance((stays := selection.of_lost_target(snapshot, found)), selection.Skip)", "(stays := None)", FAILOVER + "test_a_volume_that_was_written_to_meanwhile_is_not_planned_again"),
-        Edit(D + "rebuild:_local_step", "on_target or view.lv.transient", "view.lv.transient", "test_rebuild.py::test_a_volume_that_a_pod_may_have_written_to_is_not_planned_again"),
-    )),
-    Guard("what follows a volume of its pod", "company.parted", "annotation", SKIPPED, (
-        Edit(D + "colocation:_still", "key in left", "left and (key := min(left))", "test_company.py::test_it_stays_where_it_is"),
-        Edit(D + "colocation:_follows", "isinstance(selection.of_companion(snapshot, logic_volume, journal), selection.Wanted)", "True", "test_company.py::test_it_stays_where_it_is"),
-        Edit(F + "failover.resume:_go_on", "next((name for name in journal.together if name in left), '')", "''", "test_company.py::test_while_it_cannot_follow_the_other_is_not_begun"),
-        Edit(F + "failover.planning:begin", "{name: journal.target for name, journal in journals.items() if not unwritten & set(journal.together)}", "{name: journal.target for name, journal in journals.items()}", "test_company.py::test_a_volume_is_not_begun_while_the_other_of_its_pod_has_no_journal"),
-    )),
-    Guard("an orphan is wanted by nobody", "orphans.judge", "MANAGED_GROUPS", "kept, counted", (
-        Edit(D + "orphans:_wanted", "if logic_volume is None:\n    return f'PersistentVolume {name} exists'", "if False:\n    return f'PersistentVolume {name} exists'", "test_orphans.py::test_whoever_may_want_it_keeps_it_and_takes_its_mark_off"),
-        Edit(D + "orphans:_wanted", "logic_volume.journalled", "False", "test_orphans.py::test_whoever_may_want_it_keeps_it_and_takes_its_mark_off"),
-        Edit(D + "orphans:_wanted", "logic_volume.node == node", "False", "test_orphans.py::test_whoever_may_want_it_keeps_it_and_takes_its_mark_off"),
-        Edit(D + "orphans:_wanted", "not pv.nodes or node in pv.nodes", "False", "test_orphans.py::test_whoever_may_want_it_keeps_it_and_takes_its_mark_off"),
-        Edit(D + "orphans:judge_local_volume", "if exotic:\n    return KeepLv(exotic, 'not-plain')", "if False:\n    return KeepLv(exotic, 'not-plain')", "test_orphans.py::test_what_is_not_a_plain_closed_volume_of_carinas_is_kept"),
-        Edit(D + "orphans:judge_local_volume", "lv.is_open", "False", "test_orphans.py::test_what_is_not_a_plain_closed_volume_of_carinas_is_kept"),
-    )),
-    Guard("its age, its mark and the age of that", "orphans.judge", "ORPHAN_GRACE, ORPHAN_MARK_AGE", "kept, counted", (
-        Edit(D + "orphans:judge_local_volume", "now - lv.created < rules.grace", "False", "test_orphans.py::test_a_young_volume_is_kept_even_when_marked"),
-        Edit(D + "orphans:judge_local_volume", "now - marked < rules.mark_age", "False", "test_orphans.py::test_an_orphan_is_marked_first_and_removed_by_a_later_sweep"),
-        Edit(D + "orphans:judge_local_volume", "lv.marked_at", "lv.marked_at or 0", "test_orphans.py::test_no_age_replaces_the_mark"),
-    )),
-    Guard("asked by name before a mark and before a removal", "sweep_local._judge", "", "kept, counted", (
-        Edit(F + "sweeps.local_volumes:_judge", "orphans.MarkOrphan | orphans.RemoveOrphan", "orphans.MarkOrphan", SWEEPS + "test_before_removal_both_objects_are_asked_for_by_name"),
-        Edit(F + "sweeps.local_volumes:_judge", "orphans.MarkOrphan | orphans.RemoveOrphan", "orphans.RemoveOrphan", SWEEPS + "test_before_a_mark_both_objects_are_asked_for_by_name"),
-    )),
-    Guard("the node looks again: UUID, mark, closed, plain", "removal.decide_remove", "", "`failed` in the result", (
-        Edit(D + "removal:agreeing", "found.uuid != target.uuid", "False", "test_removal.py::test_what_is_not_provably_an_orphan_stays"),
-        Edit(D + "removal:_remove_one", "found.marked_at is None", "False", "test_removal.py::test_what_is_not_provably_an_orphan_stays"),
-        Edit(D + "removal:removable", "lv.is_open", "False", "test_removal.py::test_what_is_not_provably_an_orphan_stays"),
-    )),
-    Guard("and lvm itself, under the group's lock", "lvm/commands.py: _may_go", "", "`failed` in the result", (
-        Edit(L + "commands:_may_go", "[_same(decision.lv), 'lv_device_open!=\"open\"', 'lv_active!=\"unknown\"', 'lv_role=[\"public\"]', f'lv_layout={layout}']", "['lv_device_open!=\"open\"', 'lv_active!=\"unknown\"', 'lv_role=[\"public\"]', f'lv_layout={layout}']", "test_sim_lvm_adapter.py"),
-        Edit(L + "commands:_may_go", "if decision.tag:\n    conditions.append(f'lv_tags={{\"{decision.tag}\"}}')", "if False:\n    conditions.append(f'lv_tags={{\"{decision.tag}\"}}')", "test_sim_lvm_adapter.py"),
-    )),
-    Guard("a pod that reads the device gets nothing but zeroes", "local_volume.decide_create, volumes.create_volumes", "ZERO_BLOCK",
-          "`zeroing` in the result", (
-        Edit(L + "volumes:_finish_commands", "well_known.TAG_ZEROING if wanted.zero else well_known.TAG_INTENT", "well_known.TAG_INTENT", "test_sim_lvm_adapter.py"),
-        Edit(L + "volumes:_finish_commands", "done if isinstance(look, Zeroed) else []", "done", "test_sim_lvm_adapter.py"),
-        Edit(D + "local_volume:_create_one", "RefuseLv(NOT_ZEROED) if wanted.zero else ExtendLv(found, size, others)", "ExtendLv(found, size, others)", "test_sim_lvm_adapter.py"),
-        Edit(D + "local_volume:_bring_back", "wanted.zero and found.size < size", "False", "test_sim_lvm_adapter.py"),
-        Edit(F + "failover.steps:_zero", "ctx.settings.zero_block and rebuild.is_block(view.journal.manifest) and (not shown)", "ctx.settings.zero_block and False", FAILOVER + "test_the_device_of_a_block_volume_is_zeroed_before_the_pv_is_replaced"),
-        Edit(D + "failback:judge_copy", "zero_block and is_block(dict(pv.raw))", "False", "test_failback.py::test_a_smaller_copy_that_is_read_as_a_device_is_not_extended"),
-    )),
-    Guard("a failback uses the LV that the operator confirmed, or none", "failback.judge, local_volume.decide_create", "",
-          "result `refused`, or given up", (
-        Edit(F + "failover.failback:_failback", "[copy for copy in possible if copy[1].name not in confirmed]", "[]", FAILBACK + "test_nothing_happens_until_the_name_of_each_volume_confirms_it"),
-        Edit(D + "failback:_lv_forbids", "_of_another(lv, logic_volume)", "''", "test_failback.py::test_a_copy_that_cannot_be_the_volume_says_why"),
-        Edit(F + "failover.failback:_failback", "ctx.check_pause()", "pass", FAILBACK + "test_a_node_that_was_approved_alone_is_no_excuse"),
-        Edit(D + "local_volume:_bring_back", "found.is_open and (not wanted.in_use)", "False", "test_local_volume.py::test_an_old_copy_that_is_not_what_was_asked_for_is_refused"),
-        Edit(D + "local_volume:_bring_back", "unfit_to_return(found)", "None", "test_local_volume.py::test_an_old_copy_that_is_not_what_was_asked_for_is_refused"),
-        Edit(D + "local_volume:_bring_back", "wanted.name not in (found.name, found.old_name)", "False", "test_local_volume.py::test_an_old_copy_that_is_not_what_was_asked_for_is_refused"),
-        Edit(D + "rebuild:_local_step", "journal.failback and view.lv.uuid != journal.copy", "False", FAILBACK + "test_an_answer_about_another_lv_is_not_believed"),
-        Edit(F + "failover.planning:replan", "found.journal.failback and (not found.journal.given_up) and selection.still_empty(snapshot, found)", "False and selection.still_empty(snapshot, found)", FAILBACK + "test_a_copy_that_cannot_be_restored_leaves_the_volume_where_it_is"),
-    )),
-    Guard("a failback keeps the volumes of a pod together", "advance._all_or_none, steps.act", "", "given up", (
-        Edit(F + "failover.advance:_all_or_none", "need.journal.failback and other and (name not in failed)", "False", FAILBACK + "test_one_copy_that_cannot_be_restored_gives_up_the_other_of_its_pod"),
-        Edit(F + "failover.steps:act", "_parted_from(ctx, journal)", "''", FAILBACK + "test_a_volume_whose_other_was_given_up_meanwhile_is_given_up"),
-    )),
-    Guard("a volume does not leave a target that has another of its pod", "company.held_by", "", "it waits", (
-        Edit(F + "failover.planning:replan", "colocation.held_by(snapshot, found.journal, maintenance)", "''", FAILOVER + "test_a_volume_does_not_leave_a_target_that_already_has_another_of_its_pod"),
-    )),
-    Guard("a list that lacks a PV proves nothing", "observe.with_pvs_by_name", "", "read by name", (
-        Edit(F + "failover.planning:replan", "snapshot = ask_nodes.with_pvs_by_name(ctx, snapshot, by_name.keys() | companions)", "pass", FAILOVER + "test_a_list_that_lacks_a_pv_is_no_proof_that_a_volume_is_empty"),
-    )),
-    Guard("a failback ends no pod by force", "eviction.judge", "", "normal grace period", (
-        Edit(D + "eviction:judge_pod", "alive or kind == 'failback'", "alive", FAILBACK + "test_a_pod_on_a_node_that_is_lost_meanwhile_is_not_ended_by_force"),
-    )),
-    Guard("an LV that lvm or an administrator is working on", "report.at_work", "", "kept, `failed` in the result", (
-        Edit(D + "removal:removable", "lv.at_work", "False", "test_removal.py::test_what_lvm_is_working_on_stays"),
-        Edit(D + "orphans:judge_local_volume", "if lv.at_work:\n    return KeepLv(f'it is left alone until that has ended: {lv.at_work}', 'at-work')", "pass", "test_orphans.py::test_what_lvm_is_working_on_is_left_alone"),
-        Edit(D + "local_volume:_create_one", "if found.at_work:\n    return left_alone(found)", "pass", "test_local_volume.py::test_what_lvm_is_working_on_is_left_alone"),
-        Edit(L + "commands:_same", "f'lv_uuid=\"{uuid}\" && vg_name=\"{group}\" && lv_name=\"{names.logical_volume_name(name)}\" && {state}'", "f'lv_uuid=\"{uuid}\" && vg_name=\"{group}\" && lv_name=\"{names.logical_volume_name(name)}\"'", "test_sim_lvm_adapter.py"),
-    )),
-    Guard("orphans of one sweep and node", "guards.orphan_cap", "ORPHAN_LIMIT, ORPHAN_SHARE", "Event, guards_total", (
-        Edit(D + "guards:orphan_cap", "orphans <= allowed", "True", "test_guards.py::test_above_the_cap_only_the_confirmed_number_goes"),
-        Edit(D + "guards:orphan_cap", "orphans == confirmed", "confirmed", "test_guards.py::test_a_person_confirms_the_very_number"),
-        Edit(F + "sweeps.local_volumes:_sweep_node", "if isinstance(cap, guards.GuardStops):\n    ctx.audit.guarded('OrphanCap', f'node {node}: {cap.reason}', about_node(node))\n    outcome, reason, to_remove = ('refused', cap.reason, [])", "if False:\n    ctx.audit.guarded('OrphanCap', f'node {node}: {cap.reason}', about_node(node))\n    outcome, reason, to_remove = ('refused', cap.reason, [])", SWEEPS + "test_above_the_cap_nothing_is_removed_until_a_person_names_the_number"),
-    )),
-    Guard("the trash is kept for its time", "orphans.judge_trash", "TRASH_RETENTION", "kept", (
-        Edit(D + "orphans:judge_trash", "age < retention", "False", "test_orphans.py::test_the_trash_is_purged_after_its_retention"),
-        Edit(D + "orphans:judge_trash", "rules.retention if logic_volume is None else max(rules.retention, rules.old_copies)", "rules.retention if True else 0.0", "test_orphans.py::test_an_old_copy_of_a_failover_is_kept_for_longer"),
-    )),
-    Guard("a LogicVolume that somebody may want", "logic_volumes.judge", "LOGIC_VOLUME_GRACE", "kept, noted", (
-        Edit(D + "logic_volumes:judge_logic_volume", "logic_volume.journalled", "False", "test_logic_volumes.py::test_what_is_young_journalled_owned_or_not_ours_is_kept"),
-        Edit(D + "logic_volumes:judge_logic_volume", "if meta.owners:\n    return KeepLogicVolume(f'it belongs to {meta.owners[0].kind} {meta.owners[0].name}')", "if False:\n    return KeepLogicVolume(f'it belongs to {meta.owners[0].kind} {meta.owners[0].name}')", "test_logic_volumes.py::test_what_is_young_journalled_owned_or_not_ours_is_kept"),
-        Edit(D + "logic_volumes:judge_logic_volume", "now - meta.created < grace", "False", "test_logic_volumes.py::test_what_is_young_journalled_owned_or_not_ours_is_kept"),
-        Edit(D + "logic_volumes:judge_logic_volume", "claim is not None and claim.pv_name == logic_volume.name", "False", "test_logic_volumes.py::test_a_claim_that_still_names_it_keeps_it"),
-        Edit(F + "sweeps.logic_volumes:_judge", "ctx.cluster.persistent_volume", "snapshot.persistent_volumes.get", SWEEPS + "test_the_pv_is_asked_for_by_name_before_anything_goes"),
-    )),
-    Guard("an error is never absence", "Api._call, Api.list", "", "the task fails or is tried again", (
-        Edit(K + "api:_error", "reason == 'NotFound' and details.get('name') == wanted", "True", "test_kube_api.py::test_no_other_404_is_absence"),
-        Edit(K + "api:Api.list", "not more", "True", "test_kube_api.py::test_a_list_is_all_its_pages"),
-        Edit(F + "sweeps.local_volumes:_judge", "any((u.name == name for u in snapshot.unreadable))", "False", SWEEPS + "test_an_unreadable_logic_volume_keeps_its_local_volume"),
-    )),
-    Guard("every write names the UID, and the version where order matters", "kube/writes.py: _guarded", "", "read again, decided again", (
-        Edit(K + "writes:_guarded", "{'uid': meta.uid, 'resourceVersion': meta.version}", "{'uid': meta.uid}", "test_volumes_writes.py::test_an_object_that_changed_is_never_written"),
-        Edit(K + "writes:_guarded", "{'uid': meta.uid, 'resourceVersion': meta.version}", "{'resourceVersion': meta.version}", "test_volumes_writes.py::test_an_object_of_another_uid_is_never_written"),
-        Edit(K + "api:Api.delete", "{'uid': uid} | ({'resourceVersion': version} if version else {})", "{}", "test_kube_api.py::test_a_deletion_carries_its_preconditions"),
-    )),
-    Guard("every task expires", "ControlTask, NodeCalls.send", "NODE_DEADLINE", "the task is revoked", (
-        Edit(B + "calls:NodeCalls.send", "self._deadline + more", "None", "test_calls.py::test_a_question_expires_with_its_deadline_and_names_its_node"),
-        Edit("carina_tasks.tasks.failover:rebuild_node", "300", "None", "test_tasks_base.py::test_every_control_task_expires"),
-    )),
-    Guard("what a node answers", "read_answer, answers.counts", "ANSWER_LIMIT", "Event, guards_total", (
-        Edit(S + "answers:read_answer", "len(data) > limit", "False", "test_calls.py::test_an_answer_just_above_the_limit_is_refused_and_one_at_it_is_read"),
-        Edit(S + "answers:read_answer", "value.node != node", "False", "test_calls.py::test_a_hostile_answer_is_a_bad_answer"),
-        Edit(S + "answers:_text_of", "len(message) > _LONGEST_MESSAGE", "False", "test_answers.py::test_a_long_exception_is_not_built"),
-        Edit(D + "answers:accept", "key not in open_ and (not beside)", "False", "test_answers.py::test_a_removal_that_nobody_asked_for_is_not_recorded_as_one"),
-        Edit(D + "answers:accept", "key in open_ and done.outcome not in words.asked", "False", "test_answers.py::test_a_node_that_answers_a_creation_with_another_word_has_created_nothing"),
-    )),
-    Guard("by hand: unused, on a live node, its name typed out", "by_hand.live, unused, forced", "argument", REFUSED, (
-        Edit(D + "single_volume:forced", "force == logic_volume.name", "True", "test_by_hand.py::test_it_is_refused"),
-        Edit(D + "single_volume:unused", "pod.phase != 'Pending'", "False", "test_by_hand.py::test_it_is_refused"),
-        Edit(D + "single_volume:unused", "lv is not None and lv.is_open", "False", "test_by_hand.py::test_it_is_refused"),
-        Edit(D + "single_volume:live", "node.ready != 'True'", "False", "test_by_hand.py::test_it_is_refused"),
-        Edit(F + "failover.single_volume:_rebuild_volume", "logic_volume is None or logic_volume.node != node", "logic_volume is None", "test_by_hand.py::test_a_message_that_comes_twice_moves_it_once"),
-    )),
-    Guard("nothing unchecked reaches lvm", "lvm/command.py: _argument, _shell_word", "", "BadInput", (
-        Edit(L + "command:_argument", "not isinstance(value, str) or not value or len(value) > 4096 or (not value.isprintable())", "not isinstance(value, str) or not value or len(value) > 4096", "test_lvm_command.py::test_arguments_that_no_command_takes"),
-        Edit(L + "command:_shell_word", "\"'\" in _argument(value) or '\\\\' in value or '#' in value", "'\\\\' in value or '#' in value", "test_lvm_command.py::test_arguments_that_would_fall_apart_in_the_shell"),
-    )),
-)  # fmt: skip
+    Guard(
+        "a deleted node is absent twice",
+        "node_loss.absent",
+        "CONFIRM_ABSENCE",
+        REFUSED,
+        (
+            Edit(
+                D + "node_loss:absent",
+                "second or first",
+                "first",
+                FAILOVER + "test_a_node_that_comes_back_in_the_confirmation_is_not_rebuilt",
+            ),
+            Edit(
+                D + "node_loss:absent",
+                "second or first",
+                "second",
+                "test_node_loss.py::test_a_node_found_once_is_not_absent",
+            ),
+        ),
+    ),
+    Guard(
+        "NotReady has lasted",
+        "node_loss.not_ready",
+        "NOT_READY_AFTER",
+        REFUSED,
+        (
+            Edit(
+                D + "node_loss:not_ready",
+                "age < needed",
+                "age < 0",
+                "test_node_loss.py::test_without_witnesses_the_short_wait_counts_to_the_second",
+            ),
+            Edit(
+                D + "node_loss:not_ready",
+                "node.ready == 'True'",
+                "False",
+                "test_node_loss.py::test_a_ready_node_is_not_lost_whatever_its_witnesses_say",
+            ),
+        ),
+    ),
+    Guard(
+        "longer while a witness says that it lives",
+        "node_loss.not_ready",
+        "NOT_READY_WITNESSED, LEASE_FRESH",
+        REFUSED,
+        (
+            Edit(
+                D + "node_loss:not_ready",
+                "rules.witnessed if witnesses else rules.after",
+                "rules.after",
+                "test_node_loss.py::test_each_witness_alone_lengthens_the_wait",
+            ),
+            Edit(
+                D + "node_loss:not_ready",
+                "('its Lease', lease_alive)",
+                "('its Lease', False)",
+                "test_node_loss.py::test_each_witness_alone_lengthens_the_wait",
+            ),
+            Edit(
+                D + "node_loss:not_ready",
+                "worker_alive",
+                "False",
+                FAILOVER + "test_a_worker_that_still_answers_gives_the_node_more_time",
+            ),
+        ),
+    ),
+    Guard(
+        "mass failure, and never without a healthy target",
+        "guards.mass_failure",
+        "MASS_FAILURE_SHARE",
+        "latch, " + GUARDED,
+        (
+            Edit(
+                D + "guards:_mass_failure",
+                "len(lost) <= round(share * total, 6)",
+                "True",
+                "test_guards.py::test_two_of_three_stops",
+            ),
+            Edit(
+                D + "guards:_mass_failure",
+                "lost and (not healthy)",
+                "False",
+                "test_guards.py::test_without_a_healthy_target_it_stops_whatever_the_share",
+            ),
+            Edit(
+                F + "failover.loss:check_mass_failure",
+                "ctx.state.write(latched=verdict.reason)",
+                "pass",
+                FAILOVER + "test_mass_failure_stops_and_latches",
+            ),
+            Edit(
+                F + "failover.lost_node:_rebuild_node",
+                "check_mass_failure(ctx, snapshot, node)",
+                "pass",
+                FAILOVER + "test_mass_failure_stops_and_latches",
+            ),
+            Edit(
+                F + "failover.lost_node:_migrate_node",
+                "check_mass_failure(ctx, snapshot, node)",
+                "pass",
+                FAILOVER + "test_mass_failure_stops_migration_and_resume_too",
+            ),
+            Edit(
+                F + "failover.resume:resume",
+                "check_mass_failure(ctx, snapshot)",
+                "pass",
+                FAILOVER + "test_mass_failure_stops_migration_and_resume_too",
+            ),
+            Edit(
+                F + "failover.loss:check_mass_failure",
+                "isinstance(verdict, guards.GuardWaits)",
+                "False",
+                FAILOVER + "test_after_an_outage_of_the_api_server_nothing_latches",
+            ),
+            Edit(
+                F + "failover.loss:check_mass_failure",
+                "ctx.cluster.node(name)[0] is not None",
+                "False",
+                FAILOVER + "test_a_list_that_lacks_nodes_latches_nothing",
+            ),
+        ),
+    ),
+    Guard(
+        "pause and latch come first",
+        "Context.check_pause",
+        "ConfigMap",
+        GUARDED,
+        (
+            Edit(
+                F + "failover.lost_node:guarded",
+                "ctx.check_pause(node)",
+                "pass",
+                FAILOVER + "test_pause_and_latch_come_before_everything",
+            ),
+            Edit(
+                F + "failover.resume:resume",
+                "ctx.approved_alone()",
+                "None",
+                FAILOVER + "test_pause_and_latch_come_before_everything",
+            ),
+            Edit(
+                F + "sweeps.local_volumes:sweep_local_volumes",
+                "ctx.check_pause()",
+                "pass",
+                SWEEPS + "test_pause_and_latch_come_before_everything",
+            ),
+            Edit(
+                F + "sweeps.logic_volumes:sweep_logic_volumes",
+                "ctx.check_pause()",
+                "pass",
+                SWEEPS + "test_pause_and_latch_come_before_everything",
+            ),
+            Edit(
+                F + "context:Context.approved_alone",
+                "state.latched and (not state.approved)",
+                "False",
+                FAILOVER + "test_pause_and_latch_come_before_everything",
+            ),
+        ),
+    ),
+    Guard(
+        "only the approved node is failed over",
+        "Context.check_pause",
+        "ConfigMap",
+        GUARDED,
+        (
+            Edit(
+                F + "context:Context.check_pause",
+                "only is not None and node not in only",
+                "False",
+                "test_maintenance.py::test_one_approved_node_is_failed_over_and_no_other",
+            ),
+            Edit(
+                F + "failover.loss:check_mass_failure",
+                "approved - lost",
+                "False",
+                "test_maintenance.py::test_an_approval_ends_with_the_loss_that_it_was_for",
+            ),
+        ),
+    ),
+    Guard(
+        "planned absence",
+        "node_loss.in_maintenance, node_loss.not_ready",
+        "NOT_READY_CORDONED",
+        "result `refused`, Event",
+        (
+            Edit(
+                D + "node_loss:not_ready",
+                "node.cordoned",
+                "False",
+                "test_node_loss.py::test_a_cordoned_node_waits_longest",
+            ),
+            Edit(
+                D + "node_loss:not_ready",
+                "node.out_of_service and (not witnesses)",
+                "node.out_of_service",
+                "test_node_loss.py::test_out_of_service_does_not_wait_unless_a_witness_answers",
+            ),
+            Edit(
+                F + "failover.loss:confirm_absence",
+                "if entry is not None:\n    return node_loss.in_maintenance(entry)",
+                "pass",
+                "test_maintenance.py::test_nothing_of_a_node_in_maintenance_is_failed_over",
+            ),
+            Edit(
+                F + "failover.loss:judge_not_ready",
+                "entry is not None and fresh.ready != 'True'",
+                "False",
+                "test_maintenance.py::test_nothing_of_a_node_in_maintenance_is_failed_over",
+            ),
+        ),
+    ),
+    Guard(
+        "an LV counts once lvm has wiped it",
+        "local_volume.decide_create, volumes.create_volumes",
+        "",
+        "created again",
+        (
+            Edit(
+                D + "local_volume:_create_one",
+                "found.unfinished",
+                "False",
+                "test_local_volume.py::test_an_unfinished_lv_is_created_again",
+            ),
+            Edit(
+                D + "removal:discard",
+                "not trash_at or removal.lv.unfinished",
+                "not trash_at",
+                "test_sim_lvm_adapter.py",
+            ),
+            Edit(
+                D + "removal:unfit_to_return",
+                "lv.unfinished",
+                "False",
+                "test_local_volume.py::test_an_unfinished_lv_does_not_come_back_from_the_trash",
+            ),
+            Edit(
+                L + "volumes:_finish_commands",
+                "said is None or not commands.created(wanted.name, output)",
+                "said is None",
+                "test_sim_lvm_adapter.py",
+            ),
+            Edit(
+                L + "commands:create",
+                "well_known.TAG_CREATING",
+                "well_known.TAG_INTENT",
+                "test_sim_lvm_adapter.py",
+            ),
+        ),
+    ),
+    Guard(
+        "no LV is adopted by its name",
+        "local_volume.decide_create",
+        "",
+        "answer `taken`",
+        (
+            Edit(
+                D + "local_volume:_create_one",
+                "ours in found.tags",
+                "True",
+                "test_local_volume.py::test_an_lv_is_never_adopted_by_its_name",
+            ),
+            Edit(
+                D + "rebuild:_local_step",
+                "RebuildWaits(f'{view.journal.target}: {view.lv.reason}')",
+                "RecordStaleLv(view.lv.uuid)",
+                "test_rebuild.py::test_an_lv_that_the_rebuild_did_not_create_is_named_in_the_journal_first",
+            ),
+        ),
+    ),
+    Guard(
+        "an LV without a device is no success",
+        "rebuild.next_step",
+        "",
+        "Wait, with the reason",
+        (
+            Edit(
+                D + "rebuild:_local_step",
+                "view.lv.major < 0",
+                "False",
+                "test_rebuild.py::test_an_lv_without_a_device_is_no_success",
+            ),
+            Edit(
+                L + "results:created",
+                "found is None or not ours or found.size < size or found.inactive",
+                "found is None or not ours or found.size < size",
+                "test_sim_lvm_adapter.py",
+            ),
+        ),
+    ),
+    Guard(
+        "only annotated pods leave a NotReady node",
+        "selection.of_not_ready_node",
+        "annotation",
+        SKIPPED,
+        (
+            Edit(
+                D + "selection:_unwilling",
+                "not pod.migration_allowed",
+                "False",
+                FAILOVER + "test_migration_moves_the_annotated_and_touches_nothing_else",
+            ),
+            Edit(
+                D + "selection:_only_annotated",
+                "not pods",
+                "False",
+                "test_selection.py::test_not_ready_takes_only_volumes_of_annotated_pods",
+            ),
+        ),
+    ),
+    Guard(
+        "which pods are ended, and once",
+        "eviction.judge",
+        "annotation",
+        "left, with a reason",
+        (
+            Edit(
+                D + "eviction:judge_pod",
+                "pod.finished",
+                "False",
+                "test_eviction.py::test_a_finished_pod_is_never_ended",
+            ),
+            Edit(
+                D + "eviction:judge_pod",
+                "kind == 'migrate' and (not pod.migration_allowed)",
+                "False",
+                "test_eviction.py::test_on_a_not_ready_node_each_of_these_is_left_with_its_reason",
+            ),
+            Edit(
+                D + "eviction:judge_pod",
+                "pod.mirror",
+                "False",
+                "test_eviction.py::test_on_a_not_ready_node_each_of_these_is_left_with_its_reason",
+            ),
+            Edit(
+                D + "eviction:judge_pod",
+                "not pod.deleted_at_once",
+                "True",
+                "test_eviction.py::test_each_half_of_an_eviction_is_done_once",
+            ),
+            Edit(
+                D + "eviction:judge_pod",
+                "alive or kind == 'failback'",
+                "False",
+                "test_eviction.py::test_on_a_node_that_is_back_the_pod_gets_its_grace",
+            ),
+        ),
+    ),
+    Guard(
+        "every pod is seen: two lists, and a count",
+        "observe.with_pods_again",
+        "",
+        "the task is tried again",
+        (
+            Edit(
+                F + "ask_nodes:with_pods_again",
+                "{pod.meta.uid: pod for pod in snapshot.pods}",
+                "{}",
+                FAILOVER + "test_a_list_of_pods_that_was_cut_short_moves_nothing_of_those_it_lacks",
+            ),
+            Edit(
+                F + "ask_nodes:with_pods_again",
+                "total is None or total <= len(pods)",
+                "True",
+                FAILOVER + "test_lists_of_pods_that_hold_fewer_than_are_counted_begin_nothing",
+            ),
+            Edit(
+                F + "failover.single_volume:_rebuild_volume",
+                "ask_nodes.with_pods_again(ctx, ctx.cluster.observe())",
+                "ctx.cluster.observe()",
+                "test_by_hand.py::test_a_pod_that_lists_lack_still_uses_it",
+            ),
+        ),
+    ),
+    Guard(
+        "who may leave a lost target",
+        "selection.of_lost_target",
+        "annotation",
+        SKIPPED,
+        (
+            Edit(
+                D + "selection:of_lost_target",
+                "still_empty(snapshot, logic_volume)",
+                "True",
+                "test_selection.py::test_after_that_it_is_a_volume_of_that_node_like_any_other",
+            ),
+            Edit(
+                F + "failover.planning:replan",
+                "isinstance((stays := selection.of_lost_target(snapshot, found)), selection.Skip)",
+                "(stays := None)",
+                FAILOVER + "test_a_volume_that_was_written_to_meanwhile_is_not_planned_again",
+            ),
+            Edit(
+                D + "rebuild:_local_step",
+                "on_target or view.lv.transient",
+                "view.lv.transient",
+                "test_rebuild.py::test_a_volume_that_a_pod_may_have_written_to_is_not_planned_again",
+            ),
+        ),
+    ),
+    Guard(
+        "what follows a volume of its pod",
+        "company.parted",
+        "annotation",
+        SKIPPED,
+        (
+            Edit(
+                D + "colocation:_still",
+                "key in left",
+                "left and (key := min(left))",
+                "test_company.py::test_it_stays_where_it_is",
+            ),
+            Edit(
+                D + "colocation:_follows",
+                "isinstance(selection.of_companion(snapshot, logic_volume, journal), "
+                "selection.Wanted)",
+                "True",
+                "test_company.py::test_it_stays_where_it_is",
+            ),
+            Edit(
+                F + "failover.resume:_go_on",
+                "next((name for name in journal.together if name in left), '')",
+                "''",
+                "test_company.py::test_while_it_cannot_follow_the_other_is_not_begun",
+            ),
+            Edit(
+                F + "failover.planning:begin",
+                "{name: journal.target for name, journal in journals.items() if not unwritten & "
+                "set(journal.together)}",
+                "{name: journal.target for name, journal in journals.items()}",
+                "test_company.py::test_a_volume_is_not_begun_while_the_other_of_its_pod_has_no_journal",
+            ),
+        ),
+    ),
+    Guard(
+        "an orphan is wanted by nobody",
+        "orphans.judge",
+        "MANAGED_GROUPS",
+        "kept, counted",
+        (
+            Edit(
+                D + "orphans:_wanted",
+                "if logic_volume is None:\n    return f'PersistentVolume {name} exists'",
+                "if False:\n    return f'PersistentVolume {name} exists'",
+                "test_orphans.py::test_whoever_may_want_it_keeps_it_and_takes_its_mark_off",
+            ),
+            Edit(
+                D + "orphans:_wanted",
+                "logic_volume.journalled",
+                "False",
+                "test_orphans.py::test_whoever_may_want_it_keeps_it_and_takes_its_mark_off",
+            ),
+            Edit(
+                D + "orphans:_wanted",
+                "logic_volume.node == node",
+                "False",
+                "test_orphans.py::test_whoever_may_want_it_keeps_it_and_takes_its_mark_off",
+            ),
+            Edit(
+                D + "orphans:_wanted",
+                "not pv.nodes or node in pv.nodes",
+                "False",
+                "test_orphans.py::test_whoever_may_want_it_keeps_it_and_takes_its_mark_off",
+            ),
+            Edit(
+                D + "orphans:judge_local_volume",
+                "if exotic:\n    return KeepLv(exotic, 'not-plain')",
+                "if False:\n    return KeepLv(exotic, 'not-plain')",
+                "test_orphans.py::test_what_is_not_a_plain_closed_volume_of_carinas_is_kept",
+            ),
+            Edit(
+                D + "orphans:judge_local_volume",
+                "lv.is_open",
+                "False",
+                "test_orphans.py::test_what_is_not_a_plain_closed_volume_of_carinas_is_kept",
+            ),
+        ),
+    ),
+    Guard(
+        "its age, its mark and the age of that",
+        "orphans.judge",
+        "ORPHAN_GRACE, ORPHAN_MARK_AGE",
+        "kept, counted",
+        (
+            Edit(
+                D + "orphans:judge_local_volume",
+                "now - lv.created < rules.grace",
+                "False",
+                "test_orphans.py::test_a_young_volume_is_kept_even_when_marked",
+            ),
+            Edit(
+                D + "orphans:judge_local_volume",
+                "now - marked < rules.mark_age",
+                "False",
+                "test_orphans.py::test_an_orphan_is_marked_first_and_removed_by_a_later_sweep",
+            ),
+            Edit(
+                D + "orphans:judge_local_volume",
+                "lv.marked_at",
+                "lv.marked_at or 0",
+                "test_orphans.py::test_no_age_replaces_the_mark",
+            ),
+        ),
+    ),
+    Guard(
+        "asked by name before a mark and before a removal",
+        "sweep_local._judge",
+        "",
+        "kept, counted",
+        (
+            Edit(
+                F + "sweeps.local_volumes:_judge",
+                "orphans.MarkOrphan | orphans.RemoveOrphan",
+                "orphans.MarkOrphan",
+                SWEEPS + "test_before_removal_both_objects_are_asked_for_by_name",
+            ),
+            Edit(
+                F + "sweeps.local_volumes:_judge",
+                "orphans.MarkOrphan | orphans.RemoveOrphan",
+                "orphans.RemoveOrphan",
+                SWEEPS + "test_before_a_mark_both_objects_are_asked_for_by_name",
+            ),
+        ),
+    ),
+    Guard(
+        "the node looks again: UUID, mark, closed, plain",
+        "removal.decide_remove",
+        "",
+        "`failed` in the result",
+        (
+            Edit(
+                D + "removal:agreeing",
+                "found.uuid != target.uuid",
+                "False",
+                "test_removal.py::test_what_is_not_provably_an_orphan_stays",
+            ),
+            Edit(
+                D + "removal:_remove_one",
+                "found.marked_at is None",
+                "False",
+                "test_removal.py::test_what_is_not_provably_an_orphan_stays",
+            ),
+            Edit(
+                D + "removal:removable",
+                "lv.is_open",
+                "False",
+                "test_removal.py::test_what_is_not_provably_an_orphan_stays",
+            ),
+        ),
+    ),
+    Guard(
+        "and lvm itself, under the group's lock",
+        "lvm/commands.py: _may_go",
+        "",
+        "`failed` in the result",
+        (
+            Edit(
+                L + "commands:_may_go",
+                "[_same(decision.lv), 'lv_device_open!=\"open\"', 'lv_active!=\"unknown\"', "
+                "'lv_role=[\"public\"]', f'lv_layout={layout}']",
+                "['lv_device_open!=\"open\"', 'lv_active!=\"unknown\"', 'lv_role=[\"public\"]', "
+                "f'lv_layout={layout}']",
+                "test_sim_lvm_adapter.py",
+            ),
+            Edit(
+                L + "commands:_may_go",
+                "if decision.tag:\n    conditions.append(f'lv_tags={{\"{decision.tag}\"}}')",
+                "if False:\n    conditions.append(f'lv_tags={{\"{decision.tag}\"}}')",
+                "test_sim_lvm_adapter.py",
+            ),
+        ),
+    ),
+    Guard(
+        "a pod that reads the device gets nothing but zeroes",
+        "local_volume.decide_create, volumes.create_volumes",
+        "ZERO_BLOCK",
+        "`zeroing` in the result",
+        (
+            Edit(
+                L + "volumes:_finish_commands",
+                "well_known.TAG_ZEROING if wanted.zero else well_known.TAG_INTENT",
+                "well_known.TAG_INTENT",
+                "test_sim_lvm_adapter.py",
+            ),
+            Edit(
+                L + "volumes:_finish_commands",
+                "done if isinstance(look, Zeroed) else []",
+                "done",
+                "test_sim_lvm_adapter.py",
+            ),
+            Edit(
+                D + "local_volume:_create_one",
+                "RefuseLv(NOT_ZEROED) if wanted.zero else ExtendLv(found, size, others)",
+                "ExtendLv(found, size, others)",
+                "test_sim_lvm_adapter.py",
+            ),
+            Edit(
+                D + "local_volume:_bring_back",
+                "wanted.zero and found.size < size",
+                "False",
+                "test_sim_lvm_adapter.py",
+            ),
+            Edit(
+                F + "failover.steps:_zero",
+                "ctx.settings.zero_block and pv_manifest.is_block(view.journal.manifest) and (not "
+                "shown)",
+                "ctx.settings.zero_block and False",
+                FAILOVER + "test_the_device_of_a_block_volume_is_zeroed_before_the_pv_is_replaced",
+            ),
+            Edit(
+                D + "failback:judge_copy",
+                "zero_block and is_block(dict(pv.raw))",
+                "False",
+                "test_failback.py::test_a_smaller_copy_that_is_read_as_a_device_is_not_extended",
+            ),
+        ),
+    ),
+    Guard(
+        "a failback uses the LV that the operator confirmed, or none",
+        "failback.judge, local_volume.decide_create",
+        "",
+        "result `refused`, or given up",
+        (
+            Edit(
+                F + "failover.failback:_failback",
+                "[copy for copy in possible if copy[1].name not in confirmed]",
+                "[]",
+                FAILBACK + "test_nothing_happens_until_the_name_of_each_volume_confirms_it",
+            ),
+            Edit(
+                D + "failback:_lv_forbids",
+                "_of_another(lv, logic_volume)",
+                "''",
+                "test_failback.py::test_a_copy_that_cannot_be_the_volume_says_why",
+            ),
+            Edit(
+                F + "failover.failback:_failback",
+                "ctx.check_pause()",
+                "pass",
+                FAILBACK + "test_a_node_that_was_approved_alone_is_no_excuse",
+            ),
+            Edit(
+                D + "local_volume:_bring_back",
+                "found.is_open and (not wanted.in_use)",
+                "False",
+                "test_local_volume.py::test_an_old_copy_that_is_not_what_was_asked_for_is_refused",
+            ),
+            Edit(
+                D + "local_volume:_bring_back",
+                "unfit_to_return(found)",
+                "None",
+                "test_local_volume.py::test_an_old_copy_that_is_not_what_was_asked_for_is_refused",
+            ),
+            Edit(
+                D + "local_volume:_bring_back",
+                "wanted.name not in (found.name, found.old_name)",
+                "False",
+                "test_local_volume.py::test_an_old_copy_that_is_not_what_was_asked_for_is_refused",
+            ),
+            Edit(
+                D + "rebuild:_local_step",
+                "journal.failback and view.lv.uuid != journal.copy",
+                "False",
+                FAILBACK + "test_an_answer_about_another_lv_is_not_believed",
+            ),
+            Edit(
+                F + "failover.planning:replan",
+                "found.journal.failback and (not found.journal.given_up) and "
+                "selection.still_empty(snapshot, found)",
+                "False and selection.still_empty(snapshot, found)",
+                FAILBACK + "test_a_copy_that_cannot_be_restored_leaves_the_volume_where_it_is",
+            ),
+        ),
+    ),
+    Guard(
+        "a failback keeps the volumes of a pod together",
+        "advance._all_or_none, steps.act",
+        "",
+        "given up",
+        (
+            Edit(
+                F + "failover.advance:_all_or_none",
+                "need.journal.failback and other and (name not in failed)",
+                "False",
+                FAILBACK + "test_one_copy_that_cannot_be_restored_gives_up_the_other_of_its_pod",
+            ),
+            Edit(
+                F + "failover.steps:act",
+                "_parted_from(ctx, journal)",
+                "''",
+                FAILBACK + "test_a_volume_whose_other_was_given_up_meanwhile_is_given_up",
+            ),
+        ),
+    ),
+    Guard(
+        "a volume does not leave a target that has another of its pod",
+        "company.held_by",
+        "",
+        "it waits",
+        (
+            Edit(
+                F + "failover.planning:replan",
+                "colocation.held_by(snapshot, found.journal, maintenance)",
+                "''",
+                FAILOVER
+                + "test_a_volume_does_not_leave_a_target_that_already_has_another_of_its_pod",
+            ),
+        ),
+    ),
+    Guard(
+        "a list that lacks a PV proves nothing",
+        "observe.with_pvs_by_name",
+        "",
+        "read by name",
+        (
+            Edit(
+                F + "failover.planning:replan",
+                "snapshot = ask_nodes.with_pvs_by_name(ctx, snapshot, by_name.keys() | companions)",
+                "pass",
+                FAILOVER + "test_a_list_that_lacks_a_pv_is_no_proof_that_a_volume_is_empty",
+            ),
+        ),
+    ),
+    Guard(
+        "a failback ends no pod by force",
+        "eviction.judge",
+        "",
+        "normal grace period",
+        (
+            Edit(
+                D + "eviction:judge_pod",
+                "alive or kind == 'failback'",
+                "alive",
+                FAILBACK + "test_a_pod_on_a_node_that_is_lost_meanwhile_is_not_ended_by_force",
+            ),
+        ),
+    ),
+    Guard(
+        "an LV that lvm or an administrator is working on",
+        "report.at_work",
+        "",
+        "kept, `failed` in the result",
+        (
+            Edit(
+                D + "removal:removable",
+                "lv.at_work",
+                "False",
+                "test_removal.py::test_what_lvm_is_working_on_stays",
+            ),
+            Edit(
+                D + "orphans:judge_local_volume",
+                "if lv.at_work:\n    return KeepLv(f'it is left alone until that has ended: "
+                "{lv.at_work}', 'at-work')",
+                "pass",
+                "test_orphans.py::test_what_lvm_is_working_on_is_left_alone",
+            ),
+            Edit(
+                D + "local_volume:_create_one",
+                "if found.at_work:\n    return left_alone(found)",
+                "pass",
+                "test_local_volume.py::test_what_lvm_is_working_on_is_left_alone",
+            ),
+            Edit(
+                L + "commands:_same",
+                'f\'lv_uuid="{uuid}" && vg_name="{group}" && '
+                'lv_name="{names.logical_volume_name(name)}" && {state}\'',
+                'f\'lv_uuid="{uuid}" && vg_name="{group}" && '
+                'lv_name="{names.logical_volume_name(name)}"\'',
+                "test_sim_lvm_adapter.py",
+            ),
+        ),
+    ),
+    Guard(
+        "orphans of one sweep and node",
+        "guards.orphan_cap",
+        "ORPHAN_LIMIT, ORPHAN_SHARE",
+        "Event, guards_total",
+        (
+            Edit(
+                D + "guards:orphan_cap",
+                "orphans <= allowed",
+                "True",
+                "test_guards.py::test_above_the_cap_only_the_confirmed_number_goes",
+            ),
+            Edit(
+                D + "guards:orphan_cap",
+                "orphans == confirmed",
+                "confirmed",
+                "test_guards.py::test_a_person_confirms_the_very_number",
+            ),
+            Edit(
+                F + "sweeps.local_volumes:_sweep_node",
+                "if isinstance(cap, guards.GuardStops):\n    ctx.audit.guarded('OrphanCap', f'node "
+                "{node}: {cap.reason}', about_node(node))\n    outcome, reason, to_remove = "
+                "('refused', cap.reason, [])",
+                "if False:\n    ctx.audit.guarded('OrphanCap', f'node {node}: {cap.reason}', "
+                "about_node(node))\n    outcome, reason, to_remove = ('refused', cap.reason, [])",
+                SWEEPS + "test_above_the_cap_nothing_is_removed_until_a_person_names_the_number",
+            ),
+        ),
+    ),
+    Guard(
+        "the trash is kept for its time",
+        "orphans.judge_trash",
+        "TRASH_RETENTION",
+        "kept",
+        (
+            Edit(
+                D + "orphans:judge_trash",
+                "age < retention",
+                "False",
+                "test_orphans.py::test_the_trash_is_purged_after_its_retention",
+            ),
+            Edit(
+                D + "orphans:judge_trash",
+                "rules.retention if logic_volume is None else max(rules.retention, "
+                "rules.old_copies)",
+                "rules.retention if True else 0.0",
+                "test_orphans.py::test_an_old_copy_of_a_failover_is_kept_for_longer",
+            ),
+        ),
+    ),
+    Guard(
+        "a LogicVolume that somebody may want",
+        "logic_volumes.judge",
+        "LOGIC_VOLUME_GRACE",
+        "kept, noted",
+        (
+            Edit(
+                D + "logic_volumes:judge_logic_volume",
+                "logic_volume.journalled",
+                "False",
+                "test_logic_volumes.py::test_what_is_young_journalled_owned_or_not_ours_is_kept",
+            ),
+            Edit(
+                D + "logic_volumes:judge_logic_volume",
+                "if meta.owners:\n    return KeepLogicVolume(f'it belongs to {meta.owners[0].kind} "
+                "{meta.owners[0].name}')",
+                "if False:\n    return KeepLogicVolume(f'it belongs to {meta.owners[0].kind} "
+                "{meta.owners[0].name}')",
+                "test_logic_volumes.py::test_what_is_young_journalled_owned_or_not_ours_is_kept",
+            ),
+            Edit(
+                D + "logic_volumes:judge_logic_volume",
+                "now - meta.created < grace",
+                "False",
+                "test_logic_volumes.py::test_what_is_young_journalled_owned_or_not_ours_is_kept",
+            ),
+            Edit(
+                D + "logic_volumes:judge_logic_volume",
+                "claim is not None and claim.pv_name == logic_volume.name",
+                "False",
+                "test_logic_volumes.py::test_a_claim_that_still_names_it_keeps_it",
+            ),
+            Edit(
+                F + "sweeps.logic_volumes:_judge",
+                "ctx.cluster.persistent_volume",
+                "snapshot.persistent_volumes.get",
+                SWEEPS + "test_the_pv_is_asked_for_by_name_before_anything_goes",
+            ),
+        ),
+    ),
+    Guard(
+        "an error is never absence",
+        "Api._call, Api.list",
+        "",
+        "the task fails or is tried again",
+        (
+            Edit(
+                K + "api:_error",
+                "reason == 'NotFound' and details.get('name') == wanted",
+                "True",
+                "test_kube_api.py::test_no_other_404_is_absence",
+            ),
+            Edit(
+                K + "api:Api.list",
+                "not more",
+                "True",
+                "test_kube_api.py::test_a_list_is_all_its_pages",
+            ),
+            Edit(
+                F + "sweeps.local_volumes:_judge",
+                "any((u.name == name for u in snapshot.unreadable))",
+                "False",
+                SWEEPS + "test_an_unreadable_logic_volume_keeps_its_local_volume",
+            ),
+        ),
+    ),
+    Guard(
+        "every write names the UID, and the version where order matters",
+        "kube/writes.py: _guarded",
+        "",
+        "read again, decided again",
+        (
+            Edit(
+                K + "writes:_guarded",
+                "{'uid': meta.uid, 'resourceVersion': meta.version}",
+                "{'uid': meta.uid}",
+                "test_volumes_writes.py::test_an_object_that_changed_is_never_written",
+            ),
+            Edit(
+                K + "writes:_guarded",
+                "{'uid': meta.uid, 'resourceVersion': meta.version}",
+                "{'resourceVersion': meta.version}",
+                "test_volumes_writes.py::test_an_object_of_another_uid_is_never_written",
+            ),
+            Edit(
+                K + "api:Api.delete",
+                "{'uid': uid} | ({'resourceVersion': version} if version else {})",
+                "{}",
+                "test_kube_api.py::test_a_deletion_carries_its_preconditions",
+            ),
+        ),
+    ),
+    Guard(
+        "every task expires",
+        "ControlTask, NodeCalls.send",
+        "NODE_DEADLINE",
+        "the task is revoked",
+        (
+            Edit(
+                B + "calls:NodeCalls.send",
+                "self._deadline + more",
+                "None",
+                "test_calls.py::test_a_question_expires_with_its_deadline_and_names_its_node",
+            ),
+            Edit(
+                "carina_tasks.tasks.failover:rebuild_node",
+                "300",
+                "None",
+                "test_tasks_base.py::test_every_control_task_expires",
+            ),
+        ),
+    ),
+    Guard(
+        "what a node answers",
+        "read_answer, answers.counts",
+        "ANSWER_LIMIT",
+        "Event, guards_total",
+        (
+            Edit(
+                S + "answers:read_answer",
+                "len(data) > limit",
+                "False",
+                "test_calls.py::test_an_answer_just_above_the_limit_is_refused_and_one_at_it_is_read",
+            ),
+            Edit(
+                S + "answers:read_answer",
+                "value.node != node",
+                "False",
+                "test_calls.py::test_a_hostile_answer_is_a_bad_answer",
+            ),
+            Edit(
+                S + "answers:_text_of",
+                "len(message) > _LONGEST_MESSAGE",
+                "False",
+                "test_answers.py::test_a_long_exception_is_not_built",
+            ),
+            Edit(
+                D + "answers:accept",
+                "key not in open_ and (not beside)",
+                "False",
+                "test_answers.py::test_a_removal_that_nobody_asked_for_is_not_recorded_as_one",
+            ),
+            Edit(
+                D + "answers:accept",
+                "key in open_ and done.outcome not in words.asked",
+                "False",
+                "test_answers.py::test_a_node_that_answers_a_creation_with_another_word_has_created_nothing",
+            ),
+        ),
+    ),
+    Guard(
+        "by hand: unused, on a live node, its name typed out",
+        "by_hand.live, unused, forced",
+        "argument",
+        REFUSED,
+        (
+            Edit(
+                D + "single_volume:forced",
+                "force == logic_volume.name",
+                "True",
+                "test_by_hand.py::test_it_is_refused",
+            ),
+            Edit(
+                D + "single_volume:unused",
+                "pod.phase != 'Pending'",
+                "False",
+                "test_by_hand.py::test_it_is_refused",
+            ),
+            Edit(
+                D + "single_volume:unused",
+                "lv is not None and lv.is_open",
+                "False",
+                "test_by_hand.py::test_it_is_refused",
+            ),
+            Edit(
+                D + "single_volume:live",
+                "node.ready != 'True'",
+                "False",
+                "test_by_hand.py::test_it_is_refused",
+            ),
+            Edit(
+                F + "failover.single_volume:_rebuild_volume",
+                "logic_volume is None or logic_volume.node != node",
+                "logic_volume is None",
+                "test_by_hand.py::test_a_message_that_comes_twice_moves_it_once",
+            ),
+        ),
+    ),
+    Guard(
+        "nothing unchecked reaches lvm",
+        "lvm/command.py: _argument, _shell_word",
+        "",
+        "BadInput",
+        (
+            Edit(
+                L + "command:_argument",
+                "not isinstance(value, str) or not value or len(value) > 4096 or (not "
+                "value.isprintable())",
+                "not isinstance(value, str) or not value or len(value) > 4096",
+                "test_lvm_command.py::test_arguments_that_no_command_takes",
+            ),
+            Edit(
+                L + "command:_shell_word",
+                "\"'\" in _argument(value) or '\\\\' in value or '#' in value",
+                "'\\\\' in value or '#' in value",
+                "test_lvm_command.py::test_arguments_that_would_fall_apart_in_the_shell",
+            ),
+        ),
+    ),
+)
 
 
 def table() -> str:
     """Return the guards as docs/reliability.md shows them."""
-    rows = ["| guard | function | setting | when it says no | taken out, this fails |", "|---|---|---|---|---|"]
+    rows = [
+        "| guard | function | setting | when it says no | taken out, this fails |",
+        "|---|---|---|---|---|",
+    ]
     for guard in GUARDS:
         tests = ", ".join(dict.fromkeys(f"`{edit.test.split('::')[-1]}`" for edit in guard.edits))
-        where = ", ".join(f"`{one}`" for one in guard.where.split(", ")) if ":" not in guard.where else guard.where
-        settings = ", ".join(f"`{one}`" if one.isupper() else one for one in guard.setting.split(", ") if one)
+        where = (
+            ", ".join(f"`{one}`" for one in guard.where.split(", "))
+            if ":" not in guard.where
+            else guard.where
+        )
+        settings = ", ".join(
+            f"`{one}`" if one.isupper() else one for one in guard.setting.split(", ") if one
+        )
         rows.append(f"| {guard.what} | {where} | {settings} | {guard.fires} | {tests} |")
     return "\n".join(rows)

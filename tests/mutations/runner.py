@@ -23,7 +23,9 @@ def copy_of_code(folder: Path) -> Path:
 
 
 def survives(edit: Edit, copy: Path) -> str:
-    """Return what is wrong: empty when the named test fails without the guard because of an assertion of its own."""
+    """Return what is wrong: empty when the named test fails without the guard because of an
+    assertion of its own.
+    """
     done = without(edit, copy)
     if isinstance(done, str):
         return done
@@ -33,7 +35,11 @@ def survives(edit: Edit, copy: Path) -> str:
         and not any(word in done.stdout for word in ("SyntaxError", "NameError"))
     ):
         return ""
-    return "the test passes without it" if done.returncode == 0 else done.stdout[-300:] + done.stderr[-300:]
+    return (
+        "the test passes without it"
+        if done.returncode == 0
+        else done.stdout[-300:] + done.stderr[-300:]
+    )
 
 
 def without(edit: Edit, copy: Path) -> subprocess.CompletedProcess[str] | str:
@@ -47,7 +53,9 @@ def without(edit: Edit, copy: Path) -> subprocess.CompletedProcess[str] | str:
     test = edit.test if edit.test.startswith("tests/") else f"tests/unit/{edit.test}"
     command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
     try:
-        return subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=600, check=False)
+        return subprocess.run(
+            command, cwd=copy, capture_output=True, text=True, timeout=600, check=False
+        )
     finally:
         path.write_text(whole)
 
@@ -58,20 +66,28 @@ def file_of(edit: Edit) -> Path:
 
 
 def places_of(edit: Edit, source: str) -> list[ast.stmt | ast.expr]:
-    """Return each expression or statement of the edited function that is `edit.old`, however it is formatted."""
+    """Return each expression or statement of the edited function that is `edit.old`, however it is
+    formatted.
+    """
     wanted = ast.parse(edit.old).body[0]
     node: ast.expr | ast.stmt = wanted
     if isinstance(wanted, ast.Expr) and edit.new != "pass":
         node = wanted.value
     text = ast.unparse(node)
     function = _function(ast.parse(source), edit.where.partition(":")[2])
-    return [found for found in ast.walk(function) if type(found) is type(node) and ast.unparse(found) == text]  # type: ignore[misc]
+    return [
+        found
+        for found in ast.walk(function)
+        if type(found) is type(node) and ast.unparse(found) == text
+    ]  # type: ignore[misc]
 
 
 def _function(tree: ast.AST, name: str) -> ast.AST:
     for part in filter(None, name.split(".")):
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-        tree = next(found for found in ast.walk(tree) if isinstance(found, kinds) and found.name == part)
+        tree = next(
+            found for found in ast.walk(tree) if isinstance(found, kinds) and found.name == part
+        )
     return tree
 
 
@@ -81,5 +97,9 @@ def replaced(source: str, place: ast.stmt | ast.expr, new: str) -> str:
     begin = sum(map(len, lines[: place.lineno - 1])) + place.col_offset
     end = sum(map(len, lines[: (place.end_lineno or 0) - 1])) + (place.end_col_offset or 0)
     whole = source.encode()
-    new = new.replace("\n", "\n" + " " * place.col_offset) if isinstance(place, ast.stmt) else f"({new})"
+    new = (
+        new.replace("\n", "\n" + " " * place.col_offset)
+        if isinstance(place, ast.stmt)
+        else f"({new})"
+    )
     return (whole[:begin] + new.encode() + whole[end:]).decode()

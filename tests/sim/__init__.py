@@ -1,1 +1,3 @@
-"""Deterministic simulation: the whole system in one process, in virtual time; one seed is one history."""
+"""Deterministic simulation: the whole system in one process, in virtual time; one seed is one
+history.
+"""

@@ -1,7 +1,7 @@
 """``python -m tests.sim [--histories N] [--seed S] [--show]``: the deterministic simulation.
 
-Without ``--show`` it runs the histories S, S+1, … and prints those that broke, and last what all of them did. With it, the
-one history S and all that happened in it.
+Without ``--show`` it runs the histories S, S+1, … and prints those that broke, and last what all of
+them did. With it, the one history S and all that happened in it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ def main() -> int:
     )
     parser.add_argument("--histories", type=int, default=1000, help="how many seeds (default 1000)")
     parser.add_argument("--seed", type=int, default=1, help="the first seed (default 1)")
-    parser.add_argument("--show", action="store_true", help="print the whole history of the one seed")
     parser.add_argument(
-        "--plant", default="", help="plant a known bug (see tests/sim/bugs.py) and stop when it is found"
+        "--show", action="store_true", help="print the whole history of the one seed"
+    )
+    parser.add_argument(
+        "--plant",
+        default="",
+        help="plant a known bug (see tests/sim/bugs.py) and stop when it is found",
     )
     parser.add_argument("--stop", action="store_true", help="stop at the first broken history")
     args = parser.parse_args()
@@ -40,7 +44,8 @@ def show(seed: int) -> int:
     for what in outcome.wrong:
         print("WRONG", what)
     print(
-        f"seed {seed}: {'broken' if outcome.wrong else 'passed'}, {sum(outcome.faults.values())} faults, history {outcome.digest[:16]}"
+        f"seed {seed}: {'broken' if outcome.wrong else 'passed'}, {sum(outcome.faults.values())} "
+        f"faults, history {outcome.digest[:16]}"
     )
     return int(bool(outcome.wrong))
 
@@ -68,9 +73,10 @@ def run(args: argparse.Namespace) -> int:
     print("done: " + ", ".join(f"{name} {count}" for name, count in did.most_common()))
     seconds = time.perf_counter() - begun
     print(
-        f"{passed} histories passed, {broken} broken (seeds {args.seed} to {args.seed + args.histories - 1}): {faults.total()} faults, "
-        f"{did['failovers done']} failovers finished, {did['volumes rebuilt']} volumes rebuilt, {did['LVs removed']} orphans removed; "
-        f"{seconds:.0f} s, {(passed + broken) / seconds:.0f} a second"
+        f"{passed} histories passed, {broken} broken (seeds {args.seed} to "
+        f"{args.seed + args.histories - 1}): {faults.total()} faults, {did['failovers done']} "
+        f"failovers finished, {did['volumes rebuilt']} volumes rebuilt, {did['LVs removed']} "
+        f"orphans removed; {seconds:.0f} s, {(passed + broken) / seconds:.0f} a second"
     )
     return int(broken > 0)
 
@@ -79,6 +85,8 @@ if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":
         # The order of sets is part of a history.
         os.execve(
-            sys.executable, [sys.executable, "-m", "tests.sim", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"}
+            sys.executable,
+            [sys.executable, "-m", "tests.sim", *sys.argv[1:]],
+            {**os.environ, "PYTHONHASHSEED": "0"},
         )
     sys.exit(main())

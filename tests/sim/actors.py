@@ -1,7 +1,9 @@
-"""Virtual time, and who goes on next: every actor is a greenlet that gives way wherever the real thing would wait.
+"""Virtual time, and who goes on next: every actor is a greenlet that gives way wherever the real
+thing would wait.
 
-The product's flows are straight-line code that blocks on API calls, sleeps and answers. Here each of these is a switch to the
-scheduler, which goes on with whatever is due first. All delays come from one seeded generator, so a seed is a history.
+The product's flows are straight-line code that blocks on API calls, sleeps and answers. Here each
+of these is a switch to the scheduler, which goes on with whatever is due first. All delays come
+from one seeded generator, so a seed is a history.
 """
 
 from __future__ import annotations
@@ -83,7 +85,9 @@ class Actors:
         self._hub.switch()
 
     def park(self, call_back: Callable[[Callable[[object], None]], None]) -> None:
-        """Let the calling actor wait until what it hands to `call_back` is called. Raises Killed."""
+        """Let the calling actor wait until what it hands to `call_back` is called. Raises
+        Killed.
+        """
         actor = getcurrent()
         assert isinstance(actor, Actor), "only an actor can wait"
         if actor.process.dead:
@@ -92,7 +96,9 @@ class Actors:
         self._hub.switch()
 
     def kill(self, process: Process) -> None:
-        """End a process where it stands; an actor that kills its own process must then raise Killed itself."""
+        """End a process where it stands; an actor that kills its own process must then raise Killed
+        itself.
+        """
         process.dead = True
         if getcurrent() is self._hub:
             for actor in list(process.actors):
@@ -120,7 +126,9 @@ class Executor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         if not (kind and issubclass(kind, GreenletExit)):
             for future in self._futures:
                 future.wait()

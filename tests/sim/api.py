@@ -1,4 +1,6 @@
-"""The product's API client over the emulator's functions, with a network and a proxy in between that fail by chance."""
+"""The product's API client over the emulator's functions, with a network and a proxy in between
+that fail by chance.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,13 @@ class SimApi(Api):
     """One client; `before` and `after` see each write that takes effect."""
 
     def __init__(
-        self, cluster: Cluster, actors: Actors, chance: Chance, page: int, before: Write, after: Write
+        self,
+        cluster: Cluster,
+        actors: Actors,
+        chance: Chance,
+        page: int,
+        before: Write,
+        after: Write,
     ) -> None:
         self._cluster, self._actors, self._chance = cluster, actors, chance
         self._timeout, self._page_size, self._observe, self._host = 15.0, page, None, "in-process"
@@ -32,14 +40,20 @@ class SimApi(Api):
         self.forbidden: frozenset[str] = frozenset()
         """Resources that nobody may read now."""
         self.lacking: frozenset[str] = frozenset()
-        """Names that the lists of LogicVolumes and PersistentVolumes leave out now, without a word."""
+        """Names that the lists of LogicVolumes and PersistentVolumes leave out now, without a word.
+        """
         self.renew: Callable[[], None] = lambda: None
         """Called before a Lease is read."""
 
     def _send(  # type: ignore[override]
-        self, verb: str, path: str, query: Mapping[str, str] | None = None, body: Raw | None = None,
-        content_type: str = "application/json", timeout: Any = None,
-    ) -> Answer:  # fmt: skip
+        self,
+        verb: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Raw | None = None,
+        content_type: str = "application/json",
+        timeout: Any = None,
+    ) -> Answer:
         chance, process = self._chance, self._actors.process
         assert process is not None
         if not allowed(verb, path):
@@ -73,7 +87,14 @@ class SimApi(Api):
         value: Raw = msgspec.json.decode(data)
         return value
 
-    def _do(self, verb: str, path: str, query: Mapping[str, str] | None, body: Raw | None, content_type: str) -> Answer:
+    def _do(
+        self,
+        verb: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Raw | None,
+        content_type: str,
+    ) -> Answer:
         if "/leases" in path:
             self.renew()
         if verb == "GET" and any(f"/{resource}" in path for resource in self.forbidden):
@@ -81,12 +102,16 @@ class SimApi(Api):
         tried = is_dry_run(query or {}, body)
         if verb != "GET" and not tried:
             self._before(verb, path, body)
-        answer = answer_of(self._cluster, self._chance.clock.now, verb, path, query or {}, body, content_type)
+        answer = answer_of(
+            self._cluster, self._chance.clock.now, verb, path, query or {}, body, content_type
+        )
         if verb != "GET" and not tried and answer.status < 300:
             self._after(verb, path, body)
             if "/events" not in path:
                 process = self._actors.process
-                self._chance.say(process.name if process else "", f"{verb} {path} {written(body)}".rstrip())
+                self._chance.say(
+                    process.name if process else "", f"{verb} {path} {written(body)}".rstrip()
+                )
         if verb == "GET" and answer.status == 200:
             if self.lacking and path.endswith(("/logicvolumes", "/persistentvolumes")):
                 answer = self._without(answer)
@@ -96,7 +121,9 @@ class SimApi(Api):
 
     def _without(self, answer: Answer) -> Answer:
         page = msgspec.json.decode(answer.body)
-        page["items"] = [item for item in page["items"] if item["metadata"]["name"] not in self.lacking]
+        page["items"] = [
+            item for item in page["items"] if item["metadata"]["name"] not in self.lacking
+        ]
         return Answer(answer.status, msgspec.json.encode(page), answer.headers)
 
     def _cut(self, path: str, answer: Answer) -> Answer:
@@ -104,7 +131,9 @@ class SimApi(Api):
         items = page.get("items")
         if items:
             gone = self._chance.rng.randrange(len(items))
-            self._chance.say("fault", f"{path} lost {[i['metadata']['name'] for i in items[gone:]]}")
+            self._chance.say(
+                "fault", f"{path} lost {[i['metadata']['name'] for i in items[gone:]]}"
+            )
             page["items"] = items[:gone]
             page["metadata"].pop("continue", None)
         return Answer(answer.status, msgspec.json.encode(page), answer.headers)
@@ -123,7 +152,13 @@ class SimApi(Api):
 
 
 def _refusal(code: int) -> Answer:
-    reason = {403: "Forbidden", 409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}[code]
+    reason = {
+        403: "Forbidden",
+        409: "Conflict",
+        410: "Expired",
+        429: "TooManyRequests",
+        500: "InternalError",
+    }[code]
     status = {"kind": "Status", "code": code, "reason": reason, "message": "by chance"}
     return Answer(code, msgspec.json.encode(status), {})
 

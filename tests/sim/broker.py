@@ -1,4 +1,6 @@
-"""Redis as the product sees it: queues, answers, locks and heartbeats; and every way in which messages go wrong."""
+"""Redis as the product sees it: queues, answers, locks and heartbeats; and every way in which
+messages go wrong.
+"""
 
 from __future__ import annotations
 
@@ -52,12 +54,16 @@ class Broker:
         )
         self.backend = SimpleNamespace(client=client)
 
-    def send_task(self, name: str, *, args: list[Any], queue: Any, expires: float, task_id: str = "", **_: Any) -> None:
+    def send_task(
+        self, name: str, *, args: list[Any], queue: Any, expires: float, task_id: str = "", **_: Any
+    ) -> None:
         """Put a task on a queue, from an actor. Raises OperationalError."""
         self.actors.sleep(self.chance.latency())
         if self.chance.hits("broker-refuses"):
             raise OperationalError("the broker does not answer")
-        message = Message(name, args, task_id or f"task-{next(self._numbers)}", self.actors.clock.now + expires)
+        message = Message(
+            name, args, task_id or f"task-{next(self._numbers)}", self.actors.clock.now + expires
+        )
         self.put(getattr(queue, "name", queue), message)
         if self.chance.hits("sent-and-refused"):
             raise OperationalError("the broker took it and said no")
@@ -69,7 +75,9 @@ class Broker:
         late = self.chance.rng.uniform(1.0, 90.0) if self.chance.hits("message-late") else 0.0
         self.actors.later(late, lambda: self._arrive(queue, message))
         if self.chance.hits("message-twice"):
-            self.actors.later(self.chance.rng.uniform(0.0, 60.0), lambda: self._arrive(queue, message))
+            self.actors.later(
+                self.chance.rng.uniform(0.0, 60.0), lambda: self._arrive(queue, message)
+            )
 
     def _arrive(self, queue: str, message: Message) -> None:
         waiting = self.queues.setdefault(queue, [])

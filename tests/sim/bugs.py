@@ -1,7 +1,8 @@
 """Bugs planted on purpose: the simulation is only worth something if it finds each of them.
 
-The first are what Carina's own controller does (docs/reliability.md says where that was seen); the others take one guard of
-the product away each. Every one is a patch of the product's code for the time of a run.
+The first are what Carina's own controller does (docs/reliability.md says where that was seen); the
+others take one guard of the product away each. Every one is a patch of the product's code for the
+time of a run.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from carina_tasks.emulator.lvm import program
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import lost_node
-from carina_tasks.flows.sweeps import local_volumes
+from carina_tasks.flows.sweeps import local_volumes, removal
+from carina_tasks.flows.sweeps import rules as sweep_rules
 from carina_tasks.kube.api import Api, Listing
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.state import StateMap
@@ -36,12 +38,16 @@ def _patched(where: Any, name: str, change: Callable[[Any], Any]) -> Patch:
 
 
 def _one_tick(original: Any) -> Any:
-    return lambda node, lease, alive, now, rules: original(node, None, False, now, node_loss.NotReadyRules(0, 0, 0, 0))
+    return lambda node, lease, alive, now, rules: original(
+        node, None, False, now, node_loss.NotReadyRules(0, 0, 0, 0)
+    )
 
 
 @contextmanager
 def _errors_are_absence() -> Iterator[None]:
-    """Take a list that failed for empty, and an object whose read failed for absent, as Carina's clean-up does."""
+    """Take a list that failed for empty, and an object whose read failed for absent, as Carina's
+    clean-up does.
+    """
 
     def get(self: Cluster, path: str, parser: Any) -> Any:
         try:
@@ -118,7 +124,9 @@ def _panics(original: Any) -> Any:
 
 @contextmanager
 def _open_removed() -> Iterator[None]:
-    """Nobody asks whether a volume is open: not the worker, not the selection in its commands, not lvm2 itself."""
+    """Nobody asks whether a volume is open: not the worker, not the selection in its commands, not
+    lvm2 itself.
+    """
     volume, may_go = report._volume, commands._may_go
     change, remove = program._CHANGES["lvchange"], program._CHANGES["lvremove"]
 
@@ -164,9 +172,14 @@ def _locked_ignored() -> Iterator[None]:
 def _first_look_counts(original: Any) -> Any:
     def judge(ctx: Context, local: Any, inventory: Any, world: Any) -> Any:
         name = local.name.removeprefix("volume-")
-        rules = local_volumes.orphan_rules(ctx)
+        limits = sweep_rules.orphan_rules(ctx)
         return orphans.judge_local_volume(
-            local, inventory, world.logic_volumes.get(name), world.persistent_volumes.get(name), world.now, rules
+            local,
+            inventory,
+            world.logic_volumes.get(name),
+            world.persistent_volumes.get(name),
+            world.now,
+            limits,
         )
 
     return judge
@@ -183,11 +196,19 @@ def _confirmed_at_once(original: Any) -> Any:
 @contextmanager
 def _retention_ignored() -> Iterator[None]:
     """Purge at once, and tell the node that it may."""
-    rules, request = local_volumes.orphan_rules, local_volumes.PurgeLvs
-    later = lambda trashed_before, volumes: request(trashed_before=trashed_before + 86400, volumes=volumes)  # noqa: E731
+    limits, request = sweep_rules.orphan_rules, removal.PurgeLvs
+
+    def later(trashed_before: int, volumes: Any) -> Any:
+        return request(trashed_before=trashed_before + 86400, volumes=volumes)
+
+    def at_once(ctx: Context) -> Any:
+        return replace(limits(ctx), retention=0.0)
+
     with (
-        mock.patch.object(local_volumes, "orphan_rules", lambda ctx: replace(rules(ctx), retention=0.0)),
-        mock.patch.object(local_volumes, "PurgeLvs", later),
+        mock.patch.object(
+            sweep_rules, "orphan_rules", lambda ctx: replace(limits(ctx), retention=0.0)
+        ),
+        mock.patch.object(removal, "PurgeLvs", later),
     ):
         yield
 
@@ -199,11 +220,15 @@ BUGS: Final[dict[str, Patch]] = {
     "no-journal": _no_journal,
     "drops-metadata": _patched(rebuild, "manifest_of", _without_metadata),
     "renames": _patched(rebuild, "replacement", _renamed),
-    "moves-what-is-not-annotated": _patched(selection, "_only_annotated", lambda _: lambda world, wanted, node: wanted),
+    "moves-what-is-not-annotated": _patched(
+        selection, "_only_annotated", lambda _: lambda world, wanted, node: wanted
+    ),
     "panics": _patched(selection, "of_deleted_node", _panics),
     # A guard less
     "pause-ignored": _patched(Context, "check_pause", lambda _: lambda self: None),
-    "mass-failure-ignored": _patched(guards, "mass_failure", lambda _: lambda *arguments: guards.GuardAllows("")),
+    "mass-failure-ignored": _patched(
+        guards, "mass_failure", lambda _: lambda *arguments: guards.GuardAllows("")
+    ),
     "open-volume-removed": _open_removed,
     "mark-age-ignored": _patched(
         orphans, "OrphanRules", lambda original: lambda **r: original(**r | {"mark_age": 0.0})
@@ -217,7 +242,9 @@ BUGS: Final[dict[str, Patch]] = {
     "cordon-ignored": _patched(
         node_loss, "NotReadyRules", lambda original: lambda **r: original(**r | {"cordoned": 0.0})
     ),
-    "maintenance-ignored": _patched(StateMap, "read", lambda read: lambda self: replace(read(self), maintenance={})),
+    "maintenance-ignored": _patched(
+        StateMap, "read", lambda read: lambda self: replace(read(self), maintenance={})
+    ),
     "failback-forgets-the-newer-copy": newer_copy_forgotten,
     "left-behind-stays": _patched(colocation, "parted", lambda _: lambda *arguments: ()),
 }

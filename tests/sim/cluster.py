@@ -1,4 +1,6 @@
-"""Kubernetes' and Carina's controllers as actors of their own: each wakes some time after something changed."""
+"""Kubernetes' and Carina's controllers as actors of their own: each wakes some time after something
+changed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,12 @@ from datetime import UTC, datetime
 
 from carina_tasks.emulator.api_server import durations
 from carina_tasks.emulator.api_server.cluster import Cluster, Target
-from carina_tasks.emulator.api_server.kinds import LEASES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.emulator.api_server.kinds import (
+    LEASES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+)
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.store import Change, clone
 from carina_tasks.emulator.api_server.writes import create
@@ -32,11 +39,15 @@ class SimControllers(Controllers):
     held_by_hand: Mapping[str, set[str]]
 
     def provision(self) -> None:
-        """Let the provisioner look once: a Released PV of policy Delete goes, after its LogicVolume."""
+        """Let the provisioner look once: a Released PV of policy Delete goes, after its
+        LogicVolume.
+        """
         super().provision()
         for pv in self.all(PERSISTENT_VOLUMES):
             meta, spec = pv["metadata"], pv["spec"]
-            released = (pv.get("status") or {}).get("phase") == "Released" and not meta.get("deletionTimestamp")
+            released = (pv.get("status") or {}).get("phase") == "Released" and not meta.get(
+                "deletionTimestamp"
+            )
             ours = PROVISIONER in (meta.get("finalizers") or ())
             if released and ours and spec["persistentVolumeReclaimPolicy"] == "Delete":
                 if self.get(self.logic_volumes, meta["name"]) is None:
@@ -58,7 +69,9 @@ class SimControllers(Controllers):
         held = {name: set(self.held_by_hand.get(name, ())) for name in self.machines}
         for pod in self.all(PODS):
             if pod["status"].get("phase") == "Running":
-                held[pod["spec"].get("nodeName", "")] |= {f"volume-{pv}" for pv in self.volumes_of(pod)}
+                held[pod["spec"].get("nodeName", "")] |= {
+                    f"volume-{pv}" for pv in self.volumes_of(pod)
+                }
         for name in heard:
             for volume in self.nodes[name].volumes().values():
                 volume.open = volume.name in held[name]
@@ -74,10 +87,21 @@ class SimControllers(Controllers):
         for volume in self.all(self.logic_volumes):
             spec, status = volume["spec"], volume.get("status") or {}
             machine = self.machines.get(spec["nodeName"])
-            if machine is None or not machine.heard or status.get("status") != well_known.STATUS_SUCCESS:
+            if (
+                machine is None
+                or not machine.heard
+                or status.get("status") != well_known.STATUS_SUCCESS
+            ):
                 continue
-            local, size = machine.disks.find(f"volume-{volume['metadata']['name']}"), quantity.to_bytes(spec["size"])
-            if status.get("currentSize") != spec["size"] and local is not None and local.size <= size:
+            local, size = (
+                machine.disks.find(f"volume-{volume['metadata']['name']}"),
+                quantity.to_bytes(spec["size"]),
+            )
+            if (
+                status.get("currentSize") != spec["size"]
+                and local is not None
+                and local.size <= size
+            ):
                 local.size = size
                 self.set_status(self.logic_volumes, volume, currentSize=spec["size"])
 
@@ -85,8 +109,15 @@ class SimControllers(Controllers):
 class Kubernetes:
     """Wakes the controllers, and tells nodes' states."""
 
-    def __init__(self, cluster: Cluster, actors: Actors, chance: Chance, controllers: SimControllers) -> None:
-        self.cluster, self.actors, self.chance, self.controllers = cluster, actors, chance, controllers
+    def __init__(
+        self, cluster: Cluster, actors: Actors, chance: Chance, controllers: SimControllers
+    ) -> None:
+        self.cluster, self.actors, self.chance, self.controllers = (
+            cluster,
+            actors,
+            chance,
+            controllers,
+        )
         self.machines = controllers.machines
         self.changes = 0
         """Changes of what resume looks at."""
@@ -96,15 +127,25 @@ class Kubernetes:
         self._absent: dict[str, list[tuple[float, float]]] = {}
         c = controllers
         self._passes: dict[str, tuple[Callable[[], None], float]] = {
-            "binder": (c.bind, 0.4), "protection": (c.protect, 0.4), "provisioner": (c.provision, 0.3),
-            "pods": (c.collect_and_make_pods, 1.0), "kubelets": (c.run_pods, 2.0), "resizer": (c.resize, 5.0),
-        }  # fmt: skip
+            "binder": (c.bind, 0.4),
+            "protection": (c.protect, 0.4),
+            "provisioner": (c.provision, 0.3),
+            "pods": (c.collect_and_make_pods, 1.0),
+            "kubelets": (c.run_pods, 2.0),
+            "resizer": (c.resize, 5.0),
+        }
         if controllers.carina:
             self._passes |= {
                 "carina-controller": (c.carina_controller, 1.0),
                 "carina-agents": (c.carina_agent, 1.0),
             }
-        for resource in (NODES, PODS, PERSISTENT_VOLUMES, PERSISTENT_VOLUME_CLAIMS, c.logic_volumes):
+        for resource in (
+            NODES,
+            PODS,
+            PERSISTENT_VOLUMES,
+            PERSISTENT_VOLUME_CLAIMS,
+            c.logic_volumes,
+        ):
             cluster.store.listen(resource.id, self._changed)
         self.wake()
         self._tick()
@@ -122,7 +163,8 @@ class Kubernetes:
             if name not in self._woken:
                 self._woken.add(name)
                 self.actors.later(
-                    self.chance.rng.uniform(0.005, most), lambda name=name, work=work: self._pass(name, work)
+                    self.chance.rng.uniform(0.005, most),
+                    lambda name=name, work=work: self._pass(name, work),
                 )
 
     def _pass(self, name: str, work: Callable[[], None]) -> None:
@@ -149,7 +191,9 @@ class Kubernetes:
         self.actors.later(15.0, self._tick)
 
     def _evict_from_lost(self) -> None:
-        """Delete the pods of nodes that have been NotReady for long, as taint eviction does; their kubelets hear it later."""
+        """Delete the pods of nodes that have been NotReady for long, as taint eviction does; their
+        kubelets hear it later.
+        """
         now = self.actors.clock.now
         for pod in self.controllers.all(PODS):
             name = pod["spec"].get("nodeName", "")
@@ -159,7 +203,10 @@ class Kubernetes:
             meta = pod["metadata"]
             if not meta.get("deletionTimestamp"):
                 changed = clone(pod)
-                changed["metadata"] |= {"deletionTimestamp": stamp(now), "deletionGracePeriodSeconds": 30}
+                changed["metadata"] |= {
+                    "deletionTimestamp": stamp(now),
+                    "deletionGracePeriodSeconds": 30,
+                }
                 self.cluster.store.put(PODS.id, (meta["namespace"], meta["name"]), changed)
 
     # --- nodes ---
@@ -176,10 +223,21 @@ class Kubernetes:
                 mine[-1] = (mine[-1][0], now)
         self.node_event(change.type, change.obj)
 
-    def was(self, spans: Mapping[str, list[tuple[float, float]]], name: str, seconds: float, within: float) -> bool:
-        """Say whether the node was so for `seconds` (less the one that timestamps lack) on end, at some time in the last `within` seconds."""
+    def was(
+        self,
+        spans: Mapping[str, list[tuple[float, float]]],
+        name: str,
+        seconds: float,
+        within: float,
+    ) -> bool:
+        """Say whether the node was so for `seconds` (less the one that timestamps lack) on end, at
+        some time in the last `within` seconds.
+        """
         now = self.actors.clock.now
-        return any(min(end, now) - begin >= seconds - 1 and end >= now - within for begin, end in spans.get(name, ()))
+        return any(
+            min(end, now) - begin >= seconds - 1 and end >= now - within
+            for begin, end in spans.get(name, ())
+        )
 
     def was_absent(self, name: str, seconds: float, within: float = 150.0) -> bool:
         """Say whether no node of that name was there for so long."""
@@ -195,11 +253,22 @@ class Kubernetes:
 
     def _condition(self, name: str, status: str) -> None:
         node = self.node(name)
-        old = next((c for c in (node or {}).get("status", {}).get("conditions") or () if c["type"] == "Ready"), None)
+        old = next(
+            (
+                c
+                for c in (node or {}).get("status", {}).get("conditions") or ()
+                if c["type"] == "Ready"
+            ),
+            None,
+        )
         if node is None or (old is not None and old["status"] == status):
             return
         changed = clone(node)
-        new = {"type": "Ready", "status": status, "lastTransitionTime": stamp(self.actors.clock.now)}
+        new = {
+            "type": "Ready",
+            "status": status,
+            "lastTransitionTime": stamp(self.actors.clock.now),
+        }
         changed["status"]["conditions"] = [new]
         self.chance.say("node-lifecycle", f"{name} is Ready={status}")
         self.cluster.store.put(NODES.id, ("", name), changed)
@@ -209,7 +278,10 @@ class Kubernetes:
         machine = self.machines[name]
         if machine.silent_since is None:
             machine.silent_since = self.actors.clock.now
-            self.actors.later(UNKNOWN_AFTER + self.chance.rng.uniform(0.0, 5.0), lambda: self._still_silent(machine))
+            self.actors.later(
+                UNKNOWN_AFTER + self.chance.rng.uniform(0.0, 5.0),
+                lambda: self._still_silent(machine),
+            )
 
     def _still_silent(self, machine: Machine) -> None:
         since = machine.silent_since
@@ -217,7 +289,9 @@ class Kubernetes:
             self._condition(machine.name, "Unknown")
 
     def hear(self, name: str, register: bool) -> None:
-        """Let the kubelet be heard again; `register`: it makes its node object when there is none."""
+        """Let the kubelet be heard again; `register`: it makes its node object when there is
+        none.
+        """
         machine = self.machines[name]
         if not machine.heard:
             return
@@ -230,9 +304,16 @@ class Kubernetes:
     def register(self, name: str) -> None:
         """Make the node's object: another one, with another UID."""
         capacity = {"cpu": "8", "memory": "16Gi", "pods": "110"}
-        ready = {"type": "Ready", "status": "True", "lastTransitionTime": stamp(self.actors.clock.now)}
+        ready = {
+            "type": "Ready",
+            "status": "True",
+            "lastTransitionTime": stamp(self.actors.clock.now),
+        }
         body = {
-            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, well_known.TOPOLOGY_NODE: name}},
+            "metadata": {
+                "name": name,
+                "labels": {"kubernetes.io/hostname": name, well_known.TOPOLOGY_NODE: name},
+            },
             "status": {"conditions": [ready], "capacity": capacity, "allocatable": capacity},
         }
         create(self.cluster, Target(NODES), body)
@@ -248,11 +329,18 @@ class Kubernetes:
             if self.node(name) is None and lease is None:
                 continue
             if lease is None:
-                body = {"metadata": {"name": name}, "spec": {"holderIdentity": name, "renewTime": text}}
+                body = {
+                    "metadata": {"name": name},
+                    "spec": {"holderIdentity": name, "renewTime": text},
+                }
                 create(self.cluster, Target(LEASES, "kube-node-lease"), body)
             elif lease["spec"].get("renewTime") != text:
                 self.cluster.store.put(
                     LEASES.id,
                     key,
-                    {**lease, "metadata": dict(lease["metadata"]), "spec": {**lease["spec"], "renewTime": text}},
+                    {
+                        **lease,
+                        "metadata": dict(lease["metadata"]),
+                        "spec": {**lease["spec"], "renewTime": text},
+                    },
                 )

@@ -1,4 +1,6 @@
-"""Control workers, beat and the node watch: the product's own tasks, each in a process that may die."""
+"""Control workers, beat and the node watch: the product's own tasks, each in a process that may
+die.
+"""
 
 from __future__ import annotations
 
@@ -114,21 +116,29 @@ class ControlWorkers:
         except Exception as exc:
             self.chance.wrong(f"{words} crashed: {exc!r} {traceback.format_exc()[-600:]}")
             result = exc
-        said = getattr(result, "message", None) or getattr(result, "summary", None) or getattr(result, "reason", "")
+        said = (
+            getattr(result, "message", None)
+            or getattr(result, "summary", None)
+            or getattr(result, "reason", "")
+        )
         self.chance.say(worker.name, f"ends {words}: {said or type(result).__name__}")
         worker.busy -= 1
         self.done(message, result)
         self.actors.later(0.0, self.pump)
 
     def _retry(self, message: Message) -> None:
-        again = Message(message.task, message.args, message.id, message.expires, message.retries + 1)
+        again = Message(
+            message.task, message.args, message.id, message.expires, message.retries + 1
+        )
         self.broker.put("control", again)
 
 
 class Watch:
     """The node watch: the product's state machine, fed by a watch that breaks."""
 
-    def __init__(self, actors: Actors, chance: Chance, broker: Broker, api: Api, after: float, every: float) -> None:
+    def __init__(
+        self, actors: Actors, chance: Chance, broker: Broker, api: Api, after: float, every: float
+    ) -> None:
         self.actors, self.chance, self.broker, self.api = actors, chance, broker, api
         self.process = Process("node-watch")
         self._rules = after, every
@@ -160,7 +170,9 @@ class Watch:
         for hint in self.state.due(now):
             arguments = [hint.node] if hint.node else []
             try:
-                self.broker.send_task(WATCHED[hint.kind], args=arguments, queue="control", expires=300)
+                self.broker.send_task(
+                    WATCHED[hint.kind], args=arguments, queue="control", expires=300
+                )
             except OperationalError:
                 return
             self.state.published(hint, now)
@@ -171,7 +183,9 @@ class Watch:
             self._linked = False
         if self._linked:
             process = self.process
-            self.actors.later(self.chance.rng.uniform(0.01, 1.0), lambda: self._seen(process, type_, raw))
+            self.actors.later(
+                self.chance.rng.uniform(0.01, 1.0), lambda: self._seen(process, type_, raw)
+            )
 
     def _seen(self, process: Process, type_: str, raw: Any) -> None:
         if self._linked and process is self.process:

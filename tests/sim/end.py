@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from carina_tasks.emulator.api_server.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.emulator.api_server.kinds import (
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+)
 from carina_tasks.emulator.api_server.kinds.event import EVENTS
 from carina_tasks.model import quantity, well_known
 from tests.killpoints.controllers import JSON, is_ready, nodes_of
@@ -37,7 +41,10 @@ def _volume(history: History, name: str) -> list[str]:
         history.chance.did["volumes that wait, with a reason"] += 1
         return []
     if logic is None or pv is None or claim is None:
-        return [f"lost: LogicVolume {logic is not None}, PersistentVolume {pv is not None}, claim {claim is not None}"]
+        return [
+            f"lost: LogicVolume {logic is not None}, PersistentVolume {pv is not None}, claim "
+            f"{claim is not None}"
+        ]
     status, size = logic.get("status") or {}, quantity.to_bytes(logic["spec"]["size"])
     old, old_claim = before.volumes[name], before.claims[name.removeprefix("pvc-")]
     new_bare, old_bare = bare(pv), bare(old)
@@ -45,23 +52,40 @@ def _volume(history: History, name: str) -> list[str]:
         one["spec"].pop("capacity", None)
     checks = [
         (history.kubernetes.node(node) is None, f"its LogicVolume names {node}, which is deleted"),
-        (logic["metadata"]["uid"] != before.logic[name]["metadata"]["uid"], "its LogicVolume is another one"),
+        (
+            logic["metadata"]["uid"] != before.logic[name]["metadata"]["uid"],
+            "its LogicVolume is another one",
+        ),
         (claim["metadata"]["uid"] != old_claim["metadata"]["uid"], "its claim is another one"),
         (status.get("status") != "Success", f"its status is {status.get('status')!r}"),
-        (nodes_of(pv) != [node], f"its PersistentVolume is for {nodes_of(pv)}, its LogicVolume for {node}"),
+        (
+            nodes_of(pv) != [node],
+            f"its PersistentVolume is for {nodes_of(pv)}, its LogicVolume for {node}",
+        ),
         (bool(pv["metadata"].get("deletionTimestamp")), "its PersistentVolume is being deleted"),
-        (pv["status"].get("phase") != "Bound", f"its PersistentVolume is {pv['status'].get('phase')}"),
+        (
+            pv["status"].get("phase") != "Bound",
+            f"its PersistentVolume is {pv['status'].get('phase')}",
+        ),
         (claim["status"].get("phase") != "Bound", f"its claim is {claim['status'].get('phase')}"),
         (new_bare != old_bare, f"its PersistentVolume differs: {new_bare} was {old_bare}"),
-        (well_known.TOUCH in (claim["metadata"].get("annotations") or {}), "a touch is left on its claim"),
+        (
+            well_known.TOUCH in (claim["metadata"].get("annotations") or {}),
+            "a touch is left on its claim",
+        ),
     ]
     machine = history.machines.get(node)
     local = machine.disks.find(f"volume-{name}") if machine else None
     checks += [
         (local is None, f"{node} has no LV of it"),
-        (local is not None and local.size < size and machine is not None and machine.heard, "its LV is too small"),
         (
-            name not in history.judge.moved and local is not None and local.uuid != history.data[name],
+            local is not None and local.size < size and machine is not None and machine.heard,
+            "its LV is too small",
+        ),
+        (
+            name not in history.judge.moved
+            and local is not None
+            and local.uuid != history.data[name],
             "its data is gone, and it has not moved",
         ),
     ]
@@ -74,7 +98,9 @@ def _excused(history: History, logic: JSON, node: str) -> bool:
     if _journalled(logic) and found is not None:
         # Its target is silent, and may hold it: nobody takes it away from there.
         return not is_ready(found)
-    if found is not None or (_journalled(logic) and not _tied_to_given_up(history, logic["metadata"]["name"])):
+    if found is not None or (
+        _journalled(logic) and not _tied_to_given_up(history, logic["metadata"]["name"])
+    ):
         return False
     about = logic["spec"]["pvc"]
     return any(
@@ -88,10 +114,17 @@ def _journalled(logic: JSON) -> bool:
 
 
 def _tied_to_given_up(history: History, name: str) -> bool:
-    """Say whether a pod needs the volume together with one that a person destroyed, and whose PV still names a node."""
-    pods = [history.controllers.get(PODS, pod, "default") for pod in sorted(history.controllers.pods)]
+    """Say whether a pod needs the volume together with one that a person destroyed, and whose PV
+    still names a node.
+    """
+    pods = [
+        history.controllers.get(PODS, pod, "default") for pod in sorted(history.controllers.pods)
+    ]
     tied = {
-        volume for pod in pods if pod and name in (found := history.controllers.volumes_of(pod)) for volume in found
+        volume
+        for pod in pods
+        if pod and name in (found := history.controllers.volumes_of(pod))
+        for volume in found
     }
     return bool(tied & history.given_up)
 
@@ -105,10 +138,18 @@ def _disks(history: History) -> list[str]:
         for volume in machine.disks.volumes().values():
             if not volume.name.startswith("volume-") or volume.uuid in history.judge.restored:
                 continue
-            logic = history.controllers.get(history.controllers.logic_volumes, volume.name.removeprefix("volume-"))
+            logic = history.controllers.get(
+                history.controllers.logic_volumes, volume.name.removeprefix("volume-")
+            )
             if logic is None or logic["spec"]["nodeName"] != machine.name:
-                pv = history.controllers.get(PERSISTENT_VOLUMES, volume.name.removeprefix("volume-"))
-                if volume.open or (logic is None) != (pv is None) or (logic is not None and _journalled(logic)):
+                pv = history.controllers.get(
+                    PERSISTENT_VOLUMES, volume.name.removeprefix("volume-")
+                )
+                if (
+                    volume.open
+                    or (logic is None) != (pv is None)
+                    or (logic is not None and _journalled(logic))
+                ):
                     continue
                 if volume.time > history.clock.now - history.settings.orphan_grace:
                     # Made while its node's clock was ahead: it is young until that time has come.

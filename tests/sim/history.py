@@ -1,4 +1,6 @@
-"""One history: a cluster made by a seed, its troubles, and the quiet afterwards in which all must come right."""
+"""One history: a cluster made by a seed, its troubles, and the quiet afterwards in which all must
+come right.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,11 @@ from carina_tasks.broker import calls
 from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.emulator.api_server import bootstrap
 from carina_tasks.emulator.api_server.cluster import Cluster as Emulator
-from carina_tasks.emulator.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from carina_tasks.emulator.api_server.kinds import (
+    CONFIG_MAPS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+)
 from carina_tasks.emulator.lvm import program, state
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import advance, rehearse
@@ -58,19 +64,44 @@ QUICK = {
 }
 """Shorter waits than the defaults, so that more happens in a history."""
 SETTINGS = [
-    load({"CARINA_TASKS_TRASH_RETENTION": str(seconds), "CARINA_TASKS_OLD_COPY_RETENTION": str(old), **QUICK})
+    load(
+        {
+            "CARINA_TASKS_TRASH_RETENTION": str(seconds),
+            "CARINA_TASKS_OLD_COPY_RETENTION": str(old),
+            **QUICK,
+        }
+    )
     for seconds, old in ((0, 0), (500, 1200), (3600, 3600))
 ]
 RESUME, SWEEP = 30.0, 600.0
 QUIET = 12
 """Sweep intervals after the faults, in which everything must come right."""
 FAULTS = (
-    "api-down", "api-409", "api-410", "api-429", "api-500", "answer-to-write-lost", "list-cut-short", "slow",
-    "killed-before-write", "killed-after-write", "broker-refuses", "sent-and-refused", "message-lost", "message-late",
-    "message-twice", "message-overtakes", "answer-lost", "node-killed-before-lvm", "node-killed-after-lvm", "lvm-timeout",
-    "node-killed-within-lvm", "lvm-deadline-within", "lvm-stopped-within",
+    "api-down",
+    "api-409",
+    "api-410",
+    "api-429",
+    "api-500",
+    "answer-to-write-lost",
+    "list-cut-short",
+    "slow",
+    "killed-before-write",
+    "killed-after-write",
+    "broker-refuses",
+    "sent-and-refused",
+    "message-lost",
+    "message-late",
+    "message-twice",
+    "message-overtakes",
+    "answer-lost",
+    "node-killed-before-lvm",
+    "node-killed-after-lvm",
+    "lvm-timeout",
+    "node-killed-within-lvm",
+    "lvm-deadline-within",
+    "lvm-stopped-within",
     "watch-broken",
-)  # fmt: skip
+)
 
 
 @cache
@@ -88,7 +119,9 @@ def _uuid4() -> uuid.UUID:
 
 def _lv_uuid() -> str:
     text = "".join(_rng.choices(_ALPHABET, k=32))
-    return "-".join((text[:6], text[6:10], text[10:14], text[14:18], text[18:22], text[22:26], text[26:]))
+    return "-".join(
+        (text[:6], text[6:10], text[10:14], text[14:18], text[18:22], text[22:26], text[26:])
+    )
 
 
 def _of_running() -> Context:
@@ -148,13 +181,22 @@ class History:
         self.kubernetes = Kubernetes(self.cluster, self.actors, self.chance, self.controllers)
         self.judge = Judge(self.kubernetes, self.chance, self.settings)
         self.broker = Broker(self.actors, self.chance, self.settings)
-        self.nodes = NodeWorkers(self.actors, self.chance, self.broker, self.machines, self.judge.removed)
+        self.nodes = NodeWorkers(
+            self.actors, self.chance, self.broker, self.machines, self.judge.removed
+        )
         self.api = api = SimApi(
-            self.cluster, self.actors, self.chance, self.rng.choice((3, 500)), self.judge.before, self.judge.after
+            self.cluster,
+            self.actors,
+            self.chance,
+            self.rng.choice((3, 500)),
+            self.judge.before,
+            self.judge.after,
         )
         api.renew = self.kubernetes.renew_leases
         self.context = self._context(api)
-        self.control = ControlWorkers(self.actors, self.chance, self.broker, self.context, self._done)
+        self.control = ControlWorkers(
+            self.actors, self.chance, self.broker, self.context, self._done
+        )
         self.watch = Watch(
             self.actors,
             self.chance,
@@ -177,7 +219,10 @@ class History:
         self._quiet_resumes, self._seen_changes = 0, -1
         self.before = self._remember()
         self.home = {name: logic["spec"]["nodeName"] for name, logic in self.before.logic.items()}
-        found = {name: self.machines[node].disks.find(f"volume-{name}") for name, node in self.home.items()}
+        found = {
+            name: self.machines[node].disks.find(f"volume-{name}")
+            for name, node in self.home.items()
+        }
         self.data = {name: local.uuid if local else "" for name, local in found.items()}
 
     # --- set up ---
@@ -210,7 +255,9 @@ class History:
         for i in range(rng.randrange(4)):
             stage.nodes[rng.choice(names)].add(f"volume-pvc-orphan{i}", 1, stage.clock.now)
         for machine in stage.nodes.values():
-            self.held[machine.name] = {name for name in machine.volumes() if "orphan" in name and rng.random() < 0.3}
+            self.held[machine.name] = {
+                name for name in machine.volumes() if "orphan" in name and rng.random() < 0.3
+            }
         for name, node in volumes.items():
             if rng.random() < 0.2:
                 stage.nodes[rng.choice([n for n in names if n != node])].add(
@@ -226,7 +273,12 @@ class History:
             cluster=Cluster(api),
             writes=ClusterWrites(api, self.actors.sleep),
             state=StateMap(api, self.settings.namespace),
-            nodes=NodeCalls(self.broker, self.settings.node_deadline, self.settings.answer_limit, self.actors.sleep),  # type: ignore[arg-type]
+            nodes=NodeCalls(
+                self.broker,
+                self.settings.node_deadline,
+                self.settings.answer_limit,
+                self.actors.sleep,
+            ),  # type: ignore[arg-type]
             audit=Audit(Events(api)),
             findings=LatestResults(self.broker),  # type: ignore[arg-type]
             lock=self.broker.lock,
@@ -305,18 +357,24 @@ class History:
         self.undoing.calm()
         for m in machines:
             m.skew = 0.0
-            m.disks.state.groups[0].volumes = [v for v in m.disks.state.groups[0].volumes if v.name != "filler"]
+            m.disks.state.groups[0].volumes = [
+                v for v in m.disks.state.groups[0].volumes if v.name != "filler"
+            ]
             m.disks.state.groups[0].size = 200 << 30
 
     # --- beat ---
 
     def _beat_resume(self) -> None:
         if self.clock.now >= self.beat_until and not self._nothing_new():
-            self.broker.put("control", Message("carina.failover.resume", [], "resume", self.clock.now + RESUME))
+            self.broker.put(
+                "control", Message("carina.failover.resume", [], "resume", self.clock.now + RESUME)
+            )
         self.actors.later(RESUME, self._beat_resume)
 
     def _nothing_new(self) -> bool:
-        """Say whether a resume would only see what the last ones saw; saves most of the time of the quiet."""
+        """Say whether a resume would only see what the last ones saw; saves most of the time of the
+        quiet.
+        """
         if self.chance.odds:
             return False
         if self.kubernetes.changes != self._seen_changes:
@@ -338,7 +396,10 @@ class History:
     def _beat_sweeps(self) -> None:
         if self.clock.now >= self.beat_until:
             for name in ("local_volumes", "logic_volumes"):
-                self.broker.put("control", Message(f"carina.sweep.{name}", [], f"sweep-{name}", self.clock.now + SWEEP))
+                self.broker.put(
+                    "control",
+                    Message(f"carina.sweep.{name}", [], f"sweep-{name}", self.clock.now + SWEEP),
+                )
         self.actors.later(SWEEP, self._beat_sweeps)
 
     # --- told by others ---
@@ -357,7 +418,8 @@ class History:
             local = self.machines[node].disks.by_uuid().get(name.removeprefix("trash-"))
             if local is None or local.name != result.name:
                 self.chance.wrong(
-                    f"{name} of {node} was restored as {result.name}, and is {local.name if local else 'gone'}"
+                    f"{name} of {node} was restored as {result.name}, and is "
+                    f"{local.name if local else 'gone'}"
                 )
         if isinstance(result, FailoverResult | ResumeResult):
             self._reasons.update({volume.volume: volume.reason for volume in result.volumes})

@@ -1,4 +1,6 @@
-"""What must never happen, seen at each act of the product and judged by what is true at that moment."""
+"""What must never happen, seen at each act of the product and judged by what is true at that
+moment.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
-from carina_tasks.emulator.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.emulator.api_server.kinds import (
+    CONFIG_MAPS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+)
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.lvm.state import Volume
 from carina_tasks.model import names, well_known
@@ -38,7 +45,8 @@ class Judge:
         self.approved: set[str] = set()
         """Nodes that may be failed over although everything else is stopped."""
         self._withdrawn: dict[str, float] = {}
-        """When the approval of a node ended: a task that began before may go on with what it holds."""
+        """When the approval of a node ended: a task that began before may go on with what it holds.
+        """
         self.moved: set[str] = set()
         """Volumes that were moved at least once."""
         self.restored: set[str] = set()
@@ -67,9 +75,9 @@ class Judge:
         if verb == "POST" and path.endswith("/persistentvolumes"):
             self._new_pv(body or {})
         if verb == "DELETE":
-            {"pods": self._pod, "persistentvolumes": self._pv, "logicvolumes": self._logic_volume}[kind](
-                name, body or {}
-            )
+            {"pods": self._pod, "persistentvolumes": self._pv, "logicvolumes": self._logic_volume}[
+                kind
+            ](name, body or {})
 
     def _new_pv(self, pv: JSON) -> None:
         """Judge the LV that a pod will mount from now on."""
@@ -78,7 +86,10 @@ class Judge:
         machine = self.kubernetes.machines.get(journal.target) if journal is not None else None
         local = machine.disks.find(f"volume-{name}") if machine is not None else None
         if journal is not None and journal.copy and (local is None or local.uuid != journal.copy):
-            self.chance.wrong(f"{name} is failed back to LV {journal.copy}, and its pod gets {local and local.uuid}")
+            self.chance.wrong(
+                f"{name} is failed back to LV {journal.copy}, and its pod gets "
+                f"{local and local.uuid}"
+            )
         if not_zeroed(pv, local):
             self.chance.wrong(f"{name} is shown to its pod, and its LV was never zeroed")
         if local is not None and not local.wiped:
@@ -98,10 +109,14 @@ class Judge:
 
     def state_changed(self) -> None:
         """Take note of pause and latch."""
-        found = self.controllers.get(CONFIG_MAPS, well_known.STATE_CONFIG_MAP, self.settings.namespace)
+        found = self.controllers.get(
+            CONFIG_MAPS, well_known.STATE_CONFIG_MAP, self.settings.namespace
+        )
         data = (found or {}).get("data") or {}
         stopped = data.get("paused") or data.get("latched")
-        approved = set() if data.get("paused") else set((data.get("approved") or "").split(",")) - {""}
+        approved = (
+            set() if data.get("paused") else set((data.get("approved") or "").split(",")) - {""}
+        )
         self._withdrawn |= dict.fromkeys(self.approved - approved, self.kubernetes.actors.clock.now)
         self.approved = approved
         if stopped and self.stopped_since is None:
@@ -113,12 +128,22 @@ class Judge:
             self.chance.say("state", "goes on")
 
     def _leaves(self, kind: str, name: str, body: JSON) -> str:
-        """Return the node that a volume or pod leaves with this write, empty when it leaves none."""
+        """Return the node that a volume or pod leaves with this write, empty when it leaves
+        none.
+        """
         if kind == "pods":
-            return ((self.controllers.get(PODS, name, "default") or {}).get("spec") or {}).get("nodeName", "")
+            return ((self.controllers.get(PODS, name, "default") or {}).get("spec") or {}).get(
+                "nodeName", ""
+            )
         metadata = body.get("metadata") or {}
         text = (metadata.get("annotations") or {}).get(well_known.JOURNAL)
-        volume = f"pvc-{name}" if kind == "persistentvolumeclaims" else name if kind == "logicvolumes" else ""
+        volume = (
+            f"pvc-{name}"
+            if kind == "persistentvolumeclaims"
+            else name
+            if kind == "logicvolumes"
+            else ""
+        )
         volume = volume or (metadata.get("name", "") if name == "persistentvolumes" else name)
         journal = Journal.from_json(text) if text else self.journal_of(volume)
         return journal.source if journal is not None else ""
@@ -164,7 +189,8 @@ class Judge:
             self.chance.wrong(f"{name} is rebuilt, and {lost} was not away for {after:.0f} s")
         if journal.kind == "migrate" and not sick:
             self.chance.wrong(
-                f"{name} is migrated, and {lost} was not NotReady for {self.settings.not_ready_after:.0f} s"
+                f"{name} is migrated, and {lost} was not NotReady for "
+                f"{self.settings.not_ready_after:.0f} s"
             )
         if journal.kind == "migrate":
             for pod in self.controllers.all(PODS):
@@ -173,13 +199,16 @@ class Judge:
                     and name in self.controllers.volumes_of(pod)
                     and not _annotated(pod)
                 ):
-                    self.chance.wrong(f"{name} is migrated, and pod {pod['metadata']['name']} is not annotated")
+                    self.chance.wrong(
+                        f"{name} is migrated, and pod {pod['metadata']['name']} is not annotated"
+                    )
 
     def _again(self, name: str, old: Journal, journal: Journal) -> None:
         self.chance.did["failbacks given up" if journal.given_up else "planned again"] += 1
         if journal.given_up and (journal.copy, journal.target) != (old.before, old.source):
             self.chance.wrong(
-                f"the failback of {name} is given up, and {journal.copy} on {journal.target} was not in use"
+                f"the failback of {name} is given up, and {journal.copy} on {journal.target} was "
+                "not in use"
             )
 
     def _failback(self, name: str, journal: Journal) -> None:
@@ -187,21 +216,32 @@ class Judge:
         machine = self.kubernetes.machines[journal.source]
         in_use = machine.disks.find(f"volume-{name}")
         if journal.copy not in self.asked.get(name, ()):
-            self.chance.wrong(f"{name} is failed back to {journal.copy}, and no operator asked for that")
+            self.chance.wrong(
+                f"{name} is failed back to {journal.copy}, and no operator asked for that"
+            )
         if (in_use.uuid if in_use else "") != journal.before:
-            self.chance.wrong(f"{name} is failed back, and {journal.before} is not in use on {journal.source}")
+            self.chance.wrong(
+                f"{name} is failed back, and {journal.before} is not in use on {journal.source}"
+            )
 
     def _planned(self, name: str, lost: str, kind: str) -> None:
-        """Judge a failover of a node whose absence is planned; one that had begun by then may go on with what it holds."""
+        """Judge a failover of a node whose absence is planned; one that had begun by then may go on
+        with what it holds.
+        """
         cordoned = self.settings.not_ready_cordoned
         if self.planned.announced_for(lost) > GOES_ON:
             self.chance.wrong(f"{name} is failed over, and {lost} is in maintenance")
         waits = kind == "migrate" and self.planned.cordoned_for(lost) > GOES_ON
         if waits and not self.kubernetes.was_not_ready(lost, cordoned):
-            self.chance.wrong(f"{name} is migrated, and {lost} is cordoned and was not NotReady for {cordoned:.0f} s")
+            self.chance.wrong(
+                f"{name} is migrated, and {lost} is cordoned and was not NotReady for "
+                f"{cordoned:.0f} s"
+            )
 
     def _follows(self, name: str, journal: Journal) -> bool:
-        """Say whether the volume follows another of its pod, whose journal names it and the same way."""
+        """Say whether the volume follows another of its pod, whose journal names it and the same
+        way.
+        """
         others = {
             v
             for pod in self.controllers.all(PODS)
@@ -210,20 +250,27 @@ class Judge:
         }
         leaders = [self.journal_of(other) for other in others - {name}]
         return any(
-            j and name in j.together and (j.source, j.target) == (journal.source, journal.target) for j in leaders
+            j and name in j.together and (j.source, j.target) == (journal.source, journal.target)
+            for j in leaders
         )
 
     def _mass_failure(self, name: str, leaves: str) -> None:
-        """Judge a failover by what has been lost for so long that whoever began it saw it: that must not be too much."""
+        """Judge a failover by what has been lost for so long that whoever began it saw it: that
+        must not be too much.
+        """
         nodes = {n["metadata"]["name"] for n in self.controllers.all(NODES)}
-        named = {v["spec"]["nodeName"] for v in self.controllers.all(self.controllers.logic_volumes)}
+        named = {
+            v["spec"]["nodeName"] for v in self.controllers.all(self.controllers.logic_volumes)
+        }
         k = self.kubernetes
         lost = {
             n
             for n in nodes | named
             if k.was_not_ready(n, GOES_ON, 0.0) or (n in named and k.was_absent(n, GOES_ON, 0.0))
         }
-        found = self.controllers.get(CONFIG_MAPS, well_known.STATE_CONFIG_MAP, self.settings.namespace)
+        found = self.controllers.get(
+            CONFIG_MAPS, well_known.STATE_CONFIG_MAP, self.settings.namespace
+        )
         approved = set((((found or {}).get("data") or {}).get("approved") or "").split(","))
         lost -= self.planned.announced()
         nodes -= self.planned.announced()
@@ -233,7 +280,8 @@ class Judge:
             and not self._approved(leaves)
         ):
             self.chance.wrong(
-                f"{name} is moved while {sorted(lost)} of {len(nodes | named)} nodes are lost, and no person approved"
+                f"{name} is moved while {sorted(lost)} of {len(nodes | named)} nodes are lost, and "
+                "no person approved"
             )
 
     def _pod(self, name: str, body: JSON) -> None:
@@ -251,7 +299,8 @@ class Judge:
         found = self.kubernetes.node(node)
         if found is not None:
             self.chance.wrong(
-                f"un-annotated pod {name} of {'Ready' if is_ready(found) else 'NotReady'} {node} is evicted"
+                f"un-annotated pod {name} of {'Ready' if is_ready(found) else 'NotReady'} {node} "
+                "is evicted"
             )
 
     def _pv(self, name: str, body: JSON) -> None:
@@ -300,7 +349,9 @@ class Judge:
         if _local(node, volume).unfinished:
             # It holds nothing of its own, and must never come back from the trash.
             if now is not None:
-                self.chance.wrong(f"{volume.name} on {node} was never wiped, and went into the trash")
+                self.chance.wrong(
+                    f"{volume.name} on {node} was never wiped, and went into the trash"
+                )
             self.chance.did["LVs created again, because they were never wiped"] += 1
             return
         if now is None and self.settings.trash_retention and not self._lacked_space(node, volume):
@@ -311,7 +362,10 @@ class Judge:
 
     def _unwanted(self, what: str, node: str, volume: Volume) -> None:
         name = volume.name.removeprefix("volume-")
-        found, journal = self.controllers.get(self.controllers.logic_volumes, name), self.journal_of(name)
+        found, journal = (
+            self.controllers.get(self.controllers.logic_volumes, name),
+            self.journal_of(name),
+        )
         if journal is not None:
             if journal.target == node and volume.uuid == journal.stale:
                 return
@@ -320,7 +374,10 @@ class Judge:
             elif journal.source == node:
                 self.chance.wrong(f"{what}, and it is the source of a rebuild")
         marked = _local(node, volume).marked_at
-        if marked is None or self.kubernetes.actors.clock.now - marked < self.settings.orphan_mark_age - 1:
+        if (
+            marked is None
+            or self.kubernetes.actors.clock.now - marked < self.settings.orphan_mark_age - 1
+        ):
             self.chance.wrong(f"{what}, and no earlier sweep had marked it")
         if journal is None and found is not None and found["spec"]["nodeName"] == node:
             self.chance.wrong(f"{what}, and its LogicVolume is there")
@@ -334,13 +391,20 @@ class Judge:
         found = self.controllers.get(
             self.controllers.logic_volumes, _local(node, volume).old_name.removeprefix("volume-")
         )
-        # Whatever node its LogicVolume names: the volume may have come back to this one as another LV.
-        kept = self.settings.old_copy_retention if found is not None else self.settings.trash_retention
+        # Whatever node its LogicVolume names: the volume may have come back to this one as another
+        # LV.
+        kept = (
+            self.settings.old_copy_retention if found is not None else self.settings.trash_retention
+        )
         if age < kept - GOES_ON and not self._lacked_space(node, volume):
-            self.chance.wrong(f"{volume.name} on {node} was purged {age:.0f} s after it went into the trash")
+            self.chance.wrong(
+                f"{volume.name} on {node} was purged {age:.0f} s after it went into the trash"
+            )
 
     def _lacked_space(self, node: str, volume: Volume) -> bool:
-        """Say whether the node makes volumes for a rebuild, for which there was no room while `volume` stood there."""
+        """Say whether the node makes volumes for a rebuild, for which there was no room while
+        `volume` stood there.
+        """
         message = getcurrent().message  # type: ignore[attr-defined]
         if message.task != "carina.volume.create":
             return False
@@ -351,7 +415,9 @@ class Judge:
 
 
 def _local(node: str, volume: Volume) -> LocalVolume:
-    return LocalVolume(node, volume.name, volume.uuid, 0, False, True, "", "", tags=tuple(volume.tags))
+    return LocalVolume(
+        node, volume.name, volume.uuid, 0, False, True, "", "", tags=tuple(volume.tags)
+    )
 
 
 def _meets(obj: JSON, body: JSON) -> bool:

@@ -1,4 +1,6 @@
-"""Machines: their power, network, kubelet and clock; their disks behind the product's lvm gate; and their node worker."""
+"""Machines: their power, network, kubelet and clock; their disks behind the product's lvm gate; and
+their node worker.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,11 @@ class SimLvm(Lvm):
         changes = words[0] in program._CHANGES
         if changes and chance.hits("node-killed-before-lvm"):
             die(actors, chance, words)
-        before = {uuid: copy.copy(volume) for uuid, volume in machine.disks.by_uuid().items()} if changes else {}
+        before = (
+            {uuid: copy.copy(volume) for uuid, volume in machine.disks.by_uuid().items()}
+            if changes
+            else {}
+        )
         _between[:] = [lambda: self._between_effects(words)]
         code = _program(machine, words, hint, out, err)
         if changes:
@@ -88,7 +94,8 @@ class SimLvm(Lvm):
                     removed(machine.name, volume, after.get(uuid))
                 if volume.locked and (uuid not in after or vars(after[uuid]) != vars(volume)):
                     chance.wrong(
-                        f"{volume.name} of {machine.name} was changed while a pvmove had locked it: {words[0]}"
+                        f"{volume.name} of {machine.name} was changed while a pvmove had locked "
+                        f"it: {words[0]}"
                     )
             if chance.hits("node-killed-after-lvm"):
                 die(actors, chance, words)
@@ -123,7 +130,9 @@ _between: list[Callable[[], None]] = []
 """What may happen between two effects of the lvm command that runs now."""
 
 
-def _program(machine: Machine, words: list[str], hint: str, out: io.StringIO, err: io.StringIO) -> int:
+def _program(
+    machine: Machine, words: list[str], hint: str, out: io.StringIO, err: io.StringIO
+) -> int:
     _state[:] = [machine]
     _effects.clear()
     program.sys = SimpleNamespace(stdout=out, stderr=err)  # type: ignore[attr-defined]
@@ -195,16 +204,22 @@ class NodeWorkers:
         if message is None:
             return
         self._busy.add(name)
-        self.actors.start(machine.worker, lambda: self._work(machine, message), self.chance.latency())
+        self.actors.start(
+            machine.worker, lambda: self._work(machine, message), self.chance.latency()
+        )
 
     def _work(self, machine: Machine, message: Message) -> None:
         process = machine.worker
         getcurrent().message = message  # type: ignore[attr-defined]
         gate = SimLvm().attach(machine, self.actors, self.chance, self.removed)
         try:
-            data = serve(gate, machine.disks, message.task, message.args[0] if message.args else None)
+            data = serve(
+                gate, machine.disks, message.task, message.args[0] if message.args else None
+            )
         except Killed:
-            self.actors.later(self.chance.rng.uniform(2.0, 40.0), lambda: self._again(machine, process))
+            self.actors.later(
+                self.chance.rng.uniform(2.0, 40.0), lambda: self._again(machine, process)
+            )
             raise
         if machine.network:
             self.broker.answer(message, data)

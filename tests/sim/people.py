@@ -1,4 +1,6 @@
-"""What goes wrong from outside, by seed: machines, networks, processes, and people who act at the wrong moment."""
+"""What goes wrong from outside, by seed: machines, networks, processes, and people who act at the
+wrong moment.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,12 @@ from typing import TYPE_CHECKING
 
 from carina_tasks.emulator.api_server.cluster import Target
 from carina_tasks.emulator.api_server.deletion import DeleteOptions, delete
-from carina_tasks.emulator.api_server.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from carina_tasks.emulator.api_server.kinds import (
+    CONFIG_MAPS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+)
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.store import clone
 from carina_tasks.emulator.api_server.writes import create, patch
@@ -39,12 +46,31 @@ class People:
     def troubles(self) -> list[Callable[[], None]]:
         """Return everything that can be done; the first ones are chosen more often."""
         return [
-            *[self.delete_node] * 4, *[self.silence_node] * 4, *[self.cut_network] * 2, self.stop_kubelet, self.reboot,
-            self.kill_control, self.kill_control, self.kill_node_worker, self.empty_broker, self.step_clock,
-            self.restart_watch, self.stop_beat, self.pause, self.expand, self.fill_group, self.forbid, self.leave_out,
-            self.restore, self.restore,
-            self.delete_pod, self.delete_claim, self.delete_pv, self.delete_logic_volume, self.re_register,
-        ]  # fmt: skip
+            *[self.delete_node] * 4,
+            *[self.silence_node] * 4,
+            *[self.cut_network] * 2,
+            self.stop_kubelet,
+            self.reboot,
+            self.kill_control,
+            self.kill_control,
+            self.kill_node_worker,
+            self.empty_broker,
+            self.step_clock,
+            self.restart_watch,
+            self.stop_beat,
+            self.pause,
+            self.expand,
+            self.fill_group,
+            self.forbid,
+            self.leave_out,
+            self.restore,
+            self.restore,
+            self.delete_pod,
+            self.delete_claim,
+            self.delete_pv,
+            self.delete_logic_volume,
+            self.re_register,
+        ]
 
     def _machine(self) -> Machine:
         return self.rng.choice(list(self.h.machines.values()))
@@ -55,7 +81,8 @@ class People:
     # --- disks ---
 
     def move_extents(self, rng: Random) -> None:
-        """Let an administrator run pvmove on some nodes: the LVs that it moves are locked until it has ended.
+        """Let an administrator run pvmove on some nodes: the LVs that it moves are locked until it
+        has ended.
 
         `rng` is a stream of its own, so that all else in a history is as it was without this.
         """
@@ -91,7 +118,11 @@ class People:
             self.power_off(m)
         delete(self.h.cluster, Target(NODES, "", m.name))
         if self.rng.random() < 0.4:
-            self._back(m, self.rng.choice((5.0, 30.0, 300.0, 900.0)) * self.rng.uniform(0.5, 1.5), register=True)
+            self._back(
+                m,
+                self.rng.choice((5.0, 30.0, 300.0, 900.0)) * self.rng.uniform(0.5, 1.5),
+                register=True,
+            )
 
     def re_register(self) -> None:
         """Delete a node and make it again at once, under another UID."""
@@ -107,7 +138,9 @@ class People:
         self._fault("machine-off", m.name)
         self.power_off(m)
         if self.rng.random() < 0.7:
-            self._back(m, self.rng.choice((20.0, 90.0, 150.0, 500.0, 900.0)) * self.rng.uniform(0.7, 1.3))
+            self._back(
+                m, self.rng.choice((20.0, 90.0, 150.0, 500.0, 900.0)) * self.rng.uniform(0.7, 1.3)
+            )
 
     def cut_network(self) -> None:
         """Let a machine live on unheard, with its pods and their open volumes."""
@@ -206,16 +239,24 @@ class People:
         which = self.rng.choice((both, both, both, both[:1], both[1:], ("pods",), ("nodes",)))
         self._fault("reads-forbidden", ", ".join(which))
         self.h.api.forbidden = frozenset(which)
-        self.h.actors.later(self.rng.uniform(*TWO_SWEEPS), lambda: setattr(self.h.api, "forbidden", frozenset()))
+        self.h.actors.later(
+            self.rng.uniform(*TWO_SWEEPS), lambda: setattr(self.h.api, "forbidden", frozenset())
+        )
 
     def leave_out(self) -> None:
-        """Let a cache in between leave the same LogicVolumes and PersistentVolumes out of every list for a while."""
+        """Let a cache in between leave the same LogicVolumes and PersistentVolumes out of every
+        list for a while.
+        """
         c = self.h.controllers
-        names = {v["metadata"]["name"] for r in (c.logic_volumes, PERSISTENT_VOLUMES) for v in c.all(r)}
+        names = {
+            v["metadata"]["name"] for r in (c.logic_volumes, PERSISTENT_VOLUMES) for v in c.all(r)
+        }
         lacking = [name for name in sorted(names) if self.rng.random() < 0.4]
         self._fault("lists-lack-the-same", ", ".join(lacking))
         self.h.api.lacking = frozenset(lacking)
-        self.h.actors.later(self.rng.uniform(*TWO_SWEEPS), lambda: setattr(self.h.api, "lacking", frozenset()))
+        self.h.actors.later(
+            self.rng.uniform(*TWO_SWEEPS), lambda: setattr(self.h.api, "lacking", frozenset())
+        )
 
     # --- people ---
 
@@ -231,17 +272,24 @@ class People:
         if self.h.cluster.store.get(CONFIG_MAPS.id, target.key) is None:
             data = {key: value for key, value in changes.items() if value}
             create(
-                self.h.cluster, Target(CONFIG_MAPS, target.namespace), {"metadata": {"name": target.name}, "data": data}
+                self.h.cluster,
+                Target(CONFIG_MAPS, target.namespace),
+                {"metadata": {"name": target.name}, "data": data},
             )
         else:
             patch(self.h.cluster, target, MERGE, {"data": changes})
 
     def look(self) -> None:
         """Look after the latch, now and then, and resume as `carina resume` does."""
-        found = self.h.cluster.store.get(CONFIG_MAPS.id, (self.h.settings.namespace, well_known.STATE_CONFIG_MAP))
+        found = self.h.cluster.store.get(
+            CONFIG_MAPS.id, (self.h.settings.namespace, well_known.STATE_CONFIG_MAP)
+        )
         if ((found or {}).get("data") or {}).get("latched"):
             nodes = {n["metadata"]["name"]: is_ready(n) for n in self.h.controllers.all(NODES)}
-            named = {v["spec"]["nodeName"] for v in self.h.controllers.all(self.h.controllers.logic_volumes)}
+            named = {
+                v["spec"]["nodeName"]
+                for v in self.h.controllers.all(self.h.controllers.logic_volumes)
+            }
             lost = sorted({n for n, ready in nodes.items() if not ready} | (named - nodes.keys()))
             if len(lost) > 1 and self.one.random() < 0.4:
                 one = self.one.choice(lost)
@@ -266,7 +314,9 @@ class People:
             return
         node, name = self.rng.choice(lying)
         self._fault("restore-asked", f"{node} {name}")
-        message = Message("carina.trash.restore", [node, name], f"restore-{name}", self.h.actors.clock.now + 300)
+        message = Message(
+            "carina.trash.restore", [node, name], f"restore-{name}", self.h.actors.clock.now + 300
+        )
         self.h.broker.put("control", message)
 
     def _volume(self) -> str | None:
@@ -279,12 +329,28 @@ class People:
         c = self.h.controllers
         logic, pv = c.get(c.logic_volumes, name or ""), c.get(PERSISTENT_VOLUMES, name or "")
         claim = c.get(PERSISTENT_VOLUME_CLAIMS, (name or "").removeprefix("pvc-"), "default")
-        if not name or logic is None or pv is None or claim is None or pv["metadata"].get("deletionTimestamp"):
+        if (
+            not name
+            or logic is None
+            or pv is None
+            or claim is None
+            or pv["metadata"].get("deletionTimestamp")
+        ):
             return
         self._fault("expanded", name)
         size = {"storage": quantity.show(quantity.to_bytes(logic["spec"]["size"]) + (1 << 30))}
-        patch(self.h.cluster, Target(c.logic_volumes, "", name), MERGE, {"spec": {"size": size["storage"]}})
-        patch(self.h.cluster, Target(PERSISTENT_VOLUMES, "", name), MERGE, {"spec": {"capacity": size}})
+        patch(
+            self.h.cluster,
+            Target(c.logic_volumes, "", name),
+            MERGE,
+            {"spec": {"size": size["storage"]}},
+        )
+        patch(
+            self.h.cluster,
+            Target(PERSISTENT_VOLUMES, "", name),
+            MERGE,
+            {"spec": {"capacity": size}},
+        )
         target = Target(PERSISTENT_VOLUME_CLAIMS, "default", claim["metadata"]["name"])
         patch(self.h.cluster, target, MERGE, {"spec": {"resources": {"requests": size}}})
 
@@ -324,7 +390,9 @@ class People:
 
     def delete_logic_volume(self) -> None:
         """Kubectl delete lv."""
-        names = sorted(v["metadata"]["name"] for v in self.h.controllers.all(self.h.controllers.logic_volumes))
+        names = sorted(
+            v["metadata"]["name"] for v in self.h.controllers.all(self.h.controllers.logic_volumes)
+        )
         if names:
             name = self.rng.choice(names)
             self._fault("logic-volume-deleted", name)

@@ -1,4 +1,5 @@
-"""Planned work on machines: cordon and drain, a reboot, maintenance, and an upgrade that deletes and re-creates the node.
+"""Planned work on machines: cordon and drain, a reboot, maintenance, and an upgrade that deletes
+and re-creates the node.
 
 Its dice are a stream of their own, so that all else in a history is as it was without this.
 """
@@ -40,14 +41,18 @@ class Planned:
     # --- what is done ---
 
     def reboot(self, m: Machine) -> None:
-        """Cordon, drain, reboot, and uncordon when the node is back: longer than NotReady may last, shorter than cordoned."""
+        """Cordon, drain, reboot, and uncordon when the node is back: longer than NotReady may last,
+        shorter than cordoned.
+        """
         if not self._away(m):
             self.h.chance.count("drained-and-rebooted", m.name)
             self._cordon(m)
             self._drain_and_stop(m, 40.0, 800.0)
 
     def long_work(self, m: Machine) -> None:
-        """Announce maintenance, drain, and be away for longer than a cordon allows; sometimes longer than announced."""
+        """Announce maintenance, drain, and be away for longer than a cordon allows; sometimes
+        longer than announced.
+        """
         if not self._away(m):
             self.h.chance.count("maintenance", m.name)
             self._announce(m, self.rng.choice((600.0, 3000.0)))
@@ -56,7 +61,9 @@ class Planned:
             self._drain_and_stop(m, 300.0, 2500.0)
 
     def upgrade(self, m: Machine) -> None:
-        """Announce maintenance, delete the node, and register the same machine again under another UID."""
+        """Announce maintenance, delete the node, and register the same machine again under another
+        UID.
+        """
         if self._away(m):
             return
         self.h.chance.count("node-upgraded", m.name)

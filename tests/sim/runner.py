@@ -30,7 +30,12 @@ def one(seed: int, *, log: bool = False) -> Outcome:
     wrong = history.run()
     lines = history.chance.lines() if log or wrong else []
     return Outcome(
-        seed, wrong, history.chance.counts, history.chance.did, history.chance.digest() if log else "", lines
+        seed,
+        wrong,
+        history.chance.counts,
+        history.chance.did,
+        history.chance.digest() if log else "",
+        lines,
     )
 
 
@@ -51,5 +56,7 @@ def _one(seed: int) -> Outcome:
 
 def many(seeds: Iterable[int], workers: int = 0) -> Iterator[Outcome]:
     """Run the histories of all seeds, in their order."""
-    with multiprocessing.get_context("fork").Pool(workers or os.cpu_count(), initializer=_begin) as pool:
+    with multiprocessing.get_context("fork").Pool(
+        workers or os.cpu_count(), initializer=_begin
+    ) as pool:
         yield from pool.imap(_one, seeds, chunksize=5)

@@ -1,4 +1,5 @@
-"""An operator who undoes failovers: old copies on nodes that are back, and on a machine that has another name now.
+"""An operator who undoes failovers: old copies on nodes that are back, and on a machine that has
+another name now.
 
 Its dice are a stream of their own, so that all else in a history is as it was without this.
 """
@@ -52,15 +53,21 @@ class Undoing:
         self.h.chance.count("failback-asked", f"{machine.name} {names}")
         now = self.h.actors.clock.now
         words = [machine.name, [uuid for _, uuid in chosen], names]
-        self.h.broker.put("control", Message("carina.failover.failback", words, f"failback-{now}", now + 300))
+        self.h.broker.put(
+            "control", Message("carina.failover.failback", words, f"failback-{now}", now + 300)
+        )
         if self.rng.random() < 0.3:
             uuid = self.rng.choice(chosen)[1]
             self.h.actors.later(self.rng.uniform(0.2, 4.0), lambda: self._remove(machine, uuid))
 
     def _remove(self, machine: Machine, uuid: str) -> None:
-        """Let an administrator remove an old copy by hand, as long as the failback has not restored it."""
+        """Let an administrator remove an old copy by hand, as long as the failback has not restored
+        it.
+        """
         local = machine.disks.by_uuid().get(uuid)
-        journals = [j for name in self.h.before.logic if (j := self.h.judge.journal_of(name)) is not None]
+        journals = [
+            j for name in self.h.before.logic if (j := self.h.judge.journal_of(name)) is not None
+        ]
         if any(uuid == j.before or (j.given_up and uuid == j.copy) for j in journals):
             return  # It is the copy in use of a failback that is under way.
         if (
@@ -88,7 +95,11 @@ class Undoing:
             )
             name = (old or local.name).removeprefix("volume-")
             logic = self._logic(name)
-            if logic is not None and name not in self.h.given_up and logic["spec"]["nodeName"] != machine.name:
+            if (
+                logic is not None
+                and name not in self.h.given_up
+                and logic["spec"]["nodeName"] != machine.name
+            ):
                 found[name] = local.uuid
         return sorted(found.items())
 
@@ -96,13 +107,20 @@ class Undoing:
         return self.h.controllers.get(self.h.controllers.logic_volumes, name)
 
     def _rename(self) -> None:
-        """Put the disks of a machine that is off, and whose node is deleted, into one with another name."""
-        named = {v["spec"]["nodeName"] for v in self.h.controllers.all(self.h.controllers.logic_volumes)}
-        named |= {j.source for v in self.h.before.logic if (j := self.h.judge.journal_of(v)) is not None}
+        """Put the disks of a machine that is off, and whose node is deleted, into one with another
+        name.
+        """
+        named = {
+            v["spec"]["nodeName"] for v in self.h.controllers.all(self.h.controllers.logic_volumes)
+        }
+        named |= {
+            j.source for v in self.h.before.logic if (j := self.h.judge.journal_of(v)) is not None
+        }
         off = [
-            m for m in self.h.machines.values()
+            m
+            for m in self.h.machines.values()
             if not m.power and self.h.kubernetes.node(m.name) is None and m.name not in named
-        ]  # fmt: skip
+        ]
         if self.h.chance.calm or not off:
             return
         machine = self.rng.choice(off)

@@ -13,7 +13,9 @@ from tests.lab.lab import Lab
 def with_flags(lab: Lab, *flags: str) -> Iterator[None]:
     """Restart kube-apiserver with `flags` added, and without them at the end."""
     plane, options = lab.control_plane, lab.control_plane.options
-    plane.options = dataclasses.replace(options, apiserver_arguments=(*options.apiserver_arguments, *flags))
+    plane.options = dataclasses.replace(
+        options, apiserver_arguments=(*options.apiserver_arguments, *flags)
+    )
     try:
         plane.stop_apiserver()
         plane.start_apiserver()

@@ -16,7 +16,8 @@ def whole_lab() -> Iterator[Lab]:
 
 @pytest.fixture
 def lab(whole_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Give a test the laboratory, empty and healthy: three Ready nodes, no volumes, Redis empty, no processes.
+    """Give a test the laboratory, empty and healthy: three Ready nodes, no volumes, Redis empty, no
+    processes.
 
     It is cleaned before the test, so that one that fails can be looked at until the next begins.
     """

@@ -1,4 +1,6 @@
-"""The product on the lab's real parts: its processes, and its tasks called as an operator calls them."""
+"""The product on the lab's real parts: its processes, and its tasks called as an operator calls
+them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ FAST = {
     "CARINA_TASKS_LOGIC_VOLUME_GRACE": "0",
     "CARINA_TASKS_NODE_DEADLINE": "15",
 }
-"""Settings by which a test need not wait ten minutes; a test that shows a waiting time sets it itself."""
+"""Settings by which a test need not wait ten minutes; a test that shows a waiting time sets it
+itself.
+"""
 
 
 class Product:
@@ -36,20 +40,29 @@ class Product:
 
     def __init__(self, lab: Lab, **settings: str) -> None:
         self.lab = lab
-        self.env = {**FAST, **{f"CARINA_TASKS_{name.upper()}": value for name, value in settings.items()}}
+        self.env = {
+            **FAST,
+            **{f"CARINA_TASKS_{name.upper()}": value for name, value in settings.items()},
+        }
         self.node_env: dict[str, str] = {}
         self.redis = lab.redis
         self._sender = Sender(lab.redis.url)
 
     def start_open(self, *processes: str) -> list[Process]:
-        """As `start`, with the nodes in the open profile: a trusted Redis, events and remote control."""
+        """As `start`, with the nodes in the open profile: a trusted Redis, events and remote
+        control.
+        """
         return self.start(*processes, sealed=False)
 
     def start(self, *processes: str, nodes: bool = True, sealed: bool = True) -> list[Process]:
-        """Start node workers (sealed: each with its own ACL user), and `processes`: control, beat, node_watch."""
+        """Start node workers (sealed: each with its own ACL user), and `processes`: control, beat,
+        node_watch.
+        """
         if nodes:
             profile = "sealed" if sealed else "open"
-            self.lab.start_workers({"CARINA_TASKS_NODE_PROFILE": profile, **self.node_env}, sealed=sealed)
+            self.lab.start_workers(
+                {"CARINA_TASKS_NODE_PROFILE": profile, **self.node_env}, sealed=sealed
+            )
             client = self.redis.client
             self.lab.world.wait(
                 "all node workers give a sign",
@@ -72,17 +85,24 @@ class Product:
         return started
 
     def typed(self, *arguments: str) -> tuple[int, str]:
-        """Run a ``celery -A carina_tasks`` command; return its exit code and what it prints on standard output."""
+        """Run a ``celery -A carina_tasks`` command; return its exit code and what it prints on
+        standard output.
+        """
         done = subprocess.run(
             [sys.executable, "-m", "celery", "-A", "carina_tasks", *arguments],
-            capture_output=True, text=True, timeout=90, env={**self.lab.host_environment(), **self.env},
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=90,
+            env={**self.lab.host_environment(), **self.env},
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, done.stdout
 
     def celery(self, *arguments: str, timeout: float = 90) -> str:
         """Run a ``celery -A carina_tasks`` command and return what it prints."""
-        process = self.lab.process(["celery", "-A", "carina_tasks", *arguments], self.env, f"cli-{time.monotonic_ns()}")
+        process = self.lab.process(
+            ["celery", "-A", "carina_tasks", *arguments], self.env, f"cli-{time.monotonic_ns()}"
+        )
         process.popen.wait(timeout)
         text = process.tail(500)
         self.lab.processes.remove(process)
@@ -90,7 +110,9 @@ class Product:
         return text
 
     def call(self, task: str, *args: Any, timeout: float = 90, **kwargs: Any) -> Any:
-        """Call a task, and return its result; a failure is raised as AssertionError with its text."""
+        """Call a task, and return its result; a failure is raised as AssertionError with its
+        text.
+        """
         return self.result(self.send(task, *args, **kwargs), timeout)
 
     def send(self, task: str, *args: Any, **kwargs: Any) -> str:
@@ -110,8 +132,14 @@ class Product:
         raise AssertionError(f"no result of {task_id} after {timeout} s")
 
     def lvs(self, node: str) -> dict[str, int]:
-        """Return the LVs of a node's Carina VG with their bytes, what lies in the trash left out."""
-        return {name: size for name, size in self.lab.lvs()[node].items() if not name.startswith("trash-")}
+        """Return the LVs of a node's Carina VG with their bytes, what lies in the trash left
+        out.
+        """
+        return {
+            name: size
+            for name, size in self.lab.lvs()[node].items()
+            if not name.startswith("trash-")
+        }
 
     def logic_volumes(self) -> dict[str, Mapping[str, Any]]:
         """Return the LogicVolumes by name."""
@@ -124,16 +152,27 @@ class Product:
 
     def journals(self) -> list[str]:
         """Return the names of the LogicVolumes that carry a journal."""
-        return [n for n, v in self.logic_volumes().items() if JOURNAL in (v["metadata"].get("annotations") or {})]
+        return [
+            n
+            for n, v in self.logic_volumes().items()
+            if JOURNAL in (v["metadata"].get("annotations") or {})
+        ]
 
     def wait_rebuilt(self, *names: str, away_from: str, timeout: float = 60) -> float:
-        """Wait until these LogicVolumes are Success on another node and carry no journal; return the seconds."""
+        """Wait until these LogicVolumes are Success on another node and carry no journal; return
+        the seconds.
+        """
 
         def rebuilt() -> bool:
             table, journals = self.table(), self.journals()
-            return all(table[n][2] != away_from and table[n][3:] == ("Success",) and n not in journals for n in names)
+            return all(
+                table[n][2] != away_from and table[n][3:] == ("Success",) and n not in journals
+                for n in names
+            )
 
-        return self.lab.world.wait(f"{len(names)} volumes are rebuilt away from {away_from}", rebuilt, timeout)
+        return self.lab.world.wait(
+            f"{len(names)} volumes are rebuilt away from {away_from}", rebuilt, timeout
+        )
 
     def running_elsewhere(self, selector: str, count: int, away_from: str) -> bool:
         """Say whether `count` pods of a label selector are Running, none of them on `away_from`."""
@@ -149,11 +188,17 @@ class Product:
 
     def lv_uuid(self, node: str, name: str, vg: str = "carina-vg-hdd") -> str:
         """Return the UUID that lvm2 on `node` gives for an LV."""
-        return self.lab.nodes[node].run("lvs", "--noheadings", "-o", "lv_uuid", f"{vg}/{name}").stdout.strip()
+        return (
+            self.lab.nodes[node]
+            .run("lvs", "--noheadings", "-o", "lv_uuid", f"{vg}/{name}")
+            .stdout.strip()
+        )
 
     @contextmanager
     def freeze_after_inventory(self, node: str) -> Iterator[None]:
-        """Let the node's worker answer one inventory and stop it before its next task; it goes on afterwards."""
+        """Let the node's worker answer one inventory and stop it before its next task; it goes on
+        afterwards.
+        """
         lab, client = self.lab, self.lab.redis.client
         stop = threading.Event()
 
@@ -173,15 +218,20 @@ class Product:
             lab.nodes[node].thaw()
 
     def versions(self, *claims: str) -> dict[str, str]:
-        """Return UID and resourceVersion of all objects of these claims' volumes, to see that nothing touched them.
+        """Return UID and resourceVersion of all objects of these claims' volumes, to see that
+        nothing touched them.
 
-        A pod's status is the kubelet's and the node controller's to write (Ready turns False on a NotReady node), so of a
-        pod on a node only UID and spec count.
+        A pod's status is the kubelet's and the node controller's to write (Ready turns False on a
+        NotReady node), so of a pod on a node only UID and spec count.
         """
         kube, found = self.lab.kube, {}
         for claim in claims:
             volume = kube.get(f"{k.claims()}/{claim}")["spec"]["volumeName"]
-            for path in (f"{k.claims()}/{claim}", f"{k.PVS}/{volume}", f"{k.LOGIC_VOLUMES}/{volume}"):
+            for path in (
+                f"{k.claims()}/{claim}",
+                f"{k.PVS}/{volume}",
+                f"{k.LOGIC_VOLUMES}/{volume}",
+            ):
                 meta = kube.get(path)["metadata"]
                 found[path] = f"{meta['uid']} {meta['resourceVersion']}"
             pod = kube.get(f"{k.pods()}/pod-{claim}")
@@ -196,7 +246,9 @@ class Product:
         """Return what a sweep of local volumes says of one node."""
         return next(one for one in sweep["nodes"] if one["node"] == node)
 
-    def add_logic_volume(self, name: str, node: str, manage_type: str = "lvm", owners: Any = None) -> None:
+    def add_logic_volume(
+        self, name: str, node: str, manage_type: str = "lvm", owners: Any = None
+    ) -> None:
         """Make a LogicVolume that is Success and has no PV."""
         meta: dict[str, Any] = {
             "name": name,
@@ -211,7 +263,14 @@ class Product:
             "pvc": f"none-{name}",
             "nameSpace": "default",
         }
-        body = {"apiVersion": "carina.storage.io/v1", "kind": "LogicVolume", "metadata": meta, "spec": spec}
+        body = {
+            "apiVersion": "carina.storage.io/v1",
+            "kind": "LogicVolume",
+            "metadata": meta,
+            "spec": spec,
+        }
         self.lab.kube.create(k.LOGIC_VOLUMES, body)
-        status = {"status": {"volumeID": f"volume-{name}", "status": "Success", "currentSize": "1Gi"}}
+        status = {
+            "status": {"volumeID": f"volume-{name}", "status": "Success", "currentSize": "1Gi"}
+        }
         self.lab.kube.patch(f"{k.LOGIC_VOLUMES}/{name}/status", status)

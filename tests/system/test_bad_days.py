@@ -1,4 +1,6 @@
-"""Days that users of real clusters reported: planned work, policies, finished pods, one volume that nothing may touch."""
+"""Days that users of real clusters reported: planned work, policies, finished pods, one volume that
+nothing may touch.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindi
 
 
 def test_a_drained_node_that_reboots_keeps_its_data(lab: Lab) -> None:
-    """Cordoned, drained and away for longer than NOT_READY_AFTER: nothing moves, an Event says until when; uncordoned, it does."""
+    """Cordoned, drained and away for longer than NOT_READY_AFTER: nothing moves, an Event says
+    until when; uncordoned, it does.
+    """
     product = Product(lab, not_ready_cordoned="600")
     product.start("control", "node_watch")
     name = lab.world.add_volume("data", ONE, migrate="true").name
@@ -35,11 +39,18 @@ def test_a_drained_node_that_reboots_keeps_its_data(lab: Lab) -> None:
 
 
 def test_an_upgrade_deletes_and_registers_a_node_in_maintenance(lab: Lab) -> None:
-    """Announced, deleted, away: no volume moves, and that of another node does; ended while it is away, its volumes move."""
+    """Announced, deleted, away: no volume moves, and that of another node does; ended while it is
+    away, its volumes move.
+    """
     product = Product(lab)
     product.start("control", "node_watch")
     mine, other = lab.world.add_volume("data", ONE).name, lab.world.add_volume("other", TWO).name
-    assert product.typed("carina", "maintenance", "start", ONE, "--for", "1h", "--reason", "upgrade")[0] == 0
+    assert (
+        product.typed("carina", "maintenance", "start", ONE, "--for", "1h", "--reason", "upgrade")[
+            0
+        ]
+        == 0
+    )
     lab.kubectl("delete", "node", ONE)
     lab.world.wait("an Event says so", lambda: "FailoverSuspended" in reasons(lab, ONE), 40)
     lab.kill_node(TWO)
@@ -54,10 +65,15 @@ def test_an_upgrade_deletes_and_registers_a_node_in_maintenance(lab: Lab) -> Non
 def test_an_out_of_service_node_is_not_waited_for(lab: Lab) -> None:
     """Cordoned, with long waits, and tainted: the operator vouches that the machine is off."""
     product = Product(
-        lab, not_ready_after="600", not_ready_cordoned="1800", not_ready_witnessed="600", lease_fresh="10"
+        lab,
+        not_ready_after="600",
+        not_ready_cordoned="1800",
+        not_ready_witnessed="600",
+        lease_fresh="10",
     )
     product.start("control", "node_watch")
-    # Kubernetes deletes the pods of such a node; the one that its StatefulSet makes in its place is Pending, and annotated.
+    # Kubernetes deletes the pods of such a node; the one that its StatefulSet makes in its place is
+    # Pending, and annotated.
     on_one = next(pod for pod in lab.world.add_mysql() if pod["spec"]["nodeName"] == ONE)
     name = lab.kube.get(f"{k.claims()}/data-{on_one['metadata']['name']}")["spec"]["volumeName"]
     lab.kubectl("cordon", ONE)
@@ -68,7 +84,9 @@ def test_an_out_of_service_node_is_not_waited_for(lab: Lab) -> None:
 
 
 def test_a_policy_that_denies_one_volume_stops_that_one_only(lab: Lab) -> None:
-    """An admission policy refuses every update of one LogicVolume: the others of the node move, its claim has an Event, later it moves."""
+    """An admission policy refuses every update of one LogicVolume: the others of the node move, its
+    claim has an Event, later it moves.
+    """
     product = Product(lab)
     product.start("control", "node_watch", "beat")
     names = [lab.world.add_volume(claim, ONE).name for claim in ("frozen", "second", "third")]
@@ -78,7 +96,12 @@ def test_a_policy_that_denies_one_volume_stops_that_one_only(lab: Lab) -> None:
         product.wait_rebuilt(*names[1:], away_from=ONE, timeout=90)
         assert product.table()[names[0]][2] == ONE
         claims = lab.kubectl(
-            "get", "events", "-n", "default", "-o", 'jsonpath={range .items[*]}{.reason} {.message}{"\\n"}{end}'
+            "get",
+            "events",
+            "-n",
+            "default",
+            "-o",
+            'jsonpath={range .items[*]}{.reason} {.message}{"\\n"}{end}',
         )
         assert "RebuildFailed" in claims
         assert "frozen by a policy" in claims
@@ -89,7 +112,9 @@ def test_a_policy_that_denies_one_volume_stops_that_one_only(lab: Lab) -> None:
 
 
 def test_a_failover_is_undone_and_the_undoing_is_undone(lab: Lab) -> None:
-    """The deleted node is registered again: its old copy is the volume with its bytes; failed back once more, the newer is."""
+    """The deleted node is registered again: its old copy is the volume with its bytes; failed back
+    once more, the newer is.
+    """
     product = Product(lab, orphan_grace="3600")
     product.start("control", "node_watch")
     pod = lab.world.add_mysql()[0]
@@ -124,7 +149,9 @@ def test_a_failover_is_undone_and_the_undoing_is_undone(lab: Lab) -> None:
     assert (code, "failed-back" in text) == (0, True), text
     assert (product.table()[name][2], product.lv_uuid(second, f"volume-{name}")) == (second, new)
     assert read(lab, second, name) == "written since"
-    lab.world.wait("the pod runs there", lambda: runs_on(lab, pod["metadata"]["name"]) == second, 60)
+    lab.world.wait(
+        "the pod runs there", lambda: runs_on(lab, pod["metadata"]["name"]) == second, 60
+    )
 
 
 def write(lab: Lab, node: str, name: str, text: str) -> None:
@@ -135,7 +162,9 @@ def write(lab: Lab, node: str, name: str, text: str) -> None:
 
 def read(lab: Lab, node: str, name: str) -> str:
     """Return the line at the beginning of an LV."""
-    return lab.nodes[node].run("head", "-n", "1", f"/dev/carina-vg-hdd/volume-{name}").stdout.strip()
+    return (
+        lab.nodes[node].run("head", "-n", "1", f"/dev/carina-vg-hdd/volume-{name}").stdout.strip()
+    )
 
 
 def runs_on(lab: Lab, pod: str) -> str:
@@ -146,13 +175,21 @@ def runs_on(lab: Lab, pod: str) -> str:
 
 
 def test_a_finished_pod_that_shares_a_claim_is_not_deleted(lab: Lab) -> None:
-    """A Succeeded pod without the annotation beside a running, annotated one: the volume moves, the finished pod stays as it was."""
+    """A Succeeded pod without the annotation beside a running, annotated one: the volume moves, the
+    finished pod stays as it was.
+    """
     product = Product(lab)
     product.start("control", "node_watch")
     name = lab.world.add_volume("data", ONE, migrate="true").name
     lab.kube.create(k.pods(), product.pod("backup", ["data"], on=ONE))
     lab.kubectl(
-        "patch", "pod", "backup", "--subresource=status", "--type=merge", "-p", '{"status":{"phase":"Succeeded"}}'
+        "patch",
+        "pod",
+        "backup",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        '{"status":{"phase":"Succeeded"}}',
     )
     uid = lab.kube.get(f"{k.pods()}/backup")["metadata"]["uid"]
     lab.kill_node(ONE)
@@ -166,7 +203,14 @@ def reasons(lab: Lab, node: str) -> set[str]:
     """Return the reasons of the Events on a node."""
     selector = f"involvedObject.kind=Node,involvedObject.name={node}"
     text = lab.kubectl(
-        "get", "events", "-n", "default", "--field-selector", selector, "-o", "jsonpath={.items[*].reason}"
+        "get",
+        "events",
+        "-n",
+        "default",
+        "--field-selector",
+        selector,
+        "-o",
+        "jsonpath={.items[*].reason}",
     )
     return set(text.split())
 
@@ -190,9 +234,13 @@ def policy(lab: Lab, expression: str) -> Iterator[None]:
     kinds = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": "frozen"}}
     lab.kube.create(POLICIES, {**kinds, "kind": "ValidatingAdmissionPolicy", "spec": spec})
     binding = {"policyName": "frozen", "validationActions": ["Deny"]}
-    lab.kube.create(BINDINGS, {**kinds, "kind": "ValidatingAdmissionPolicyBinding", "spec": binding})
+    lab.kube.create(
+        BINDINGS, {**kinds, "kind": "ValidatingAdmissionPolicyBinding", "spec": binding}
+    )
     try:
         time.sleep(5)  # The API server compiles it in its own time.
         yield
     finally:
-        lab.kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", "frozen")
+        lab.kubectl(
+            "delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", "frozen"
+        )

@@ -1,4 +1,6 @@
-"""deploy/: the API server takes the manifests, their pods go where they must, and the Redis users can do what they must."""
+"""deploy/: the API server takes the manifests, their pods go where they must, and the Redis users
+can do what they must.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ def overlay(folder: Path) -> Path:
     # kustomize takes no absolute paths.
     base = os.path.relpath(DEPLOY, folder.resolve())
     (folder / "kustomization.yaml").write_text(
-        f"resources: [{base}]\ncomponents: [{base}/open, {base}/flower/controls, {base}/flower/claim]\n"
+        f"resources: [{base}]\ncomponents: [{base}/open, {base}/flower/controls, "
+        f"{base}/flower/claim]\n"
     )
     return folder
 
@@ -57,7 +60,9 @@ def privileged(whole_lab: Lab) -> Iterator[None]:
 @pytest.mark.usefixtures("privileged")
 @pytest.mark.parametrize("what", ["deploy", "deploy/redis", "open"])
 def test_the_api_server_takes_it(lab: Lab, tmp_path: Path, what: str) -> None:
-    """A server-side dry run with strict validation accepts every manifest: fields, values, quotas, admission."""
+    """A server-side dry run with strict validation accepts every manifest: fields, values, quotas,
+    admission.
+    """
     folder = overlay(tmp_path) if what == "open" else paths.REPOSITORY / what
     said = lab.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(folder))
     assert all(line.endswith("(server dry run)") for line in said.splitlines())
@@ -66,7 +71,9 @@ def test_the_api_server_takes_it(lab: Lab, tmp_path: Path, what: str) -> None:
 
 @pytest.mark.usefixtures("privileged")
 def test_pods_go_where_they_must(lab: Lab) -> None:
-    """Node workers run on every node, cordoned and tainted ones too; two control workers and two watches never share one."""
+    """Node workers run on every node, cordoned and tainted ones too; two control workers and two
+    watches never share one.
+    """
     lab.kubectl("cordon", ONE)
     lab.kubectl("taint", "node", ONE, "mine=only:NoExecute")
     pods = f"{k.pods(NAMESPACE)}?labelSelector=app.kubernetes.io/name=carina-tasks"
@@ -109,26 +116,40 @@ def drop(lab: Lab, pods: str) -> int:
 
 
 def test_only_two_get_a_token() -> None:
-    """Only control workers and the node watch can speak to the API server; node workers, beat and Flower hold no token."""
+    """Only control workers and the node watch can speak to the API server; node workers, beat and
+    Flower hold no token.
+    """
     tokens = {
-        one["metadata"]["name"]: one["spec"]["template"]["spec"]["automountServiceAccountToken"] for one in workloads()
+        one["metadata"]["name"]: one["spec"]["template"]["spec"]["automountServiceAccountToken"]
+        for one in workloads()
     }
-    assert {name for name, mounted in tokens.items() if mounted} == {"carina-tasks-control", "carina-tasks-node-watch"}
+    assert {name for name, mounted in tokens.items() if mounted} == {
+        "carina-tasks-control",
+        "carina-tasks-node-watch",
+    }
 
 
 def test_the_settings_exist() -> None:
-    """Every CARINA_TASKS_ variable is a setting with a value that it takes, and no Service can add one by its name."""
+    """Every CARINA_TASKS_ variable is a setting with a value that it takes, and no Service can add
+    one by its name.
+    """
     for one in workloads():
         spec = one["spec"]["template"]["spec"]
         assert spec["enableServiceLinks"] is False
         (container,) = spec["containers"]
         env = {entry["name"]: entry.get("value", "") for entry in container["env"]}
-        values = {"CARINA_TASKS_BROKER_URL": "redis://r:6379/0", "NODE_NAME": "n1", "CARINA_TASKS_NAMESPACE": NAMESPACE}
+        values = {
+            "CARINA_TASKS_BROKER_URL": "redis://r:6379/0",
+            "NODE_NAME": "n1",
+            "CARINA_TASKS_NAMESPACE": NAMESPACE,
+        }
         settings.load({name: value or values.get(name, "") for name, value in env.items()})
 
 
 def test_every_process_is_scraped() -> None:
-    """Each of our processes serves metrics at the port that its annotations, and its port `metrics`, name; Flower is closed."""
+    """Each of our processes serves metrics at the port that its annotations, and its port
+    `metrics`, name; Flower is closed.
+    """
     for one in workloads():
         template = one["spec"]["template"]
         (container,) = template["spec"]["containers"]
@@ -143,9 +164,15 @@ def test_every_process_is_scraped() -> None:
 
 
 def test_the_acl_line_is_the_one_of_the_lab(tmp_path: Path) -> None:
-    """acl.py gives a node the very rights with which the system tests' node workers run, sealed, on real Redis."""
+    """acl.py gives a node the very rights with which the system tests' node workers run, sealed, on
+    real Redis.
+    """
     acl(tmp_path, "127.0.0.1:1", ONE)
-    (line,) = [one for one in (tmp_path / "users.acl").read_text().splitlines() if one.startswith(f"user {ONE} ")]
+    (line,) = [
+        one
+        for one in (tmp_path / "users.acl").read_text().splitlines()
+        if one.startswith(f"user {ONE} ")
+    ]
     assert line.split()[5:] == node_rules(ONE)
 
 
@@ -161,13 +188,21 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, str, Process]]:
     (port,) = ports.free(1)
     users, address = tmp_path / "users", f"127.0.0.1:{port}"
     acl(users, address, ONE, TWO)
-    conf = (DEPLOY / "redis" / "redis.conf").read_text().replace("/etc/redis/users/users.acl", str(users / "users.acl"))
+    conf = (
+        (DEPLOY / "redis" / "redis.conf")
+        .read_text()
+        .replace("/etc/redis/users/users.acl", str(users / "users.acl"))
+    )
     (tmp_path / "redis.conf").write_text(conf.replace("dir /tmp", f"dir {tmp_path}"))
     process = start(
-        "redis", ["redis-server", tmp_path / "redis.conf", "--port", str(port), "--bind", "127.0.0.1"], folder=tmp_path
+        "redis",
+        ["redis-server", tmp_path / "redis.conf", "--port", str(port), "--bind", "127.0.0.1"],
+        folder=tmp_path,
     )
     try:
-        wait_until("redis listens", lambda: "Ready to accept" in process.tail(), 10, watch=[process])
+        wait_until(
+            "redis listens", lambda: "Ready to accept" in process.tail(), 10, watch=[process]
+        )
         yield users, address, process
     finally:
         process.stop()
@@ -179,7 +214,9 @@ def client(users: Path, name: str) -> redis.Redis:
 
 
 def test_redis_users_do_what_they_must(server: tuple[Path, str, Process], tmp_path: Path) -> None:
-    """With acl.py's users a control process asks a sealed node worker and is answered, and Flower's broker page works."""
+    """With acl.py's users a control process asks a sealed node worker and is answered, and Flower's
+    broker page works.
+    """
     users, _, _ = server
     lvm = tmp_path / "lvm"
     lvm.write_text("#!/bin/sh\necho '{\"report\": []}'\n")
@@ -193,9 +230,14 @@ def test_redis_users_do_what_they_must(server: tuple[Path, str, Process], tmp_pa
     }
     worker = start("node", [sys.executable, "-m", "workers.node"], folder=tmp_path, env=node)
     try:
-        wait_until("the node worker is ready", lambda: "ready." in worker.tail(), 30, watch=[worker])
+        wait_until(
+            "the node worker is ready", lambda: "ready." in worker.tail(), 30, watch=[worker]
+        )
         control = base | {"CARINA_TASKS_BROKER_URL": (users / "_control.url").read_text().strip()}
-        ask = f"from carina_tasks.celery import app; from carina_tasks.tasks.node import inventory; print('of', inventory.ask('{ONE}').node)"
+        ask = (
+            "from carina_tasks.celery import app; from carina_tasks.tasks.node import inventory; "
+            f"print('of', inventory.ask('{ONE}').node)"
+        )
         done = subprocess.run(
             [sys.executable, "-c", ask],
             env=control,
@@ -220,18 +262,27 @@ def test_flower_reads_and_starts_nothing(server: tuple[Path, str, Process], tmp_
     base = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(paths.REPOSITORY)}
     url = {name: (users / f"_{name}.url").read_text().strip() for name in ("control", "flower")}
     celery = [sys.executable, "-m", "celery", "-A", "carina_tasks"]
-    node = base | {"NODE_NAME": ONE, "CARINA_TASKS_BROKER_URL": url["control"], "CARINA_TASKS_LVM_COMMAND": "false"}
+    node = base | {
+        "NODE_NAME": ONE,
+        "CARINA_TASKS_BROKER_URL": url["control"],
+        "CARINA_TASKS_LVM_COMMAND": "false",
+    }
     flower = base | {"CARINA_TASKS_BROKER_URL": url["flower"], "FLOWER_UNAUTHENTICATED_API": "true"}
 
     def api(path: str, data: bytes | None = None) -> dict:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{path}", data, timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/api/{path}", data, timeout=10
+        ) as answer:
             return json.load(answer)
 
     with contextlib.ExitStack() as stack:
         worker = start("node", [sys.executable, "-m", "workers.node"], folder=tmp_path, env=node)
         stack.callback(worker.stop)
         process = start(
-            "flower", [*celery, "flower", "--address=127.0.0.1", f"--port={port}"], folder=tmp_path, env=flower
+            "flower",
+            [*celery, "flower", "--address=127.0.0.1", f"--port={port}"],
+            folder=tmp_path,
+            env=flower,
         )
         stack.callback(process.stop)
         wait_until(
@@ -241,10 +292,20 @@ def test_flower_reads_and_starts_nothing(server: tuple[Path, str, Process], tmp_
             watch=[worker, process],
         )
         wait_until(
-            "Flower sees the worker", lambda: f"{ONE}@{ONE}" in api("workers?refresh=1"), 30, every=1, watch=[process]
+            "Flower sees the worker",
+            lambda: f"{ONE}@{ONE}" in api("workers?refresh=1"),
+            30,
+            every=1,
+            watch=[process],
         )
         # Its lvm is `false`, so it fails: what counts is that Flower hears of it.
-        task = ["call", "carina.node.inventory", f"--queue=node.{ONE}", "--routing-key", f"node.{ONE}"]
+        task = [
+            "call",
+            "carina.node.inventory",
+            f"--queue=node.{ONE}",
+            "--routing-key",
+            f"node.{ONE}",
+        ]
         subprocess.run(
             [*celery, *task],
             env=base | {"CARINA_TASKS_BROKER_URL": url["control"]},
@@ -279,7 +340,9 @@ def test_flower_reads_and_starts_nothing(server: tuple[Path, str, Process], tmp_
     ],
     ids=lambda command: " ".join(command[:2]),
 )
-def test_a_node_may_do_nothing_else(server: tuple[Path, str, Process], command: tuple[str, ...]) -> None:
+def test_a_node_may_do_nothing_else(
+    server: tuple[Path, str, Process], command: tuple[str, ...]
+) -> None:
     """A node's user can write no queue, touch no other node's keys, run no script."""
     with client(server[0], ONE) as one, pytest.raises(redis.exceptions.NoPermissionError):
         one.execute_command(*command)
@@ -287,12 +350,17 @@ def test_a_node_may_do_nothing_else(server: tuple[Path, str, Process], command: 
 
 def test_nobody_enters_without_a_user(server: tuple[Path, str, Process]) -> None:
     """The default user of Redis, who needs no password, is off."""
-    with redis.Redis.from_url(f"redis://{server[1]}") as one, pytest.raises(redis.exceptions.AuthenticationError):
+    with (
+        redis.Redis.from_url(f"redis://{server[1]}") as one,
+        pytest.raises(redis.exceptions.AuthenticationError),
+    ):
         one.ping()
 
 
 def test_a_node_joins_and_one_leaves(server: tuple[Path, str, Process]) -> None:
-    """acl.py called again adds a node and takes one out without touching the passwords of the others."""
+    """acl.py called again adds a node and takes one out without touching the passwords of the
+    others.
+    """
     users, address, _ = server
     before = (users / f"{TWO}.url").read_text()
     acl(users, address, "10.20.9.153")
@@ -308,13 +376,17 @@ def test_a_node_joins_and_one_leaves(server: tuple[Path, str, Process]) -> None:
 
 
 def test_kustomize_leaves_the_lease_role() -> None:
-    """The Role for node Leases stays in kube-node-lease, and everything else is in Carina's namespace."""
+    """The Role for node Leases stays in kube-node-lease, and everything else is in Carina's
+    namespace.
+    """
     namespaces = {
         (one["kind"], one["metadata"]["name"]): one["metadata"]["namespace"]
         for one in manifests()
         if "namespace" in one["metadata"]
     }
     leases = {("Role", "carina-tasks-leases"), ("RoleBinding", "carina-tasks-leases")}
-    assert {key for key, namespace in namespaces.items() if namespace == "kube-node-lease"} == leases
+    assert {
+        key for key, namespace in namespaces.items() if namespace == "kube-node-lease"
+    } == leases
     assert set(namespaces.values()) == {NAMESPACE, "kube-node-lease"}
     assert yaml.safe_load((DEPLOY / "namespace.yaml").read_text())["unsetOnly"] is True

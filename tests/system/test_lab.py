@@ -19,7 +19,9 @@ GIB = 1 << 30
 
 
 def test_it_is_up(lab: Lab) -> None:
-    """Three nodes are Ready, each with its two volume groups of real lvm2 and a storage report that agrees with them."""
+    """Three nodes are Ready, each with its two volume groups of real lvm2 and a storage report that
+    agrees with them.
+    """
     print({what: round(seconds, 1) for what, seconds in lab.times.items()})
     assert sorted(lab.kube.names(k.NODES)) == [ONE, TWO, THREE]
     for name in lab.names:
@@ -30,7 +32,9 @@ def test_it_is_up(lab: Lab) -> None:
 
 
 def test_a_crash_keeps_what_is_on_the_disks(lab: Lab) -> None:
-    """An LV with a synced file is there after the machine lost its power; what lay in memory only is not."""
+    """An LV with a synced file is there after the machine lost its power; what lay in memory only
+    is not.
+    """
     node = lab.nodes[ONE]
     node.create_lv("volume-kept", 2 * GIB)
     node.mount("volume-kept")
@@ -57,9 +61,14 @@ def test_an_open_volume_is_not_removed(lab: Lab) -> None:
 
 
 def test_a_cut_is_only_of_the_network(lab: Lab) -> None:
-    """A node that is cut off cannot reach the broker, can be looked into all the same, and reaches it when healed."""
+    """A node that is cut off cannot reach the broker, can be looked into all the same, and reaches
+    it when healed.
+    """
     node = lab.nodes[THREE]
-    probe = "import socket, sys; s = socket.create_connection((sys.argv[1], 6379), 2); s.send(b'PING\\r\\n'); print(s.recv(9))"
+    probe = (
+        "import socket, sys; s = socket.create_connection((sys.argv[1], 6379), 2); "
+        "s.send(b'PING\\r\\n'); print(s.recv(9))"
+    )
 
     def reaches() -> bool:
         done = node.run("/usr/bin/python3", "-c", probe, lab.network.bridge_address, check=False)
@@ -83,7 +92,9 @@ def test_a_frozen_node_goes_on_where_it_stood(lab: Lab) -> None:
 
 
 def test_a_silent_kubelet_makes_its_node_unknown(lab: Lab) -> None:
-    """A kubelet that stops makes its node, and no other, Unknown within the grace period; it returns when resumed."""
+    """A kubelet that stops makes its node, and no other, Unknown within the grace period; it
+    returns when resumed.
+    """
     lab.kubelets[TWO].silence()
     seconds = wait_for(f"{TWO} is Unknown", lambda: lab.world.ready(TWO) == "Unknown", 30)
     print(f"silent to Unknown: {seconds:.1f} s")
@@ -101,7 +112,9 @@ def test_a_deleted_node_stays_deleted(lab: Lab) -> None:
 
 
 def test_mysql_runs_with_a_local_volume_each(lab: Lab) -> None:
-    """Three replicas become Running, and each has an LV of 5 GiB on the node where its pod runs, and nowhere else."""
+    """Three replicas become Running, and each has an LV of 5 GiB on the node where its pod runs,
+    and nowhere else.
+    """
     begun = time.monotonic()
     pods = lab.world.add_mysql()
     print(f"mysql Running: {time.monotonic() - begun:.1f} s")
@@ -110,7 +123,10 @@ def test_mysql_runs_with_a_local_volume_each(lab: Lab) -> None:
     for pod in pods:
         claim = claims[f"data-{pod['metadata']['name']}"]
         volume = claim["spec"]["volumeName"]
-        assert lab.kube.get(f"{k.LOGIC_VOLUMES}/{volume}")["spec"]["nodeName"] == pod["spec"]["nodeName"]
+        assert (
+            lab.kube.get(f"{k.LOGIC_VOLUMES}/{volume}")["spec"]["nodeName"]
+            == pod["spec"]["nodeName"]
+        )
         expected[pod["spec"]["nodeName"]][f"volume-{volume}"] = 5 * GIB
     assert lab.lvs() == expected
     assert all(len(volumes) == 1 for volumes in expected.values())
@@ -118,20 +134,35 @@ def test_mysql_runs_with_a_local_volume_each(lab: Lab) -> None:
 
 
 def test_a_volume_by_hand(lab: Lab) -> None:
-    """A single volume has the name, node and size asked for, in LVM and in `kubectl get lv`, and its pod runs."""
+    """A single volume has the name, node and size asked for, in LVM and in `kubectl get lv`, and
+    its pod runs.
+    """
     name = "pvc-177854eb-f811-4612-92c5-b8bb98126b94"
     lab.world.add_volume("data", TWO, "3Gi", name=name, migrate="true", labels={"app": "x"})
     assert lab.lvs()[TWO] == {f"volume-{name}": 3 * GIB}
-    assert lab.kubectl("get", "lv", "--no-headers").split() == [name, "3Gi", "carina-vg-hdd", TWO, "Success"]
+    assert lab.kubectl("get", "lv", "--no-headers").split() == [
+        name,
+        "3Gi",
+        "carina-vg-hdd",
+        TWO,
+        "Success",
+    ]
     assert lab.world.phase("pod-data") == "Running"
 
 
 def test_a_node_may_only_use_its_own_keys(lab: Lab) -> None:
-    """A node's Redis user takes from its own queue and is refused another's queue, every write to one, and the default user."""
+    """A node's Redis user takes from its own queue and is refused another's queue, every write to
+    one, and the default user.
+    """
     own = redis.Redis.from_url(lab.redis.node_url_from_host(ONE))
     assert own.llen(f"node.{ONE}") == 0
     own.set(f"alive.{ONE}", "1")
-    for command in (("LLEN", f"node.{TWO}"), ("LPUSH", f"node.{ONE}", "x"), ("LPUSH", "control", "x"), ("KEYS", "*")):
+    for command in (
+        ("LLEN", f"node.{TWO}"),
+        ("LPUSH", f"node.{ONE}", "x"),
+        ("LPUSH", "control", "x"),
+        ("KEYS", "*"),
+    ):
         with pytest.raises(redis.exceptions.NoPermissionError):
             own.execute_command(*command)
     with pytest.raises(redis.exceptions.AuthenticationError):
@@ -139,8 +170,13 @@ def test_a_node_may_only_use_its_own_keys(lab: Lab) -> None:
 
 
 def test_a_worker_is_started_again(lab: Lab) -> None:
-    """What runs as worker gets the node's name and broker, is started again after SIGKILL and after a crash of the machine."""
-    script = "import os, time; print(os.environ['NODE_NAME'], os.environ['EXTRA'], flush=True); time.sleep(600)"
+    """What runs as worker gets the node's name and broker, is started again after SIGKILL and after
+    a crash of the machine.
+    """
+    script = (
+        "import os, time; print(os.environ['NODE_NAME'], os.environ['EXTRA'], flush=True); "
+        "time.sleep(600)"
+    )
     node = lab.nodes[ONE]
     line = f"{ONE} it's $x"
 
@@ -164,13 +200,20 @@ def test_a_service_account_may_do_nothing_at_first(lab: Lab) -> None:
     kubeconfig = lab.control_plane.service_account("carina-tasks", "control")
     assert kubeconfig.exists()
     answer = lab.kubectl(
-        "auth", "can-i", "list", "nodes", "--as=system:serviceaccount:carina-tasks:control", check=False
+        "auth",
+        "can-i",
+        "list",
+        "nodes",
+        "--as=system:serviceaccount:carina-tasks:control",
+        check=False,
     )
     assert answer.strip() == "no"
 
 
 def test_the_api_server_can_be_away(lab: Lab) -> None:
-    """The API server can be stopped alone and comes back with the same address, token and objects."""
+    """The API server can be stopped alone and comes back with the same address, token and
+    objects.
+    """
     lab.control_plane.stop_apiserver()
     with pytest.raises(Exception, match="refused"):
         lab.kube.list(k.NODES)
@@ -199,15 +242,22 @@ def members(group: int) -> list[int]:
 
 
 def test_a_killed_lab_leaves_nothing_behind(lab: Lab) -> None:
-    """A second lab has a place of its own; when it is killed, its processes and its namespace go, and no others."""
+    """A second lab has a place of its own; when it is killed, its processes and its namespace go,
+    and no others.
+    """
     program = (
         "from tests.lab import slot, processes\n"
         "place = slot.take(); place.network.up()\n"
-        "child = processes.start('child', ['sh', '-c', 'sleep 600 & wait'], folder=place.folder / 'x')\n"
+        "child = processes.start('child', ['sh', '-c', 'sleep 600 & wait'], folder=place.folder / "
+        "'x')\n"
         "print(place.network.namespace, child.pid, flush=True); input()\n"
     )
     second = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=paths.REPOSITORY, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", program],
+        cwd=paths.REPOSITORY,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert second.stdout
     namespace, child = second.stdout.readline().split()
@@ -221,24 +271,48 @@ def test_a_killed_lab_leaves_nothing_behind(lab: Lab) -> None:
 
 
 def test_a_node_is_emptied_whatever_a_test_did_to_it(lab: Lab) -> None:
-    """`clean` brings back a node whose VG is gone, one that is crashed and cut, and one with an open LV and a thin pool."""
+    """`clean` brings back a node whose VG is gone, one that is crashed and cut, and one with an
+    open LV and a thin pool.
+    """
     one, two, three = (lab.nodes[name] for name in lab.names)
     one.run("vgremove", "-q", "-y", "carina-vg-hdd")
     two.cut()
     two.crash()
     three.create_lv("volume-open", GIB)
     three.mount("volume-open")
-    three.run("lvcreate", "-q", "-y", "--type", "thin-pool", "-L", "1G", "-n", "thin-x", "carina-vg-hdd")
-    three.run("lvcreate", "-q", "-y", "-V", "1G", "--thinpool", "thin-x", "-n", "volume-x", "carina-vg-hdd")
+    three.run(
+        "lvcreate", "-q", "-y", "--type", "thin-pool", "-L", "1G", "-n", "thin-x", "carina-vg-hdd"
+    )
+    three.run(
+        "lvcreate",
+        "-q",
+        "-y",
+        "-V",
+        "1G",
+        "--thinpool",
+        "thin-x",
+        "-n",
+        "volume-x",
+        "carina-vg-hdd",
+    )
     assert sorted(three.lv_sizes()) == ["thin-x", "volume-open", "volume-x"]
     print(f"clean: {lab.clean():.1f} s")
     assert lab.lvs() == {name: {} for name in lab.names}
-    assert all({vg["vg_name"] for vg in node.vgs()} == {"carina-vg-hdd", "system-vg"} for node in lab.nodes.values())
+    assert all(
+        {vg["vg_name"] for vg in node.vgs()} == {"carina-vg-hdd", "system-vg"}
+        for node in lab.nodes.values()
+    )
 
 
-@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
-def test_a_lacking_part_fails_in_ci_only(monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[Exception]) -> None:
-    """A test that lacks its real part fails with CI=true and skips elsewhere, with what is lacking and how to get it."""
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)]
+)
+def test_a_lacking_part_fails_in_ci_only(
+    monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[Exception]
+) -> None:
+    """A test that lacks its real part fails with CI=true and skips elsewhere, with what is lacking
+    and how to get it.
+    """
     lacking = parts.Part(lambda: False, "no flux capacitor", "ask a doctor")
     monkeypatch.setitem(parts.PARTS, "flux", lacking)
     monkeypatch.setenv("CI", ci)
@@ -247,9 +321,16 @@ def test_a_lacking_part_fails_in_ci_only(monkeypatch: pytest.MonkeyPatch, ci: st
 
 
 def test_processes_of_the_host(lab: Lab) -> None:
-    """A process of the product gets the cluster and the broker, its log is kept, and it ends with `clean`."""
+    """A process of the product gets the cluster and the broker, its log is kept, and it ends with
+    `clean`.
+    """
     process = lab.process(
-        ["python", "-c", "import os, time; print(os.environ['KUBECONFIG'], flush=True); time.sleep(600)"], {"X": "y"}
+        [
+            "python",
+            "-c",
+            "import os, time; print(os.environ['KUBECONFIG'], flush=True); time.sleep(600)",
+        ],
+        {"X": "y"},
     )
     wait_for("it has printed", lambda: str(lab.kubeconfig) in process.tail(), 10)
     print(f"clean: {lab.clean():.1f} s")

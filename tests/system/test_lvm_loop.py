@@ -1,6 +1,8 @@
-"""The lvm adapter on real lvm2: the tests that the simulated executable passes, on two kinds of node.
+"""The lvm adapter on real lvm2: the tests that the simulated executable passes, on two kinds of
+node.
 
-* ``loop``: lvm2 on a loop device without a device mapper. It cannot know what is open, so nothing may be removed there;
+* ``loop``: lvm2 on a loop device without a device mapper. It cannot know what is open, so nothing
+  may be removed there;
 * ``device-mapper``: lvm2 with a device mapper, in a node of the laboratory.
 """
 
@@ -45,7 +47,9 @@ backup {{ backup=0 archive=0 }}
 
 @dataclass(frozen=True)
 class GuestLvm(Lvm):
-    """The adapter with its lvm process in a node of the laboratory: same command lines, another machine."""
+    """The adapter with its lvm process in a node of the laboratory: same command lines, another
+    machine.
+    """
 
     guest: UmlNode | None = None
 
@@ -67,13 +71,19 @@ def debian_13(lab: Lab) -> tuple[str, ...]:
 @pytest.fixture(params=["loop", "debian-12", "debian-13"])
 def node(request: pytest.FixtureRequest, tmp_path: Path, whole_lab: Lab) -> Iterator[Node]:
     """Give a test each kind of node, with an empty VG."""
-    with loop_node(tmp_path) if request.param == "loop" else lab_node(whole_lab, request.param) as made:
+    with (
+        loop_node(tmp_path)
+        if request.param == "loop"
+        else lab_node(whole_lab, request.param) as made
+    ):
         yield made
 
 
 @pytest.fixture(params=["debian-12", "debian-13"])
 def knowing_node(request: pytest.FixtureRequest, whole_lab: Lab) -> Iterator[Node]:
-    """Give a test a node with a device mapper, and with an empty VG: each of the two lvm2 in turn."""
+    """Give a test a node with a device mapper, and with an empty VG: each of the two lvm2 in
+    turn.
+    """
     with lab_node(whole_lab, request.param) as made:
         yield made
 
@@ -97,16 +107,25 @@ def lab_node(whole_lab: Lab, debian: str) -> Iterator[Node]:
     def lock(name: str) -> Iterator[None]:
         (found,) = guest.lvs(f"{VG}/{name}", "devices")
         # pvmove checks its progress every ten minutes only, so that it does not end by itself.
-        moving = f"pvmove -i 600 -n {name} {found['devices'].partition('(')[0]} > /tmp/pvmove 2>&1 &"
-        # The lock is in the metadata before the devices are switched over, which takes lvm a moment more.
-        locked = "until lvs -a --noheadings -S lv_name=~pvmove0 | grep -q .; do sleep 0.2; done; sleep 1"
+        moving = (
+            f"pvmove -i 600 -n {name} {found['devices'].partition('(')[0]} > /tmp/pvmove 2>&1 &"
+        )
+        # The lock is in the metadata before the devices are switched over, which takes lvm a moment
+        # more.
+        locked = (
+            "until lvs -a --noheadings -S lv_name=~pvmove0 | grep -q .; do sleep 0.2; done; sleep 1"
+        )
         try:
             guest.run("sh", "-c", f"{moving} {locked}")
             yield
         finally:
             guest.run("sh", "-c", "pkill pvmove; pkill lvm; sleep 0.2; pvmove --abort; true")
 
-    yield Node(GuestLvm(guest=guest, binary=DEBIAN_12 if debian == "debian-12" else debian_13(whole_lab)), hold, lock)
+    yield Node(
+        GuestLvm(guest=guest, binary=DEBIAN_12 if debian == "debian-12" else debian_13(whole_lab)),
+        hold,
+        lock,
+    )
     guest.wipe()
 
 
@@ -132,11 +151,15 @@ def _impossible(name: str) -> AbstractContextManager[None]:
 
 
 def _losetup(*words: str) -> str:
-    return subprocess.run(["losetup", *words], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["losetup", *words], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_a_lock_that_is_never_released(tmp_path: Path):
-    """Real lvm2 waits for the VG's lock; the deadline ends the wait, nothing is made, and its words are kept."""
+    """Real lvm2 waits for the VG's lock; the deadline ends the wait, nothing is made, and its words
+    are kept.
+    """
     with loop_node(tmp_path) as node:
         with (tmp_path / "lock" / f"V_{VG}").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -151,7 +174,9 @@ CUTS = (0.1, 0.2, 0.25, 0.3, 0.4, 0.6)
 
 
 def test_a_power_cut_during_lvcreate_hands_out_no_old_files(knowing_node: Node):
-    """The machine dies at any moment of it: asked again after the boot, the LV is complete and shows no old file system."""
+    """The machine dies at any moment of it: asked again after the boot, the LV is complete and
+    shows no old file system.
+    """
     node, seen = knowing_node, []
     guest = node.lvm.guest  # type: ignore[attr-defined]
     for seconds in CUTS:
@@ -160,7 +185,9 @@ def test_a_power_cut_during_lvcreate_hands_out_no_old_files(knowing_node: Node):
         guest.run("sh", "-c", "echo secret > /mnt/volume-old/file; sync")
         guest.unmount("volume-old")
         node.lvm.run("lvremove", "-y", f"{VG}/volume-old")
-        asked = threading.Thread(target=lambda: suppressed(LabError, lambda: create(node, want("volume-a"))))
+        asked = threading.Thread(
+            target=lambda: suppressed(LabError, lambda: create(node, want("volume-a")))
+        )
         asked.start()
         time.sleep(seconds)
         guest.crash()
@@ -182,7 +209,9 @@ def suppressed(error: type[Exception], work: Callable[[], object]) -> None:
 
 
 def test_an_origin_stays_with_its_snapshot(knowing_node: Node):
-    """An origin is refused by the decision, and, had it become one after the report, by lvm's own selection."""
+    """An origin is refused by the decision, and, had it become one after the report, by lvm's own
+    selection.
+    """
     node = knowing_node
     target = node.make("volume-a", GIB, MARK)
     decided = decision(node, target)
@@ -197,12 +226,16 @@ def test_a_full_metadata_area_keeps_lvms_words_and_has_a_way_out(knowing_node: N
     lvm, group = knowing_node.lvm, "system-vg"
     guest = knowing_node.lvm.guest  # type: ignore[attr-defined]
     guest.run("vgremove", "-q", "-f", "-y", group)
-    guest.run("pvcreate", "-ff", "-y", "--dataalignment", "64k", "--metadatasize", "32k", "/dev/ubdc")
+    guest.run(
+        "pvcreate", "-ff", "-y", "--dataalignment", "64k", "--metadatasize", "32k", "/dev/ubdc"
+    )
     guest.run("vgcreate", "-s", "64k", group, "/dev/ubdc")
     try:
         for name in ("volume-a", "filler"):
             lvm.run("lvcreate", "-y", "-n", name, "-L", "8m", "--addtag", MARK, group)
-        (found,) = (v for v in inventory(lvm, "n1").volumes if v.name == "volume-a" and v.group == group)
+        (found,) = (
+            v for v in inventory(lvm, "n1").volumes if v.name == "volume-a" and v.group == group
+        )
         fill = [
             ("lvchange", "-y", "--addtag", f"{'x' * size}{number}", f"{group}/filler")
             for size in (900, 40)
@@ -223,12 +256,15 @@ def test_a_full_metadata_area_keeps_lvms_words_and_has_a_way_out(knowing_node: N
 
 
 def test_a_host_that_formats_lvms_output_is_read_all_the_same(knowing_node: Node):
-    """Every setting of lvm.conf that changes what lvm prints: volumes are made, marked, trashed and read as ever."""
+    """Every setting of lvm.conf that changes what lvm prints: volumes are made, marked, trashed and
+    read as ever.
+    """
     guest = knowing_node.lvm.guest  # type: ignore[attr-defined]
     settings = """
 log { prefix="XX " verbose=1 indent=1 command_names=1 report_command_log=1 }
-report { compact_output=1 compact_output_cols="lv_tags" prefixes=1 list_item_separator=";" columns_as_rows=1 headings=2
-  buffered=0 aligned=0 quoted=0 separator="#" time_format="%Y" output_format="json" }
+report { compact_output=1 compact_output_cols="lv_tags" prefixes=1 list_item_separator=";"
+  columns_as_rows=1 headings=2 buffered=0 aligned=0 quoted=0 separator="#"
+  time_format="%Y" output_format="json" }
 """
     guest.run("cp", "/etc/lvm/lvm.conf", "/tmp/lvm.conf")
     guest.run("sh", "-c", "cat >> /etc/lvm/lvm.conf", stdin=settings)

@@ -13,7 +13,9 @@ GIB = 1 << 30
 
 
 def test_annotated_pods_move_and_nothing_else_is_touched(lab: Lab) -> None:
-    """S6, S7: the node's machine dies: the annotated StatefulSet runs elsewhere; un-annotated pods and volumes have not moved."""
+    """S6, S7: the node's machine dies: the annotated StatefulSet runs elsewhere; un-annotated pods
+    and volumes have not moved.
+    """
     product = Product(lab)
     product.start("control", "node_watch")
     pods = lab.world.add_mysql()
@@ -27,20 +29,25 @@ def test_annotated_pods_move_and_nothing_else_is_touched(lab: Lab) -> None:
     lab.kill_node(ONE)
     lab.world.wait("the node is NotReady", lambda: lab.world.ready(ONE) != "True", 40)
     begun = time.monotonic()
-    lab.world.wait("mysql runs without the node", lambda: product.running_elsewhere("app=mysql", 3, ONE), 90)
+    lab.world.wait(
+        "mysql runs without the node", lambda: product.running_elsewhere("app=mysql", 3, ONE), 90
+    )
     print(f"NotReady to Running: {time.monotonic() - begun:.1f} s (not_ready_after 3 s)")
     product.wait_rebuilt(mine, away_from=ONE)
     target = product.table()[mine][2]
     assert lab.lvs()[target][f"volume-{mine}"] == 5 * GIB
     time.sleep(3)
     assert product.versions("plain", "denied", "elsewhere") == untouched
-    # The taint manager may mark pods of a NotReady node for deletion after 300 s; nothing may have done so before.
+    # The taint manager may mark pods of a NotReady node for deletion after 300 s; nothing may have
+    # done so before.
     for claim in ("plain", "denied"):
         assert "deletionTimestamp" not in lab.kube.get(f"{k.pods()}/pod-{claim}")["metadata"]
 
 
 def test_a_short_absence_moves_nothing(lab: Lab) -> None:
-    """S6: NotReady for less than the setting moves nothing; a worker that still answers asks for the longer wait."""
+    """S6: NotReady for less than the setting moves nothing; a worker that still answers asks for
+    the longer wait.
+    """
     product = Product(lab, not_ready_after="3", not_ready_witnessed="600")
     product.start("control", "node_watch")
     name = lab.world.add_volume("data", ONE, migrate="true").name
@@ -51,7 +58,10 @@ def test_a_short_absence_moves_nothing(lab: Lab) -> None:
     result = product.call("carina.failover.migrate_node", ONE)
     assert result["outcome"] == "refused"
     assert "its worker" in result["reason"]
-    assert product.logic_volumes()[name]["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    assert (
+        product.logic_volumes()[name]["metadata"]["resourceVersion"]
+        == before["metadata"]["resourceVersion"]
+    )
     lab.kubelets[ONE].resume()
     lab.world.wait("the node is Ready", lambda: lab.world.ready(ONE) == "True", 20)
     result = product.call("carina.failover.migrate_node", ONE)
@@ -59,14 +69,20 @@ def test_a_short_absence_moves_nothing(lab: Lab) -> None:
 
 
 def test_pods_that_share_a_claim_are_one(lab: Lab) -> None:
-    """S7: a volume that an annotated and an un-annotated pod share stays: moving it would take it from the other."""
+    """S7: a volume that an annotated and an un-annotated pod share stays: moving it would take it
+    from the other.
+    """
     product = Product(lab)
     product.start("control")
     name = lab.world.add_volume("shared", ONE, migrate="true").name
     lab.kube.create(k.pods(), product.pod("other", ["shared"], on=ONE))
     lab.kill_node(ONE)
     lab.world.wait("the node is NotReady", lambda: lab.world.ready(ONE) != "True", 40)
-    lab.world.wait("it is lost", lambda: product.call("carina.failover.migrate_node", ONE)["outcome"] != "refused", 60)
+    lab.world.wait(
+        "it is lost",
+        lambda: product.call("carina.failover.migrate_node", ONE)["outcome"] != "refused",
+        60,
+    )
     result = product.call("carina.failover.migrate_node", ONE)
     assert result["outcome"] == "nothing-to-do"
     assert "other" in result["volumes"][0]["reason"]
@@ -74,7 +90,9 @@ def test_pods_that_share_a_claim_are_one(lab: Lab) -> None:
 
 
 def test_a_returning_node_loses_only_its_old_copy(lab: Lab) -> None:
-    """A node that returns after its volumes moved runs no stale task; its old copy goes the way of orphans, once closed."""
+    """A node that returns after its volumes moved runs no stale task; its old copy goes the way of
+    orphans, once closed.
+    """
     product = Product(lab)
     product.start("control", "node_watch")
     name = lab.world.add_volume("data", ONE, migrate="true").name

@@ -1,4 +1,6 @@
-"""D1 to D6: beat, publishers, node queues, Flower, the celery command line and the Python shell, on real parts."""
+"""D1 to D6: beat, publishers, node queues, Flower, the celery command line and the Python shell, on
+real parts.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ GIB = 1 << 30
 
 
 def test_beat_publishes_what_its_schedule_says(lab: Lab) -> None:
-    """D1: `celery beat` runs with beat_schedule.py: its resume comes round and goes on with what is unfinished."""
+    """D1: `celery beat` runs with beat_schedule.py: its resume comes round and goes on with what is
+    unfinished.
+    """
     product = Product(lab, node_deadline="3")
     product.start("control")
     name = lab.world.add_volume("data", ONE).name
@@ -44,7 +48,9 @@ def test_a_plain_celery_worker_is_a_control_worker(lab: Lab) -> None:
 
 
 def test_node_queues_run_lvm_and_nothing_else_does(lab: Lab) -> None:
-    """D3: a node task runs on its own node: the LV of a rebuild appears on the node whose queue it was sent to."""
+    """D3: a node task runs on its own node: the LV of a rebuild appears on the node whose queue it
+    was sent to.
+    """
     product = Product(lab)
     product.start("control")
     lab.world.add_volume("data", ONE)
@@ -57,7 +63,9 @@ def test_node_queues_run_lvm_and_nothing_else_does(lab: Lab) -> None:
 
 
 def test_the_command_line(lab: Lab) -> None:
-    """D5: `celery call`, `result`, `inspect` and `carina status / plan` say what an operator needs, nodes included."""
+    """D5: `celery call`, `result`, `inspect` and `carina status / plan` say what an operator needs,
+    nodes included.
+    """
     product = Product(lab)
     product.start_open("control")
     name = lab.world.add_volume("data", ONE).name
@@ -76,7 +84,9 @@ def test_the_command_line(lab: Lab) -> None:
 
 
 def test_readiness_and_its_metrics(lab: Lab) -> None:
-    """Nodes that take nothing leave a volume with nowhere to go: task, `carina status` and metrics say so; nothing is written."""
+    """Nodes that take nothing leave a volume with nowhere to go: task, `carina status` and metrics
+    say so; nothing is written.
+    """
     (port,) = ports.free(1)
     product = Product(lab, metrics_port=str(port))
     product.start("control-cli")
@@ -85,11 +95,18 @@ def test_readiness_and_its_metrics(lab: Lab) -> None:
 
     def gauge(metric: str) -> float | None:
         text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
-        values = [line.split()[-1] for line in text.splitlines() if line.startswith(f'{metric}{{node="{ONE}"}}')]
+        values = [
+            line.split()[-1]
+            for line in text.splitlines()
+            if line.startswith(f'{metric}{{node="{ONE}"}}')
+        ]
         return float(values[0]) if values else None
 
     def written() -> list[str]:
-        return [lab.kube.get(path)["metadata"]["resourceVersion"] for path in (pv, f"{k.LOGIC_VOLUMES}/{name}")]
+        return [
+            lab.kube.get(path)["metadata"]["resourceVersion"]
+            for path in (pv, f"{k.LOGIC_VOLUMES}/{name}")
+        ]
 
     before = written()
     for node, ready in ((TWO, True), (THREE, False)):
@@ -100,21 +117,27 @@ def test_readiness_and_its_metrics(lab: Lab) -> None:
     assert "unschedulable" in found[ONE]["volumes"][0]["reason"]
     text = product.celery("carina", "status")
     assert "1 WITHOUT A PLACE" in text, text
-    lab.world.wait("the metrics follow", lambda: gauge("carina_tasks_volumes_without_place") == 1, 40)
+    lab.world.wait(
+        "the metrics follow", lambda: gauge("carina_tasks_volumes_without_place") == 1, 40
+    )
     assert gauge("carina_tasks_node_readiness") == 0
     assert gauge("carina_tasks_node_worker_up") == 1
     assert written() == before
 
 
 def test_what_a_person_on_call_types(lab: Lab) -> None:
-    """D5: doctor finds nothing but the open Redis; failed names what has no place and what to type, which brings it back; history tells it."""
+    """D5: doctor finds nothing but the open Redis; failed names what has no place and what to type,
+    which brings it back; history tells it.
+    """
     product = Product(lab)
     product.start("control", "beat", "node_watch")
     name = lab.world.add_volume("data", ONE).name
     for sweep in ("local_volumes", "logic_volumes"):
         product.call(f"carina.sweep.{sweep}")
     client = lab.redis.client
-    lab.world.wait("beat has given a sign", lambda: any(client.scan_iter("carina-tasks.alive.beat.*")), 60)
+    lab.world.wait(
+        "beat has given a sign", lambda: any(client.scan_iter("carina-tasks.alive.beat.*")), 60
+    )
     checks = json.loads(product.typed("carina", "doctor", "-o", "json")[1])
     bad = {check["area"] for check in checks if check["verdict"] != "OK"}
     assert bad <= {"broker's users"}, checks
@@ -137,7 +160,9 @@ def test_what_a_person_on_call_types(lab: Lab) -> None:
 
 
 def test_pause_and_resume(lab: Lab) -> None:
-    """D5: while paused nothing is changed, and the reason is in the task's result; after `resume` it goes on."""
+    """D5: while paused nothing is changed, and the reason is in the task's result; after `resume`
+    it goes on.
+    """
     product = Product(lab)
     product.start("control")
     name = lab.world.add_volume("data", ONE).name
@@ -160,12 +185,17 @@ def test_the_python_shell(lab: Lab) -> None:
         f"print('INVENTORY', [v.name for v in inventory.ask('{ONE}').volumes])\n"
         f"print('PLAN', plan.delay('{ONE}').get(timeout=30)['volumes'][0]['outcome'])\n"
         "print('SWEEP', sweep_logic_volumes.delay().get(timeout=30)['kept'])\n"
-        "print('NAMES', callable(rebuild_node), callable(migrate_node), callable(sweep_local_volumes), callable(resume))\n"
+        "print('NAMES', callable(rebuild_node), callable(migrate_node), "
+        "callable(sweep_local_volumes), callable(resume))\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "carina_tasks", "shell", "--python"],
-        input=script, capture_output=True, text=True, timeout=90, env={**lab.host_environment(), **product.env},
-    )  # fmt: skip
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env={**lab.host_environment(), **product.env},
+    )
     text = done.stdout + done.stderr
     assert f"volume-{name}" in text, text
     assert "PLAN place" in text
@@ -174,14 +204,17 @@ def test_the_python_shell(lab: Lab) -> None:
 
 
 def test_flower_lists_tasks_with_readable_arguments(lab: Lab) -> None:
-    """D4: Flower lists workers and tasks: node names stand as plain arguments, results as what happened."""
+    """D4: Flower lists workers and tasks: node names stand as plain arguments, results as what
+    happened.
+    """
     product = Product(lab)
     product.start_open("control")
     port = ports.free(1)[0]
     flower = lab.process(
         ["celery", "-A", "carina_tasks", "flower", f"--port={port}", "--address=127.0.0.1"],
-        {**product.env, "FLOWER_UNAUTHENTICATED_API": "true"}, "flower",
-    )  # fmt: skip
+        {**product.env, "FLOWER_UNAUTHENTICATED_API": "true"},
+        "flower",
+    )
     url = f"http://127.0.0.1:{port}/api"
 
     def get(path: str) -> dict[str, dict[str, object]]:
@@ -191,8 +224,14 @@ def test_flower_lists_tasks_with_readable_arguments(lab: Lab) -> None:
     lab.world.wait("Flower answers", lambda: _answers(f"{url}/workers"), 30)
     time.sleep(2)
     product.call("carina.failover.rebuild_node", ONE)
-    lab.world.wait("Flower has the task", lambda: any(
-        t["name"] == "carina.failover.rebuild_node" and t["state"] == "SUCCESS" for t in get("/tasks").values()), 20)  # fmt: skip
+    lab.world.wait(
+        "Flower has the task",
+        lambda: any(
+            t["name"] == "carina.failover.rebuild_node" and t["state"] == "SUCCESS"
+            for t in get("/tasks").values()
+        ),
+        20,
+    )
     task = next(t for t in get("/tasks").values() if t["name"] == "carina.failover.rebuild_node")
     assert ONE in str(task["args"])
     assert "exists" in str(task["result"])
@@ -209,8 +248,12 @@ def test_flower_lists_tasks_with_readable_arguments(lab: Lab) -> None:
         ("carina.sweep.local_volumes", [{"n1": "many"}], "confirm takes a node and the number"),
     ],
 )
-def test_a_bad_call_is_refused_with_its_reason(lab: Lab, task: str, args: list[object], reason: str) -> None:
-    """Bad input: a task called with what cannot be is refused, with the reason in its result, and nothing else happens."""
+def test_a_bad_call_is_refused_with_its_reason(
+    lab: Lab, task: str, args: list[object], reason: str
+) -> None:
+    """Bad input: a task called with what cannot be is refused, with the reason in its result, and
+    nothing else happens.
+    """
     product = Product(lab)
     product.start("control", nodes=False)
     with pytest.raises(AssertionError, match=reason):
@@ -218,7 +261,9 @@ def test_a_bad_call_is_refused_with_its_reason(lab: Lab, task: str, args: list[o
 
 
 def test_an_unknown_node_is_refused(lab: Lab) -> None:
-    """Bad input: a node that does not exist and that no LogicVolume names is refused, and the result says why."""
+    """Bad input: a node that does not exist and that no LogicVolume names is refused, and the
+    result says why.
+    """
     product = Product(lab)
     product.start("control", nodes=False)
     result = product.call("carina.failover.rebuild_node", "no-such-node")
@@ -227,7 +272,9 @@ def test_an_unknown_node_is_refused(lab: Lab) -> None:
 
 
 def test_one_bad_logic_volume_does_not_hold_the_others_up(lab: Lab) -> None:
-    """Bad input: a LogicVolume with a name or size that LVM would not take is reported; the others are rebuilt."""
+    """Bad input: a LogicVolume with a name or size that LVM would not take is reported; the others
+    are rebuilt.
+    """
     product = Product(lab)
     product.start("control")
     good = lab.world.add_volume("good", ONE).name
@@ -241,12 +288,22 @@ def test_one_bad_logic_volume_does_not_hold_the_others_up(lab: Lab) -> None:
 
 
 def test_missing_settings_are_named(lab: Lab) -> None:
-    """Bad input: a missing or wrong setting is named with what it should be, in one line, before anything starts."""
+    """Bad input: a missing or wrong setting is named with what it should be, in one line, before
+    anything starts.
+    """
     for argv, env, words in (
         (["python", "-m", "workers.node"], {}, "NODE_NAME is not set"),
-        (["python", "-m", "workers.control"], {"CARINA_TASKS_ORPHAN_GRACE": "soon"}, "CARINA_TASKS_ORPHAN_GRACE"),
+        (
+            ["python", "-m", "workers.control"],
+            {"CARINA_TASKS_ORPHAN_GRACE": "soon"},
+            "CARINA_TASKS_ORPHAN_GRACE",
+        ),
         (["python", "-m", "workers.node_watch"], {"KUBECONFIG": "/nonexistent"}, "set KUBECONFIG"),
-        (["celery", "-A", "carina_tasks", "beat"], {"CARINA_TASKS_BROKER_URL": "amqp://x"}, "redis://"),
+        (
+            ["celery", "-A", "carina_tasks", "beat"],
+            {"CARINA_TASKS_BROKER_URL": "amqp://x"},
+            "redis://",
+        ),
     ):
         process = lab.process(argv, env, f"bad-{len(words)}")
         code = process.popen.wait(20)

@@ -1,4 +1,6 @@
-"""The rights in deploy/rbac.yaml: enough for the whole work, and not one verb more. The API server's audit log is the witness."""
+"""The rights in deploy/rbac.yaml: enough for the whole work, and not one verb more. The API
+server's audit log is the witness.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ POLICY = {
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
-        {"level": "Metadata", "users": [f"system:serviceaccount:{NAMESPACE}:{name}" for name in (CONTROL, NODE_WATCH)]},
+        {
+            "level": "Metadata",
+            "users": [
+                f"system:serviceaccount:{NAMESPACE}:{name}" for name in (CONTROL, NODE_WATCH)
+            ],
+        },
         {"level": "None"},
     ],
 }
@@ -74,7 +81,10 @@ class Run:
 def manifests() -> list[dict]:
     """Return the objects of deploy/ as kubectl builds them."""
     done = subprocess.run(
-        [paths.kubectl_binary(), "kustomize", paths.REPOSITORY / "deploy"], check=True, capture_output=True, text=True
+        [paths.kubectl_binary(), "kustomize", paths.REPOSITORY / "deploy"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return list(yaml.safe_load_all(done.stdout))
 
@@ -82,10 +92,16 @@ def manifests() -> list[dict]:
 def granted(account: str) -> set[Right]:
     """Return what the roles in deploy/ grant an account."""
     objects = manifests()
-    roles = {(one["kind"], one["metadata"]["name"]): one for one in objects if one["kind"].endswith("Role")}
+    roles = {
+        (one["kind"], one["metadata"]["name"]): one
+        for one in objects
+        if one["kind"].endswith("Role")
+    }
     rights = set()
     for binding in objects:
-        if not binding["kind"].endswith("RoleBinding") or account not in {s["name"] for s in binding["subjects"]}:
+        if not binding["kind"].endswith("RoleBinding") or account not in {
+            s["name"] for s in binding["subjects"]
+        }:
             continue
         role = roles[binding["roleRef"]["kind"], binding["roleRef"]["name"]]
         namespace = binding["metadata"].get("namespace", "")
@@ -101,28 +117,43 @@ def granted(account: str) -> set[Right]:
 
 @pytest.fixture(scope="module")
 def run(whole_lab: Lab) -> Iterator[Run]:
-    """Do everything that control workers and the node watch do, each with its own ServiceAccount, under audit."""
+    """Do everything that control workers and the node watch do, each with its own ServiceAccount,
+    under audit.
+    """
     lab, log = whole_lab, whole_lab.folder / "audit.log"
     lab.clean()
     log.unlink(missing_ok=True)
     policy = lab.folder / "audit-policy.json"
     policy.write_text(json.dumps(POLICY))
-    rights = json.dumps({"apiVersion": "v1", "kind": "List", "items": [m for m in manifests() if m["kind"] in RIGHTS]})
+    rights = json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "List",
+            "items": [m for m in manifests() if m["kind"] in RIGHTS],
+        }
+    )
     with with_flags(lab, f"--audit-policy-file={policy}", f"--audit-log-path={log}"):
         try:
             lab.kubectl("apply", "-f", "-", stdin=rights)
-            kubeconfigs = {name: lab.control_plane.service_account(NAMESPACE, name) for name in (CONTROL, NODE_WATCH)}
+            kubeconfigs = {
+                name: lab.control_plane.service_account(NAMESPACE, name)
+                for name in (CONTROL, NODE_WATCH)
+            }
             work(lab, kubeconfigs)
             lab.end_processes()
             yield Run(lab, tuple(requests(log)), kubeconfigs)
         finally:
             lab.end_processes()
             lab.kubectl("delete", "-f", "-", "--ignore-not-found", stdin=rights)
-            lab.kubectl("-n", NAMESPACE, "delete", "configmap", "carina-tasks-state", "--ignore-not-found")
+            lab.kubectl(
+                "-n", NAMESPACE, "delete", "configmap", "carina-tasks-state", "--ignore-not-found"
+            )
 
 
 def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
-    """Rebuild, both sweeps, a question about a NotReady node, and a mass failure; each must end well."""
+    """Rebuild, both sweeps, a question about a NotReady node, and a mass failure; each must end
+    well.
+    """
     control, watch = Product(lab), Product(lab)
     control.env["KUBECONFIG"] = str(kubeconfigs[CONTROL])
     watch.env["KUBECONFIG"] = str(kubeconfigs[NODE_WATCH])
@@ -131,7 +162,11 @@ def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
 
     # Rebuild: a pod to evict, and a claim with a stale resize condition to clear.
     name = lab.world.add_volume("grown", ONE, "1Gi").name
-    condition = {"type": "FileSystemResizePending", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    condition = {
+        "type": "FileSystemResizePending",
+        "status": "True",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
     lab.kube.patch(f"{k.claims()}/grown/status", {"status": {"conditions": [condition]}})
     lab.kubectl("delete", "node", ONE)
     control.wait_rebuilt(name, away_from=ONE)
@@ -140,26 +175,43 @@ def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
     # An operator asks from within a control worker's pod: our Events are read back.
     assert "VolumeRebuiltEmpty" in control.celery("carina", "history", name)
 
-    # Sweeps: a LogicVolume without PV; one whose LV is missing: it is said once, however many sweeps see it.
+    # Sweeps: a LogicVolume without PV; one whose LV is missing: it is said once, however many
+    # sweeps see it.
     orphan = Volume(name="pvc-orphan", node=TWO, claim="none", claim_uid="none", size="1Gi")
     lab.kube.create(k.LOGIC_VOLUMES, orphan.logic_volume())
     lost = lab.world.add_volume("lost", TWO, "1Gi", with_pod=False).name
     lab.nodes[TWO].wipe()
-    lab.world.wait("the orphan goes", lambda: orphan.name in control.call("carina.sweep.logic_volumes")["deleted"], 20)
+    lab.world.wait(
+        "the orphan goes",
+        lambda: orphan.name in control.call("carina.sweep.logic_volumes")["deleted"],
+        20,
+    )
     for _ in range(2):
         swept = {node["node"]: node for node in control.call("carina.sweep.local_volumes")["nodes"]}
         assert any(lost in line for line in swept[TWO]["missing"])
 
     # Said again an hour later by another process: the Event is read and counted up.
     events = "/api/v1/namespaces/default/events"
-    about_lost = lambda e: (e["reason"], e["involvedObject"]["name"]) == ("LocalVolumeMissing", lost)  # noqa: E731
-    said = list(filter(about_lost, lab.kube.list(events)))
+    said = [
+        e
+        for e in lab.kube.list(events)
+        if (e["reason"], e["involvedObject"]["name"]) == ("LocalVolumeMissing", lost)
+    ]
     assert [e["count"] for e in said] == [1]
     before = {"firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:00Z"}
     lab.kube.patch(f"{events}/{said[0]['metadata']['name']}", before)
-    again = "import carina_tasks.celery; from carina_tasks.flows.sweeps.local_volumes import sweep_local_volumes as sweep; from carina_tasks.runtime.context import context; sweep(context())"
+    again = (
+        "import carina_tasks.celery; from carina_tasks.flows.sweeps.local_volumes import "
+        "sweep_local_volumes as sweep; from carina_tasks.runtime.context import context; "
+        "sweep(context())"
+    )
     assert lab.process(["python", "-c", again], control.env, "again").popen.wait(90) == 0
-    assert [e["count"] for e in filter(about_lost, lab.kube.list(events))] == [2]
+    again = [
+        e["count"]
+        for e in lab.kube.list(events)
+        if (e["reason"], e["involvedObject"]["name"]) == ("LocalVolumeMissing", lost)
+    ]
+    assert again == [2]
 
     # A node that may be NotReady: its Lease is asked.
     assert control.call("carina.failover.migrate_node", TWO)["outcome"] == "refused"
@@ -167,7 +219,9 @@ def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
     # Everything lost at once: the guard latches in the ConfigMap, which does not exist yet.
     lab.kubectl("delete", "node", TWO, THREE)
     state = f"/api/v1/namespaces/{NAMESPACE}/configmaps/carina-tasks-state"
-    lab.world.wait("the guard latches", lambda: (lab.kube.find(state) or {}).get("data", {}).get("latched"), 30)
+    lab.world.wait(
+        "the guard latches", lambda: (lab.kube.find(state) or {}).get("data", {}).get("latched"), 30
+    )
 
 
 def requests(log: Path) -> Iterator[Request]:
@@ -188,7 +242,9 @@ def requests(log: Path) -> Iterator[Request]:
 
 
 def test_nothing_is_lacking(run: Run) -> None:
-    """Rebuild, sweeps and guards ran with the rights of deploy/, and the API server denied none of their requests."""
+    """Rebuild, sweeps and guards ran with the rights of deploy/, and the API server denied none of
+    their requests.
+    """
     assert {request.account for request in run.requests} == {CONTROL, NODE_WATCH}
     assert [request for request in run.requests if not request.allowed] == []
 
@@ -196,13 +252,19 @@ def test_nothing_is_lacking(run: Run) -> None:
 @pytest.mark.parametrize(
     ("account", "right"),
     [
-        pytest.param(account, right, id=f"{account.removeprefix('carina-tasks-')}-{right.resource}-{right.verb}")
+        pytest.param(
+            account,
+            right,
+            id=f"{account.removeprefix('carina-tasks-')}-{right.resource}-{right.verb}",
+        )
         for account in (CONTROL, NODE_WATCH)
         for right in sorted(granted(account) if paths.kubectl_binary() else ())
     ],
 )
 def test_each_verb_is_used(run: Run, account: str, right: Right) -> None:
-    """Every verb that deploy/rbac.yaml grants was used by the work; one that is not needed would stand out here."""
+    """Every verb that deploy/rbac.yaml grants was used by the work; one that is not needed would
+    stand out here.
+    """
     assert any(request.by(right) for request in run.requests if request.account == account)
 
 

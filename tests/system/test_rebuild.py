@@ -1,4 +1,6 @@
-"""S4, S5, S8, S9: a node is deleted, and all its volumes come back elsewhere under the same names."""
+"""S4, S5, S8, S9: a node is deleted, and all its volumes come back elsewhere under the same
+names.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,23 @@ GIB = 1 << 30
 
 
 def test_mysql_runs_again(lab: Lab) -> None:
-    """S8: `kubectl delete node` under the manual's StatefulSet: without a hand, all three pods run again elsewhere."""
+    """S8: `kubectl delete node` under the manual's StatefulSet: without a hand, all three pods run
+    again elsewhere.
+    """
     product = Product(lab, confirm_absence="10")
     product.start("control", "beat", "node_watch")
     lab.world.add_mysql()
     before = product.table()
     lab.kubectl("delete", "node", ONE)
-    seconds = lab.world.wait("mysql runs without the node", lambda: product.running_elsewhere("app=mysql", 3, ONE), 90)
+    seconds = lab.world.wait(
+        "mysql runs without the node", lambda: product.running_elsewhere("app=mysql", 3, ONE), 90
+    )
     print(f"deletion to Running: {seconds:.1f} s (confirm delay 10 s)")
-    lab.world.wait("all are Success", lambda: {row[3:] for row in product.table().values()} == {("Success",)}, 10)
+    lab.world.wait(
+        "all are Success",
+        lambda: {row[3:] for row in product.table().values()} == {("Success",)},
+        10,
+    )
     after = product.table()
     assert after.keys() == before.keys()
     assert ONE not in {row[2] for row in after.values()}
@@ -32,29 +42,39 @@ def test_mysql_runs_again(lab: Lab) -> None:
 
 @pytest.mark.parametrize("setting", ["true", "false"])
 def test_a_pod_that_reads_the_device_reads_nothing_of_others(lab: Lab, setting: str) -> None:
-    """The extents held another pod's files: with volumeMode Block all of the new LV is zero. Without the setting it is not."""
+    """The extents held another pod's files: with volumeMode Block all of the new LV is zero.
+    Without the setting it is not.
+    """
     product = Product(lab, zero_block=setting)
     product.start("control", "beat", "node_watch")
     name = lab.world.add_volume("raw", ONE, "1Gi", with_pod=False, mode="Block").name
     junk = "carina-vg-hdd/junk"
     for node in (TWO, THREE):
         lab.nodes[node].run("lvcreate", "-y", "-n", "junk", "-L", "1g", "carina-vg-hdd")
-        write = f"yes secret | head -c 64M | dd of=/dev/{junk} bs=1M seek=512 conv=fsync 2>/dev/null"
+        write = (
+            f"yes secret | head -c 64M | dd of=/dev/{junk} bs=1M seek=512 conv=fsync 2>/dev/null"
+        )
         lab.nodes[node].run("sh", "-c", f"{write}; lvremove -y {junk}")
     lab.kubectl("delete", "node", ONE)
     seconds = product.wait_rebuilt(name, away_from=ONE, timeout=150)
     print(f"rebuilt in {seconds:.1f} s")
     target = lab.nodes[product.table()[name][2]]
-    left = target.run("sh", "-c", f"tr -d '\\000' < /dev/carina-vg-hdd/volume-{name} | head -c 100 | wc -c").stdout
+    left = target.run(
+        "sh", "-c", f"tr -d '\\000' < /dev/carina-vg-hdd/volume-{name} | head -c 100 | wc -c"
+    ).stdout
     assert (int(left) == 0) == (setting == "true")
 
 
 def test_all_volumes_come_back_under_their_names(lab: Lab) -> None:
-    """S4, S5, S9, D2: what the node watch publishes is enough: all volumes of the node, annotated or not, are on other nodes: same names, sizes, claims and labels."""
+    """S4, S5, S9, D2: what the node watch publishes is enough: all volumes of the node, annotated
+    or not, are on other nodes: same names, sizes, claims and labels.
+    """
     product = Product(lab)
     product.start("control", "node_watch")
     made = {
-        "annotated": lab.world.add_volume("annotated", ONE, "5Gi", migrate="true", labels={"app": "x"}),
+        "annotated": lab.world.add_volume(
+            "annotated", ONE, "5Gi", migrate="true", labels={"app": "x"}
+        ),
         "plain": lab.world.add_volume("plain", ONE, "3Gi", annotations={"note": "mine"}),
         "unused": lab.world.add_volume("unused", ONE, "2Gi", with_pod=False),
         "elsewhere": lab.world.add_volume("elsewhere", TWO, "4Gi"),
@@ -70,8 +90,10 @@ def test_all_volumes_come_back_under_their_names(lab: Lab) -> None:
     assert after.keys() == before.keys()
     assert after[names["elsewhere"]] == before[names["elsewhere"]]
     sizes = {lv: size for node in (TWO, THREE) for lv, size in lab.lvs()[node].items()}
-    assert sizes == {f"volume-{names[c]}": g * GIB for c, g in
-                     (("annotated", 5), ("plain", 3), ("unused", 2), ("elsewhere", 4))}  # fmt: skip
+    assert sizes == {
+        f"volume-{names[c]}": g * GIB
+        for c, g in (("annotated", 5), ("plain", 3), ("unused", 2), ("elsewhere", 4))
+    }
     for one in lab.kube.list(k.claims()):
         old = claims[one["metadata"]["name"]]
         for field in ("uid", "labels", "annotations", "ownerReferences", "finalizers"):
@@ -80,9 +102,14 @@ def test_all_volumes_come_back_under_their_names(lab: Lab) -> None:
         assert one["spec"] == old["spec"]
     for claim in ("annotated", "plain", "unused"):
         pv, old = lab.kube.get(f"{k.PVS}/{names[claim]}"), pvs[names[claim]]
-        assert pv["spec"]["persistentVolumeReclaimPolicy"] == old["spec"]["persistentVolumeReclaimPolicy"]
+        assert (
+            pv["spec"]["persistentVolumeReclaimPolicy"]
+            == old["spec"]["persistentVolumeReclaimPolicy"]
+        )
         assert pv["spec"]["claimRef"]["uid"] == claims[claim]["metadata"]["uid"]
-        assert pv["metadata"]["annotations"]["pv.kubernetes.io/provisioned-by"] == "carina.storage.io"
+        assert (
+            pv["metadata"]["annotations"]["pv.kubernetes.io/provisioned-by"] == "carina.storage.io"
+        )
         node = after[names[claim]][2]
         assert pv["spec"]["csi"]["volumeAttributes"]["carina.storage.io/node"] == node
         events = lab.kubectl("describe", "pvc", claim)
@@ -94,16 +121,23 @@ def test_all_volumes_come_back_under_their_names(lab: Lab) -> None:
 
 
 def test_an_expanded_claim_comes_back_with_its_size(lab: Lab) -> None:
-    """S5: a claim expanded from 5 to 8 GiB comes back with 8, and its stale resize condition is cleared."""
+    """S5: a claim expanded from 5 to 8 GiB comes back with 8, and its stale resize condition is
+    cleared.
+    """
     product = Product(lab)
     product.start("control", "node_watch")
     name = lab.world.add_volume("grown", ONE, "5Gi").name
     lab.kube.patch(f"{k.claims()}/grown", {"spec": {"resources": {"requests": {"storage": "8Gi"}}}})
     lab.kube.patch(f"{k.PVS}/{name}", {"spec": {"capacity": {"storage": "8Gi"}}})
     lab.kube.patch(f"{k.LOGIC_VOLUMES}/{name}", {"spec": {"size": "8Gi"}})
-    condition = {"type": "FileSystemResizePending", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    condition = {
+        "type": "FileSystemResizePending",
+        "status": "True",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
     lab.kube.patch(
-        f"{k.claims()}/grown/status", {"status": {"capacity": {"storage": "8Gi"}, "conditions": [condition]}}
+        f"{k.claims()}/grown/status",
+        {"status": {"capacity": {"storage": "8Gi"}, "conditions": [condition]}},
     )
     lab.kubectl("delete", "node", ONE)
     product.wait_rebuilt(name, away_from=ONE)
@@ -118,7 +152,9 @@ def test_an_expanded_claim_comes_back_with_its_size(lab: Lab) -> None:
 
 @pytest.mark.parametrize("stale_gib", [5, 9])
 def test_a_stale_volume_is_not_handed_to_the_pod(lab: Lab, stale_gib: int) -> None:
-    """S5: an LV of the same name that stood on the target before, of the same or another size, is replaced by a new one."""
+    """S5: an LV of the same name that stood on the target before, of the same or another size, is
+    replaced by a new one.
+    """
     product = Product(lab)
     product.start("control", "node_watch")
     name = lab.world.add_volume("data", ONE, "5Gi").name
@@ -133,7 +169,9 @@ def test_a_stale_volume_is_not_handed_to_the_pod(lab: Lab, stale_gib: int) -> No
 
 
 def test_an_open_stale_volume_is_left_alone(lab: Lab) -> None:
-    """S5: a stale LV that something holds open is neither removed nor handed out; the volume waits and the reason is told."""
+    """S5: a stale LV that something holds open is neither removed nor handed out; the volume waits
+    and the reason is told.
+    """
     product = Product(lab)
     product.start("control")
     name = lab.world.add_volume("data", ONE, "5Gi").name
@@ -146,7 +184,10 @@ def test_an_open_stale_volume_is_left_alone(lab: Lab) -> None:
     assert result["outcome"] == "unfinished"
     assert "open" in result["volumes"][0]["reason"]
     assert product.lv_uuid(TWO, f"volume-{name}") == uuid
-    assert lab.kube.get(f"{k.PVS}/{name}")["spec"]["csi"]["volumeAttributes"]["carina.storage.io/node"] == ONE
+    assert (
+        lab.kube.get(f"{k.PVS}/{name}")["spec"]["csi"]["volumeAttributes"]["carina.storage.io/node"]
+        == ONE
+    )
     lab.nodes[TWO].unmount(f"volume-{name}")
     product.call("carina.failover.resume")
     product.wait_rebuilt(name, away_from=ONE)
@@ -154,7 +195,9 @@ def test_an_open_stale_volume_is_left_alone(lab: Lab) -> None:
 
 
 def test_a_node_registered_again_loses_nothing(lab: Lab) -> None:
-    """A node that is deleted and registered again within the confirm delay keeps all its volumes, under any UID."""
+    """A node that is deleted and registered again within the confirm delay keeps all its volumes,
+    under any UID.
+    """
     product = Product(lab, confirm_absence="6")
     product.start("control", "node_watch")
     name = lab.world.add_volume("data", ONE).name
@@ -165,12 +208,17 @@ def test_a_node_registered_again_loses_nothing(lab: Lab) -> None:
     lab.world.add_node(ONE)
     assert lab.kube.get(f"{k.NODES}/{ONE}")["metadata"]["uid"] != node["metadata"]["uid"]
     time.sleep(8)
-    assert product.logic_volumes()[name]["metadata"]["resourceVersion"] == volume["metadata"]["resourceVersion"]
+    assert (
+        product.logic_volumes()[name]["metadata"]["resourceVersion"]
+        == volume["metadata"]["resourceVersion"]
+    )
     assert lab.lvs()[ONE] == {f"volume-{name}": 5 * GIB}
 
 
 def test_the_sweep_finds_what_the_watch_missed(lab: Lab) -> None:
-    """With the node watch stopped, a deleted node's volumes are rebuilt all the same: the sweep sees who is named and gone."""
+    """With the node watch stopped, a deleted node's volumes are rebuilt all the same: the sweep
+    sees who is named and gone.
+    """
     product = Product(lab)
     product.start("control")
     name = lab.world.add_volume("data", ONE).name
@@ -181,7 +229,9 @@ def test_the_sweep_finds_what_the_watch_missed(lab: Lab) -> None:
 
 
 def test_an_emptied_redis_loses_nothing(lab: Lab) -> None:
-    """With Redis emptied in mid-rebuild (`FLUSHALL`, several times), the rebuild ends all the same."""
+    """With Redis emptied in mid-rebuild (`FLUSHALL`, several times), the rebuild ends all the
+    same.
+    """
     product = Product(lab)
     product.start("control", "beat", "node_watch")
     names = [lab.world.add_volume(f"data-{i}", ONE, "1Gi", with_pod=i < 2).name for i in range(4)]
@@ -198,7 +248,9 @@ def test_an_emptied_redis_loses_nothing(lab: Lab) -> None:
 
 
 def test_a_killed_worker_loses_nothing(lab: Lab) -> None:
-    """With the control worker killed (SIGKILL) in mid-rebuild, another ends what it began, from the journal."""
+    """With the control worker killed (SIGKILL) in mid-rebuild, another ends what it began, from the
+    journal.
+    """
     product = Product(lab, lock_ttl="5")
     control = product.start("control")
     names = [lab.world.add_volume(f"data-{i}", ONE, "1Gi", with_pod=i < 2).name for i in range(4)]
@@ -214,7 +266,9 @@ def test_a_killed_worker_loses_nothing(lab: Lab) -> None:
 
 
 def test_the_journal_can_be_read(lab: Lab) -> None:
-    """While a rebuild hangs (its target's worker is away), the LogicVolume says what is left: journal and empty status."""
+    """While a rebuild hangs (its target's worker is away), the LogicVolume says what is left:
+    journal and empty status.
+    """
     product = Product(lab, node_deadline="2")
     product.start("control")
     name = lab.world.add_volume("data", ONE).name

@@ -15,7 +15,9 @@ GIB = 1 << 30
 
 
 def test_an_orphan_is_marked_and_later_removed(lab: Lab) -> None:
-    """S1: an LV without a LogicVolume is marked by one sweep and removed by a later one; what is somebody's stays."""
+    """S1: an LV without a LogicVolume is marked by one sweep and removed by a later one; what is
+    somebody's stays.
+    """
     product = Product(lab)
     product.start("control")
     owned = lab.world.add_volume("owned", ONE).name
@@ -62,16 +64,45 @@ def test_a_mark_is_taken_off_what_is_wanted_again(lab: Lab) -> None:
     time.sleep(3)
     result = product.of(product.call("carina.sweep.local_volumes"), ONE)
     assert result["unmarked"] == ["carina-vg-hdd/volume-late"]
-    assert lab.nodes[ONE].run("lvs", "--noheadings", "-o", "lv_tags", "carina-vg-hdd/volume-late").stdout.strip() == ""
+    assert (
+        lab.nodes[ONE]
+        .run("lvs", "--noheadings", "-o", "lv_tags", "carina-vg-hdd/volume-late")
+        .stdout.strip()
+        == ""
+    )
 
 
 def test_thin_volume_and_pool_go_together(lab: Lab) -> None:
-    """S1: the thin volume of an old cluster goes with the pool that holds it alone; one in a shared pool stays."""
+    """S1: the thin volume of an old cluster goes with the pool that holds it alone; one in a shared
+    pool stays.
+    """
     product = Product(lab, trash_retention="1")
     product.start("control")
     node = lab.nodes[THREE]
-    node.run("lvcreate", "-qy", "-T", "-L", "1G", "-V", "1G", "-n", "volume-old", "carina-vg-hdd/thin-old")
-    node.run("lvcreate", "-qy", "-T", "-L", "1G", "-V", "1G", "-n", "volume-a", "carina-vg-hdd/thin-shared")
+    node.run(
+        "lvcreate",
+        "-qy",
+        "-T",
+        "-L",
+        "1G",
+        "-V",
+        "1G",
+        "-n",
+        "volume-old",
+        "carina-vg-hdd/thin-old",
+    )
+    node.run(
+        "lvcreate",
+        "-qy",
+        "-T",
+        "-L",
+        "1G",
+        "-V",
+        "1G",
+        "-n",
+        "volume-a",
+        "carina-vg-hdd/thin-shared",
+    )
     node.run("lvcreate", "-qy", "-T", "-V", "1G", "-n", "volume-b", "carina-vg-hdd/thin-shared")
     product.call("carina.sweep.local_volumes")
     time.sleep(3)
@@ -88,12 +119,18 @@ CLAIM = """
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: saved}
-spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: pvc-lost, resources: {requests: {storage: 1Gi}}}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: ""
+  volumeName: pvc-lost
+  resources: {requests: {storage: 1Gi}}
 """
 
 
 def test_what_was_removed_comes_back_with_its_data(lab: Lab) -> None:
-    """Undo: `carina restore` brings a removed volume back, also while paused, and what it prints makes a claim of it."""
+    """Undo: `carina restore` brings a removed volume back, also while paused, and what it prints
+    makes a claim of it.
+    """
     product = Product(lab)
     product.start("control")
     node = lab.nodes[ONE]
@@ -117,7 +154,9 @@ def test_what_was_removed_comes_back_with_its_data(lab: Lab) -> None:
     lab.kubectl("apply", "-f", "-", stdin=restored["manifest"])
     status = {"volumeID": "volume-pvc-lost", "status": "Success", "code": 0, "currentSize": "1Gi"}
     patch = json.dumps({"status": status})
-    lab.kubectl("patch", "logicvolume", "pvc-lost", "--subresource=status", "--type=merge", "-p", patch)
+    lab.kubectl(
+        "patch", "logicvolume", "pvc-lost", "--subresource=status", "--type=merge", "-p", patch
+    )
     lab.kubectl("apply", "-f", "-", stdin=CLAIM)
     bound = lambda: lab.kubectl("get", "pvc", "saved", "-o", "jsonpath={.status.phase}") == "Bound"  # noqa: E731
     lab.world.wait("the claim is Bound", bound, 30)
@@ -140,13 +179,27 @@ def test_too_many_orphans_wait_for_a_person(lab: Lab) -> None:
     result = product.of(product.call("carina.sweep.local_volumes"), ONE)
     assert result["outcome"] == "refused"
     assert len(product.lvs(ONE)) == 4
-    assert len(product.of(product.call("carina.sweep.local_volumes", confirm={ONE: 3}), ONE).get("trashed", [])) == 0
-    assert len(product.of(product.call("carina.sweep.local_volumes", confirm={ONE: 4}), ONE)["trashed"]) == 4
+    assert (
+        len(
+            product.of(product.call("carina.sweep.local_volumes", confirm={ONE: 3}), ONE).get(
+                "trashed", []
+            )
+        )
+        == 0
+    )
+    assert (
+        len(
+            product.of(product.call("carina.sweep.local_volumes", confirm={ONE: 4}), ONE)["trashed"]
+        )
+        == 4
+    )
     assert product.lvs(ONE) == {}
 
 
 def test_a_logic_volume_without_a_pv_is_deleted(lab: Lab) -> None:
-    """S2: it is deleted and its local volume goes by S1; a young, an owned and a raw one, and one with a PV, stay."""
+    """S2: it is deleted and its local volume goes by S1; a young, an owned and a raw one, and one
+    with a PV, stay.
+    """
     product = Product(lab, logic_volume_grace="5")
     product.start("control")
     kept = lab.world.add_volume("kept", ONE).name
@@ -172,7 +225,9 @@ def test_a_logic_volume_without_a_pv_is_deleted(lab: Lab) -> None:
 
 
 def test_a_lost_claim_keeps_its_logic_volume(lab: Lab) -> None:
-    """S2: a LogicVolume whose PV is gone but whose claim still names it is kept, and said, because it can be saved."""
+    """S2: a LogicVolume whose PV is gone but whose claim still names it is kept, and said, because
+    it can be saved.
+    """
     product = Product(lab)
     product.start("control")
     name = lab.world.add_volume("data", ONE, with_pod=False).name
@@ -186,7 +241,9 @@ def test_a_lost_claim_keeps_its_logic_volume(lab: Lab) -> None:
 
 
 def test_a_hanging_deletion_is_helped(lab: Lab) -> None:
-    """S2: a LogicVolume that hangs in deletion is left to its finalizer's owner first, and helped after the grace."""
+    """S2: a LogicVolume that hangs in deletion is left to its finalizer's owner first, and helped
+    after the grace.
+    """
     product = Product(lab, logic_volume_grace="4")
     product.start("control")
     product.add_logic_volume("hanging", ONE)
@@ -199,7 +256,9 @@ def test_a_hanging_deletion_is_helped(lab: Lab) -> None:
 
 
 def test_a_missing_volume_is_reported_and_not_made_again(lab: Lab) -> None:
-    """S3: a LogicVolume that is Success on a live node without its LV: Event and task result, and no LV is made."""
+    """S3: a LogicVolume that is Success on a live node without its LV: Event and task result, and
+    no LV is made.
+    """
     product = Product(lab)
     product.start("control")
     name = lab.world.add_volume("data", ONE, with_pod=False).name
@@ -212,7 +271,9 @@ def test_a_missing_volume_is_reported_and_not_made_again(lab: Lab) -> None:
 
 
 def test_an_api_server_that_is_away_removes_nothing(lab: Lab) -> None:
-    """S1: while the API server is down nothing is an orphan: the sweep fails with a clear reason and removes nothing."""
+    """S1: while the API server is down nothing is an orphan: the sweep fails with a clear reason
+    and removes nothing.
+    """
     product = Product(lab)
     product.start("control")
     lab.nodes[ONE].create_lv("volume-orphan", GIB)
@@ -228,7 +289,9 @@ def test_an_api_server_that_is_away_removes_nothing(lab: Lab) -> None:
 
 
 def test_beat_runs_both_sweeps_every_ten_minutes() -> None:
-    """S1, S2: the schedule of beat has both sweeps at minutes 0, 10, … 50, and each expires before the next."""
+    """S1, S2: the schedule of beat has both sweeps at minutes 0, 10, … 50, and each expires before
+    the next.
+    """
     from beat_schedule import BEAT_SCHEDULE
 
     for name in ("sweep-local-volumes", "sweep-logic-volumes"):

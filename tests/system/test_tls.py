@@ -82,16 +82,33 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
         ],
     )
     (folder / "names").write_text("subjectAltName=DNS:localhost\n")
-    sign = "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem"
+    sign = (
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names "
+        "-out server.pem"
+    )
     openssl(folder, *sign.split())
     server = subprocess.Popen(
         [
-            "redis-server", "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--save", "",
-            "--tls-cert-file", str(folder / "server.pem"), "--tls-key-file", str(folder / "server.key"),
-            "--tls-ca-cert-file", str(folder / "ca.pem"), "--tls-auth-clients", "no",
+            "redis-server",
+            "--port",
+            "0",
+            "--tls-port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--tls-cert-file",
+            str(folder / "server.pem"),
+            "--tls-key-file",
+            str(folder / "server.key"),
+            "--tls-ca-cert-file",
+            str(folder / "ca.pem"),
+            "--tls-auth-clients",
+            "no",
         ],
         stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
         time.sleep(1)
         yield Secure(port, folder / "ca.pem")
@@ -101,11 +118,20 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
 
 
 def test_a_worker_answers_over_tls(secure: Secure, tmp_path: Path) -> None:
-    """Control side and node worker with the same two settings: the question and its answer go through."""
+    """Control side and node worker with the same two settings: the question and its answer go
+    through.
+    """
     lvm = install(tmp_path / "bin", tmp_path / "state.json", {"carina-vg-hdd": 40 * GIB})
-    environment = {**os.environ, **secure.settings(), "NODE_NAME": "n1", "CARINA_TASKS_LVM_COMMAND": str(lvm)}
+    environment = {
+        **os.environ,
+        **secure.settings(),
+        "NODE_NAME": "n1",
+        "CARINA_TASKS_LVM_COMMAND": str(lvm),
+    }
     app = make_app(settings.load(secure.settings()), "control")
-    worker = subprocess.Popen([sys.executable, "-m", "workers.node"], env=environment, stderr=subprocess.DEVNULL)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "workers.node"], env=environment, stderr=subprocess.DEVNULL
+    )
     try:
         found = NodeCalls(app, 30, 1 << 20).ask("n1", "carina.node.inventory", None, Inventory)
         assert found.node == "n1"
@@ -116,10 +142,14 @@ def test_a_worker_answers_over_tls(secure: Secure, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "ca"), [("localhost", ""), ("127.0.0.1", None)], ids=["an unknown authority", "another name"]
+    ("host", "ca"),
+    [("localhost", ""), ("127.0.0.1", None)],
+    ids=["an unknown authority", "another name"],
 )
 def test_what_cannot_be_verified_is_refused(secure: Secure, host: str, ca: str | None) -> None:
-    """A certificate of an authority that is not trusted, or for another name: no message is sent, in one error of ours."""
+    """A certificate of an authority that is not trusted, or for another name: no message is sent,
+    in one error of ours.
+    """
     app = make_app(settings.load(secure.settings(host, ca)), "control")
     with pytest.raises(BrokerUnavailable, match=r"(?i)certificate"):
         heartbeat.alive(app, "n1")

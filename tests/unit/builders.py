@@ -1,4 +1,6 @@
-"""Raw Kubernetes objects and frozen values for the unit tests of decisions and flows, through the product's own parsers."""
+"""Raw Kubernetes objects and frozen values for the unit tests of decisions and flows, through the
+product's own parsers.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
-from carina_tasks.decisions.rebuild import manifest_of
+from carina_tasks.decisions.pv_manifest import manifest_of
 from carina_tasks.model import objects, well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
@@ -30,12 +32,21 @@ def at(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def node(name: str, *, ready: str = "True", since: float = NOW - LONG_AGO, uid: str = "", **spec: Any) -> Json:
-    """Make a node with room for pods, Ready or not since `since`; `spec` as in the API (``unschedulable``, ``taints``)."""
+def node(
+    name: str, *, ready: str = "True", since: float = NOW - LONG_AGO, uid: str = "", **spec: Any
+) -> Json:
+    """Make a node with room for pods, Ready or not since `since`; `spec` as in the API
+    (``unschedulable``, ``taints``).
+    """
     labels = {"kubernetes.io/hostname": name, well_known.TOPOLOGY_NODE: name}
     return {
         "kind": "Node",
-        "metadata": {"name": name, "uid": uid or f"uid-{name}", "labels": labels, "resourceVersion": "1"},
+        "metadata": {
+            "name": name,
+            "uid": uid or f"uid-{name}",
+            "labels": labels,
+            "resourceVersion": "1",
+        },
         "spec": spec,
         "status": {
             "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": at(since)}],
@@ -49,13 +60,19 @@ def affinity(*nodes: str) -> Json:
     return {
         "required": {
             "nodeSelectorTerms": [
-                {"matchExpressions": [{"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": list(nodes)}]}
+                {
+                    "matchExpressions": [
+                        {"key": well_known.TOPOLOGY_NODE, "operator": "In", "values": list(nodes)}
+                    ]
+                }
             ]
         }
     }
 
 
-def pv(name: str = NAME, on: str = "n1", *, size: str = "5Gi", policy: str = "Delete", **meta: Any) -> Json:
+def pv(
+    name: str = NAME, on: str = "n1", *, size: str = "5Gi", policy: str = "Delete", **meta: Any
+) -> Json:
     """Make a bound PV of Carina's, with a field that no release of ours knows."""
     return {
         "kind": "PersistentVolume",
@@ -66,7 +83,10 @@ def pv(name: str = NAME, on: str = "n1", *, size: str = "5Gi", policy: str = "De
             "creationTimestamp": at(NOW - LONG_AGO),
             "labels": {"team": "db"},
             "annotations": {well_known.PROVISIONED_BY: well_known.CSI_DRIVER, "owner": "somebody"},
-            "finalizers": ["kubernetes.io/pv-protection", "external-provisioner.volume.kubernetes.io/finalizer"],
+            "finalizers": [
+                "kubernetes.io/pv-protection",
+                "external-provisioner.volume.kubernetes.io/finalizer",
+            ],
             **meta,
         },
         "spec": {
@@ -127,7 +147,13 @@ def logic_volume(
             "finalizers": [well_known.LOGIC_VOLUME_FINALIZER],
             **meta,
         },
-        "spec": {"nodeName": on, "deviceGroup": group, "size": size, "pvc": f"claim-{name}", "nameSpace": "default"},
+        "spec": {
+            "nodeName": on,
+            "deviceGroup": group,
+            "size": size,
+            "pvc": f"claim-{name}",
+            "nameSpace": "default",
+        },
         "status": {"status": status, "volumeID": f"volume-{name}", "code": 0, "currentSize": size},
     }
 
@@ -150,38 +176,69 @@ def claim(name: str = NAME, *, phase: str = "Bound", uid: str = "", **meta: Any)
 
 
 def pod(
-    name: str, *volumes: str, on: str = "n1", annotated: bool | None = None, owner: str = "StatefulSet", **meta: Any
+    name: str,
+    *volumes: str,
+    on: str = "n1",
+    annotated: bool | None = None,
+    owner: str = "StatefulSet",
+    **meta: Any,
 ) -> Json:
-    """Make a running pod that uses the claims of `volumes`; `annotated` is Carina's permission to move it."""
-    annotations = {} if annotated is None else {well_known.MIGRATION_ALLOWED: "true" if annotated else "false"}
+    """Make a running pod that uses the claims of `volumes`; `annotated` is Carina's permission to
+    move it.
+    """
+    annotations = (
+        {}
+        if annotated is None
+        else {well_known.MIGRATION_ALLOWED: "true" if annotated else "false"}
+    )
     owners = [{"kind": owner, "name": "web", "uid": "uid-web", "controller": True}] if owner else []
     return {
         "kind": "Pod",
         "metadata": {
-            "name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": "1",
-            "annotations": annotations, "ownerReferences": owners, **meta,
+            "name": name,
+            "namespace": "default",
+            "uid": f"uid-{name}",
+            "resourceVersion": "1",
+            "annotations": annotations,
+            "ownerReferences": owners,
+            **meta,
         },
         "spec": {
             "nodeName": on,
             "containers": [{"name": "main", "image": "none"}],
-            "volumes": [{"name": v, "persistentVolumeClaim": {"claimName": f"claim-{v}"}} for v in volumes],
+            "volumes": [
+                {"name": v, "persistentVolumeClaim": {"claimName": f"claim-{v}"}} for v in volumes
+            ],
         },
         "status": {"phase": "Running"},
-    }  # fmt: skip
+    }
 
 
 def journal(
-    name: str = NAME, source: str = "n1", target: str = "n2", *, manifest: Json | None = None, **more: Any
+    name: str = NAME,
+    source: str = "n1",
+    target: str = "n2",
+    *,
+    manifest: Json | None = None,
+    **more: Any,
 ) -> Journal:
     """Make the journal of a rebuild of PV `name`."""
     if manifest is None:
         parsed = objects.parse_persistent_volume(pv(name, source))
         manifest = manifest_of(parsed, parsed.policy)
-    values: Json = {"intent": INTENT, "kind": "rebuild", "reason": "node n1 was deleted", "started": int(NOW), **more}
+    values: Json = {
+        "intent": INTENT,
+        "kind": "rebuild",
+        "reason": "node n1 was deleted",
+        "started": int(NOW),
+        **more,
+    }
     return Journal(source=source, target=target, manifest=manifest, **values)
 
 
-def done(name: str = NAME, outcome: Any = "created", *, size: int = 5 * GIB, **more: Any) -> LvResult:
+def done(
+    name: str = NAME, outcome: Any = "created", *, size: int = 5 * GIB, **more: Any
+) -> LvResult:
     """Make what a node answers of one LV that has its device."""
     return LvResult(VG, f"volume-{name}", outcome, size=size, **{"major": 252, "minor": 3, **more})
 
@@ -189,12 +246,22 @@ def done(name: str = NAME, outcome: Any = "created", *, size: int = 5 * GIB, **m
 def local_volume(
     name: str = f"volume-{NAME}", *, marked: float | None = None, age: float = LONG_AGO, **more: Any
 ) -> LocalVolume:
-    """Make a plain, closed, old LV of 5 GiB, marked as an orphan `marked` seconds ago or not at all."""
+    """Make a plain, closed, old LV of 5 GiB, marked as an orphan `marked` seconds ago or not at
+    all.
+    """
     tags = () if marked is None else (f"{well_known.TAG_ORPHAN}{int(NOW - marked)}",)
     values: Json = {
-        "group": VG, "uuid": UUID_LV, "size": 5 * GIB, "is_open": False, "active": True, "layout": "linear",
-        "role": "public", "tags": tags, "created": int(NOW - age), **more,
-    }  # fmt: skip
+        "group": VG,
+        "uuid": UUID_LV,
+        "size": 5 * GIB,
+        "is_open": False,
+        "active": True,
+        "layout": "linear",
+        "role": "public",
+        "tags": tags,
+        "created": int(NOW - age),
+        **more,
+    }
     return LocalVolume(name=name, **values)
 
 

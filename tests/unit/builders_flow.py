@@ -1,7 +1,9 @@
-"""Hand-made fakes for the flows: an API server of dicts, nodes of lists, and a Context made of the product's own adapters on them.
+"""Hand-made fakes for the flows: an API server of dicts, nodes of lists, and a Context made of the
+product's own adapters on them.
 
-The fake API server keeps what the safety of the flows rests on: UID and resourceVersion preconditions, finalizers, the status
-subresource, and the volume controller that binds a claim when it is touched.
+The fake API server keeps what the safety of the flows rests on: UID and resourceVersion
+preconditions, finalizers, the status subresource, and the volume controller that binds a claim when
+it is touched.
 """
 
 from __future__ import annotations
@@ -26,7 +28,15 @@ from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import well_known
 from carina_tasks.model.local import Inventory, LocalVolume
-from carina_tasks.model.messages import CreateLvs, LvResult, LvResults, MarkLvs, PurgeLvs, RemoveLvs, RestoreLv
+from carina_tasks.model.messages import (
+    CreateLvs,
+    LvResult,
+    LvResults,
+    MarkLvs,
+    PurgeLvs,
+    RemoveLvs,
+    RestoreLv,
+)
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings, load
 from carina_tasks.store.lock import HeldLock
@@ -51,7 +61,9 @@ class FakeApi:
     """An API server of dicts, with preconditions, finalizers and a volume controller."""
 
     def __init__(self, *raws: Json) -> None:
-        self.objects = {COLLECTIONS[raw["kind"]](raw["metadata"]): copy.deepcopy(raw) for raw in raws}
+        self.objects = {
+            COLLECTIONS[raw["kind"]](raw["metadata"]): copy.deepcopy(raw) for raw in raws
+        }
         self.log: list[tuple[str, str, Json]] = []
         """Every write that was asked for, Events left out."""
         self.reads: list[str] = []
@@ -84,9 +96,10 @@ class FakeApi:
         if path == paths.EVENTS:
             return Listing(tuple(copy.deepcopy(self.events)), str(self.version), builders.NOW)
         items = [
-            copy.deepcopy(raw) for key, raw in self.objects.items()
+            copy.deepcopy(raw)
+            for key, raw in self.objects.items()
             if key.startswith(prefix + "/") and key.rsplit("/", 2)[1] == kind
-        ]  # fmt: skip
+        ]
         node = (query or {}).get("fieldSelector", "").removeprefix("spec.nodeName=")
         if node:
             items = [raw for raw in items if _field(raw, "nodeName") == node]
@@ -118,7 +131,9 @@ class FakeApi:
             return copy.deepcopy(raw)
 
     def merge(self, path: str, body: Json, *, dry_run: bool = False) -> Json:
-        """Apply a merge patch; status only through the subresource, uid and resourceVersion as preconditions."""
+        """Apply a merge patch; status only through the subresource, uid and resourceVersion as
+        preconditions.
+        """
         key = path.removesuffix("/status")
         if dry_run:
             self.on_try("merge", path)
@@ -129,7 +144,11 @@ class FakeApi:
             metadata = patch.pop("metadata", {})
             for name in ("uid", "resourceVersion"):
                 metadata.pop(name, None)
-            allowed = {"status": patch.get("status", {})} if path != key else {**patch, "metadata": metadata}
+            allowed = (
+                {"status": patch.get("status", {})}
+                if path != key
+                else {**patch, "metadata": metadata}
+            )
             if path == key:
                 allowed.pop("status", None)
             _merge(raw, allowed)
@@ -140,7 +159,13 @@ class FakeApi:
             return result
 
     def delete(
-        self, path: str, *, uid: str, version: str = "", grace: int | None = None, dry_run: bool = False
+        self,
+        path: str,
+        *,
+        uid: str,
+        version: str = "",
+        grace: int | None = None,
+        dry_run: bool = False,
     ) -> None:
         """Delete, or begin to when finalizers hold it."""
         if dry_run:
@@ -148,7 +173,9 @@ class FakeApi:
             self._checked(path, {"uid": uid} | ({"resourceVersion": version} if version else {}))
             return
         with self._write("delete", path, {"uid": uid, "resourceVersion": version, "grace": grace}):
-            raw = self._checked(path, {"uid": uid} | ({"resourceVersion": version} if version else {}))
+            raw = self._checked(
+                path, {"uid": uid} | ({"resourceVersion": version} if version else {})
+            )
             raw["metadata"]["deletionTimestamp"] = builders.at(builders.NOW)
             if raw["kind"] == "Pod":
                 raw["metadata"]["deletionGracePeriodSeconds"] = 30 if grace is None else grace
@@ -182,11 +209,19 @@ class FakeApi:
         if meta.get("deletionTimestamp") and not meta.get("finalizers"):
             gone = self.objects.pop(key)
             for raw in self.objects.values():
-                if raw["kind"] == "PersistentVolumeClaim" and _field(raw, "volumeName") == gone["metadata"]["name"]:
-                    raw["status"] = {**(raw["status"] if isinstance(raw.get("status"), dict) else {}), "phase": "Lost"}
+                if (
+                    raw["kind"] == "PersistentVolumeClaim"
+                    and _field(raw, "volumeName") == gone["metadata"]["name"]
+                ):
+                    raw["status"] = {
+                        **(raw["status"] if isinstance(raw.get("status"), dict) else {}),
+                        "phase": "Lost",
+                    }
 
     def _control(self, key: str) -> None:
-        """Play the volume controller: a claim that is touched is bound to the PV that names its UID."""
+        """Play the volume controller: a claim that is touched is bound to the PV that names its
+        UID.
+        """
         raw = self.objects.get(key)
         if raw is None or raw["kind"] != "PersistentVolumeClaim":
             return
@@ -239,7 +274,9 @@ class FakeFindings:
 
 
 class FakeNodes:
-    """Nodes of lists: what their workers would answer, with the rules that lvm and the node tasks keep."""
+    """Nodes of lists: what their workers would answer, with the rules that lvm and the node tasks
+    keep.
+    """
 
     def __init__(self, *inventories: Inventory) -> None:
         self.now = {i.node: i for i in inventories}
@@ -254,7 +291,9 @@ class FakeNodes:
             raise result
         return result
 
-    def ask_all(self, requests: Mapping[str, Any], task: str, answer: type[Any], more: float = 0) -> dict[str, Any]:
+    def ask_all(
+        self, requests: Mapping[str, Any], task: str, answer: type[Any], more: float = 0
+    ) -> dict[str, Any]:
         """Answer each."""
         return {node: self._one(node, task, request) for node, request in requests.items()}
 
@@ -269,20 +308,30 @@ class FakeNodes:
             case None:
                 return found
             case CreateLvs():
-                return LvResults(node=node, volumes=tuple(self._create(node, v) for v in request.volumes))
+                return LvResults(
+                    node=node, volumes=tuple(self._create(node, v) for v in request.volumes)
+                )
             case MarkLvs():
                 for target in request.mark:
                     self._retag(node, target.uuid, (f"{well_known.TAG_ORPHAN}{request.at}",))
                 for target in request.unmark:
                     self._retag(node, target.uuid, ())
-                told = [(t, "marked") for t in request.mark] + [(t, "unmarked") for t in request.unmark]
+                told = [(t, "marked") for t in request.mark] + [
+                    (t, "unmarked") for t in request.unmark
+                ]
             case RemoveLvs():
                 told = []
                 for target in request.volumes:
                     old = next((v for v in self.now[node].volumes if v.uuid == target.uuid), None)
                     assert old is not None
-                    ok = old.marked_at is not None and old.marked_at <= request.marked_before and not old.is_open
-                    told.append((target, ("trashed" if request.trash_at else "removed") if ok else "failed"))
+                    ok = (
+                        old.marked_at is not None
+                        and old.marked_at <= request.marked_before
+                        and not old.is_open
+                    )
+                    told.append(
+                        (target, ("trashed" if request.trash_at else "removed") if ok else "failed")
+                    )
                     if ok:
                         self._go(node, old, request.trash_at, target.why)
             case PurgeLvs():
@@ -296,14 +345,21 @@ class FakeNodes:
             case RestoreLv():
                 there = next(v for v in self.now[node].volumes if v.uuid == request.volume.uuid)
                 back = msgspec.structs.replace(
-                    there, name=there.old_name, active=True, tags=(f"{well_known.TAG_RESTORED}{request.at}",)
+                    there,
+                    name=there.old_name,
+                    active=True,
+                    tags=(f"{well_known.TAG_RESTORED}{request.at}",),
                 )
                 self._volumes(node, [back if v is there else v for v in self.now[node].volumes])
-                return LvResults(node=node, volumes=(LvResult(back.group, back.name, "restored", uuid=back.uuid),))
+                return LvResults(
+                    node=node,
+                    volumes=(LvResult(back.group, back.name, "restored", uuid=back.uuid),),
+                )
             case _:
                 raise AssertionError(task)
         return LvResults(
-            node=node, volumes=tuple(LvResult(target.group, target.name, outcome) for target, outcome in told)
+            node=node,
+            volumes=tuple(LvResult(target.group, target.name, outcome) for target, outcome in told),
         )
 
     def _go(self, node: str, old: LocalVolume, trash_at: int, why: str) -> None:
@@ -312,7 +368,9 @@ class FakeNodes:
             f"{well_known.TAG_TRASH_AT}{trash_at}",
             f"{well_known.TAG_TRASH_WHY}{why}",
         )
-        lying = msgspec.structs.replace(old, name=f"trash-{old.uuid}", tags=(*old.tags, *tags), active=False)
+        lying = msgspec.structs.replace(
+            old, name=f"trash-{old.uuid}", tags=(*old.tags, *tags), active=False
+        )
         left = [v for v in self.now[node].volumes if v is not old]
         self._volumes(node, [*left, lying] if trash_at else left)
 
@@ -322,29 +380,46 @@ class FakeNodes:
         old = self.now[node].find(wanted.group, wanted.name)
         if old is None or old.size < wanted.size:
             made = builders.local_volume(
-                wanted.name, group=wanted.group, size=wanted.size, tags=(well_known.TAG_INTENT + wanted.intent,)
+                wanted.name,
+                group=wanted.group,
+                size=wanted.size,
+                tags=(well_known.TAG_INTENT + wanted.intent,),
             )
             self._volumes(node, [*(v for v in self.now[node].volumes if v is not old), made])
         size = self.now[node].find(wanted.group, wanted.name).size  # type: ignore[union-attr]
-        return LvResult(wanted.group, wanted.name, "kept" if old else "created", size=size, major=252, minor=9)
+        return LvResult(
+            wanted.group, wanted.name, "kept" if old else "created", size=size, major=252, minor=9
+        )
 
     def _bring_back(self, node: str, wanted: Any) -> LvResult:
         """Let the product decide, and do that."""
         (decision,) = decide_create(CreateLvs(reserve=0, volumes=(wanted,)), self.now[node])
         if isinstance(decision, RefuseLv):
-            return LvResult(wanted.group, wanted.name, "failed", decision.reason, transient=decision.transient)
+            return LvResult(
+                wanted.group, wanted.name, "failed", decision.reason, transient=decision.transient
+            )
         assert isinstance(decision, RestoreCopy | KeepExisting), decision
         old, size = decision.lv, max(wanted.size, decision.lv.size)
         back = msgspec.structs.replace(
-            old, name=wanted.name, size=size, tags=(well_known.TAG_INTENT + wanted.intent,), active=True
+            old,
+            name=wanted.name,
+            size=size,
+            tags=(well_known.TAG_INTENT + wanted.intent,),
+            active=True,
         )
         self._volumes(node, [back if v is old else v for v in self.now[node].volumes])
         said = "kept" if isinstance(decision, KeepExisting) else "restored"
-        return LvResult(wanted.group, wanted.name, said, uuid=back.uuid, size=back.size, major=252, minor=7)
+        return LvResult(
+            wanted.group, wanted.name, said, uuid=back.uuid, size=back.size, major=252, minor=7
+        )
 
     def _retag(self, node: str, uuid: str, tags: tuple[str, ...]) -> None:
         self._volumes(
-            node, [msgspec.structs.replace(v, tags=tags) if v.uuid == uuid else v for v in self.now[node].volumes]
+            node,
+            [
+                msgspec.structs.replace(v, tags=tags) if v.uuid == uuid else v
+                for v in self.now[node].volumes
+            ],
         )
 
     def _volumes(self, node: str, lvs: list[LocalVolume]) -> None:
@@ -366,7 +441,9 @@ def context(api: FakeApi, nodes: FakeNodes, *, held: bool = False, **settings: s
     def lock(name: str) -> Iterator[HeldLock | None]:
         yield None if held else HeldLock(None)
 
-    environ = {"CARINA_TASKS_CONCURRENCY": "1"} | {f"CARINA_TASKS_{k.upper()}": v for k, v in settings.items()}
+    environ = {"CARINA_TASKS_CONCURRENCY": "1"} | {
+        f"CARINA_TASKS_{k.upper()}": v for k, v in settings.items()
+    }
     conf: Settings = load(environ)
     fake: Any = api
     asked: Any = nodes
@@ -387,7 +464,9 @@ def context(api: FakeApi, nodes: FakeNodes, *, held: bool = False, **settings: s
 
 
 def cut_pods(api: FakeApi, name: str, lists: Container[int] = range(99)) -> list[str]:
-    """Let those lists of pods, by their number, lack the pod `name` without a word; return what grows with each list."""
+    """Let those lists of pods, by their number, lack the pod `name` without a word; return what
+    grows with each list.
+    """
     whole, seen = api.list, []
 
     def cut(path: str, query: Mapping[str, str] | None = None) -> Listing:

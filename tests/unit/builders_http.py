@@ -1,4 +1,6 @@
-"""A local HTTP server that answers what a test says, byte for byte: truncated, slow, odd and hostile answers included."""
+"""A local HTTP server that answers what a test says, byte for byte: truncated, slow, odd and
+hostile answers included.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class Script:
 
 
 @contextmanager
-def serving(*answers: Answer, timeout: float = 5, page_size: int = 2) -> Iterator[tuple[Api, Script]]:
+def serving(
+    *answers: Answer, timeout: float = 5, page_size: int = 2
+) -> Iterator[tuple[Api, Script]]:
     """Serve `answers` on a free port; yield the Api that asks there."""
     script = Script(list(answers))
 
@@ -56,19 +60,25 @@ def serving(*answers: Answer, timeout: float = 5, page_size: int = 2) -> Iterato
         def _answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
-            script.asked.append((self.command, self.path, body, {k.lower(): v for k, v in self.headers.items()}))
+            script.asked.append(
+                (self.command, self.path, body, {k.lower(): v for k, v in self.headers.items()})
+            )
             answer = script.next()
             time.sleep(answer.wait)
             self.close_connection = True
             if answer.cut:
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
-            data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+            data = (
+                answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+            )
             self.send_response_only(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.send_header("Connection", "close")
-            self.send_header("Content-Length", str(len(data) if answer.length is None else answer.length))
+            self.send_header(
+                "Content-Length", str(len(data) if answer.length is None else answer.length)
+            )
             self.end_headers()
             with suppress(BrokenPipeError):  # who asked did not wait
                 self.wfile.write(data)
@@ -95,11 +105,23 @@ def serving(*answers: Answer, timeout: float = 5, page_size: int = 2) -> Iterato
 
 def status(code: int, reason: str, name: str = "", **more: Any) -> Answer:
     """Make a Status as the API server writes it."""
-    body = {"kind": "Status", "reason": reason, "message": f"{reason} {name}", "details": {"name": name}, "code": code}
+    body = {
+        "kind": "Status",
+        "reason": reason,
+        "message": f"{reason} {name}",
+        "details": {"name": name},
+        "code": code,
+    }
     return Answer(code, body | more)
 
 
 def page(*names: str, more: str = "", kind: str = "PersistentVolumeList") -> Answer:
     """Make one page of a list."""
     meta = {"resourceVersion": "5", **({"continue": more} if more else {})}
-    return Answer(body={"kind": kind, "metadata": meta, "items": [{"metadata": {"name": name}} for name in names]})
+    return Answer(
+        body={
+            "kind": kind,
+            "metadata": meta,
+            "items": [{"metadata": {"name": name}} for name in names],
+        }
+    )

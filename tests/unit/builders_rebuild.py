@@ -1,4 +1,6 @@
-"""A tiny pure model of one volume in rebuild: what each step does to PV, LogicVolume, claim, pods and LV."""
+"""A tiny pure model of one volume in rebuild: what each step does to PV, LogicVolume, claim, pods
+and LV.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec.structs
 
-from carina_tasks.decisions import rebuild
+from carina_tasks.decisions import pv_manifest, rebuild
 from carina_tasks.model import objects, well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.messages import LvResult
@@ -101,7 +103,9 @@ class Model:
                 raise AssertionError(f"the rebuild stopped with {step}")
 
     def run(self, most: int = 40) -> list[rebuild.Step]:
-        """Go on until the journal is dropped; return the steps. Fails when that takes more than `most`."""
+        """Go on until the journal is dropped; return the steps. Fails when that takes more than
+        `most`.
+        """
         for _ in range(most):
             if self.journal is None:
                 return self.steps
@@ -111,7 +115,7 @@ class Model:
     def kept(self) -> Json:
         """Return what a journal keeps of the PV as it is."""
         parsed = objects.parse_persistent_volume(copy.deepcopy(self.pv or {}))
-        return rebuild.manifest_of(parsed, parsed.policy)
+        return pv_manifest.manifest_of(parsed, parsed.policy)
 
     def _gone(self) -> None:
         self.pv = None

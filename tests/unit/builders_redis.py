@@ -1,4 +1,6 @@
-"""Redis for the unit tests: in memory, away when told to, and with the two scripts of redis-py's Lock in Python."""
+"""Redis for the unit tests: in memory, away when told to, and with the two scripts of redis-py's
+Lock in Python.
+"""
 
 import functools
 
@@ -13,7 +15,9 @@ def away() -> fakeredis.FakeRedis:
 
 
 class Scripted(fakeredis.FakeRedis):
-    """fakeredis runs Lua only with another package: here are the scripts of `redis.lock.Lock`, as Python."""
+    """fakeredis runs Lua only with another package: here are the scripts of `redis.lock.Lock`, as
+    Python.
+    """
 
     def register_script(self, script):
         """Return a function in place of the script."""
@@ -27,4 +31,6 @@ class Scripted(fakeredis.FakeRedis):
                 client.pexpire(keys[0], int(args[1]))
             return 1
 
-        return functools.partial(run)  # not a function: it is kept on a class, and must not become a method
+        return functools.partial(
+            run
+        )  # not a function: it is kept on a class, and must not become a method

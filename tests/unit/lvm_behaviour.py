@@ -1,7 +1,8 @@
-"""What the lvm adapter does on any node: the same tests for the simulated executable and for real lvm2.
+"""What the lvm adapter does on any node: the same tests for the simulated executable and for real
+lvm2.
 
-A module that runs them imports all of this and has two fixtures: ``node``, each node it has, and ``knowing_node``,
-those that know which volumes are open.
+A module that runs them imports all of this and has two fixtures: ``node``, each node it has, and
+``knowing_node``, those that know which volumes are open.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from carina_tasks.errors import LvmBusy, LvmFailed, LvmNoSpace, LvmNotFound
 from carina_tasks.lvm import commands
 from carina_tasks.lvm.command import Batch, Lvm
 from carina_tasks.lvm.report import inventory
-from carina_tasks.lvm.volumes import create_volumes, mark_volumes, purge_volumes, remove_volumes, restore_volume
+from carina_tasks.lvm.volumes import (
+    create_volumes,
+    mark_volumes,
+    purge_volumes,
+    remove_volumes,
+    restore_volume,
+)
 from carina_tasks.lvm.zero import Look, NotZeroed, Zeroed, Zeroing
 from carina_tasks.model import well_known
 from carina_tasks.model.local import LocalVolume
@@ -61,7 +68,9 @@ class Node:
         return LvTarget(group=VG, name=name, uuid=self.volumes()[name].uuid)
 
 
-def want(name: str, size: int = GIB, intent: str = INTENT, stale: str | None = None, group: str = VG) -> LvToCreate:
+def want(
+    name: str, size: int = GIB, intent: str = INTENT, stale: str | None = None, group: str = VG
+) -> LvToCreate:
     """Return a wish for one volume."""
     return LvToCreate(group=group, name=name, size=size, intent=intent, stale=stale)
 
@@ -73,7 +82,9 @@ def create(node: Node, *wanted: LvToCreate, reserve: int = 0) -> list[LvResult]:
 
 def remove(node: Node, *targets: LvTarget, before: int = 1000, trash_at: int = 0) -> list[LvResult]:
     """Ask for removals and return what became of them."""
-    doomed = tuple(LvToRemove(target.group, target.name, target.uuid, "a_test") for target in targets)
+    doomed = tuple(
+        LvToRemove(target.group, target.name, target.uuid, "a_test") for target in targets
+    )
     request = RemoveLvs(marked_before=before, volumes=doomed, trash_at=trash_at)
     return list(remove_volumes(node.lvm, "n1", request).volumes)
 
@@ -101,19 +112,27 @@ def outcomes(done: list[LvResult]) -> list[str]:
 
 
 MARK = f"{well_known.TAG_ORPHAN}1000"
-# What a pvmove copies for real, byte by byte: small, so that a slow disk does not hold up the whole node.
+# What a pvmove copies for real, byte by byte: small, so that a slow disk does not hold up the whole
+# node.
 MOVED = GIB >> 4
 
 
 def test_create_and_again(node: Node):
-    """Volumes are made with whole GiB, the intent as a tag, UUID and device numbers told; asked again they are kept."""
+    """Volumes are made with whole GiB, the intent as a tag, UUID and device numbers told; asked
+    again they are kept.
+    """
     wanted = [want("volume-a"), want("volume-b", 2 * GIB - 5), want("volume-c.d-e")]
     first = create(node, *wanted)
     assert outcomes(first) == ["created"] * 3
     there = node.volumes()
     for done in first:
         found = there[done.name]
-        assert (done.uuid, done.size, done.major, done.minor) == (found.uuid, found.size, found.major, found.minor)
+        assert (done.uuid, done.size, done.major, done.minor) == (
+            found.uuid,
+            found.size,
+            found.major,
+            found.minor,
+        )
         assert found.intent == INTENT
         assert (found.layout, found.role) == ("linear", "public")
         assert found.major >= 0 or not node.knows_open
@@ -122,10 +141,16 @@ def test_create_and_again(node: Node):
 
 
 def test_a_full_group_fails_what_does_not_fit(node: Node):
-    """The reserve stays free over the whole batch; a smaller volume after one that does not fit is still made."""
+    """The reserve stays free over the whole batch; a smaller volume after one that does not fit is
+    still made.
+    """
     free = next(g.free for g in inventory(node.lvm, "n1").groups if g.name == VG) // GIB
     done = create(
-        node, want("volume-a", (free - 12) * GIB), want("volume-b", 3 * GIB), want("volume-c"), reserve=10 * GIB
+        node,
+        want("volume-a", (free - 12) * GIB),
+        want("volume-b", 3 * GIB),
+        want("volume-c"),
+        reserve=10 * GIB,
     )
     assert outcomes(done) == ["created", "failed", "created"]
     assert "not enough free space" in done[1].reason
@@ -152,7 +177,9 @@ def test_a_claim_that_grew_in_mid_rebuild(node: Node):
 
 @pytest.mark.parametrize("tags", [(), (well_known.TAG_INTENT + OTHER, MARK, "site.rack=7")])
 def test_an_lv_of_the_name_is_never_adopted(knowing_node: Node, tags: tuple[str, ...]):
-    """An LV that this rebuild did not create is named in the answer, and neither handed to the pod nor changed."""
+    """An LV that this rebuild did not create is named in the answer, and neither handed to the pod
+    nor changed.
+    """
     node = knowing_node
     made = node.make("volume-a", GIB, *tags)
     assert [(d.outcome, d.uuid) for d in create(node, want("volume-a"))] == [("taken", made.uuid)]
@@ -161,7 +188,9 @@ def test_an_lv_of_the_name_is_never_adopted(knowing_node: Node, tags: tuple[str,
 
 @pytest.mark.parametrize("intent", [INTENT, OTHER])
 def test_an_lv_that_was_never_wiped_is_created_again(knowing_node: Node, intent: str):
-    """An LV that has the creating tag alone may hold the bytes of another pod: it goes, and another one is created."""
+    """An LV that has the creating tag alone may hold the bytes of another pod: it goes, and another
+    one is created.
+    """
     node = knowing_node
     begun = node.make("volume-a", GIB, well_known.TAG_CREATING + intent)
     (done,) = create(node, want("volume-a"))
@@ -182,7 +211,9 @@ def test_an_unfinished_lv_that_is_open_stays(knowing_node: Node):
 
 
 def test_an_lvcreate_without_its_last_line_is_not_confirmed(node: Node):
-    """The intent tag is put on only what lvm reports as created; the rest keeps the creating tag, and is not kept."""
+    """The intent tag is put on only what lvm reports as created; the rest keeps the creating tag,
+    and is not kept.
+    """
     mute = replace(node.lvm)
     batch = node.lvm.batch
     object.__setattr__(mute, "batch", lambda commands: replace(batch(commands), output=""))
@@ -217,32 +248,42 @@ def test_an_lv_that_lvm_does_not_activate_is_a_failure(knowing_node: Node):
 
 
 def test_a_restore_whose_activation_failed_can_be_repeated(knowing_node: Node):
-    """The old name stays on it until it has its device; asked again, it is activated and the tag goes."""
+    """The old name stays on it until it has its device; asked again, it is activated and the tag
+    goes.
+    """
     node = knowing_node
     made = node.make("volume-a", GIB, MARK)
     assert outcomes(remove(node, made, trash_at=2000)) == ["trashed"]
     lazy, batch = replace(node.lvm), node.lvm.batch
 
     def without_activation(lines: Sequence[Sequence[str]]) -> Batch:
-        return batch([("lvs", VG) if line[:4] == ("lvchange", "-y", "-a", "y") else line for line in lines])
+        return batch(
+            [("lvs", VG) if line[:4] == ("lvchange", "-y", "-a", "y") else line for line in lines]
+        )
 
     object.__setattr__(lazy, "batch", without_activation)
     (done,) = restore_volume(lazy, "n1", RestoreLv(at=6000, volume=lying(made))).volumes
     assert done.outcome == "failed"
     assert restore(node, made).outcome == "restored"
     assert node.volumes()["volume-a"].active
-    assert not [tag for tag in node.volumes()["volume-a"].tags if tag.startswith(well_known.TAG_TRASH)]
+    assert not [
+        tag for tag in node.volumes()["volume-a"].tags if tag.startswith(well_known.TAG_TRASH)
+    ]
 
 
 def test_an_unfinished_orphan_never_goes_to_the_trash(knowing_node: Node):
-    """What was never wiped is removed permanently: from the trash it could come back with the bytes of another pod."""
+    """What was never wiped is removed permanently: from the trash it could come back with the bytes
+    of another pod.
+    """
     node = knowing_node
     begun = node.make("volume-a", GIB, well_known.TAG_CREATING + INTENT, MARK)
     assert outcomes(remove(node, begun, trash_at=2000)) == ["removed"]
 
 
 def test_a_stale_copy_is_replaced(knowing_node: Node):
-    """A closed copy that the plan knew, of another size, goes; the new one is another LV; asked again it is kept."""
+    """A closed copy that the plan knew, of another size, goes; the new one is another LV; asked
+    again it is kept.
+    """
     node = knowing_node
     old = node.make("volume-a", 3 * GIB)
     wanted = want("volume-a", 2 * GIB, stale=old.uuid)
@@ -269,7 +310,9 @@ def test_marks(node: Node):
     gone = LvTarget(group=VG, name="volume-z", uuid=a.uuid)
     wrong = LvTarget(group=VG, name="volume-a", uuid=b.uuid)
 
-    def mark(at: int, mark: tuple[LvTarget, ...] = (), unmark: tuple[LvTarget, ...] = ()) -> list[str]:
+    def mark(
+        at: int, mark: tuple[LvTarget, ...] = (), unmark: tuple[LvTarget, ...] = ()
+    ) -> list[str]:
         request = MarkLvs(at=at, mark=mark, unmark=unmark)
         return outcomes(list(mark_volumes(node.lvm, "n1", request).volumes))
 
@@ -281,16 +324,26 @@ def test_marks(node: Node):
 
 
 def test_removal(knowing_node: Node):
-    """Of marked, unmarked, freshly marked, open and renamed volumes only the marked and closed one goes."""
+    """Of marked, unmarked, freshly marked, open and renamed volumes only the marked and closed one
+    goes.
+    """
     node = knowing_node
     gone, unmarked = node.make("volume-gone", GIB, MARK), node.make("volume-unmarked")
-    young, held = node.make("volume-young", GIB, f"{well_known.TAG_ORPHAN}1001"), node.make("volume-held", GIB, MARK)
+    young, held = (
+        node.make("volume-young", GIB, f"{well_known.TAG_ORPHAN}1001"),
+        node.make("volume-held", GIB, MARK),
+    )
     other = replace_uuid(node.make("volume-other", GIB, MARK), gone.uuid)
     with node.hold("volume-held"):
         done = remove(node, gone, unmarked, young, held, other)
         assert outcomes(done) == ["removed", "failed", "failed", "failed", "failed"]
         assert [d.transient for d in done] == [False, False, True, True, False]
-        assert set(node.volumes()) == {"volume-unmarked", "volume-young", "volume-held", "volume-other"}
+        assert set(node.volumes()) == {
+            "volume-unmarked",
+            "volume-young",
+            "volume-held",
+            "volume-other",
+        }
     assert outcomes(remove(node, gone, held)) == ["absent", "removed"]
 
 
@@ -319,7 +372,9 @@ def test_unknown_is_never_closed(node: Node):
 
 def decision(node: Node, target: LvTarget) -> RemoveLv:
     """Return the decision to remove, as of now."""
-    request = RemoveLvs(marked_before=1000, volumes=(LvToRemove(target.group, target.name, target.uuid),))
+    request = RemoveLvs(
+        marked_before=1000, volumes=(LvToRemove(target.group, target.name, target.uuid),)
+    )
     (decided,) = decide_remove(request, inventory(node.lvm, "n1"))
     assert isinstance(decided, RemoveLv)
     return decided
@@ -327,7 +382,9 @@ def decision(node: Node, target: LvTarget) -> RemoveLv:
 
 @pytest.mark.parametrize("change", ["opened", "unmarked", "marked anew", "another LV"])
 def test_what_changed_after_the_report_stays(knowing_node: Node, change: str):
-    """Between report and removal the volume is opened, unmarked, marked anew or replaced: lvm itself then refuses."""
+    """Between report and removal the volume is opened, unmarked, marked anew or replaced: lvm
+    itself then refuses.
+    """
     node = knowing_node
     target = node.make("volume-a", GIB, MARK)
     decided = decision(node, target)
@@ -347,7 +404,9 @@ def test_what_changed_after_the_report_stays(knowing_node: Node, change: str):
 
 
 def test_what_a_pvmove_has_locked_is_left_alone(knowing_node: Node):
-    """A marked, closed orphan in a pvmove is neither put into the trash nor removed, marked or unmarked; afterwards it is."""
+    """A marked, closed orphan in a pvmove is neither put into the trash nor removed, marked or
+    unmarked; afterwards it is.
+    """
     node = knowing_node
     target = node.make("volume-a", MOVED, MARK)
     with node.lock("volume-a"):
@@ -366,7 +425,9 @@ def test_what_a_pvmove_has_locked_is_left_alone(knowing_node: Node):
 
 
 def test_a_pvmove_that_began_after_the_report_is_respected(knowing_node: Node):
-    """Lvm's own selection, under its lock, excludes what was locked after the decision: tags, device and LV stay."""
+    """Lvm's own selection, under its lock, excludes what was locked after the decision: tags,
+    device and LV stay.
+    """
     node = knowing_node
     target = node.make("volume-a", MOVED, MARK)
     decided = decision(node, target)
@@ -391,7 +452,9 @@ def thin(node: Node, pool: str, *names: str) -> list[LvTarget]:
     """Make marked thin volumes in a pool."""
     node.lvm.run("lvcreate", "-y", "--type", "thin-pool", "-n", pool, "-L", "1g", VG)
     for name in names:
-        node.lvm.run("lvcreate", "-y", "-n", name, "-V", "1g", "--thinpool", pool, "--addtag", MARK, VG)
+        node.lvm.run(
+            "lvcreate", "-y", "-n", name, "-V", "1g", "--thinpool", pool, "--addtag", MARK, VG
+        )
     return [LvTarget(group=VG, name=name, uuid=node.volumes()[name].uuid) for name in names]
 
 
@@ -415,26 +478,39 @@ def test_a_pool_that_got_another_volume_stays(knowing_node: Node):
 
 
 def test_into_the_trash_and_back(knowing_node: Node):
-    """A removed orphan is closed and renamed, says what it was, comes back as the same LV, and is no orphan then."""
+    """A removed orphan is closed and renamed, says what it was, comes back as the same LV, and is
+    no orphan then.
+    """
     node = knowing_node
     target = node.make("volume-a", GIB, MARK)
     (done,) = remove(node, target, trash_at=5000)
     assert (done.outcome, done.name, done.uuid) == ("trashed", "volume-a", target.uuid)
     (there,) = node.volumes().values()
-    assert (there.name, there.uuid, there.active, there.is_open) == (f"trash-{target.uuid}", target.uuid, False, False)
+    assert (there.name, there.uuid, there.active, there.is_open) == (
+        f"trash-{target.uuid}",
+        target.uuid,
+        False,
+        False,
+    )
     assert there.trashed is not None
     assert (there.trashed.name, there.trashed.at, there.trashed.why) == ("volume-a", 5000, "a test")
     assert outcomes(remove(node, target, trash_at=5001)) == ["absent"]
     done = restore(node, target)
     assert (done.outcome, done.name, done.uuid) == ("restored", "volume-a", target.uuid)
     (there,) = node.volumes().values()
-    assert (there.name, there.active, there.tags) == ("volume-a", True, (f"{well_known.TAG_RESTORED}6000",))
+    assert (there.name, there.active, there.tags) == (
+        "volume-a",
+        True,
+        (f"{well_known.TAG_RESTORED}6000",),
+    )
     assert there.major >= 0
     assert restore(node, target).outcome == "failed"
 
 
 def test_the_trash_is_purged_by_its_time(knowing_node: Node):
-    """What was put there later than asked stays; the rest is gone for good, and its space is free."""
+    """What was put there later than asked stays; the rest is gone for good, and its space is
+    free.
+    """
     node = knowing_node
     old, young = node.make("volume-a", GIB, MARK), node.make("volume-b", GIB, MARK)
     remove(node, old, trash_at=5000)
@@ -445,7 +521,9 @@ def test_the_trash_is_purged_by_its_time(knowing_node: Node):
 
 
 def test_what_is_open_does_not_go_to_the_trash(knowing_node: Node):
-    """A held orphan keeps its name, its device and its tags; so does one that is opened after the report."""
+    """A held orphan keeps its name, its device and its tags; so does one that is opened after the
+    report.
+    """
     node = knowing_node
     target = node.make("volume-a", GIB, MARK)
     with node.hold("volume-a"):
@@ -459,7 +537,9 @@ def test_what_is_open_does_not_go_to_the_trash(knowing_node: Node):
 
 
 def test_a_way_into_the_trash_that_broke_off_is_gone_to_its_end_or_back(knowing_node: Node):
-    """Tagged and closed, then the worker died: the next removal ends it; an unmark opens it again."""
+    """Tagged and closed, then the worker died: the next removal ends it; an unmark opens it
+    again.
+    """
     node = knowing_node
     a, b = node.make("volume-a", GIB, MARK), node.make("volume-b", GIB, MARK)
     for target in (a, b):
@@ -506,7 +586,9 @@ def test_a_stale_copy_goes_to_the_trash(knowing_node: Node):
     """It makes way for the new volume under its name, and can still be brought back."""
     node = knowing_node
     old = node.make("volume-a", 3 * GIB)
-    request = CreateLvs(reserve=0, volumes=(want("volume-a", 2 * GIB, stale=old.uuid),), trash_at=5000)
+    request = CreateLvs(
+        reserve=0, volumes=(want("volume-a", 2 * GIB, stale=old.uuid),), trash_at=5000
+    )
     for outcome in ("replaced", "kept"):
         (done,) = create_volumes(node.lvm, "n1", request).volumes
         assert done.outcome == outcome
@@ -523,7 +605,10 @@ def test_the_trash_makes_room_for_a_rebuild(knowing_node: Node):
     remove(node, young, trash_at=5001)
     remove(node, old, trash_at=5000)
     done = create(node, want("volume-a", (free - 4) * GIB))
-    assert [(d.name, d.outcome) for d in done] == [("volume-a", "created"), (f"trash-{old.uuid}", "purged")]
+    assert [(d.name, d.outcome) for d in done] == [
+        ("volume-a", "created"),
+        (f"trash-{old.uuid}", "purged"),
+    ]
     assert set(node.volumes()) == {"volume-a", f"trash-{young.uuid}"}
     assert outcomes(create(node, want("volume-b", 5 * GIB))) == ["failed"]
     assert f"trash-{young.uuid}" in node.volumes()
@@ -538,15 +623,24 @@ def back(node: Node, copy: LvTarget, size: int = GIB, *, in_use: bool = False) -
 
 @pytest.mark.parametrize("tags", [(), (MARK,)], ids=["in its place", "marked"])
 def test_an_old_copy_in_its_place_is_the_volume_again(knowing_node: Node, tags: tuple[str, ...]):
-    """The same LV, extended to what is asked for, with the intent alone as a tag; asked again it is kept."""
+    """The same LV, extended to what is asked for, with the intent alone as a tag; asked again it is
+    kept.
+    """
     node = knowing_node
     copy = node.make("volume-a", GIB, *tags)
     done = back(node, copy, 2 * GIB)
     assert (done.outcome, done.uuid, done.size) == ("restored", copy.uuid, 2 * GIB)
     (there,) = node.volumes().values()
-    assert (there.name, there.tags, there.active) == ("volume-a", (well_known.TAG_INTENT + INTENT,), True)
+    assert (there.name, there.tags, there.active) == (
+        "volume-a",
+        (well_known.TAG_INTENT + INTENT,),
+        True,
+    )
     with node.hold("volume-a"):
-        assert (back(node, copy, 2 * GIB).outcome, back(node, copy, 2 * GIB).uuid) == ("kept", copy.uuid)
+        assert (back(node, copy, 2 * GIB).outcome, back(node, copy, 2 * GIB).uuid) == (
+            "kept",
+            copy.uuid,
+        )
 
 
 def test_an_old_copy_in_the_trash_is_the_volume_again(knowing_node: Node):
@@ -558,12 +652,17 @@ def test_an_old_copy_in_the_trash_is_the_volume_again(knowing_node: Node):
     assert (done.outcome, done.uuid) == ("restored", copy.uuid)
     (there,) = node.volumes().values()
     assert (there.name, there.uuid, there.tags, there.active) == (
-        "volume-a", copy.uuid, (well_known.TAG_INTENT + INTENT,), True,
-    )  # fmt: skip
+        "volume-a",
+        copy.uuid,
+        (well_known.TAG_INTENT + INTENT,),
+        True,
+    )
 
 
 def test_an_old_copy_is_brought_back_or_nothing_is(knowing_node: Node):
-    """Gone, open, or its name is taken: a failure, and never another LV. One that never left its place may be open."""
+    """Gone, open, or its name is taken: a failure, and never another LV. One that never left its
+    place may be open.
+    """
     node = knowing_node
     gone = node.make("volume-a")
     node.lvm.run("lvremove", "-y", f"{VG}/volume-a")
@@ -596,7 +695,11 @@ def test_a_way_back_that_broke_off_is_gone_to_its_end(knowing_node: Node, done: 
     again = back(node, copy, 2 * GIB)
     assert (again.uuid, again.size) == (copy.uuid, 2 * GIB)
     (there,) = node.volumes().values()
-    assert (there.name, there.tags, there.active) == ("volume-a", (well_known.TAG_INTENT + INTENT,), True)
+    assert (there.name, there.tags, there.active) == (
+        "volume-a",
+        (well_known.TAG_INTENT + INTENT,),
+        True,
+    )
 
 
 def test_the_room_for_others_is_never_an_old_copy_that_is_asked_for(knowing_node: Node):
@@ -638,8 +741,12 @@ def test_an_lv_counts_once_it_is_zeroed(knowing_node: Node):
 
 
 @pytest.mark.parametrize(("late", "transient"), [(False, True), (True, False)])
-def test_an_lv_that_could_not_be_zeroed_does_not_count(knowing_node: Node, late: bool, transient: bool):
-    """An error may pass, a deadline does not; either way no pod gets the LV, and it never comes back from the trash."""
+def test_an_lv_that_could_not_be_zeroed_does_not_count(
+    knowing_node: Node, late: bool, transient: bool
+):
+    """An error may pass, a deadline does not; either way no pod gets the LV, and it never comes
+    back from the trash.
+    """
     node = knowing_node
     done = zeroed(node, lambda lv: NotZeroed("the disk is dead", late))
     assert (done.outcome, done.reason, done.transient) == ("failed", "the disk is dead", transient)
@@ -658,7 +765,9 @@ def test_an_lv_of_another_rebuild_that_was_not_zeroed_is_created_again(knowing_n
 
 
 def test_what_must_be_zero_is_never_extended(knowing_node: Node):
-    """Neither the LV of a rebuild that has grown meanwhile nor an old copy: what is added holds the bytes of others."""
+    """Neither the LV of a rebuild that has grown meanwhile nor an old copy: what is added holds the
+    bytes of others.
+    """
     node = knowing_node
     assert zeroed(node, lambda lv: Zeroing("0 %")).outcome == "zeroing"
     assert zeroed(node, lambda lv: Zeroed()).outcome == "kept"
@@ -682,7 +791,14 @@ def test_a_batch_tells_whose_error_is_whose(node: Node):
             ("lvcreate", "-y", "-n", "volume-c", "-L", "64m", VG),
         ]
     )
-    patterns = ["", "already exists", "insufficient free space", 'Volume group "nowhere" not found', "unrecognized", ""]
+    patterns = [
+        "",
+        "already exists",
+        "insufficient free space",
+        'Volume group "nowhere" not found',
+        "unrecognized",
+        "",
+    ]
     for pattern, words in zip(patterns, said.errors, strict=True):
         lines = [line for line in words.splitlines() if "WARNING" not in line]
         assert pattern in words
@@ -703,10 +819,17 @@ def test_errors_are_ours(node: Node):
 
 
 def test_many_volumes_are_one_batch(node: Node):
-    """Twenty volumes cost three reports and two lvm shells: the second one confirms what the first one created."""
+    """Twenty volumes cost three reports and two lvm shells: the second one confirms what the first
+    one created.
+    """
     calls: list[str] = []
-    counted = replace(node.lvm, observe=lambda subcommand, seconds, outcome: calls.append(f"{subcommand} {outcome}"))
+    counted = replace(
+        node.lvm,
+        observe=lambda subcommand, seconds, outcome: calls.append(f"{subcommand} {outcome}"),
+    )
     names = [f"volume-{i:03}" for i in range(20)]
-    done = create_volumes(counted, "n1", CreateLvs(reserve=0, volumes=tuple(want(name) for name in names)))
+    done = create_volumes(
+        counted, "n1", CreateLvs(reserve=0, volumes=tuple(want(name) for name in names))
+    )
     assert [d.outcome for d in done.volumes] == ["created"] * 20
     assert calls == ["fullreport ok", "shell ok", "fullreport ok", "shell ok", "fullreport ok"]

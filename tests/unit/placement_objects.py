@@ -1,4 +1,6 @@
-"""Small clusters for the placement tests, from raw Kubernetes JSON through the product's own parsers."""
+"""Small clusters for the placement tests, from raw Kubernetes JSON through the product's own
+parsers.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,11 +29,19 @@ def node(name: str, *, labels: Json | None = None, ready: str = "True", **spec: 
     }
 
 
-def logic_volume(name: str, on: str = LOST, *, size: str = "5Gi", group: str = VG, **meta: Any) -> Json:
+def logic_volume(
+    name: str, on: str = LOST, *, size: str = "5Gi", group: str = VG, **meta: Any
+) -> Json:
     """Make a LogicVolume of the claim `claim-<name>` in the namespace `default`."""
     return {
         "metadata": {"name": name, "uid": f"uid-{name}", **meta},
-        "spec": {"nodeName": on, "deviceGroup": group, "size": size, "pvc": f"claim-{name}", "nameSpace": "default"},
+        "spec": {
+            "nodeName": on,
+            "deviceGroup": group,
+            "size": size,
+            "pvc": f"claim-{name}",
+            "nameSpace": "default",
+        },
         "status": {"status": "Success", "volumeID": f"volume-{name}"},
     }
 
@@ -64,7 +74,12 @@ def pod(
     container: Json = {"name": "main", "image": "none", "resources": {"requests": requests or {}}}
     return {
         "metadata": {
-            "name": name, "namespace": "default", "uid": f"uid-{name}", "labels": labels or {}, **owners, **(meta or {}),
+            "name": name,
+            "namespace": "default",
+            "uid": f"uid-{name}",
+            "labels": labels or {},
+            **owners,
+            **(meta or {}),
         },
         "spec": {
             "nodeName": on,
@@ -73,10 +88,12 @@ def pod(
             **spec,
         },
         "status": {"phase": phase},
-    }  # fmt: skip
+    }
 
 
-def inventory(name: str, *, free: int = 100, lvs: tuple[LocalVolume, ...] = (), group: str = VG) -> Inventory:
+def inventory(
+    name: str, *, free: int = 100, lvs: tuple[LocalVolume, ...] = (), group: str = VG
+) -> Inventory:
     """Make what a node's worker says: one VG with `free` GiB."""
     vg = VolumeGroup(name=group, uuid=UUID_VG, size=1000 * GIB, free=free * GIB, extent=4 << 20)
     return Inventory(node=name, groups=(vg,), volumes=lvs)
@@ -86,12 +103,21 @@ UUID_VG = "aaaaaa-bbbb-cccc-dddd-eeee-ffff-gggggg"
 UUID_LV = "zzzzzz-bbbb-cccc-dddd-eeee-ffff-gggggg"
 
 
-def local_volume(name: str, *, size: int = 5, is_open: bool = False, group: str = VG, **more: Any) -> LocalVolume:
+def local_volume(
+    name: str, *, size: int = 5, is_open: bool = False, group: str = VG, **more: Any
+) -> LocalVolume:
     """Make an LV of `size` GiB."""
     return LocalVolume(
-        group=group, name=name, uuid=UUID_LV, size=size * GIB, is_open=is_open, active=True, layout="linear",
-        role="public", **more,
-    )  # fmt: skip
+        group=group,
+        name=name,
+        uuid=UUID_LV,
+        size=size * GIB,
+        is_open=is_open,
+        active=True,
+        layout="linear",
+        role="public",
+        **more,
+    )
 
 
 def world(
@@ -111,7 +137,9 @@ def world(
         nodes={n["metadata"]["name"]: objects.parse_node(n) for n in nodes},
         pods=tuple(objects.parse_pod(p) for p in pods or []),
         claims={c.meta.key: c for c in parsed},
-        persistent_volumes={v["metadata"]["name"]: objects.parse_persistent_volume(v) for v in persistent or []},
+        persistent_volumes={
+            v["metadata"]["name"]: objects.parse_persistent_volume(v) for v in persistent or []
+        },
         logic_volumes={v["metadata"]["name"]: objects.parse_logic_volume(v) for v in volumes},
         classes={c["metadata"]["name"]: objects.parse_storage_class(c) for c in classes or []},
     )
@@ -127,10 +155,20 @@ def plan_all(
     """Plan every volume of `source`; by default every node answers and has 100 GiB free."""
     if inventories is None:
         inventories = {name: inventory(name) for name in cluster.nodes}
-    wanted = [logic_volume for logic_volume in cluster.logic_volumes.values() if logic_volume.node == source]
-    return {verdict.logic_volume.name: verdict for verdict in plan(cluster, inventories, wanted, source, rules)}
+    wanted = [
+        logic_volume
+        for logic_volume in cluster.logic_volumes.values()
+        if logic_volume.node == source
+    ]
+    return {
+        verdict.logic_volume.name: verdict
+        for verdict in plan(cluster, inventories, wanted, source, rules)
+    }
 
 
 def targets(verdicts: Mapping[str, Placement | Unschedulable]) -> dict[str, str]:
     """Return the node of each volume, empty for one that fits nowhere."""
-    return {name: verdict.node if isinstance(verdict, Placement) else "" for name, verdict in verdicts.items()}
+    return {
+        name: verdict.node if isinstance(verdict, Placement) else ""
+        for name, verdict in verdicts.items()
+    }

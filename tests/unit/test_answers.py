@@ -13,7 +13,17 @@ from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import LvResults, LvTarget
 from carina_tasks.observability import metrics
 from carina_tasks.store.answers import read_answer
-from tests.unit.builders import UUID_LV, VG, claim, done, inventory, local_volume, logic_volume, node, pv
+from tests.unit.builders import (
+    UUID_LV,
+    VG,
+    claim,
+    done,
+    inventory,
+    local_volume,
+    logic_volume,
+    node,
+    pv,
+)
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
 ASKED = [LvTarget(VG, "volume-pvc-1", UUID_LV), LvTarget(VG, "volume-pvc-2", UUID_LV)]
@@ -39,7 +49,9 @@ def test_only_what_was_asked_counts_once_and_in_its_own_words(said, left, why):
 
 
 def test_no_task_takes_the_words_of_another():
-    """Only an answer to a removal says removed, only one to a creation says created; few lines tell of many."""
+    """Only an answer to a removal says removed, only one to a creation says created; few lines tell
+    of many.
+    """
     told = [one.asked - {"absent", "failed"} for one in (CREATE, MARK, REMOVE, PURGE)]
     assert sum(map(len, told)) == len(frozenset().union(*told))
     many = LvResults("n1", tuple(done(f"x{i}") for i in range(1000)))
@@ -47,7 +59,9 @@ def test_no_task_takes_the_words_of_another():
 
 
 def test_a_creation_may_tell_what_it_purged_from_the_trash_and_of_nothing_else():
-    """Beside what was asked: `purged`, of a name of the trash. Not of a volume, and not in answer to a mark."""
+    """Beside what was asked: `purged`, of a name of the trash. Not of a volume, and not in answer
+    to a mark.
+    """
     trash = msgspec.structs.replace(done(outcome="purged"), name="trash-" + UUID_LV)
     assert accept(ASKED, LvResults("n1", (trash,)), CREATE).volumes == (trash,)
     assert accept(ASKED, LvResults("n1", (done("other", "purged"),)), CREATE).volumes == ()
@@ -72,7 +86,9 @@ def test_a_node_that_answers_a_creation_with_another_word_has_created_nothing(ou
 
 
 def test_a_removal_that_nobody_asked_for_is_not_recorded_as_one():
-    """The node says that it removed another volume too: no audit record of that, and the guard fires."""
+    """The node says that it removed another volume too: no audit record of that, and the guard
+    fires.
+    """
     api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", local_volume(marked=400)))
     said = LvResults("n1", (done("pvc-1", "trashed"), done("precious", "trashed")))
     fake.broken = {("n1", "carina.volume.remove"): said}
@@ -88,14 +104,20 @@ def test_an_inventory_that_is_none_is_told():
     api, fake = FakeApi(node("n1"), node("n2")), FakeNodes(inventory("n1"), inventory("n2"))
     fake.broken = {("n1", "carina.node.inventory"): BadAnswer("node n1 answered for node 'n2'")}
     before = bad_answers()
-    outcomes = {swept.node: swept.outcome for swept in sweep_local_volumes(context(api, fake)).nodes}
+    outcomes = {
+        swept.node: swept.outcome for swept in sweep_local_volumes(context(api, fake)).nodes
+    }
     assert outcomes == {"n1": "failed", "n2": "swept"}
     assert bad_answers() == before + 1
 
 
 def test_a_long_exception_is_not_built():
     """16 MiB of empty lists as a message are text, and cost no more than a few copies of it."""
-    body = b'{"status":"FAILURE","result":{"exc_type":"X","exc_message":[' + b"[]," * (5 << 20) + b"[]]}}"
+    body = (
+        b'{"status":"FAILURE","result":{"exc_type":"X","exc_message":['
+        + b"[]," * (5 << 20)
+        + b"[]]}}"
+    )
     tracemalloc.start()
     with pytest.raises(NodeFailed) as caught:
         read_answer(body, "n1", Inventory, 16 << 20)

@@ -35,7 +35,11 @@ def test_an_act_is_told_three_times():
     assert value("carina_tasks_actions_total", action="test-act") == before + 1
     assert events.events == [("Node", "n1", "Normal", "Reason", "done")]
     assert events.keys == ["pvc-1"]
-    assert (lines[0]["action"], lines[0]["volume"], lines[0]["event"]) == ("test-act", "pvc-1", "done")
+    assert (lines[0]["action"], lines[0]["volume"], lines[0]["event"]) == (
+        "test-act",
+        "pvc-1",
+        "done",
+    )
 
 
 def test_a_guards_no_is_counted_and_told():

@@ -1,4 +1,6 @@
-"""One volume of a live node, rebuilt because a person says so; and nothing else of a live node, whoever says so."""
+"""One volume of a live node, rebuilt because a person says so; and nothing else of a live node,
+whoever says so.
+"""
 
 import json
 
@@ -19,7 +21,9 @@ NAME = "pvc-1"
 
 def live(*more, ready="True", lv=None, open_=False, silent=False):
     """Make a volume on the live node n1, and its workers."""
-    api = FakeApi(node("n1", ready=ready), node("n2"), node("n3"), lv or logic_volume(), pv(), claim(), *more)
+    api = FakeApi(
+        node("n1", ready=ready), node("n2"), node("n3"), lv or logic_volume(), pv(), claim(), *more
+    )
     workers = [inventory("n2"), inventory("n3")]
     if not silent:
         workers.append(inventory("n1", local_volume(is_open=open_)))
@@ -27,7 +31,9 @@ def live(*more, ready="True", lv=None, open_=False, silent=False):
 
 
 def test_it_comes_back_elsewhere_under_its_names_and_the_old_copy_stays():
-    """New node, Success, no journal; n1 keeps its LV for the sweeps, and the Event says empty and by hand."""
+    """New node, Success, no journal; n1 keeps its LV for the sweeps, and the Event says empty and
+    by hand.
+    """
     api, fake = live(pod("waits", NAME, on=""))
     result = rebuild_volume(context(api, fake), "n1", NAME, NAME)
     assert (result.outcome, result.volumes[0].outcome) == ("done", "rebuilt")
@@ -47,11 +53,24 @@ def test_its_journal_is_one_that_any_release_finishes():
     api, fake = live()
     rebuild_volume(context(api, fake), "n1", NAME, NAME)
     written = next(
-        body for _, path, body in api.log if well_known.JOURNAL in (body.get("metadata", {}).get("annotations") or {})
+        body
+        for _, path, body in api.log
+        if well_known.JOURNAL in (body.get("metadata", {}).get("annotations") or {})
     )
     text = written["metadata"]["annotations"][well_known.JOURNAL]
     assert Journal.from_json(text).kind == "rebuild"
-    fields = {"intent", "kind", "source", "source_uid", "target", "reason", "started", "manifest", "stale", "together"}
+    fields = {
+        "intent",
+        "kind",
+        "source",
+        "source_uid",
+        "target",
+        "reason",
+        "started",
+        "manifest",
+        "stale",
+        "together",
+    }
     assert json.loads(text).keys() <= fields
 
 
@@ -77,7 +96,9 @@ RUNNING, WAITING = pod("a", NAME), {**pod("a", NAME), "status": {"phase": "Pendi
     ],
 )
 def test_it_is_refused(stage, force, why):
-    """Without its very name, in use, open, unknown, on a lost node, under way, not ours: nothing is written."""
+    """Without its very name, in use, open, unknown, on a lost node, under way, not ours: nothing is
+    written.
+    """
     api, fake = stage
     result = rebuild_volume(context(api, fake), "n1", NAME, force)
     assert result.outcome == "refused"
@@ -87,8 +108,13 @@ def test_it_is_refused(stage, force, why):
 
 
 def test_a_pod_that_lists_lack_still_uses_it():
-    """The worker is silent and the first list lacks the pod: the second has it. When every list does, it is an error."""
-    for lists, expected in (((0,), "default/a"), (range(99), "hold 0 of the 1 that the API server counts")):
+    """The worker is silent and the first list lacks the pod: the second has it. When every list
+    does, it is an error.
+    """
+    for lists, expected in (
+        ((0,), "default/a"),
+        (range(99), "hold 0 of the 1 that the API server counts"),
+    ):
         api, fake = live(RUNNING, silent=True)
         cut_pods(api, "a", lists)
         try:
@@ -107,7 +133,9 @@ def test_a_deleted_node_has_a_task_of_its_own():
 
 
 def test_a_pod_that_cannot_mount_it_is_evicted():
-    """It waits on n1 and has nothing open: it follows its volume. With a silent worker and no pod it goes on too."""
+    """It waits on n1 and has nothing open: it follows its volume. With a silent worker and no pod
+    it goes on too.
+    """
     api, fake = live(WAITING)
     assert rebuild_volume(context(api, fake), "n1", NAME, NAME).outcome == "done"
     assert not any(key.endswith("/pods/a") for key in api.objects)
@@ -127,8 +155,16 @@ def test_the_guards_of_a_failover_stand_before_it():
         assert rebuild_volume(context(api, fake), "n1", NAME, NAME).outcome == "refused"
         assert api.log == []
     api, fake = live()
-    assert rebuild_volume(context(api, fake, held=True), "n1", NAME, NAME).reason == "another worker is at it"
-    api, fake = live(logic_volume("x", "n8"), logic_volume("y", "n9"), logic_volume("z", "n7"), logic_volume("w", "n6"))
+    assert (
+        rebuild_volume(context(api, fake, held=True), "n1", NAME, NAME).reason
+        == "another worker is at it"
+    )
+    api, fake = live(
+        logic_volume("x", "n8"),
+        logic_volume("y", "n9"),
+        logic_volume("z", "n7"),
+        logic_volume("w", "n6"),
+    )
     assert "4 of 7" in rebuild_volume(context(api, fake), "n1", NAME, NAME).reason
     api, fake = live(lv=logic_volume(size="900Gi"))
     assert rebuild_volume(context(api, fake), "n1", NAME, NAME).volumes[0].outcome == "no-fit"
@@ -150,7 +186,9 @@ def test_what_is_no_name_is_refused_before_anything_is_asked(name):
     with pytest.raises(BadInput):
         rebuild_volume(context(api, fake), "n1", name, name)
     assert api.reads == []
-    assert "there is none" in rebuild_volume(context(api, fake), "n1", "pvc-none", "pvc-none").reason
+    assert (
+        "there is none" in rebuild_volume(context(api, fake), "n1", "pvc-none", "pvc-none").reason
+    )
 
 
 def test_a_message_that_comes_twice_moves_it_once():

@@ -28,7 +28,9 @@ RAW = to_json(inventory("n1", local_volume()))
 
 def meta(status="SUCCESS", result=RAW, **more):
     """Make what Celery's backend stores."""
-    return json.dumps({"status": status, "result": result, "traceback": None, "children": [], **more}).encode()
+    return json.dumps(
+        {"status": status, "result": result, "traceback": None, "children": [], **more}
+    ).encode()
 
 
 def test_a_good_answer_is_read_as_what_it_is():
@@ -44,7 +46,11 @@ def test_a_task_that_still_runs_has_no_answer_yet(status):
 
 def test_a_failed_task_is_told_in_one_line():
     """Exception type and message are text and are never built into anything."""
-    failure = {"exc_type": "LvmFailed", "exc_message": ["no such", "group"], "exc_module": "carina_tasks.errors"}
+    failure = {
+        "exc_type": "LvmFailed",
+        "exc_message": ["no such", "group"],
+        "exc_module": "carina_tasks.errors",
+    }
     with pytest.raises(NodeFailed, match="node n1: LvmFailed: no such group"):
         read_answer(meta("FAILURE", failure), "n1", Inventory, LIMIT)
 
@@ -66,36 +72,73 @@ def with_volume(**fields):
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"{", b"null", b"[]", b'"x"', b"\x80\x04\x95", b"\xff" * 50, b'{"status":"\xff","result":{}}',
-        b'{"status":"SUCCESS"}', b'{"status":5,"result":{}}', b'{"status":null,"result":null}',
-        b'{"status":"SUCCESS","result":NaN}', b'{"status":"SUCCESS","result":' + b"[" * 500_000,
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"\x80\x04\x95",
+        b"\xff" * 50,
+        b'{"status":"\xff","result":{}}',
+        b'{"status":"SUCCESS"}',
+        b'{"status":5,"result":{}}',
+        b'{"status":null,"result":null}',
+        b'{"status":"SUCCESS","result":NaN}',
+        b'{"status":"SUCCESS","result":' + b"[" * 500_000,
         b'{"status":"FAILURE","result":{"exc_type":"X","exc_message":' + b"[" * 500_000,
         b'{"status":"FAILURE","result":{"exc_type":"X","exc_message":' + b"9" * 5000 + b"}}",
         b'{"status":"FAILURE","result":{"exc_type":"X","exc_message":1e999}}',
         b'{"status":"FAILURE","result":{"exc_type":"X","exc_message":"\xff"}}',
         b'{"status":"FAILURE","result":{"exc_type":"X","exc_message":"\\ud800"}}',
-        meta("FAILURE", None), meta("FAILURE", {}), meta("FAILURE", {"exc_type": ["os", "system"]}),
-        meta(result=None), meta(result=[]), meta(result={**RAW, "node": "n2"}), meta(result={**RAW, "node": 5}),
-        meta(result={**RAW, "node": "n1\n"}), meta(result={**RAW, "more": 1}),
-        meta(result={"node": "n1", "volumes": []}), meta(result={**RAW, "volumes": {}}),
-        with_volume(size=-1), with_volume(size="5Gi"), with_volume(size=1 << 61), with_volume(size=1.5),
-        with_volume(name="volume-x; reboot"), with_volume(name="--config"), with_volume(name="volume-x\n"),
-        with_volume(group="../x"), with_volume(uuid="x"), with_volume(is_open="no"), with_volume(tags="x"),
-        with_volume(tags=["x"] * 65), with_volume(tags=["x" * 1025]), with_volume(more=1), with_volume(created="now"),
+        meta("FAILURE", None),
+        meta("FAILURE", {}),
+        meta("FAILURE", {"exc_type": ["os", "system"]}),
+        meta(result=None),
+        meta(result=[]),
+        meta(result={**RAW, "node": "n2"}),
+        meta(result={**RAW, "node": 5}),
+        meta(result={**RAW, "node": "n1\n"}),
+        meta(result={**RAW, "more": 1}),
+        meta(result={"node": "n1", "volumes": []}),
+        meta(result={**RAW, "volumes": {}}),
+        with_volume(size=-1),
+        with_volume(size="5Gi"),
+        with_volume(size=1 << 61),
+        with_volume(size=1.5),
+        with_volume(name="volume-x; reboot"),
+        with_volume(name="--config"),
+        with_volume(name="volume-x\n"),
+        with_volume(group="../x"),
+        with_volume(uuid="x"),
+        with_volume(is_open="no"),
+        with_volume(tags="x"),
+        with_volume(tags=["x"] * 65),
+        with_volume(tags=["x" * 1025]),
+        with_volume(more=1),
+        with_volume(created="now"),
         meta(result={**RAW, "volumes": [LV] * 20_001}),
     ],
-)  # fmt: skip
+)
 def test_a_hostile_answer_is_a_bad_answer(data):
-    """Nonsense, wrong types, another node's name, depth without end, numbers without end: BadAnswer, in few words."""
+    """Nonsense, wrong types, another node's name, depth without end, numbers without end:
+    BadAnswer, in few words.
+    """
     with pytest.raises(BadAnswer) as caught:
         read_answer(data, "n1", Inventory, LIMIT)
     assert len(caught.value.message) < 400
 
 
 def test_depth_that_decodes_can_also_be_told():
-    """An exception message nested as deep as the decoder takes it makes no other error when it is shown."""
+    """An exception message nested as deep as the decoder takes it makes no other error when it is
+    shown.
+    """
     for depth in range(1, 1200, 7):
-        data = b'{"status":"FAILURE","result":{"exc_type":"X","exc_message":' + b"[" * depth + b"]" * depth + b"}}"
+        data = (
+            b'{"status":"FAILURE","result":{"exc_type":"X","exc_message":'
+            + b"[" * depth
+            + b"]" * depth
+            + b"}}"
+        )
         with pytest.raises((BadAnswer, NodeFailed)):
             read_answer(data, "n1", Inventory, LIMIT)
 
@@ -110,7 +153,8 @@ def test_an_exception_in_disguise_builds_nothing():
 
 
 @given(
-    st.binary(max_size=200) | st.text(max_size=100).map(lambda t: meta("FAILURE", {"exc_type": t, "exc_message": t}))
+    st.binary(max_size=200)
+    | st.text(max_size=100).map(lambda t: meta("FAILURE", {"exc_type": t, "exc_message": t}))
 )
 def test_no_bytes_raise_anything_else(data):
     """Any bytes: an answer, none yet, or one of three errors."""
@@ -150,7 +194,9 @@ def asking(app, deadline=0.2, limit=LIMIT):
 
 
 def test_a_question_expires_with_its_deadline_and_names_its_node():
-    """To the node's queue only, id `<node>:<uuid>`, and expiring, so that a node that returns later does not run it."""
+    """To the node's queue only, id `<node>:<uuid>`, and expiring, so that a node that returns later
+    does not run it.
+    """
     app = App(answers)
     assert asking(app, 45).ask("n1", TASK, None, Inventory, more=8).node == "n1"
     ((name, options),) = app.sent
@@ -166,19 +212,25 @@ def test_a_request_is_sent_as_plain_json():
     app = App(lambda node: meta(result=to_json(LvResults(node=node, volumes=(done(),)))))
     request = CreateLvs(reserve=0, volumes=(LvToCreate("vg", "volume-x", 1, INTENT),))
     asking(app).ask("n1", "carina.volume.create", request, LvResults)
-    assert json.loads(json.dumps(app.sent[0][1]["args"])) == json.loads(json.dumps([msgspec.to_builtins(request)]))
+    assert json.loads(json.dumps(app.sent[0][1]["args"])) == json.loads(
+        json.dumps([msgspec.to_builtins(request)])
+    )
 
 
 def test_people_can_search_for_what_a_node_was_asked():
-    """Node, volumes and reason stand in the header as flat literals; the message itself stays as it is."""
+    """Node, volumes and reason stand in the header as flat literals; the message itself stays as it
+    is.
+    """
     app = App(lambda node: meta(result=to_json(LvResults(node=node, volumes=(done(),)))))
     request = CreateLvs(reserve=0, volumes=(LvToCreate("vg", "volume-x", 1 << 30, INTENT),))
     asking(app).ask("n1", "carina.volume.create", request, LvResults)
     options = app.sent[0][1]
     assert ast.literal_eval(options["argsrepr"]) == ("n1",)
     assert ast.literal_eval(options["kwargsrepr"]) == {
-        "node": "n1", "volumes": "vg/volume-x 1Gi", "reason": "their node is lost"
-    }  # fmt: skip
+        "node": "n1",
+        "volumes": "vg/volume-x 1Gi",
+        "reason": "their node is lost",
+    }
     assert "kwargs" not in options
 
 
@@ -186,7 +238,12 @@ def test_how_each_question_ended_is_told():
     """An answer and a silence, each by the id of its question."""
     told = []
     app = App(lambda node: answers(node) if node == "n1" else None)
-    calls = NodeCalls(app, 0.2, LIMIT, tell=lambda task_id, answer: told.append((task_id.split(":")[0], type(answer))))
+    calls = NodeCalls(
+        app,
+        0.2,
+        LIMIT,
+        tell=lambda task_id, answer: told.append((task_id.split(":")[0], type(answer))),
+    )
     calls.ask_all({"n1": None, "n2": None}, TASK, Inventory)
     assert sorted(told, key=str) == [("n1", Inventory), ("n2", NodeSilent)]
 
@@ -212,8 +269,11 @@ def test_each_node_has_an_answer_or_a_reason_of_its_own():
     app = App(lambda node: {"n1": answers("n1"), "n3": answers("n1")}.get(node))
     got = asking(app).ask_all(dict.fromkeys(("n1", "n2", "n3", "N 4")), TASK, Inventory)
     assert {node: type(value) for node, value in got.items()} == {
-        "n1": Inventory, "n2": NodeSilent, "n3": BadAnswer, "N 4": BadInput,
-    }  # fmt: skip
+        "n1": Inventory,
+        "n2": NodeSilent,
+        "n3": BadAnswer,
+        "N 4": BadInput,
+    }
 
 
 def test_an_answer_of_500_megabytes_costs_no_more_than_the_limit():
@@ -247,7 +307,9 @@ def test_an_answer_just_above_the_limit_is_refused_and_one_at_it_is_read():
             assert caller.ask("n1", TASK, None, Inventory)
 
 
-@pytest.mark.parametrize("broken", [OperationalError("away"), redis.ConnectionError("away"), OSError("away")])
+@pytest.mark.parametrize(
+    "broken", [OperationalError("away"), redis.ConnectionError("away"), OSError("away")]
+)
 def test_a_broker_that_takes_no_message_is_unavailable(broken):
     """Every library's way to say it becomes one error."""
     with pytest.raises(BrokerUnavailable):

@@ -35,7 +35,11 @@ def _current_app_stays():
 def test_every_connection_has_time_limits(role):
     """Without them a half-open connection hung publishers for good."""
     options = transport_options(conf(), role)
-    assert (options["socket_timeout"], options["socket_connect_timeout"], options["health_check_interval"]) == (
+    assert (
+        options["socket_timeout"],
+        options["socket_connect_timeout"],
+        options["health_check_interval"],
+    ) == (
         10,
         2,
         5,
@@ -45,7 +49,9 @@ def test_every_connection_has_time_limits(role):
 
 
 def test_a_node_needs_no_shared_keys():
-    """No record of unacknowledged messages, no priorities: those need scripts and keys that its ACL denies."""
+    """No record of unacknowledged messages, no priorities: those need scripts and keys that its ACL
+    denies.
+    """
     options = transport_options(conf(), "node")
     assert (options["ack_emulation"], options["priority_steps"]) == (False, [0])
     assert "ack_emulation" not in transport_options(conf(), "control")
@@ -88,8 +94,12 @@ def test_a_wrong_setting_is_one_line_and_no_stack_trace():
     """`celery -A carina_tasks` with a wrong setting says which, and what it should be."""
     run = subprocess.run(
         [sys.executable, "-c", "import carina_tasks.celery"],
-        capture_output=True, text=True, timeout=60, check=False, env={"CARINA_TASKS_PAGE_SIZE": "0"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"CARINA_TASKS_PAGE_SIZE": "0"},
+    )
     assert run.returncode == 1
     assert run.stderr.startswith("carina-tasks: CARINA_TASKS_PAGE_SIZE: ")
     assert "Traceback" not in run.stderr
@@ -98,12 +108,18 @@ def test_a_wrong_setting_is_one_line_and_no_stack_trace():
 def test_a_node_worker_does_not_load_the_kubernetes_client():
     """It has no business with it, and the package costs each node 60 MB."""
     code = (
-        "import sys, carina_tasks.tasks.volume, carina_tasks.tasks.node, carina_tasks.celery;"
+        "import sys, carina_tasks.tasks.volume, carina_tasks.tasks.node, "
+        "carina_tasks.celery;"
         "carina_tasks.celery.app.loader.import_default_modules();"
         "sys.exit('kubernetes' in sys.modules)"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env={"NODE_NAME": "n1"}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"NODE_NAME": "n1"},
     )
     assert run.returncode == 0, run.stderr
 
@@ -127,7 +143,9 @@ def test_every_message_says_when_it_was_sent():
     ],
 )
 def test_what_is_sent_by_name_expires_too(task, options, seconds):
-    """As `celery call` sends it: after the task's own seconds, a node's after the deadline for its answer."""
+    """As `celery call` sends it: after the task's own seconds, a node's after the deadline for its
+    answer.
+    """
     app = make_app(load({"CARINA_TASKS_BROKER_URL": "memory://"}), "control")
     app.conf.result_backend = "cache+memory://"
     sent = []

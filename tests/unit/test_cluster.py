@@ -1,4 +1,6 @@
-"""The cluster as frozen values: complete, in a safe order, and with what cannot be read told by name."""
+"""The cluster as frozen values: complete, in a safe order, and with what cannot be read told by
+name.
+"""
 
 import pytest
 
@@ -55,7 +57,10 @@ def test_what_cannot_be_read_is_told_and_the_others_are_there():
     del broken["spec"]["size"]
     odd["spec"]["capacity"] = {"storage": "much"}
     snapshot = Cluster(FakeApi(broken, odd, logic_volume(), pv())).observe()
-    assert {(u.kind, u.name) for u in snapshot.unreadable} == {("LogicVolume", "broken"), ("PersistentVolume", "odd")}
+    assert {(u.kind, u.name) for u in snapshot.unreadable} == {
+        ("LogicVolume", "broken"),
+        ("PersistentVolume", "odd"),
+    }
     assert set(snapshot.logic_volumes) == {"pvc-1"}
 
 

@@ -18,8 +18,10 @@ A, B, C = "pvc-1", "pvc-2", "pvc-3"
 def leader(*together, kind="rebuild", target="n2"):
     """Make a volume that is journalled and not begun, with those that were planned with it."""
     return [
-        logic_volume(A, target, journal=journal(A, target=target, kind=kind, together=together)), pv(A), claim(A),
-    ]  # fmt: skip
+        logic_volume(A, target, journal=journal(A, target=target, kind=kind, together=together)),
+        pv(A),
+        claim(A),
+    ]
 
 
 def home(name, **more):
@@ -30,7 +32,9 @@ def home(name, **more):
 def of(*raws, lost=frozenset()):
     """Say who is parted: a letter for each, with what is to be done."""
     seen = world(node("n1"), node("n2"), *raws)
-    return [(v.logic_volume.name, type(v)) for v in separated(seen, seen.logic_volumes.values(), lost)]
+    return [
+        (v.logic_volume.name, type(v)) for v in separated(seen, seen.logic_volumes.values(), lost)
+    ]
 
 
 BOTH = pod("web-0", A, B, annotated=True)
@@ -51,11 +55,19 @@ STAYS = {
     "no pod uses both": (leader(B), home(B), [pod("web-0", A), pod("web-1", B)]),
     "no pod uses any": (leader(B), home(B), []),
     "not planned with it": (leader(), home(B), [BOTH]),
-    "moved elsewhere meanwhile": (leader(B), [logic_volume(B, "n3"), pv(B, "n3"), claim(B)], [BOTH]),
+    "moved elsewhere meanwhile": (
+        leader(B),
+        [logic_volume(B, "n3"), pv(B, "n3"), claim(B)],
+        [BOTH],
+    ),
     "there already": (leader(B), [logic_volume(B, "n2"), pv(B, "n2"), claim(B)], [BOTH]),
     "gone": (leader(B), [], [BOTH]),
     "being deleted": (leader(B), home(B, deletionTimestamp="2026-01-01T00:00:00Z"), [BOTH]),
-    "its pod is no longer annotated": (leader(B, kind="migrate"), home(B), [pod("web-0", A, B, annotated=False)]),
+    "its pod is no longer annotated": (
+        leader(B, kind="migrate"),
+        home(B),
+        [pod("web-0", A, B, annotated=False)],
+    ),
 }
 
 
@@ -75,8 +87,9 @@ def on_its_way(name, target, *together, there=False):
     """Make a journalled volume, its PV on its target already or still on its source."""
     return [
         logic_volume(name, target, journal=journal(name, target=target, together=together)),
-        pv(name, target if there else "n1"), claim(name),
-    ]  # fmt: skip
+        pv(name, target if there else "n1"),
+        claim(name),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +97,9 @@ def on_its_way(name, target, *together, there=False):
     [(False, False, B), (True, False, B), (False, True, A), (True, True, None)],
 )
 def test_of_two_that_go_to_different_nodes_the_empty_one_gives_way(first, second, strays):
-    """One that a pod may have written to stays; of two empty ones the later by name; two written ones are left to people."""
+    """One that a pod may have written to stays; of two empty ones the later by name; two written
+    ones are left to people.
+    """
     raws = [*on_its_way(A, "n2", B, there=first), *on_its_way(B, "n3", A, there=second)]
     assert of(*raws, node("n3"), BOTH) == ([(strays, Diverging)] if strays else [])
 
@@ -100,8 +115,14 @@ def test_nobody_strays_while_one_of_the_targets_is_lost(lost):
 
 def cut_off(*, kind="rebuild", annotated=True):
     """Make a node that is back after its failover was cut off between the journals of one pod."""
-    return FakeApi(node("n1"), node("n2"), node("n3"), *leader(B, kind=kind), *home(B),
-                   pod("web-0", A, B, annotated=annotated))  # fmt: skip
+    return FakeApi(
+        node("n1"),
+        node("n2"),
+        node("n3"),
+        *leader(B, kind=kind),
+        *home(B),
+        pod("web-0", A, B, annotated=annotated),
+    )
 
 
 def test_resume_fetches_what_a_failover_left_behind():
@@ -114,7 +135,9 @@ def test_resume_fetches_what_a_failover_left_behind():
 
 
 def test_both_go_elsewhere_when_the_target_is_deleted_meanwhile():
-    """The node is back, the target of the first is gone: the second follows on paper, and both are planned anew."""
+    """The node is back, the target of the first is gone: the second follows on paper, and both are
+    planned anew.
+    """
     api, fake = cut_off(), nodes("n1", "n3")
     del api.objects["/api/v1/nodes/n2"]
     for _ in range(3):
@@ -132,7 +155,10 @@ def test_while_it_cannot_follow_the_other_is_not_begun():
     (result,) = [one for one in resume(context(api, fake)).volumes if one.volume == A]
     assert (result.outcome, api.one("PersistentVolume", A)) == ("unfinished", before)
     assert f"waits for {B}" in result.reason
-    assert f"waits for {B}" in api.one("LogicVolume", A)["metadata"]["annotations"]["tasks.carina.storage.io/progress"]
+    assert (
+        f"waits for {B}"
+        in api.one("LogicVolume", A)["metadata"]["annotations"]["tasks.carina.storage.io/progress"]
+    )
     assert fake.tasks() == []
 
 
@@ -140,15 +166,26 @@ def test_while_another_worker_is_at_that_node_the_other_is_not_begun():
     """It may be about to write the very journal that is missing."""
     api = cut_off()
     free, held = context(api, nodes()), context(api, nodes(), held=True)
-    ctx = dataclasses.replace(free, lock=lambda name: (held if name.startswith("failover") else free).lock(name))
+    ctx = dataclasses.replace(
+        free, lock=lambda name: (held if name.startswith("failover") else free).lock(name)
+    )
     (result,) = resume(ctx).volumes
     assert "another worker" in result.reason
     assert [path for _, path, body in api.log if "spec" in body] == []
 
 
 def test_a_volume_is_not_begun_while_the_other_of_its_pod_has_no_journal():
-    """The other one changed between plan and journal: the first waits, and the next resume has both."""
-    api = FakeApi(node("n1", ready="Unknown", since=NOW - 400), node("n2"), node("n3"), *home(A), *home(B), BOTH)
+    """The other one changed between plan and journal: the first waits, and the next resume has
+    both.
+    """
+    api = FakeApi(
+        node("n1", ready="Unknown", since=NOW - 400),
+        node("n2"),
+        node("n3"),
+        *home(A),
+        *home(B),
+        BOTH,
+    )
     fake = nodes()
 
     def meddle(verb, path):
@@ -166,20 +203,30 @@ def test_a_volume_is_not_begun_while_the_other_of_its_pod_has_no_journal():
 
 
 def test_planned_again_it_is_together_with_those_that_it_was_planned_along_with():
-    """Two volumes of a pod on a lost target, one of them done: the journal of the other names it from then on."""
+    """Two volumes of a pod on a lost target, one of them done: the journal of the other names it
+    from then on.
+    """
     api = FakeApi(
-        node("n2", ready="Unknown", since=NOW - 400), node("n3"), node("n4"),
-        logic_volume(A, "n2"), pv(A, "n2"), claim(A),
-        logic_volume(B, "n2", journal=journal(B, together=(C,)), status=""), pv(B, "n1"), claim(B),
+        node("n2", ready="Unknown", since=NOW - 400),
+        node("n3"),
+        node("n4"),
+        logic_volume(A, "n2"),
+        pv(A, "n2"),
+        claim(A),
+        logic_volume(B, "n2", journal=journal(B, together=(C,)), status=""),
+        pv(B, "n1"),
+        claim(B),
         pod("web-0", A, B, on="", annotated=True),
-    )  # fmt: skip
+    )
     ctx = context(api, nodes("n3", "n4"))
     resume(ctx)
     assert ctx.cluster.logic_volume(B).journal.together == (A, C)
 
 
 def test_a_target_in_maintenance_keeps_the_volumes_of_a_pod_together():
-    """Its node is deleted for an upgrade and comes back with what the other volume has (simulation, seed 5597)."""
+    """Its node is deleted for an upgrade and comes back with what the other volume has (simulation,
+    seed 5597).
+    """
     found = world(node("n3"), logic_volume("pvc-1", "n2"), pv("pvc-1", "n2"))
     other = journal("pvc-2", together=("pvc-1",))
     assert held_by(found, other, ()) == ""

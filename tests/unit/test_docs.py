@@ -1,4 +1,6 @@
-"""What README, CONTRIBUTING, CHANGELOG and docs/ say is true, as far as a machine can tell cheaply."""
+"""What README, CONTRIBUTING, CHANGELOG and docs/ say is true, as far as a machine can tell
+cheaply.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ from click import Context, Group
 
 from carina_tasks.cli import COMMANDS, carina
 from carina_tasks.cli.output import Command
+from carina_tasks.environment import PREFIX
 from carina_tasks.observability import metrics
-from carina_tasks.settings import PREFIX, Settings
+from carina_tasks.settings import Settings
 from tests.lab import parts
 from tools.reference import cli_page, metrics_page, settings_page, tasks_page
 
@@ -42,21 +45,29 @@ CODES = {name: code_of(text) for name, text in TEXTS.items()}
 
 
 def found(pattern: str, *, code: bool = True) -> set[tuple[str, str]]:
-    """Return what `pattern` finds, with the page it stands on. An empty answer is a broken pattern, and fails."""
+    """Return what `pattern` finds, with the page it stands on. An empty answer is a broken pattern,
+    and fails.
+    """
     texts = {name: "\n".join(lines) for name, lines in CODES.items()} if code else TEXTS
-    hits = {(name, match) for name, text in texts.items() for match in re.findall(pattern, text, re.M)}
+    hits = {
+        (name, match) for name, text in texts.items() for match in re.findall(pattern, text, re.M)
+    }
     assert hits, f"nothing in the docs looks like {pattern}"
     return hits
 
 
 def test_settings_page_is_up_to_date() -> None:
-    """docs/settings.md is what the settings say; `python -m tools.reference.settings_page` makes it anew."""
+    """docs/settings.md is what the settings say; `python -m tools.reference.settings_page` makes it
+    anew.
+    """
     assert TEXTS["docs/settings.md"] == settings_page.page()
 
 
 def test_settings_page_has_every_setting() -> None:
     """Every setting has a row, with a unit wherever it is a number, and a description."""
-    rows = {row.split("`")[1]: row for row in settings_page.page().splitlines() if row.startswith("| `")}
+    rows = {
+        row.split("`")[1]: row for row in settings_page.page().splitlines() if row.startswith("| `")
+    }
     assert rows.keys() == {settings_page.variable(name) for name in Settings.model_fields}
     assert all(row.split(" | ")[-1].strip("| ") for row in rows.values())
     vague = {name for name, row in rows.items() if "whole number" in row}
@@ -64,7 +75,9 @@ def test_settings_page_has_every_setting() -> None:
 
 
 def test_tasks_page_is_up_to_date() -> None:
-    """docs/tasks.md is what is registered with Celery; `python -m tools.reference.tasks_page` makes it anew."""
+    """docs/tasks.md is what is registered with Celery; `python -m tools.reference.tasks_page` makes
+    it anew.
+    """
     assert TEXTS["docs/tasks.md"] == tasks_page.page()
 
 
@@ -74,38 +87,56 @@ def test_commands_page_is_up_to_date() -> None:
 
 
 def test_every_command_has_exit_codes_and_examples() -> None:
-    """Scripts can rely on the first, people copy the second; and each example is of that very command."""
+    """Scripts can rely on the first, people copy the second; and each example is of that very
+    command.
+    """
     for name, command in cli_page.commands(Context(carina)):
         if isinstance(command, Group):
             continue
         assert isinstance(command, Command), name
         assert {0, 2} <= command.exits.keys() <= {0, 1, 2}
         assert command.examples
-        assert all(line.startswith(f"celery -A carina_tasks carina {name}") for line in command.examples)
+        assert all(
+            line.startswith(f"celery -A carina_tasks carina {name}") for line in command.examples
+        )
 
 
 def test_metrics_page_is_up_to_date() -> None:
-    """docs/metrics.md is what the processes export; `python -m tools.reference.metrics_page` makes it anew."""
+    """docs/metrics.md is what the processes export; `python -m tools.reference.metrics_page` makes
+    it anew.
+    """
     assert TEXTS["docs/metrics.md"] == metrics_page.page()
 
 
 def test_make_targets_exist() -> None:
     """Every `make TARGET` is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.M))
-    wrong = {(page, name) for page, name in found(r"(?:^|[\s`])make ([a-z][\w-]*)") if name not in targets}
+    wrong = {
+        (page, name)
+        for page, name in found(r"(?:^|[\s`])make ([a-z][\w-]*)")
+        if name not in targets
+    }
     assert not wrong
 
 
 def test_celery_commands_exist() -> None:
     """Every `celery -A carina_tasks COMMAND` is one of Celery's, or Flower's, or ours."""
     known = set(celery_command.commands) | {"flower", "carina"}
-    wrong = {(page, name) for page, name in found(r"celery -A carina_tasks ([a-z_]+)") if name not in known}
+    wrong = {
+        (page, name)
+        for page, name in found(r"celery -A carina_tasks ([a-z_]+)")
+        if name not in known
+    }
     assert not wrong
 
 
 def test_carina_commands_exist() -> None:
     """Every `celery -A carina_tasks carina COMMAND` is there."""
-    wrong = {(page, name) for page, name in found(r"celery -A carina_tasks carina ([a-z_]+)") if name not in COMMANDS}
+    wrong = {
+        (page, name)
+        for page, name in found(r"celery -A carina_tasks carina ([a-z_]+)")
+        if name not in COMMANDS
+    }
     assert not wrong
 
 
@@ -122,23 +153,35 @@ def test_calls_fit_their_tasks() -> None:
     for page, line in calls:
         words = shlex.split(line)
         options = dict(zip(words[1::2], words[2::2], strict=False))
-        args, kwargs = json.loads(options.get("--args", "[]")), json.loads(options.get("--kwargs", "{}"))
+        args, kwargs = (
+            json.loads(options.get("--args", "[]")),
+            json.loads(options.get("--kwargs", "{}")),
+        )
         task = tasks_page.tasks()[words[0]]
         inspect.signature(task.run).bind(*args, **kwargs)
         if isinstance(task, tasks_page.NodeTask):
-            assert options.get("--queue", "").startswith("node."), f"{page}: {line} would go to the control queue"
+            assert options.get("--queue", "").startswith("node."), (
+                f"{page}: {line} would go to the control queue"
+            )
 
 
 def test_settings_exist() -> None:
     """Every CARINA_TASKS_ variable is a setting."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    wrong = {(page, name) for page, name in found(rf"\b{PREFIX}[A-Z][A-Z_]*[A-Z]", code=False) if name not in known}
+    wrong = {
+        (page, name)
+        for page, name in found(rf"\b{PREFIX}[A-Z][A-Z_]*[A-Z]", code=False)
+        if name not in known
+    }
     assert not wrong
 
 
 def test_defaults_of_settings_are_right() -> None:
     """Wherever a page has a setting's seconds in brackets behind its name, they are its default."""
-    defaults = {f"CARINA_TASKS_{name.upper()}": field.default for name, field in Settings.model_fields.items()}
+    defaults = {
+        f"CARINA_TASKS_{name.upper()}": field.default
+        for name, field in Settings.model_fields.items()
+    }
     told = found(r"`(CARINA_TASKS_[A-Z_]+)` \((\d+) s\)", code=False)
     assert len(told) > 5
     assert not {one for one in told if float(one[1][1]) != defaults[one[1][0]]}
@@ -146,10 +189,14 @@ def test_defaults_of_settings_are_right() -> None:
 
 def test_metrics_exist() -> None:
     """Every metric that the docs name is exported."""
-    registered = {name for names in prometheus_client.REGISTRY._collector_to_names.values() for name in names}
+    registered = {
+        name for names in prometheus_client.REGISTRY._collector_to_names.values() for name in names
+    }
     registered |= metrics.GAUGES.keys()
     assert metrics.AUDIT._name in registered
-    wrong = {(page, name) for page, name in found(r"^carina_tasks_[a-z_]+$") if name not in registered}
+    wrong = {
+        (page, name) for page, name in found(r"^carina_tasks_[a-z_]+$") if name not in registered
+    }
     assert not wrong
 
 
@@ -202,7 +249,10 @@ def test_tests_exist() -> None:
 
 def test_tiers_are_told() -> None:
     """CONTRIBUTING's table has every tier of tests, and no other."""
-    assert set(re.findall(r"^\| `tests/(\w+)` \|", TEXTS["CONTRIBUTING.md"], re.M)) == parts.TIERS.keys()
+    assert (
+        set(re.findall(r"^\| `tests/(\w+)` \|", TEXTS["CONTRIBUTING.md"], re.M))
+        == parts.TIERS.keys()
+    )
 
 
 def test_event_table_is_complete() -> None:
@@ -211,7 +261,11 @@ def test_event_table_is_complete() -> None:
     for path in (ROOT / "carina_tasks" / "flows").rglob("*.py"):
         for call in ast.walk(tree(path)):
             if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("ctx.audit."):
-                texts = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+                texts = [
+                    arg.value
+                    for arg in call.args
+                    if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+                ]
                 written |= {text for text in texts if re.fullmatch(r"([A-Z][a-z]+){2,}", text)}
     # Guards are told under one reason; which guard it was is in the metric and the log.
     written = written - {"OrphanCap", "Unreadable", "BadAnswer"} | {"CarinaTasksRefused"}
@@ -223,7 +277,9 @@ WALK = re.findall(r"^\d+\. `([\w/]+\.py)`: (.*(?:\n   .*)*)", TEXTS["CONTRIBUTIN
 
 
 def test_the_walk_has_eight_files_at_most() -> None:
-    """CONTRIBUTING's walk from the watch event to lvcreate opens eight files, each once, from the watch to lvcreate."""
+    """CONTRIBUTING's walk from the watch event to lvcreate opens eight files, each once, from the
+    watch to lvcreate.
+    """
     files = [file for file, _ in WALK]
     assert 2 <= len(set(files)) == len(files) <= 8
     assert files[0] == "carina_tasks/node_watch.py"
@@ -232,8 +288,12 @@ def test_the_walk_has_eight_files_at_most() -> None:
 
 @pytest.mark.parametrize(("file", "text"), WALK, ids=[file for file, _ in WALK])
 def test_the_walk_can_be_walked(file: str, text: str) -> None:
-    """Every function that a step of the walk names is defined in its file, and the next file is called from it."""
-    names = [name for name in CODE.findall(text) if re.fullmatch(r"(\w+\.)?_?[a-z]+(_[a-z]+)*", name)]
+    """Every function that a step of the walk names is defined in its file, and the next file is
+    called from it.
+    """
+    names = [
+        name for name in CODE.findall(text) if re.fullmatch(r"(\w+\.)?_?[a-z]+(_[a-z]+)*", name)
+    ]
     here = [name for name in names if name not in {"control", "lvcreate"}]
     assert here
     assert set(here) <= definitions(ROOT / file)
@@ -241,7 +301,9 @@ def test_the_walk_can_be_walked(file: str, text: str) -> None:
     if step + 1 < len(WALK):
         following = WALK[step + 1][0]
         # By import, or by the task's name on a queue.
-        named = {task.name for task in tasks_page.tasks().values() if tasks_page._file(task) == following}
+        named = {
+            task.name for task in tasks_page.tasks().values() if tasks_page._file(task) == following
+        }
         source = (ROOT / file).read_text()
         parent, module = Path(following).with_suffix("").as_posix().replace("/", ".").rsplit(".", 1)
         adapters = {"carina_tasks/broker/calls.py": "ctx.nodes.ask("}
@@ -254,7 +316,9 @@ def test_the_walk_can_be_walked(file: str, text: str) -> None:
 
 
 def test_the_rules_stand_where_the_table_says() -> None:
-    """Each row of CONTRIBUTING's table of rules names a function that is defined in the file it names."""
+    """Each row of CONTRIBUTING's table of rules names a function that is defined in the file it
+    names.
+    """
     rows = re.findall(r"^\| [^|]+ \| `([\w.]+)` in `([\w/.]+)` \|", TEXTS["CONTRIBUTING.md"], re.M)
     assert len(rows) > 15
     wrong = {(name, file) for name, file in rows if name not in definitions(ROOT / file)}
@@ -274,7 +338,11 @@ def definitions(path: Path) -> set[str]:
         if isinstance(node, ast.FunctionDef):
             names.add(node.name)
         if isinstance(node, ast.ClassDef):
-            names |= {f"{node.name}.{child.name}" for child in node.body if isinstance(child, ast.FunctionDef)}
+            names |= {
+                f"{node.name}.{child.name}"
+                for child in node.body
+                if isinstance(child, ast.FunctionDef)
+            }
     return names
 
 

@@ -1,4 +1,6 @@
-"""Is everything there that failover needs? Each check in its good and its bad state, and what a process says of itself."""
+"""Is everything there that failover needs? Each check in its good and its bad state, and what a
+process says of itself.
+"""
 
 from pathlib import Path
 
@@ -25,13 +27,29 @@ from tests.unit.builders_redis import away
 from tests.unit.test_heartbeat import app
 
 HERE = Process("control", "here", "0.1.0", "5.7", "7")
-ALL = [Process("control", "c", "0.1.0"), Process("beat", "b", "0.1.0"), Process("node-watch", "w", "0.1.0"),
-       Process("node", "n1", "0.1.0", at=b.NOW, profile="sealed")]  # fmt: skip
-GOOD = BrokerInfo("Redis 7", 0.001, b.NOW, "noeviction", 1 << 20, 256 << 20, "none", "carina-tasks", stranger="refused")
+ALL = [
+    Process("control", "c", "0.1.0"),
+    Process("beat", "b", "0.1.0"),
+    Process("node-watch", "w", "0.1.0"),
+    Process("node", "n1", "0.1.0", at=b.NOW, profile="sealed"),
+]
+GOOD = BrokerInfo(
+    "Redis 7",
+    0.001,
+    b.NOW,
+    "noeviction",
+    1 << 20,
+    256 << 20,
+    "none",
+    "carina-tasks",
+    stranger="refused",
+)
 
 
 class Api(FakeApi):
-    """A cluster with Carina installed, that answers access reviews: no for what stands in `denied`."""
+    """A cluster with Carina installed, that answers access reviews: no for what stands in
+    `denied`.
+    """
 
     def __init__(self, *raws, denied=()):
         super().__init__(*raws)
@@ -58,7 +76,10 @@ class Api(FakeApi):
             return super().create(path, body)
         asked = body["spec"]["resourceAttributes"]
         return {
-            "status": {"allowed": (asked["resource"], asked["verb"], body["spec"].get("user", "")) not in self.denied}
+            "status": {
+                "allowed": (asked["resource"], asked["verb"], body["spec"].get("user", ""))
+                not in self.denied
+            }
         }
 
 
@@ -84,7 +105,10 @@ def test_all_is_well():
 def controller(name="carina-csi-controller"):
     """Make the pod of Carina's own controller."""
     raw = b.pod("carina-controller-0")
-    raw["spec"] |= {"serviceAccountName": name, "containers": [{"name": "x", "image": "carina/carina-controller:0.14"}]}
+    raw["spec"] |= {
+        "serviceAccountName": name,
+        "containers": [{"name": "x", "image": "carina/carina-controller:0.14"}],
+    }
     return raw
 
 
@@ -96,23 +120,60 @@ ACCOUNT = "system:serviceaccount:default:carina-csi-controller"
     [
         ({"broker": BrokerUnavailable("nobody there")}, "FAIL", "nobody there"),
         ({"broker": msgspec.structs.replace(GOOD, eviction="allkeys-lru")}, "WARN", "allkeys-lru"),
-        ({"broker": msgspec.structs.replace(GOOD, used=255 << 20)}, "FAIL", "uses 255 MiB of 256 MiB"),
-        ({"broker": msgspec.structs.replace(GOOD, stranger="let in")}, "FAIL", "without a password"),
+        (
+            {"broker": msgspec.structs.replace(GOOD, used=255 << 20)},
+            "FAIL",
+            "uses 255 MiB of 256 MiB",
+        ),
+        (
+            {"broker": msgspec.structs.replace(GOOD, stranger="let in")},
+            "FAIL",
+            "without a password",
+        ),
         ({"broker": msgspec.structs.replace(GOOD, user="default")}, "WARN", "user `default`"),
-        ({"broker": msgspec.structs.replace(GOOD, clock=b.NOW - 30)}, "WARN", "the broker is 29 s behind"),
+        (
+            {"broker": msgspec.structs.replace(GOOD, clock=b.NOW - 30)},
+            "WARN",
+            "the broker is 29 s behind",
+        ),
         ({"found": ALL[1:]}, "FAIL", "nothing is decided"),
         ({"found": [ALL[0], *ALL[2:]]}, "FAIL", "no sweep and no resume"),
         ({"found": [*ALL[:2], ALL[3]]}, "WARN", "found by resume"),
         ({"found": ALL[:3]}, "FAIL", "silent on 1 of 1 nodes: n1"),
         ({"found": [*ALL, Process("node", "n9", "0.1.0")]}, "WARN", "does not know: n9"),
-        ({"found": [*ALL[:3], msgspec.structs.replace(ALL[3], at=b.NOW + 120)]}, "FAIL", "node n1 is 114 s ahead"),
-        ({"found": [*ALL[:3], msgspec.structs.replace(ALL[3], version="0.0.9")]}, "WARN", "0.0.9: node n1; this is 0.1.0"),
-        ({"found": [msgspec.structs.replace(ALL[0], settings={"CARINA_TASKS_RESERVE": "7"}), *ALL[1:]]}, "WARN", "RESERVE"),
+        (
+            {"found": [*ALL[:3], msgspec.structs.replace(ALL[3], at=b.NOW + 120)]},
+            "FAIL",
+            "node n1 is 114 s ahead",
+        ),
+        (
+            {"found": [*ALL[:3], msgspec.structs.replace(ALL[3], version="0.0.9")]},
+            "WARN",
+            "0.0.9: node n1; this is 0.1.0",
+        ),
+        (
+            {
+                "found": [
+                    msgspec.structs.replace(ALL[0], settings={"CARINA_TASKS_RESERVE": "7"}),
+                    *ALL[1:],
+                ]
+            },
+            "WARN",
+            "RESERVE",
+        ),
         ({"swept": b.NOW - 3600}, "WARN", "3600 s ago"),
-        ({"api": Api(b.node("n1"), denied=[("pods", "delete", "")])}, "FAIL", "may not delete pods"),
-        ({"api": Api(b.node("n1"), controller())}, "WARN", "may delete pods, delete persistentvolumeclaims, create"),
+        (
+            {"api": Api(b.node("n1"), denied=[("pods", "delete", "")])},
+            "FAIL",
+            "may not delete pods",
+        ),
+        (
+            {"api": Api(b.node("n1"), controller())},
+            "WARN",
+            "may delete pods, delete persistentvolumeclaims, create",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_found(change, verdict, words):
     """Each with its verdict, in words that say what it means, and with something to type."""
     found = [check for check in run(**change) if words in check.finding]
@@ -122,12 +183,21 @@ def test_what_is_wrong_is_found(change, verdict, words):
 
 def test_carinas_controller_without_its_verbs_is_well():
     """What docs/install.md asks for is what doctor looks for."""
-    denied = [(resource, verb, ACCOUNT) for resource, verb in (("pods", "delete"), ("persistentvolumeclaims", "delete"), ("persistentvolumeclaims", "create"))]  # fmt: skip
+    denied = [
+        (resource, verb, ACCOUNT)
+        for resource, verb in (
+            ("pods", "delete"),
+            ("persistentvolumeclaims", "delete"),
+            ("persistentvolumeclaims", "create"),
+        )
+    ]
     assert run(Api(b.node("n1"), controller(), denied=denied)) == []
 
 
 def test_what_cannot_be_asked_is_no_ok():
-    """Without the right to ask for others the verdict is WARN, with the commands for whoever has it."""
+    """Without the right to ask for others the verdict is WARN, with the commands for whoever has
+    it.
+    """
     check = doctor.carinas_failover(ACCOUNT, {"delete pods": None})
     assert check.verdict == "WARN"
     assert f"kubectl auth can-i delete pods --as={ACCOUNT}" in check.do
@@ -152,9 +222,12 @@ def test_the_rights_are_those_of_the_manifest():
         )
         granted |= {
             Right(group, resource, verb, namespace, name)
-            for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"]
-            for verb in rule["verbs"] for name in rule.get("resourceNames", [""])
-        }  # fmt: skip
+            for rule in role["rules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+            for name in rule.get("resourceNames", [""])
+        }
     assert set(rights.needed("kube-system")) == granted
 
 
@@ -162,15 +235,31 @@ def test_the_rights_are_those_of_the_manifest():
 
 
 def test_each_process_says_who_it_is():
-    """Role and name are those of the key, whatever the value says: a node can write only its own."""
+    """Role and name are those of the key, whatever the value says: a node can write only its
+    own.
+    """
     client = fakeredis.FakeRedis()
     client.set(f"{KEY}n1", msgspec.json.encode(Process("control", "boss", "9.9")))
     client.set(f"{OTHERS}beat.host.example", msgspec.json.encode(Process("beat", "x")))
-    assert [(p.role, p.name) for p in processes(app(client))] == [("node", "n1"), ("beat", "host.example")]
+    assert [(p.role, p.name) for p in processes(app(client))] == [
+        ("node", "n1"),
+        ("beat", "host.example"),
+    ]
 
 
-@pytest.mark.parametrize("value", [b"1", b"{", b"\xff", b"[]", b"[" * 100_000, b'{"role": "king", "name": "x"}', b"x" * (LARGEST + 9),
-                                   b'{"role":"node","name":"n","settings":{"a":"' + b"x" * 999 + b'"}}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"1",
+        b"{",
+        b"\xff",
+        b"[]",
+        b"[" * 100_000,
+        b'{"role": "king", "name": "x"}',
+        b"x" * (LARGEST + 9),
+        b'{"role":"node","name":"n","settings":{"a":"' + b"x" * 999 + b'"}}',
+    ],
+)
 def test_a_sign_that_says_nothing_is_a_sign(value):
     """An older release's, or hostile: the node lives, and nothing else is believed."""
     client = fakeredis.FakeRedis()
@@ -180,7 +269,13 @@ def test_a_sign_that_says_nothing_is_a_sign(value):
 
 def test_no_password_is_in_a_sign_of_life():
     """The broker's URL holds one, and every node may be read by Flower."""
-    conf = load({"CARINA_TASKS_BROKER_URL": "redis://u:secret@h/0", "CARINA_TASKS_RESERVE": "7Gi", "NODE_NAME": "n1"})
+    conf = load(
+        {
+            "CARINA_TASKS_BROKER_URL": "redis://u:secret@h/0",
+            "CARINA_TASKS_RESERVE": "7Gi",
+            "NODE_NAME": "n1",
+        }
+    )
     said = heartbeat.process("node", conf)
     assert "secret" not in msgspec.json.encode(said).decode()
     assert said.settings == {"CARINA_TASKS_RESERVE": str(7 << 30)}
@@ -210,7 +305,10 @@ def test_no_broker_is_an_error():
 
 def test_it_is_said_whose_clocks_are_right():
     """By name when they are few, else how many."""
-    few, many = {"the broker": 100.0, "this machine": 101.0}, {f"node n{i}": 100.0 for i in range(4)}
+    few, many = (
+        {"the broker": 100.0, "this machine": 101.0},
+        {f"node n{i}": 100.0 for i in range(4)},
+    )
     assert [doctor.clocks(100.0, some, 1.0)[0].finding.split(":")[0] for some in (few, many)] == [
         "the broker and this machine",
         "4 processes",
@@ -232,6 +330,8 @@ def test_it_is_said_whose_clocks_are_right():
     ],
 )
 def test_a_broker_that_cannot_work_fails(broker, found, verdict, words):
-    """Close to its limit, a replica, or another database than the nodes': named, with what to do."""
+    """Close to its limit, a replica, or another database than the nodes': named, with what to
+    do.
+    """
     (check,) = [c for c in run(broker=broker, found=found) if words in c.finding]
     assert (check.verdict, bool(check.do)) == (verdict, True)

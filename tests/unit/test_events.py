@@ -47,7 +47,9 @@ class Time:
 
 
 def test_one_event_for_each_object_reason_and_key():
-    """A number in the message that changes makes no new Event: its count goes up, its message is the newest."""
+    """A number in the message that changes makes no new Event: its count goes up, its message is
+    the newest.
+    """
     api, clock = Api(), Time()
     for minute in range(3):
         Events(api, clock).say(CLAIM, "Warning", "NoNodeFits", f"n2: NotReady for {60 * minute} s")
@@ -55,13 +57,17 @@ def test_one_event_for_each_object_reason_and_key():
     Events(api, clock).say(CLAIM, "Warning", "NoNodeFits", "m", key="another")
     Events(api, clock).say(CLAIM, "Normal", "Other", "m")
     assert sorted((e["count"], e["message"]) for e in api.events.values()) == [
-        (1, "m"), (1, "m"), (3, "n2: NotReady for 120 s"),
-    ]  # fmt: skip
+        (1, "m"),
+        (1, "m"),
+        (3, "n2: NotReady for 120 s"),
+    ]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_retry_every_half_minute_does_not_write_every_half_minute(workers):
-    """Ten hours of one refusal, told by one worker or by two: at most 6 writes an hour after the first, and never silent for one."""
+    """Ten hours of one refusal, told by one worker or by two: at most 6 writes an hour after the
+    first, and never silent for one.
+    """
     api, clock = Api(), Time()
     faces, writes = [Events(api, clock) for _ in range(workers)], []
     merge = api.merge
@@ -76,7 +82,9 @@ def test_a_retry_every_half_minute_does_not_write_every_half_minute(workers):
 
 
 def test_a_quiet_process_asks_the_api_server_nothing():
-    """Said again before it is due, an Event costs no request at all: 500 volumes that wait are no load."""
+    """Said again before it is due, an Event costs no request at all: 500 volumes that wait are no
+    load.
+    """
     clock = Time()
     api = Api()
     events = Events(api, clock)
@@ -87,7 +95,9 @@ def test_a_quiet_process_asks_the_api_server_nothing():
 
 
 def test_news_is_written_at_once_after_half_a_minute():
-    """Another reason, and not only another number: whoever looks should not read what was true ten minutes ago."""
+    """Another reason, and not only another number: whoever looks should not read what was true ten
+    minutes ago.
+    """
     api, clock = Api(), Time()
     events = Events(api, clock)
     for _ in range(40):
@@ -111,9 +121,16 @@ def test_an_event_stands_in_its_objects_namespace_and_otherwise_in_default():
     """core/v1 validation: Events on cluster-scoped objects live in `default`."""
     api = Api()
     Events(api).say(CLAIM, "Normal", "Why", "m")
-    Events(api).say(About("LogicVolume", "pvc-1", "u2", api_version="carina.storage.io/v1"), "Warning", "Why", "m")
+    Events(api).say(
+        About("LogicVolume", "pvc-1", "u2", api_version="carina.storage.io/v1"),
+        "Warning",
+        "Why",
+        "m",
+    )
     assert [e["metadata"]["namespace"] for e in api.events.values()] == ["db", "default"]
-    assert all("/namespaces/" + e["metadata"]["namespace"] in path for path, e in api.events.items())
+    assert all(
+        "/namespaces/" + e["metadata"]["namespace"] in path for path, e in api.events.items()
+    )
 
 
 def test_a_nodes_events_carry_its_name_as_uid():

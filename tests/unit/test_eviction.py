@@ -1,9 +1,17 @@
-"""Which pods are ended when their volume leaves a node, in which way, and what is written for it."""
+"""Which pods are ended when their volume leaves a node, in which way, and what is written for
+it.
+"""
 
 import pytest
 
 from carina_tasks.decisions.eviction import EvictPod, LeavePod, judge_pod
-from carina_tasks.decisions.selection import Skip, Wanted, movable_pods, of_deleted_node, of_not_ready_node
+from carina_tasks.decisions.selection import (
+    Skip,
+    Wanted,
+    movable_pods,
+    of_deleted_node,
+    of_not_ready_node,
+)
 from carina_tasks.errors import ApiConflict, ApiDenied
 from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
 from carina_tasks.flows.failover.resume import resume
@@ -20,7 +28,9 @@ KINDS = ("migrate", "rebuild", "failback")
 
 
 def pod(name="a", *volumes, phase="Running", marked=False, grace=None, mirror=False, **more):
-    """Make an annotated pod; `marked`: we wrote its phase, `grace`: it is being deleted with that grace."""
+    """Make an annotated pod; `marked`: we wrote its phase, `grace`: it is being deleted with that
+    grace.
+    """
     raw = b.pod(name, *volumes, **{"annotated": True} | more)
     raw["status"]["phase"] = phase
     if marked:
@@ -70,20 +80,26 @@ def test_on_a_not_ready_node_each_of_these_is_left_with_its_reason(raw, why):
 
 @pytest.mark.parametrize("phase", ["Running", "Pending", "Unknown"])
 def test_a_pod_that_may_hold_data_is_ended_as_the_pod_gc_does_it(phase):
-    """Pending too, because init containers run in that phase: Failed first, then deleted with grace 0."""
+    """Pending too, because init containers run in that phase: Failed first, then deleted with grace
+    0.
+    """
     raw = pod(phase=phase)
     assert verdict(raw) == EvictPod(objects.parse_pod(raw), at_once=True, fail=True, delete=True)
     assert isinstance(verdict(pod(phase=phase, annotated=None), "rebuild"), EvictPod)
 
 
 def test_a_live_node_ends_its_pods_itself():
-    """The pod gets its own grace period, its status is its kubelet's, and a second deletion is not asked for."""
+    """The pod gets its own grace period, its status is its kubelet's, and a second deletion is not
+    asked for.
+    """
     assert verdict(pod(), alive=True) == EvictPod(objects.parse_pod(pod()), at_once=False)
     assert isinstance(verdict(pod(grace=30), "failback", alive=True), LeavePod)
 
 
 def test_each_half_of_an_eviction_is_done_once():
-    """Marked and not deleted: the deletion is left to do. Deleted by somebody with grace 0: its status is. Both: nothing."""
+    """Marked and not deleted: the deletion is left to do. Deleted by somebody with grace 0: its
+    status is. Both: nothing.
+    """
     assert verdict(pod(phase="Failed", marked=True)) == EvictPod(
         objects.parse_pod(pod(phase="Failed", marked=True)), True
     )
@@ -100,7 +116,9 @@ def test_each_half_of_an_eviction_is_done_once():
 
 def cluster(*more, **claims):
     """Make one volume on the node n1."""
-    return world(node("n1", ready="Unknown"), node("n2"), logic_volume(), pv(), claim(**claims), *more)
+    return world(
+        node("n1", ready="Unknown"), node("n2"), logic_volume(), pv(), claim(**claims), *more
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +137,9 @@ def cluster(*more, **claims):
     ],
 )
 def test_who_shares_a_claim_with_an_annotated_pod(other, blocks):
-    """Whatever may hold the volume on its node and may not be moved blocks it, and is named; whatever cannot does not."""
+    """Whatever may hold the volume on its node and may not be moved blocks it, and is named;
+    whatever cannot does not.
+    """
     (found,) = of_not_ready_node(cluster(pod("a", "pvc-1"), other), "n1")
     assert isinstance(found, Skip if blocks else Wanted)
     if blocks:
@@ -137,7 +157,9 @@ OF_POD = {"ownerReferences": [{"kind": "Pod", "name": "a", "uid": "uid-a", "cont
 
 
 def test_an_ephemeral_volume_goes_with_its_pod():
-    """Its claim belongs to the pod: not rebuilt, whatever the loss, and the pod is evicted as one without a volume."""
+    """Its claim belongs to the pod: not rebuilt, whatever the loss, and the pod is evicted as one
+    without a volume.
+    """
     here = cluster(pod("a", "pvc-1"), **OF_POD)
     for selected in (of_not_ready_node(here, "n1"), of_deleted_node(here, "n1")):
         assert isinstance(selected[0], Skip)
@@ -146,7 +168,9 @@ def test_an_ephemeral_volume_goes_with_its_pod():
     assert movable_pods(cluster(pod("a", "pvc-1")), "n1") == ()
 
 
-@pytest.mark.parametrize("raw", [pod(mirror=True), pod(phase="Succeeded"), pod(phase="Failed", marked=True, grace=0)])
+@pytest.mark.parametrize(
+    "raw", [pod(mirror=True), pod(phase="Succeeded"), pod(phase="Failed", marked=True, grace=0)]
+)
 def test_pods_that_eviction_leaves_are_not_movable(raw):
     """Static, finished, and evicted already."""
     assert movable_pods(cluster(raw), "n1") == ()
@@ -168,11 +192,15 @@ def workers():
 
 def requests(api, name):
     """Return what was asked of a pod, in order."""
-    return [(verb, path.rpartition(name)[2]) for verb, path, _ in api.log if f"/pods/{name}" in path]
+    return [
+        (verb, path.rpartition(name)[2]) for verb, path, _ in api.log if f"/pods/{name}" in path
+    ]
 
 
 def test_the_finished_pod_beside_the_one_that_moves_is_not_touched():
-    """A backup pod without the annotation has Succeeded and shares the claim: the volume moves, the pod stays as it is."""
+    """A backup pod without the annotation has Succeeded and shares the claim: the volume moves, the
+    pod stays as it is.
+    """
     backup = pod("backup", "pvc-1", annotated=None, phase="Succeeded")
     for flow, lost in ((migrate_node, "NotReady"), (rebuild_node, "deleted")):
         api = stage(pod("app", "pvc-1"), backup, lost=lost)
@@ -184,7 +212,9 @@ def test_the_finished_pod_beside_the_one_that_moves_is_not_touched():
 
 
 def test_a_shared_claim_keeps_its_volume_and_its_owner_is_told():
-    """A running pod without the annotation: nothing is written but an Event on the claim, and `carina failed` names it."""
+    """A running pod without the annotation: nothing is written but an Event on the claim, and
+    `carina failed` names it.
+    """
     api = stage(pod("app", "pvc-1"), pod("backup", "pvc-1", annotated=None))
     ctx = context(api, workers())
     result = migrate_node(ctx, "n1")
@@ -198,7 +228,9 @@ def test_a_shared_claim_keeps_its_volume_and_its_owner_is_told():
 
 @pytest.mark.parametrize(("flow", "lost"), [(migrate_node, "NotReady"), (rebuild_node, "deleted")])
 def test_a_pod_with_a_finalizer_is_deleted_once_and_its_volume_ends(flow, lost):
-    """Phase and condition as pod GC writes them, one deletion, one record; the volume is rebuilt and names the finalizer."""
+    """Phase and condition as pod GC writes them, one deletion, one record; the volume is rebuilt
+    and names the finalizer.
+    """
     api = stage(pod("job-0", "pvc-1", owner="Job", finalizers=[TRACKING]), lost=lost)
     ctx = context(api, workers())
     result = flow(ctx, "n1")
@@ -229,10 +261,18 @@ def test_a_free_pod_with_a_finalizer_is_evicted_once():
 
 
 def test_a_worker_that_died_between_the_two_halves_is_followed_by_another():
-    """The status says Failed by us, the deletion was never asked for: it is, and the volume ends."""
+    """The status says Failed by us, the deletion was never asked for: it is, and the volume
+    ends.
+    """
     half = pod("web-0", "pvc-1", phase="Failed", marked=True, finalizers=["x/y"])
-    api = FakeApi(node("n1", ready="Unknown", since=NOW - 400), node("n2"), logic_volume("pvc-1", "n2", journal=journal(kind="migrate"), status=""),
-                  pv("pvc-1", "n2"), claim(), half)  # fmt: skip
+    api = FakeApi(
+        node("n1", ready="Unknown", since=NOW - 400),
+        node("n2"),
+        logic_volume("pvc-1", "n2", journal=journal(kind="migrate"), status=""),
+        pv("pvc-1", "n2"),
+        claim(),
+        half,
+    )
     resume(context(api, FakeNodes(b.inventory("n2"))))
     assert requests(api, "web-0") == [("delete", "")]
     assert well_known.JOURNAL not in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
@@ -240,10 +280,18 @@ def test_a_worker_that_died_between_the_two_halves_is_followed_by_another():
 
 def test_on_a_node_that_is_back_the_pod_gets_its_grace():
     """Its kubelet ends it: no status of ours, no grace 0, and the volume does not wait for it."""
-    api = FakeApi(node("n1"), node("n2"), logic_volume("pvc-1", "n2", journal=journal(kind="migrate"), status=""),
-                  pv("pvc-1", "n2"), claim(), pod("web-0", "pvc-1", finalizers=["x/y"]))  # fmt: skip
+    api = FakeApi(
+        node("n1"),
+        node("n2"),
+        logic_volume("pvc-1", "n2", journal=journal(kind="migrate"), status=""),
+        pv("pvc-1", "n2"),
+        claim(),
+        pod("web-0", "pvc-1", finalizers=["x/y"]),
+    )
     resume(context(api, FakeNodes(b.inventory("n1"), b.inventory("n2"))))
-    assert [(verb, body.get("grace")) for verb, path, body in api.log if "/pods/" in path] == [("delete", None)]
+    assert [(verb, body.get("grace")) for verb, path, body in api.log if "/pods/" in path] == [
+        ("delete", None)
+    ]
     assert well_known.JOURNAL not in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
 
 
@@ -253,14 +301,19 @@ def test_the_status_of_a_pod_keeps_its_other_conditions_and_names_the_very_pod()
     raw["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
     api = FakeApi(raw)
     ClusterWrites(api).fail_pod(objects.parse_pod(raw), "why", NOW)
-    assert [c["type"] for c in api.one("Pod", "a")["status"]["conditions"]] == ["Ready", "DisruptionTarget"]
+    assert [c["type"] for c in api.one("Pod", "a")["status"]["conditions"]] == [
+        "Ready",
+        "DisruptionTarget",
+    ]
     with pytest.raises(ApiConflict):
         ClusterWrites(api).fail_pod(objects.parse_pod(raw), "why", NOW)
 
 
 @pytest.mark.parametrize(("finalizers", "outcome"), [([], "done"), (["x/y"], "unfinished")])
 def test_a_status_that_may_not_be_written_keeps_no_pod_that_goes_at_once(finalizers, outcome):
-    """An older ClusterRole: without a finalizer the pod goes all the same; with one, the volume says what is denied."""
+    """An older ClusterRole: without a finalizer the pod goes all the same; with one, the volume
+    says what is denied.
+    """
     api = stage(pod("web-0", "pvc-1", finalizers=finalizers))
     merge = api.merge
 

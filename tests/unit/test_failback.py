@@ -12,7 +12,17 @@ from carina_tasks.model import well_known
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.progress import PastFailover
 from carina_tasks.model.quantity import GIB
-from tests.unit.builders import LONG_AGO, NAME, inventory, journal, local_volume, logic_volume, node, pv, world
+from tests.unit.builders import (
+    LONG_AGO,
+    NAME,
+    inventory,
+    journal,
+    local_volume,
+    logic_volume,
+    node,
+    pv,
+    world,
+)
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 from tests.unit.test_flows_trash import lying
 
@@ -60,18 +70,30 @@ def test_a_closed_copy_that_is_large_enough_could_be_the_volume_again():
 REFUSED = {
     "open": ({"local": closed(is_open=True)}, "it is open"),
     "another group": ({"local": closed(group="carina-vg-ssd")}, "volume group carina-vg-ssd"),
-    "never wiped": ({"local": closed(tags=(f"{well_known.TAG_CREATING}i1",))}, "interrupted before lvm wiped it"),
+    "never wiped": (
+        {"local": closed(tags=(f"{well_known.TAG_CREATING}i1",))},
+        "interrupted before lvm wiped it",
+    ),
     "in a pvmove": ({"local": closed(at_work="a pvmove")}, "a pvmove"),
     "snapshot": ({"local": closed(role="public,origin")}, "not linear"),
     "node not Ready": ({"local": closed(), "ready": "Unknown"}, "not Ready"),
     "node not registered": ({"local": closed(), "registered": False}, "not registered"),
     "node cordoned": ({"local": closed(), "cordoned": True}, "kubectl uncordon n1"),
-    "node in use is NotReady": ({"local": closed(), "in_use_ready": "Unknown"}, "a pod may still write there"),
+    "node in use is NotReady": (
+        {"local": closed(), "in_use_ready": "Unknown"},
+        "a pod may still write there",
+    ),
     "another LV has its name": (
-        {"local": lying(1, f"volume-{NAME}"), "beside": (closed(uuid="other1-bbbb-cccc-dddd-eeee-ffff-gggggg"),)},
+        {
+            "local": lying(1, f"volume-{NAME}"),
+            "beside": (closed(uuid="other1-bbbb-cccc-dddd-eeee-ffff-gggggg"),),
+        },
         "another LV is called",
     ),
-    "of another volume": ({"local": closed(age=LONG_AGO + 400)}, "belonged to another volume of that name"),
+    "of another volume": (
+        {"local": closed(age=LONG_AGO + 400)},
+        "belonged to another volume of that name",
+    ),
     "being rebuilt": ({"local": closed(), "lv": failed_over(journal=journal())}, "being rebuilt"),
     "unreadable journal": ({"local": closed(), "lv": failed_over(journal="{")}, "being rebuilt"),
     "no PV": ({"local": closed(), "volume": {}}, "not there"),
@@ -97,7 +119,9 @@ def test_a_copy_that_is_smaller_than_the_volume_would_be_extended():
 
 
 def test_a_copy_that_a_rebuild_of_the_volume_made_is_its_own_whatever_the_clock_says():
-    """Its intent is in the history of the LogicVolume; the node's clock was a day behind when it was made."""
+    """Its intent is in the history of the LogicVolume; the node's clock was a day behind when it
+    was made.
+    """
     made = closed(age=LONG_AGO + 86400, tags=(f"{well_known.TAG_INTENT}i1",))
     assert isinstance(verdict(made, lv=failed_over(LEFT)), FailbackPossible)
     assert isinstance(verdict(made), FailbackImpossible)
@@ -114,13 +138,27 @@ def test_a_smaller_copy_that_is_read_as_a_device_is_not_extended():
 
 
 def test_the_plan_names_the_age_of_both_copies_and_writes_nothing():
-    """The old one has no data after the failover, the one in use was empty at the last; LVs in use are no old copies."""
+    """The old one has no data after the failover, the one in use was empty at the last; LVs in use
+    are no old copies.
+    """
     again = PastFailover("2026-01-05T00:00:00Z", "migrate", "n3", "n2", "", "i2")
-    api = FakeApi(node("n1"), node("n2"), failed_over(LEFT, again), pv(on="n2"), logic_volume("pvc-2"), pv("pvc-2"))
+    api = FakeApi(
+        node("n1"),
+        node("n2"),
+        failed_over(LEFT, again),
+        pv(on="n2"),
+        logic_volume("pvc-2"),
+        pv("pvc-2"),
+    )
     fake = FakeNodes(inventory("n1", closed(), local_volume("volume-pvc-2")), inventory("n2"))
     result = plan_failback(context(api, fake), "n1")
     (copy,) = result.copies
-    assert (copy.claim, copy.volume, copy.in_use, copy.outcome) == (f"default/claim-{NAME}", NAME, "n2", "possible")
+    assert (copy.claim, copy.volume, copy.in_use, copy.outcome) == (
+        f"default/claim-{NAME}",
+        NAME,
+        "n2",
+        "possible",
+    )
     assert (copy.data_until, copy.in_use_since) == (1767323045, 1767571200)
     assert result.reason == "node n1 holds 1 old copies; 1 of them could be the volume again"
     assert api.log == []
@@ -128,7 +166,9 @@ def test_the_plan_names_the_age_of_both_copies_and_writes_nothing():
 
 
 def test_a_copy_in_the_trash_is_found_also_on_a_renamed_machine():
-    """The disks of n1 are in a machine that is called n9 now, and the copy lies in its trash: found by what is on the disk."""
+    """The disks of n1 are in a machine that is called n9 now, and the copy lies in its trash: found
+    by what is on the disk.
+    """
     api = FakeApi(node("n9"), node("n2"), failed_over(LEFT), pv(on="n2"))
     fake = FakeNodes(inventory("n9", lying(1, f"volume-{NAME}")), inventory("n2"))
     (copy,) = plan_failback(context(api, fake), "n9").copies
@@ -137,7 +177,9 @@ def test_a_copy_in_the_trash_is_found_also_on_a_renamed_machine():
 
 
 def test_a_copy_in_the_trash_of_the_node_that_runs_the_volume_is_an_old_copy():
-    """A second failover brought the volume back to n1 as another LV: the trash has what it had before the first."""
+    """A second failover brought the volume back to n1 as another LV: the trash has what it had
+    before the first.
+    """
     api = FakeApi(node("n1"), logic_volume(), pv())
     fake = FakeNodes(inventory("n1", lying(1, f"volume-{NAME}"), local_volume()))
     (copy,) = plan_failback(context(api, fake), "n1").copies
@@ -161,4 +203,6 @@ def test_the_command_prints_a_table_and_ends_with_one_when_a_copy_cannot_go_back
     assert "2026-01-02" in shown.output
     fake.now["n1"] = inventory("n1", closed(is_open=True))
     assert CliRunner().invoke(plan_command.command, ["n1", "--failback"]).exit_code == 1
-    assert CliRunner().invoke(plan_command.command, ["n1", "--failback", "--not-ready"]).exit_code == 2
+    assert (
+        CliRunner().invoke(plan_command.command, ["n1", "--failback", "--not-ready"]).exit_code == 2
+    )

@@ -24,7 +24,9 @@ def findings(client):
 
 
 def test_the_last_one_is_kept_for_a_time():
-    """A later one takes the place of the one before; it ends by itself; another name is another finding."""
+    """A later one takes the place of the one before; it ends by itself; another name is another
+    finding.
+    """
     client = fakeredis.FakeRedis()
     kept = findings(client)
     assert kept.last("seen", Seen) is None

@@ -26,9 +26,19 @@ def test_who_said_who_may_come_in_is_let_run(basic, oauth, environ):
 
 @pytest.mark.parametrize(
     ("basic", "environ"),
-    [(None, {}), ([], {}), (None, {auth.OPEN: "false"}), (None, {auth.OPEN: ""}), (["operator"], {}), (["operator:"], {}),
-     ([":secret"], {}), ([""], {}), (["operator:secret", "x"], {}), (["operator"], {auth.OPEN: "true"})],
-)  # fmt: skip
+    [
+        (None, {}),
+        ([], {}),
+        (None, {auth.OPEN: "false"}),
+        (None, {auth.OPEN: ""}),
+        (["operator"], {}),
+        (["operator:"], {}),
+        ([":secret"], {}),
+        ([""], {}),
+        (["operator:secret", "x"], {}),
+        (["operator"], {auth.OPEN: "true"}),
+    ],
+)
 def test_nobody_runs_it_open_by_accident(basic, environ):
     """No credentials, half a pair, a password with a comma in it: the error says what to set."""
     with pytest.raises(BadSetting, match="FLOWER_BASIC_AUTH"):
@@ -45,11 +55,20 @@ def test_what_the_environment_names_is_left_to_it():
 
 def test_celery_flower_ends_without_credentials(tmp_path):
     """In any folder, with nothing configured: one line, exit code 1, and no port opened."""
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CARINA_TASKS_BROKER_URL": "memory://"}
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "CARINA_TASKS_BROKER_URL": "memory://",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "carina_tasks", "flower", "--port=0"],
-        env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 1
     assert "nobody has said who may come in: set FLOWER_BASIC_AUTH=user:password" in done.stderr
     assert "Traceback" not in done.stderr

@@ -15,9 +15,13 @@ NODE = "10.20.9.154"
 def task(name, args=(), result=None, state="SUCCESS", kwargs=None, exception=None):
     """Make a task as Flower's events have it: everything is text."""
     return SimpleNamespace(
-        name=name, args=repr(args), kwargs=repr(kwargs or {}), state=state, exception=exception,
+        name=name,
+        args=repr(args),
+        kwargs=repr(kwargs or {}),
+        state=state,
+        exception=exception,
         result=result if isinstance(result, str) or result is None else repr(result),
-    )  # fmt: skip
+    )
 
 
 def row(*args, **kwargs):
@@ -29,9 +33,15 @@ def row(*args, **kwargs):
 def rebuilt(*outcomes):
     """Make the result of a rebuild."""
     volumes = [
-        {"volume": f"pvc-{i}", "outcome": o, "reason": "no room" if o == "no-fit" else "gone", "source": NODE,
-         **({"target": "n2"} if o == "rebuilt" else {})} for i, o in enumerate(outcomes)
-    ]  # fmt: skip
+        {
+            "volume": f"pvc-{i}",
+            "outcome": o,
+            "reason": "no room" if o == "no-fit" else "gone",
+            "source": NODE,
+            **({"target": "n2"} if o == "rebuilt" else {}),
+        }
+        for i, o in enumerate(outcomes)
+    ]
     done = "done" if set(outcomes) == {"rebuilt"} else "unfinished"
     return {"node": NODE, "outcome": done, "reason": "it was deleted", "volumes": volumes}
 
@@ -52,14 +62,22 @@ def test_a_volume_that_has_nowhere_to_go_is_not_counted_as_rebuilt():
 
 def test_who_asked_stands_behind_what_is_done():
     """The reason of whoever sent the task is there to be read and searched."""
-    what, _ = row("carina.failover.migrate_node", (NODE,), kwargs={"reason": "NotReady for 61 s"}, state="STARTED")
+    what, _ = row(
+        "carina.failover.migrate_node",
+        (NODE,),
+        kwargs={"reason": "NotReady for 61 s"},
+        state="STARTED",
+    )
     assert what == f"migrate node {NODE} (NotReady for 61 s)"
 
 
 def test_a_refusal_says_why():
     """A guard's no is a result, and reads as one."""
     refused = {"node": NODE, "outcome": "refused", "reason": "node is Ready"}
-    assert row("carina.failover.migrate_node", [NODE], refused) == (f"migrate node {NODE} → refused", "node is Ready")
+    assert row("carina.failover.migrate_node", [NODE], refused) == (
+        f"migrate node {NODE} → refused",
+        "node is Ready",
+    )
 
 
 def test_a_failure_is_told_where_results_stand():
@@ -73,7 +91,8 @@ def test_a_failure_is_told_where_results_stand():
 def test_progress_stands_as_it_was_told():
     """What a running task says of itself is text already."""
     assert (
-        row("carina.failover.rebuild_node", [NODE], "2 of 5 volumes rebuilt", "PROGRESS")[1] == "2 of 5 volumes rebuilt"
+        row("carina.failover.rebuild_node", [NODE], "2 of 5 volumes rebuilt", "PROGRESS")[1]
+        == "2 of 5 volumes rebuilt"
     )
 
 
@@ -82,7 +101,9 @@ def test_a_batch_of_a_node_names_some_volumes_in_its_row_and_all_on_its_page():
     names = [f"carina-vg-hdd/volume-{i} 5Gi" for i in range(7)]
     made = {
         "node": "n2",
-        "volumes": tuple({"group": "g", "name": f"volume-{i}", "outcome": "created"} for i in range(7)),
+        "volumes": tuple(
+            {"group": "g", "name": f"volume-{i}", "outcome": "created"} for i in range(7)
+        ),
     }
     one = task(
         "carina.volume.create",
@@ -94,13 +115,16 @@ def test_a_batch_of_a_node_names_some_volumes_in_its_row_and_all_on_its_page():
     assert shown.args.startswith("create on node n2 → 7 volumes")
     assert shown.args.endswith("volume-2 5Gi and 4 more (their node is lost)")
     assert shown.result == "7 created"
-    assert [f"g/volume-{i}  created" for i in range(7)] == format_details(copy.copy(one)).result.splitlines()[1:]
+    assert [f"g/volume-{i}  created" for i in range(7)] == format_details(
+        copy.copy(one)
+    ).result.splitlines()[1:]
 
 
 def test_a_summary_is_taken_as_it_is():
     """A sweep's lists lie too deep for an event; its own line does not."""
     result = (
-        "{'nodes': [{'node': 'n1', 'outcome': 'swept', 'kept': 3, 'missing': [...]}], 'summary': '1 missing (pvc-1)'}"
+        "{'nodes': [{'node': 'n1', 'outcome': 'swept', 'kept': 3, 'missing': [...]}], 'summary': "
+        "'1 missing (pvc-1)'}"
     )
     one = task("carina.sweep.local_volumes", (), result)
     assert format_row(copy.copy(one)).result == "1 missing (pvc-1)"
@@ -109,9 +133,19 @@ def test_a_summary_is_taken_as_it_is():
 
 @pytest.mark.parametrize(
     "result",
-    ["", "x" * 5000, "{'node': 'n1', 'volu", "[" * 5000, "{'volumes': [{'outcome': 1}, 7]}", "__import__('os')", "{1: 2}",
-     "{'volumes': {'outcome': 3}}", "{'outcome': ['refused']}", "{'volumes': [{'outcome': {}, 'target': []}]}"],
-)  # fmt: skip
+    [
+        "",
+        "x" * 5000,
+        "{'node': 'n1', 'volu",
+        "[" * 5000,
+        "{'volumes': [{'outcome': 1}, 7]}",
+        "__import__('os')",
+        "{1: 2}",
+        "{'volumes': {'outcome': 3}}",
+        "{'outcome': ['refused']}",
+        "{'volumes': [{'outcome': {}, 'target': []}]}",
+    ],
+)
 def test_what_does_not_read_stands_as_it_came(result):
     """Cut off, or somebody else's: never an error, never run, and no longer than a row may be."""
     shown = format_row(task("carina.failover.rebuild_node", [NODE], result))
@@ -121,18 +155,35 @@ def test_what_does_not_read_stands_as_it_came(result):
 
 def test_a_task_without_a_name_stands_as_it_came():
     """Flower was started after it was sent."""
-    assert format_row(SimpleNamespace(name=None, args=None, kwargs=None, result=None, state="SUCCESS")).args == ""
+    assert (
+        format_row(
+            SimpleNamespace(name=None, args=None, kwargs=None, result=None, state="SUCCESS")
+        ).args
+        == ""
+    )
 
 
 def test_the_words_are_those_of_tasks_that_exist():
-    """`WORK` names no task that is not there; one that it does not name is called by its own name."""
+    """`WORK` names no task that is not there; one that it does not name is called by its own
+    name.
+    """
     app.loader.import_default_modules()
     assert set(rows.WORK) <= set(app.tasks)
-    assert row("carina.failover.some_new", ["n1"], {"kept": 3}) == ("failover some new n1", "kept 3")
+    assert row("carina.failover.some_new", ["n1"], {"kept": 3}) == (
+        "failover some new n1",
+        "kept 3",
+    )
 
 
 def test_readiness_is_its_own_sentence():
     """No seconds since 1970, and no word in front of the reason."""
-    result = {"at": 1795626720, "reason": "1 of 2 nodes may be lost, one at a time", "nodes": [{}, {}]}
+    result = {
+        "at": 1795626720,
+        "reason": "1 of 2 nodes may be lost, one at a time",
+        "nodes": [{}, {}],
+    }
     what, came = row("carina.failover.readiness", [], result)
-    assert (what, came) == ("readiness of every node", "1 of 2 nodes may be lost, one at a time, 2 nodes")
+    assert (what, came) == (
+        "readiness of every node",
+        "1 of 2 nodes may be lost, one at a time, 2 nodes",
+    )

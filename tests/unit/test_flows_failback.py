@@ -1,4 +1,6 @@
-"""An old copy is the volume again: the same journal and steps as a rebuild, and an LV that exists already."""
+"""An old copy is the volume again: the same journal and steps as a rebuild, and an LV that exists
+already.
+"""
 
 import json
 
@@ -23,7 +25,9 @@ OTHER = "others-bbbb-cccc-dddd-eeee-ffff-gggggg"
 
 
 def failed_over_to_n2(*more, names=(NAME,), ready=("n1", "n2", "n3"), pods=True):
-    """Make a cluster whose node n1 is back after its volumes were failed over to n2, with a pod for each."""
+    """Make a cluster whose node n1 is back after its volumes were failed over to n2, with a pod for
+    each.
+    """
     parts = [node(name) for name in ready]
     for name in names:
         parts += [failed_over(LEFT, name=name), pv(name, "n2"), claim(name)]
@@ -34,7 +38,9 @@ def failed_over_to_n2(*more, names=(NAME,), ready=("n1", "n2", "n3"), pods=True)
 def both_copies(old=None, **in_use):
     """Make the two nodes' workers: the old copy on n1, the one in use on n2, open."""
     used = local_volume(**{"uuid": IN_USE, "is_open": True, **in_use})
-    return FakeNodes(inventory("n1", old or closed(uuid=OLD)), inventory("n2", used), inventory("n3"))
+    return FakeNodes(
+        inventory("n1", old or closed(uuid=OLD)), inventory("n2", used), inventory("n3")
+    )
 
 
 def lv(fake, on, name=NAME):
@@ -56,17 +62,22 @@ def check_on_n1(api, fake, uuid=OLD):
     assert new["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
     assert (lv(fake, "n1").uuid, lv(fake, "n1").active) == (uuid, True)
     assert api.one("PersistentVolumeClaim", f"claim-{NAME}")["metadata"]["annotations"] == {}
-    # The other copy is where it was, and nothing was asked of it: the next failback undoes this one.
+    # The other copy is where it was, and nothing was asked of it: the next failback undoes this
+    # one.
     assert lv(fake, "n2").uuid == IN_USE
     past = json.loads(volume["metadata"]["annotations"][well_known.HISTORY])
     assert (past[-1]["kind"], past[-1]["from"], past[-1]["to"]) == ("failback", "n2", "n1")
 
 
 @pytest.mark.parametrize(
-    "old", [closed(uuid=OLD), lying(1, f"volume-{NAME}", uuid=OLD)], ids=["in place", "in the trash"]
+    "old",
+    [closed(uuid=OLD), lying(1, f"volume-{NAME}", uuid=OLD)],
+    ids=["in place", "in the trash"],
 )
 def test_an_old_copy_is_the_volume_again(old):
-    """From its place or from the trash: the same LV by its UUID, the PV replaced first, the pods with their grace period."""
+    """From its place or from the trash: the same LV by its UUID, the PV replaced first, the pods
+    with their grace period.
+    """
     api, fake = failed_over_to_n2(), both_copies(old)
     seen = []
     api.on_write = lambda verb, path: seen.append((verb, path))
@@ -75,15 +86,23 @@ def test_an_old_copy_is_the_volume_again(old):
     check_on_n1(api, fake)
     assert "VolumeFailedBack" in events(api)
     assert "VolumeRebuiltEmpty" not in events(api)
-    replaced, evicted = ("create", paths.persistent_volume(NAME)), ("delete", paths.pod("default", f"pod-{NAME}"))
+    replaced, evicted = (
+        ("create", paths.persistent_volume(NAME)),
+        ("delete", paths.pod("default", f"pod-{NAME}")),
+    )
     assert seen.index(replaced) < seen.index(evicted)
     assert [body["grace"] for verb, path, body in api.log if (verb, path) == evicted] == [None]
 
 
 def test_a_machine_that_was_renamed_is_no_exception():
-    """The disks of n1 are in n9 now: the LV's UUID identifies the copy, and the volume moves to n9."""
+    """The disks of n1 are in n9 now: the LV's UUID identifies the copy, and the volume moves
+    to n9.
+    """
     api = failed_over_to_n2(ready=("n9", "n2", "n3"))
-    fake = FakeNodes(inventory("n9", lying(1, f"volume-{NAME}", uuid=OLD)), inventory("n2", local_volume(uuid=IN_USE)))
+    fake = FakeNodes(
+        inventory("n9", lying(1, f"volume-{NAME}", uuid=OLD)),
+        inventory("n2", local_volume(uuid=IN_USE)),
+    )
     assert failback(context(api, fake), "n9", [OLD], [NAME]).outcome == "done"
     assert lv(fake, "n9").uuid == OLD
     assert api.one("LogicVolume", NAME)["spec"]["nodeName"] == "n9"
@@ -116,22 +135,29 @@ def _cordoned():
 REFUSED = {
     "it is open": lambda: (failed_over_to_n2(), both_copies(closed(uuid=OLD, is_open=True))),
     "kubectl uncordon n1": lambda: (
-        failed_over_to_n2(node("n1", unschedulable=True), ready=("n2", "n3")), both_copies()
+        failed_over_to_n2(node("n1", unschedulable=True), ready=("n2", "n3")),
+        both_copies(),
     ),
     "which LV is in use on n2 is unknown": lambda: (
-        failed_over_to_n2(), FakeNodes(inventory("n1", closed(uuid=OLD)), inventory("n3"))
+        failed_over_to_n2(),
+        FakeNodes(inventory("n1", closed(uuid=OLD)), inventory("n3")),
     ),
     "a pod may still write there": lambda: (
-        failed_over_to_n2(node("n2", ready="Unknown"), ready=("n1", "n3")), both_copies()
+        failed_over_to_n2(node("n2", ready="Unknown"), ready=("n1", "n3")),
+        both_copies(),
     ),
     "1Gi to extend it": lambda: (
         failed_over_to_n2(),
-        FakeNodes(inventory("n1", closed(uuid=OLD, size=3 * GIB), free=11), inventory("n2", local_volume(uuid=IN_USE))),
+        FakeNodes(
+            inventory("n1", closed(uuid=OLD, size=3 * GIB), free=11),
+            inventory("n2", local_volume(uuid=IN_USE)),
+        ),
     ),
     "node(s) didn't match Pod's node affinity/selector": lambda: (
-        failed_over_to_n2(pod("picky", NAME, on="n2", annotations={}), pods=False), both_copies()
+        failed_over_to_n2(pod("picky", NAME, on="n2", annotations={}), pods=False),
+        both_copies(),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("why", REFUSED)
@@ -141,7 +167,10 @@ def test_what_cannot_be_is_refused_before_anything_is_written(why):
     if "affinity" in why:
         api.one("Pod", "picky")["spec"]["nodeSelector"] = {well_known.HOSTNAME: "n2"}
     result = failback(context(api, fake), "n1", [NAME], [NAME])
-    assert (result.outcome in ("refused", "unfinished"), [v.outcome for v in result.volumes]) == (True, ["refused"])
+    assert (result.outcome in ("refused", "unfinished"), [v.outcome for v in result.volumes]) == (
+        True,
+        ["refused"],
+    )
     assert why in result.volumes[0].reason
     assert (api.writes(), fake.tasks()) == ([], [])
 
@@ -171,7 +200,9 @@ def test_a_pause_stops_it():
 
 
 def test_a_node_that_was_approved_alone_is_no_excuse():
-    """After a mass failure everything else is stopped, and the volumes would leave a node that was not approved."""
+    """After a mass failure everything else is stopped, and the volumes would leave a node that was
+    not approved.
+    """
     api, fake = failed_over_to_n2(), both_copies()
     ctx = context(api, fake)
     ctx.state.write(latched="2 of 3 nodes are lost", approved="n1")
@@ -188,7 +219,9 @@ def count_writes():
 
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_any_write_another_process_ends_it(after):
-    """Die before or after each single write: resume completes it from the journal, or nothing has begun."""
+    """Die before or after each single write: resume completes it from the journal, or nothing has
+    begun.
+    """
     for number in range(count_writes()):
         api, fake = failed_over_to_n2(), both_copies()
         api.kill_at, api.kill_after = number, after
@@ -203,13 +236,17 @@ def test_killed_at_any_write_another_process_ends_it(after):
 
 def refuses(fake, on, reason="the old copy is gone", *, name=NAME, transient=False):
     """Let the node refuse to restore the LV of `name`."""
-    said = LvResults(node=on, volumes=(LvResult(VG, f"volume-{name}", "failed", reason, transient=transient),))
+    said = LvResults(
+        node=on, volumes=(LvResult(VG, f"volume-{name}", "failed", reason, transient=transient),)
+    )
     fake.broken[on, "carina.volume.create"] = said
 
 
 @pytest.mark.parametrize("missing", [False, True], ids=["in use", "its LV was missing"])
 def test_a_copy_that_cannot_be_restored_leaves_the_volume_where_it_is(missing):
-    """Given up: the LV that was in use stays the volume, with its policy and status, and no part of it is in the history."""
+    """Given up: the LV that was in use stays the volume, with its policy and status, and no part of
+    it is in the history.
+    """
     api, fake = failed_over_to_n2(), both_copies()
     if missing:
         fake.now["n2"] = inventory("n2")
@@ -222,7 +259,10 @@ def test_a_copy_that_cannot_be_restored_leaves_the_volume_where_it_is(missing):
     assert ended.outcome == "given-up"
     volume, kept = api.one("LogicVolume", NAME), api.one("PersistentVolume", NAME)
     assert (volume["spec"]["nodeName"], volume["status"]["status"]) == ("n2", "Success")
-    assert (kept["metadata"]["uid"], kept["spec"]["persistentVolumeReclaimPolicy"]) == (before, "Delete")
+    assert (kept["metadata"]["uid"], kept["spec"]["persistentVolumeReclaimPolicy"]) == (
+        before,
+        "Delete",
+    )
     assert well_known.RETAINED not in kept["metadata"]["annotations"]
     assert len(json.loads(volume["metadata"]["annotations"][well_known.HISTORY])) == 1
     assert paths.pod("default", f"pod-{NAME}") in api.objects
@@ -231,7 +271,9 @@ def test_a_copy_that_cannot_be_restored_leaves_the_volume_where_it_is(missing):
 
 
 def test_a_failback_that_is_given_up_ends_although_the_lv_in_use_is_gone_too():
-    """An administrator removed both copies: the volume is where it was, and the sweep reports that its LV is missing."""
+    """An administrator removed both copies: the volume is where it was, and the sweep reports that
+    its LV is missing.
+    """
     api, fake = failed_over_to_n2(), both_copies()
     refuses(fake, "n1")
     failback(context(api, fake), "n1", [], [NAME])
@@ -264,7 +306,9 @@ def test_an_answer_about_another_lv_is_not_believed():
 
 
 def test_a_smaller_copy_is_extended_and_the_kubelet_is_made_to_expand_its_file_system():
-    """The claim's status reports what the old file system holds, once: a kubelet expands it as it mounts it."""
+    """The claim's status reports what the old file system holds, once: a kubelet expands it as it
+    mounts it.
+    """
     api = failed_over_to_n2()
     api.one("PersistentVolumeClaim", f"claim-{NAME}")["status"]["capacity"] = {"storage": "5Gi"}
     fake = both_copies(closed(uuid=OLD, size=3 * GIB))
@@ -272,12 +316,18 @@ def test_a_smaller_copy_is_extended_and_the_kubelet_is_made_to_expand_its_file_s
     check_on_n1(api, fake)
     assert lv(fake, "n1").size == 5 * GIB
     status = f"{paths.claim('default', f'claim-{NAME}')}/status"
-    told = [body["status"]["capacity"] for verb, path, body in api.log if (verb, path) == ("merge", status)]
+    told = [
+        body["status"]["capacity"]
+        for verb, path, body in api.log
+        if (verb, path) == ("merge", status)
+    ]
     assert told == [{"storage": "3Gi"}]
 
 
 def test_a_pod_on_a_node_that_is_lost_meanwhile_is_not_ended_by_force():
-    """Nothing proves that it has stopped: it gets its grace period, which its kubelet or the pod garbage collector ends."""
+    """Nothing proves that it has stopped: it gets its grace period, which its kubelet or the pod
+    garbage collector ends.
+    """
     api, fake = failed_over_to_n2(), both_copies()
 
     def lose(verb, path):
@@ -286,7 +336,9 @@ def test_a_pod_on_a_node_that_is_lost_meanwhile_is_not_ended_by_force():
 
     api.on_write = lose
     assert failback(context(api, fake), "n1", [], [NAME]).outcome == "done"
-    assert [body["grace"] for verb, path, body in api.log if verb == "delete" and "/pods/" in path] == [None]
+    assert [
+        body["grace"] for verb, path, body in api.log if verb == "delete" and "/pods/" in path
+    ] == [None]
 
 
 SHARED = ("pvc-1", "pvc-2")
@@ -295,7 +347,9 @@ SHARED = ("pvc-1", "pvc-2")
 def shared_pod(*, second=True):
     """Make two volumes of one pod on n2, with old copies of both (or of the first alone) on n1."""
     api = failed_over_to_n2(pod("both", *SHARED, on="n2"), names=SHARED, pods=False)
-    old = [closed(name="volume-pvc-1", uuid=OLD)] + ([closed(name="volume-pvc-2", uuid=OTHER)] if second else [])
+    old = [closed(name="volume-pvc-1", uuid=OLD)] + (
+        [closed(name="volume-pvc-2", uuid=OTHER)] if second else []
+    )
     used = [
         local_volume(f"volume-{name}", uuid=f"used{n}s-bbbb-cccc-dddd-eeee-ffff-gggggg")
         for n, name in enumerate(SHARED)
@@ -320,7 +374,9 @@ def test_one_copy_that_cannot_be_restored_gives_up_the_other_of_its_pod():
     fake.now["n1"] = inventory("n1", closed(name="volume-pvc-1", uuid=OLD))
     told = LvResult(VG, "volume-pvc-2", "failed", "the old copy is gone")
     good = LvResult(VG, "volume-pvc-1", "restored", uuid=OLD, size=5 * GIB, major=252, minor=1)
-    fake.now["n1"] = inventory("n1", closed(name="volume-pvc-1", uuid=OLD), closed(name="volume-pvc-2", uuid=OTHER))
+    fake.now["n1"] = inventory(
+        "n1", closed(name="volume-pvc-1", uuid=OLD), closed(name="volume-pvc-2", uuid=OTHER)
+    )
     fake.broken["n1", "carina.volume.create"] = LvResults(node="n1", volumes=(good, told))
     result = failback(context(api, fake), "n1", [], list(SHARED))
     assert {v.outcome for v in result.volumes} == {"unfinished"}
@@ -330,7 +386,9 @@ def test_one_copy_that_cannot_be_restored_gives_up_the_other_of_its_pod():
 
 
 def test_a_failback_that_died_between_two_journals_is_given_up():
-    """The other volume of the pod has no journal: the pod needs both on one node, so the first stays too."""
+    """The other volume of the pod has no journal: the pod needs both on one node, so the first
+    stays too.
+    """
     api, fake = shared_pod()
     api.kill_at, api.kill_after = 0, True
     with pytest.raises(Killed):
@@ -346,7 +404,9 @@ def test_a_failback_that_died_between_two_journals_is_given_up():
 
 
 def test_a_volume_whose_other_was_given_up_meanwhile_is_given_up():
-    """Without a broker there are no locks: another worker gave the first up while this one wrote the second journal."""
+    """Without a broker there are no locks: another worker gave the first up while this one wrote
+    the second journal.
+    """
     api, fake = shared_pod()
     before = {}
 
@@ -366,10 +426,16 @@ def test_a_volume_whose_other_was_given_up_meanwhile_is_given_up():
 
 
 def test_a_target_that_is_lost_after_the_replacement_loses_a_volume_like_any_other():
-    """Its journal becomes that of a rebuild: new and empty elsewhere, and neither copy is touched."""
+    """Its journal becomes that of a rebuild: new and empty elsewhere, and neither copy is
+    touched.
+    """
     api, fake = failed_over_to_n2(), both_copies()
     ctx = context(api, fake)
-    api.kill_at = next(n for n, (verb, path, _) in enumerate(_log_of_one()) if verb == "delete" and "/pods/" in path)
+    api.kill_at = next(
+        n
+        for n, (verb, path, _) in enumerate(_log_of_one())
+        if verb == "delete" and "/pods/" in path
+    )
     with pytest.raises(Killed):
         failback(ctx, "n1", [], [NAME])
     api.kill_at = None
@@ -377,7 +443,10 @@ def test_a_target_that_is_lost_after_the_replacement_loses_a_volume_like_any_oth
     for _ in range(3):
         resume(context(api, fake))
     volume = api.one("LogicVolume", NAME)
-    assert (volume["spec"]["nodeName"], well_known.JOURNAL in volume["metadata"]["annotations"]) == ("n3", False)
+    assert (
+        volume["spec"]["nodeName"],
+        well_known.JOURNAL in volume["metadata"]["annotations"],
+    ) == ("n3", False)
     assert "VolumeRebuiltEmpty" in events(api)
     assert lv(fake, "n2").uuid == IN_USE
 

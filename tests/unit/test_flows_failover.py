@@ -1,11 +1,21 @@
-"""Rebuild, migrate and resume on hand-made fakes: every write may be the last one of the process."""
+"""Rebuild, migrate and resume on hand-made fakes: every write may be the last one of the
+process.
+"""
 
 import copy
 
 import pytest
 from msgspec import structs
 
-from carina_tasks.errors import ApiConflict, ApiUnavailable, BadInput, MassFailure, NodeFailed, NodeSilent, Paused
+from carina_tasks.errors import (
+    ApiConflict,
+    ApiUnavailable,
+    BadInput,
+    MassFailure,
+    NodeFailed,
+    NodeSilent,
+    Paused,
+)
 from carina_tasks.flows.failover.advance import REPLANNED, advance_all
 from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
 from carina_tasks.flows.failover.planning import replan
@@ -78,7 +88,9 @@ def test_a_deleted_nodes_volumes_are_rebuilt_under_their_names():
 
 
 def test_every_journal_is_written_before_anything_is_touched():
-    """The first writes are the journals of all volumes, each with the whole manifest and guarded by UID and version."""
+    """The first writes are the journals of all volumes, each with the whole manifest and guarded by
+    UID and version.
+    """
     api, fake = deleted(), nodes()
     rebuild_node(context(api, fake), "n1")
     for verb, path, body in api.log[: len(VOLUMES)]:
@@ -90,7 +102,9 @@ def test_every_journal_is_written_before_anything_is_touched():
 
 
 def test_no_pv_is_ever_deleted_with_a_status_set():
-    """At each deletion the LogicVolume has a journal, an empty status, its volumeID, and the PV is retained."""
+    """At each deletion the LogicVolume has a journal, an empty status, its volumeID, and the PV is
+    retained.
+    """
     api, fake = deleted(), nodes()
     seen = []
 
@@ -101,7 +115,10 @@ def test_no_pv_is_ever_deleted_with_a_status_set():
             assert volume["status"]["status"] == ""
             assert volume["status"]["volumeID"] == f"volume-{name}"
             assert well_known.JOURNAL in volume["metadata"]["annotations"]
-            assert api.one("PersistentVolume", name)["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+            assert (
+                api.one("PersistentVolume", name)["spec"]["persistentVolumeReclaimPolicy"]
+                == "Retain"
+            )
             seen.append(name)
 
     api.on_write = look
@@ -110,22 +127,36 @@ def test_no_pv_is_ever_deleted_with_a_status_set():
 
 
 def test_the_device_of_a_block_volume_is_zeroed_before_the_pv_is_replaced():
-    """The node is asked for zeroes; until it has written them the PV stays, and the progress on the LogicVolume has the percent."""
+    """The node is asked for zeroes; until it has written them the PV stays, and the progress on the
+    LogicVolume has the percent.
+    """
     api, fake = deleted(names=("pvc-1",)), nodes()
     api.one("PersistentVolume", "pvc-1")["spec"]["volumeMode"] = "Block"
     for percent in ("3", "47"):
-        said = LvResults(node="n2", volumes=(done(outcome="zeroing", reason=f"being zeroed, {percent} % of 5Gi"),))
-        fake.broken = {(name, "carina.volume.create"): structs.replace(said, node=name) for name in ("n2", "n3")}
+        said = LvResults(
+            node="n2",
+            volumes=(done(outcome="zeroing", reason=f"being zeroed, {percent} % of 5Gi"),),
+        )
+        fake.broken = {
+            (name, "carina.volume.create"): structs.replace(said, node=name)
+            for name in ("n2", "n3")
+        }
         rebuild_node(context(api, fake), "n1")
         resume(context(api, fake))
         volume = api.one("LogicVolume", "pvc-1")
-        assert f"being zeroed, {percent} % of 5Gi" in volume["metadata"]["annotations"][well_known.PROGRESS]
+        assert (
+            f"being zeroed, {percent} % of 5Gi"
+            in volume["metadata"]["annotations"][well_known.PROGRESS]
+        )
         assert api.one("PersistentVolume", "pvc-1")["spec"]["nodeAffinity"] == affinity("n1")
     fake.broken = {}
     resume(context(api, fake))
     check_rebuilt(api, fake, ("pvc-1",))
     asked = [
-        volume.zero for _, task, request in fake.asked if task == "carina.volume.create" for volume in request.volumes
+        volume.zero
+        for _, task, request in fake.asked
+        if task == "carina.volume.create"
+        for volume in request.volumes
     ]
     assert asked
     assert all(asked)
@@ -139,13 +170,18 @@ def test_a_volume_with_a_file_system_is_not_zeroed_nor_any_without_the_setting(s
         api.one("PersistentVolume", "pvc-1")["spec"]["volumeMode"] = "Block"
     rebuild_node(context(api, fake, zero_block=setting), "n1")
     asked = [
-        volume.zero for _, task, request in fake.asked if task == "carina.volume.create" for volume in request.volumes
+        volume.zero
+        for _, task, request in fake.asked
+        if task == "carina.volume.create"
+        for volume in request.volumes
     ]
     assert (len(asked) >= 2, any(asked)) == (True, False)
 
 
 def test_a_pv_that_cannot_be_made_again_is_left_as_it_is():
-    """Its volumeAttributes are text (found by fuzzing): the reason is that volume's, the others move."""
+    """Its volumeAttributes are text (found by fuzzing): the reason is that volume's, the others
+    move.
+    """
     api, fake = deleted(), nodes()
     api.one("PersistentVolume", "pvc-1")["spec"]["csi"]["volumeAttributes"] = ""
     result = rebuild_node(context(api, fake), "n1")
@@ -154,13 +190,21 @@ def test_a_pv_that_cannot_be_made_again_is_left_as_it_is():
 
 
 def test_a_list_that_lacks_a_pv_is_no_proof_that_a_volume_is_empty():
-    """Its PV names the target already, and the list of PVs lacks it: it stays, as its data may be there (simulation, seed 1669)."""
+    """Its PV names the target already, and the list of PVs lacks it: it stays, as its data may be
+    there (simulation, seed 1669).
+    """
     api = FakeApi(
-        node("n2"), node("n3"), logic_volume("pvc-1", "n2", journal=journal("pvc-1")), pv("pvc-1", "n2"), claim("pvc-1"),
+        node("n2"),
+        node("n3"),
+        logic_volume("pvc-1", "n2", journal=journal("pvc-1")),
+        pv("pvc-1", "n2"),
+        claim("pvc-1"),
         pod("a", "pvc-1", on="n2", annotated=False),
-    )  # fmt: skip
+    )
     ctx, whole = context(api, nodes()), api.list
-    api.list = lambda path, query=None: Listing((), "1", NOW) if path == paths.PERSISTENT_VOLUMES else whole(path, query)
+    api.list = lambda path, query=None: (
+        Listing((), "1", NOW) if path == paths.PERSISTENT_VOLUMES else whole(path, query)
+    )
     found = ctx.cluster.logic_volume("pvc-1")
     (result,) = replan(ctx, "n2", [NeedsTarget(found, found.journal, "lvm was interrupted")])
     assert result.outcome == "unfinished"
@@ -168,17 +212,26 @@ def test_a_list_that_lacks_a_pv_is_no_proof_that_a_volume_is_empty():
 
 
 def test_a_volume_does_not_leave_a_target_that_already_has_another_of_its_pod():
-    """Its LV cannot be made there now; the other is rebuilt, its pod is evicted and not made again yet: it waits, and follows."""
+    """Its LV cannot be made there now; the other is rebuilt, its pod is evicted and not made again
+    yet: it waits, and follows.
+    """
     api, fake = deleted(pod("both", *VOLUMES)), nodes()
     for name in VOLUMES:
         del api.objects[paths.pod("default", f"pod-{name}")]
-    answers = [done(name="pvc-1"), done(name="pvc-2", outcome="failed", reason="lvm was interrupted", transient=False)]
+    answers = [
+        done(name="pvc-1"),
+        done(name="pvc-2", outcome="failed", reason="lvm was interrupted", transient=False),
+    ]
     fake.broken = {
-        (name, "carina.volume.create"): LvResults(node=name, volumes=tuple(answers)) for name in ("n2", "n3")
+        (name, "carina.volume.create"): LvResults(node=name, volumes=tuple(answers))
+        for name in ("n2", "n3")
     }
     result = rebuild_node(context(api, fake), "n1")
     there = api.one("LogicVolume", "pvc-1")["spec"]["nodeName"]
-    assert {v.volume: v.outcome for v in result.volumes} == {"pvc-1": "rebuilt", "pvc-2": "unfinished"}
+    assert {v.volume: v.outcome for v in result.volumes} == {
+        "pvc-1": "rebuilt",
+        "pvc-2": "unfinished",
+    }
     assert paths.pod("default", "both") not in api.objects
     assert api.one("LogicVolume", "pvc-2")["spec"]["nodeName"] == there
     assert f"pvc-1, which its pod uses too, is on {there} already" in next(
@@ -198,7 +251,9 @@ def count_writes():
 
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_any_write_another_process_ends_it(after):
-    """Die before or after each single write: resume, in a process that knows nothing, completes the rebuild."""
+    """Die before or after each single write: resume, in a process that knows nothing, completes the
+    rebuild.
+    """
     for number in range(count_writes()):
         api, fake = deleted(names=("pvc-1",)), nodes()
         api.kill_at, api.kill_after = number, after
@@ -213,7 +268,9 @@ def test_killed_at_any_write_another_process_ends_it(after):
 
 @pytest.mark.parametrize("number", range(1, 9))
 def test_an_object_that_changes_at_any_moment_is_read_again(number):
-    """Somebody touches LogicVolume and PV just before our write: 409, read again, and it ends all the same."""
+    """Somebody touches LogicVolume and PV just before our write: 409, read again, and it ends all
+    the same.
+    """
     api, fake = deleted(names=("pvc-1",)), nodes()
 
     def meddle(verb, path):
@@ -229,7 +286,9 @@ def test_an_object_that_changes_at_any_moment_is_read_again(number):
 
 
 def test_a_pv_of_another_uid_is_not_deleted():
-    """The PV was replaced by somebody between our read and our delete: theirs stays, and a person is asked."""
+    """The PV was replaced by somebody between our read and our delete: theirs stays, and a person
+    is asked.
+    """
     api, fake = deleted(names=("pvc-1",)), nodes()
 
     def swap(verb, path):
@@ -259,7 +318,9 @@ def test_a_pod_made_again_under_its_name_is_not_evicted():
 
 
 def test_a_journal_is_not_written_over_a_change():
-    """The LogicVolume changed between plan and journal: nothing of it is touched, it is told as unfinished."""
+    """The LogicVolume changed between plan and journal: nothing of it is touched, it is told as
+    unfinished.
+    """
     api, fake = deleted(names=("pvc-1",)), nodes()
 
     def meddle(verb, path):
@@ -283,9 +344,16 @@ MUTATING = [
 @pytest.mark.parametrize("flow", MUTATING)
 @pytest.mark.parametrize("key", ["paused", "latched"])
 def test_pause_and_latch_come_before_everything(flow, key):
-    """With either set, the state is the only thing read, no node is asked and nothing is written."""
-    state = {"kind": "ConfigMap", "metadata": {"name": well_known.STATE_CONFIG_MAP, "namespace": "kube-system"}}
-    api = deleted(state | {"data": {key: "by hand"}}, logic_volume("pvc-9", "n2", journal=journal("pvc-9")))
+    """With either set, the state is the only thing read, no node is asked and nothing is
+    written.
+    """
+    state = {
+        "kind": "ConfigMap",
+        "metadata": {"name": well_known.STATE_CONFIG_MAP, "namespace": "kube-system"},
+    }
+    api = deleted(
+        state | {"data": {key: "by hand"}}, logic_volume("pvc-9", "n2", journal=journal("pvc-9"))
+    )
     fake = nodes()
     try:
         result = flow(context(api, fake))
@@ -321,7 +389,9 @@ def test_a_node_that_exists_is_not_rebuilt():
 
 
 def test_a_node_that_comes_back_in_the_confirmation_is_not_rebuilt():
-    """It is asked for every second of the ten: one that registers again and goes again in between was not absent."""
+    """It is asked for every second of the ten: one that registers again and goes again in between
+    was not absent.
+    """
     for back, gone in ((1, None), (9.5, None), (3, 5)):
         api, fake = deleted(), nodes()
         ctx = context(api, fake)
@@ -343,7 +413,9 @@ def test_a_node_that_comes_back_in_the_confirmation_is_not_rebuilt():
 
 
 def test_mass_failure_stops_and_latches():
-    """Two of three nodes are gone: nothing but the latch is written, and the next attempt refuses by it."""
+    """Two of three nodes are gone: nothing but the latch is written, and the next attempt refuses
+    by it.
+    """
     api, fake = deleted(logic_volume("pvc-9", "n9"), ready=("n2",)), nodes("n2")
     result = rebuild_node(context(api, fake), "n1")
     assert result.outcome == "refused"
@@ -358,7 +430,9 @@ def test_mass_failure_stops_and_latches():
 
 
 def test_after_an_outage_of_the_api_server_nothing_latches():
-    """All nodes are NotReady since a second: refused for now; when they are Ready again, it ends by itself."""
+    """All nodes are NotReady since a second: refused for now; when they are Ready again, it ends by
+    itself.
+    """
     api = deleted()
     for name in ("n2", "n3"):
         api.objects[paths.node(name)] = node(name, ready="Unknown", since=NOW - 1)
@@ -373,13 +447,26 @@ def test_after_an_outage_of_the_api_server_nothing_latches():
 
 def test_a_list_that_lacks_nodes_latches_nothing():
     """The nodes that it lacks are asked for by name, and are there."""
-    api = FakeApi(node("n1"), node("n2"), node("n3"), logic_volume(on="n3", journal=journal(target="n3")), pv(), claim(),
-                  logic_volume("pvc-8", "n1"), logic_volume("pvc-9", "n2"))  # fmt: skip
+    api = FakeApi(
+        node("n1"),
+        node("n2"),
+        node("n3"),
+        logic_volume(on="n3", journal=journal(target="n3")),
+        pv(),
+        claim(),
+        logic_volume("pvc-8", "n1"),
+        logic_volume("pvc-9", "n2"),
+    )
     whole = api.list
     api.list = lambda path, query=None: (
-        Listing(tuple(raw for raw in whole(path, query).items if raw["metadata"]["name"] == "n3"), "1", NOW)
-        if path == paths.NODES else whole(path, query)
-    )  # fmt: skip
+        Listing(
+            tuple(raw for raw in whole(path, query).items if raw["metadata"]["name"] == "n3"),
+            "1",
+            NOW,
+        )
+        if path == paths.NODES
+        else whole(path, query)
+    )
     with pytest.raises(MassFailure, match="which exists"):
         resume(context(api, nodes("n3")))
     assert api.log == []
@@ -393,7 +480,9 @@ def test_mass_failure_stops_migration_and_resume_too():
     api = FakeApi(*parts, logic_volume(on="n3", journal=journal(target="n3")), pv(), claim())
     with pytest.raises(MassFailure):
         resume(context(api, nodes("n3")))
-    assert not any("logicvolumes" in write or "persistentvolumes" in write for write in api.writes())
+    assert not any(
+        "logicvolumes" in write or "persistentvolumes" in write for write in api.writes()
+    )
 
 
 def test_another_worker_at_it_is_left_alone():
@@ -415,18 +504,28 @@ def test_a_wrong_name_is_refused_before_anything_is_asked(name):
 
 def test_a_volume_with_nowhere_to_go_is_left_and_the_others_go_on():
     """Too large for any node: untouched, an Event says why; the other volume is rebuilt."""
-    api = deleted(logic_volume("big", size="900Gi"), pv("big", size="900Gi"), claim("big"), pod("pod-big", "big"))
+    api = deleted(
+        logic_volume("big", size="900Gi"),
+        pv("big", size="900Gi"),
+        claim("big"),
+        pod("pod-big", "big"),
+    )
     before, fake = copy.deepcopy(api.one("LogicVolume", "big")), nodes()
     result = rebuild_node(context(api, fake), "n1")
     outcomes = {v.volume: v.outcome for v in result.volumes}
-    assert (result.outcome, outcomes) == ("unfinished", {"big": "no-fit", "pvc-1": "rebuilt", "pvc-2": "rebuilt"})
+    assert (result.outcome, outcomes) == (
+        "unfinished",
+        {"big": "no-fit", "pvc-1": "rebuilt", "pvc-2": "rebuilt"},
+    )
     assert api.one("LogicVolume", "big") == before
     assert "NoNodeFits" in {event["reason"] for event in api.events}
     check_rebuilt(api, fake)
 
 
 def test_a_malformed_object_holds_nobody_up():
-    """A LogicVolume without a size, and one with a journal that makes no PV: told, and the others are rebuilt."""
+    """A LogicVolume without a size, and one with a journal that makes no PV: told, and the others
+    are rebuilt.
+    """
     broken, forged = (
         logic_volume("broken"),
         logic_volume("forged", "n2", journal=journal("forged", manifest={"spec": 1})),
@@ -435,24 +534,35 @@ def test_a_malformed_object_holds_nobody_up():
     api, fake = deleted(broken, forged), nodes()
     result = rebuild_node(context(api, fake), "n1")
     assert result.unreadable == (
-        "LogicVolume broken: broken: spec.size: None is not a quantity: use a Kubernetes quantity such as 5Gi",
+        "LogicVolume broken: broken: spec.size: None is not a quantity: use a Kubernetes quantity "
+        "such as 5Gi",
     )
     check_rebuilt(api, fake)
-    assert [(v.volume, v.outcome) for v in resume(context(api, fake)).volumes] == [("forged", "refused")]
+    assert [(v.volume, v.outcome) for v in resume(context(api, fake)).volumes] == [
+        ("forged", "refused")
+    ]
 
 
 def test_a_full_target_is_planned_again():
-    """The target turns out full: another target and a new intent go into the journal, and resume ends it there."""
+    """The target turns out full: another target and a new intent go into the journal, and resume
+    ends it there.
+    """
     api, fake = deleted(names=("pvc-1",)), nodes()
     full = done("pvc-1", "failed", reason="no space")
-    fake.broken = {("n2", "carina.volume.create"): LvResults("n2", (full,)),
-                   ("n3", "carina.volume.create"): LvResults("n3", (full,))}  # fmt: skip
+    fake.broken = {
+        ("n2", "carina.volume.create"): LvResults("n2", (full,)),
+        ("n3", "carina.volume.create"): LvResults("n3", (full,)),
+    }
     first = rebuild_node(context(api, fake), "n1").volumes[0]
     assert "planned again" in first.reason
     fake.broken.clear()
     resume(context(api, fake))
     check_rebuilt(api, fake, ("pvc-1",))
-    intents = [request.volumes[0].intent for _, task, request in fake.asked if task == "carina.volume.create"]
+    intents = [
+        request.volumes[0].intent
+        for _, task, request in fake.asked
+        if task == "carina.volume.create"
+    ]
     assert len(set(intents)) == 2
 
 
@@ -461,7 +571,9 @@ def test_a_full_target_is_planned_again():
     [NodeFailed("boom"), LvResults("n2", ()), LvResults("n2", (done("other"),))],
 )
 def test_an_answer_that_says_nothing_of_the_volume_leaves_it_unfinished(answer):
-    """The node failed or forgot it: nothing is deleted, the journal stays, a later resume ends it."""
+    """The node failed or forgot it: nothing is deleted, the journal stays, a later resume
+    ends it.
+    """
     api, fake = deleted(names=("pvc-1",), ready=("n2",)), nodes("n2")
     fake.broken = {("n2", "carina.volume.create"): answer}
     assert rebuild_node(context(api, fake), "n1").volumes[0].outcome == "unfinished"
@@ -490,21 +602,33 @@ def not_ready(*pods, since=NOW - 400):
 
 
 def test_migration_moves_the_annotated_and_touches_nothing_else():
-    """pvc-1's pod is annotated and moves; every object of pvc-2 has the resourceVersion that it had."""
-    api = not_ready(pod("pod-pvc-1", "pvc-1", annotated=True), pod("pod-pvc-2", "pvc-2"), pod("free", annotated=True))
+    """pvc-1's pod is annotated and moves; every object of pvc-2 has the resourceVersion that it
+    had.
+    """
+    api = not_ready(
+        pod("pod-pvc-1", "pvc-1", annotated=True),
+        pod("pod-pvc-2", "pvc-2"),
+        pod("free", annotated=True),
+    )
     fake = nodes()
     result = migrate_node(context(api, fake), "n1")
     assert {v.volume: v.outcome for v in result.volumes} == {"pvc-1": "rebuilt", "pvc-2": "skipped"}
     assert result.evicted == ("default/free",)
     check_rebuilt(api, fake, ("pvc-1",))
-    untouched = [api.one("LogicVolume", "pvc-2"), api.one("PersistentVolume", "pvc-2"), api.one("Pod", "pod-pvc-2")]
+    untouched = [
+        api.one("LogicVolume", "pvc-2"),
+        api.one("PersistentVolume", "pvc-2"),
+        api.one("Pod", "pod-pvc-2"),
+    ]
     assert [raw["metadata"]["resourceVersion"] for raw in untouched] == ["1", "1", "1"]
 
 
 def test_a_list_of_pods_that_was_cut_short_moves_nothing_of_those_it_lacks():
-    """pvc-1 is used by an annotated pod and by another; whichever of the two lists lacks that one, nothing is written.
+    """pvc-1 is used by an annotated pod and by another; whichever of the two lists lacks that one,
+    nothing is written.
 
-    From an API server that does not count (remainingItemCount is optional) the two lists are all that there is.
+    From an API server that does not count (remainingItemCount is optional) the two lists are all
+    that there is.
     """
     for lacking in (0, 1):
         api = not_ready(pod("willing", "pvc-1", annotated=True), pod("unwilling", "pvc-1"))
@@ -517,14 +641,24 @@ def test_a_list_of_pods_that_was_cut_short_moves_nothing_of_those_it_lacks():
 @pytest.mark.parametrize(
     ("stage", "flow"),
     [
-        (lambda *pods: not_ready(pod("willing", "pvc-1", annotated=True), *pods), lambda ctx: migrate_node(ctx, "n1")),
+        (
+            lambda *pods: not_ready(pod("willing", "pvc-1", annotated=True), *pods),
+            lambda ctx: migrate_node(ctx, "n1"),
+        ),
         (lambda *pods: deleted(*pods, names=("pvc-1",)), lambda ctx: rebuild_node(ctx, "n1")),
-        (lambda *pods: deleted(logic_volume("pvc-9", "n2", journal=journal("pvc-9")), *pods, names=("pvc-1",)), resume),
+        (
+            lambda *pods: deleted(
+                logic_volume("pvc-9", "n2", journal=journal("pvc-9")), *pods, names=("pvc-1",)
+            ),
+            resume,
+        ),
     ],
     ids=["migrate", "rebuild", "resume"],
 )
 def test_lists_of_pods_that_hold_fewer_than_are_counted_begin_nothing(stage, flow):
-    """Every list lacks the pod that is not annotated, as from a broken cache: an error, and nothing is written."""
+    """Every list lacks the pod that is not annotated, as from a broken cache: an error, and nothing
+    is written.
+    """
     api = stage(pod("unwilling", "pvc-1"))
     cut_pods(api, "unwilling")
     with pytest.raises(ApiUnavailable, match="hold 1 of the 2 that the API server counts"):
@@ -533,7 +667,9 @@ def test_lists_of_pods_that_hold_fewer_than_are_counted_begin_nothing(stage, flo
 
 
 def test_a_pod_that_comes_while_pods_are_counted_is_listed_then():
-    """The first count is one too many for the first lists: another list brings it, and it goes on."""
+    """The first count is one too many for the first lists: another list brings it, and it
+    goes on.
+    """
     api = not_ready(pod("willing", "pvc-1", annotated=True))
     seen = cut_pods(api, "willing", lists=(0, 1))
     assert migrate_node(context(api, nodes()), "n1").outcome == "done"
@@ -549,7 +685,9 @@ def test_a_worker_that_still_answers_gives_the_node_more_time():
 
 
 def test_resume_names_the_nodes_that_the_watch_missed():
-    """A LogicVolume names a node that does not exist, another one that is NotReady: both are named, nothing is written."""
+    """A LogicVolume names a node that does not exist, another one that is NotReady: both are named,
+    nothing is written.
+    """
     api = not_ready(logic_volume("pvc-9", "n9"))
     found = resume(context(api, nodes()))
     assert (found.deleted_nodes, found.not_ready_nodes) == (("n9",), ("n1",))
@@ -557,9 +695,17 @@ def test_resume_names_the_nodes_that_the_watch_missed():
 
 
 def test_resume_plans_again_when_the_target_is_deleted_in_mid_rebuild():
-    """The journal's target is gone: another one, and its source stays the node that the PV names."""
-    api = FakeApi(node("n3"), node("n4"), logic_volume(on="n2", journal=journal(), status=""), pv(), claim(),
-                  pod("pod-pvc-1", "pvc-1"))  # fmt: skip
+    """The journal's target is gone: another one, and its source stays the node that the PV
+    names.
+    """
+    api = FakeApi(
+        node("n3"),
+        node("n4"),
+        logic_volume(on="n2", journal=journal(), status=""),
+        pv(),
+        claim(),
+        pod("pod-pvc-1", "pvc-1"),
+    )
     fake = nodes("n3", "n4")
     resume(context(api, fake))
     resume(context(api, fake))
@@ -567,35 +713,53 @@ def test_resume_plans_again_when_the_target_is_deleted_in_mid_rebuild():
 
 
 def halfway(annotated, *, second="n1"):
-    """Make a pod with two volumes that came from n1 to n2: pvc-1 is done, pvc-2's PV names `second`; n2 is NotReady."""
+    """Make a pod with two volumes that came from n1 to n2: pvc-1 is done, pvc-2's PV names
+    `second`; n2 is NotReady.
+    """
     return FakeApi(
-        node("n2", ready="Unknown", since=NOW - 400), node("n3"), node("n4"),
-        logic_volume("pvc-1", "n2"), pv("pvc-1", "n2"), claim("pvc-1"),
-        logic_volume("pvc-2", "n2", journal=journal("pvc-2"), status=""), pv("pvc-2", second), claim("pvc-2"),
+        node("n2", ready="Unknown", since=NOW - 400),
+        node("n3"),
+        node("n4"),
+        logic_volume("pvc-1", "n2"),
+        pv("pvc-1", "n2"),
+        claim("pvc-1"),
+        logic_volume("pvc-2", "n2", journal=journal("pvc-2"), status=""),
+        pv("pvc-2", second),
+        claim("pvc-2"),
         pod("web-0", "pvc-1", "pvc-2", on="", annotated=annotated),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("first", ["resume", "migrate"])
 @pytest.mark.parametrize("second", ["n1", "n2"])
 def test_a_not_ready_target_with_half_of_an_annotated_pod_blocks_nothing(first, second):
-    """One volume is done there, the other under way: both leave together, whoever of resume and migrate comes first."""
+    """One volume is done there, the other under way: both leave together, whoever of resume and
+    migrate comes first.
+    """
     api, fake = halfway(True, second=second), nodes("n3", "n4")
     ctx = context(api, fake)
     order = [lambda: resume(ctx), lambda: migrate_node(ctx, "n2")]
     for step in (order if first == "resume" else order[::-1]) * 2:
         step()
     check_rebuilt(api, fake)
-    assert api.one("LogicVolume", "pvc-1")["spec"]["nodeName"] == api.one("LogicVolume", "pvc-2")["spec"]["nodeName"]
+    assert (
+        api.one("LogicVolume", "pvc-1")["spec"]["nodeName"]
+        == api.one("LogicVolume", "pvc-2")["spec"]["nodeName"]
+    )
 
 
 @pytest.mark.parametrize("second", ["n1", "n2"])
 def test_a_not_ready_target_with_half_of_another_pod_keeps_both(second):
-    """Not annotated: both stay, told why, until the node is back or deleted; then they end there, or leave together."""
+    """Not annotated: both stay, told why, until the node is back or deleted; then they end there,
+    or leave together.
+    """
     for after in ("back", "deleted"):
         api, fake = halfway(None, second=second), nodes("n3", "n4")
         ctx = context(api, fake)
-        before = copy.deepcopy(api.one("PersistentVolume", "pvc-1")), copy.deepcopy(api.one("LogicVolume", "pvc-1"))
+        before = (
+            copy.deepcopy(api.one("PersistentVolume", "pvc-1")),
+            copy.deepcopy(api.one("LogicVolume", "pvc-1")),
+        )
         for _ in range(2):
             found = resume(ctx)
             migrate_node(ctx, "n2")
@@ -604,7 +768,9 @@ def test_a_not_ready_target_with_half_of_another_pod_keeps_both(second):
         assert api.one("LogicVolume", "pvc-2")["spec"]["nodeName"] == "n2"
         if after == "back":
             api.objects[paths.node("n2")] = node("n2")
-            fake = FakeNodes(inventory("n2", local_volume("volume-pvc-1")), inventory("n3"), inventory("n4"))
+            fake = FakeNodes(
+                inventory("n2", local_volume("volume-pvc-1")), inventory("n3"), inventory("n4")
+            )
         else:
             del api.objects[paths.node("n2")]
         ctx = context(api, fake)
@@ -617,10 +783,19 @@ def test_a_not_ready_target_with_half_of_another_pod_keeps_both(second):
 
 
 def test_a_pod_of_the_first_node_is_evicted_before_the_second_becomes_the_source():
-    """The PV was made for n2, its pod still hangs on n1, n2 goes: with n2 as source nobody would look at n1 again."""
-    api = FakeApi(node("n1", ready="Unknown", since=NOW - 400), node("n3"), node("n4"), node("n5"),
-                  logic_volume("pvc-1", "n2", journal=journal(), status=""), pv("pvc-1", "n2"), claim(),
-                  pod("web-0", "pvc-1", on="n1", annotated=True))  # fmt: skip
+    """The PV was made for n2, its pod still hangs on n1, n2 goes: with n2 as source nobody would
+    look at n1 again.
+    """
+    api = FakeApi(
+        node("n1", ready="Unknown", since=NOW - 400),
+        node("n3"),
+        node("n4"),
+        node("n5"),
+        logic_volume("pvc-1", "n2", journal=journal(), status=""),
+        pv("pvc-1", "n2"),
+        claim(),
+        pod("web-0", "pvc-1", on="n1", annotated=True),
+    )
     fake = nodes("n3", "n4", "n5")
     resume(context(api, fake))
     assert not any(key.endswith("/pods/web-0") for key in api.objects)
@@ -629,7 +804,9 @@ def test_a_pod_of_the_first_node_is_evicted_before_the_second_becomes_the_source
 
 
 def test_a_volume_that_was_written_to_meanwhile_is_not_planned_again():
-    """Another worker made the PV for the target between the look and the plan: what may not leave stays."""
+    """Another worker made the PV for the target between the look and the plan: what may not leave
+    stays.
+    """
     api = halfway(None, second="n1")
     ctx = context(api, nodes("n3", "n4"))
     logic_volume = ctx.cluster.logic_volume("pvc-2")
@@ -657,8 +834,13 @@ FULL = LvResults("n2", (done("pvc-1", "failed", reason="no space"),))
     ],
 )
 def test_what_can_go_on_at_once_says_so(answer, ready, again):
-    """Planned again, or a node that fell silent: at once. No other place, or a task that failed: with the schedule."""
-    api, fake = deleted(names=("pvc-1",), ready=ready), FakeNodes(inventory("n2", free=500), inventory("n3", free=400))
+    """Planned again, or a node that fell silent: at once. No other place, or a task that failed:
+    with the schedule.
+    """
+    api, fake = (
+        deleted(names=("pvc-1",), ready=ready),
+        FakeNodes(inventory("n2", free=500), inventory("n3", free=400)),
+    )
     if "n3" in ready:
         # It holds a volume, so n2 is the first choice.
         api.objects[paths.logic_volume("other")] = logic_volume("other", "n3")
@@ -672,25 +854,34 @@ def test_every_outcome_is_counted():
 
     def counts():
         return {
-            o: metrics.VOLUMES.labels(o)._value.get() for o in ("rebuilt", "no-fit", "skipped", "refused", "unfinished")
+            o: metrics.VOLUMES.labels(o)._value.get()
+            for o in ("rebuilt", "no-fit", "skipped", "refused", "unfinished")
         }
 
     before = counts()
     api = deleted(
-        logic_volume("big", size="900Gi"), pv("big", size="900Gi"), claim("big"),
+        logic_volume("big", size="900Gi"),
+        pv("big", size="900Gi"),
+        claim("big"),
         logic_volume("raw", manage="raw"),
         logic_volume("forged", "n2", journal=journal("forged", manifest={"spec": 1})),
-    )  # fmt: skip
+    )
     rebuild_node(context(api, nodes()), "n1")
     resume(context(api, nodes()))
     after = counts()
     assert {o: after[o] - before[o] for o in after} == {
-        "rebuilt": 2, "no-fit": 1, "skipped": 1, "refused": 1, "unfinished": 0,
-    }  # fmt: skip
+        "rebuilt": 2,
+        "no-fit": 1,
+        "skipped": 1,
+        "refused": 1,
+        "unfinished": 0,
+    }
 
 
 def test_a_stale_copy_on_the_target_is_named_by_uuid():
-    """An LV of the wanted name that stood there before the plan is named in the request, so that it is not adopted."""
+    """An LV of the wanted name that stood there before the plan is named in the request, so that it
+    is not adopted.
+    """
     api = deleted(names=("pvc-1",), ready=("n2",))
     fake = FakeNodes(inventory("n2", local_volume("volume-pvc-1", size=3 * GIB)))
     rebuild_node(context(api, fake), "n1")
@@ -698,9 +889,13 @@ def test_a_stale_copy_on_the_target_is_named_by_uuid():
     assert request.volumes[0].stale == local_volume().uuid
 
 
-@pytest.mark.parametrize(("trash", "old", "kept"), [("0", "86400", True), ("3600", "0", True), ("0", "0", False)])
+@pytest.mark.parametrize(
+    ("trash", "old", "kept"), [("0", "86400", True), ("3600", "0", True), ("0", "0", False)]
+)
 def test_an_old_copy_on_the_target_is_put_aside_though_there_is_no_trash(trash, old, kept):
-    """It holds what the volume had before an earlier failover: without its own retention it would be removed at once."""
+    """It holds what the volume had before an earlier failover: without its own retention it would
+    be removed at once.
+    """
     api = deleted(names=("pvc-1",), ready=("n2",))
     fake = FakeNodes(inventory("n2", local_volume("volume-pvc-1", size=3 * GIB)))
     rebuild_node(context(api, fake, trash_retention=trash, old_copy_retention=old), "n1")
@@ -709,7 +904,9 @@ def test_an_old_copy_on_the_target_is_put_aside_though_there_is_no_trash(trash, 
 
 
 def test_a_write_that_always_conflicts_ends():
-    """Somebody changes the object for ever: it stops after so many steps, unfinished, not in an endless loop."""
+    """Somebody changes the object for ever: it stops after so many steps, unfinished, not in an
+    endless loop.
+    """
     api = deleted(names=("pvc-1",))
     real = api.merge
 
@@ -725,8 +922,12 @@ def test_a_write_that_always_conflicts_ends():
 
 
 def test_a_node_makes_no_lv_of_a_plan_for_another_node():
-    """Another worker planned the volume again since its target was read: n3 is not asked, and n3's answer would prove nothing of n2."""
-    api = FakeApi(node("n2"), node("n3"), logic_volume(on="n2", journal=journal(target="n2")), pv(), claim())
+    """Another worker planned the volume again since its target was read: n3 is not asked, and n3's
+    answer would prove nothing of n2.
+    """
+    api = FakeApi(
+        node("n2"), node("n3"), logic_volume(on="n2", journal=journal(target="n2")), pv(), claim()
+    )
     fake = nodes("n2", "n3")
     (result,) = advance_all(context(api, fake), ["pvc-1"], {"pvc-1": "n3"})
     assert (result.outcome, result.again, result.reason) == ("unfinished", True, REPLANNED)
@@ -734,8 +935,12 @@ def test_a_node_makes_no_lv_of_a_plan_for_another_node():
 
 
 def test_an_answer_of_an_earlier_plan_counts_no_more():
-    """n2 has made its LV when another worker plans the volume again for n3: the PV is not replaced on the word of n2."""
-    api = FakeApi(node("n2"), node("n3"), logic_volume(on="n2", journal=journal(target="n2")), pv(), claim())
+    """n2 has made its LV when another worker plans the volume again for n3: the PV is not replaced
+    on the word of n2.
+    """
+    api = FakeApi(
+        node("n2"), node("n3"), logic_volume(on="n2", journal=journal(target="n2")), pv(), claim()
+    )
     fake = nodes("n2", "n3")
     ask = fake.ask
 

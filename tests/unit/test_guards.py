@@ -4,13 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carina_tasks.decisions.guards import GuardAllows, GuardStops, GuardWaits, mass_failure, orphan_cap
+from carina_tasks.decisions.guards import (
+    GuardAllows,
+    GuardStops,
+    GuardWaits,
+    mass_failure,
+    orphan_cap,
+)
 from tests.unit.builders import NOW, logic_volume, node, world
 
 
 def cluster(ready: int, sick: int = 0, absent: int = 0):
     """Make a cluster of so many nodes; the absent ones are only named by LogicVolumes."""
-    nodes = [node(f"r{i}") for i in range(ready)] + [node(f"s{i}", ready="Unknown") for i in range(sick)]
+    nodes = [node(f"r{i}") for i in range(ready)] + [
+        node(f"s{i}", ready="Unknown") for i in range(sick)
+    ]
     return world(*nodes, *(logic_volume(f"pvc-{i}", f"a{i}") for i in range(absent)))
 
 
@@ -39,10 +47,14 @@ def test_two_of_three_stops(sick, absent):
     ],
 )
 def test_a_person_is_called_when_it_has_lasted(since, absent, verdict):
-    """After an outage of the API server every node is NotReady for some seconds: nothing is done, and nobody is woken."""
+    """After an outage of the API server every node is NotReady for some seconds: nothing is done,
+    and nobody is woken.
+    """
     sick = [node(f"s{i}", ready="Unknown", since=NOW - seconds) for i, seconds in enumerate(since)]
     seen = world(
-        *sick, *([] if len(since) == 3 else [node("r")]), *(logic_volume(f"pvc-{i}", f"a{i}") for i in range(absent))
+        *sick,
+        *([] if len(since) == 3 else [node("r")]),
+        *(logic_volume(f"pvc-{i}", f"a{i}") for i in range(absent)),
     )
     found = mass_failure(seen, 0.5, after=60)
     assert type(found) is verdict
@@ -75,7 +87,12 @@ def test_the_reason_names_some_nodes_and_counts_the_rest():
     assert "s0, s1, s2, s3, s4 and 3 more" in verdict.reason
 
 
-@given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20), st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
+@given(
+    st.integers(0, 20),
+    st.integers(0, 20),
+    st.integers(0, 20),
+    st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]),
+)
 def test_it_stops_exactly_above_the_share_or_without_a_target(ready, sick, absent, share):
     """Stop if and only if more than the share is lost, or something is and no node is healthy."""
     lost, total = sick + absent, ready + sick + absent
@@ -84,7 +101,9 @@ def test_it_stops_exactly_above_the_share_or_without_a_target(ready, sick, absen
 
 
 def test_the_larger_of_limit_and_share_is_the_cap():
-    """Ten of eleven are allowed by number, twenty of a hundred by share, one more of either is not."""
+    """Ten of eleven are allowed by number, twenty of a hundred by share, one more of either
+    is not.
+    """
     assert isinstance(orphan_cap(10, 11, 10, 0.2, 0), GuardAllows)
     assert isinstance(orphan_cap(11, 11, 10, 0.2, 0), GuardStops)
     assert isinstance(orphan_cap(20, 100, 10, 0.2, 0), GuardAllows)
@@ -98,7 +117,13 @@ def test_a_person_confirms_the_very_number():
     assert isinstance(orphan_cap(31, 100, 10, 0.2, 30), GuardStops)
 
 
-@given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 50), st.floats(0, 1), st.integers(0, 500))
+@given(
+    st.integers(0, 500),
+    st.integers(0, 500),
+    st.integers(0, 50),
+    st.floats(0, 1),
+    st.integers(0, 500),
+)
 def test_above_the_cap_only_the_confirmed_number_goes(orphans, volumes, limit, share, confirmed):
     """Whatever goes is within limit or share, or is the number that a person named."""
     if isinstance(orphan_cap(orphans, volumes, limit, share, confirmed), GuardAllows):
@@ -109,7 +134,9 @@ def test_above_the_cap_only_the_confirmed_number_goes(orphans, volumes, limit, s
 
 
 def test_a_person_approves_of_just_the_nodes_that_are_lost():
-    """After a mass failure the approved nodes are failed over; one more lost node stops everything again."""
+    """After a mass failure the approved nodes are failed over; one more lost node stops everything
+    again.
+    """
     seen = cluster(1, sick=2)
     assert isinstance(mass_failure(seen, 0.5), GuardStops)
     assert isinstance(mass_failure(seen, 0.5, frozenset({"s0", "s1"})), GuardAllows)

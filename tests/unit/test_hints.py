@@ -9,7 +9,11 @@ from carina_tasks.model import objects
 from tests.unit.builders import NOW, node
 
 AFTER, EVERY = 60, 30
-OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+OUT_OF_SERVICE = {
+    "key": "node.kubernetes.io/out-of-service",
+    "value": "nodeshutdown",
+    "effect": "NoExecute",
+}
 OFFSET = NOW - 1000
 """The API server's clock minus the steady one, which stands at 1000."""
 
@@ -116,7 +120,9 @@ def test_a_restart_of_ours_starts_no_clock_anew():
 
 
 def test_a_repeated_status_changes_nothing():
-    """Heartbeats of a NotReady node, the same event many times, do not bring the next hint nearer."""
+    """Heartbeats of a NotReady node, the same event many times, do not bring the next hint
+    nearer.
+    """
     state = watching(down(since=NOW - 61))
     say(state)
     for _ in range(5):
@@ -140,7 +146,9 @@ def changed(state, now=1000.0):
 
 
 def test_readiness_is_asked_again_when_nodes_change():
-    """Added, deleted, missed, NotReady, cordoned, tainted or registered again: each counts, what changes nothing does not."""
+    """Added, deleted, missed, NotReady, cordoned, tainted or registered again: each counts, what
+    changes nothing does not.
+    """
     again = objects.parse_node(node("n1", uid="another"))
     cordoned, tainted = (
         objects.parse_node(node("n1", unschedulable=True)),
@@ -177,13 +185,19 @@ def test_readiness_is_not_asked_for_each_of_many_changes():
 
 
 def test_an_out_of_service_node_is_said_at_once():
-    """The operator vouches that the machine is off: its failover does not wait for the time of NotReady."""
-    state = watching(objects.parse_node(node("n1", ready="Unknown", since=NOW, taints=[OUT_OF_SERVICE])))
+    """The operator vouches that the machine is off: its failover does not wait for the time of
+    NotReady.
+    """
+    state = watching(
+        objects.parse_node(node("n1", ready="Unknown", since=NOW, taints=[OUT_OF_SERVICE]))
+    )
     assert due(state) == [("n1", "not-ready")]
 
 
 class AnyEvents(RuleBasedStateMachine):
-    """Any events in any order: the watch never names a node that is well, and forgets no deletion before it said it."""
+    """Any events in any order: the watch never names a node that is well, and forgets no deletion
+    before it said it.
+    """
 
     names = st.sampled_from(["a", "b"])
 
@@ -264,7 +278,9 @@ class AnyEvents(RuleBasedStateMachine):
     @invariant()
     def no_deletion_is_forgotten(self):
         """Check that what was deleted and not yet said is due."""
-        assert self.unsaid <= {hint.node for hint in self.state.due(self.now) if hint.kind == "deleted"}
+        assert self.unsaid <= {
+            hint.node for hint in self.state.due(self.now) if hint.kind == "deleted"
+        }
 
 
 AnyEvents.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -49,7 +49,9 @@ def test_a_field_that_is_wrong_or_unknown_makes_it_unreadable(change):
         Journal.from_json(json.dumps(json.loads(journal().to_json()) | change))
 
 
-@pytest.mark.parametrize("text", ["", "{", "null", "[]", '"x"', "[" * 100_000, "\ud800", '{"intent": NaN}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "null", "[]", '"x"', "[" * 100_000, "\ud800", '{"intent": NaN}']
+)
 def test_nonsense_is_unreadable_and_nothing_worse(text):
     """No text makes anything but BadObject."""
     with pytest.raises(BadObject):
@@ -82,7 +84,9 @@ def test_an_unreadable_journal_still_counts_as_one():
 )
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_manifest_that_makes_no_pv_is_refused_before_anything_is_done(spoil, gone):
-    """People can edit annotations: such a journal is a person's business, whatever else is there."""
+    """People can edit annotations: such a journal is a person's business, whatever else is
+    there.
+    """
     plan = journal()
     spoil(plan.manifest)
     model = Model(journal=plan, local=done(), status="")

@@ -1,4 +1,6 @@
-"""Every answer of an API server, or of what stands between us and it, as a value or an error of ours."""
+"""Every answer of an API server, or of what stands between us and it, as a value or an error of
+ours.
+"""
 
 import json
 import socket
@@ -30,7 +32,10 @@ PATH = paths.persistent_volume("pvc-1")
 
 def test_an_object_comes_back_whole_with_the_servers_clock():
     """Raw JSON, fields of tomorrow included, and the time of the Date header."""
-    with serving(Answer(body=pv(), headers={"Date": "Fri, 15 Jan 2027 08:00:00 GMT"})) as (api, script):
+    with serving(Answer(body=pv(), headers={"Date": "Fri, 15 Jan 2027 08:00:00 GMT"})) as (
+        api,
+        script,
+    ):
         assert api.read(PATH) == (pv(), 1_800_000_000.0)
         assert script.asked[0][3]["authorization"] == "Bearer secret"
 
@@ -49,8 +54,16 @@ def test_absence_is_the_api_servers_own_word_about_this_very_object():
         Answer(404, b"404 page not found\n"),
         Answer(404, b"<html>nginx</html>"),
         Answer(404, b""),
-        Answer(404, {"kind": "Status", "message": "the server could not find the requested resource",
-                     "reason": "NotFound", "details": {}, "code": 404}),
+        Answer(
+            404,
+            {
+                "kind": "Status",
+                "message": "the server could not find the requested resource",
+                "reason": "NotFound",
+                "details": {},
+                "code": 404,
+            },
+        ),
         Answer(404, {"reason": "NotFound"}),
         Answer(404, {"reason": "NotFound", "details": "pvc-1"}),
         Answer(404, {"reason": "NotFound", "details": ["pvc-1"]}),
@@ -58,9 +71,11 @@ def test_absence_is_the_api_servers_own_word_about_this_very_object():
         status(404, "NotFound", "pvc-2"),
         status(404, "Gone", "pvc-1"),
     ],
-)  # fmt: skip
+)
 def test_no_other_404_is_absence(answer):
-    """A proxy's page, a CRD that is not installed, another object's name: the API server is unavailable."""
+    """A proxy's page, a CRD that is not installed, another object's name: the API server is
+    unavailable.
+    """
     with serving(answer) as (api, _):
         with pytest.raises(ApiUnavailable):
             Cluster(api).persistent_volume("pvc-1")
@@ -96,7 +111,9 @@ def test_no_other_404_is_absence(answer):
 )
 @pytest.mark.parametrize("verb", ["get", "list", "create", "merge", "delete"])
 def test_every_failure_is_one_error_of_ours(answer, error, verb):
-    """Whatever the verb, a wrong answer is told by one error, and never by a stack trace of a library."""
+    """Whatever the verb, a wrong answer is told by one error, and never by a stack trace of a
+    library.
+    """
     with serving(answer) as (api, script):
         call = {
             "get": lambda: api.get(PATH),
@@ -129,14 +146,17 @@ def test_nobody_listening_is_unavailable():
 
 
 def test_a_list_is_all_its_pages():
-    """Pages are asked for by their continue token until there is none; the version is the first page's."""
+    """Pages are asked for by their continue token until there is none; the version is the first
+    page's.
+    """
     with serving(page("a", "b", more="tok en"), page("c")) as (api, script):
         listing = api.list(paths.PERSISTENT_VOLUMES, {"fieldSelector": "x=y"})
         assert [raw["metadata"]["name"] for raw in listing.items] == ["a", "b", "c"]
         assert listing.version == "5"
         assert [path.split("?")[1] for _, path, _, _ in script.asked] == [
-            "fieldSelector=x%3Dy&limit=2", "fieldSelector=x%3Dy&limit=2&continue=tok+en",
-        ]  # fmt: skip
+            "fieldSelector=x%3Dy&limit=2",
+            "fieldSelector=x%3Dy&limit=2&continue=tok+en",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +165,10 @@ def test_a_list_is_all_its_pages():
         (status(410, "Expired"), ApiGone),
         (status(500, "InternalError"), ApiUnavailable),
         (Answer(cut=True), ApiUnavailable),
-        (Answer(200, b'{"kind":"PersistentVolumeList","metadata":{},"items":[', length=999), ApiUnavailable),
+        (
+            Answer(200, b'{"kind":"PersistentVolumeList","metadata":{},"items":[', length=999),
+            ApiUnavailable,
+        ),
         (Answer(404, b"404 page not found"), ApiUnavailable),
     ],
 )
@@ -185,9 +208,14 @@ def test_what_is_not_a_list_is_not_an_empty_one(body):
     ],
 )
 def test_objects_are_counted_by_what_a_page_of_one_says_remains(items, meta, number):
-    """Also when the page itself arrived without its object; None when the API server does not say."""
+    """Also when the page itself arrived without its object; None when the API server does not
+    say.
+    """
     named = None if items is None else [{"metadata": {"name": name}} for name in items]
-    with serving(Answer(body={"kind": "PodList", "metadata": meta, "items": named})) as (api, script):
+    with serving(Answer(body={"kind": "PodList", "metadata": meta, "items": named})) as (
+        api,
+        script,
+    ):
         assert api.count(paths.PODS) == number
     assert script.asked[0][1].endswith("?limit=1")
 
@@ -200,7 +228,10 @@ def test_an_empty_list_may_have_no_items():
 
 def test_a_partial_world_is_no_world():
     """One of the lists of an observation fails: the whole observation does."""
-    with serving(*[page(kind="XList")] * 3, status(500, "InternalError")) as (api, _), pytest.raises(ApiUnavailable):
+    with (
+        serving(*[page(kind="XList")] * 3, status(500, "InternalError")) as (api, _),
+        pytest.raises(ApiUnavailable),
+    ):
         Cluster(api).observe()
 
 
@@ -210,10 +241,14 @@ def test_a_deletion_carries_its_preconditions():
         api.delete(PATH, uid="u", version="7", grace=0)
         api.delete(PATH, uid="u")
     assert [body for _, _, body, _ in script.asked] == [
-        {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": "u", "resourceVersion": "7"},
-         "gracePeriodSeconds": 0},
+        {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": "u", "resourceVersion": "7"},
+            "gracePeriodSeconds": 0,
+        },
         {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": "u"}},
-    ]  # fmt: skip
+    ]
 
 
 def test_a_patch_is_a_merge_patch():
@@ -230,11 +265,17 @@ def lines(*events, tail=b""):
 
 def test_a_watch_yields_each_line():
     """Added, changed, deleted, bookmarks: each as it came, with its query."""
-    events = [{"type": kind, "object": {"n": i}} for i, kind in enumerate(("ADDED", "MODIFIED", "BOOKMARK", "DELETED"))]
+    events = [
+        {"type": kind, "object": {"n": i}}
+        for i, kind in enumerate(("ADDED", "MODIFIED", "BOOKMARK", "DELETED"))
+    ]
     with serving(lines(*events)) as (api, script):
         assert [(e.type, e.object["n"]) for e in api.watch(paths.NODES, "5", 60)] == [
-            ("ADDED", 0), ("MODIFIED", 1), ("BOOKMARK", 2), ("DELETED", 3),
-        ]  # fmt: skip
+            ("ADDED", 0),
+            ("MODIFIED", 1),
+            ("BOOKMARK", 2),
+            ("DELETED", 3),
+        ]
         assert "resourceVersion=5" in script.asked[0][1]
         assert "allowWatchBookmarks=true" in script.asked[0][1]
 
@@ -302,8 +343,12 @@ class nothing:  # noqa: N801
 
 
 def test_every_error_has_words_of_its_own():
-    """An error without a message says its docstring, and each is transient, permanent or refused."""
-    kinds = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, CarinaTasksError)]
+    """An error without a message says its docstring, and each is transient, permanent or
+    refused.
+    """
+    kinds = [
+        e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, CarinaTasksError)
+    ]
     for kind in kinds:
         assert kind().message
         if kind is not CarinaTasksError:

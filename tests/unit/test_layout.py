@@ -6,12 +6,31 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FIXED = {"carina_tasks", "workers", "beat_schedule.py", "deploy", "tests", "docker-compose.yml", "pyproject.toml"}
-BESIDE = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "Makefile", "docs", "mkdocs.yml", "tools"}
+FIXED = {
+    "carina_tasks",
+    "workers",
+    "beat_schedule.py",
+    "deploy",
+    "tests",
+    "docker-compose.yml",
+    "pyproject.toml",
+}
+BESIDE = {
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "Makefile",
+    "docs",
+    "mkdocs.yml",
+    "tools",
+}
 
 
 def test_top_level() -> None:
-    """D8: the top level is exactly what the design fixes, and beside it what a project of this kind has."""
+    """D8: the top level is exactly what the design fixes, and beside it what a project of this kind
+    has.
+    """
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()

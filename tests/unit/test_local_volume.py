@@ -20,10 +20,24 @@ from carina_tasks.decisions.local_volume import (
     decide_create,
     decide_mark,
 )
-from carina_tasks.decisions.removal import LvAbsent, MoveToTrash, RefuseLv, RemoveLv, RestoreFromTrash, decide_restore
+from carina_tasks.decisions.removal import (
+    LvAbsent,
+    MoveToTrash,
+    RefuseLv,
+    RemoveLv,
+    RestoreFromTrash,
+    decide_restore,
+)
 from carina_tasks.model import well_known
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
-from carina_tasks.model.messages import CreateLvs, LvInTrash, LvTarget, LvToCreate, MarkLvs, RestoreLv
+from carina_tasks.model.messages import (
+    CreateLvs,
+    LvInTrash,
+    LvTarget,
+    LvToCreate,
+    MarkLvs,
+    RestoreLv,
+)
 from carina_tasks.model.quantity import GIB
 
 VG = "carina-vg-hdd"
@@ -41,9 +55,15 @@ def uuid(number: int = 0) -> str:
 def volume(name: str = "volume-a", **changes) -> LocalVolume:
     """Return a closed linear volume of 5 GiB."""
     values = {
-        "group": VG, "name": name, "uuid": uuid(), "size": 5 * GIB, "is_open": False, "active": True,
-        "layout": "linear", "role": "public",
-    }  # fmt: skip
+        "group": VG,
+        "name": name,
+        "uuid": uuid(),
+        "size": 5 * GIB,
+        "is_open": False,
+        "active": True,
+        "layout": "linear",
+        "role": "public",
+    }
     return LocalVolume(**(values | changes))
 
 
@@ -58,7 +78,9 @@ def wanted(name: str = "volume-a", **changes) -> LvToCreate:
     return LvToCreate(**({"group": VG, "name": name, "size": 5 * GIB, "intent": INTENT} | changes))
 
 
-def create_one(inventory: Inventory, want: LvToCreate | None = None, reserve: int = 0, trash_at: int = 0):
+def create_one(
+    inventory: Inventory, want: LvToCreate | None = None, reserve: int = 0, trash_at: int = 0
+):
     """Return the decision for one volume."""
     request = CreateLvs(reserve=reserve, volumes=(want or wanted(),), trash_at=trash_at)
     (decision,) = decide_create(request, inventory)
@@ -72,7 +94,13 @@ def in_trash(number: int, at: int, size: int = 5 * GIB, **changes) -> LocalVolum
         f"{well_known.TAG_TRASH_AT}{at}",
         f"{well_known.TAG_TRASH_WHY}orphan",
     )
-    values = {"name": f"trash-{uuid(number)}", "uuid": uuid(number), "size": size, "active": False, "tags": tags}
+    values = {
+        "name": f"trash-{uuid(number)}",
+        "uuid": uuid(number),
+        "size": size,
+        "active": False,
+        "tags": tags,
+    }
     return volume(**(values | changes))
 
 
@@ -103,14 +131,23 @@ def test_ours_but_smaller_is_extended():
 def test_an_orphan_mark_comes_off_what_the_rebuild_uses():
     """A kept LV loses its orphan mark and the intents of others."""
     mark, other = well_known.TAG_ORPHAN + "17", well_known.TAG_INTENT + OTHER
-    assert create_one(node(volume(tags=(OURS, mark)))) == KeepExisting(volume(tags=(OURS, mark)), (mark,))
+    assert create_one(node(volume(tags=(OURS, mark)))) == KeepExisting(
+        volume(tags=(OURS, mark)), (mark,)
+    )
     tags = (OURS, other, mark, "site.rack=7")
     assert create_one(node(volume(tags=tags))) == KeepExisting(volume(tags=tags), (other, mark))
 
 
 def test_an_lv_is_never_adopted_by_its_name():
-    """An LV of the name that this rebuild did not create is taken, whatever its size and whoever's intent it has."""
-    for changes in ({}, {"size": 6 * GIB}, {"tags": (well_known.TAG_INTENT + OTHER,)}, {"active": False}):
+    """An LV of the name that this rebuild did not create is taken, whatever its size and whoever's
+    intent it has.
+    """
+    for changes in (
+        {},
+        {"size": 6 * GIB},
+        {"tags": (well_known.TAG_INTENT + OTHER,)},
+        {"active": False},
+    ):
         found = volume(**changes)
         decision = create_one(node(found), wanted(stale=uuid(7)))
         assert isinstance(decision, NameTaken)
@@ -118,22 +155,31 @@ def test_an_lv_is_never_adopted_by_its_name():
 
 
 def test_an_lv_of_the_name_that_cannot_go_is_refused():
-    """A snapshot's origin, a raid, a thin LV, or one that something holds: another node is planned."""
+    """A snapshot's origin, a raid, a thin LV, or one that something holds: another node is
+    planned.
+    """
     for changes in (
-        {"role": "public,origin,thickorigin"}, {"layout": "raid,raid1"}, {"layout": "thin,sparse"}, {"is_open": True},
-    ):  # fmt: skip
+        {"role": "public,origin,thickorigin"},
+        {"layout": "raid,raid1"},
+        {"layout": "thin,sparse"},
+        {"is_open": True},
+    ):
         decision = create_one(node(volume(**changes)))
         assert isinstance(decision, RefuseLv)
         assert not decision.transient
 
 
 def test_an_unfinished_lv_is_created_again():
-    """Only the creating tag is on it: lvm may not have wiped it. It goes by that tag, and never to the trash."""
+    """Only the creating tag is on it: lvm may not have wiped it. It goes by that tag, and never to
+    the trash.
+    """
     for intent in (INTENT, OTHER):
         tag = well_known.TAG_CREATING + intent
         for tags in ((tag,), (tag, OURS), (tag, well_known.TAG_ORPHAN + "17")):
             found = volume(tags=tags)
-            assert create_one(node(found), trash_at=77) == ReplaceLv(RemoveLv(found, UNFINISHED, None, tag), 5 * GIB)
+            assert create_one(node(found), trash_at=77) == ReplaceLv(
+                RemoveLv(found, UNFINISHED, None, tag), 5 * GIB
+            )
 
 
 def test_an_unfinished_lv_that_is_open_is_left():
@@ -148,7 +194,9 @@ def test_an_unfinished_lv_does_not_come_back_from_the_trash():
     lying = in_trash(1, 1)
     for tags, restored in (((), True), ((well_known.TAG_CREATING + INTENT,), False)):
         request = RestoreLv(at=5, volume=LvInTrash(VG, lying.name, lying.uuid))
-        decision = decide_restore(request, node(msgspec.structs.replace(lying, tags=(*lying.tags, *tags))))
+        decision = decide_restore(
+            request, node(msgspec.structs.replace(lying, tags=(*lying.tags, *tags)))
+        )
         assert isinstance(decision, RestoreFromTrash if restored else RefuseLv)
 
 
@@ -196,9 +244,13 @@ def test_a_name_that_lvm_reserves_is_refused_alone():
     st.integers(0, 50),
 )
 def test_the_reserve_stays_free_and_what_fits_is_made(sizes: list[int], free: int, reserve: int):
-    """Whatever is asked for, in any order, the reserve stays free, and nothing that would fit is refused."""
+    """Whatever is asked for, in any order, the reserve stays free, and nothing that would fit is
+    refused.
+    """
     volumes = tuple(wanted(f"volume-{i}", size=size * GIB) for i, size in enumerate(sizes))
-    decisions = decide_create(CreateLvs(reserve=reserve * GIB, volumes=volumes), node(free=free * GIB))
+    decisions = decide_create(
+        CreateLvs(reserve=reserve * GIB, volumes=volumes), node(free=free * GIB)
+    )
     left = free
     for size, decision in zip(sizes, decisions, strict=True):
         if isinstance(decision, CreateLv):
@@ -225,7 +277,9 @@ def test_an_old_mark_is_not_renewed():
 def test_a_mark_that_cannot_be_read_is_replaced():
     """A mark without a time is no mark."""
     bad = well_known.TAG_ORPHAN + "yesterday"
-    assert mark_one(volume(tags=(bad,))) == TagOrphan(volume(tags=(bad,)), well_known.TAG_ORPHAN + "500", (bad,))
+    assert mark_one(volume(tags=(bad,))) == TagOrphan(
+        volume(tags=(bad,)), well_known.TAG_ORPHAN + "500", (bad,)
+    )
 
 
 def test_marks_name_the_uuid():
@@ -246,7 +300,9 @@ def test_unmark_takes_every_mark_off():
 
 
 def test_a_stale_copy_goes_to_the_trash_while_there_is_room():
-    """With a trash the stale copy is put aside; where its space is needed it is removed, and nothing is refused."""
+    """With a trash the stale copy is put aside; where its space is needed it is removed, and
+    nothing is refused.
+    """
     stale = volume(uuid=uuid(7))
     want = wanted(stale=uuid(7))
     kept = create_one(node(stale, free=20 * GIB), want, reserve=10 * GIB, trash_at=500)
@@ -260,13 +316,17 @@ def test_a_stale_copy_goes_to_the_trash_while_there_is_room():
 
 
 def test_room_is_made_in_the_trash_the_oldest_first_and_no_more_than_needed():
-    """Two of three go for a volume that lacks 7 GiB; the youngest stays, and the next volume of the batch takes it."""
+    """Two of three go for a volume that lacks 7 GiB; the youngest stays, and the next volume of the
+    batch takes it.
+    """
     lying = (in_trash(1, 300), in_trash(2, 100), in_trash(3, 200))
     inventory = node(*lying, free=10 * GIB)
     one = create_one(inventory, wanted(size=7 * GIB), reserve=10 * GIB)
     assert isinstance(one, CreateLv)
     assert [each.lv.uuid for each in one.room] == [uuid(2), uuid(3)]
-    request = CreateLvs(reserve=10 * GIB, volumes=(wanted(size=7 * GIB), wanted("volume-b", size=8 * GIB)))
+    request = CreateLvs(
+        reserve=10 * GIB, volumes=(wanted(size=7 * GIB), wanted("volume-b", size=8 * GIB))
+    )
     first, second = decide_create(request, inventory)
     assert isinstance(first, CreateLv)
     assert isinstance(second, CreateLv)
@@ -274,7 +334,9 @@ def test_room_is_made_in_the_trash_the_oldest_first_and_no_more_than_needed():
 
 
 def test_nothing_of_the_trash_goes_for_what_does_not_fit_anyway():
-    """Fifteen GiB lie in the trash, sixteen are lacking: refused, and the trash stays for the next."""
+    """Fifteen GiB lie in the trash, sixteen are lacking: refused, and the trash stays for the
+    next.
+    """
     inventory = node(in_trash(1, 1), in_trash(2, 2), in_trash(3, 3), free=10 * GIB)
     request = CreateLvs(reserve=10 * GIB, volumes=(wanted(size=16 * GIB), wanted("volume-b")))
     refused, made = decide_create(request, inventory)
@@ -284,7 +346,9 @@ def test_nothing_of_the_trash_goes_for_what_does_not_fit_anyway():
 
 
 def test_room_is_made_of_closed_plain_trash_only():
-    """Open, of another group, with another LV's UUID in its name, or without the tags: none of it goes for space."""
+    """Open, of another group, with another LV's UUID in its name, or without the tags: none of it
+    goes for space.
+    """
     for changes in (
         {"is_open": True},
         {"name": f"trash-{uuid(9)}"},
@@ -301,12 +365,20 @@ def test_room_is_made_of_closed_plain_trash_only():
 
 
 def test_what_a_rebuild_takes_over_loses_the_tags_of_the_trash():
-    """The way into the trash was broken off, and the volume is wanted again: its tags come off with the mark."""
-    tags = (well_known.TAG_ORPHAN + "17", f"{well_known.TAG_TRASH_NAME}volume-a", f"{well_known.TAG_TRASH_AT}20")
+    """The way into the trash was broken off, and the volume is wanted again: its tags come off with
+    the mark.
+    """
+    tags = (
+        well_known.TAG_ORPHAN + "17",
+        f"{well_known.TAG_TRASH_NAME}volume-a",
+        f"{well_known.TAG_TRASH_AT}20",
+    )
     target = LvTarget(group=VG, name="volume-a", uuid=uuid())
     (decision,) = decide_mark(MarkLvs(at=1, unmark=(target,)), node(volume(tags=tags)))
     assert decision == UntagOrphan(volume(tags=tags), tags)
-    assert create_one(node(volume(tags=(OURS, *tags)))) == KeepExisting(volume(tags=(OURS, *tags)), tags)
+    assert create_one(node(volume(tags=(OURS, *tags)))) == KeepExisting(
+        volume(tags=(OURS, *tags)), tags
+    )
 
 
 @pytest.mark.parametrize(
@@ -328,7 +400,9 @@ def test_an_old_copy_that_is_not_what_was_asked_for_is_refused(found: LocalVolum
 
 
 def test_what_lvm_is_working_on_is_left_alone():
-    """An LV in a pvmove is neither kept, extended, replaced, marked, unmarked nor restored, and may be later."""
+    """An LV in a pvmove is neither kept, extended, replaced, marked, unmarked nor restored, and may
+    be later.
+    """
     moving = "it is locked, as during a pvmove"
     ours = well_known.TAG_INTENT + wanted().intent
     found = volume(at_work=moving)

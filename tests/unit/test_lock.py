@@ -77,7 +77,9 @@ def test_renewing_gives_the_whole_time_again():
 
 
 def test_it_is_renewed_while_the_block_runs_and_free_after_it():
-    """A failover that takes longer than the time to live keeps its lock; when it ends the lock is free at once."""
+    """A failover that takes longer than the time to live keeps its lock; when it ends the lock is
+    free at once.
+    """
     client = Scripted()
     with hold(app(client), "failover.n1", 0.3) as first:
         assert first is not None

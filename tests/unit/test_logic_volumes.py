@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carina_tasks.decisions.logic_volumes import DeleteLogicVolume, FinishDeletion, KeepLogicVolume, judge_logic_volume
+from carina_tasks.decisions.logic_volumes import (
+    DeleteLogicVolume,
+    FinishDeletion,
+    KeepLogicVolume,
+    judge_logic_volume,
+)
 from carina_tasks.model import objects, well_known
 from tests.unit.builders import NOW, at, claim, journal, logic_volume, pv
 
@@ -48,11 +53,15 @@ def test_what_is_young_journalled_owned_or_not_ours_is_kept(facts, why):
 
 def test_a_pv_keeps_it_even_in_deletion():
     """With a PV it is never ours to touch."""
-    assert isinstance(verdict(logic_volume(deletionTimestamp=at(NOW - 9999)), pv()), KeepLogicVolume)
+    assert isinstance(
+        verdict(logic_volume(deletionTimestamp=at(NOW - 9999)), pv()), KeepLogicVolume
+    )
 
 
 def test_a_claim_that_still_names_it_keeps_it():
-    """A PV deleted by mistake leaves its claim behind; the data is kept for whoever makes the PV again."""
+    """A PV deleted by mistake leaves its claim behind; the data is kept for whoever makes the PV
+    again.
+    """
     assert isinstance(verdict(logic_volume(), held=claim()), KeepLogicVolume)
 
 
@@ -72,7 +81,8 @@ def test_one_in_deletion_is_left_to_its_finalizers_owner_then_helped():
 def test_somebody_elses_finalizer_is_not_ours_to_take():
     """Hanging on another's finalizer alone, it is left."""
     assert isinstance(
-        verdict(logic_volume(deletionTimestamp=at(NOW - 9999), finalizers=["backup.example/x"])), KeepLogicVolume
+        verdict(logic_volume(deletionTimestamp=at(NOW - 9999), finalizers=["backup.example/x"])),
+        KeepLogicVolume,
     )
 
 
@@ -85,14 +95,20 @@ def test_somebody_elses_finalizer_is_not_ours_to_take():
     deleting=st.one_of(st.none(), st.integers(0, 1200)),
     claimed=st.booleans(),
 )
-def test_nothing_that_somebody_may_want_is_deleted(has_pv, has_journal, owned, manage, age, deleting, claimed):
+def test_nothing_that_somebody_may_want_is_deleted(
+    has_pv, has_journal, owned, manage, age, deleting, claimed
+):
     """Delete and Help only ever meet an old, plain, free LogicVolume without PV and journal."""
     meta = {"ownerReferences": [{"kind": "X", "name": "x", "uid": "u"}]} if owned else {}
     meta |= {} if deleting is None else {"deletionTimestamp": at(NOW - deleting)}
-    raw = logic_volume(created=NOW - age, manage=manage, journal=journal() if has_journal else None, **meta)
+    raw = logic_volume(
+        created=NOW - age, manage=manage, journal=journal() if has_journal else None, **meta
+    )
     got = verdict(raw, pv() if has_pv else None, claim() if claimed else None)
     free = not has_pv and not has_journal and not owned and manage == "lvm"
-    assert isinstance(got, DeleteLogicVolume) == (free and deleting is None and not claimed and age >= GRACE)
+    assert isinstance(got, DeleteLogicVolume) == (
+        free and deleting is None and not claimed and age >= GRACE
+    )
     assert isinstance(got, FinishDeletion) == (free and deleting is not None and deleting >= GRACE)
 
 

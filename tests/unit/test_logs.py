@@ -79,13 +79,23 @@ structlog.get_logger(logs.AUDIT).info("done", action="remove", volume="pvc-1")
 
 @pytest.mark.parametrize("where", ["stdout", "stderr", "file"])
 def test_the_audit_log_is_apart_and_complete(where, tmp_path):
-    """JSON, one object a line, where the setting says, at every level of the log; a line of it stands nowhere else."""
+    """JSON, one object a line, where the setting says, at every level of the log; a line of it
+    stands nowhere else.
+    """
     path = tmp_path / "audit.log"
     script = AUDITED.format(audit=str(path) if where == "file" else where)
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    texts = {"stdout": run.stdout, "stderr": run.stderr, "file": path.read_text() if path.exists() else ""}
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    texts = {
+        "stdout": run.stdout,
+        "stderr": run.stderr,
+        "file": path.read_text() if path.exists() else "",
+    }
     (line,) = [one for one in texts[where].splitlines() if "the log" not in one]
-    assert {"event": "done", "action": "remove", "volume": "pvc-1"}.items() <= json.loads(line).items()
+    assert {"event": "done", "action": "remove", "volume": "pvc-1"}.items() <= json.loads(
+        line
+    ).items()
     assert sum(text.count("done") for text in texts.values()) == 1
     assert "the log" in run.stderr
 
@@ -113,9 +123,13 @@ except ValueError:
 
 @pytest.mark.parametrize("fmt", ["console", "json"])
 def test_a_name_forges_no_line_and_steers_no_terminal(fmt):
-    """Newlines, escape sequences and what turns text round, in events, values and exceptions, are shown by their numbers."""
+    """Newlines, escape sequences and what turns text round, in events, values and exceptions, are
+    shown by their numbers.
+    """
     script = HOSTILE.format(fmt=fmt).replace("\\\\", "\\")
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, timeout=60, check=True
+    )
     text = run.stderr.decode()
     assert not [c for c in text if ord(c) < 32 and c != "\n"]
     assert "\u202e" not in text
@@ -132,9 +146,13 @@ URLS = [
 ]
 
 
-@pytest.mark.parametrize("text", ["s3cret/pass", "s3cret%2Fpass", "at redis://u:other@h:1/0", "rediss://:x@h"])
+@pytest.mark.parametrize(
+    "text", ["s3cret/pass", "s3cret%2Fpass", "at redis://u:other@h:1/0", "rediss://:x@h"]
+)
 def test_no_password_is_shown_whoever_quotes_it(text):
-    """The broker's, as it is and as it stands in the URL; and whatever stands before the @ of another URL."""
+    """The broker's, as it is and as it stands in the URL; and whatever stands before the @ of
+    another URL.
+    """
     shown = logs.without_secrets(f"error: {text}, and more", logs.passwords(URLS))
     assert not re.search("s3cret|other|:x@", shown)
     assert shown.endswith(", and more")
@@ -143,7 +161,9 @@ def test_no_password_is_shown_whoever_quotes_it(text):
 def test_text_without_a_secret_stays_as_it_is():
     """Also with a password that is a common word of three letters, or none at all."""
     text = "volume pvc-1 of a@b.example at redis://h:6379/0"
-    assert logs.without_secrets(text, logs.passwords(["redis://h:6379/0", "redis://:vol@h"])) == text
+    assert (
+        logs.without_secrets(text, logs.passwords(["redis://h:6379/0", "redis://:vol@h"])) == text
+    )
 
 
 def test_a_stack_trace_has_no_local_variables():
@@ -169,14 +189,22 @@ PROCESSES = {
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_a_process_without_its_broker_shows_no_password(process, tmp_path):
-    """Banner, connection errors and stack traces of Celery, kombu and redis, as they are written by real processes."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("CARINA_TASKS_")}
+    """Banner, connection errors and stack traces of Celery, kombu and redis, as they are written by
+    real processes.
+    """
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith("CARINA_TASKS_")
+    }
     env |= {"CARINA_TASKS_BROKER_URL": URLS[1], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     env |= {"NODE_NAME": "n1"} if process == "node" else {}
     with subprocess.Popen(
-        [sys.executable, *PROCESSES[process]], cwd=tmp_path, env=env, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as run:  # fmt: skip
+        [sys.executable, *PROCESSES[process]],
+        cwd=tmp_path,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as run:
         timer = threading.Timer(60, run.kill)
         timer.start()
         said = ""
@@ -192,7 +220,9 @@ def test_a_process_without_its_broker_shows_no_password(process, tmp_path):
     assert "s3cret" not in said
 
 
-@pytest.mark.parametrize("url", ["redis://:s3/cret@h:6379/0", "redis://u:s3cret:x@h:6379:1/0", "redis://:[s3cret@h"])
+@pytest.mark.parametrize(
+    "url", ["redis://:s3/cret@h:6379/0", "redis://u:s3cret:x@h:6379:1/0", "redis://:[s3cret@h"]
+)
 def test_a_url_that_cannot_be_read_is_refused_without_showing_it(url):
     """The libraries' own message quotes a piece of the password."""
     with pytest.raises(BadSetting, match="percent-encoded") as told:
@@ -228,7 +258,9 @@ except OSError:
     structlog.get_logger().exception("with s3cret/pass", url={URLS[0]!r})
 structlog.get_logger(logs.AUDIT).info("s3cret%2Fpass")
 """
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
     assert "s3cret" not in run.stdout + run.stderr
     assert "AUTH *** refused" in run.stderr
     assert '"event": "***"' in run.stdout

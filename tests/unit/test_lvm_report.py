@@ -1,4 +1,6 @@
-"""Reading lvm's report: recorded ones of each tested lvm2 (`tests.lab.record_reports`), and broken ones."""
+"""Reading lvm's report: recorded ones of each tested lvm2 (`tests.lab.record_reports`), and broken
+ones.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Recorded = Callable[[str], Inventory]
 @pytest.fixture(params=VERSIONS)
 def recorded(request: pytest.FixtureRequest) -> Recorded:
     """Give a test what reads the reports of each lvm2."""
-    return lambda name: inventory(Answering((REPORTS / request.param / f"{name}.json").read_text()), "n1")
+    return lambda name: inventory(
+        Answering((REPORTS / request.param / f"{name}.json").read_text()), "n1"
+    )
 
 
 class Answering(Lvm):
@@ -53,7 +57,13 @@ def volume(inventory: Inventory, name: str) -> LocalVolume:
 def test_a_plain_volume_is_read_whole(recorded: Recorded):
     """Name, size, tags, device numbers and age of a marked LV of ours."""
     found = volume(recorded("exotic"), "volume-pvc-b")
-    assert (found.size, found.layout, found.role, found.is_open, found.active) == (GIB, "linear", "public", False, True)
+    assert (found.size, found.layout, found.role, found.is_open, found.active) == (
+        GIB,
+        "linear",
+        "public",
+        False,
+        True,
+    )
     assert found.intent == "9b2cbb3d-88f0-4b0c-a3ca-0c2b0d3f1f6b"
     assert found.marked_at == 1700000000
     assert (found.major, found.minor) == (254, 1)
@@ -92,8 +102,12 @@ def test_exotic_kinds_are_told_apart(recorded: Recorded):
 
 
 @pytest.mark.parametrize("name", ["partial", "exported"])
-def test_a_group_that_lvm_cannot_use_keeps_its_volumes_and_offers_no_space(name: str, recorded: Recorded):
-    """A VG with a lost disk, and an exported one: nothing is missing from the list, nothing can be placed there."""
+def test_a_group_that_lvm_cannot_use_keeps_its_volumes_and_offers_no_space(
+    name: str, recorded: Recorded
+):
+    """A VG with a lost disk, and an exported one: nothing is missing from the list, nothing can be
+    placed there.
+    """
     found = recorded(name)
     assert {v.name for v in found.volumes} == {v.name for v in recorded("exotic").volumes}
     assert found.groups[0].free == 0
@@ -116,7 +130,9 @@ def test_no_group_no_volume(recorded: Recorded):
 
 
 def test_what_lvm_is_working_on_is_left_alone(recorded: Recorded):
-    """A pvmove, a suspended device and a merging snapshot, as real lvm2 reports them; their neighbour is untouched."""
+    """A pvmove, a suspended device and a merging snapshot, as real lvm2 reports them; their
+    neighbour is untouched.
+    """
     reasons = {v.name: v.at_work for v in recorded("at_work").volumes}
     assert reasons == {
         "volume-pvc-moved": "it is locked, as during a pvmove",
@@ -130,14 +146,34 @@ def test_what_lvm_is_working_on_is_left_alone(recorded: Recorded):
 @pytest.mark.parametrize(
     ("attr", "reason"),
     [
-        ("-wi-ao----", ""), ("-wi-------", ""), ("-wi-XX--X-", ""), ("Vwi-aotz--", ""), ("-ri-a-----", ""), ("-wi-a----k", ""),
-        ("-wI-a-----", "locked"), ("Vwc-a-tz--", ""), ("VwC-a-tz--", "locked"), ("-wi-s-----", "suspended"),
-        ("-wi-S-----", "suspended"), ("-wi-M-----", "suspended"), ("-wi-d-----", "no table"), ("-wi-i-----", "inactive table"),
-        ("-wi-m-----", "merge failed"), ("-wi-h-----", "historical"), ("-wi-?-----", "state '?'"), ("-wi-----p-", "disk of it"),
-        ("-wi-a---r-", "refresh"), ("-wi-a---Z-", "health is 'Z'"), ("cwi-a-----", "converted"), ("Owi-a-s---", "merged into it"),
-        ("Swi-a-s---", "origin"), ("pwi-a-----", "pvmove"), ("", "does not know"), ("-wi", "does not know"),
+        ("-wi-ao----", ""),
+        ("-wi-------", ""),
+        ("-wi-XX--X-", ""),
+        ("Vwi-aotz--", ""),
+        ("-ri-a-----", ""),
+        ("-wi-a----k", ""),
+        ("-wI-a-----", "locked"),
+        ("Vwc-a-tz--", ""),
+        ("VwC-a-tz--", "locked"),
+        ("-wi-s-----", "suspended"),
+        ("-wi-S-----", "suspended"),
+        ("-wi-M-----", "suspended"),
+        ("-wi-d-----", "no table"),
+        ("-wi-i-----", "inactive table"),
+        ("-wi-m-----", "merge failed"),
+        ("-wi-h-----", "historical"),
+        ("-wi-?-----", "state '?'"),
+        ("-wi-----p-", "disk of it"),
+        ("-wi-a---r-", "refresh"),
+        ("-wi-a---Z-", "health is 'Z'"),
+        ("cwi-a-----", "converted"),
+        ("Owi-a-s---", "merged into it"),
+        ("Swi-a-s---", "origin"),
+        ("pwi-a-----", "pvmove"),
+        ("", "does not know"),
+        ("-wi", "does not know"),
     ],
-)  # fmt: skip
+)
 def test_every_letter_that_means_work_is_a_reason(attr: str, reason: str):
     """The letters of lvs(8); one that this version does not know is a reason too."""
     found = at_work(attr)
@@ -147,19 +183,25 @@ def test_every_letter_that_means_work_is_a_reason(attr: str, reason: str):
 @pytest.mark.parametrize("active", ["-1", "unknown", "2", "yes", "local exclusive"])
 def test_an_unknown_word_for_active_counts_as_open(active: str):
     """Only an LV that is known to be inactive is closed without a device."""
-    text = edited(lambda part: [lv.update(lv_active=active, lv_device_open="-1") for lv in part["lv"]])
+    text = edited(
+        lambda part: [lv.update(lv_active=active, lv_device_open="-1") for lv in part["lv"]]
+    )
     assert all(v.is_open and not v.inactive for v in parse(text, "n1").volumes)
 
 
 def test_a_damaged_disk_hides_no_healthy_group(recorded: Recorded):
-    """Lvm writes a line of its own into the report and leaves that disk's VG out; the others are read."""
+    """Lvm writes a line of its own into the report and leaves that disk's VG out; the others are
+    read.
+    """
     found = recorded("damaged")
     assert [group.name for group in found.groups] == [VG]
     assert volume(found, "volume-pvc-a").active
 
 
 def test_a_failed_report_is_what_it_could_read():
-    """Exit code 5 with a report: the readable VGs count. Without a report it is an error with lvm's words."""
+    """Exit code 5 with a report: the readable VGs count. Without a report it is an error with lvm's
+    words.
+    """
     said = "  Cannot process volume group broken-vg"
     assert inventory(Answering(text_of("exotic"), said, 5), "n1").groups
     with pytest.raises(LvmFailed, match="broken-vg"):
@@ -171,7 +213,10 @@ def test_a_failed_report_is_what_it_could_read():
 def test_an_unreadable_report_has_lvms_words():
     """What lvm wrote beside the report is in the error, on stdout and on stderr."""
     output = "Consider pruning the archive.\n" + text_of("exotic")[:-30]
-    with pytest.raises(LvmReportUnreadable, match=r"lvm wrote: Consider pruning the archive\.; WARNING: a disk is ill"):
+    with pytest.raises(
+        LvmReportUnreadable,
+        match=r"lvm wrote: Consider pruning the archive\.; WARNING: a disk is ill",
+    ):
         inventory(Answering(output, "WARNING: a disk is ill"), "n1")
 
 
@@ -185,11 +230,18 @@ def test_advice_beside_the_report_is_dropped():
 def test_a_broken_line_of_an_lv_is_an_error_and_not_dropped():
     """A line with an object stays, whatever is in it: no LV is lost."""
     with pytest.raises(LvmReportUnreadable):
-        inventory(Answering(text_of("exotic").replace('{"lv_name":"readonly"', '{XX "lv_name":"readonly"')), "n1")
+        inventory(
+            Answering(
+                text_of("exotic").replace('{"lv_name":"readonly"', '{XX "lv_name":"readonly"')
+            ),
+            "n1",
+        )
 
 
 def test_free_space_is_what_lvm_allocates(recorded: Recorded):
-    """A disk that is closed to allocation has no room; a VG with a missing disk says so and offers none."""
+    """A disk that is closed to allocation has no room; a VG with a missing disk says so and offers
+    none.
+    """
     half = recorded("not_allocatable").groups[0]
     assert (half.free, half.problem) == (25698500608, "")
     assert "a disk of it is missing" in recorded("partial").groups[0].problem

@@ -1,4 +1,6 @@
-"""Planned absence: maintenance of a node, cordons, and the approval of single nodes after a mass failure."""
+"""Planned absence: maintenance of a node, cordons, and the approval of single nodes after a mass
+failure.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,14 @@ MAP = paths.config_map("kube-system", well_known.STATE_CONFIG_MAP)
 def cluster(*nodes, volume_on="n1", more=()):
     """Make a cluster with these nodes, one volume with its annotated pod, and `more` objects."""
     owner = pod("p", "pvc-1", on=volume_on, annotated=True)
-    return FakeApi(*nodes, logic_volume("pvc-1", volume_on), pv("pvc-1", volume_on), claim("pvc-1"), owner, *more)
+    return FakeApi(
+        *nodes,
+        logic_volume("pvc-1", volume_on),
+        pv("pvc-1", volume_on),
+        claim("pvc-1"),
+        owner,
+        *more,
+    )
 
 
 def lost(*, since=NOW - 5000, **spec):
@@ -56,7 +65,9 @@ def events(api):
 
 @pytest.mark.parametrize(("make", "fail_over"), [(deleted, rebuild_node), (lost, migrate_node)])
 def test_nothing_of_a_node_in_maintenance_is_failed_over(make, fail_over):
-    """Deleted or NotReady, and however long: refused with the reason, an Event, and no write to any volume; after `end` it goes."""
+    """Deleted or NotReady, and however long: refused with the reason, an Event, and no write to any
+    volume; after `end` it goes.
+    """
     api = make()
     ctx = context(api, workers())
     maintenance.start(ctx, "n1", 60, "BIOS update")
@@ -75,7 +86,9 @@ def test_nothing_of_a_node_in_maintenance_is_failed_over(make, fail_over):
 
 
 def test_maintenance_concerns_its_node_only():
-    """n1 is in maintenance and away; n4 is lost: its volume is rebuilt, and n1 does not count for the mass-failure guard."""
+    """n1 is in maintenance and away; n4 is lost: its volume is rebuilt, and n1 does not count for
+    the mass-failure guard.
+    """
     api = cluster(node("n1", ready="Unknown", since=NOW - 5000), node("n2"), volume_on="n4")
     ctx = context(api, workers("n2"))
     assert rebuild_node(ctx, "n4").outcome == "refused"
@@ -85,7 +98,9 @@ def test_maintenance_concerns_its_node_only():
 
 
 def test_maintenance_does_not_end_by_itself():
-    """An hour after its time: still nothing moves, status and `failed` call for the operator, and the gauge shows the end."""
+    """An hour after its time: still nothing moves, status and `failed` call for the operator, and
+    the gauge shows the end.
+    """
     api = lost()
     ctx = context(api, workers())
     ctx.state.write(**{"maintenance.n1": model.new("n1", NOW - 7200, 3600, "RAID").to_json()})
@@ -121,7 +136,9 @@ def shown_gauge(families):
     ],
 )
 def test_an_entry_that_cannot_be_read_is_maintenance(text):
-    """Written by hand and wrong: nothing moves, the reason says what is wrong, and the node is called overdue at once."""
+    """Written by hand and wrong: nothing moves, the reason says what is wrong, and the node is
+    called overdue at once.
+    """
     api = lost()
     ctx = context(api, workers())
     ctx.state.write(**{"maintenance.n1": text or " "})
@@ -136,8 +153,12 @@ def test_bad_announcements_are_refused_and_change_nothing():
     api = lost()
     ctx = context(api, workers())
     for name, seconds, reason in (
-        ("n1", 60, "  "), ("n1", 0, "x"), ("n1", 31 * 86400, "x"), ("n9", 60, "x"), ("n 1", 60, "x"),
-    ):  # fmt: skip
+        ("n1", 60, "  "),
+        ("n1", 0, "x"),
+        ("n1", 31 * 86400, "x"),
+        ("n9", 60, "x"),
+        ("n 1", 60, "x"),
+    ):
         with pytest.raises(BadInput):
             maintenance.start(ctx, name, seconds, reason)
     with pytest.raises(BadInput, match="not in maintenance"):
@@ -146,7 +167,8 @@ def test_bad_announcements_are_refused_and_change_nothing():
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("45m", 2700), ("2h", 7200), ("1d12h", 129600), ("90s", 90), ("1h30m", 5400)]
+    ("text", "seconds"),
+    [("45m", 2700), ("2h", 7200), ("1d12h", 129600), ("90s", 90), ("1h30m", 5400)],
 )
 def test_durations_are_read(text, seconds):
     """Days, hours, minutes and seconds, the larger unit first."""
@@ -166,7 +188,12 @@ def test_announced_again_it_keeps_its_begin():
     ctx.state.write(**{"maintenance.n1": model.new("n1", NOW - 7200, 3600, "RAID").to_json()})
     maintenance.start(ctx, "n1", 600, "RAID and BIOS")
     (entry,) = maintenance.listed(ctx).nodes
-    assert (entry.since, entry.until, entry.reason, entry.overdue) == (NOW - 7200, NOW + 600, "RAID and BIOS", False)
+    assert (entry.since, entry.until, entry.reason, entry.overdue) == (
+        NOW - 7200,
+        NOW + 600,
+        "RAID and BIOS",
+        False,
+    )
 
 
 def test_the_commands(monkeypatch):
@@ -190,7 +217,9 @@ def test_the_commands(monkeypatch):
 
 
 def test_a_cordoned_node_is_announced_as_waiting():
-    """Drained, and its machine is away for ten minutes: nothing moves, an Event and the status name the time."""
+    """Drained, and its machine is away for ten minutes: nothing moves, an Event and the status name
+    the time.
+    """
     api = lost(since=NOW - 600, unschedulable=True)
     ctx = context(api, workers())
     result = migrate_node(ctx, "n1")
@@ -202,19 +231,31 @@ def test_a_cordoned_node_is_announced_as_waiting():
 
 def test_an_out_of_service_node_is_failed_over_at_once():
     """Cordoned and NotReady for a second: the taint says that the machine is off."""
-    taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+    taint = {
+        "key": "node.kubernetes.io/out-of-service",
+        "value": "nodeshutdown",
+        "effect": "NoExecute",
+    }
     api = lost(since=NOW - 1, unschedulable=True, taints=[taint])
     ctx = context(api, workers())
     assert migrate_node(ctx, "n1").outcome == "done"
 
 
 def test_status_does_not_show_an_answer_about_other_nodes():
-    """Asked while two nodes were there; one is deleted, cordoned or NotReady since: neither 'may be lost' nor a table of it."""
-    for change in (None, node("n2", unschedulable=True), node("n2", ready="Unknown", since=NOW - 1)):
+    """Asked while two nodes were there; one is deleted, cordoned or NotReady since: neither 'may be
+    lost' nor a table of it.
+    """
+    for change in (
+        None,
+        node("n2", unschedulable=True),
+        node("n2", ready="Unknown", since=NOW - 1),
+    ):
         api = FakeApi(node("n1"), node("n2"))
         ctx = context(api, FakeNodes(inventory("n1"), inventory("n2")))
         readiness(ctx)
-        assert "2 of 2 nodes may be lost" in tables.text(tables.of(status(ctx, lambda: ("n1", "n2"))), 0)
+        assert "2 of 2 nodes may be lost" in tables.text(
+            tables.of(status(ctx, lambda: ("n1", "n2"))), 0
+        )
         if change is None:
             del api.objects[paths.node("n2")]
         else:
@@ -227,13 +268,22 @@ def test_status_does_not_show_an_answer_about_other_nodes():
 
 
 def three_lost():
-    """Make a cluster of five nodes of which three are deleted: n1 and n8 with a volume each, and n9."""
-    more = (logic_volume("pvc-8", "n8"), pv("pvc-8", "n8"), claim("pvc-8"), logic_volume("pvc-9", "n9"))
+    """Make a cluster of five nodes of which three are deleted: n1 and n8 with a volume each, and
+    n9.
+    """
+    more = (
+        logic_volume("pvc-8", "n8"),
+        pv("pvc-8", "n8"),
+        claim("pvc-8"),
+        logic_volume("pvc-9", "n9"),
+    )
     return cluster(node("n2"), node("n3"), more=more)
 
 
 def test_one_approved_node_is_failed_over_and_no_other(monkeypatch):
-    """After a mass failure the operator approves n1: its volume is rebuilt, n8 stays as it is, everything else stays stopped."""
+    """After a mass failure the operator approves n1: its volume is rebuilt, n8 stays as it is,
+    everything else stays stopped.
+    """
     api = three_lost()
     ctx = context(api, workers())
     assert rebuild_node(ctx, "n1").outcome == "refused"
@@ -276,7 +326,9 @@ def test_the_last_approval_ends_the_stop(monkeypatch):
 
 @pytest.mark.parametrize("name", ["n2", "n7", "N 1"])
 def test_only_a_lost_node_can_be_approved(monkeypatch, name):
-    """A Ready node, one that does not exist and has no volume, a name that is none: refused, and nothing is written."""
+    """A Ready node, one that does not exist and has no volume, a name that is none: refused, and
+    nothing is written.
+    """
     api = three_lost()
     ctx = context(api, workers())
     monkeypatch.setattr(resume_cli, "context", lambda: ctx)
@@ -297,7 +349,10 @@ def test_an_approval_does_not_end_a_pause(monkeypatch):
 
 def test_a_local_volume_is_not_removed_from_a_node_in_maintenance_by_its_failover():
     """The old LV stays on its node: no question is put to it."""
-    api, fake = lost(), FakeNodes(inventory("n1", local_volume("volume-pvc-1")), inventory("n2"), inventory("n3"))
+    api, fake = (
+        lost(),
+        FakeNodes(inventory("n1", local_volume("volume-pvc-1")), inventory("n2"), inventory("n3")),
+    )
     ctx = context(api, fake)
     maintenance.start(ctx, "n1", 60, "racks")
     migrate_node(ctx, "n1")

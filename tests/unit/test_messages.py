@@ -27,7 +27,9 @@ CREATE = CreateLvs(reserve=0, volumes=(LvToCreate("vg", "volume-x", 1 << 30, INT
 REQUESTS = [
     CREATE,
     MarkLvs(at=5, mark=(LvTarget("vg", "volume-x", UUID_LV),)),
-    RemoveLvs(marked_before=5, volumes=(LvToRemove("vg", "volume-x", UUID_LV, "no_owner"),), trash_at=6),
+    RemoveLvs(
+        marked_before=5, volumes=(LvToRemove("vg", "volume-x", UUID_LV, "no_owner"),), trash_at=6
+    ),
     PurgeLvs(trashed_before=5, volumes=(LvInTrash("vg", f"trash-{UUID_LV}", UUID_LV),)),
     RestoreLv(at=5, volume=LvInTrash("vg", f"trash-{UUID_LV}", UUID_LV)),
 ]
@@ -46,7 +48,9 @@ def test_a_request_survives_the_wire(request_):
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
         lambda inner: (
             st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["at", "volumes", "mark", "reserve", "marked_before"]), inner)
+            | st.dictionaries(
+                st.sampled_from(["at", "volumes", "mark", "reserve", "marked_before"]), inner
+            )
         ),
         max_leaves=8,
     )
@@ -104,7 +108,10 @@ def test_a_deep_body_is_bad_input():
 
 def test_answers_survive_the_wire():
     """An inventory and a list of outcomes come back as they were."""
-    for answer in (inventory("n1", local_volume(marked=5)), LvResults(node="n1", volumes=(done(),))):
+    for answer in (
+        inventory("n1", local_volume(marked=5)),
+        LvResults(node="n1", volumes=(done(),)),
+    ):
         assert msgspec.json.decode(msgspec.json.encode(answer), type=type(answer)) == answer
 
 

@@ -54,13 +54,19 @@ def of_broker(ctx, *nodes, queues=None, now=NOW):
     """Return the gauges of a broker with these queues."""
     families = Families()
     gauges.of_broker(
-        ctx, families, nodes, lambda names: {n: (queues or {}).get(n, QueueLength(0, None)) for n in names}, now
+        ctx,
+        families,
+        nodes,
+        lambda names: {n: (queues or {}).get(n, QueueLength(0, None)) for n in names},
+        now,
     )
     return values(families)
 
 
 def test_volumes_are_counted_by_state():
-    """One state each; every state is there, so that none that turned to nothing stays in a graph."""
+    """One state each; every state is there, so that none that turned to nothing stays in a
+    graph.
+    """
     broken = logic_volume("broken", "n1")
     broken["spec"]["deviceGroup"] = "../x"
     found = of_api(
@@ -74,14 +80,19 @@ def test_volumes_are_counted_by_state():
         logic_volume("alone", "n9"),
         broken,
     )
-    states = {key[1]: value for key, value in found.items() if key[0] == "carina_tasks_logic_volumes"}
+    states = {
+        key[1]: value for key, value in found.items() if key[0] == "carina_tasks_logic_volumes"
+    }
     assert states == dict.fromkeys(STATES, 1)
     assert set(of_api(node("n1"))) >= {("carina_tasks_logic_volumes", state) for state in STATES}
 
 
 def test_the_oldest_rebuild_says_when_it_began():
     """The oldest of all journals; without one there is no such time."""
-    moving = [logic_volume(n, journal=journal(n, started=int(NOW) - age)) for n, age in (("a", 5), ("b", 500))]
+    moving = [
+        logic_volume(n, journal=journal(n, started=int(NOW) - age))
+        for n, age in (("a", 5), ("b", 500))
+    ]
     found = of_api(node("n2"), *moving)
     assert found["carina_tasks_rebuilds",] == 2
     assert found["carina_tasks_rebuilds_oldest_start_timestamp_seconds",] == NOW - 500
@@ -97,43 +108,70 @@ def test_pause_latch_and_nodes():
     assert gauges.of_api(ctx, families) == ("n1", "n2")
     found = values(families)
     assert (found["carina_tasks_paused",], found["carina_tasks_latched",]) == (1, 0)
-    assert (found["carina_tasks_node_ready", "n1"], found["carina_tasks_node_ready", "n2"]) == (1, 0)
+    assert (found["carina_tasks_node_ready", "n1"], found["carina_tasks_node_ready", "n2"]) == (
+        1,
+        0,
+    )
 
 
 def test_what_tasks_found_is_told_for_nodes_that_are_there():
-    """Readiness and the last sweep, by node; the gauges of a node that is gone disappear with it."""
+    """Readiness and the last sweep, by node; the gauges of a node that is gone disappear with
+    it.
+    """
     parts = [logic_volume(), pv(), claim(), pod("p", "pvc-1")]
-    ctx = context(FakeApi(node("n1"), node("n2"), *parts), FakeNodes(inventory("n1"), inventory("n2", free=0)))
+    ctx = context(
+        FakeApi(node("n1"), node("n2"), *parts), FakeNodes(inventory("n1"), inventory("n2", free=0))
+    )
     readiness(ctx)
     swept = (SweptNode("n1", missing=3, trash=2, trash_bytes=7), SweptNode("n2", over_cap=12))
-    ctx.findings.keep("sweep.local_volumes", Swept(at=int(NOW), nodes=swept, kept=(KeptVolumes("open", 4),)), 60)
+    ctx.findings.keep(
+        "sweep.local_volumes", Swept(at=int(NOW), nodes=swept, kept=(KeptVolumes("open", 4),)), 60
+    )
     found = of_broker(ctx, "n1", "n2")
-    assert (found["carina_tasks_node_readiness", "n1"], found["carina_tasks_node_readiness", "n2"]) == (0, 1)
+    assert (
+        found["carina_tasks_node_readiness", "n1"],
+        found["carina_tasks_node_readiness", "n2"],
+    ) == (0, 1)
     assert found["carina_tasks_volumes_without_place", "n1"] == 1
     assert found["carina_tasks_readiness_timestamp_seconds",] == int(NOW)
     assert found["carina_tasks_sweep_last_success_timestamp_seconds", "local_volumes"] == int(NOW)
-    assert (found["carina_tasks_volumes_missing", "n1"], found["carina_tasks_orphans_over_cap", "n2"]) == (3, 12)
-    assert (found["carina_tasks_trash_volumes", "n1"], found["carina_tasks_trash_bytes", "n1"]) == (2, 7)
+    assert (
+        found["carina_tasks_volumes_missing", "n1"],
+        found["carina_tasks_orphans_over_cap", "n2"],
+    ) == (3, 12)
+    assert (found["carina_tasks_trash_volumes", "n1"], found["carina_tasks_trash_bytes", "n1"]) == (
+        2,
+        7,
+    )
     assert found["carina_tasks_local_volumes_kept", "open"] == 4
     assert not {key for key in of_broker(ctx, "n2") if "n1" in key}
 
 
 def test_queues_and_workers():
-    """How much waits in the control queue and in each node's, for how long, and which workers live."""
+    """How much waits in the control queue and in each node's, for how long, and which workers
+    live.
+    """
     ctx = context(FakeApi(), FakeNodes(inventory("n1")))
     queues = {"control": QueueLength(3, NOW - 20), "node.n1": QueueLength(1, NOW + 5)}
     found = of_broker(ctx, "n1", "n2", queues=queues)
     assert found["carina_tasks_queue_messages", "control"] == 3
     assert found["carina_tasks_queue_oldest_message_age_seconds", "control"] == 20
     assert found["carina_tasks_queue_oldest_message_age_seconds", "node.n1"] == 0
-    assert (found["carina_tasks_node_worker_up", "n1"], found["carina_tasks_node_worker_up", "n2"]) == (1, 0)
+    assert (
+        found["carina_tasks_node_worker_up", "n1"],
+        found["carina_tasks_node_worker_up", "n2"],
+    ) == (1, 0)
 
 
 def test_the_oldest_message_stands_at_the_right():
-    """As Celery puts them on the list; one without a time, or that is no message of ours, has no age."""
+    """As Celery puts them on the list; one without a time, or that is no message of ours, has no
+    age.
+    """
     client = fakeredis.FakeRedis()
     for sent in (10.5, 20.5):
-        client.lpush("control", msgspec.json.encode({"body": "", "headers": {"task": "t", "sent_at": sent}}))
+        client.lpush(
+            "control", msgspec.json.encode({"body": "", "headers": {"task": "t", "sent_at": sent}})
+        )
     client.lpush("node.n1", b"garbage")
     client.lpush("node.n2", msgspec.json.encode({"headers": {}}))
     assert queue_lengths(app(client), ["control", "node.n1", "node.n2", "none"]) == {
@@ -147,24 +185,33 @@ def test_the_oldest_message_stands_at_the_right():
 
 
 def test_a_source_that_is_away_is_not_shown_as_if_it_were_there(monkeypatch):
-    """Its gauges go, the time of its last reading stays, the other source is told; and all is back afterwards."""
+    """Its gauges go, the time of its last reading stays, the other source is told; and all is back
+    afterwards.
+    """
     api = FakeApi(node("n1"))
     ctx = context(api, FakeNodes(inventory("n1")))
     monkeypatch.setattr(module, "context", lambda: ctx)
-    monkeypatch.setattr(module, "queue_lengths", lambda app, names: {name: QueueLength(0, None) for name in names})
+    monkeypatch.setattr(
+        module, "queue_lengths", lambda app, names: {name: QueueLength(0, None) for name in names}
+    )
 
     def seen():
         return {s.name: s.value for family in watcher.collect() for s in family.samples} | {
             f"{s.name} {s.labels['source']}": s.value
-            for family in watcher.collect() for s in family.samples if "source" in s.labels
-        }  # fmt: skip
+            for family in watcher.collect()
+            for s in family.samples
+            if "source" in s.labels
+        }
 
     watcher = Observer()
     assert seen() == {}
     watcher.look()
     first = seen()
     assert {"carina_tasks_paused", "carina_tasks_node_worker_up"} <= first.keys()
-    real, api.list = api.list, lambda path, query=None: (_ for _ in ()).throw(ApiUnavailable("away"))
+    real, api.list = (
+        api.list,
+        lambda path, query=None: (_ for _ in ()).throw(ApiUnavailable("away")),
+    )
     watcher.look()
     then = seen()
     assert "carina_tasks_paused" not in then
@@ -199,9 +246,26 @@ def test_a_failover_is_counted_with_its_result_and_its_steps():
 
 
 def test_no_metric_has_a_label_that_grows_with_the_volumes():
-    """Labels are of a closed list; of these only the node's name grows, and a queue's, which is a node's."""
-    few = {"action", "guard", "kind", "outcome", "step", "sweep", "verb", "status", "command", "version", "process", "entry",
-           "source", "state", "why"}  # fmt: skip
+    """Labels are of a closed list; of these only the node's name grows, and a queue's, which is a
+    node's.
+    """
+    few = {
+        "action",
+        "guard",
+        "kind",
+        "outcome",
+        "step",
+        "sweep",
+        "verb",
+        "status",
+        "command",
+        "version",
+        "process",
+        "entry",
+        "source",
+        "state",
+        "why",
+    }
     grow = {"node", "queue"}
     labels = {label for one in metrics_page.counted() for label in one._labelnames}
     labels |= {label for one in metrics.GAUGES.values() for label in one.labels}
@@ -209,14 +273,21 @@ def test_no_metric_has_a_label_that_grows_with_the_volumes():
 
 
 def test_the_endpoint_serves_what_it_counts_and_what_it_reads():
-    """At the port that it was given, with what the process is; a port that is taken ends in one line that names it."""
+    """At the port that it was given, with what the process is; a port that is taken ends in one
+    line that names it.
+    """
     port = free_port()
     about = AboutProcess("1.2.3", "test")
     try:
         metrics.serve(port, about)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            families = {one.name: one for one in text_string_to_metric_families(answer.read().decode())}
-        assert families["carina_tasks_build_info"].samples[0].labels == {"version": "1.2.3", "process": "test"}
+            families = {
+                one.name: one for one in text_string_to_metric_families(answer.read().decode())
+            }
+        assert families["carina_tasks_build_info"].samples[0].labels == {
+            "version": "1.2.3",
+            "process": "test",
+        }
         assert families["carina_tasks_metrics_complete"].samples[0].value == 1
         assert "carina_tasks_api_request_duration_seconds" in families
         with pytest.raises(BadSetting, match=f"METRICS_PORT: port {port}"):
@@ -227,10 +298,14 @@ def test_the_endpoint_serves_what_it_counts_and_what_it_reads():
 
 
 def test_forked_processes_share_what_they_count(monkeypatch, tmp_path):
-    """With Prometheus' folder set, the endpoint adds up what is in it, and not what this process has."""
+    """With Prometheus' folder set, the endpoint adds up what is in it, and not what this process
+    has.
+    """
     monkeypatch.setenv(metrics.MULTIPROC_DIR, str(tmp_path))
     served = []
-    monkeypatch.setattr(metrics.web, "serve", lambda port, registry, checks: served.append(registry))
+    monkeypatch.setattr(
+        metrics.web, "serve", lambda port, registry, checks: served.append(registry)
+    )
     metrics.serve(1, AboutProcess("1", "test"))
     (registry,) = served
     assert isinstance(registry, CollectorRegistry)
@@ -242,24 +317,35 @@ def test_forked_processes_share_what_they_count(monkeypatch, tmp_path):
 
 def test_every_gauge_is_described_and_every_description_ends_in_a_stop():
     """What a page or `promtool` shows reads as a sentence."""
-    texts = [one._documentation for one in metrics_page.counted()] + [one.help for one in metrics.GAUGES.values()]
+    texts = [one._documentation for one in metrics_page.counted()] + [
+        one.help for one in metrics.GAUGES.values()
+    ]
     assert all(text.endswith(".") for text in texts)
     with pytest.raises(KeyError):
         Families().put("carina_tasks_unheard_of", 1)
 
 
 def test_counters_begin_at_zero():
-    """Every act and guard that the code names is exported before it happens: else rate() would miss the first."""
+    """Every act and guard that the code names is exported before it happens: else rate() would miss
+    the first.
+    """
     named = {"acted": set(), "guarded": set()}
     for path in (Path(metrics.__file__).parents[1] / "flows").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in named:
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Attribute)
+                and call.func.attr in named
+            ):
                 first = call.args[0] if call.args else None
                 if isinstance(first, ast.Constant):
                     named[call.func.attr].add(first.value)
     assert {values[0] for values in metrics.KNOWN[metrics.AUDIT]} == named["acted"]
     refused = {kind.__name__ for kind in Refused.__subclasses__()}
-    assert {values[0] for values in metrics.KNOWN[metrics.GUARDS]} >= named["guarded"] | {"Paused", "MassFailure"}
+    assert {values[0] for values in metrics.KNOWN[metrics.GUARDS]} >= named["guarded"] | {
+        "Paused",
+        "MassFailure",
+    }
     assert {values[0] for values in metrics.KNOWN[metrics.GUARDS]} <= named["guarded"] | refused
     metrics.begin_at_zero()
     labels = {"kind": "migrate", "outcome": "nothing-to-do"}

@@ -14,7 +14,9 @@ def names(found):
 
 
 def test_a_success_without_its_local_volume_is_missing():
-    """The LogicVolume says Success on this node, lvm has no such LV: reported, with where it should be."""
+    """The LogicVolume says Success on this node, lvm has no such LV: reported, with where it should
+    be.
+    """
     found = missing_local_volumes(world(logic_volume()), inventory("n1"), 600)
     assert names(found) == [NAME]
     assert "carina-vg-hdd/volume-pvc-1" in found[0].reason
@@ -27,9 +29,11 @@ def test_one_whose_local_volume_is_there_is_not():
 
 def test_the_same_name_in_another_group_is_still_missing():
     """An LV of the name in another VG is another volume."""
-    assert names(missing_local_volumes(world(logic_volume()), inventory("n1", local_volume(group="other")), 600)) == [
-        NAME
-    ]
+    assert names(
+        missing_local_volumes(
+            world(logic_volume()), inventory("n1", local_volume(group="other")), 600
+        )
+    ) == [NAME]
 
 
 @pytest.mark.parametrize(
@@ -54,10 +58,14 @@ def test_what_is_elsewhere_unfinished_or_not_ours_is_not_reported(facts):
 def test_one_of_a_release_that_wrote_no_type_is_reported_too():
     """Old LogicVolumes without a manage type count as LVM."""
     assert objects.parse_logic_volume(logic_volume(manage=None)).manage_type == ""
-    assert names(missing_local_volumes(world(logic_volume(manage=None)), inventory("n1"), 600)) == [NAME]
+    assert names(missing_local_volumes(world(logic_volume(manage=None)), inventory("n1"), 600)) == [
+        NAME
+    ]
 
 
 def test_a_group_that_is_not_there_at_all_is_told_apart():
     """The node reports no such VG: a failing disk, and nothing is known of the volume's data."""
-    (found,) = missing_local_volumes(world(logic_volume()), Inventory(node="n1", groups=(), volumes=()), 600)
+    (found,) = missing_local_volumes(
+        world(logic_volume()), Inventory(node="n1", groups=(), volumes=()), 600
+    )
     assert "reports no volume group carina-vg-hdd: its disk fails" in found.reason

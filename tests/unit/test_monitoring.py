@@ -1,4 +1,6 @@
-"""Alerts, their pages and the dashboard belong together; what needs Prometheus itself is in tests/integration."""
+"""Alerts, their pages and the dashboard belong together; what needs Prometheus itself is in
+tests/integration.
+"""
 
 import re
 from urllib.parse import urlsplit
@@ -24,7 +26,9 @@ def test_each_alert_has_a_page_and_each_page_an_alert():
 
 @pytest.mark.parametrize("name", monitoring.alerts())
 def test_an_alert_says_what_a_person_needs(name):
-    """A summary, a severity, and the path of its page, which has all four parts and at least one thing to type."""
+    """A summary, a severity, and the path of its page, which has all four parts and at least one
+    thing to type.
+    """
     rule = monitoring.alerts()[name]
     assert rule["labels"]["severity"] in ("critical", "warning", "info")
     assert rule["annotations"]["summary"]
@@ -38,16 +42,22 @@ def test_an_alert_says_what_a_person_needs(name):
 
 @pytest.mark.parametrize("name", monitoring.alerts())
 def test_an_alert_is_tested_both_ways(name):
-    """rules_test.yml shows it fire, and shows it quiet both in a healthy cluster and just before it fires."""
+    """rules_test.yml shows it fire, and shows it quiet both in a healthy cluster and just before it
+    fires.
+    """
     told = [one["exp_alerts"] for one in monitoring.rule_tests() if one["alertname"] == name]
     assert sum(bool(one) for one in told) >= 1
     assert sum(not one for one in told) >= 2
 
 
 def test_rules_and_dashboard_name_metrics_that_exist():
-    """Each metric of an alert or a panel is exported, and each metric that is exported is in one of them."""
+    """Each metric of an alert or a panel is exported, and each metric that is exported is in one of
+    them.
+    """
     queries = [rule["expr"] for rule in monitoring.alerts().values()]
-    queries += [target["expr"] for panel in monitoring.panels().values() for target in panel["targets"]]
+    queries += [
+        target["expr"] for panel in monitoring.panels().values() for target in panel["targets"]
+    ]
     named = {name for query in queries for name in monitoring.metric_names(query)}
     assert named <= EXPORTED
     assert EXPORTED - named == {"carina_tasks_readiness_timestamp_seconds"}
@@ -56,7 +66,9 @@ def test_rules_and_dashboard_name_metrics_that_exist():
 def test_the_dashboard_names_no_data_source():
     """It asks for one: every panel and query takes the variable."""
     board = monitoring.dashboard()
-    assert [(v["name"], v["type"]) for v in board["templating"]["list"]] == [("datasource", "datasource")]
+    assert [(v["name"], v["type"]) for v in board["templating"]["list"]] == [
+        ("datasource", "datasource")
+    ]
     for panel in monitoring.panels().values():
         assert panel["datasource"]["uid"] == "${datasource}"
         assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
@@ -64,13 +76,19 @@ def test_the_dashboard_names_no_data_source():
 
 
 def test_the_dashboard_can_be_laid_out():
-    """Ids are unique, no two panels overlap, none is wider than the grid, and each says what it shows."""
+    """Ids are unique, no two panels overlap, none is wider than the grid, and each says what it
+    shows.
+    """
     every = monitoring.dashboard()["panels"]
     assert len({panel["id"] for panel in every}) == len(every)
     taken = set()
     for panel in every:
         at = panel["gridPos"]
-        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
         assert not cells & taken, panel["title"]
         assert at["x"] + at["w"] <= 24
         taken |= cells

@@ -35,5 +35,10 @@ def test_a_guard_that_no_test_misses_is_told(tmp_path: Path):
     copy = copy_of_code(tmp_path)
     edit = next(e for e in EDITS if e.test.endswith("test_no_age_replaces_the_mark"))
     assert survives(edit, copy) == ""
-    blind = type(edit)(edit.where, edit.old, edit.new, "test_orphans.py::test_a_marked_volume_in_use_loses_its_mark")
+    blind = type(edit)(
+        edit.where,
+        edit.old,
+        edit.new,
+        "test_orphans.py::test_a_marked_volume_in_use_loses_its_mark",
+    )
     assert survives(blind, copy) == "the test passes without it"

@@ -35,7 +35,9 @@ def test_no_metacharacter_passes_anywhere(check, before, char, after):
 @pytest.mark.parametrize("check", CHECKS)
 @given(st.text())
 def test_what_passes_is_made_of_plain_characters(check, text):
-    """Any text at all: what passes is ASCII letters, digits, + _ . - and does not begin with a hyphen."""
+    """Any text at all: what passes is ASCII letters, digits, + _ . - and does not begin with a
+    hyphen.
+    """
     try:
         name = check(text)
     except BadInput as exc:
@@ -45,7 +47,9 @@ def test_what_passes_is_made_of_plain_characters(check, text):
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("value", [None, 1, True, b"n1", ["n1"], {"a": 1}, "", "-rf", "--config", ".", ".."])
+@pytest.mark.parametrize(
+    "value", [None, 1, True, b"n1", ["n1"], {"a": 1}, "", "-rf", "--config", ".", ".."]
+)
 def test_what_is_no_name_at_all_is_refused(check, value):
     """Other types, the empty string, options and the dots of a path."""
     if check is names.local_volume_of and value == "-rf":
@@ -75,7 +79,9 @@ def test_a_namespace_is_a_label():
             names.namespace_name(bad)
 
 
-@pytest.mark.parametrize("name", ["snapshot1", "pvmove0", "x_tdata", "a_rimage_0", "volume-x_pmspare", "x_vorigin"])
+@pytest.mark.parametrize(
+    "name", ["snapshot1", "pvmove0", "x_tdata", "a_rimage_0", "volume-x_pmspare", "x_vorigin"]
+)
 def test_lvms_own_words_are_refused(name):
     """lvm(8) keeps these for itself."""
     with pytest.raises(BadInput, match="keeps that word"):

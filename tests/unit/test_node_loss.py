@@ -24,7 +24,9 @@ def lease(age: float | None) -> Lease:
 
 
 def test_two_404s_are_absence():
-    """A node that two GETs do not find is lost, and the reason says for how long it was looked for."""
+    """A node that two GETs do not find is lost, and the reason says for how long it was
+    looked for.
+    """
     assert node_loss.absent("n1", None, None, 10) == Lost("node n1 was deleted (absent for 10 s)")
 
 
@@ -51,12 +53,16 @@ def test_without_witnesses_the_short_wait_counts_to_the_second():
     early = node_loss.not_ready(parsed(ready="False", since=NOW - 59), None, False, NOW, RULES)
     assert isinstance(early, NotYet)
     assert early.wait == 1
-    assert isinstance(node_loss.not_ready(parsed(ready="False", since=NOW - 60), None, False, NOW, RULES), Lost)
+    assert isinstance(
+        node_loss.not_ready(parsed(ready="False", since=NOW - 60), None, False, NOW, RULES), Lost
+    )
 
 
 def test_unknown_counts_as_not_ready():
     """A node that nobody hears from (Unknown) is lost like one that says False itself."""
-    assert isinstance(node_loss.not_ready(parsed(ready="Unknown", since=NOW - 61), None, False, NOW, RULES), Lost)
+    assert isinstance(
+        node_loss.not_ready(parsed(ready="Unknown", since=NOW - 61), None, False, NOW, RULES), Lost
+    )
 
 
 def test_each_witness_alone_lengthens_the_wait():
@@ -65,13 +71,19 @@ def test_each_witness_alone_lengthens_the_wait():
         young = node_loss.not_ready(parsed(ready="False", since=NOW - 299), sign, alive, NOW, RULES)
         assert isinstance(young, NotYet)
         assert "still answers" in young.reason
-        assert isinstance(node_loss.not_ready(parsed(ready="False", since=NOW - 300), sign, alive, NOW, RULES), Lost)
+        assert isinstance(
+            node_loss.not_ready(parsed(ready="False", since=NOW - 300), sign, alive, NOW, RULES),
+            Lost,
+        )
 
 
 def test_an_old_or_empty_lease_is_no_witness():
     """A Lease that was renewed too long ago, or never, lengthens nothing."""
     for sign in (lease(40), lease(4000), lease(None)):
-        assert isinstance(node_loss.not_ready(parsed(ready="False", since=NOW - 61), sign, False, NOW, RULES), Lost)
+        assert isinstance(
+            node_loss.not_ready(parsed(ready="False", since=NOW - 61), sign, False, NOW, RULES),
+            Lost,
+        )
 
 
 def test_a_node_without_a_ready_condition_counts_from_its_creation():
@@ -80,7 +92,9 @@ def test_a_node_without_a_ready_condition_counts_from_its_creation():
     raw["status"]["conditions"] = []
     raw["metadata"]["creationTimestamp"] = "2027-01-15T07:59:50Z"
     fresh = objects.parse_node(raw)
-    assert isinstance(node_loss.not_ready(fresh, None, False, fresh.meta.created + 30, RULES), NotYet)
+    assert isinstance(
+        node_loss.not_ready(fresh, None, False, fresh.meta.created + 30, RULES), NotYet
+    )
 
 
 @given(
@@ -99,7 +113,9 @@ def test_lost_always_means_not_ready_long_enough(ready, age, renewed, alive):
         assert 0 < verdict.wait <= 300
 
 
-TAINTED = [{"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}]
+TAINTED = [
+    {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+]
 CORDONS = [
     {"unschedulable": True},
     {"taints": [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]},
@@ -108,37 +124,54 @@ CORDONS = [
 
 @pytest.mark.parametrize("cordon", CORDONS)
 def test_a_cordoned_node_waits_longest(cordon):
-    """Its absence is planned: 1799 s are too short, whoever answers, and the reason for the Event stays the same meanwhile."""
+    """Its absence is planned: 1799 s are too short, whoever answers, and the reason for the Event
+    stays the same meanwhile.
+    """
     for sign, alive in ((None, False), (lease(1), True)):
-        first = node_loss.not_ready(parsed(ready="Unknown", since=NOW - 61, **cordon), sign, alive, NOW, RULES)
-        later = node_loss.not_ready(parsed(ready="Unknown", since=NOW - 61, **cordon), sign, alive, NOW + 1738, RULES)
+        first = node_loss.not_ready(
+            parsed(ready="Unknown", since=NOW - 61, **cordon), sign, alive, NOW, RULES
+        )
+        later = node_loss.not_ready(
+            parsed(ready="Unknown", since=NOW - 61, **cordon), sign, alive, NOW + 1738, RULES
+        )
         assert isinstance(first, NotYet)
         assert isinstance(later, NotYet)
         assert first.held == later.held
         assert "is cordoned" in first.held
         assert (first.wait, later.wait) == (1739, 1)
     assert isinstance(
-        node_loss.not_ready(parsed(ready="False", since=NOW - 1800, **cordon), None, False, NOW, RULES), Lost
+        node_loss.not_ready(
+            parsed(ready="False", since=NOW - 1800, **cordon), None, False, NOW, RULES
+        ),
+        Lost,
     )
     assert isinstance(node_loss.not_ready(parsed(**cordon), None, False, NOW, RULES), NotLost)
 
 
 def test_a_node_that_is_uncordoned_counts_from_the_same_moment():
     """The operator says that it is no maintenance: what has passed of NotReady counts."""
-    assert isinstance(node_loss.not_ready(parsed(ready="False", since=NOW - 61), None, False, NOW, RULES), Lost)
+    assert isinstance(
+        node_loss.not_ready(parsed(ready="False", since=NOW - 61), None, False, NOW, RULES), Lost
+    )
 
 
 def test_a_cordon_does_not_shorten_a_wait():
-    """With a shorter time for cordoned nodes than for all, the longer one applies, and nothing is said to be held."""
+    """With a shorter time for cordoned nodes than for all, the longer one applies, and nothing is
+    said to be held.
+    """
     rules = node_loss.NotReadyRules(after=60, witnessed=300, lease_fresh=40, cordoned=10)
-    early = node_loss.not_ready(parsed(ready="False", since=NOW - 59, unschedulable=True), None, False, NOW, rules)
+    early = node_loss.not_ready(
+        parsed(ready="False", since=NOW - 59, unschedulable=True), None, False, NOW, rules
+    )
     assert isinstance(early, NotYet)
     assert (early.wait, early.held) == (1, "")
 
 
 @pytest.mark.parametrize("cordon", [{}, {"unschedulable": True}])
 def test_out_of_service_does_not_wait_unless_a_witness_answers(cordon):
-    """The operator vouches that the machine is off; a Lease or a worker that still answers says that it is not."""
+    """The operator vouches that the machine is off; a Lease or a worker that still answers says
+    that it is not.
+    """
     off = parsed(ready="Unknown", since=NOW - 1, **{"taints": TAINTED, **cordon})
     found = node_loss.not_ready(off, lease(41), False, NOW, RULES)
     assert isinstance(found, Lost)

@@ -15,7 +15,9 @@ from tests.unit.builders import NOW, node
 
 
 class Api:
-    """Answers lists and watches in turn; the last of each for ever, a watch without more events waits."""
+    """Answers lists and watches in turn; the last of each for ever, a watch without more events
+    waits.
+    """
 
     def __init__(self, lists, watches=()):
         """Take lists of raw nodes or errors, and watches of events or errors."""
@@ -48,7 +50,10 @@ class Running:
         """Publish into a list, after the errors of `broken`."""
         self.said, self.broken = [], list(broken)
         self.watch = NodeWatch(api, self._publish, 60, 30)
-        self.threads = [threading.Thread(target=t, daemon=True) for t in (self.watch.watch, self.watch.publish_hints)]
+        self.threads = [
+            threading.Thread(target=t, daemon=True)
+            for t in (self.watch.watch, self.watch.publish_hints)
+        ]
 
     def _publish(self, hint):
         if self.broken:
@@ -85,7 +90,9 @@ def versioned(name, version, **facts):
 
 
 def test_a_deletion_is_said():
-    """Listed, deleted by the watch: rebuild that node. The next watch begins at the deletion's version."""
+    """Listed, deleted by the watch: rebuild that node. The next watch begins at the deletion's
+    version.
+    """
     api = Api([[node("n1"), node("n2")]], [[("DELETED", versioned("n1", "9"))]])
     assert Running(api).until(lambda r: r.said and len(api.versions) > 1) == [("n1", "deleted")]
     assert api.versions[:2] == ["5", "9"]
@@ -97,7 +104,9 @@ def test_a_deletion_while_the_watch_was_cut_is_said():
     assert Running(api).until(lambda r: r.said) == [("n1", "deleted")]
 
 
-@pytest.mark.parametrize("error", [ApiUnavailable("away"), ApiDenied("role is missing"), BadObject("odd")])
+@pytest.mark.parametrize(
+    "error", [ApiUnavailable("away"), ApiDenied("role is missing"), BadObject("odd")]
+)
 def test_no_error_ends_the_watch(error):
     """Away, denied, or an object that cannot be read: tried again, and then it watches."""
     api = Api([error, error, error, [node("n1", ready="Unknown", since=NOW - 999)]])

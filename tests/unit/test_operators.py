@@ -1,4 +1,6 @@
-"""What a person on call is shown, and what `retry` sends: from the objects as they are, whatever the broker holds."""
+"""What a person on call is shown, and what `retry` sends: from the objects as they are, whatever
+the broker holds.
+"""
 
 import dataclasses
 import json
@@ -12,9 +14,19 @@ from carina_tasks.cli import trash as trash_command
 from carina_tasks.errors import ApiUnavailable, BadInput, BrokerUnavailable, Paused
 from carina_tasks.flows.report.history import history
 from carina_tasks.flows.report.loss_plan import PlannedVolume, plan_node
-from carina_tasks.flows.report.problems import Problem, ProblemsResult, find_problems
+from carina_tasks.flows.report.problem import Problem, ProblemsResult
+from carina_tasks.flows.report.problems import find_problems
 from carina_tasks.flows.report.readiness import NodeReadiness, Readiness
-from carina_tasks.flows.report.retry import LOCAL, LOGIC, MIGRATE, REBUILD, RESUME, Retry, retry, retry_all
+from carina_tasks.flows.report.retry import (
+    LOCAL,
+    LOGIC,
+    MIGRATE,
+    REBUILD,
+    RESUME,
+    Retry,
+    retry,
+    retry_all,
+)
 from carina_tasks.flows.report.status import status
 from carina_tasks.flows.sweeps.results import MissingVolume, Swept, SweptNode
 from carina_tasks.kube import paths
@@ -80,7 +92,9 @@ def test_a_rebuild_that_takes_too_long(age, shown):
 
 
 def test_the_last_word_on_a_rebuild_is_its_reason():
-    """Of all results the last one that names the volume; an older one than the journal says nothing of this rebuild."""
+    """Of all results the last one that names the volume; an older one than the journal says nothing
+    of this rebuild.
+    """
 
     def said(done, reason, outcome="unfinished"):
         return TaskResult(TASK, RESUME, (), "SUCCESS", done, volumes=((NAME, outcome, reason),))
@@ -97,7 +111,9 @@ def test_the_last_word_on_a_rebuild_is_its_reason():
 
 
 def test_a_volume_without_a_place():
-    """The volume of a deleted node for which no other node has room, with the planner's own words."""
+    """The volume of a deleted node for which no other node has room, with the planner's own
+    words.
+    """
     api = FakeApi(b.node("n2"), *volume())
     result = find_problems(context(api, FakeNodes(b.inventory("n2", free=11))), [])
     assert of(result) == [("no-fit", NAME)]
@@ -105,7 +121,9 @@ def test_a_volume_without_a_place():
 
 
 def test_a_volume_that_a_person_must_look_at():
-    """Its PV names another node than its LogicVolume: the rebuild refuses it, and says so here too."""
+    """Its PV names another node than its LogicVolume: the rebuild refuses it, and says so
+    here too.
+    """
     api = FakeApi(b.node("n2"), b.node("n3"), b.logic_volume(on="n1"), b.pv(on="n3"), b.claim())
     nodes = FakeNodes(b.inventory("n2"), b.inventory("n3"))
     result = find_problems(context(api, nodes), [])
@@ -117,10 +135,15 @@ def test_a_missing_volume_and_since_when():
     api, _ = healthy()
     api.events.append(
         {
-            "involvedObject": {"kind": "LogicVolume", "name": NAME}, "type": "Warning", "reason": "LocalVolumeMissing",
-            "message": "gone", "firstTimestamp": b.at(b.NOW - 900), "lastTimestamp": b.at(b.NOW), "count": 2,
+            "involvedObject": {"kind": "LogicVolume", "name": NAME},
+            "type": "Warning",
+            "reason": "LocalVolumeMissing",
+            "message": "gone",
+            "firstTimestamp": b.at(b.NOW - 900),
+            "lastTimestamp": b.at(b.NOW),
+            "count": 2,
         }
-    )  # fmt: skip
+    )
     result = find_problems(context(api, FakeNodes(b.inventory("n1"), b.inventory("n2"))), [])
     assert of(result) == [("missing", NAME)]
     assert result.findings[0].since == int(b.NOW - 900)
@@ -160,7 +183,14 @@ def test_a_task_that_failed_and_has_gone_well_since_is_no_news():
     """Only the last run of a task counts, each with its own arguments."""
 
     def ran(state, done, *args):
-        return TaskResult(f"{done}", "carina.failover.rebuild_node", args, state, done, reason="ApiUnavailable: away")
+        return TaskResult(
+            f"{done}",
+            "carina.failover.rebuild_node",
+            args,
+            state,
+            done,
+            reason="ApiUnavailable: away",
+        )
 
     ctx = context(*healthy())
     assert of(find_problems(ctx, [ran("FAILURE", 1, "n1"), ran("SUCCESS", 2, "n1")])) == []
@@ -170,7 +200,9 @@ def test_a_task_that_failed_and_has_gone_well_since_is_no_news():
 
 
 def test_without_the_broker_it_says_what_it_can():
-    """And what it cannot: a list that looks empty because nobody could be asked is the worst answer."""
+    """And what it cannot: a list that looks empty because nobody could be asked is the worst
+    answer.
+    """
     result = find_problems(context(*journalled(started=int(b.NOW - 600))), None)
     assert of(result) == [("away", "broker"), ("unfinished", NAME)]
     assert result.need_a_person
@@ -194,12 +226,16 @@ def _no_broker(_):
 def test_a_node_that_is_not_lost_yet_is_waited_for(ready, kinds):
     """Nobody need do anything: it goes on by itself, and so the exit code is that of a good day."""
     api = FakeApi(b.node("n1", ready=ready, since=b.NOW - 20), b.node("n2"), *volume())
-    result = find_problems(context(api, FakeNodes(b.inventory("n1", b.local_volume()), b.inventory("n2"))), [])
+    result = find_problems(
+        context(api, FakeNodes(b.inventory("n1", b.local_volume()), b.inventory("n2"))), []
+    )
     assert (of(result), result.need_a_person) == (kinds, False)
 
 
 def test_volumes_that_have_a_place_are_waited_for():
-    """Between the deletion and the next look, or while everything is paused: it says that it goes on."""
+    """Between the deletion and the next look, or while everything is paused: it says that it goes
+    on.
+    """
     api = FakeApi(b.node("n2"), *volume())
     result = find_problems(context(api, FakeNodes(b.inventory("n2"))), [])
     assert (of(result), result.need_a_person) == ([("waiting", "n1")], False)
@@ -225,14 +261,21 @@ def nothing(_):
         (lambda: journalled(), NAME, RESUME, ()),
         (lambda: (FakeApi(b.node("n2"), *volume()), FakeNodes()), NAME, REBUILD, ("n1",)),
         (lambda: (FakeApi(b.node("n2"), *volume()), FakeNodes()), "n1", REBUILD, ("n1",)),
-        (lambda: (FakeApi(b.node("n1", ready="False"), *volume()), FakeNodes()), NAME, MIGRATE, ("n1",)),
+        (
+            lambda: (FakeApi(b.node("n1", ready="False"), *volume()), FakeNodes()),
+            NAME,
+            MIGRATE,
+            ("n1",),
+        ),
         (lambda: (FakeApi(b.node("n1"), b.logic_volume(on="n1")), FakeNodes()), NAME, LOGIC, ()),
         (healthy, "n1", LOCAL, ()),
         (healthy, NAME, LOCAL, ()),
     ],
 )
 def test_the_objects_say_what_is_sent(make, target, task, args):
-    """A volume or a node, as it is now: journal, lost node, no PV, or a look at its local volumes. Nothing is written."""
+    """A volume or a node, as it is now: journal, lost node, no PV, or a look at its local volumes.
+    Nothing is written.
+    """
     api, nodes = make()
     found = retry(context(api, nodes), target, nothing)
     assert (found.task, found.args) == (task, args)
@@ -255,17 +298,23 @@ def test_the_objects_say_what_is_sent(make, target, task, args):
     ],
 )
 def test_a_stored_message_is_never_sent_again(ran, task, args):
-    """Of a task only its name and node are looked at; a confirmation, another's request, an unknown task are not repeated."""
+    """Of a task only its name and node are looked at; a confirmation, another's request, an unknown
+    task are not repeated.
+    """
     api = FakeApi(b.node("n2"), *volume())
     found = retry(context(api, FakeNodes()), TASK, lambda _: ran)
     assert (found.task, found.args) == (task, args)
     assert found.reason
 
 
-@pytest.mark.parametrize("args", [(), ("../x",), ({"a": 1},), (7,), (None,), ("n1", "n2"), ("x" * 999,)])
+@pytest.mark.parametrize(
+    "args", [(), ("../x",), ({"a": 1},), (7,), (None,), ("n1", "n2"), ("x" * 999,)]
+)
 def test_a_task_for_no_node_is_not_looked_at_further(args):
     """What stands in a stored message is no node's name until it passes as one."""
-    found = retry(context(*healthy()), TASK, lambda _: TaskResult(TASK, REBUILD, args, "FAILURE", 1))
+    found = retry(
+        context(*healthy()), TASK, lambda _: TaskResult(TASK, REBUILD, args, "FAILURE", 1)
+    )
     assert found == Retry(TASK, f"{REBUILD} is no task that goes on with anything")
 
 
@@ -285,14 +334,18 @@ def test_what_is_nothing_is_said_to_be_nothing(target):
 
 
 def test_all_sends_each_task_once():
-    """Four volumes of one node are one rebuild; what only a person can mend is listed and not sent."""
+    """Four volumes of one node are one rebuild; what only a person can mend is listed and not
+    sent.
+    """
     api = FakeApi(b.node("n2"), *volume(), b.logic_volume("other", on="n1"), b.pv("other", on="n1"))
     found = ProblemsResult(
         now=1,
         findings=(
-            Problem("no-fit", NAME, "full"), Problem("no-fit", "other", "full"), Problem("orphans", "n2", "cap", do="confirm"),
+            Problem("no-fit", NAME, "full"),
+            Problem("no-fit", "other", "full"),
+            Problem("orphans", "n2", "cap", do="confirm"),
         ),
-    )  # fmt: skip
+    )
     rebuild, person = retry_all(context(api, FakeNodes()), found, nothing)
     assert (rebuild.task, rebuild.args) == (REBUILD, ("n1",))
     assert person == Retry("n2", "cap: a person must look at it: confirm")
@@ -306,7 +359,14 @@ def remembered(name, *failovers):
     raw = b.logic_volume(name, on="n3")
     raw["metadata"]["annotations"]["tasks.carina.storage.io/history"] = json.dumps(
         [
-            {"at": b.at(at), "kind": "rebuild", "from": one, "to": two, "reason": "gone", "intent": "i"}
+            {
+                "at": b.at(at),
+                "kind": "rebuild",
+                "from": one,
+                "to": two,
+                "reason": "gone",
+                "intent": "i",
+            }
             for at, one, two in failovers
         ]
     )
@@ -316,9 +376,14 @@ def remembered(name, *failovers):
 def event(kind, name, reason, at, message="text", namespace="", count=1):
     """Make one of our Events."""
     return {
-        "involvedObject": {"kind": kind, "name": name, "namespace": namespace}, "type": "Normal", "reason": reason,
-        "message": message, "firstTimestamp": b.at(at), "lastTimestamp": b.at(at), "count": count,
-    }  # fmt: skip
+        "involvedObject": {"kind": kind, "name": name, "namespace": namespace},
+        "type": "Normal",
+        "reason": reason,
+        "message": message,
+        "firstTimestamp": b.at(at),
+        "lastTimestamp": b.at(at),
+        "count": count,
+    }
 
 
 def told(target):
@@ -326,24 +391,54 @@ def told(target):
     lv = remembered(NAME, (b.NOW - 500, "n1", "n2"), (b.NOW - 300, "n2", "n3"))
     api = FakeApi(b.node("n3"), lv, remembered("other", (b.NOW - 400, "n10", "n3")))
     api.events += [
-        event("PersistentVolumeClaim", f"claim-{NAME}", "VolumeRebuiltEmpty", b.NOW - 290, "empty", "default", 3),
+        event(
+            "PersistentVolumeClaim",
+            f"claim-{NAME}",
+            "VolumeRebuiltEmpty",
+            b.NOW - 290,
+            "empty",
+            "default",
+            3,
+        ),
         event("LogicVolume", NAME, "VolumeRebuiltEmpty", b.NOW - 290, "empty"),
         event("Node", "n1", "VolumesRebuiltElsewhere", b.NOW - 490),
         event("Pod", "p", "PodEvicted", b.NOW - 495, "evicted from node n1: lost", "default"),
         event("Pod", "p", "PodEvicted", b.NOW - 395, "evicted from node n10: lost", "default"),
-        event("PersistentVolumeClaim", f"claim-{NAME}", "Other", b.NOW, "of another namespace", "elsewhere"),
+        event(
+            "PersistentVolumeClaim",
+            f"claim-{NAME}",
+            "Other",
+            b.NOW,
+            "of another namespace",
+            "elsewhere",
+        ),
     ]
-    return [(int(r.at - b.NOW), r.what, r.count) for r in history(context(api, FakeNodes()), target).records]
+    return [
+        (int(r.at - b.NOW), r.what, r.count)
+        for r in history(context(api, FakeNodes()), target).records
+    ]
 
 
 def test_a_volumes_history_is_in_order_of_time():
-    """What it remembers and what was said of it and its claim, once though two objects carry the same words."""
-    assert told(NAME) == [(-500, "rebuild", 1), (-300, "rebuild", 1), (-290, "VolumeRebuiltEmpty", 3)]
+    """What it remembers and what was said of it and its claim, once though two objects carry the
+    same words.
+    """
+    assert told(NAME) == [
+        (-500, "rebuild", 1),
+        (-300, "rebuild", 1),
+        (-290, "VolumeRebuiltEmpty", 3),
+    ]
 
 
 def test_a_nodes_history_is_its_own():
-    """Volumes that left it or came to it, its Events and the pods evicted from it; n1 is not n10."""
-    assert told("n1") == [(-500, "rebuild", 1), (-495, "PodEvicted", 1), (-490, "VolumesRebuiltElsewhere", 1)]
+    """Volumes that left it or came to it, its Events and the pods evicted from it; n1 is not
+    n10.
+    """
+    assert told("n1") == [
+        (-500, "rebuild", 1),
+        (-495, "PodEvicted", 1),
+        (-490, "VolumesRebuiltElsewhere", 1),
+    ]
     assert told("n10") == [(-400, "rebuild", 1), (-395, "PodEvicted", 1)]
 
 
@@ -366,17 +461,28 @@ def test_a_history_that_does_not_parse_is_none():
 def meta(**more):
     """Make what Celery stores for a control task."""
     return json.dumps(
-        {"status": "SUCCESS", "result": {"outcome": "done"}, "date_done": "2026-11-25T11:00:00+00:00",
-         "name": "carina.failover.resume", "args": [], **more}
-    ).encode()  # fmt: skip
+        {
+            "status": "SUCCESS",
+            "result": {"outcome": "done"},
+            "date_done": "2026-11-25T11:00:00+00:00",
+            "name": "carina.failover.resume",
+            "args": [],
+            **more,
+        }
+    ).encode()
 
 
 def test_results_are_read_oldest_first_and_nodes_answers_left_out():
-    """A node can write answers under its own name only; none of those is taken for a control task's."""
+    """A node can write answers under its own name only; none of those is taken for a control
+    task's.
+    """
     client = fakeredis.FakeRedis()
     later = TASK.replace("1", "9")
     client.set(f"celery-task-meta-{later}", meta(date_done="2026-11-25T12:00:00+00:00"))
-    client.set(f"celery-task-meta-{TASK}", meta(status="FAILURE", result={"exc_type": "X", "exc_message": ["no"]}))
+    client.set(
+        f"celery-task-meta-{TASK}",
+        meta(status="FAILURE", result={"exc_type": "X", "exc_message": ["no"]}),
+    )
     client.set(f"celery-task-meta-n1:{TASK}", meta(name="carina.failover.rebuild_node"))
     found, cut = task_results.recent(app(client))
     assert [one.id for one in found] == [TASK, later]
@@ -386,17 +492,31 @@ def test_results_are_read_oldest_first_and_nodes_answers_left_out():
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"{", b"[]", b"\xff", b"[" * 100_000, meta(status=7), meta(status="PENDING"), meta(name=None), meta(name="x" * 999),
-        meta(date_done="yesterday"), meta(date_done=5), meta(args="os.system"), meta(args={"a": 1}),
-        meta(result=[1], status="FAILURE"), meta(result={"outcome": "x" * task_results.LARGEST}),
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        meta(status=7),
+        meta(status="PENDING"),
+        meta(name=None),
+        meta(name="x" * 999),
+        meta(date_done="yesterday"),
+        meta(date_done=5),
+        meta(args="os.system"),
+        meta(args={"a": 1}),
+        meta(result=[1], status="FAILURE"),
+        meta(result={"outcome": "x" * task_results.LARGEST}),
     ],
-)  # fmt: skip
+)
 def test_whatever_else_lies_there_is_left_out(data):
     """Hostile input: no exception, no object built from it."""
     assert task_results.read(TASK, data) is None
 
 
-@pytest.mark.parametrize("result", [None, "text", 7, [1, 2], {"volumes": "x"}, {"volumes": [{"volume": 7}]}])
+@pytest.mark.parametrize(
+    "result", [None, "text", 7, [1, 2], {"volumes": "x"}, {"volumes": [{"volume": 7}]}]
+)
 def test_a_result_of_another_shape_only_says_that_it_ended(result):
     """Another release's, say."""
     found = task_results.read(TASK, meta(result=result))
@@ -439,7 +559,11 @@ def test_all_well_is_said():
 def test_what_lies_in_the_trash_is_said():
     """So that whoever looks for a volume in the night knows that it may be there."""
     ctx = context(*healthy())
-    ctx.findings.keep("sweep.local_volumes", Swept(1, nodes=(SweptNode("n1", trash=2), SweptNode("n2", trash=1))), 1)
+    ctx.findings.keep(
+        "sweep.local_volumes",
+        Swept(1, nodes=(SweptNode("n1", trash=2), SweptNode("n2", trash=1))),
+        1,
+    )
     assert "in the trash: 3 local volumes" in shown(ctx)
 
 
@@ -448,8 +572,14 @@ def test_a_node_that_may_not_be_lost_is_no_alarm_now():
     ctx = context(*healthy())
     full = (PlannedVolume(NAME, "no-fit", "full"),)
     stuck = NodeReadiness("n1", False, "1 of 1", without_place=1, volumes=full, state="True")
-    others = tuple(NodeReadiness(name, True, "", state="True") for name in ctx.cluster.observe().nodes if name != "n1")
-    ctx.findings.keep("readiness", Readiness(int(b.NOW), "1 of 2 nodes may be lost", (stuck, *others)), 1)
+    others = tuple(
+        NodeReadiness(name, True, "", state="True")
+        for name in ctx.cluster.observe().nodes
+        if name != "n1"
+    )
+    ctx.findings.keep(
+        "readiness", Readiness(int(b.NOW), "1 of 2 nodes may be lost", (stuck, *others)), 1
+    )
     text = shown(ctx)
     assert "NOWHERE TO GO" in text
     assert text.endswith("all well now; see above which node had better not be lost")
@@ -459,12 +589,20 @@ def test_a_node_that_may_not_be_lost_is_no_alarm_now():
     ("change", "words"),
     [
         (lambda ctx, api: ctx.state.write(paused="racks"), "PAUSED: racks"),
-        (lambda ctx, api: ctx.state.write(latched="2 of 3"), "STOPPED by the mass-failure guard: 2 of 3"),
         (
-            lambda ctx, api: ctx.findings.keep("sweep.local_volumes", Swept(1, (MissingVolume(NAME, "n1"),)), 1),
+            lambda ctx, api: ctx.state.write(latched="2 of 3"),
+            "STOPPED by the mass-failure guard: 2 of 3",
+        ),
+        (
+            lambda ctx, api: ctx.findings.keep(
+                "sweep.local_volumes", Swept(1, (MissingVolume(NAME, "n1"),)), 1
+            ),
             "LOCAL VOLUME MISSING",
         ),
-        (lambda ctx, api: api.objects[paths.logic_volume(NAME)]["spec"].pop("size"), "1 objects cannot be read"),
+        (
+            lambda ctx, api: api.objects[paths.logic_volume(NAME)]["spec"].pop("size"),
+            "1 objects cannot be read",
+        ),
         (lambda ctx, api: api.objects.pop(paths.node("n1")), "deleted"),
     ],
 )
@@ -482,7 +620,11 @@ def test_what_is_wrong_is_said(change, words):
 def test_what_was_missing_and_moved_since_is_not_missing():
     """The last sweep saw it on a node that it has left: nobody need look there."""
     ctx = context(*healthy())
-    ctx.findings.keep("sweep.local_volumes", Swept(1, (MissingVolume(NAME, "n7"), MissingVolume("pvc-gone", "n1"))), 1)
+    ctx.findings.keep(
+        "sweep.local_volumes",
+        Swept(1, (MissingVolume(NAME, "n7"), MissingVolume("pvc-gone", "n1"))),
+        1,
+    )
     assert "MISSING   IF LOST" in shown(ctx)
     assert shown(ctx).endswith("all well")
 
@@ -507,8 +649,9 @@ def test_without_the_api_server_the_workers_are_shown():
     text = shown(ctx)
     assert text.startswith("THE API SERVER IS AWAY: refused")
     assert [line.split()[:3] for line in text.splitlines() if line.startswith("n")] == [
-        ["n1", "unknown", "alive"], ["n2", "unknown", "alive"],
-    ]  # fmt: skip
+        ["n1", "unknown", "alive"],
+        ["n2", "unknown", "alive"],
+    ]
     assert "all well" not in text
 
 
@@ -516,12 +659,24 @@ def test_without_the_api_server_the_workers_are_shown():
     ("change", "step"),
     [
         (lambda api: None, "1/5 intend"),
-        (lambda api: api.objects[paths.logic_volume(NAME)]["status"].update(status=""), "2/5 create"),
+        (
+            lambda api: api.objects[paths.logic_volume(NAME)]["status"].update(status=""),
+            "2/5 create",
+        ),
         (lambda api: api.objects.pop(paths.persistent_volume(NAME)), "3/5 replace PV"),
-        (lambda api: (api.objects.update({paths.persistent_volume(NAME): b.pv(on="n2")}), api.objects[paths.claim("default", f"claim-{NAME}")]["status"].update(phase="Lost")), "3/5 bind claim"),
-        (lambda api: api.objects.update({paths.persistent_volume(NAME): b.pv(on="n2")}), "5/5 finish"),
+        (
+            lambda api: (
+                api.objects.update({paths.persistent_volume(NAME): b.pv(on="n2")}),
+                api.objects[paths.claim("default", f"claim-{NAME}")]["status"].update(phase="Lost"),
+            ),
+            "3/5 bind claim",
+        ),
+        (
+            lambda api: api.objects.update({paths.persistent_volume(NAME): b.pv(on="n2")}),
+            "5/5 finish",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_rebuild_shows_its_step(change, step):
     """From the objects: whoever looks sees it go on."""
     api, nodes = journalled()
@@ -532,9 +687,13 @@ def test_a_rebuild_shows_its_step(change, step):
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_status_fits_the_terminal(width):
     """In its worst hour: no line is wider."""
-    api, nodes = journalled(reason="node n1 was deleted (absent for 10 s), and a long sentence follows that has no end")
+    api, nodes = journalled(
+        reason="node n1 was deleted (absent for 10 s), and a long sentence follows that has no end"
+    )
     ctx = context(api, nodes)
-    ctx.state.write(paused="the racks in hall two are being moved and nobody knows for how long this will take")
+    ctx.state.write(
+        paused="the racks in hall two are being moved and nobody knows for how long this will take"
+    )
     assert max(map(len, shown(ctx, width=width).splitlines())) <= width
 
 
@@ -558,9 +717,20 @@ def test_a_node_without_volumes_has_no_table(monkeypatch):
 
 
 def test_the_name_in_the_trash_is_shown_where_the_old_one_is_not_enough(monkeypatch):
-    """Two volumes that had one name on one node: each with the name by which `carina restore` takes it."""
+    """Two volumes that had one name on one node: each with the name by which `carina restore` takes
+    it.
+    """
     api, _ = healthy()
-    once, twice, again = lying(1, "volume-pvc-7"), lying(2, "volume-pvc-8"), lying(3, "volume-pvc-8")
-    text = typed(monkeypatch, trash_command, api, FakeNodes(b.inventory("n1", once, twice, again), b.inventory("n2")))
+    once, twice, again = (
+        lying(1, "volume-pvc-7"),
+        lying(2, "volume-pvc-8"),
+        lying(3, "volume-pvc-8"),
+    )
+    text = typed(
+        monkeypatch,
+        trash_command,
+        api,
+        FakeNodes(b.inventory("n1", once, twice, again), b.inventory("n2")),
+    )
     assert [f"(as {lv.name})" in text for lv in (once, twice, again)] == [False, True, True]
     assert once.name not in text

@@ -15,9 +15,20 @@ from carina_tasks.decisions.orphans import (
     judge_trash,
 )
 from carina_tasks.model import objects, well_known
-from tests.unit.builders import NAME, NOW, UUID_LV, inventory, journal, local_volume, logic_volume, pv
+from tests.unit.builders import (
+    NAME,
+    NOW,
+    UUID_LV,
+    inventory,
+    journal,
+    local_volume,
+    logic_volume,
+    pv,
+)
 
-RULES = OrphanRules(grace=600, mark_age=300, groups=("carina-vg-*",), retention=3600, restore_hold=86400)
+RULES = OrphanRules(
+    grace=600, mark_age=300, groups=("carina-vg-*",), retention=3600, restore_hold=86400
+)
 
 
 def verdict(local, lv=None, volume=None, *, on="n1", rules=RULES):
@@ -130,12 +141,16 @@ def test_a_marked_volume_in_use_loses_its_mark():
 
 LOCALS = st.builds(
     local_volume,
-    st.sampled_from([f"volume-{NAME}", "root", "volume_pvc", "volume-Ä", "thin-pvc-1", "volume-pvc-1.x"]),
+    st.sampled_from(
+        [f"volume-{NAME}", "root", "volume_pvc", "volume-Ä", "thin-pvc-1", "volume-pvc-1.x"]
+    ),
     marked=st.one_of(st.none(), st.integers(-1000, 2000)),
     age=st.integers(-1000, 2000),
     group=st.sampled_from(["carina-vg-hdd", "system", "xcarina-vg-hdd"]),
     is_open=st.booleans(),
-    layout=st.sampled_from(["linear", "thin,sparse", "thin,pool", "striped", "cache", "linear,thin"]),
+    layout=st.sampled_from(
+        ["linear", "thin,sparse", "thin,pool", "striped", "cache", "linear,thin"]
+    ),
     role=st.sampled_from(["public", "private", "public,origin", "public,snapshot,thinsnapshot"]),
     pool=st.sampled_from(["", "thin-pvc-1", "shared"]),
     pool_volumes=st.integers(0, 3),
@@ -195,7 +210,9 @@ def trashed(age, *others, lv=None, volume=None, retention=3600, **more):
         f"{well_known.TAG_TRASH_WHY}orphan",
     )
     local = local_volume(f"trash-{UUID_LV}", tags=tags, active=False, **more)
-    rules = OrphanRules(grace=600, mark_age=300, groups=("carina-vg-*",), retention=retention, restore_hold=86400)
+    rules = OrphanRules(
+        grace=600, mark_age=300, groups=("carina-vg-*",), retention=retention, restore_hold=86400
+    )
     return judge_trash(
         local,
         inventory("n1", local, *others),
@@ -207,7 +224,9 @@ def trashed(age, *others, lv=None, volume=None, retention=3600, **more):
 
 
 def test_the_trash_is_purged_after_its_retention():
-    """Not a second before; at once when there is no retention any more; never in a group that is not managed."""
+    """Not a second before; at once when there is no retention any more; never in a group that is
+    not managed.
+    """
     assert isinstance(trashed(3599), KeepLv)
     assert isinstance(trashed(3600), PurgeTrash)
     assert isinstance(trashed(0, retention=0), PurgeTrash)
@@ -216,7 +235,9 @@ def test_the_trash_is_purged_after_its_retention():
 
 
 def test_what_the_cluster_expects_again_is_not_purged():
-    """Its LogicVolume or PV names this node, and no volume of the old name is there: somebody may want it back."""
+    """Its LogicVolume or PV names this node, and no volume of the old name is there: somebody may
+    want it back.
+    """
     assert isinstance(trashed(9999, lv=logic_volume()), KeepLv)
     assert isinstance(trashed(9999, volume=pv()), KeepLv)
     assert isinstance(trashed(9999, lv=logic_volume(on="n2"), volume=pv(on="n2")), PurgeTrash)
@@ -225,7 +246,9 @@ def test_what_the_cluster_expects_again_is_not_purged():
 
 
 def test_what_lvm_is_working_on_is_left_alone():
-    """Neither mark, unmark, trash nor purge, whoever wants it; when the work has ended it is judged as ever."""
+    """Neither mark, unmark, trash nor purge, whoever wants it; when the work has ended it is judged
+    as ever.
+    """
     moving = "it is locked, as during a pvmove"
     for found in (
         verdict(local_volume(at_work=moving)),
@@ -239,7 +262,9 @@ def test_what_lvm_is_working_on_is_left_alone():
 
 
 def test_an_old_copy_of_a_failover_is_kept_for_longer():
-    """Its LogicVolume is on another node now: a day and not an hour; never shorter than the trash, and without the LogicVolume an hour."""
+    """Its LogicVolume is on another node now: a day and not an hour; never shorter than the trash,
+    and without the LogicVolume an hour.
+    """
 
     def judged(age, lv, beside=False, **rules):
         tags = (
@@ -251,15 +276,20 @@ def test_an_old_copy_of_a_failover_is_kept_for_longer():
         local = local_volume(f"trash-{uuid}", uuid=uuid, tags=tags, active=False)
         found = objects.parse_logic_volume(lv) if lv else None
         times = {"retention": 3600, "old_copies": 86400, **rules}
-        conf = OrphanRules(grace=600, mark_age=300, groups=("carina-vg-*",), restore_hold=86400, **times)
+        conf = OrphanRules(
+            grace=600, mark_age=300, groups=("carina-vg-*",), restore_hold=86400, **times
+        )
         there = inventory("n1", local, *([local_volume()] if beside else []))
-        return judge_trash(local, there, found, objects.parse_persistent_volume(pv(on="n2")), NOW, conf)
+        return judge_trash(
+            local, there, found, objects.parse_persistent_volume(pv(on="n2")), NOW, conf
+        )
 
     elsewhere = logic_volume(on="n2")
     assert isinstance(judged(86399, elsewhere), KeepLv)
     assert isinstance(judged(86400, elsewhere), PurgeTrash)
     assert isinstance(judged(3600, None), PurgeTrash)
-    # A second failover brought the volume back to n1, as another LV: the data of before the first are kept as long.
+    # A second failover brought the volume back to n1, as another LV: the data of before the first
+    # are kept as long.
     assert isinstance(judged(86399, logic_volume(), beside=True), KeepLv)
     assert isinstance(judged(86400, logic_volume(), beside=True), PurgeTrash)
     assert isinstance(judged(3599, elsewhere, old_copies=0), KeepLv)

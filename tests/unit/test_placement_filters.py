@@ -1,4 +1,6 @@
-"""Each filter of placement by itself: what it lets through, what it keeps off, and in which words."""
+"""Each filter of placement by itself: what it lets through, what it keeps off, and in which
+words.
+"""
 
 from typing import Any
 
@@ -25,7 +27,13 @@ pytestmark = pytest.mark.unit
 ZONE = "topology.kubernetes.io/zone"
 
 
-def verdict(*, on: list[Any], mine: dict[str, Any] | None = None, others: list[Any] | None = None, **more: Any) -> Any:
+def verdict(
+    *,
+    on: list[Any],
+    mine: dict[str, Any] | None = None,
+    others: list[Any] | None = None,
+    **more: Any,
+) -> Any:
     """Plan one volume with one pod of the given spec, and return its verdict."""
     own = pod("p", "v", **(mine or {}))
     cluster = world([node(LOST), *on], [logic_volume("v")], [own, *(others or [])], **more)
@@ -67,7 +75,12 @@ def on_nodes(*expressions: Any, fields: Any = ()) -> dict[str, Any]:
 
 def spread(**more: Any) -> dict[str, Any]:
     """Make one hard topology spread constraint over zones."""
-    base = {"maxSkew": 1, "topologyKey": ZONE, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": app("a")}
+    base = {
+        "maxSkew": 1,
+        "topologyKey": ZONE,
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": app("a"),
+    }
     return {"topologySpreadConstraints": [base | more]}
 
 
@@ -112,7 +125,11 @@ def test_a_taint_needs_a_toleration(toleration: Any, fits: bool) -> None:
     """Tolerations match taints by key, value and effect as the API says."""
     tainted = node("n2", taints=[{"key": "k", "value": "v", "effect": "NoSchedule"}])
     found = verdict(on=[tainted], mine={"tolerations": [toleration]})
-    assert isinstance(found, Placement) if fits else "node(s) had untolerated taint {k: v}" in reason(found)
+    assert (
+        isinstance(found, Placement)
+        if fits
+        else "node(s) had untolerated taint {k: v}" in reason(found)
+    )
 
 
 def test_preferring_taints_keep_nobody_off_and_no_execute_does() -> None:
@@ -145,10 +162,14 @@ def test_preferring_taints_keep_nobody_off_and_no_execute_does() -> None:
     ],
 )
 def test_node_selector_and_required_node_affinity(spec: Any, fits: bool) -> None:
-    """Every operator of node affinity is judged as the scheduler does; an empty term matches no node."""
+    """Every operator of node affinity is judged as the scheduler does; an empty term matches no
+    node.
+    """
     found = verdict(on=[node("n2", labels={"disk": "ssd", "rank": "5"})], mine=spec)
     assert (
-        isinstance(found, Placement) if fits else "node(s) didn't match Pod's node affinity/selector" in reason(found)
+        isinstance(found, Placement)
+        if fits
+        else "node(s) didn't match Pod's node affinity/selector" in reason(found)
     )
 
 
@@ -160,7 +181,8 @@ def test_node_selector_and_required_node_affinity(spec: Any, fits: bool) -> None
         on_nodes({"key": "disk", "operator": "In"}),
         on_nodes(fields=[{"key": "metadata.uid", "operator": "In", "values": ["n2"]}]),
         near(
-            topologyKey=HOSTNAME, labelSelector={"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}
+            topologyKey=HOSTNAME,
+            labelSelector={"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]},
         ),
         {"tolerations": [{"key": "k", "operator": "Maybe"}]},
         spread(whenUnsatisfiable="Perhaps"),
@@ -171,8 +193,12 @@ def test_node_selector_and_required_node_affinity(spec: Any, fits: bool) -> None
     ],
 )
 def test_a_constraint_that_cannot_be_read_is_a_reason_and_never_a_guess(spec: Any) -> None:
-    """An unknown operator or a wrong type refuses that pod's volumes, names the pod, and leaves others alone."""
-    cluster = world([node(LOST), node("n2")], [logic_volume("v"), logic_volume("w")], [pod("p", "v", **spec)])
+    """An unknown operator or a wrong type refuses that pod's volumes, names the pod, and leaves
+    others alone.
+    """
+    cluster = world(
+        [node(LOST), node("n2")], [logic_volume("v"), logic_volume("w")], [pod("p", "v", **spec)]
+    )
     found = plan_all(cluster)
     assert reason(found["v"]).startswith("pod default/p: ")
     assert isinstance(found["w"], Placement)
@@ -195,14 +221,18 @@ def test_required_pod_affinity() -> None:
 
 
 def test_the_first_pod_of_its_kind_may_need_itself() -> None:
-    """A pod whose affinity names its own labels goes anywhere while there is none of them, if the label is there."""
+    """A pod whose affinity names its own labels goes anywhere while there is none of them, if the
+    label is there.
+    """
     mine = near(topologyKey=ZONE, labelSelector=app("a")) | {"labels": {"app": "a"}}
     assert isinstance(verdict(on=[node("n2", labels={ZONE: "a"})], mine=mine), Placement)
     assert "pod affinity rules" in reason(verdict(on=[node("n2")], mine=mine))
 
 
 def test_required_pod_anti_affinity_both_ways() -> None:
-    """A pod shuns others, and is kept away by the anti-affinity of pods that stand there (symmetry)."""
+    """A pod shuns others, and is kept away by the anti-affinity of pods that stand there
+    (symmetry).
+    """
     both = [node("n2"), node("n3")]
     mine = apart(topologyKey=HOSTNAME, labelSelector=app("b"))
     other = pod("other", on="n2", labels={"app": "b"})
@@ -216,39 +246,59 @@ def test_required_pod_anti_affinity_both_ways() -> None:
 
 
 def test_anti_affinity_speaks_of_its_own_namespaces() -> None:
-    """Without namespaces the pod's own counts; namespaceSelector {} counts all; other selectors are refused."""
+    """Without namespaces the pod's own counts; namespaceSelector {} counts all; other selectors are
+    refused.
+    """
     far = pod("far", on="n2", labels={"app": "b"}, meta={"namespace": "other"})
     same = apart(topologyKey=HOSTNAME, labelSelector=app("b"))
     named = apart(topologyKey=HOSTNAME, labelSelector=app("b"), namespaces=["other"])
     every = apart(topologyKey=HOSTNAME, labelSelector=app("b"), namespaceSelector={})
-    some = apart(topologyKey=HOSTNAME, labelSelector=app("b"), namespaceSelector={"matchLabels": {"team": "x"}})
+    some = apart(
+        topologyKey=HOSTNAME,
+        labelSelector=app("b"),
+        namespaceSelector={"matchLabels": {"team": "x"}},
+    )
     assert isinstance(verdict(on=[node("n2")], mine=same, others=[far]), Placement)
     assert "anti-affinity" in reason(verdict(on=[node("n2")], mine=named, others=[far]))
     assert "anti-affinity" in reason(verdict(on=[node("n2")], mine=every, others=[far]))
-    assert "the labels of namespaces are not observed" in reason(verdict(on=[node("n2")], mine=some))
+    assert "the labels of namespaces are not observed" in reason(
+        verdict(on=[node("n2")], mine=some)
+    )
 
 
 def test_match_label_keys_narrow_the_selector() -> None:
-    """The keys of matchLabelKeys add the pod's own value of a label, those of mismatchLabelKeys exclude it."""
+    """The keys of matchLabelKeys add the pod's own value of a label, those of mismatchLabelKeys
+    exclude it.
+    """
     labels = {"app": "a", "rev": "1"}
     old = pod("old", on="n2", labels={"app": "a", "rev": "0"})
     same = apart(topologyKey=HOSTNAME, labelSelector=app("a"), matchLabelKeys=["rev"])
     other = apart(topologyKey=HOSTNAME, labelSelector=app("a"), mismatchLabelKeys=["rev"])
-    assert isinstance(verdict(on=[node("n2")], mine=same | {"labels": labels}, others=[old]), Placement)
-    assert "anti-affinity" in reason(verdict(on=[node("n2")], mine=other | {"labels": labels}, others=[old]))
+    assert isinstance(
+        verdict(on=[node("n2")], mine=same | {"labels": labels}, others=[old]), Placement
+    )
+    assert "anti-affinity" in reason(
+        verdict(on=[node("n2")], mine=other | {"labels": labels}, others=[old])
+    )
 
 
 def test_terminating_pods_count_for_anti_affinity_and_finished_ones_do_not() -> None:
-    """The scheduler waits until a terminating pod is gone; one that ran to its end is gone already."""
+    """The scheduler waits until a terminating pod is gone; one that ran to its end is gone
+    already.
+    """
     mine = apart(topologyKey=HOSTNAME, labelSelector=app("b"))
-    going = pod("b", on="n2", labels={"app": "b"}, meta={"deletionTimestamp": "2026-11-24T00:00:00Z"})
+    going = pod(
+        "b", on="n2", labels={"app": "b"}, meta={"deletionTimestamp": "2026-11-24T00:00:00Z"}
+    )
     done = pod("b", on="n2", labels={"app": "b"}, phase="Succeeded")
     assert "anti-affinity" in reason(verdict(on=[node("n2")], mine=mine, others=[going]))
     assert isinstance(verdict(on=[node("n2")], mine=mine, others=[done]), Placement)
 
 
 def test_topology_spread_do_not_schedule() -> None:
-    """A domain that would be more than maxSkew above the emptiest is closed; terminating pods do not count."""
+    """A domain that would be more than maxSkew above the emptiest is closed; terminating pods do
+    not count.
+    """
     zones = [node("n2", labels={ZONE: "a"}), node("n3", labels={ZONE: "b"})]
     mine = spread() | {"labels": {"app": "a"}}
     crowd = pod("x", on="n3", labels={"app": "a"})
@@ -272,7 +322,10 @@ def test_topology_spread_min_domains_and_policies() -> None:
     assert isinstance(verdict(on=[full], mine=mine | spread(), others=[crowd]), Placement)
     assert "spread" in reason(verdict(on=[full], mine=mine | spread(minDomains=2), others=[crowd]))
     assert "spread" in reason(verdict(on=[full, empty], mine=mine | spread(), others=[crowd]))
-    assert verdict(on=[full, empty], mine=mine | spread(nodeTaintsPolicy="Honor"), others=[crowd]).node == "n3"
+    assert (
+        verdict(on=[full, empty], mine=mine | spread(nodeTaintsPolicy="Honor"), others=[crowd]).node
+        == "n3"
+    )
     here = {"nodeSelector": {ZONE: "b"}}
     assert verdict(on=[full, empty], mine=mine | here | spread(), others=[crowd]).node == "n3"
     ignoring = mine | here | spread(nodeAffinityPolicy="Ignore")
@@ -289,10 +342,14 @@ def test_topology_spread_min_domains_and_policies() -> None:
     ],
 )
 def test_resources_beside_what_stands_there(requests: Any, allocatable: Any, missing: str) -> None:
-    """What the node's pods request is taken off what it has; extended resources it does not list are zero."""
+    """What the node's pods request is taken off what it has; extended resources it does not list
+    are zero.
+    """
     big = node("n2", allocatable=allocatable)
     found = verdict(
-        on=[big], mine={"requests": requests}, others=[pod("x", on="n2", requests={"cpu": "2", "memory": "2Gi"})]
+        on=[big],
+        mine={"requests": requests},
+        others=[pod("x", on="n2", requests={"cpu": "2", "memory": "2Gi"})],
     )
     assert f"Insufficient {missing}" in reason(found) if missing else isinstance(found, Placement)
 
@@ -305,7 +362,9 @@ def test_a_node_has_room_for_so_many_pods() -> None:
 
 
 def test_host_ports() -> None:
-    """The same port and protocol conflict where one of the addresses is every address, or both are the same."""
+    """The same port and protocol conflict where one of the addresses is every address, or both are
+    the same.
+    """
 
     def taking(port: int, **more: Any) -> dict[str, Any]:
         return {"ports": [{"containerPort": 1, "hostPort": port, **more}]}
@@ -313,8 +372,12 @@ def test_host_ports() -> None:
     held = pod("x", on="n2", **taking(80, hostIP="10.0.0.1"))
     words = "node(s) didn't have free ports for the requested pod ports"
     assert words in reason(verdict(on=[node("n2")], mine=taking(80), others=[held]))
-    assert isinstance(verdict(on=[node("n2")], mine=taking(80, hostIP="10.0.0.2"), others=[held]), Placement)
-    assert isinstance(verdict(on=[node("n2")], mine=taking(80, protocol="UDP"), others=[held]), Placement)
+    assert isinstance(
+        verdict(on=[node("n2")], mine=taking(80, hostIP="10.0.0.2"), others=[held]), Placement
+    )
+    assert isinstance(
+        verdict(on=[node("n2")], mine=taking(80, protocol="UDP"), others=[held]), Placement
+    )
     assert isinstance(verdict(on=[node("n2")], mine=taking(81), others=[held]), Placement)
 
 
@@ -344,34 +407,54 @@ def test_a_local_volume_of_another_driver_nails_the_pod() -> None:
 
 def test_a_volume_with_a_zone_stays_in_it() -> None:
     """A PV's zone label must be the node's, where nodes have zones at all."""
-    zoned = {"metadata": {"name": "pv-x", "labels": {ZONE: "b"}}, "spec": {"capacity": {"storage": "1Gi"}}}
-    more: Any = {"claims": [claim("data", "pv-x")], "persistent": [zoned], "mine": {"claims": ("data",)}}
+    zoned = {
+        "metadata": {"name": "pv-x", "labels": {ZONE: "b"}},
+        "spec": {"capacity": {"storage": "1Gi"}},
+    }
+    more: Any = {
+        "claims": [claim("data", "pv-x")],
+        "persistent": [zoned],
+        "mine": {"claims": ("data",)},
+    }
     assert verdict(on=[node("n2", labels={ZONE: "b"})], **more).node == "n2"
-    assert "no available volume zone" in reason(verdict(on=[node("n2", labels={ZONE: "a"})], **more))
+    assert "no available volume zone" in reason(
+        verdict(on=[node("n2", labels={ZONE: "a"})], **more)
+    )
     assert verdict(on=[node("n2")], **more).node == "n2"
 
 
 @pytest.mark.parametrize("claims", [[], [claim("data", "gone")]])
 def test_a_claim_or_volume_that_is_not_there_is_a_reason(claims: Any) -> None:
     """A pod that could not run anywhere for want of another claim or PV is not moved."""
-    assert "not found (pod default/p)" in reason(verdict(on=[node("n2")], mine={"claims": ("data",)}, claims=claims))
+    assert "not found (pod default/p)" in reason(
+        verdict(on=[node("n2")], mine={"claims": ("data",)}, claims=claims)
+    )
 
 
 def test_allowed_topologies_of_the_class() -> None:
-    """A rebuild is a provisioning: the StorageClass of the volume, or of an unbound claim, says where."""
+    """A rebuild is a provisioning: the StorageClass of the volume, or of an unbound claim, says
+    where.
+    """
     terms = [{"matchLabelExpressions": [{"key": ZONE, "values": ["b"]}]}]
     fast = {"metadata": {"name": "fast"}, "allowedTopologies": terms}
     unbound = claim("data", "", storageClassName="fast")
     zones = [node("n2", labels={ZONE: "a"}), node("n3", labels={ZONE: "b"})]
     found = verdict(on=zones, mine={"claims": ("data",)}, claims=[unbound], classes=[fast])
     assert found.node == "n3"
-    own = {"metadata": {"name": "v"}, "spec": {"capacity": {"storage": "5Gi"}, "storageClassName": "fast"}}
+    own = {
+        "metadata": {"name": "v"},
+        "spec": {"capacity": {"storage": "5Gi"}, "storageClassName": "fast"},
+    }
     assert verdict(on=zones, persistent=[own], classes=[fast]).node == "n3"
-    assert "allowedTopologies of storageclass fast" in reason(verdict(on=zones[:1], persistent=[own], classes=[fast]))
+    assert "allowedTopologies of storageclass fast" in reason(
+        verdict(on=zones[:1], persistent=[own], classes=[fast])
+    )
 
 
 def test_a_node_without_carinas_label_takes_nothing() -> None:
-    """The new PV would ask for a label that no node has, and its pod would hang Pending for ever."""
+    """The new PV would ask for a label that no node has, and its pod would hang Pending for
+    ever.
+    """
     bare = node("n2")
     del bare["metadata"]["labels"]["topology.carina.storage.io/node"]
     assert "Carina's CSI driver is not registered there" in reason(verdict(on=[bare]))
@@ -382,7 +465,10 @@ def test_a_volume_group_that_lvm_does_not_allocate_from_takes_nothing() -> None:
     cluster = world([node(LOST), node("n2")], [logic_volume("v")])
     there = inventory("n2")
     broken = structs.replace(
-        there, groups=tuple(structs.replace(group, problem="a disk of it is missing") for group in there.groups)
+        there,
+        groups=tuple(
+            structs.replace(group, problem="a disk of it is missing") for group in there.groups
+        ),
     )
     found = reason(plan_all(cluster, {"n2": broken})["v"])
     assert found == f"0/1 nodes fit: n2: cannot use its volume group {VG}: a disk of it is missing"
@@ -391,8 +477,14 @@ def test_a_volume_group_that_lvm_does_not_allocate_from_takes_nothing() -> None:
 def test_an_lv_in_a_pvmove_of_the_wanted_name_is_in_the_way() -> None:
     """It can neither be removed nor replaced while lvm works on it, so its node is no target."""
     cluster = world([node(LOST), node("n2")], [logic_volume("v")])
-    there = {"n2": inventory("n2", lvs=(local_volume("volume-v", at_work="it is locked, as during a pvmove"),))}
-    assert "has an LV carina-vg-hdd/volume-v already, and it is locked" in reason(plan_all(cluster, there)["v"])
+    there = {
+        "n2": inventory(
+            "n2", lvs=(local_volume("volume-v", at_work="it is locked, as during a pvmove"),)
+        )
+    }
+    assert "has an LV carina-vg-hdd/volume-v already, and it is locked" in reason(
+        plan_all(cluster, there)["v"]
+    )
 
 
 def test_a_node_without_the_volume_group_takes_nothing() -> None:
@@ -403,15 +495,22 @@ def test_a_node_without_the_volume_group_takes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "terms", [["zone"], [{"matchLabelExpressions": 5}], [{"matchLabelExpressions": [{"key": ZONE}]}]]
+    "terms",
+    [["zone"], [{"matchLabelExpressions": 5}], [{"matchLabelExpressions": [{"key": ZONE}]}]],
 )
 def test_a_class_or_volume_that_cannot_be_read_is_a_reason(terms: Any) -> None:
-    """Malformed allowedTopologies or PV node affinity refuse the pods that depend on them, with the object's name."""
+    """Malformed allowedTopologies or PV node affinity refuse the pods that depend on them, with the
+    object's name.
+    """
     odd = {"metadata": {"name": "odd"}, "allowedTopologies": terms}
     unbound = claim("data", "", storageClassName="odd")
     found = verdict(on=[node("n2")], mine={"claims": ("data",)}, claims=[unbound], classes=[odd])
     assert reason(found).startswith("allowedTopologies of storageclass odd: ")
     pv = local_pv("pv-x", "n2")
-    pv["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["operator"] = "Near"
-    found = verdict(on=[node("n2")], mine={"claims": ("data",)}, claims=[claim("data", "pv-x")], persistent=[pv])
+    pv["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0][
+        "operator"
+    ] = "Near"
+    found = verdict(
+        on=[node("n2")], mine={"claims": ("data",)}, claims=[claim("data", "pv-x")], persistent=[pv]
+    )
     assert reason(found).startswith("nodeAffinity of persistentvolume pv-x: ")

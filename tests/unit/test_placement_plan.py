@@ -1,4 +1,6 @@
-"""The plan as a whole: what goes together, how much room there is, which node is best, and what always holds."""
+"""The plan as a whole: what goes together, how much room there is, which node is best, and what
+always holds.
+"""
 
 import random
 import time
@@ -45,9 +47,14 @@ def room(**free: int) -> Any:
 def journal(target: str) -> dict[str, str]:
     """Return the annotations of a volume whose rebuild on `target` has begun."""
     text = Journal(
-        intent="01234567-89ab-4def-8123-456789abcdef", kind="rebuild", source="n1", target=target, reason="lost",
-        started=1, manifest={},
-    ).to_json()  # fmt: skip
+        intent="01234567-89ab-4def-8123-456789abcdef",
+        kind="rebuild",
+        source="n1",
+        target=target,
+        reason="lost",
+        started=1,
+        manifest={},
+    ).to_json()
     return {"tasks.carina.storage.io/journal": text}
 
 
@@ -68,29 +75,44 @@ def test_pods_that_share_a_claim_go_together() -> None:
 
 def test_a_claim_of_another_driver_does_not_tie_pods_together() -> None:
     """A shared network volume leaves its pods free to go to different nodes."""
-    network = {"metadata": {"name": "nfs"}, "spec": {"capacity": {"storage": "1Gi"}, "nfs": {"path": "/"}}}
+    network = {
+        "metadata": {"name": "nfs"},
+        "spec": {"capacity": {"storage": "1Gi"}, "nfs": {"path": "/"}},
+    }
     pods = [pod("p", "a", claims=("shared",)), pod("q", "b", claims=("shared",))]
     cluster = world(
-        NODES, [logic_volume("a"), logic_volume("b")], pods, claims=[claim("shared", "nfs")], persistent=[network]
+        NODES,
+        [logic_volume("a"), logic_volume("b")],
+        pods,
+        claims=[claim("shared", "nfs")],
+        persistent=[network],
     )
     assert sorted(targets(plan_all(cluster)).values()) == ["n2", "n3"]
 
 
 def test_a_volume_that_is_in_use_on_a_live_node_is_refused() -> None:
     """A pod that is bound to another live node with the claim keeps the volume where it is."""
-    found = plan_all(world(NODES, [logic_volume("a")], [pod("p", "a"), pod("q", "a", on="n2")]))["a"]
+    found = plan_all(world(NODES, [logic_volume("a")], [pod("p", "a"), pod("q", "a", on="n2")]))[
+        "a"
+    ]
     assert isinstance(found, Unschedulable)
     assert found.reason == "in use on n2 by pod default/q"
 
 
 def test_unbound_pods_and_pods_of_vanished_nodes_follow() -> None:
     """A pending pod and one that still names a node that is gone move with their volumes."""
-    cluster = world(NODES, [logic_volume("a"), logic_volume("b")], [pod("p", "a", on=""), pod("q", "b", on="gone")])
+    cluster = world(
+        NODES,
+        [logic_volume("a"), logic_volume("b")],
+        [pod("p", "a", on=""), pod("q", "b", on="gone")],
+    )
     assert set(targets(plan_all(cluster)).values()) == {"n2", "n3"}
 
 
 def test_daemon_sets_and_static_pods_stay() -> None:
-    """They belong to their node: their constraints do not bind the volume, and they are not placed."""
+    """They belong to their node: their constraints do not bind the volume, and they are not
+    placed.
+    """
     picky = {"nodeSelector": {"never": "there"}}
     daemon = pod("d", "a", owner={"kind": "DaemonSet", "name": "d", "uid": "d"}, **picky)
     static = pod("s", "a", meta={"annotations": {"kubernetes.io/config.mirror": "x"}}, **picky)
@@ -117,7 +139,13 @@ def test_a_volume_that_is_not_to_be_moved_keeps_its_pod() -> None:
 
 def test_a_terminating_pod_and_its_replacement_are_one() -> None:
     """A ReplicaSet's new pod waits while the old one terminates: only one of them needs room."""
-    old = pod("old", "a", owner=REPLICAS, requests={"cpu": "6"}, meta={"deletionTimestamp": "2026-11-24T00:00:00Z"})
+    old = pod(
+        "old",
+        "a",
+        owner=REPLICAS,
+        requests={"cpu": "6"},
+        meta={"deletionTimestamp": "2026-11-24T00:00:00Z"},
+    )
     new = pod("new", "a", on="", owner=REPLICAS, requests={"cpu": "6"})
     assert targets(plan_all(world(NODES, [logic_volume("a")], [old, new])))["a"]
     other = pod("new", "a", on="", owner=REPLICAS | {"uid": "another"}, requests={"cpu": "6"})
@@ -131,18 +159,27 @@ def test_a_volume_that_no_pod_uses_is_placed_by_itself() -> None:
 
 
 def test_a_list_of_claims_that_was_cut_short_parts_no_pod() -> None:
-    """A claim that its PV is Bound to and that the list lacks: the volumes of the pod still go together or not at all."""
+    """A claim that its PV is Bound to and that the list lacks: the volumes of the pod still go
+    together or not at all.
+    """
     bound = [
         {
             "metadata": {"name": name},
-            "spec": {"capacity": {"storage": "5Gi"}, "claimRef": {"namespace": "default", "name": f"claim-{name}"}},
+            "spec": {
+                "capacity": {"storage": "5Gi"},
+                "claimRef": {"namespace": "default", "name": f"claim-{name}"},
+            },
             "status": {"phase": "Bound"},
         }
         for name in "ab"
     ]
-    cluster = world(NODES, [logic_volume("a"), logic_volume("b")], [pod("p", "a", "b")], persistent=bound)
+    cluster = world(
+        NODES, [logic_volume("a"), logic_volume("b")], [pod("p", "a", "b")], persistent=bound
+    )
     for lacking in ("default/claim-a", "default/claim-b"):
-        cut = replace(cluster, claims={key: value for key, value in cluster.claims.items() if key != lacking})
+        cut = replace(
+            cluster, claims={key: value for key, value in cluster.claims.items() if key != lacking}
+        )
         found = targets(plan_all(cut))
         assert found["a"] == found["b"]
 
@@ -156,7 +193,9 @@ def test_anti_affinity_within_a_group_fits_nowhere() -> None:
 
 
 def test_pods_placed_before_count_on_their_new_node() -> None:
-    """Anti-affinity holds between the pods of one plan, and the lost node's own pods no longer count on it."""
+    """Anti-affinity holds between the pods of one plan, and the lost node's own pods no longer
+    count on it.
+    """
     shy = {"topologyKey": HOSTNAME, "labelSelector": {"matchLabels": {"app": "a"}}}
     apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [shy]}}
     pods = [pod(name, name, labels={"app": "a"}, affinity=apart) for name in "abc"]
@@ -198,7 +237,9 @@ def test_pods_that_need_each_other_can_come_in_no_order() -> None:
         ("5Gi", 14, 10, False),
     ],
 )
-def test_capacity_is_whole_gib_above_the_reserve(size: str, free: int, reserve: int, fits: bool) -> None:
+def test_capacity_is_whole_gib_above_the_reserve(
+    size: str, free: int, reserve: int, fits: bool
+) -> None:
     """A volume takes whole GiB, and the reserve of the VG is not given away."""
     cluster = world(NODES[:2], [logic_volume("a", size=size)])
     found = plan_all(cluster, room(n2=free), rules=PlacementRules(reserve=reserve * GIB))["a"]
@@ -218,7 +259,9 @@ def test_the_persistent_volumes_capacity_is_kept() -> None:
 
 
 def test_what_logic_volumes_claim_is_not_free() -> None:
-    """A LogicVolume without its LV claims its size, by its node or its journal's target; one with its LV does not."""
+    """A LogicVolume without its LV claims its size, by its node or its journal's target; one with
+    its LV does not.
+    """
     made, coming = logic_volume("made", "n2"), logic_volume("coming", "n2")
     moving = logic_volume("moving", "n9", annotations=journal("n2"))
     stands = {"n2": inventory("n2", free=14, lvs=(local_volume("volume-made"),))}
@@ -246,7 +289,9 @@ def test_a_stale_lv_of_the_same_name(is_open: bool, fits: bool) -> None:
 
 
 def test_what_lies_in_the_trash_is_free() -> None:
-    """Closed trash counts as free space, once; open trash, and an LV that only looks like it, do not."""
+    """Closed trash counts as free space, once; open trash, and an LV that only looks like it, do
+    not.
+    """
     tags = (f"{well_known.TAG_TRASH_NAME}volume-x", f"{well_known.TAG_TRASH_AT}5")
     name = f"trash-{UUID_LV}"
     cluster = world([node("n2")], [logic_volume("a")])
@@ -257,10 +302,14 @@ def test_what_lies_in_the_trash_is_free() -> None:
 
 
 def test_spread_before_best_fit_before_name() -> None:
-    """Fewest Carina volumes first, then fewest pods of the controller, then the fullest VG, then the name."""
+    """Fewest Carina volumes first, then fewest pods of the controller, then the fullest VG, then
+    the name.
+    """
     nodes = [*NODES, node("n4")]
     assert targets(plan_all(world(nodes, [logic_volume("a")])))["a"] == "n2"
-    assert targets(plan_all(world(nodes, [logic_volume("a")]), room(n2=90, n3=50, n4=70)))["a"] == "n3"
+    assert (
+        targets(plan_all(world(nodes, [logic_volume("a")]), room(n2=90, n3=50, n4=70)))["a"] == "n3"
+    )
     sibling = pod("db-1", on="n3", owner=SET)
     cluster = world(nodes, [logic_volume("a")], [pod("db-0", "a", owner=SET), sibling])
     assert targets(plan_all(cluster, room(n2=90, n3=50, n4=70)))["a"] == "n4"
@@ -269,7 +318,9 @@ def test_spread_before_best_fit_before_name() -> None:
 
 
 def test_the_largest_go_first_and_verdicts_keep_the_order() -> None:
-    """First-fit decreasing places what a small volume would have blocked; the answer is in the order of the question."""
+    """First-fit decreasing places what a small volume would have blocked; the answer is in the
+    order of the question.
+    """
     volumes = [logic_volume("small", size="4Gi"), logic_volume("large", size="9Gi")]
     cluster = world(NODES, volumes)
     found = plan_all(cluster, room(n2=9, n3=5))
@@ -298,17 +349,29 @@ def clusters(draw: st.DrawFn) -> tuple[ClusterSnapshot, dict[str, int], Placemen
     names = [f"n{number}" for number in range(1, draw(st.integers(2, 6)))]
     sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=9))
     volumes = [
-        logic_volume(f"v{i}", draw(st.sampled_from([LOST, LOST, *names])), size=f"{s}Gi") for i, s in enumerate(sizes)
+        logic_volume(f"v{i}", draw(st.sampled_from([LOST, LOST, *names])), size=f"{s}Gi")
+        for i, s in enumerate(sizes)
     ]
     shy = {"topologyKey": HOSTNAME, "labelSelector": {"matchLabels": {"app": "a"}}}
     apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [shy]}}
     pods = []
     for number in range(draw(st.integers(0, 6))):
-        used = draw(st.lists(st.sampled_from([v["metadata"]["name"] for v in volumes]), max_size=3, unique=True))
+        used = draw(
+            st.lists(
+                st.sampled_from([v["metadata"]["name"] for v in volumes]), max_size=3, unique=True
+            )
+        )
         more: Any = {"affinity": apart} if draw(st.booleans()) else {}
         labels = {"app": draw(st.sampled_from("ab"))}
         pods.append(
-            pod(f"p{number}", *used, on=draw(st.sampled_from([LOST, ""])), labels=labels, requests={"cpu": "3"}, **more)
+            pod(
+                f"p{number}",
+                *used,
+                on=draw(st.sampled_from([LOST, ""])),
+                labels=labels,
+                requests={"cpu": "3"},
+                **more,
+            )
         )
     free = {name: draw(st.integers(0, 30)) for name in names}
     return (
@@ -318,7 +381,9 @@ def clusters(draw: st.DrawFn) -> tuple[ClusterSnapshot, dict[str, int], Placemen
     )
 
 
-def decide(case: tuple[ClusterSnapshot, dict[str, int], PlacementRules]) -> dict[str, Placement | Unschedulable]:
+def decide(
+    case: tuple[ClusterSnapshot, dict[str, int], PlacementRules],
+) -> dict[str, Placement | Unschedulable]:
     """Plan a drawn cluster."""
     cluster, free, rules = case
     return plan_all(cluster, room(**free), rules=rules)
@@ -329,7 +394,9 @@ def decide(case: tuple[ClusterSnapshot, dict[str, int], PlacementRules]) -> dict
 def test_every_wanted_volume_has_a_verdict_and_none_goes_back(
     case: tuple[ClusterSnapshot, dict[str, int], PlacementRules],
 ) -> None:
-    """As many verdicts as volumes, in their order, and never the lost node nor one that does not exist."""
+    """As many verdicts as volumes, in their order, and never the lost node nor one that does not
+    exist.
+    """
     found = decide(case)
     assert list(found) == [v.name for v in case[0].logic_volumes.values() if v.node == LOST]
     assert set(targets(found).values()) <= {"", *case[0].nodes} - {LOST}
@@ -337,12 +404,18 @@ def test_every_wanted_volume_has_a_verdict_and_none_goes_back(
 
 @given(clusters())
 @settings(deadline=None)
-def test_no_volume_group_is_ever_overbooked(case: tuple[ClusterSnapshot, dict[str, int], PlacementRules]) -> None:
-    """What a plan places on a node, with what is claimed there and the reserve, is never above what is free."""
+def test_no_volume_group_is_ever_overbooked(
+    case: tuple[ClusterSnapshot, dict[str, int], PlacementRules],
+) -> None:
+    """What a plan places on a node, with what is claimed there and the reserve, is never above what
+    is free.
+    """
     cluster, free, rules = case
     found = decide(case)
     for name in set(targets(found).values()) - {""}:
-        placed = sum(cluster.logic_volumes[v].size for v, on in targets(found).items() if on == name)
+        placed = sum(
+            cluster.logic_volumes[v].size for v, on in targets(found).items() if on == name
+        )
         claimed = sum(v.size for v in cluster.logic_volumes.values() if v.node == name)
         assert placed + claimed + rules.reserve <= free[name] * GIB
 
@@ -352,13 +425,17 @@ def test_no_volume_group_is_ever_overbooked(case: tuple[ClusterSnapshot, dict[st
 def test_groups_are_all_or_nothing_and_pods_fit_their_node(
     case: tuple[ClusterSnapshot, dict[str, int], PlacementRules],
 ) -> None:
-    """All volumes of a pod end on one node, or none of them moves; CPU and anti-affinity hold there."""
+    """All volumes of a pod end on one node, or none of them moves; CPU and anti-affinity hold
+    there.
+    """
     cluster = case[0]
     found = targets(decide(case))
     there: dict[str, list[objects.Pod]] = {}
     for one in cluster.pods:
         names = [name.removeprefix("claim-") for name in one.claims]
-        goals = {found.get(name, cluster.logic_volumes[name].node) for name in names if name in found} or {""}
+        goals = {
+            found.get(name, cluster.logic_volumes[name].node) for name in names if name in found
+        } or {""}
         assert len(goals) == 1
         if (goal := goals.pop()) and names:
             assert all(cluster.logic_volumes[name].node in (LOST, goal) for name in names)
@@ -366,7 +443,9 @@ def test_groups_are_all_or_nothing_and_pods_fit_their_node(
     for pods in there.values():
         assert sum(one.requests["cpu"] for one in pods) <= 8
         shy = [one for one in pods if one.spec.get("affinity")]
-        assert not any(two is not one and two.meta.labels["app"] == "a" for one in shy for two in pods)
+        assert not any(
+            two is not one and two.meta.labels["app"] == "a" for one in shy for two in pods
+        )
 
 
 @given(clusters(), st.randoms(use_true_random=False))
@@ -402,7 +481,9 @@ def test_a_volume_is_never_rebuilt_over_itself() -> None:
 
 
 def test_hundreds_of_volumes_take_less_than_seconds() -> None:
-    """400 volumes with anti-affinity on 60 nodes are planned in far less than the time that one lvcreate batch takes."""
+    """400 volumes with anti-affinity on 60 nodes are planned in far less than the time that one
+    lvcreate batch takes.
+    """
     shy = {"topologyKey": HOSTNAME, "labelSelector": {"matchLabels": {"app": "x"}}}
     nodes = [node(f"n{number}") for number in range(60)]
     volumes = [logic_volume(f"v{number}") for number in range(400)]
@@ -410,7 +491,9 @@ def test_hundreds_of_volumes_take_less_than_seconds() -> None:
     for number in range(400):
         term = {**shy, "labelSelector": {"matchLabels": {"app": f"a{number // 4}"}}}
         apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
-        pods.append(pod(f"p{number}", f"v{number}", labels={"app": f"a{number // 4}"}, affinity=apart))
+        pods.append(
+            pod(f"p{number}", f"v{number}", labels={"app": f"a{number // 4}"}, affinity=apart)
+        )
     cluster = world(nodes, volumes, pods)
     started = time.process_time()
     found = targets(plan_all(cluster))
@@ -419,7 +502,9 @@ def test_hundreds_of_volumes_take_less_than_seconds() -> None:
 
 
 def test_planned_again_pods_of_the_first_node_still_follow_and_nothing_goes_back() -> None:
-    """The target fails in mid-rebuild: pods on the journal's source are no hindrance, and that node is no target."""
+    """The target fails in mid-rebuild: pods on the journal's source are no hindrance, and that node
+    is no target.
+    """
     begun = logic_volume("a", "n2", annotations=journal("n2"))
     picky = pod("p", "a", nodeSelector={"disk": "ssd"})
     nodes = [*NODES, node("n4", labels={"disk": "ssd"})]

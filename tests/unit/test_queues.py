@@ -13,7 +13,9 @@ def test_a_nodes_queue_carries_its_name():
     assert queues.node_of(queue.name) == "10.20.9.153"
 
 
-@pytest.mark.parametrize("name", ["celery", "", "node.", "node.N1", "node.a b", "node", "control2", "node.n1*", "n1"])
+@pytest.mark.parametrize(
+    "name", ["celery", "", "node.", "node.N1", "node.a b", "node", "control2", "node.n1*", "n1"]
+)
 def test_no_other_queue_exists(name):
     """A wrong name is refused before a message is lost in it."""
     with pytest.raises(BadInput):

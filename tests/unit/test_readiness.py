@@ -1,4 +1,6 @@
-"""Would the loss of a node leave a volume with nowhere to go? One look for all nodes, and nothing is written."""
+"""Would the loss of a node leave a volume with nowhere to go? One look for all nodes, and nothing
+is written.
+"""
 
 import time
 
@@ -22,7 +24,11 @@ def on(where, *names, size="5Gi", **options):
     """Make the objects of volumes on a node, each with its pod."""
     made = []
     for name in names:
-        made += [logic_volume(name, where, size=size, **options), pv(name, where, size=size), claim(name)]
+        made += [
+            logic_volume(name, where, size=size, **options),
+            pv(name, where, size=size),
+            claim(name),
+        ]
         made.append(pod(f"pod-{name}", name, on=where))
     return made
 
@@ -37,14 +43,18 @@ def test_a_node_whose_volumes_find_a_place_is_ready():
     api = FakeApi(node("n1"), node("n2"), node("n3"), *on("n1", "a", "b"))
     found = judged(api, FakeNodes(*map(inventory, ("n1", "n2", "n3"))))
     assert [(one.ready, one.places, one.without_place) for one in found.values()] == [
-        (True, 2, 0), (True, 0, 0), (True, 0, 0),
-    ]  # fmt: skip
+        (True, 2, 0),
+        (True, 0, 0),
+        (True, 0, 0),
+    ]
     assert found["n1"].reason == "2 volumes would be rebuilt elsewhere"
     assert found["n2"].reason == "no volume to rebuild"
 
 
 def test_a_volume_without_a_place_is_named_with_the_reason():
-    """One of two fits: the node is not ready, and the other volume is named with what each node says."""
+    """One of two fits: the node is not ready, and the other volume is named with what each node
+    says.
+    """
     api = FakeApi(node("n1"), node("n2"), *on("n1", "big", size="50Gi"), *on("n1", "small"))
     found = judged(api, FakeNodes(inventory("n1"), inventory("n2", free=20)))["n1"]
     assert (found.ready, found.places, found.without_place) == (False, 1, 1)
@@ -53,7 +63,9 @@ def test_a_volume_without_a_place_is_named_with_the_reason():
 
 
 def test_what_is_left_alone_anyway_is_skipped_and_not_without_a_place():
-    """Raw volumes, bcache halves, volumes without a PV and rebuilds under way do not make a node unready."""
+    """Raw volumes, bcache halves, volumes without a PV and rebuilds under way do not make a node
+    unready.
+    """
     api = FakeApi(
         node("n1"),
         node("n2"),
@@ -76,7 +88,9 @@ def test_what_is_left_alone_anyway_is_skipped_and_not_without_a_place():
     ids=["NotReady", "silent worker"],
 )
 def test_a_node_that_would_get_nothing_now_is_no_place(second, fake):
-    """A NotReady node, and one whose worker is silent, take no volume in a real rebuild: they are no place here either."""
+    """A NotReady node, and one whose worker is silent, take no volume in a real rebuild: they are
+    no place here either.
+    """
     api = FakeApi(node("n1"), second, *on("n1", "a"))
     workers = FakeNodes(*fake)
     found = judged(api, workers)["n1"]
@@ -85,8 +99,12 @@ def test_a_node_that_would_get_nothing_now_is_no_place(second, fake):
 
 
 def test_a_node_that_is_lost_already_is_judged_like_the_others():
-    """A NotReady node's volumes have a place on the healthy ones; that it is not Ready itself is no reason against it."""
-    api = FakeApi(node("n1", ready="Unknown"), node("n2"), node("n3"), *on("n1", "a"), *on("n2", "b"))
+    """A NotReady node's volumes have a place on the healthy ones; that it is not Ready itself is no
+    reason against it.
+    """
+    api = FakeApi(
+        node("n1", ready="Unknown"), node("n2"), node("n3"), *on("n1", "a"), *on("n2", "b")
+    )
     found = judged(api, FakeNodes(*map(inventory, ("n2", "n3"))))
     assert found["n1"].ready
     assert not found["n2"].ready
@@ -94,32 +112,49 @@ def test_a_node_that_is_lost_already_is_judged_like_the_others():
 
 
 def test_what_the_mass_failure_guard_would_stop_is_said_apart():
-    """With a place for each volume, but too much lost at once: not ready, and nothing is counted as without a place."""
+    """With a place for each volume, but too much lost at once: not ready, and nothing is counted as
+    without a place.
+    """
     api = FakeApi(node("n1"), node("n2", ready="False"), node("n3"), *on("n1", "a"))
     found = judged(api, FakeNodes(*map(inventory, ("n1", "n3"))))["n1"]
     assert (found.ready, found.places, found.without_place) == (False, 1, 0)
     assert found.reason.startswith("the operator would have to resume: 2 of 3 nodes")
-    assert judged(api, FakeNodes(*map(inventory, ("n1", "n3"))), mass_failure_share="0.7")["n1"].ready
+    assert judged(api, FakeNodes(*map(inventory, ("n1", "n3"))), mass_failure_share="0.7")[
+        "n1"
+    ].ready
 
 
 def test_it_says_what_the_rebuild_then_does():
     """The verdicts are those of the real run: what has a place is rebuilt, what has none is not."""
     parts = [*on("n1", "big", size="50Gi"), *on("n1", "small"), *on("n1", "tiny", size="1Gi")]
     workers = [inventory("n2", free=18), inventory("n3", free=12)]
-    ahead = judged(FakeApi(node("n1"), node("n2"), node("n3"), *parts), FakeNodes(inventory("n1"), *workers))["n1"]
-    result = rebuild_node(context(FakeApi(node("n2"), node("n3"), *parts), FakeNodes(*workers)), "n1")
+    ahead = judged(
+        FakeApi(node("n1"), node("n2"), node("n3"), *parts), FakeNodes(inventory("n1"), *workers)
+    )["n1"]
+    result = rebuild_node(
+        context(FakeApi(node("n2"), node("n3"), *parts), FakeNodes(*workers)), "n1"
+    )
     done = {v.volume: v.outcome for v in result.volumes}
     assert (
-        {v.volume for v in ahead.volumes} == {name for name, outcome in done.items() if outcome == "no-fit"} == {"big"}
+        {v.volume for v in ahead.volumes}
+        == {name for name, outcome in done.items() if outcome == "no-fit"}
+        == {"big"}
     )
     assert ahead.places == sum(outcome == "rebuilt" for outcome in done.values()) == 2
 
 
 def test_what_the_lost_node_gives_to_others_is_gone_with_it():
-    """A pod that must run beside another one, which is on the lost node, finds no place: neither here nor in `plan`."""
+    """A pod that must run beside another one, which is on the lost node, finds no place: neither
+    here nor in `plan`.
+    """
     needy = pod("pod-a", "a")
-    needy["spec"]["affinity"] = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
-        {"labelSelector": {"matchLabels": {"app": "cache"}}, "topologyKey": "zone"}]}}  # fmt: skip
+    needy["spec"]["affinity"] = {
+        "podAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {"labelSelector": {"matchLabels": {"app": "cache"}}, "topologyKey": "zone"}
+            ]
+        }
+    }
     cache = pod("cache", labels={"app": "cache"})
     nodes = [node("n1"), node("n2")]
     for one in nodes:
@@ -131,20 +166,30 @@ def test_what_the_lost_node_gives_to_others_is_gone_with_it():
 
 
 def test_all_nodes_are_judged_with_one_look():
-    """Each list is read once and each Ready worker asked once, however many nodes there are; and nothing is written."""
+    """Each list is read once and each Ready worker asked once, however many nodes there are; and
+    nothing is written.
+    """
     names = [f"n{i}" for i in range(1, 7)]
     api = FakeApi(*map(node, names), *on("n1", "a"), *on("n2", "b"), *on("n3", "c"))
     fake = FakeNodes(*map(inventory, names))
     readiness(context(api, fake))
     assert sorted(n for n, task, _ in fake.asked if task == INVENTORY) == names
     assert fake.tasks() == []
-    assert [api.reads.count(path) for path in (paths.NODES, paths.PODS, paths.PERSISTENT_VOLUMES, paths.LOGIC_VOLUMES)] == [1] * 4
+    assert [
+        api.reads.count(path)
+        for path in (paths.NODES, paths.PODS, paths.PERSISTENT_VOLUMES, paths.LOGIC_VOLUMES)
+    ] == [1] * 4
     assert (api.log, api.events) == ([], [])
 
 
 def test_a_broker_that_is_away_is_no_answer():
-    """Questions that reached nobody say nothing about the nodes: an error, and the last answer stays."""
-    api, fake = FakeApi(node("n1"), node("n2"), *on("n1", "a")), FakeNodes(inventory("n1"), inventory("n2"))
+    """Questions that reached nobody say nothing about the nodes: an error, and the last answer
+    stays.
+    """
+    api, fake = (
+        FakeApi(node("n1"), node("n2"), *on("n1", "a")),
+        FakeNodes(inventory("n1"), inventory("n2")),
+    )
     ctx = context(api, fake)
     before = readiness(ctx)
     fake.broken["n2", INVENTORY] = BrokerUnavailable("away")
@@ -156,7 +201,9 @@ def test_a_broker_that_is_away_is_no_answer():
 
 
 def test_many_volumes_without_a_place_are_counted_and_some_named():
-    """The number is whole; the names are the first ten, so that a full cluster does not fill the broker."""
+    """The number is whole; the names are the first ten, so that a full cluster does not fill the
+    broker.
+    """
     api = FakeApi(node("n1"), node("n2"), *on("n1", *(f"v{i:02}" for i in range(15))))
     found = judged(api, FakeNodes(inventory("n1"), inventory("n2", free=0)))["n1"]
     assert (found.without_place, len(found.volumes)) == (15, flow.NAMED)
@@ -164,7 +211,10 @@ def test_many_volumes_without_a_place_are_counted_and_some_named():
 
 def test_status_shows_the_last_answer():
     """`status` gives back what was kept, JSON and all, and asks no node."""
-    api, fake = FakeApi(node("n1"), node("n2"), *on("n1", "a")), FakeNodes(inventory("n1"), inventory("n2", free=0))
+    api, fake = (
+        FakeApi(node("n1"), node("n2"), *on("n1", "a")),
+        FakeNodes(inventory("n1"), inventory("n2", free=0)),
+    )
     ctx = context(api, fake)
     assert status(ctx).readiness is None
     found = readiness(ctx)
@@ -175,11 +225,22 @@ def test_status_shows_the_last_answer():
 
 
 def test_what_a_round_costs():
-    """Every node is planned for by itself, against all others: the CPU time of 50 nodes with 10 volumes each, printed."""
+    """Every node is planned for by itself, against all others: the CPU time of 50 nodes with 10
+    volumes each, printed.
+    """
     names = [f"n{i}" for i in range(50)]
-    parts = [part for name in names for part in on(name, *(f"{name}-v{i}" for i in range(10)), size="1Gi")]
-    ctx = context(FakeApi(*map(node, names), *parts), FakeNodes(*(inventory(name) for name in names)))
+    parts = [
+        part
+        for name in names
+        for part in on(name, *(f"{name}-v{i}" for i in range(10)), size="1Gi")
+    ]
+    ctx = context(
+        FakeApi(*map(node, names), *parts), FakeNodes(*(inventory(name) for name in names))
+    )
     began = time.process_time()
     found = readiness(ctx)
-    print(f"readiness of {len(names)} nodes, {10 * len(names)} volumes: {time.process_time() - began:.1f} s CPU")
+    print(
+        f"readiness of {len(names)} nodes, {10 * len(names)} volumes: "
+        f"{time.process_time() - began:.1f} s CPU"
+    )
     assert [(one.ready, one.places) for one in found.nodes] == [(True, 10)] * 50

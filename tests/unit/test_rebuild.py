@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carina_tasks.decisions import rebuild
+from carina_tasks.decisions import pv_manifest, rebuild
 from carina_tasks.errors import BadInput
 from carina_tasks.model import objects, well_known
 from carina_tasks.model.quantity import GIB
@@ -26,13 +26,24 @@ def test_the_whole_way_of_one_volume():
     """The steps stand in the order of the design, each once."""
     model = Model(pods=[pod("web-0", "pvc-1")])
     assert kinds(model.run()) == [
-        "ClearStatus", "CreateLocalVolume", "RetainPersistentVolume", "DeletePersistentVolume", "StripFinalizers", "CreatePersistentVolume", "BindClaim", "EvictPods",
-        "RemoveClaimAnnotation", "SetSuccess", "DropJournal",
-    ]  # fmt: skip
+        "ClearStatus",
+        "CreateLocalVolume",
+        "RetainPersistentVolume",
+        "DeletePersistentVolume",
+        "StripFinalizers",
+        "CreatePersistentVolume",
+        "BindClaim",
+        "EvictPods",
+        "RemoveClaimAnnotation",
+        "SetSuccess",
+        "DropJournal",
+    ]
 
 
 def test_status_is_emptied_before_anything_else():
-    """While the PV is the old one or gone, a status is emptied first: carina-controller would delete the LogicVolume."""
+    """While the PV is the old one or gone, a status is emptied first: carina-controller would
+    delete the LogicVolume.
+    """
     for volume in (pv(), None, pv(deletionTimestamp=at(builders.NOW))):
         assert isinstance(Model(pv=volume, local=done()).next(), rebuild.ClearStatus)
 
@@ -47,16 +58,26 @@ def test_a_status_set_again_in_mid_rebuild_is_emptied_again():
 
 
 def pvs():
-    """Make every kind of PV that may be met: old, retained, expanded, in deletion, gone, new, without finalizers."""
+    """Make every kind of PV that may be met: old, retained, expanded, in deletion, gone, new,
+    without finalizers.
+    """
     old = st.builds(
         pv,
         policy=st.sampled_from(["Delete", "Retain"]),
         size=st.sampled_from(["5Gi", "8Gi"]),
         finalizers=st.sampled_from([[], ["kubernetes.io/pv-protection"]]),
     )
-    deleting = st.builds(pv, deletionTimestamp=st.just(at(builders.NOW)), on=st.sampled_from(["n1", "n2"]))
+    deleting = st.builds(
+        pv, deletionTimestamp=st.just(at(builders.NOW)), on=st.sampled_from(["n1", "n2"])
+    )
     new = st.builds(pv, on=st.just("n2"), policy=st.sampled_from(["Delete", "Retain"]))
-    return st.one_of(st.none(), old, deleting, new, new.map(lambda raw: {**raw, "status": {"phase": "Available"}}))
+    return st.one_of(
+        st.none(),
+        old,
+        deleting,
+        new,
+        new.map(lambda raw: {**raw, "status": {"phase": "Available"}}),
+    )
 
 
 def claims():
@@ -67,7 +88,9 @@ def claims():
         uid=st.sampled_from(["", "uid-of-a-newer-claim"]),
         annotations=st.sampled_from([{}, {well_known.TOUCH: "1"}, {"mine": "1"}]),
     )
-    resizing = made.map(lambda raw: {**raw, "status": {**raw["status"], "conditions": list(RESIZING)}})
+    resizing = made.map(
+        lambda raw: {**raw, "status": {**raw["status"], "conditions": list(RESIZING)}}
+    )
     return st.one_of(st.none(), made, resizing)
 
 
@@ -79,14 +102,18 @@ MODELS = st.builds(
     pv=pvs(),
     claim=claims(),
     pods=st.sampled_from([[], [pod("a", "pvc-1")], [pod("a", "pvc-1"), pod("b", "pvc-1")]]),
-    local=st.one_of(st.none(), st.builds(done, outcome=st.sampled_from(["kept", "created", "replaced"]))),
+    local=st.one_of(
+        st.none(), st.builds(done, outcome=st.sampled_from(["kept", "created", "replaced"]))
+    ),
 ).map(copy.deepcopy)
 
 
 @settings(max_examples=300, deadline=None)
 @given(MODELS, st.lists(st.integers(0, 15), max_size=3), st.lists(st.integers(0, 15), max_size=2))
 def test_from_every_state_the_journal_is_dropped_in_bounded_steps(model, forgotten, expanded):
-    """Any state, any process that dies between steps, any expansion on the way: it ends, and no step is ever unsafe."""
+    """Any state, any process that dies between steps, any expansion on the way: it ends, and no
+    step is ever unsafe.
+    """
     size = model.size
     for turn in range(40):
         if model.journal is None:
@@ -97,16 +124,21 @@ def test_from_every_state_the_journal_is_dropped_in_bounded_steps(model, forgott
             model.size += 3
         step, view = model.next(), model.view()
         if isinstance(step, rebuild.DeletePersistentVolume):
-            wanted = rebuild.wanted_size(view.logic_volume, view.journal.manifest)
+            wanted = pv_manifest.wanted_size(view.logic_volume, view.journal.manifest)
             assert view.logic_volume.status == ""
             assert view.lv is not None
             assert view.lv.size >= wanted
             assert view.pv.policy == "Retain"
             assert view.pv.nodes == ("n1",)
-            assert view.journal.manifest == rebuild.manifest_of(
-                view.pv, rebuild._policy(view.pv, view.journal.manifest)
+            assert view.journal.manifest == pv_manifest.manifest_of(
+                view.pv, pv_manifest.policy_of(view.pv, view.journal.manifest)
             )
-        if isinstance(step, rebuild.CreatePersistentVolume | rebuild.StripFinalizers | rebuild.RetainPersistentVolume):
+        if isinstance(
+            step,
+            rebuild.CreatePersistentVolume
+            | rebuild.StripFinalizers
+            | rebuild.RetainPersistentVolume,
+        ):
             assert view.logic_volume.status == ""
             assert view.lv is not None
         if isinstance(step, rebuild.EvictPods | rebuild.SetSuccess | rebuild.DropJournal):
@@ -124,7 +156,7 @@ def test_from_every_state_the_journal_is_dropped_in_bounded_steps(model, forgott
 def test_the_new_volume_is_never_below_the_pvs_capacity(size, capacity):
     """Whole GiB, at least what the LogicVolume says and at least what the PV promises."""
     volume = objects.parse_logic_volume(logic_volume(size=str(size)))
-    wanted = rebuild.wanted_size(volume, {"spec": {"capacity": {"storage": str(capacity)}}})
+    wanted = pv_manifest.wanted_size(volume, {"spec": {"capacity": {"storage": str(capacity)}}})
     assert wanted >= max(size, capacity)
     assert wanted % GIB == 0
     assert wanted - max(size, capacity) < GIB
@@ -133,13 +165,13 @@ def test_the_new_volume_is_never_below_the_pvs_capacity(size, capacity):
 def test_a_manifest_without_a_capacity_is_refused():
     """A journal that does not say how large the PV was gives an error of ours, no guess."""
     with pytest.raises(BadInput):
-        rebuild.wanted_size(objects.parse_logic_volume(logic_volume()), {"spec": {}})
+        pv_manifest.wanted_size(objects.parse_logic_volume(logic_volume()), {"spec": {}})
 
 
 def created(before: dict | None = None, **local):
     """Return the PV that is made again from a PV, as it was when the journal was written."""
     old = objects.parse_persistent_volume(before or pv())
-    plan = journal(manifest=rebuild.manifest_of(old, old.policy))
+    plan = journal(manifest=pv_manifest.manifest_of(old, old.policy))
     model = Model(pv=copy.deepcopy(old.raw), status="", journal=plan)
     model.local = done(**local)
     while not isinstance(step := model.next(), rebuild.CreatePersistentVolume):
@@ -148,13 +180,21 @@ def created(before: dict | None = None, **local):
 
 
 def test_the_replacement_keeps_everything_but_its_place():
-    """Labels, annotations, owners, finalizers, unknown fields, policy, claimRef's UID: as they were; affinity: new."""
+    """Labels, annotations, owners, finalizers, unknown fields, policy, claimRef's UID: as they
+    were; affinity: new.
+    """
     owners = [{"apiVersion": "v1", "kind": "X", "name": "x", "uid": "u"}]
     before = pv(ownerReferences=owners)
     after = created(copy.deepcopy(before))
     for field in ("name", "labels", "annotations", "finalizers", "ownerReferences"):
         assert after["metadata"][field] == before["metadata"][field]
-    assert set(after["metadata"]) == {"name", "labels", "annotations", "finalizers", "ownerReferences"}
+    assert set(after["metadata"]) == {
+        "name",
+        "labels",
+        "annotations",
+        "finalizers",
+        "ownerReferences",
+    }
     spec = copy.deepcopy(before["spec"])
     spec["claimRef"].pop("resourceVersion")
     spec["nodeAffinity"] = affinity("n2")
@@ -187,16 +227,26 @@ def test_no_finalizer_is_invented():
 def test_device_numbers_are_the_new_ones_where_there_were_any():
     """Major and minor follow the new LV; unknown ones stay, absent ones are not added."""
     attributes = created(major=253, minor=7)["spec"]["csi"]["volumeAttributes"]
-    assert (attributes[well_known.ATTRIBUTE_MAJOR], attributes[well_known.ATTRIBUTE_MINOR]) == ("253", "7")
+    assert (attributes[well_known.ATTRIBUTE_MAJOR], attributes[well_known.ATTRIBUTE_MINOR]) == (
+        "253",
+        "7",
+    )
     attributes = created()["spec"]["csi"]["volumeAttributes"]
-    assert (attributes[well_known.ATTRIBUTE_MAJOR], attributes[well_known.ATTRIBUTE_MINOR]) == ("252", "3")
+    assert (attributes[well_known.ATTRIBUTE_MAJOR], attributes[well_known.ATTRIBUTE_MINOR]) == (
+        "252",
+        "3",
+    )
     bare = pv()
     bare["spec"]["csi"]["volumeAttributes"] = {}
-    assert created(bare, major=253, minor=7)["spec"]["csi"]["volumeAttributes"] == {well_known.ATTRIBUTE_NODE: "n2"}
+    assert created(bare, major=253, minor=7)["spec"]["csi"]["volumeAttributes"] == {
+        well_known.ATTRIBUTE_NODE: "n2"
+    }
 
 
 def test_an_expansion_since_the_plan_is_taken_over():
-    """The PV grew from 5 to 8 GiB after the journal was written: manifest first, then a larger LV."""
+    """The PV grew from 5 to 8 GiB after the journal was written: manifest first, then a
+    larger LV.
+    """
     model = Model(pv=pv(size="8Gi"), size=8, status="")
     steps = kinds(model.run())
     assert steps.index("RefreshManifest") < steps.index("DeletePersistentVolume")
@@ -205,13 +255,19 @@ def test_an_expansion_since_the_plan_is_taken_over():
 
 
 def test_what_a_person_sets_as_policy_is_kept():
-    """Retain by a person, before ours or in place of it, is what the new PV gets; ours alone is not; nor is our mark."""
+    """Retain by a person, before ours or in place of it, is what the new PV gets; ours alone is
+    not; nor is our mark.
+    """
     before = Model(pv=pv(policy="Retain"), status="")
     steps = kinds(before.run())
     assert "RefreshManifest" in steps
     assert before.pv["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
     for then in ("Delete", "Recycle"):
-        model = Model(status="", pv=pv(policy="Retain"), journal=journal(manifest=Model(pv=pv(policy="Retain")).kept()))
+        model = Model(
+            status="",
+            pv=pv(policy="Retain"),
+            journal=journal(manifest=Model(pv=pv(policy="Retain")).kept()),
+        )
         model.pv["spec"]["persistentVolumeReclaimPolicy"] = then
         model.run()
         assert model.pv["spec"]["persistentVolumeReclaimPolicy"] == then
@@ -222,7 +278,9 @@ def test_what_a_person_sets_as_policy_is_kept():
 
 
 def test_a_volume_that_a_pod_may_have_written_to_is_not_planned_again():
-    """The PV names the target, and its LV cannot be extended: that is waited out, not thrown away."""
+    """The PV names the target, and its LV cannot be extended: that is waited out, not thrown
+    away.
+    """
     failed = done(outcome="failed", reason="no space")
     assert isinstance(Model(pv=pv(on="n2"), size=8, local=failed).next(), rebuild.RebuildWaits)
 
@@ -234,14 +292,20 @@ def test_a_local_volume_that_became_too_small_is_asked_for_again():
 
 
 def test_a_node_that_cannot_is_waited_for_or_replaced():
-    """A transient failure waits; any other asks for another target. The PV is untouched either way."""
-    assert isinstance(Model(status="", local=done(outcome="failed", transient=True)).next(), rebuild.RebuildWaits)
+    """A transient failure waits; any other asks for another target. The PV is untouched
+    either way.
+    """
+    assert isinstance(
+        Model(status="", local=done(outcome="failed", transient=True)).next(), rebuild.RebuildWaits
+    )
     replan = Model(status="", local=done(outcome="failed", reason="no space")).next()
     assert replan == rebuild.Replan("n2: no space")
 
 
 def test_an_lv_that_the_rebuild_did_not_create_is_named_in_the_journal_first():
-    """The node leaves it alone until the journal names it; once the PV names the target, a pod may use it: wait."""
+    """The node leaves it alone until the journal names it; once the PV names the target, a pod may
+    use it: wait.
+    """
     taken = done(outcome="taken", uuid=builders.UUID_LV, reason="it may hold data")
     assert Model(status="", local=taken).next() == rebuild.RecordStaleLv(builders.UUID_LV)
     assert Model(pv=pv(on="n2"), local=taken).next() == rebuild.RebuildWaits("n2: it may hold data")
@@ -250,26 +314,34 @@ def test_an_lv_that_the_rebuild_did_not_create_is_named_in_the_journal_first():
 def test_an_lv_without_a_device_is_no_success():
     """No pod could mount it: the volume waits, before its PV is replaced and after."""
     for where in (pv(), pv(on="n2")):
-        assert isinstance(Model(status="", pv=where, local=done(major=-1, minor=-1)).next(), rebuild.RebuildWaits)
+        assert isinstance(
+            Model(status="", pv=where, local=done(major=-1, minor=-1)).next(), rebuild.RebuildWaits
+        )
 
 
 def test_contradictions_are_refused():
     """A LogicVolume or PV that names a third node is a person's business."""
     view = Model(status="", local=done()).view()
-    moved = rebuild.RebuildView(**{f: getattr(view, f) for f in view.__slots__} | {"journal": journal(target="n3")})
+    moved = rebuild.RebuildView(
+        **{f: getattr(view, f) for f in view.__slots__} | {"journal": journal(target="n3")}
+    )
     assert isinstance(rebuild.next_step(moved), rebuild.RefuseRebuild)
     assert isinstance(Model(status="", local=done(), pv=pv(on="n9")).next(), rebuild.RefuseRebuild)
 
 
 def test_a_claim_of_another_uid_is_left_alone():
-    """The claim was made anew since: it is not bound, not touched, not cleared, and the rebuild ends."""
+    """The claim was made anew since: it is not bound, not touched, not cleared, and the rebuild
+    ends.
+    """
     other = builders.claim(phase="Pending", uid="uid-new")
     model = Model(claim=other)
     assert not {"BindClaim", "RemoveClaimAnnotation", "ClearResize"} & set(kinds(model.run()))
 
 
 def test_stale_resize_conditions_are_cleared_only_at_full_size():
-    """Where the claim's capacity equals the PV's nothing is left to resize; where it does not, the kubelet goes on."""
+    """Where the claim's capacity equals the PV's nothing is left to resize; where it does not, the
+    kubelet goes on.
+    """
     for capacity, cleared in (("5Gi", True), ("3Gi", False)):
         held = builders.claim()
         held["status"] |= {"conditions": list(RESIZING), "capacity": {"storage": capacity}}
@@ -286,7 +358,7 @@ def test_size_counts_for_success_too():
 def test_the_manifest_is_a_copy():
     """What is put into the journal does not change with the object it was read from."""
     parsed = objects.parse_persistent_volume(pv())
-    manifest = rebuild.manifest_of(parsed, "Delete")
+    manifest = pv_manifest.manifest_of(parsed, "Delete")
     manifest["spec"]["csi"]["driver"] = "x"
     assert parsed.raw["spec"]["csi"]["driver"] == well_known.CSI_DRIVER
     assert parsed.raw["spec"]["claimRef"]["resourceVersion"] == "77"

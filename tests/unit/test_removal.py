@@ -42,7 +42,9 @@ def test_a_marked_closed_plain_orphan_is_removed():
 
 
 def test_what_is_not_provably_an_orphan_stays():
-    """No mark, a mark too young, another UUID, an open, raid, or origin volume: nothing of that is removed."""
+    """No mark, a mark too young, another UUID, an open, raid, or origin volume: nothing of that is
+    removed.
+    """
     for changes in (
         {"tags": ()},
         {"tags": (well_known.TAG_ORPHAN + "1001",)},
@@ -64,12 +66,19 @@ def test_what_is_not_provably_an_orphan_stays():
     st.none() | st.integers(0, 2000),
     st.integers(0, 1),
 )
-def test_nothing_is_removed_outside_the_rule(layout: str, role: str, is_open: bool, mark: int | None, number: int):
+def test_nothing_is_removed_outside_the_rule(
+    layout: str, role: str, is_open: bool, mark: int | None, number: int
+):
     """Over all combinations: removed means marked in time, closed, the same UUID, and plain."""
     tags = () if mark is None else (f"{well_known.TAG_ORPHAN}{mark}",)
     found = volume(layout=layout, role=role, is_open=is_open, tags=tags, uuid=uuid(number))
     allowed = (
-        layout == "linear" and role == "public" and not is_open and mark is not None and mark <= 1000 and number == 0
+        layout == "linear"
+        and role == "public"
+        and not is_open
+        and mark is not None
+        and mark <= 1000
+        and number == 0
     )
     assert isinstance(remove_one(found), RemoveLv) == allowed
 
@@ -81,21 +90,37 @@ def test_a_thin_volume_goes_with_its_own_pool_only():
     decision = remove_one(thin, pool)
     assert isinstance(decision, RemoveLv)
     assert decision.pool == pool
-    for changes in ({"pool_volumes": 2}, {"pool_volumes": 0}, {"pool": "shared"}, {"role": "public,origin,thinorigin"}):
-        values = {"layout": "thin,sparse", "pool": "thin-a", "pool_volumes": 1, "tags": MARKED} | changes
+    for changes in (
+        {"pool_volumes": 2},
+        {"pool_volumes": 0},
+        {"pool": "shared"},
+        {"role": "public,origin,thinorigin"},
+    ):
+        values = {
+            "layout": "thin,sparse",
+            "pool": "thin-a",
+            "pool_volumes": 1,
+            "tags": MARKED,
+        } | changes
         assert isinstance(remove_one(volume(**values), pool), RefuseLv), changes
     assert isinstance(remove_one(thin), RefuseLv)
 
 
 def test_with_a_trash_the_orphan_is_put_aside_with_name_time_and_reason():
     """The same rule, and then tags that say what it was; those of an earlier try come off."""
-    old = (f"{well_known.TAG_TRASH_NAME}volume-a", f"{well_known.TAG_TRASH_AT}5", f"{well_known.TAG_RESTORED}3")
+    old = (
+        f"{well_known.TAG_TRASH_NAME}volume-a",
+        f"{well_known.TAG_TRASH_AT}5",
+        f"{well_known.TAG_RESTORED}3",
+    )
     decision = remove_one(volume(tags=(*MARKED, *old)), trash_at=2000)
     assert isinstance(decision, MoveToTrash)
     assert decision.removal.tag == MARKED[0]
     assert decision.tags == (
-        f"{well_known.TAG_TRASH_NAME}volume-a", f"{well_known.TAG_TRASH_AT}2000", f"{well_known.TAG_TRASH_WHY}no_owner",
-    )  # fmt: skip
+        f"{well_known.TAG_TRASH_NAME}volume-a",
+        f"{well_known.TAG_TRASH_AT}2000",
+        f"{well_known.TAG_TRASH_WHY}no_owner",
+    )
     assert decision.tags_off == old[1:]
     assert isinstance(remove_one(volume(tags=MARKED, is_open=True), trash_at=2000), RefuseLv)
 
@@ -103,7 +128,9 @@ def test_with_a_trash_the_orphan_is_put_aside_with_name_time_and_reason():
 def purge_one(found: LocalVolume, *others: LocalVolume, before: int = 1000):
     """Return the decision for one volume of the trash."""
     target = LvInTrash(VG, found.name, found.uuid)
-    (decision,) = decide_purge(PurgeLvs(trashed_before=before, volumes=(target,)), node(found, *others))
+    (decision,) = decide_purge(
+        PurgeLvs(trashed_before=before, volumes=(target,)), node(found, *others)
+    )
     return decision
 
 
@@ -135,7 +162,9 @@ def test_nothing_else_is_purged(changes: dict):
 
 
 def test_a_thin_volume_of_the_trash_goes_with_the_pool_of_its_old_name():
-    """The pool kept its name; a pool of another name, or one that holds more, stays, and the volume with it."""
+    """The pool kept its name; a pool of another name, or one that holds more, stays, and the volume
+    with it.
+    """
     pool = volume("thin-old1", uuid=uuid(8), layout="thin,pool", role="private", pool_volumes=1)
     thin = {"layout": "thin,sparse", "pool": "thin-old1", "pool_volumes": 1}
     decision = purge_one(in_trash(1, 1, **thin), pool)
@@ -147,11 +176,15 @@ def test_a_thin_volume_of_the_trash_goes_with_the_pool_of_its_old_name():
 
 def restore_one(*lvs: LocalVolume):
     """Return the decision for restoring the first of `lvs`."""
-    return decide_restore(RestoreLv(at=900, volume=LvInTrash(VG, f"trash-{uuid(1)}", uuid(1))), node(*lvs))
+    return decide_restore(
+        RestoreLv(at=900, volume=LvInTrash(VG, f"trash-{uuid(1)}", uuid(1))), node(*lvs)
+    )
 
 
 def test_a_restored_volume_gets_its_name_back_and_leaves_the_sweeps_reach():
-    """Mark, time and reason come off, a tag says when it was restored; asked again after a death it goes on."""
+    """Mark, time and reason come off, a tag says when it was restored; asked again after a death it
+    goes on.
+    """
     found = in_trash(1, 500)
     tags = (*found.tags, well_known.TAG_ORPHAN + "3")
     decision = restore_one(in_trash(1, 500, tags=tags))
@@ -160,7 +193,10 @@ def test_a_restored_volume_gets_its_name_back_and_leaves_the_sweeps_reach():
     assert decision.tags_off == (*found.tags[1:], well_known.TAG_ORPHAN + "3")
     for name in (found.name, "volume-old1"):
         half = in_trash(
-            1, 500, name=name, tags=(f"{well_known.TAG_RESTORED}800", f"{well_known.TAG_TRASH_NAME}volume-old1")
+            1,
+            500,
+            name=name,
+            tags=(f"{well_known.TAG_RESTORED}800", f"{well_known.TAG_TRASH_NAME}volume-old1"),
         )
         assert isinstance(restore_one(half), RestoreFromTrash)
 
@@ -185,7 +221,9 @@ def test_any_reason_becomes_a_tag_that_lvm_takes(text: str):
 
 
 def test_what_lvm_is_working_on_stays():
-    """A volume in a pvmove, or one whose thin pool is: nothing is done now, and the same request may be taken later."""
+    """A volume in a pvmove, or one whose thin pool is: nothing is done now, and the same request
+    may be taken later.
+    """
     moving = "it is locked, as during a pvmove"
     decision = remove_one(volume(tags=MARKED, at_work=moving))
     assert isinstance(decision, RefuseLv)

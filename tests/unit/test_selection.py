@@ -24,9 +24,14 @@ def cluster(*more, lv=None, volume=None):
 def test_all_volumes_of_a_deleted_node_are_wanted():
     """Annotated or not, used or not: all of them, and none of another node."""
     both = world(
-        logic_volume("pvc-1"), logic_volume("pvc-2"), logic_volume("pvc-3", "n2"),
-        pv("pvc-1"), pv("pvc-2"), pv("pvc-3", "n2"), pod("a", "pvc-1", annotated=False),
-    )  # fmt: skip
+        logic_volume("pvc-1"),
+        logic_volume("pvc-2"),
+        logic_volume("pvc-3", "n2"),
+        pv("pvc-1"),
+        pv("pvc-2"),
+        pv("pvc-3", "n2"),
+        pod("a", "pvc-1", annotated=False),
+    )
     assert [(v.logic_volume.name, type(v)) for v in of_deleted_node(both, "n1")] == [
         ("pvc-1", Wanted),
         ("pvc-2", Wanted),
@@ -53,8 +58,16 @@ CACHED["spec"]["csi"]["volumeAttributes"]["carina.storage.io/cache/volume"] = "x
         (logic_volume(manage="raw"), None, "raw"),
         (logic_volume(**OWNED), None, "LogicVolume"),
         (None, pv("pvc-other"), "no PersistentVolume"),
-        (None, changed(csi={"driver": "other", "volumeHandle": "volume-pvc-1"}), "not a plain Carina"),
-        (None, changed(csi={"driver": "carina.storage.io", "volumeHandle": "volume-x"}), "not a plain Carina"),
+        (
+            None,
+            changed(csi={"driver": "other", "volumeHandle": "volume-pvc-1"}),
+            "not a plain Carina",
+        ),
+        (
+            None,
+            changed(csi={"driver": "carina.storage.io", "volumeHandle": "volume-x"}),
+            "not a plain Carina",
+        ),
         (None, CACHED, "not a plain Carina"),
         (None, pv(deletionTimestamp=at(NOW)), "PersistentVolume is being deleted"),
         (None, {**pv(), "status": {"phase": "Released"}}, "claim is gone"),
@@ -77,7 +90,9 @@ def test_a_released_volume_that_is_retained_is_rebuilt():
 
 def test_not_ready_takes_only_volumes_of_annotated_pods():
     """Annotated: wanted. Not annotated, annotated otherwise, or used by nobody: left."""
-    assert isinstance(of_not_ready_node(cluster(pod("a", "pvc-1", annotated=True)), "n1")[0], Wanted)
+    assert isinstance(
+        of_not_ready_node(cluster(pod("a", "pvc-1", annotated=True)), "n1")[0], Wanted
+    )
     for others in ([pod("a", "pvc-1")], [pod("a", "pvc-1", annotated=False)], []):
         assert isinstance(of_not_ready_node(cluster(*others), "n1")[0], Skip)
 
@@ -101,7 +116,9 @@ def test_one_unwilling_pod_keeps_a_shared_volume():
 def test_a_finished_pod_has_no_say():
     """A pod that ran to its end holds no volume and forbids nothing."""
     ended = {**pod("b", "pvc-1"), "status": {"phase": "Succeeded"}}
-    assert isinstance(of_not_ready_node(cluster(ended, pod("a", "pvc-1", annotated=True)), "n1")[0], Wanted)
+    assert isinstance(
+        of_not_ready_node(cluster(ended, pod("a", "pvc-1", annotated=True)), "n1")[0], Wanted
+    )
 
 
 def test_free_annotated_pods_with_a_controller_are_moved():
@@ -123,12 +140,16 @@ def test_free_annotated_pods_with_a_controller_are_moved():
     ],
 )
 def test_pods_that_would_be_lost_or_belong_to_the_node_stay(raw):
-    """Not annotated, elsewhere, finished, without controller, a DaemonSet's, a static one, or one with a volume here."""
+    """Not annotated, elsewhere, finished, without controller, a DaemonSet's, a static one, or one
+    with a volume here.
+    """
     assert movable_pods(cluster(raw), "n1") == ()
 
 
 def on_target(*pods, pv_on="n2", nodes=("n2", "n3")):
-    """Make a volume whose journal brings it from n1 to n2, which is NotReady or not there, and judge it."""
+    """Make a volume whose journal brings it from n1 to n2, which is NotReady or not there, and
+    judge it.
+    """
     known = [node(name, ready="Unknown" if name == "n2" else "True") for name in nodes]
     seen = world(*known, logic_volume(on="n2", journal=journal()), pv(on=pv_on), claim(), *pods)
     return of_lost_target(seen, seen.logic_volumes["pvc-1"])
@@ -140,7 +161,9 @@ def test_a_volume_that_nobody_can_have_written_to_leaves_its_lost_target():
 
 
 def test_after_that_it_is_a_volume_of_that_node_like_any_other():
-    """Target deleted: it leaves. NotReady: only with annotated pods alone, also one that is still bound to the old node."""
+    """Target deleted: it leaves. NotReady: only with annotated pods alone, also one that is still
+    bound to the old node.
+    """
     assert isinstance(on_target(pod("a", "pvc-1"), nodes=("n3",)), Wanted)
     for bound in ("n2", "", "n1"):
         assert isinstance(on_target(pod("a", "pvc-1", on=bound, annotated=True)), Wanted), bound
@@ -149,15 +172,25 @@ def test_after_that_it_is_a_volume_of_that_node_like_any_other():
 
 
 def test_what_leaves_a_not_ready_node_is_what_its_plans_take():
-    """Annotated ones and empty ones that were on their way there; not the un-annotated, not those of other nodes."""
+    """Annotated ones and empty ones that were on their way there; not the un-annotated, not those
+    of other nodes.
+    """
     seen = world(
         node("n2", ready="Unknown"),
         *(part for name in ("a", "b", "c") for part in (pv(name, "n2"), claim(name))),
-        logic_volume("a", "n2"), pod("pod-a", "a", on="n2", annotated=True),
-        logic_volume("b", "n2"), pod("pod-b", "b", on="n2"),
-        logic_volume("c", "n2", journal=journal("c")), pod("pod-c", "c", on="n2"),
-        logic_volume("d", "n2", journal=journal("d")), pv("d", "n1"), claim("d"), pod("pod-d", "d", on=""),
-        logic_volume("e", "n3"), pv("e", "n3"), claim("e"),
-    )  # fmt: skip
+        logic_volume("a", "n2"),
+        pod("pod-a", "a", on="n2", annotated=True),
+        logic_volume("b", "n2"),
+        pod("pod-b", "b", on="n2"),
+        logic_volume("c", "n2", journal=journal("c")),
+        pod("pod-c", "c", on="n2"),
+        logic_volume("d", "n2", journal=journal("d")),
+        pv("d", "n1"),
+        claim("d"),
+        pod("pod-d", "d", on=""),
+        logic_volume("e", "n3"),
+        pv("e", "n3"),
+        claim("e"),
+    )
     assert [v.name for v in leaving(seen, "n2", ())] == ["a", "d"]
     assert [v.name for v in leaving(seen, "n2", ("a",))] == ["d"]

@@ -2,13 +2,19 @@
 
 import pytest
 
-from carina_tasks import settings
+from carina_tasks import environment
+from carina_tasks.environment import PREFIX
 from carina_tasks.errors import BadSetting
 from carina_tasks.model.quantity import GIB
-from carina_tasks.settings import PREFIX, Settings, load
+from carina_tasks.settings import Settings, load
 
 WRONG = {
-    "BROKER_URL": ["amqp://x", "localhost", "rediss://h:6379/0?ssl_cert_reqs=none", "redis://h:6379?db=1"],
+    "BROKER_URL": [
+        "amqp://x",
+        "localhost",
+        "rediss://h:6379/0?ssl_cert_reqs=none",
+        "redis://h:6379?db=1",
+    ],
     "NODE_NAME": ["N1", "n1;x", "a/b"],
     "NODE_PROFILE": ["closed", "OPEN"],
     "LVM_TIMEOUT": ["0", "-1", "x", "nan", "inf", "1e9"],
@@ -52,7 +58,9 @@ FREE = {"AUDIT_LOG", "LVM_COMMAND", "ZERO_COMMAND", "SENTINEL_USER", "SENTINEL_P
 """Any text goes: a file, a Sentinel master's name, and a command line."""
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+)
 def test_a_wrong_setting_is_named_with_what_it_should_be(name, value):
     """The variable's own name stands in the message, and more than the name."""
     with pytest.raises(BadSetting) as caught:
@@ -89,14 +97,33 @@ def test_the_defaults_are_the_designs():
     """The guards as the design's table has them."""
     conf = load({})
     assert (conf.confirm_absence, conf.not_ready_after, conf.not_ready_witnessed) == (10, 300, 600)
-    assert (conf.mass_failure_share, conf.orphan_grace, conf.orphan_limit, conf.orphan_share) == (0.5, 600, 10, 0.2)
-    assert (conf.logic_volume_grace, conf.reserve, conf.managed_groups) == (600, 10 * GIB, ("carina-vg-*",))
+    assert (conf.mass_failure_share, conf.orphan_grace, conf.orphan_limit, conf.orphan_share) == (
+        0.5,
+        600,
+        10,
+        0.2,
+    )
+    assert (conf.logic_volume_grace, conf.reserve, conf.managed_groups) == (
+        600,
+        10 * GIB,
+        ("carina-vg-*",),
+    )
 
 
 def test_good_values_are_taken():
     """Lists, quantities, names."""
-    conf = load({PREFIX + "MANAGED_GROUPS": "carina-*, vg2\nvg3", PREFIX + "RESERVE": "0", "NODE_NAME": "10.20.9.153"})
-    assert (conf.managed_groups, conf.reserve, conf.node_name) == (("carina-*", "vg2", "vg3"), 0, "10.20.9.153")
+    conf = load(
+        {
+            PREFIX + "MANAGED_GROUPS": "carina-*, vg2\nvg3",
+            PREFIX + "RESERVE": "0",
+            "NODE_NAME": "10.20.9.153",
+        }
+    )
+    assert (conf.managed_groups, conf.reserve, conf.node_name) == (
+        ("carina-*", "vg2", "vg3"),
+        0,
+        "10.20.9.153",
+    )
     assert load({PREFIX + "NODE_NAME": "n2"}).node_name == "n2"
     assert load({PREFIX + "RESERVE": "1.5Gi"}).reserve == 3 * GIB // 2
 
@@ -130,9 +157,11 @@ def test_settings_do_not_change():
         load({}).page_size = 5
 
 
-@pytest.mark.parametrize("name", ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "CELERY_CONFIG_MODULE"])
+@pytest.mark.parametrize(
+    "name", ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "CELERY_CONFIG_MODULE"]
+)
 def test_celerys_own_variables_are_refused(name):
     """Celery would follow them silently: another broker than the settings name."""
     with pytest.raises(BadSetting, match=name):
-        settings.check_environment({name: "redis://elsewhere/0"})
-    settings.check_environment({name: "", "PATH": "/bin"})
+        environment.check_environment({name: "redis://elsewhere/0"})
+    environment.check_environment({name: "", "PATH": "/bin"})

@@ -31,7 +31,9 @@ def lvm(tmp_path: Path) -> Path:
 
 def run(lvm: Path, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run one command."""
-    return subprocess.run([lvm, *words], input=stdin, capture_output=True, text=True, check=False, env={})
+    return subprocess.run(
+        [lvm, *words], input=stdin, capture_output=True, text=True, check=False, env={}
+    )
 
 
 def names(lvm: Path) -> list[str]:
@@ -41,24 +43,71 @@ def names(lvm: Path) -> list[str]:
 
 # Command line, exit code and words as recorded from lvm2 2.03.16
 SAID = [
-    (["lvcreate", "-y", "-n", "volume-a", "-L", "1g", VG], 5, f'  Logical Volume "volume-a" already exists in volume group "{VG}"'),
-    (["lvcreate", "-y", "-n", "b", "-L", "100g", VG], 5, f'  Volume group "{VG}" has insufficient free space (2816 extents): 25600 required.'),
-    (["lvcreate", "-y", "-n", "b", "-L", "1g", "novg"], 5, '  Volume group "novg" not found\n  Cannot process volume group novg'),
-    (["lvcreate", "-y", "-n", "b", "-L", "1073741825b", VG], 3, "  Size is not a multiple of 512. Try using 1073741824 or 1073742336.\n  Invalid argument for --size: 1073741825b\n  Error during parsing of command line."),
-    (["lvcreate", "--bogus"], 3, "lvcreate: unrecognized option '--bogus'\n  Error during parsing of command line."),
+    (
+        ["lvcreate", "-y", "-n", "volume-a", "-L", "1g", VG],
+        5,
+        f'  Logical Volume "volume-a" already exists in volume group "{VG}"',
+    ),
+    (
+        ["lvcreate", "-y", "-n", "b", "-L", "100g", VG],
+        5,
+        f'  Volume group "{VG}" has insufficient free space (2816 extents): 25600 required.',
+    ),
+    (
+        ["lvcreate", "-y", "-n", "b", "-L", "1g", "novg"],
+        5,
+        '  Volume group "novg" not found\n  Cannot process volume group novg',
+    ),
+    (
+        ["lvcreate", "-y", "-n", "b", "-L", "1073741825b", VG],
+        3,
+        "  Size is not a multiple of 512. Try using 1073741824 or 1073742336.\n  Invalid argument "
+        "for --size: 1073741825b\n  Error during parsing of command line.",
+    ),
+    (
+        ["lvcreate", "--bogus"],
+        3,
+        "lvcreate: unrecognized option '--bogus'\n  Error during parsing of command line.",
+    ),
     (["lvremove", "-y", f"{VG}/volume-zz"], 5, f'  Failed to find logical volume "{VG}/volume-zz"'),
     (["lvremove", "-y", f"{VG}/volume-a"], 5, f"  Logical volume {VG}/volume-a in use."),
-    (["lvextend", "-y", "-L", "1g", f"{VG}/volume-a"], 5, "  New size (256 extents) matches existing size (256 extents)."),
-    (["lvextend", "-y", "-L", "512m", f"{VG}/volume-a"], 5, "  New size given (128 extents) not larger than existing size (256 extents)"),
-    (["lvextend", "-y", "-L", "100g", f"{VG}/volume-a"], 5, "  Insufficient free space: 25344 extents needed, but only 2816 available"),
-    (["lvextend", "-y", "-L", "2g", f"{VG}/volume-zz"], 5, f"  Logical volume volume-zz not found in volume group {VG}."),
-    (["lvchange", "--addtag", "bad tag", f"{VG}/volume-a"], 3, "  Invalid argument for --addtag: bad tag\n  Error during parsing of command line."),
-    (["lvrename", VG, "volume-zz", "b"], 5, f'  Existing logical volume "volume-zz" not found in volume group "{VG}"'),
+    (
+        ["lvextend", "-y", "-L", "1g", f"{VG}/volume-a"],
+        5,
+        "  New size (256 extents) matches existing size (256 extents).",
+    ),
+    (
+        ["lvextend", "-y", "-L", "512m", f"{VG}/volume-a"],
+        5,
+        "  New size given (128 extents) not larger than existing size (256 extents)",
+    ),
+    (
+        ["lvextend", "-y", "-L", "100g", f"{VG}/volume-a"],
+        5,
+        "  Insufficient free space: 25344 extents needed, but only 2816 available",
+    ),
+    (
+        ["lvextend", "-y", "-L", "2g", f"{VG}/volume-zz"],
+        5,
+        f"  Logical volume volume-zz not found in volume group {VG}.",
+    ),
+    (
+        ["lvchange", "--addtag", "bad tag", f"{VG}/volume-a"],
+        3,
+        "  Invalid argument for --addtag: bad tag\n  Error during parsing of command line.",
+    ),
+    (
+        ["lvrename", VG, "volume-zz", "b"],
+        5,
+        f'  Existing logical volume "volume-zz" not found in volume group "{VG}"',
+    ),
     (["nosuch"], 2, "  No such command.  Try 'lvm help'."),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("words", "code", "said"), SAID, ids=[" ".join(words) for words, _, _ in SAID])
+@pytest.mark.parametrize(
+    ("words", "code", "said"), SAID, ids=[" ".join(words) for words, _, _ in SAID]
+)
 def test_refusals_are_lvm2s_word_for_word(lvm: Path, words: list[str], code: int, said: str):
     """Exit codes and stderr are those of the real one, and nothing has changed."""
     assert run(lvm, "lvcreate", "-y", "-Wy", "-n", "volume-a", "-L1g", VG).returncode == 0
@@ -89,7 +138,10 @@ def test_people_can_read_it(lvm: Path):
     """Plain lvs and vgs print columns with headings."""
     run(lvm, "lvcreate", "-y", "-n", "volume-a", "-L", "5g", VG)
     assert run(lvm, "lvs").stdout.splitlines()[1].split() == ["volume-a", VG, "-wi-a-----", "5.00g"]
-    assert run(lvm, "vgs", "-o", "vg_name,vg_free", "--units", "b").stdout.split()[2:] == [VG, f"{7 * GIB}B"]
+    assert run(lvm, "vgs", "-o", "vg_name,vg_free", "--units", "b").stdout.split()[2:] == [
+        VG,
+        f"{7 * GIB}B",
+    ]
 
 
 def test_the_shell_goes_on_after_errors_and_exits_with_0(lvm: Path):
@@ -109,7 +161,11 @@ def test_the_shell_goes_on_after_errors_and_exits_with_0(lvm: Path):
     done = run(lvm, stdin="\n".join(lines) + "\n")
     assert done.returncode == 0
     assert "No such command 'bogus'.  Try 'help'." in done.stderr
-    assert run(lvm, "lvs", "--noheadings", "-o", "lv_name,lv_tags").stdout.split() == ["volume-a", "x", "volume-b"]
+    assert run(lvm, "lvs", "--noheadings", "-o", "lv_name,lv_tags").stdout.split() == [
+        "volume-a",
+        "x",
+        "volume-b",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +192,8 @@ def test_selection(lvm: Path, selection: str, chosen: bool):
 
 
 @pytest.mark.parametrize(
-    "selection", ["lv_uuidx=3", "lv_name", "lv_name=", 'lv_name="a" &&', 'lv_name="a" || lv_name="b"']
+    "selection",
+    ["lv_uuidx=3", "lv_name", "lv_name=", 'lv_name="a" &&', 'lv_name="a" || lv_name="b"'],
 )
 def test_a_selection_that_is_not_understood_chooses_nothing(lvm: Path, selection: str):
     """An error, and the volume stays."""
@@ -148,9 +205,15 @@ def test_a_selection_that_is_not_understood_chooses_nothing(lvm: Path, selection
 
 
 def test_many_at_once_lose_nothing(lvm: Path):
-    """Processes at the same time wait for each other; no volume is lost and no number given twice."""
+    """Processes at the same time wait for each other; no volume is lost and no number given
+    twice.
+    """
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: run(lvm, "lvcreate", "-y", "-n", f"v{i:02}", "-L", "64m", VG), range(24)))
+        list(
+            pool.map(
+                lambda i: run(lvm, "lvcreate", "-y", "-n", f"v{i:02}", "-L", "64m", VG), range(24)
+            )
+        )
     assert names(lvm) == [f"v{i:02}" for i in range(24)]
     minors = run(lvm, "lvs", "--noheadings", "-o", "lv_kernel_minor").stdout.split()
     assert len(set(minors)) == 24
@@ -168,7 +231,9 @@ def test_vgcreate_extend_rename_remove(lvm: Path, tmp_path: Path):
         ["lvrename", "ssd/a", "ssd/b"],
     ):
         assert run(lvm, *words).returncode == 0
-    assert run(lvm, "vgs", "--noheadings", "-o", "vg_size,vg_free", "--units", "b", "ssd").stdout.split() == [
+    assert run(
+        lvm, "vgs", "--noheadings", "-o", "vg_size,vg_free", "--units", "b", "ssd"
+    ).stdout.split() == [
         f"{3 * GIB}B",
         f"{GIB}B",
     ]
@@ -199,7 +264,9 @@ def test_it_runs_as_a_module_too(lvm: Path):
 
 
 def test_it_starts_fast(lvm: Path):
-    """It imports the standard library and itself, nothing installed and not the product: the demo makes hundreds of calls."""
+    """It imports the standard library and itself, nothing installed and not the product: the demo
+    makes hundreds of calls.
+    """
 
     def seconds() -> float:
         started = time.perf_counter()
@@ -208,6 +275,9 @@ def test_it_starts_fast(lvm: Path):
 
     print(f"the best of ten calls: {min(seconds() for _ in range(10)) * 1000:.0f} ms")
     lvm.write_text(lvm.read_text().replace(" -IS -c ", " -IS -X importtime -c "))
-    imported = {line.split("|")[-1].strip().split(".")[0] for line in run(lvm, "lvs").stderr.splitlines()[1:]}
+    imported = {
+        line.split("|")[-1].strip().split(".")[0]
+        for line in run(lvm, "lvs").stderr.splitlines()[1:]
+    }
     assert "lvm" in imported
     assert imported - sys.stdlib_module_names <= {"lvm"}

@@ -1,4 +1,6 @@
-"""The lvm adapter on the simulated executable; beside it, ``tests/system/test_lvm_loop.py`` runs the same tests."""
+"""The lvm adapter on the simulated executable; beside it, ``tests/system/test_lvm_loop.py`` runs
+the same tests.
+"""
 
 from __future__ import annotations
 

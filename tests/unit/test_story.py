@@ -11,9 +11,15 @@ from tests.unit.builders import journal, logic_volume
 
 def test_progress_is_one_line_that_says_step_way_time_and_reason():
     """Step, from and to, since when, and why it is done; or why it waits."""
-    assert progress.progress_line(journal()) == "1/5 planned: n1 -> n2 since 2027-01-15T08:00:00Z, node n1 was deleted"
+    assert (
+        progress.progress_line(journal())
+        == "1/5 planned: n1 -> n2 since 2027-01-15T08:00:00Z, node n1 was deleted"
+    )
     waiting = progress.progress_line(journal(), 1, "n2 is silent")
-    assert waiting == "2/5 create the local volume: n1 -> n2 since 2027-01-15T08:00:00Z, waits: n2 is silent"
+    assert (
+        waiting
+        == "2/5 create the local volume: n1 -> n2 since 2027-01-15T08:00:00Z, waits: n2 is silent"
+    )
 
 
 def test_the_history_keeps_the_last_ten_and_is_one_line_each():

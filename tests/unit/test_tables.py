@@ -9,7 +9,10 @@ from carina_tasks.views import tables
 from carina_tasks.views.results import ResultView, as_view
 from carina_tasks.views.tables import Table
 
-LONG = "0/3 nodes fit: n1: its worker does not answer; n2: no room in carina-vg-hdd; n3: taint a=b:NoSchedule"
+LONG = (
+    "0/3 nodes fit: n1: its worker does not answer; n2: no room in carina-vg-hdd; n3: taint "
+    "a=b:NoSchedule"
+)
 NAME = "pvc-177854eb-f811-4612-92c5-b8bb98126b94"
 ONE = Table(("VOLUME", "FROM", "REASON"), ((NAME, "10.20.9.154", LONG), ("b", "n2", "short")))
 
@@ -29,7 +32,9 @@ def test_no_line_is_wider_than_the_terminal(width):
 
 
 def test_a_sentence_that_has_no_room_goes_below_its_row():
-    """At 80 columns a volume's name and two nodes leave too little: better a line of its own than ten words one below the other."""
+    """At 80 columns a volume's name and two nodes leave too little: better a line of its own than
+    ten words one below the other.
+    """
     lines = ONE.text(80).splitlines()
     assert lines[1].split() == [NAME, "10.20.9.154"]
     assert lines[2].startswith("    0/3 nodes fit")
@@ -55,7 +60,11 @@ def test_html_is_escaped():
 def test_any_result_is_shown():
     """Plain fields as lines, lists as tables, `reason` last, empty columns left out."""
     result = FailoverResult(
-        "n1", "unfinished", "gone", (VolumeResult("a", "no-fit", LONG, source="n1"),), evicted=("d/p",)
+        "n1",
+        "unfinished",
+        "gone",
+        (VolumeResult("a", "no-fit", LONG, source="n1"),),
+        evicted=("d/p",),
     )
     node, outcome, reason, *_ = text = tables.text(tables.of(result)).splitlines()
     assert (node, outcome, reason) == ("node: n1", "outcome: unfinished", "reason: gone")
@@ -65,7 +74,9 @@ def test_any_result_is_shown():
 
 def test_a_shown_result_is_a_dict_with_attributes():
     """What scripts take from a result is there in both ways, and it still is JSON."""
-    result = ResultView(FailoverResult("n1", "done", "gone", (VolumeResult("a", "rebuilt", "gone"),)))
+    result = ResultView(
+        FailoverResult("n1", "done", "gone", (VolumeResult("a", "rebuilt", "gone"),))
+    )
     assert result["volumes"][0]["outcome"] == result.volumes[0].outcome == "rebuilt"
     assert msgspec.json.decode(msgspec.json.encode(dict(result)))["node"] == "n1"
     with pytest.raises(AttributeError):
@@ -81,7 +92,15 @@ def test_an_unknown_result_is_given_back_as_it_is():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(-3, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (7199, "119m"), (7200, "2h00m"), (200_000, "2d")],
+    [
+        (-3, "0s"),
+        (0, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (7199, "119m"),
+        (7200, "2h00m"),
+        (200_000, "2d"),
+    ],
 )
 def test_an_age_is_short(seconds, text):
     """As kubectl shows it."""

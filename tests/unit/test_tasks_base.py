@@ -1,4 +1,6 @@
-"""What all tasks share: quiet failures, retries with growing pauses, and what a call with wrong arguments gets."""
+"""What all tasks share: quiet failures, retries with growing pauses, and what a call with wrong
+arguments gets.
+"""
 
 import celery
 import pytest
@@ -12,9 +14,16 @@ from carina_tasks.tasks import base, failover, node, sweep, trash, volume
 from carina_tasks.tasks.base import PAUSES, ControlTask, this_node
 
 OURS = [
-    failover.rebuild_node, failover.migrate_node, failover.resume, sweep.sweep_local_volumes, sweep.sweep_logic_volumes,
-    node.inventory, volume.create_volumes, volume.mark_volumes, volume.remove_volumes,
-]  # fmt: skip
+    failover.rebuild_node,
+    failover.migrate_node,
+    failover.resume,
+    sweep.sweep_local_volumes,
+    sweep.sweep_logic_volumes,
+    node.inventory,
+    volume.create_volumes,
+    volume.mark_volumes,
+    volume.remove_volumes,
+]
 
 
 def task(error=None):
@@ -25,12 +34,16 @@ def task(error=None):
             raise error
         return FailoverResult("n1", "done", "why")
 
-    return app.task(bind=True, base=ControlTask, name=f"test.{type(error).__name__}.{id(error)}", shared=False)(run)
+    return app.task(
+        bind=True, base=ControlTask, name=f"test.{type(error).__name__}.{id(error)}", shared=False
+    )(run)
 
 
 def called(made, retries=0):
     """Run the task as a worker does, at its so many-th retry."""
-    made.push_request(retries=retries, called_directly=False, id="x", args=(), kwargs={}, delivery_info={})
+    made.push_request(
+        retries=retries, called_directly=False, id="x", args=(), kwargs={}, delivery_info={}
+    )
     try:
         return made()
     finally:
@@ -87,7 +100,8 @@ def test_every_control_task_expires(made):
 
 
 @pytest.mark.parametrize(
-    "confirm", [[], "n1", 5, {"n1": 0}, {"n1": -1}, {"n1": True}, {"n1": "5"}, {"n1": 1.0}, {"N1": 5}]
+    "confirm",
+    [[], "n1", 5, {"n1": 0}, {"n1": -1}, {"n1": True}, {"n1": "5"}, {"n1": 1.0}, {"N1": 5}],
 )
 def test_a_confirmation_that_is_none_is_refused(monkeypatch, confirm):
     """A node and a number, or it is no confirmation, and no sweep begins."""
@@ -97,7 +111,9 @@ def test_a_confirmation_that_is_none_is_refused(monkeypatch, confirm):
         sweep.sweep_local_volumes.run(confirm=confirm)
 
 
-@pytest.mark.parametrize("made", [volume.create_volumes, volume.mark_volumes, volume.remove_volumes])
+@pytest.mark.parametrize(
+    "made", [volume.create_volumes, volume.mark_volumes, volume.remove_volumes]
+)
 @pytest.mark.parametrize("body", [None, {}, [], "x", {"volumes": [{"name": "volume-$(x)"}]}])
 def test_a_node_task_refuses_a_body_before_lvm_hears_of_it(monkeypatch, made, body):
     """Bad input is told, and no command runs."""
@@ -127,14 +143,17 @@ def test_a_node_task_refuses_a_body_before_lvm_hears_of_it(monkeypatch, made, bo
     ],
 )
 def test_a_wrong_call_fails_where_it_is_made(made, args, kwargs):
-    """Before anything is sent: there is no broker here. A node's task without a node's queue would end in a control worker."""
+    """Before anything is sent: there is no broker here. A node's task without a node's queue would
+    end in a control worker.
+    """
     options = {"queue": kwargs.pop("queue")} if "queue" in kwargs else {}
     with pytest.raises(BadInput):
         made.apply_async(args, kwargs, **options)
 
 
 @pytest.mark.parametrize(
-    ("made", "args"), [(failover.rebuild_node, ()), (failover.status, (1,)), (failover.plan, (1, 2, 3))]
+    ("made", "args"),
+    [(failover.rebuild_node, ()), (failover.status, (1,)), (failover.plan, (1, 2, 3))],
 )
 def test_a_wrong_number_of_arguments_fails_where_it_is_made(made, args):
     """Celery's own check, before ours looks at the values."""
@@ -176,13 +195,19 @@ def test_resume_and_sweep_ask_for_the_failovers_that_were_missed(monkeypatch):
     from carina_tasks.flows.sweeps.results import LogicSweepResult
 
     sent = []
-    monkeypatch.setattr(failover.rebuild_node, "send", lambda node, reason: sent.append(("rebuild", node)))
-    monkeypatch.setattr(failover.migrate_node, "send", lambda node, reason: sent.append(("migrate", node)))
+    monkeypatch.setattr(
+        failover.rebuild_node, "send", lambda node, reason: sent.append(("rebuild", node))
+    )
+    monkeypatch.setattr(
+        failover.migrate_node, "send", lambda node, reason: sent.append(("migrate", node))
+    )
     monkeypatch.setattr(failover, "context", lambda: None)
     monkeypatch.setattr(sweep, "context", lambda: None)
     found = ResumeResult(deleted_nodes=("n8",), not_ready_nodes=("n9",))
     monkeypatch.setattr(failover.flow_resume, "resume", lambda _: found)
-    monkeypatch.setattr(sweep, "sweep_logic", lambda _: LogicSweepResult(kept=0, deleted_nodes=("n7",)))
+    monkeypatch.setattr(
+        sweep, "sweep_logic", lambda _: LogicSweepResult(kept=0, deleted_nodes=("n7",))
+    )
     failover.resume.run()
     failover.resume.run(hinted=True)
     sweep.sweep_logic_volumes.run()
@@ -190,7 +215,9 @@ def test_resume_and_sweep_ask_for_the_failovers_that_were_missed(monkeypatch):
 
 
 def test_a_failover_asks_for_a_resume_when_something_can_go_on_at_once(monkeypatch):
-    """Once; the resume that was asked for asks for none, so that what fails again waits for the schedule."""
+    """Once; the resume that was asked for asks for none, so that what fails again waits for the
+    schedule.
+    """
     sent = []
     monkeypatch.setattr(failover.resume, "send", lambda *args, reason: sent.append(args))
     monkeypatch.setattr(failover, "context", lambda: None)
@@ -204,7 +231,9 @@ def test_a_failover_asks_for_a_resume_when_something_can_go_on_at_once(monkeypat
     assert sent == [(True,)] * 3
     failover.resume.run(hinted=True)
     assert len(sent) == 3
-    monkeypatch.setattr(failover.lost_node, "rebuild_node", lambda *_: FailoverResult("n1", "unfinished", "no fit"))
+    monkeypatch.setattr(
+        failover.lost_node, "rebuild_node", lambda *_: FailoverResult("n1", "unfinished", "no fit")
+    )
     failover.rebuild_node.run("n1")
     assert len(sent) == 3
 

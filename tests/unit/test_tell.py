@@ -24,13 +24,22 @@ def told(api):
 
 
 def test_each_step_is_told_where_people_look():
-    """Claim and LogicVolume get what was planned, replaced and done; the pod's end is told on pod and claim."""
+    """Claim and LogicVolume get what was planned, replaced and done; the pod's end is told on pod
+    and claim.
+    """
     api = deleted(1)
     rebuild_node(context(api, FakeNodes(inventory("n2"), inventory("n3"))), "n1")
-    both = {(kind, reason): 1 for kind in ("PersistentVolumeClaim", "LogicVolume")
-            for reason in ("RebuildPlanned", "VolumeReplaced", "VolumeRebuiltEmpty")}  # fmt: skip
-    rest = {("Pod", "PodEvicted"): 1, ("PersistentVolumeClaim", "PodEvicted"): 1,
-            ("Node", "FailoverPlanned"): 1, ("Node", "VolumesRebuiltElsewhere"): 1}  # fmt: skip
+    both = {
+        (kind, reason): 1
+        for kind in ("PersistentVolumeClaim", "LogicVolume")
+        for reason in ("RebuildPlanned", "VolumeReplaced", "VolumeRebuiltEmpty")
+    }
+    rest = {
+        ("Pod", "PodEvicted"): 1,
+        ("PersistentVolumeClaim", "PodEvicted"): 1,
+        ("Node", "FailoverPlanned"): 1,
+        ("Node", "VolumesRebuiltElsewhere"): 1,
+    }
     assert told(api) == both | rest
     order = [e["reason"] for e in api.events if e["involvedObject"]["kind"] == "LogicVolume"]
     assert order == ["RebuildPlanned", "VolumeReplaced", "VolumeRebuiltEmpty"]
@@ -40,10 +49,14 @@ def test_each_step_is_told_where_people_look():
 def test_a_node_of_many_volumes_gets_one_summary():
     """However many volumes it had, the node has two Events: what was planned, and what is done."""
     api = deleted(50)
-    rebuild_node(context(api, FakeNodes(inventory("n2", free=900), inventory("n3", free=900))), "n1")
+    rebuild_node(
+        context(api, FakeNodes(inventory("n2", free=900), inventory("n3", free=900))), "n1"
+    )
     said = {e["reason"]: e["message"] for e in api.events if e["involvedObject"]["kind"] == "Node"}
     assert said.keys() == {"FailoverPlanned", "VolumesRebuiltElsewhere"}
-    assert said["VolumesRebuiltElsewhere"].startswith("50 volumes of this node are back, new and empty: ")
+    assert said["VolumesRebuiltElsewhere"].startswith(
+        "50 volumes of this node are back, new and empty: "
+    )
     assert sum(e["involvedObject"]["kind"] == "Node" for e in api.events) == 2
 
 
@@ -55,7 +68,9 @@ def test_volumes_without_a_place_are_one_warning_on_the_node():
 
 
 def test_a_wait_is_written_once():
-    """Why it waits stands on the LogicVolume and its claim, and further looks that find the same write nothing."""
+    """Why it waits stands on the LogicVolume and its claim, and further looks that find the same
+    write nothing.
+    """
     moved = logic_volume("pvc-1", "n2", journal=journal("pvc-1"), status="")
     api = FakeApi(node("n2"), moved, pv("pvc-1"), claim("pvc-1"))
     fake = FakeNodes(inventory("n2"))
@@ -70,9 +85,14 @@ def test_a_wait_is_written_once():
 
 
 def test_a_progress_without_a_journal_goes():
-    """An older release that ends a rebuild knows of no progress, and a person may take the journal off."""
+    """An older release that ends a rebuild knows of no progress, and a person may take the journal
+    off.
+    """
     api = FakeApi(
-        node("n1"), logic_volume("pvc-1", annotations={well_known.PROGRESS: "3/5"}), pv("pvc-1"), claim("pvc-1")
+        node("n1"),
+        logic_volume("pvc-1", annotations={well_known.PROGRESS: "3/5"}),
+        pv("pvc-1"),
+        claim("pvc-1"),
     )
     resume(context(api, FakeNodes(inventory("n1"))))
     assert well_known.PROGRESS not in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]

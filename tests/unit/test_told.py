@@ -21,7 +21,9 @@ def test_progress_is_told_at_most_once_a_second():
     assert sent == [("task-progress", {"result": text}) for text in ("at 0.0", "at 1.0", "at 2.1")]
 
 
-@pytest.mark.parametrize("error", [OperationalError("away"), OSError("away"), RuntimeError("what else")])
+@pytest.mark.parametrize(
+    "error", [OperationalError("away"), OSError("away"), RuntimeError("what else")]
+)
 def test_a_broker_that_is_away_is_asked_once_and_never_heard_of(error):
     """A failover does not wait for those who watch it, and does not fail because of them."""
     asked, clock = [], [0.0]
@@ -46,7 +48,9 @@ def events(monkeypatch):
     """Catch what is sent in the name of this process's worker."""
     sent = []
     monkeypatch.setattr(
-        task_events, "_event", lambda app, task_id, kind, **fields: sent.append((task_id, kind, fields))
+        task_events,
+        "_event",
+        lambda app, task_id, kind, **fields: sent.append((task_id, kind, fields)),
     )
     return sent
 
@@ -58,7 +62,9 @@ def test_a_silent_node_is_told_of(events):
 
 
 def test_for_a_sealed_node_the_asker_tells_how_it_ended(events):
-    """A sealed node sends no events, so its tasks would be PENDING for ever too; an open one tells itself."""
+    """A sealed node sends no events, so its tasks would be PENDING for ever too; an open one tells
+    itself.
+    """
     answer = LvResults(node="n1", volumes=(done(),))
     task_events.answer_events(SimpleNamespace(), "open")("n1:x", answer)
     assert events == []
@@ -70,5 +76,7 @@ def test_for_a_sealed_node_the_asker_tells_how_it_ended(events):
 
 def test_an_answer_that_cannot_be_told_is_an_answer(monkeypatch):
     """The asker goes on."""
-    monkeypatch.setattr(task_events, "_event", lambda *_, **__: (_ for _ in ()).throw(OSError("away")))
+    monkeypatch.setattr(
+        task_events, "_event", lambda *_, **__: (_ for _ in ()).throw(OSError("away"))
+    )
     task_events.answer_events(SimpleNamespace(), "sealed")("n1:x", NodeSilent("did not answer"))

@@ -1,4 +1,6 @@
-"""A process looks alive while it works, and no longer: threads that end, loops that hang, and what the probes answer."""
+"""A process looks alive while it works, and no longer: threads that end, loops that hang, and what
+the probes answer.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,13 @@ time.sleep({sleep})
     ],
 )
 def test_a_vital_thread_that_ends_ends_its_process(work: str, stopped: bool, code: int):
-    """By an exception, or by returning without having been told to; the log names the thread. One that was stopped may end."""
+    """By an exception, or by returning without having been told to; the log names the thread. One
+    that was stopped may end.
+    """
     program = PROGRAM.format(work=work, stopped=stopped, sleep=1 if stopped else 20)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=15)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=15
+    )
     assert done.returncode == code
     assert bool(code) == ("thread=work" in done.stdout + done.stderr)
 
@@ -62,7 +68,9 @@ class Clock:
 
 
 def test_a_loop_that_does_not_turn_is_noticed():
-    """Before its first turn nothing is expected; after it, a minute without one is trouble, and the next turn ends it."""
+    """Before its first turn nothing is expected; after it, a minute without one is trouble, and the
+    next turn ends it.
+    """
     clock = Clock()
     alive = Liveness(clock)
     clock.now += 9999
@@ -77,7 +85,9 @@ def test_a_loop_that_does_not_turn_is_noticed():
 
 
 def test_a_task_may_hold_the_loop_for_its_time():
-    """The solo pool runs lvm in the loop: no trouble for half an hour, then trouble; its end is a turn."""
+    """The solo pool runs lvm in the loop: no trouble for half an hour, then trouble; its end is a
+    turn.
+    """
     clock = Clock()
     alive = Liveness(clock)
     alive.turned()
@@ -117,7 +127,9 @@ def hung(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_hung_worker_sends_no_heartbeat(hung):
-    """So it is no second witness, and `status` shows it silent; it beats again when its loop turns."""
+    """So it is no second witness, and `status` shows it silent; it beats again when its loop
+    turns.
+    """
     client = fakeredis.FakeRedis()
     app = SimpleNamespace(backend=SimpleNamespace(client=client))
     beat = heartbeat.Heartbeat(app, "n1", 0.01, 20)
@@ -143,7 +155,9 @@ def asked(port: int, path: str) -> tuple[int, str]:
 
 
 def test_the_probes_tell_a_hung_loop_from_a_broker_that_is_away(hung):
-    """/livez is about the loop alone, /readyz about what the process needs as well, /metrics answers whatever is wrong."""
+    """/livez is about the loop alone, /readyz about what the process needs as well, /metrics
+    answers whatever is wrong.
+    """
     broken: list[Exception] = [BrokerUnavailable("no route")]
 
     def broker() -> None:
@@ -165,10 +179,17 @@ def test_the_probes_tell_a_hung_loop_from_a_broker_that_is_away(hung):
 
 @pytest.mark.parametrize(
     "error",
-    [OperationalError("away"), OSError("away"), RuntimeError("Retry limit exceeded"), redis.ConnectionError("away")],
+    [
+        OperationalError("away"),
+        OSError("away"),
+        RuntimeError("Retry limit exceeded"),
+        redis.ConnectionError("away"),
+    ],
 )
 def test_whatever_celery_raises_is_our_error(error: Exception):
-    """The node watch handles BrokerUnavailable alone, so nothing else may come from its publisher."""
+    """The node watch handles BrokerUnavailable alone, so nothing else may come from its
+    publisher.
+    """
 
     def send_task(*_: object, **__: object) -> None:
         raise error
@@ -178,7 +199,9 @@ def test_whatever_celery_raises_is_our_error(error: Exception):
 
 
 def test_nothing_subscribes_to_results_that_nobody_reads():
-    """Sending a message takes no connection to the result backend: with Redis away that would raise RuntimeError after 20 s."""
+    """Sending a message takes no connection to the result backend: with Redis away that would raise
+    RuntimeError after 20 s.
+    """
     from carina_tasks.celery import app
 
     assert app.backend.on_task_call(None, "a-task") == {}
@@ -189,4 +212,9 @@ def test_of_this_process_is_one():
     """Loop, heartbeat and endpoint look at the same object."""
     from carina_tasks.broker import loop
 
-    assert loop.OF_THIS_PROCESS is heartbeat.OF_THIS_PROCESS is web.OF_THIS_PROCESS is liveness.OF_THIS_PROCESS
+    assert (
+        loop.OF_THIS_PROCESS
+        is heartbeat.OF_THIS_PROCESS
+        is web.OF_THIS_PROCESS
+        is liveness.OF_THIS_PROCESS
+    )

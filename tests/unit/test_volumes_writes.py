@@ -59,12 +59,18 @@ def test_an_object_that_changed_is_never_written(name):
 
 
 def test_the_status_of_step_one_is_empty_and_keeps_the_volume_id():
-    """An empty status.status, code 0, currentSize the size, volumeID untouched: no agent of Carina's acts on it."""
+    """An empty status.status, code 0, currentSize the size, volumeID untouched: no agent of
+    Carina's acts on it.
+    """
     api = cluster()
     ClusterWrites(api).clear_status(LV, "being rebuilt")
     assert api.one("LogicVolume", "pvc-1")["status"] == {
-        "status": "", "code": 0, "message": "being rebuilt", "currentSize": "5Gi", "volumeID": "volume-pvc-1",
-    }  # fmt: skip
+        "status": "",
+        "code": 0,
+        "message": "being rebuilt",
+        "currentSize": "5Gi",
+        "volumeID": "volume-pvc-1",
+    }
     assert api.log[0][1].endswith("/status")
 
 
@@ -74,8 +80,13 @@ def test_success_is_written_whole():
         api = cluster()
         ClusterWrites(api).set_success(LV, *numbers)
         assert api.one("LogicVolume", "pvc-1")["status"] == {
-            "status": "Success", "code": 0, "message": "", "currentSize": "5Gi", "volumeID": "volume-pvc-1", **more,
-        }  # fmt: skip
+            "status": "Success",
+            "code": 0,
+            "message": "",
+            "currentSize": "5Gi",
+            "volumeID": "volume-pvc-1",
+            **more,
+        }
 
 
 def test_journal_and_node_are_one_patch():
@@ -85,14 +96,21 @@ def test_journal_and_node_are_one_patch():
     ((_, _, body),) = api.log
     assert body["spec"] == {"nodeName": "n2"}
     assert well_known.JOURNAL in body["metadata"]["annotations"]
-    assert body["metadata"]["annotations"][well_known.PROGRESS].startswith("1/5 planned: n1 -> n2 since ")
+    assert body["metadata"]["annotations"][well_known.PROGRESS].startswith(
+        "1/5 planned: n1 -> n2 since "
+    )
 
 
 def test_the_journal_goes_and_the_history_comes_in_one_patch():
-    """What people read costs no write of its own, and no failover can be told twice or not at all."""
+    """What people read costs no write of its own, and no failover can be told twice or not at
+    all.
+    """
     api = cluster()
     after = ClusterWrites(api).drop_journal(LV, journal())
-    (_, _, body), annotations = api.log[0], api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
+    (_, _, body), annotations = (
+        api.log[0],
+        api.one("LogicVolume", "pvc-1")["metadata"]["annotations"],
+    )
     assert len(api.log) == 1
     assert (
         body["metadata"]["annotations"][well_known.JOURNAL],
@@ -106,7 +124,9 @@ def test_the_journal_goes_and_the_history_comes_in_one_patch():
 
 
 def test_what_is_gone_already_is_deleted():
-    """404 is what a deletion wants; where an act is recorded, it is told that somebody else did it."""
+    """404 is what a deletion wants; where an act is recorded, it is told that somebody else
+    did it.
+    """
     writes = ClusterWrites(FakeApi())
     writes.delete_logic_volume(LV)
     writes.finish_deletion(LV)
@@ -152,7 +172,10 @@ def test_another_pv_of_the_name_keeps_its_finalizers():
     """A PV that somebody made meanwhile is not stripped."""
     api = FakeApi(pv(uid="uid-theirs"))
     ClusterWrites(api, sleep=lambda _: None).strip_finalizers(PV)
-    assert api.one("PersistentVolume", "pvc-1")["metadata"]["finalizers"] == pv()["metadata"]["finalizers"]
+    assert (
+        api.one("PersistentVolume", "pvc-1")["metadata"]["finalizers"]
+        == pv()["metadata"]["finalizers"]
+    )
 
 
 def test_an_eviction_is_at_once_and_of_this_pod():
@@ -168,7 +191,9 @@ def test_only_resize_conditions_are_cleared():
     raw["status"]["conditions"] = [{"type": "Resizing"}, {"type": "Other"}]
     api = FakeApi(raw)
     ClusterWrites(api).clear_resize(objects.parse_claim(raw), RESIZE)
-    assert api.one("PersistentVolumeClaim", "claim-pvc-1")["status"]["conditions"] == [{"type": "Other"}]
+    assert api.one("PersistentVolumeClaim", "claim-pvc-1")["status"]["conditions"] == [
+        {"type": "Other"}
+    ]
 
 
 def test_a_pod_of_another_uid_is_not_evicted():

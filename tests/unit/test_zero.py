@@ -1,4 +1,6 @@
-"""Zeroes over an LV in the background of a node worker: progress, errors, a deadline, and one process after the other."""
+"""Zeroes over an LV in the background of a node worker: progress, errors, a deadline, and one
+process after the other.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +42,17 @@ def test_every_byte_is_zeroed_piece_by_piece(tmp_path: Path):
     calls = (tmp_path / "calls").read_text().splitlines()
     lengths = [1 << 30] * 3 + [(1 << 30) - 512]
     assert calls == [
-        f"--zeroout --offset {n << 30} --length {length} /dev/{VG}/volume-a" for n, length in enumerate(lengths)
+        f"--zeroout --offset {n << 30} --length {length} /dev/{VG}/volume-a"
+        for n, length in enumerate(lengths)
     ]
 
 
 def test_progress_is_told_in_percent(tmp_path: Path):
     """Whoever asks meanwhile gets how far it is, and does not wait."""
     gate = tmp_path / "go"
-    zero = Zero(script(tmp_path, f'[ "$3" = 0 ] || while [ ! -e {gate} ]; do sleep 0.01; done'), 20.0)
+    zero = Zero(
+        script(tmp_path, f'[ "$3" = 0 ] || while [ ! -e {gate} ]; do sleep 0.01; done'), 20.0
+    )
     for _ in range(500):
         found = zero.look(LV)
         assert isinstance(found, Zeroing)

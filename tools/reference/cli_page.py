@@ -1,6 +1,7 @@
 """The page of all commands: ``python -m tools.reference.cli_page > docs/cli.md``.
 
-Made from the commands themselves, so that the page cannot say anything else than ``--help``; a test compares the two.
+Made from the commands themselves, so that the page cannot say anything else than ``--help``; a test
+compares the two.
 """
 
 from __future__ import annotations
@@ -23,16 +24,20 @@ Made by `python -m tools.reference.cli_page > docs/cli.md`; do not edit by hand.
 `celery -A carina_tasks carina COMMAND`, wherever Celery's other commands run: in a cluster put
 `kubectl -n kube-system exec deploy/carina-tasks-control --` before it. Each takes `--help`.
 
-- **Output.** Tables for people; in a terminal they fit its width. `-o json` for scripts, with the fields of the
-  classes beside the flows, in `carina_tasks/flows/`, and nothing else on standard output.
-- **Exit codes**, the same for all: 0 well or done, 1 it looked and something needs a person, 2 it could not look or do.
-- **Without a part.** `status`, `failed`, `doctor` say what they can while the broker is away, and what they cannot; `pause` and `resume` need
-  the API server alone.
-- **Completion** in the shell, for this and Celery's other commands: `eval "$(_CELERY_COMPLETE=bash_source celery)"` in `~/.bashrc`;
-  `zsh_source` and `fish_source` for those. It runs `celery` at each tab, which takes a second.
-- **Nodes' workers** in the profile *open* are seen by Celery's own commands too: `celery -A carina_tasks inspect carina_volumes -t 10`
-  says what `carina volumes NODE` says, of all at once. In the profile *sealed* they answer to no `inspect`; `carina volumes` asks them over
-  their queue, and works in both.
+- **Output.** Tables for people; in a terminal they fit its width. `-o json` for scripts, with the
+  fields of the classes beside the flows, in `carina_tasks/flows/`, and nothing else on standard
+  output.
+- **Exit codes**, the same for all: 0 well or done, 1 it looked and something needs a person, 2 it
+  could not look or do.
+- **Without a part.** `status`, `failed`, `doctor` say what they can while the broker is away, and
+  what they cannot; `pause` and `resume` need the API server alone.
+- **Completion** in the shell, for this and Celery's other commands: `eval
+  "$(_CELERY_COMPLETE=bash_source celery)"` in `~/.bashrc`; `zsh_source` and `fish_source` for
+  those. It runs `celery` at each tab, which takes a second.
+- **Nodes' workers** in the profile *open* are seen by Celery's own commands too: `celery -A
+  carina_tasks inspect carina_volumes -t 10` says what `carina volumes NODE` says, of all at once.
+  In the profile *sealed* they answer to no `inspect`; `carina volumes` asks them over their queue,
+  and works in both.
 """
 
 
@@ -41,10 +46,14 @@ def page() -> str:
     context = click.Context(carina, info_name="carina")
     every = dict(commands(context))
     rows = [
-        f"| [`{name}`](#carina-{name.replace(' ', '-')}) | {c.get_short_help_str(200)} |" for name, c in every.items()
+        f"| [`{name}`](#carina-{name.replace(' ', '-')}) | {c.get_short_help_str(200)} |"
+        for name, c in every.items()
     ]
     parts = [HEAD, "| command | |\n|---|---|\n" + "\n".join(rows) + "\n"]
-    parts += [_command(name, c) if isinstance(c, Command) else _group(name, c) for name, c in every.items()]
+    parts += [
+        _command(name, c) if isinstance(c, Command) else _group(name, c)
+        for name, c in every.items()
+    ]
     return "\n".join(parts)
 
 
@@ -55,7 +64,9 @@ def commands(context: click.Context) -> Iterator[tuple[str, click.Command]]:
         if command is not None:
             yield name, command
         if isinstance(command, click.Group):
-            yield from ((f"{name} {word}", command.commands[word]) for word in sorted(command.commands))
+            yield from (
+                (f"{name} {word}", command.commands[word]) for word in sorted(command.commands)
+            )
 
 
 def _group(name: str, command: click.Command) -> str:
@@ -71,14 +82,20 @@ def _command(name: str, command: Command) -> str:
         inspect.cleandoc(command.help or "") + "\n",
     ]
     options = [
-        r for p in command.get_params(context) if (r := p.get_help_record(context)) and r[1] and "--help" not in r[0]
+        r
+        for p in command.get_params(context)
+        if (r := p.get_help_record(context)) and r[1] and "--help" not in r[0]
     ]
     lines.append(
-        "| option | |\n|---|---|\n" + "\n".join(f"| `{_cell(o)}` | {_cell(text)} |" for o, text in options) + "\n"
+        "| option | |\n|---|---|\n"
+        + "\n".join(f"| `{_cell(o)}` | {_cell(text)} |" for o, text in options)
+        + "\n"
     )
     codes = "\n".join(f"| {code} | {_cell(text)} |" for code, text in command.exits.items())
     lines.append(f"| exit code | |\n|---|---|\n{codes}\n")
-    lines.append("```console\n" + "\n".join(f"$ {example}" for example in command.examples) + "\n```\n")
+    lines.append(
+        "```console\n" + "\n".join(f"$ {example}" for example in command.examples) + "\n```\n"
+    )
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """The page of all metrics: ``python -m tools.reference.metrics_page > docs/metrics.md``.
 
-Made from the metrics as they are exported, so that the page cannot say anything else than the code; a test compares the two.
+Made from the metrics as they are exported, so that the page cannot say anything else than the code;
+a test compares the two.
 """
 
 from __future__ import annotations
@@ -17,22 +18,24 @@ HEAD: Final = """\
 
 Made by `python -m tools.reference.metrics_page > docs/metrics.md`; do not edit by hand.
 
-Each process serves its own at `:PORT/metrics` when `CARINA_TASKS_METRICS_PORT` is set: control worker, node worker, node watch and
-beat, however they were started. Flower has its own, `flower_…`, on its own port. With them come what Python's client adds of
-itself (`process_…`, `python_…`).
+Each process serves its own at `:PORT/metrics` when `CARINA_TASKS_METRICS_PORT` is set: control
+worker, node worker, node watch and beat, however they were started. Flower has its own, `flower_…`,
+on its own port. With them come what Python's client adds of itself (`process_…`, `python_…`).
 
-Counters and histograms are a process's own: add them up (`sum by (…) (rate(…[5m]))`). Gauges of a control worker are of the whole
-cluster, and every control worker says the same, within 15 s: take one (`max by (…) (…)`), never the sum. What cannot be read any more
-is not shown: `carina_tasks_observed_timestamp_seconds` tells since when.
+Counters and histograms are a process's own: add them up (`sum by (…) (rate(…[5m]))`). Gauges of a
+control worker are of the whole cluster, and every control worker says the same, within 15 s: take
+one (`max by (…) (…)`), never the sum. What cannot be read any more is not shown:
+`carina_tasks_observed_timestamp_seconds` tells since when.
 
-Names of nodes are the only labels that grow with the cluster. No volume, claim or pod is a label: their names are in Events, logs
-and task results.
+Names of nodes are the only labels that grow with the cluster. No volume, claim or pod is a label:
+their names are in Events, logs and task results.
 
-**Pools that fork.** The default pool of a control worker is threads, and its endpoint tells everything. With
-`celery -A carina_tasks worker -P processes` each child counts for itself (`-P prefork` is celery's word for "as configured", and
-stays with threads). Set `PROMETHEUS_MULTIPROC_DIR` to a folder that is empty at
-each start, and the endpoint adds the children up. Without it `carina_tasks_metrics_complete` is 0, a line in the log says so,
-and counters and histograms of tasks are lacking; the gauges are right.
+**Pools that fork.** The default pool of a control worker is threads, and its endpoint tells
+everything. With `celery -A carina_tasks worker -P processes` each child counts for itself (`-P
+prefork` is celery's word for "as configured", and stays with threads). Set
+`PROMETHEUS_MULTIPROC_DIR` to a folder that is empty at each start, and the endpoint adds the
+children up. Without it `carina_tasks_metrics_complete` is 0, a line in the log says so, and
+counters and histograms of tasks are lacking; the gauges are right.
 
 Alerts and a dashboard over these: [monitoring.md](monitoring.md).
 """
@@ -43,7 +46,11 @@ def page() -> str:
     lines = [HEAD, _table("Counters and histograms", [_counted(one) for one in counted()])]
     lines.append(
         _table(
-            "Gauges", [_row(name, "gauge", one.labels, one.help, one.process) for name, one in metrics.GAUGES.items()]
+            "Gauges",
+            [
+                _row(name, "gauge", one.labels, one.help, one.process)
+                for name, one in metrics.GAUGES.items()
+            ],
         )
     )
     return "\n".join(lines)
@@ -61,11 +68,20 @@ def name_of(one: MetricWrapperBase) -> str:
 
 def _counted(one: Any) -> str:
     name = name_of(one)
-    return _row(name, one._type, one._labelnames, one._documentation, metrics.PROCESSES.get(name, "control worker"))
+    return _row(
+        name,
+        one._type,
+        one._labelnames,
+        one._documentation,
+        metrics.PROCESSES.get(name, "control worker"),
+    )
 
 
 def _row(name: str, kind: str, labels: tuple[str, ...], text: str, process: str) -> str:
-    return f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels) or '-'} | {process} | {text} |"
+    return (
+        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels) or '-'} | {process} | "
+        f"{text} |"
+    )
 
 
 def _table(title: str, rows: list[str]) -> str:

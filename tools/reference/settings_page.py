@@ -1,6 +1,7 @@
 """The page of all settings: ``python -m tools.reference.settings_page > docs/settings.md``.
 
-Made from `settings.Settings`, so that the page cannot say anything else than the code; a test compares the two.
+Made from `settings.Settings`, so that the page cannot say anything else than the code; a test
+compares the two.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from carina_tasks.environment import PREFIX
 from carina_tasks.model import quantity
-from carina_tasks.settings import PREFIX, Settings
+from carina_tasks.settings import Settings
 
 UNITS: Final = {
     "answer_limit": "bytes",
@@ -29,12 +31,14 @@ HEAD: Final = """\
 
 Made by `python -m tools.reference.settings_page > docs/settings.md`; do not edit by hand.
 
-Every setting is an environment variable. All of them are checked before a process starts. A wrong value, and a
-`CARINA_TASKS_` variable that is no setting, end the process with one line that names the variable.
+Every setting is an environment variable. All of them are checked before a process starts. A wrong
+value, and a `CARINA_TASKS_` variable that is no setting, end the process with one line that names
+the variable.
 
-Set them alike for all processes. Two of them are a process's own: `NODE_NAME` (its presence makes a process a node
-worker) and the metrics port. One more variable is read, by the Kubernetes client: `KUBECONFIG`, a file. Without it
-`~/.kube/config` is tried, then the ServiceAccount of the pod. Node workers, beat and Flower need neither.
+Set them alike for all processes. Two of them are a process's own: `NODE_NAME` (its presence makes a
+process a node worker) and the metrics port. One more variable is read, by the Kubernetes client:
+`KUBECONFIG`, a file. Without it `~/.kube/config` is tried, then the ServiceAccount of the pod. Node
+workers, beat and Flower need neither.
 """
 
 
@@ -44,7 +48,8 @@ def page() -> str:
     for title, names in _groups():
         rows = "\n".join(_row(name, Settings.model_fields[name]) for name in names)
         parts.append(
-            f"## {title[0].upper()}{title[1:]}\n\n| variable | value | default | what it is, and why this default |\n|---|---|---|---|\n{rows}\n"
+            f"## {title[0].upper()}{title[1:]}\n\n| variable | value | default | what it is, and "
+            f"why this default |\n|---|---|---|---|\n{rows}\n"
         )
     return "\n".join(parts)
 
@@ -87,12 +92,21 @@ def _value(name: str, field: FieldInfo) -> str:
 
 def _bounds(field: FieldInfo) -> dict[str, Any]:
     return {
-        key: getattr(item, key) for item in field.metadata for key in ("gt", "ge", "le") if hasattr(item, key)
-    }  # fmt: skip
+        key: getattr(item, key)
+        for item in field.metadata
+        for key in ("gt", "ge", "le")
+        if hasattr(item, key)
+    }
 
 
 def _between(bounds: dict[str, Any]) -> str:
-    low = f"above {bounds['gt']}" if "gt" in bounds else f"{bounds['ge']} or more" if "ge" in bounds else ""
+    low = (
+        f"above {bounds['gt']}"
+        if "gt" in bounds
+        else f"{bounds['ge']} or more"
+        if "ge" in bounds
+        else ""
+    )
     if "le" in bounds:
         low = low.removesuffix(" or more") + f" to {bounds['le']}"
     return f", {low}" if low else ""

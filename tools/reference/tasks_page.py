@@ -1,7 +1,7 @@
 """The page of all tasks: ``python -m tools.reference.tasks_page > docs/tasks.md``.
 
-Made from the tasks as Celery has them registered and from the types of their arguments and results, so that the page cannot
-say anything else than the code; a test compares the two.
+Made from the tasks as Celery has them registered and from the types of their arguments and results,
+so that the page cannot say anything else than the code; a test compares the two.
 """
 
 from __future__ import annotations
@@ -30,17 +30,21 @@ HEAD: Final = """\
 
 Made by `python -m tools.reference.tasks_page > docs/tasks.md`; do not edit by hand.
 
-Arguments and results are JSON. A task is called by its name (`celery -A carina_tasks call NAME --args '["…"]'`), from
-`celery -A carina_tasks shell` by its function, or by beat. A task that fails ends with one line that says why; errors that
-may pass (the API server or the broker is away) are retried five times with growing pauses first. Control tasks can be called at any
-time, twice, and late: each reads the objects anew and does only what is left to do.
+Arguments and results are JSON. A task is called by its name (`celery -A carina_tasks call NAME
+--args '["…"]'`), from `celery -A carina_tasks shell` by its function, or by beat. A task that fails
+ends with one line that says why; errors that may pass (the API server or the broker is away) are
+retried five times with growing pauses first. Control tasks can be called at any time, twice, and
+late: each reads the objects anew and does only what is left to do.
 
-In the shell and in a notebook a result prints as tables, and its fields are there by name: `plan("n1")` asks in this process,
-`plan.delay("n1").get()` in a control worker; `_.volumes[0].target` and `_["volumes"][0]["target"]` are the same. A call with wrong arguments
-fails at the call, before anything is sent. Pods, scripts and `celery call` get the same answer from the worker.
+In the shell and in a notebook a result prints as tables, and its fields are there by name:
+`plan("n1")` asks in this process, `plan.delay("n1").get()` in a control worker;
+`_.volumes[0].target` and `_["volumes"][0]["target"]` are the same. A call with wrong arguments
+fails at the call, before anything is sent. Pods, scripts and `celery call` get the same answer from
+the worker.
 
-Tasks of a node's queue are asked by control workers. A person may ask for an inventory. Never put the others on a queue by
-hand: they do what they are told, and it is the control task that knows why.
+Tasks of a node's queue are asked by control workers. A person may ask for an inventory. Never put
+the others on a queue by hand: they do what they are told, and it is the control task that knows
+why.
 """
 
 
@@ -50,8 +54,8 @@ def page() -> str:
     parts = [HEAD]
     parts += [_task(task, shown) for task in tasks().values()]
     parts.append(
-        "## Shapes\n\nSizes are bytes. Times are seconds since the epoch. A field with a default may be left out, and "
-        "results of control tasks leave it out when it has that value.\n"
+        "## Shapes\n\nSizes are bytes. Times are seconds since the epoch. A field with a default "
+        "may be left out, and results of control tasks leave it out when it has that value.\n"
     )
     done: set[str] = set()
     while left := [struct for name, struct in sorted(shown.items()) if name not in done]:
@@ -68,14 +72,19 @@ def tasks() -> dict[str, Task]:
         importlib.import_module(module)
     app.finalize()
     ours = [task for name, task in app.tasks.items() if name.startswith("carina.")]
-    return {task.name: task for task in sorted(ours, key=lambda task: (isinstance(task, NodeTask), task.name))}
+    return {
+        task.name: task
+        for task in sorted(ours, key=lambda task: (isinstance(task, NodeTask), task.name))
+    }
 
 
 def _task(task: Task, shown: dict[str, type[msgspec.Struct]]) -> str:
     hints = typing.get_type_hints(task.run)
     doc, _, example = (inspect.getdoc(task.run) or "").partition("\n>>> ")
     for word in re.findall(r"`(\w+)`", doc):
-        if isinstance(struct := getattr(messages, word, None), type) and issubclass(struct, msgspec.Struct):
+        if isinstance(struct := getattr(messages, word, None), type) and issubclass(
+            struct, msgspec.Struct
+        ):
             shown[word] = struct
             doc = doc.replace(f"`{word}`", f"[`{word}`](#{word.lower()})")
     queue = f"`{queues.NODE_PREFIX}<name>`" if isinstance(task, NodeTask) else f"`{queues.CONTROL}`"
@@ -89,8 +98,12 @@ def _task(task: Task, shown: dict[str, type[msgspec.Struct]]) -> str:
         f"- result: {_kind(kinds.type_info(hints['return']), shown)}",
     ]
     if example:
-        call, *result = (line.split("  # doctest")[0].rstrip() for line in example.strip().splitlines())
-        lines.append("\n```python\n" + "\n".join([f">>> {call}" if result else call, *result]) + "\n```")
+        call, *result = (
+            line.split("  # doctest")[0].rstrip() for line in example.strip().splitlines()
+        )
+        lines.append(
+            "\n```python\n" + "\n".join([f">>> {call}" if result else call, *result]) + "\n```"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -101,7 +114,8 @@ def _file(task: Task) -> str:
 def _arguments(task: Task) -> str:
     parameters = inspect.signature(task.run).parameters.values()
     named = [
-        f"`{p.name}`" + ("" if p.default is p.empty else f" (default {msgspec.json.encode(p.default).decode()})")
+        f"`{p.name}`"
+        + ("" if p.default is p.empty else f" (default {msgspec.json.encode(p.default).decode()})")
         for p in parameters
     ]
     return ", ".join(named) or "none"
@@ -109,7 +123,10 @@ def _arguments(task: Task) -> str:
 
 def _expires(task: Task) -> str:
     if isinstance(task, NodeTask):
-        return "with the deadline of whoever asks (`CARINA_TASKS_NODE_DEADLINE`, more for a large batch)"
+        return (
+            "with the deadline of whoever asks (`CARINA_TASKS_NODE_DEADLINE`, more for a large "
+            "batch)"
+        )
     return f"after {task.expires} s on the queue, also when it is sent by `celery call`"
 
 
@@ -117,12 +134,15 @@ def _shape(struct: type[msgspec.Struct], shown: dict[str, type[msgspec.Struct]])
     info = typing.cast(kinds.StructType, kinds.type_info(struct))
     docs = _field_docs(struct)
     rows = [
-        f"| `{field.name}` | {_kind(field.type, shown)} | {_default(field)} | {docs.get(field.name, '')} |"
+        f"| `{field.name}` | {_kind(field.type, shown)} | {_default(field)} | "
+        f"{docs.get(field.name, '')} |"
         for field in info.fields
     ]
     doc = " ".join((inspect.getdoc(struct) or "").split()).replace("``", "`")
     return (
-        f"### {struct.__name__}\n\n{doc}\n\n| field | type | default | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        f"### {struct.__name__}\n\n{doc}\n\n| field | type | default | |\n|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
     )
 
 
@@ -155,13 +175,23 @@ def _default(field: Any) -> str:
 
 
 def _field_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """Return the string that stands below each field in the source: Python itself does not keep it."""
-    body = typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(struct))).body[0]).body
+    """Return the string that stands below each field in the source.
+
+    Python itself does not keep it.
+    """
+    body = typing.cast(
+        ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(struct))).body[0]
+    ).body
     docs = {}
     for field, below in itertools.pairwise(body):
         match field, below:
-            case (ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text)))):
-                docs[name] = " ".join(inspect.cleandoc(text).split()).replace("``", "`").replace("<", "&lt;")
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                docs[name] = (
+                    " ".join(inspect.cleandoc(text).split()).replace("``", "`").replace("<", "&lt;")
+                )
     return docs
 
 

@@ -27,7 +27,10 @@ class Candidate:
 
 
 def candidate(node: Node, inventory: Inventory | None) -> Candidate:
-    """Return a node with its inventory (None when its worker does not answer), indexed for look-ups."""
+    """Return a node with its inventory, indexed for look-ups.
+
+    The inventory is None when the node's worker does not answer.
+    """
     if inventory is None:
         return Candidate(node.name, node, answered=False)
     return Candidate(

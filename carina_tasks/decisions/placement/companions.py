@@ -1,7 +1,7 @@
 """The other volumes of a pod that moves: what they tie it to.
 
-A Carina volume that is not moved pins the pod to its node; a PV of another driver brings its node affinity and zone
-labels; a claim that is still unbound brings its class's allowed topologies.
+A Carina volume that is not moved pins the pod to its node; a PV of another driver brings its node
+affinity and zone labels; a claim that is still unbound brings its class's allowed topologies.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ ZONE_LABELS: Final = {
     "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
     "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
 }
-"""Zone labels of PVs, with the label that took their place (source: scheduler plug-in VolumeZone)."""
+"""Zone labels of PVs, with the label that took their place (source: scheduler plug-in VolumeZone).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Nodes that a volume allows; `reason` says, in the scheduler's words, what is wrong with the others."""
+    """Nodes that a volume allows.
+
+    `reason` says, in the scheduler's words, what is wrong with the others.
+    """
 
     reason: str
     nodes: NodeSelector | None = None
@@ -40,13 +44,17 @@ class Demand:
             return False
         if not any(key in labels for key in ZONE_LABELS):
             return True
-        return all(labels.get(key, labels.get(ZONE_LABELS[key])) in values for key, values in self.zones)
+        return all(
+            labels.get(key, labels.get(ZONE_LABELS[key])) in values for key, values in self.zones
+        )
 
 
 def companion_of(
     snapshot: ClusterSnapshot, pod: Pod, name: str, wanted: set[str], source: str
 ) -> LogicVolume | Demand | None:
-    """Return what the pod's claim `name` ties it to: a Carina volume that stays, a Demand, or None for nothing.
+    """Return what the pod's claim `name` ties it to.
+
+    A Carina volume that stays, a Demand, or None for nothing.
 
     Raises BadObject when the pod cannot run anywhere with that claim as it is.
     """
@@ -62,7 +70,11 @@ def companion_of(
         raise BadObject(f'persistentvolumeclaim "{name}" is being deleted (pod {pod.meta.key})')
     if not claim.pv_name:
         held = next(
-            (v for v in snapshot.persistent_volumes.values() if v.claim_key == key and v.claim_uid == claim.meta.uid),
+            (
+                v
+                for v in snapshot.persistent_volumes.values()
+                if v.claim_key == key and v.claim_uid == claim.meta.uid
+            ),
             None,
         )
         if held is None:
@@ -71,8 +83,13 @@ def companion_of(
     return _of_volume(snapshot, pod, claim.pv_name, wanted, source)
 
 
-def zone_demands(snapshot: ClusterSnapshot, logic_volumes: Iterable[LogicVolume]) -> tuple[Demand, ...]:
-    """Return what zone labels and classes of the wanted volumes' own PVs ask for: a replaced PV keeps both."""
+def zone_demands(
+    snapshot: ClusterSnapshot, logic_volumes: Iterable[LogicVolume]
+) -> tuple[Demand, ...]:
+    """Return what zone labels and classes of the wanted volumes' own PVs ask for.
+
+    A replaced PV keeps both.
+    """
     found = []
     for logic_volume in logic_volumes:
         kept = snapshot.persistent_volumes.get(logic_volume.name)
@@ -113,7 +130,11 @@ def _affinity(pv: PersistentVolume) -> Demand | None:
 def _zones(pv: PersistentVolume) -> Demand | None:
     labels = pv.meta.labels
     zones = tuple((key, frozenset(labels[key].split("__"))) for key in ZONE_LABELS if key in labels)
-    return Demand(f"node(s) had no available volume zone ({pv.meta.name})", zones=zones) if zones else None
+    return (
+        Demand(f"node(s) had no available volume zone ({pv.meta.name})", zones=zones)
+        if zones
+        else None
+    )
 
 
 def _of_class(snapshot: ClusterSnapshot, claim: Claim) -> Demand | None:
@@ -126,14 +147,21 @@ def _topologies(snapshot: ClusterSnapshot, name: str) -> Demand | None:
     if known is None or not known.allowed_topologies:
         return None
     try:
-        terms = tuple((_labels_of(term), ()) for term in read(known.allowed_topologies, tuple[TopologyTerm, ...]))
+        terms = tuple(
+            (_labels_of(term), ())
+            for term in read(known.allowed_topologies, tuple[TopologyTerm, ...])
+        )
     except BadObject as exc:
         raise BadObject(f"allowedTopologies of storageclass {name}: {exc.message}") from exc
-    return Demand(f"node(s) are not in the allowedTopologies of storageclass {name}", NodeSelector(terms))
+    return Demand(
+        f"node(s) are not in the allowedTopologies of storageclass {name}", NodeSelector(terms)
+    )
 
 
 def _labels_of(term: TopologyTerm) -> tuple[Requirement, ...]:
-    return tuple(Requirement(one.key, "In", frozenset(one.values)) for one in term.match_label_expressions)
+    return tuple(
+        Requirement(one.key, "In", frozenset(one.values)) for one in term.match_label_expressions
+    )
 
 
 def _is_ephemeral(pod: Pod, claim: str) -> bool:

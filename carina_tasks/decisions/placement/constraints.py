@@ -1,6 +1,7 @@
 """One pod's scheduling constraints, read once and asked many times.
 
-A constraint that cannot be read raises BadObject here; the plan turns that into a reason. Nothing is guessed.
+A constraint that cannot be read raises BadObject here; the plan turns that into a reason. Nothing
+is guessed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ from dataclasses import dataclass
 
 from carina_tasks.decisions.placement import selectors
 from carina_tasks.decisions.placement.selectors import NodeSelector, Requirement, Selector
-from carina_tasks.decisions.placement.spec import PodSpec, PodTerm, SpreadConstraint, Toleration, read
+from carina_tasks.decisions.placement.spec import (
+    PodSpec,
+    PodTerm,
+    SpreadConstraint,
+    Toleration,
+    read,
+)
 from carina_tasks.errors import BadObject
 from carina_tasks.model.objects import Node, Pod, Taint
 
@@ -19,7 +26,10 @@ UNSCHEDULABLE = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 
 @dataclass(frozen=True, slots=True)
 class AffinityTerm:
-    """Required pod affinity or anti-affinity: pods of these namespaces with these labels, in one topology domain."""
+    """Required pod affinity or anti-affinity.
+
+    Pods of these namespaces with these labels, in one topology domain.
+    """
 
     namespaces: frozenset[str] | None
     """None stands for all of them."""
@@ -29,7 +39,7 @@ class AffinityTerm:
     """It has a namespaceSelector other than ``{}``, and namespaces' labels are not observed."""
 
     def matches(self, pod: Pod) -> bool:
-        """Tell whether the pod is one of those it speaks of (one that may be, when it is uncertain)."""
+        """Return whether the term selects the pod; an uncertain match counts as one."""
         in_namespace = self.namespaces is None or pod.meta.namespace in self.namespaces
         return in_namespace and self.selector.matches(pod.meta.labels)
 
@@ -92,7 +102,14 @@ class Shape:
 
     def untolerated(self, node: Node) -> Taint | None:
         """Return the node's first taint that keeps it away (NoSchedule, NoExecute), or None."""
-        return next((t for t in node.taints if t.effect in ("NoSchedule", "NoExecute") and not self.tolerates(t)), None)
+        return next(
+            (
+                t
+                for t in node.taints
+                if t.effect in ("NoSchedule", "NoExecute") and not self.tolerates(t)
+            ),
+            None,
+        )
 
     def wants(self, node: Node) -> bool:
         """Tell whether nodeSelector and required node affinity hold on the node."""
@@ -113,9 +130,17 @@ def shape(pod: Pod) -> Shape:
 def footprint(pod: Pod) -> Footprint:
     """Return what a pod that stays means for others. Raises BadObject when that cannot be read."""
     affinity, containers = pod.spec.get("affinity"), pod.spec.get("containers") or ()
-    if not affinity and not pod.spec.get("initContainers") and not any("ports" in one for one in containers):
+    if (
+        not affinity
+        and not pod.spec.get("initContainers")
+        and not any("ports" in one for one in containers)
+    ):
         return Footprint()  # most pods: reading them all takes a second in a large cluster
-    parts = {key: pod.spec.get(key) for key in ("affinity", "containers", "initContainers") if pod.spec.get(key)}
+    parts = {
+        key: pod.spec.get(key)
+        for key in ("affinity", "containers", "initContainers")
+        if pod.spec.get(key)
+    }
     try:
         return _footprint(pod, read(parts, PodSpec))
     except BadObject as exc:
@@ -131,8 +156,13 @@ def _shape(pod: Pod, spec: PodSpec) -> Shape:
     return Shape(
         pod=pod,
         tolerations=spec.tolerations or (),
-        node_labels=tuple(Requirement(k, "In", frozenset((v,))) for k, v in sorted((spec.node_selector or {}).items())),
-        node_affinity=selectors.node_selector(node.required.node_selector_terms) if node and node.required else None,
+        node_labels=tuple(
+            Requirement(k, "In", frozenset((v,)))
+            for k, v in sorted((spec.node_selector or {}).items())
+        ),
+        node_affinity=selectors.node_selector(node.required.node_selector_terms)
+        if node and node.required
+        else None,
         affinity=tuple(_term(one, pod) for one in (near.required if near else None) or ()),
         spread=tuple(
             _spread(one, pod)
@@ -158,7 +188,10 @@ def _footprint(pod: Pod, spec: PodSpec) -> Footprint:
 
 
 def _tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """Source: `v1.Toleration.ToleratesTaint`; an empty effect covers all, an empty key with Exists covers all."""
+    """Source: `v1.Toleration.ToleratesTaint`.
+
+    An empty effect covers all, an empty key with Exists covers all.
+    """
     if toleration.effect and toleration.effect != taint.effect:
         return False
     if toleration.key and toleration.key != taint.key:
@@ -169,7 +202,10 @@ def _tolerates(toleration: Toleration, taint: Taint) -> bool:
 
 
 def _term(raw: PodTerm, pod: Pod) -> AffinityTerm:
-    """Source: `framework.newAffinityTerm`: own namespace when neither namespaces nor a selector is given."""
+    """Source: `framework.newAffinityTerm`.
+
+    Own namespace when neither namespaces nor a selector is given.
+    """
     if not raw.topology_key:
         raise BadObject("a pod affinity term without a topologyKey")
     namespaces: frozenset[str] | None = frozenset(raw.namespaces or ())
@@ -180,7 +216,8 @@ def _term(raw: PodTerm, pod: Pod) -> AffinityTerm:
         namespaces = None
     elif not namespaces:
         namespaces = frozenset((pod.meta.namespace,))
-    # The API server merges these keys into the stored selector; doing so again changes nothing, and helps old objects.
+    # The API server merges these keys into the stored selector; doing so again changes nothing, and
+    # helps old objects.
     selector = selectors.label_selector(raw.label_selector)
     selector = selector.also(_same(raw.match_label_keys, pod.meta.labels, "In"))
     selector = selector.also(_same(raw.mismatch_label_keys, pod.meta.labels, "NotIn"))
@@ -189,8 +226,15 @@ def _term(raw: PodTerm, pod: Pod) -> AffinityTerm:
 
 def _spread(raw: SpreadConstraint, pod: Pod) -> SpreadRule:
     """Source: podtopologyspread `filterTopologySpreadConstraints`, with its defaults."""
-    if raw.max_skew < 1 or (raw.min_domains is not None and raw.min_domains < 1) or not raw.topology_key:
-        raise BadObject("a topology spread constraint with maxSkew or minDomains below 1, or without a topologyKey")
+    if (
+        raw.max_skew < 1
+        or (raw.min_domains is not None and raw.min_domains < 1)
+        or not raw.topology_key
+    ):
+        raise BadObject(
+            "a topology spread constraint with maxSkew or minDomains below 1, or without a "
+            "topologyKey"
+        )
     selector = selectors.label_selector(raw.label_selector)
     return SpreadRule(
         max_skew=raw.max_skew,
@@ -202,5 +246,11 @@ def _spread(raw: SpreadConstraint, pod: Pod) -> SpreadRule:
     )
 
 
-def _same(names: tuple[str, ...] | None, labels: Mapping[str, str], operator: str) -> tuple[Requirement, ...]:
-    return tuple(Requirement(name, operator, frozenset((labels[name],))) for name in names or () if name in labels)
+def _same(
+    names: tuple[str, ...] | None, labels: Mapping[str, str], operator: str
+) -> tuple[Requirement, ...]:
+    return tuple(
+        Requirement(name, operator, frozenset((labels[name],)))
+        for name in names or ()
+        if name in labels
+    )

@@ -1,7 +1,8 @@
 """What must go together: the volumes of one pod, and the pods that share one of them.
 
-A group is all or nothing. What already speaks against moving it at all (a volume in use elsewhere, a constraint that
-cannot be read) is its `refusal`; what ties it to certain nodes is in `pinned` and `demands`.
+A group is all or nothing. What already speaks against moving it at all (a volume in use elsewhere,
+a constraint that cannot be read) is its `refusal`; what ties it to certain nodes is in `pinned` and
+`demands`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class PodGroup:
     """Bytes that its volumes take, by VG."""
     pods: tuple[Shape, ...] = ()
     leaving: tuple[Pod, ...] = ()
-    """The same pods as they are now, and those whose replacements are among them: none stays where it is."""
+    """The same pods as they are now, and those whose replacements are among them: none stays where
+    it is.
+    """
     pinned: tuple[tuple[str, str], ...] = ()
     """Volumes of its pods that stay where they are, as (LogicVolume, node)."""
     demands: tuple[Demand, ...] = ()
@@ -47,24 +50,37 @@ class PodGroup:
                 total[name] = total.get(name, Decimal(0)) + value
         object.__setattr__(self, "size", sum(self.needs.values()))
         object.__setattr__(self, "requests", dict(sorted(total.items())))
-        object.__setattr__(self, "owners", frozenset(o.uid for one in self.pods if (o := one.pod.controller)))
+        object.__setattr__(
+            self, "owners", frozenset(o.uid for one in self.pods if (o := one.pod.controller))
+        )
 
     @property
     def rank(self) -> tuple[int, int, str]:
-        """Sort key: the largest first (first-fit decreasing), then by name so that the order is always the same."""
+        """Return the sort key: largest first (first-fit decreasing), then by name."""
         return (-self.size, -len(self.pods), self.logic_volumes[0].name)
 
 
 def wanted_size(logic_volume: LogicVolume, snapshot: ClusterSnapshot) -> int:
-    """Return the bytes that its new LV takes: whole GiB, and never below the capacity that the PV promises."""
+    """Return the bytes that its new LV takes.
+
+    Whole GiB, and never below the capacity that the PV promises.
+    """
     promised = snapshot.persistent_volumes.get(logic_volume.name)
     return whole_gib(max(logic_volume.size, promised.capacity if promised else 0))
 
 
-def make_groups(snapshot: ClusterSnapshot, wanted: Sequence[LogicVolume], source: str) -> tuple[PodGroup, ...]:
+def make_groups(
+    snapshot: ClusterSnapshot, wanted: Sequence[LogicVolume], source: str
+) -> tuple[PodGroup, ...]:
     """Return the groups of these volumes; each volume is in exactly one."""
-    left = frozenset({source} | {logic_volume.journal.source for logic_volume in wanted if logic_volume.journal})
-    by_claim = {claim: logic_volume for logic_volume in wanted if (claim := _claim_of(logic_volume, snapshot))}
+    left = frozenset(
+        {source} | {logic_volume.journal.source for logic_volume in wanted if logic_volume.journal}
+    )
+    by_claim = {
+        claim: logic_volume
+        for logic_volume in wanted
+        if (claim := _claim_of(logic_volume, snapshot))
+    }
     users = _users(snapshot, by_claim)
     names = {logic_volume.name for logic_volume in wanted}
     joined = _Joined(logic_volume.name for logic_volume in wanted)
@@ -97,9 +113,15 @@ def _group(
     needs: Counter[str] = Counter()
     for logic_volume in logic_volumes:
         needs[logic_volume.group] += wanted_size(logic_volume, snapshot)
-    elsewhere = next((p for p in users if not _moves(p, snapshot, left) and p.node and p.node not in left), None)
+    elsewhere = next(
+        (p for p in users if not _moves(p, snapshot, left) and p.node and p.node not in left), None
+    )
     if elsewhere is not None:
-        return PodGroup(tuple(logic_volumes), needs, refusal=f"in use on {elsewhere.node} by pod {elsewhere.meta.key}")
+        return PodGroup(
+            tuple(logic_volumes),
+            needs,
+            refusal=f"in use on {elsewhere.node} by pod {elsewhere.meta.key}",
+        )
     leaving = tuple(p for p in users if _moves(p, snapshot, left))
     follow = tuple(_renewed(pod) for pod in _without_replaced(leaving))
     try:
@@ -108,11 +130,13 @@ def _group(
         demands += zone_demands(snapshot, logic_volumes)
     except BadObject as exc:
         return PodGroup(tuple(logic_volumes), needs, refusal=exc.message)
-    uncertain = next((s.pod for s in shapes if any(t.uncertain for t in s.affinity + s.anti_affinity)), None)
+    uncertain = next(
+        (s.pod for s in shapes if any(t.uncertain for t in s.affinity + s.anti_affinity)), None
+    )
     if uncertain is not None:
         refusal = (
-            f"pod {uncertain.meta.key}: required pod (anti-)affinity with a namespaceSelector cannot be judged, "
-            "because the labels of namespaces are not observed"
+            f"pod {uncertain.meta.key}: required pod (anti-)affinity with a namespaceSelector "
+            "cannot be judged, because the labels of namespaces are not observed"
         )
         return PodGroup(tuple(logic_volumes), needs, refusal=refusal)
     return PodGroup(tuple(logic_volumes), needs, shapes, leaving, pinned, demands)
@@ -121,7 +145,10 @@ def _group(
 def _companions(
     snapshot: ClusterSnapshot, pods: Sequence[Pod], wanted: set[str], source: str
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Demand, ...]]:
-    """Return what the other volumes of the pods tie them to. Raises BadObject when one of them rules out a move."""
+    """Return what the other volumes of the pods tie them to.
+
+    Raises BadObject when one of them rules out a move.
+    """
     pinned: dict[str, str] = {}
     demands: list[Demand] = []
     for pod in pods:
@@ -135,19 +162,26 @@ def _companions(
 
 
 def _claim_of(logic_volume: LogicVolume, snapshot: ClusterSnapshot) -> str:
-    """Return ``namespace/name`` of its claim, or empty when that claim is gone or holds another volume.
+    """Return ``namespace/name`` of its claim.
 
-    A claim that its PV is Bound to and that is not in the list counts as there: a list that something cut short must not part
-    the volumes of one pod.
+    Empty when that claim does not exist or is bound to another PV.
+
+    A claim that its PV is Bound to and that is not in the list counts as there: a list that
+    something cut short must not part the volumes of one pod.
     """
-    key, pv = f"{logic_volume.namespace}/{logic_volume.claim}", snapshot.persistent_volumes.get(logic_volume.name)
+    key, pv = (
+        f"{logic_volume.namespace}/{logic_volume.claim}",
+        snapshot.persistent_volumes.get(logic_volume.name),
+    )
     claim = snapshot.claims.get(key)
     if claim is None:
         return key if pv is not None and pv.phase == "Bound" and pv.claim_key == key else ""
     return key if claim.pv_name in ("", logic_volume.name) else ""
 
 
-def _users(snapshot: ClusterSnapshot, by_claim: Mapping[str, LogicVolume]) -> list[tuple[Pod, list[str]]]:
+def _users(
+    snapshot: ClusterSnapshot, by_claim: Mapping[str, LogicVolume]
+) -> list[tuple[Pod, list[str]]]:
     """Return the pods that use wanted volumes, each with those claims, by name.
 
     DaemonSets' and static pods of nodes that are gone are left out: nothing follows from them.
@@ -156,7 +190,11 @@ def _users(snapshot: ClusterSnapshot, by_claim: Mapping[str, LogicVolume]) -> li
     for pod in sorted(snapshot.pods, key=lambda p: (p.meta.key, p.meta.uid)):
         if pod.finished or not pod.claims:
             continue
-        claims = [key for key in dict.fromkeys(f"{pod.meta.namespace}/{c}" for c in pod.claims) if key in by_claim]
+        claims = [
+            key
+            for key in dict.fromkeys(f"{pod.meta.namespace}/{c}" for c in pod.claims)
+            if key in by_claim
+        ]
         if claims and not (_stays(pod) and not _lives(pod, snapshot)):
             found.append((pod, claims))
     return found
@@ -172,9 +210,12 @@ def _lives(pod: Pod, snapshot: ClusterSnapshot) -> bool:
 
 
 def _moves(pod: Pod, snapshot: ClusterSnapshot, left: frozenset[str]) -> bool:
-    """Tell whether it follows its volumes: unbound, on a node that they leave, or on one that is not there any more.
+    """Tell whether it follows its volumes.
 
-    They leave the lost node; planned again in mid-rebuild, also the node that their journals name as source.
+    Unbound, on a node that they leave, or on one that is not there any more.
+
+    They leave the lost node; planned again in mid-rebuild, also the node that their journals name
+    as source.
     """
     return not _stays(pod) and (pod.node in left or not _lives(pod, snapshot))
 
@@ -187,8 +228,9 @@ def _renewed(pod: Pod) -> Pod:
 def _without_replaced(pods: Sequence[Pod]) -> tuple[Pod, ...]:
     """Return the pods without the terminating ones whose replacement is among them already.
 
-    A ReplicaSet makes the replacement while the old pod of a dead node still terminates: both use the claim, only one
-    of them will run. A StatefulSet's replacement has the same name and cannot exist beside the old pod.
+    A ReplicaSet makes the replacement while the old pod of a dead node still terminates: both use
+    the claim, only one of them will run. A StatefulSet's replacement has the same name and cannot
+    exist beside the old pod.
     """
     waiting = Counter(
         (owner.uid, frozenset(pod.claims))
@@ -200,7 +242,12 @@ def _without_replaced(pods: Sequence[Pod]) -> tuple[Pod, ...]:
         owner = pod.controller
         key = (owner.uid if owner else "", frozenset(pod.claims))
         same_name = owner is not None and owner.kind == "StatefulSet"
-        if pod.meta.deleting is not None and owner is not None and not same_name and waiting[key] > 0:
+        if (
+            pod.meta.deleting is not None
+            and owner is not None
+            and not same_name
+            and waiting[key] > 0
+        ):
             waiting[key] -= 1
         else:
             follow.append(pod)

@@ -1,8 +1,8 @@
 """Where can the volumes of a lost node go? One verdict for each volume, nothing is written.
 
-Groups are placed the largest first; each takes the best node by score that passes every filter, and stands there for
-the groups after it. A group that finds none is left as it is. One that waits for another (pod affinity) is asked again
-as long as others find a place.
+Groups are placed the largest first; each takes the best node by score that passes every filter, and
+stands there for the groups after it. A group that finds none is left as it is. One that waits for
+another (pod affinity) is asked again as long as others find a place.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from carina_tasks.decisions.placement.groups import PodGroup, make_groups
 from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.score import Score, score
 from carina_tasks.decisions.placement.space import Space, stale_of
-from carina_tasks.decisions.placement.verdict import DoesNotFit, Placement, PlacementRules, Unschedulable, readable
+from carina_tasks.decisions.placement.verdict import (
+    DoesNotFit,
+    Placement,
+    PlacementRules,
+    Unschedulable,
+    readable,
+)
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
@@ -39,11 +45,14 @@ def plan(
 ) -> tuple[Placement | Unschedulable, ...]:
     """Return one verdict for each wanted volume, in the order of `wanted`.
 
-    `source` is the node that they leave; it may or may not be in the world any more. A node without an inventory is a
-    node whose worker does not answer. With `only`, no other node is a candidate. The same arguments give the same answer, in whatever order mappings are.
+    `source` is the node that they leave; it may or may not be in the world any more. A node without
+    an inventory is a node whose worker does not answer. With `only`, no other node is a candidate.
+    The same arguments give the same answer, in whatever order mappings are.
     """
     unique = {logic_volume.name: logic_volume for logic_volume in wanted}
-    groups = sorted(make_groups(snapshot, tuple(unique.values()), source), key=lambda group: group.rank)
+    groups = sorted(
+        make_groups(snapshot, tuple(unique.values()), source), key=lambda group: group.rank
+    )
     candidates = [
         candidate(node, inventories.get(name))
         for name, node in sorted(snapshot.nodes.items())
@@ -81,7 +90,9 @@ class _Planning:
         self._standing = PodsByNode(snapshot, (pod for group in groups for pod in group.leaving))
         self._space = Space(snapshot, candidates, rules.reserve)
         moving = {logic_volume.name for group in groups for logic_volume in group.logic_volumes}
-        self._volumes = Counter(v.node for v in snapshot.logic_volumes.values() if v.name not in moving)
+        self._volumes = Counter(
+            v.node for v in snapshot.logic_volumes.values() if v.name not in moving
+        )
 
     def place(self, group: PodGroup) -> dict[str, Placement | Unschedulable]:
         """Return the verdict for each volume of the group, and book it where it goes."""
@@ -100,7 +111,10 @@ class _Planning:
             misfits[one.name] = misfit.reason
         self._stay(group)
         reason = _no_fit(misfits)
-        return {logic_volume.name: Unschedulable(logic_volume, reason) for logic_volume in group.logic_volumes}
+        return {
+            logic_volume.name: Unschedulable(logic_volume, reason)
+            for logic_volume in group.logic_volumes
+        }
 
     def _score_for(self, group: PodGroup) -> Callable[[Candidate], Score]:
         return lambda one: score(one, group, self._standing, self._space, self._volumes)
@@ -127,11 +141,16 @@ class _Planning:
         for logic_volume in group.logic_volumes:
             stale = stale_of(one, logic_volume)
             others = tuple(name for name in names if name != logic_volume.name)
-            places[logic_volume.name] = Placement(logic_volume, one.name, reason, stale.uuid if stale else "", others)
+            places[logic_volume.name] = Placement(
+                logic_volume, one.name, reason, stale.uuid if stale else "", others
+            )
         return places
 
     def _stay(self, group: PodGroup) -> None:
-        """Let the group's pods stand where they are: they count for the groups that come after it."""
+        """Let the group's pods stand where they are.
+
+        They count for the groups that come after it.
+        """
         for pod in group.leaving:
             if pod.node in self._world.nodes:
                 self._standing.put(pod, pod.node)
@@ -145,7 +164,9 @@ def _no_fit(misfits: Mapping[str, str]) -> str:
     """Return the reason as the scheduler words it: ``0/3 nodes fit: n1: …; n2: …``."""
     if not misfits:
         return "there is no other Ready node"
-    named = [f"{name}: {misfits[name][:NODE_REASON_LENGTH]}" for name in sorted(misfits)[:NODES_NAMED]]
+    named = [
+        f"{name}: {misfits[name][:NODE_REASON_LENGTH]}" for name in sorted(misfits)[:NODES_NAMED]
+    ]
     more = [f"and {len(misfits) - NODES_NAMED} more"] if len(misfits) > NODES_NAMED else []
     text = f"0/{len(misfits)} nodes fit: " + "; ".join(named + more)
     return text if len(text) <= REASON_LENGTH else text[: REASON_LENGTH - 3] + "..."

@@ -1,7 +1,8 @@
-"""What stands where: the pods of the world without those that move, plus what this plan has placed so far.
+"""The pods of each node: those of the cluster that stay, and those this plan placed.
 
-The filters read it, only the plan writes it. Like the scheduler's snapshot it holds no finished pods, holds terminating
-ones until they are gone, and knows nothing of pods on nodes that are not there.
+The filters read it, only the plan writes it. Like the scheduler's snapshot it holds no finished
+pods, holds terminating ones until they are gone, and knows nothing of pods on nodes that are not
+there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TypeVar
 
-from carina_tasks.decisions.placement.constraints import AffinityTerm, Footprint, HostPort, SpreadRule, footprint
+from carina_tasks.decisions.placement.constraints import (
+    AffinityTerm,
+    Footprint,
+    HostPort,
+    SpreadRule,
+    footprint,
+)
 from carina_tasks.errors import BadObject
 from carina_tasks.model.objects import Node, Pod
 from carina_tasks.model.snapshot import ClusterSnapshot
@@ -25,7 +32,10 @@ Matcher = tuple[AffinityTerm, ...]
 
 
 class PodsByNode:
-    """Pods by node, with the sums and counts that the filters ask for. `put` and `take` keep all of them up to date."""
+    """Pods by node, with the sums and counts that the filters ask for.
+
+    `put` and `take` keep all of them up to date.
+    """
 
     def __init__(self, snapshot: ClusterSnapshot, moving: Iterable[Pod]) -> None:
         self.nodes: Mapping[str, Node] = snapshot.nodes
@@ -48,7 +58,10 @@ class PodsByNode:
                 self.put(pod, pod.node)
 
     def put(self, pod: Pod, node: str, marks: Footprint | None = None) -> None:
-        """Let a pod stand on a node; one whose constraints cannot be read makes the node unreadable."""
+        """Let a pod stand on a node.
+
+        One whose constraints cannot be read makes the node unreadable.
+        """
         if marks is None:
             try:
                 marks = footprint(pod)
@@ -84,11 +97,16 @@ class PodsByNode:
         key, anchor = (matcher, terminating), _anchor(matcher)
         counted = self._census.setdefault(anchor, {})
         if key not in counted:
-            counted[key] = Counter(node for pod, node in self._with_label(anchor) if _counts(pod, matcher, terminating))
+            counted[key] = Counter(
+                node for pod, node in self._with_label(anchor) if _counts(pod, matcher, terminating)
+            )
         return counted[key]
 
     def domains(self, matcher: Matcher, topology_key: str) -> Mapping[str, int]:
-        """Return how many matching pods each domain of a topology has; nodes without the label are left out."""
+        """Return how many matching pods each domain of a topology has.
+
+        Nodes without the label are left out.
+        """
         key = (matcher, topology_key)
         if key not in self._domains:
             found: Counter[str] = Counter()
@@ -99,7 +117,7 @@ class PodsByNode:
         return self._domains[key]
 
     def keeping_away(self, pod: Pod) -> Iterable[tuple[AffinityTerm, Iterable[str]]]:
-        """Return the required anti-affinity terms of standing pods that speak of this pod, each with its nodes."""
+        """Return the required anti-affinity terms that select this pod, with their nodes."""
         return [
             (term, tuple(nodes))
             for anchor in (None, *pod.meta.labels.items())
@@ -130,7 +148,11 @@ class PodsByNode:
         for port in marks.ports:
             _add(self._ports[node], port, step)
         for term in marks.anti_affinity:
-            _add(self._keep_away.setdefault(_anchor((term,)), {}).setdefault(term, Counter()), node, step)
+            _add(
+                self._keep_away.setdefault(_anchor((term,)), {}).setdefault(term, Counter()),
+                node,
+                step,
+            )
         for anchor in (None, *labels):
             for (matcher, terminating), counts in self._census.get(anchor, {}).items():
                 if _counts(pod, matcher, terminating):
@@ -140,7 +162,10 @@ class PodsByNode:
 
 
 def _anchor(matcher: Matcher) -> Label | None:
-    """Return a label that every matching pod has, if the terms name one: it saves looking at all the others."""
+    """Return a label that every matching pod has, if the terms name one.
+
+    It saves looking at all the others.
+    """
     for term in matcher:
         for requirement in term.selector.requirements:
             if requirement.operator == "In" and len(requirement.values) == 1:

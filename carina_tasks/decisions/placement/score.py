@@ -18,8 +18,13 @@ from carina_tasks.decisions.placement.space import Space
 Score = tuple[int, int, int, str]
 
 
-def score(one: Candidate, group: PodGroup, standing: PodsByNode, space: Space, volumes: Mapping[str, int]) -> Score:
-    """Return the sort key of a node for a group, lowest is best; `volumes` is Carina volumes by node, plan included."""
+def score(
+    one: Candidate, group: PodGroup, standing: PodsByNode, space: Space, volumes: Mapping[str, int]
+) -> Score:
+    """Return the sort key of a node for a group, lowest is best.
+
+    `volumes` is Carina volumes by node, plan included.
+    """
     left = 0
     if group.needs.keys() <= one.groups.keys():
         left = sum(space.available(one, group).values()) - group.size

@@ -1,7 +1,8 @@
 """Label selectors and node selectors as hashable values.
 
-Source: apimachinery `labels.Requirement` and component-helpers `nodeaffinity`: NotIn and DoesNotExist hold where the key
-is absent; Gt and Lt compare 64-bit integers and hold only where both sides are integers.
+Source: apimachinery `labels.Requirement` and component-helpers `nodeaffinity`: NotIn and
+DoesNotExist hold where the key is absent; Gt and Lt compare 64-bit integers and hold only where
+both sides are integers.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """A label selector: all requirements hold. Without any it matches everything; `nothing` matches nothing."""
+    """A label selector: all requirements hold.
+
+    Without any it matches everything; `nothing` matches nothing.
+    """
 
     requirements: tuple[Requirement, ...] = ()
     nothing: bool = False
@@ -59,7 +63,9 @@ class Selector:
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Tell whether these labels satisfy it."""
-        return not self.nothing and all(requirement.matches(labels) for requirement in self.requirements)
+        return not self.nothing and all(
+            requirement.matches(labels) for requirement in self.requirements
+        )
 
     def also(self, more: tuple[Requirement, ...]) -> Selector:
         """Return it with further requirements; one that matches nothing stays so."""
@@ -69,7 +75,10 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class NodeSelector:
-    """Required node affinity: one of the terms holds; a term is requirements about labels and about the name."""
+    """Required node affinity.
+
+    One of the terms holds; a term is requirements about labels and about the name.
+    """
 
     terms: tuple[tuple[tuple[Requirement, ...], tuple[Requirement, ...]], ...]
 
@@ -85,10 +94,16 @@ class NodeSelector:
 
 
 def label_selector(raw: LabelSelector | None) -> Selector:
-    """Return a label selector; None matches nothing. Raises BadObject for an operator without the right values."""
+    """Return a label selector; None matches nothing.
+
+    Raises BadObject for an operator without the right values.
+    """
     if raw is None:
         return Selector(nothing=True)
-    exact = tuple(Requirement(key, "In", frozenset((value,))) for key, value in sorted(raw.match_labels.items()))
+    exact = tuple(
+        Requirement(key, "In", frozenset((value,)))
+        for key, value in sorted(raw.match_labels.items())
+    )
     return Selector(exact + tuple(requirement(one, numeric=False) for one in raw.match_expressions))
 
 
@@ -122,5 +137,8 @@ def requirement(raw: SelectorRequirement, *, numeric: bool) -> Requirement:
 
 def _about_name(raw: SelectorRequirement) -> Requirement:
     if raw.key != NODE_NAME_FIELD or raw.operator not in ("In", "NotIn") or len(raw.values) != 1:
-        raise BadObject(f"matchFields takes In or NotIn on {NODE_NAME_FIELD} with one value, not {raw.key[:80]!r}")
+        raise BadObject(
+            f"matchFields takes In or NotIn on {NODE_NAME_FIELD} with one value, not "
+            f"{raw.key[:80]!r}"
+        )
     return requirement(raw, numeric=False)

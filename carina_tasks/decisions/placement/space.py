@@ -2,11 +2,13 @@
 
     what `vgs` calls free
     + what lies closed in the trash: it goes as soon as the VG needs the space
-    - what LogicVolumes claim there (spec.nodeName, or the target of a journal) and the inventory does not have yet
+    - what LogicVolumes claim there (spec.nodeName, or the target of a journal) and the inventory
+      does not have yet
     - the reserve
     - what this plan has placed there already
 
-A stale, closed LV of the wanted name is removed before the new one is made, so its bytes are counted back.
+A stale, closed LV of the wanted name is removed before the new one is made, so its bytes are
+counted back.
 """
 
 from __future__ import annotations
@@ -28,9 +30,13 @@ WITH_AN_LV: Final = ("", "lvm")
 class Space:
     """The ledger of free bytes by node and VG: `take` books, everything else only looks."""
 
-    def __init__(self, snapshot: ClusterSnapshot, candidates: Sequence[Candidate], reserve: int) -> None:
+    def __init__(
+        self, snapshot: ClusterSnapshot, candidates: Sequence[Candidate], reserve: int
+    ) -> None:
         self._free = {
-            (one.name, group.name): group.free - reserve for one in candidates for group in one.groups.values()
+            (one.name, group.name): group.free - reserve
+            for one in candidates
+            for group in one.groups.values()
         }
         self._claims: dict[tuple[str, str], dict[str, int]] = {}
         self._memo: dict[tuple[str, int], dict[str, int]] = {}
@@ -40,13 +46,19 @@ class Space:
                 if lv.trashed is not None and (one.name, vg) in self._free:
                     self._free[one.name, vg] += _given_back(one, lv, lv.trashed.name)
         for logic_volume in snapshot.logic_volumes.values():
-            nodes = {logic_volume.node, logic_volume.journal.target} if logic_volume.journal else {logic_volume.node}
+            nodes = (
+                {logic_volume.node, logic_volume.journal.target}
+                if logic_volume.journal
+                else {logic_volume.node}
+            )
             if logic_volume.manage_type in WITH_AN_LV:
                 for node in nodes & by_name.keys():
                     self._claim(by_name[node], logic_volume, wanted_size(logic_volume, snapshot))
 
     def available(self, one: Candidate, group: PodGroup) -> dict[str, int]:
-        """Return the bytes that the group may take of each of its VGs on the node; below zero when overbooked.
+        """Return the bytes that the group may take of each of its VGs on the node.
+
+        Below zero when overbooked.
 
         The node must have those VGs.
         """
@@ -59,15 +71,24 @@ class Space:
         found = {}
         for vg in group.needs:
             claims = self._claims.get((one.name, vg), {})
-            own = sum(claims.get(logic_volume.name, 0) for logic_volume in group.logic_volumes) if claims else 0
+            own = (
+                sum(claims.get(logic_volume.name, 0) for logic_volume in group.logic_volumes)
+                if claims
+                else 0
+            )
             found[vg] = self._free[one.name, vg] + own
         for logic_volume in group.logic_volumes:
             found[logic_volume.group] += _given_back(one, stale_of(one, logic_volume))
         return found
 
     def take(self, one: Candidate, group: PodGroup) -> dict[str, int]:
-        """Book the group on the node and return the bytes left; what its volumes claimed anywhere is free again."""
-        left = {vg: available - group.needs[vg] for vg, available in self.available(one, group).items()}
+        """Book the group on the node and return the bytes left.
+
+        What its volumes claimed anywhere is free again.
+        """
+        left = {
+            vg: available - group.needs[vg] for vg, available in self.available(one, group).items()
+        }
         for (node, vg), claims in self._claims.items():
             for logic_volume in group.logic_volumes:
                 self._free[node, vg] += claims.pop(logic_volume.name, 0)
@@ -93,7 +114,10 @@ def stale_of(one: Candidate, logic_volume: LogicVolume) -> LocalVolume | None:
 
 
 def _given_back(one: Candidate, lv: LocalVolume | None, name: str = "") -> int:
-    """Return the bytes of its VG that removing this LV, called `name` before, frees; a thin one its own pool's, if any."""
+    """Return the bytes of its VG that removing this LV, called `name` before, frees.
+
+    A thin one its own pool's, if any.
+    """
     if lv is None or lv.is_open or lv.at_work:
         return 0
     if not lv.pool:

@@ -1,6 +1,7 @@
-"""The part of a pod's spec that the scheduler's filters read, as typed values (msgspec checks types and operators).
+"""The part of a pod's spec that the scheduler's filters read, typed by msgspec.
 
-Field names are the API's. Anything unknown beside them is left out; a wrong type or operator raises BadObject.
+Field names are the API's. Anything unknown beside them is left out; a wrong type or operator raises
+BadObject.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class NodeTerms(_Part, frozen=True):
 class NodeAffinity(_Part, frozen=True):
     """NodeAffinity; preferences are not read."""
 
-    required: NodeTerms | None = msgspec.field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
+    required: NodeTerms | None = msgspec.field(
+        default=None, name="requiredDuringSchedulingIgnoredDuringExecution"
+    )
 
 
 class PodTerm(_Part, frozen=True):

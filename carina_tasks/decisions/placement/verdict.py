@@ -18,7 +18,10 @@ class Fits:
 
 @dataclass(frozen=True, slots=True)
 class DoesNotFit:
-    """The node cannot take the group; the reason is in the scheduler's own words where it has some."""
+    """The node cannot take the group.
+
+    The reason is in the scheduler's own words where it has some.
+    """
 
     reason: str
 
@@ -36,7 +39,9 @@ class Placement:
     node: str
     reason: str
     stale: str
-    """UUID of an LV ``volume-<name>`` that stands in the same VG of that node in the inventory, else empty."""
+    """UUID of an LV ``volume-<name>`` that stands in the same VG of that node in the inventory,
+    else empty.
+    """
     together: tuple[str, ...] = ()
     """Names of the other volumes that must go there with it, because they share its pods."""
 
@@ -58,6 +63,9 @@ class PlacementRules:
 
 
 def readable(size: int) -> str:
-    """Return `size` bytes as people read it (``3Gi``, ``512Mi``): rounded down to whole MiB, never below zero."""
+    """Return `size` bytes as people read it (``3Gi``, ``512Mi``).
+
+    Rounded down to whole MiB, never below zero.
+    """
     whole = max(size, 0) // _MIB * _MIB
     return show(whole) if whole else "0"

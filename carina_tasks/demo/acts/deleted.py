@@ -1,4 +1,7 @@
-"""Act one: a node is deleted; all its volumes come back, empty, on the other node, under the same names."""
+"""Act one: a node is deleted.
+
+All its volumes come back, empty, on the other node, under the same names.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,9 @@ ROWS = (
 )
 """The table of Carina's failover manual, row for row."""
 ANNOTATED = ("mysql",)
-"""Applications whose pods allow migration; a deleted node's volumes come back whether they do or not."""
+"""Applications whose pods allow migration; a deleted node's volumes come back whether they do or
+not.
+"""
 TIMEOUT = 45.0
 
 
@@ -57,7 +62,9 @@ def prepare(scene: Scene) -> None:
         mine = [row for row in ROWS if row.app == app]
         world.stateful_set(app, mine[0].size, len(mine), "true" if app in ANNOTATED else None)
     for row in ROWS:
-        world.wait(f"{row.pod} runs on {row.node}", partial(world.running, row.pod, on=row.node), 20)
+        world.wait(
+            f"{row.pod} runs on {row.node}", partial(world.running, row.pod, on=row.node), 20
+        )
 
 
 def play(scene: Scene) -> None:
@@ -77,7 +84,10 @@ def play(scene: Scene) -> None:
     )
     after = scene.show_volumes()
     confirm = float(scene.stage.env["CARINA_TASKS_CONFIRM_ABSENCE"])
-    screen.progress(f"deletion to Running: {seconds:.1f} s, of which {confirm:.0f} s make sure that the node is gone")
+    screen.progress(
+        f"deletion to Running: {seconds:.1f} s, of which {confirm:.0f} s make sure that the node "
+        "is gone"
+    )
 
     sizes = scene.stage.nodes[KEPT_NODE].sizes()
     wanted = {local_volume_of(row.volume): quantity.to_bytes(row.size) for row in ROWS}
@@ -86,9 +96,15 @@ def play(scene: Scene) -> None:
     screen.promise("S5", "the same names, a new NODE, all Success", after[1:] == moved)
     kept = all(_same(claims[row.claim], world.claims().get(row.claim)) for row in ROWS)
     screen.promise("S5", "claims kept: same UID, labels, annotations; Bound", kept)
-    screen.promise("S8", f"all pods run again on {KEPT_NODE}, without a hand", world.running(*pods, on=KEPT_NODE))
+    screen.promise(
+        "S8",
+        f"all pods run again on {KEPT_NODE}, without a hand",
+        world.running(*pods, on=KEPT_NODE),
+    )
     said = [_said(scene, row) for row in ROWS if row.node == LOST_NODE]
-    screen.promise("S9", f"an Event on each claim says new and empty, and from {LOST_NODE}", all(said))
+    screen.promise(
+        "S9", f"an Event on each claim says new and empty, and from {LOST_NODE}", all(said)
+    )
     if said[0]:
         screen.say(f"          {said[0]}")
 
@@ -99,7 +115,14 @@ def _same(before: Claim, after: Claim | None) -> bool:
 
 def _kept(claim: Claim) -> tuple[object, ...]:
     meta = claim.meta
-    return meta.uid, dict(meta.labels), dict(meta.annotations), meta.owners, meta.finalizers, claim.pv_name
+    return (
+        meta.uid,
+        dict(meta.labels),
+        dict(meta.annotations),
+        meta.owners,
+        meta.finalizers,
+        claim.pv_name,
+    )
 
 
 def _said(scene: Scene, row: Row) -> str:

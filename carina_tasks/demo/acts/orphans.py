@@ -1,6 +1,7 @@
-"""Act three: what the two sweeps remove, what they leave alone, and bringing back what should not have gone.
+"""Act three: what the sweeps remove, what they keep, and how to restore an LV.
 
-Both run every ten minutes by the clock (``beat_schedule.py``); here they are called, as an operator calls them.
+Both run every ten minutes by the clock (``beat_schedule.py``); here they are called, as an operator
+calls them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def play(scene: Scene) -> None:
     """Make orphans and what looks like orphans, sweep, and look."""
     screen, world, node = scene.screen, scene.world, scene.stage.nodes[THIRD_NODE]
     wait_out_the_schedule(15, screen.progress)
-    screen.progress(f"node {SILENT_NODE} comes back, with the old copies of what moved away still on its disks")
+    screen.progress(
+        f"node {SILENT_NODE} comes back, with the old copies of what moved away still on its disks"
+    )
     scene.stage.power_on(SILENT_NODE)
     stale = set(scene.stage.nodes[SILENT_NODE].sizes()) & set(node.sizes())
     missing = _make(scene)
@@ -51,30 +54,59 @@ def play(scene: Scene) -> None:
     _show_local(scene)
 
     gone = node.find(ORPHAN) is None
-    screen.promise("S1", "an LV without LogicVolume: marked by one sweep, removed by a later one, into the trash",
-                   f"{GROUP}/{ORPHAN}" in marked and there is not None and gone and f"{GROUP}/{ORPHAN}" in removed)  # fmt: skip
+    screen.promise(
+        "S1",
+        "an LV without LogicVolume: marked by one sweep, removed by a later one, into the trash",
+        f"{GROUP}/{ORPHAN}" in marked
+        and there is not None
+        and gone
+        and f"{GROUP}/{ORPHAN}" in removed,
+    )
     screen.progress("that was a mistake, says somebody")
     scene.call("carina.trash.restore", THIRD_NODE, ORPHAN)
     back = node.find(ORPHAN)
-    screen.promise("S1", "what was removed is brought back by `carina restore`, the same LV with its data",
-                   there is not None and back is not None and back.uuid == there.uuid and back.active)  # fmt: skip
-    others = {"open": (OPEN, GROUP), "in another VG": (ELSEWHERE, OTHER_GROUP), "of another prefix": (FOREIGN, GROUP)}
+    screen.promise(
+        "S1",
+        "what was removed is brought back by `carina restore`, the same LV with its data",
+        there is not None and back is not None and back.uuid == there.uuid and back.active,
+    )
+    others = {
+        "open": (OPEN, GROUP),
+        "in another VG": (ELSEWHERE, OTHER_GROUP),
+        "of another prefix": (FOREIGN, GROUP),
+    }
     lost = [what for what, (name, group) in others.items() if node.find(name, group) is None]
     owned = {
-        f"volume-{logic_volume.name}" for logic_volume in world.persistent_volumes().values() if logic_volume.node == THIRD_NODE
+        f"volume-{logic_volume.name}"
+        for logic_volume in world.volumes().values()
+        if logic_volume.node == THIRD_NODE
     } - {f"volume-{missing}"}
     kept = not lost and owned <= node.sizes().keys()
     screen.promise(
-        "S1", "one that is open, in another VG, of another prefix, or with a LogicVolume stays", kept, ", ".join(lost)
+        "S1",
+        "one that is open, in another VG, of another prefix, or with a LogicVolume stays",
+        kept,
+        ", ".join(lost),
     )
     left = stale & scene.stage.nodes[SILENT_NODE].sizes().keys()
-    screen.promise("S1", f"the old copies on {SILENT_NODE}, which returned, are removed", bool(stale) and not left)
-    logic_volumes = world.persistent_volumes()
-    screen.promise("S2", "a LogicVolume without a PV is deleted, and its local volume after it",
-                   WITHOUT_PV not in logic_volumes and node.find(f"volume-{WITHOUT_PV}") is None)  # fmt: skip
+    screen.promise(
+        "S1",
+        f"the old copies on {SILENT_NODE}, which returned, are removed",
+        bool(stale) and not left,
+    )
+    logic_volumes = world.volumes()
+    screen.promise(
+        "S2",
+        "a LogicVolume without a PV is deleted, and its local volume after it",
+        WITHOUT_PV not in logic_volumes and node.find(f"volume-{WITHOUT_PV}") is None,
+    )
     told = [e for e in world.events("LogicVolume", missing) if e["reason"] == "LocalVolumeMissing"]
-    reported = missing in _all(first, "missing") and bool(told) and node.find(f"volume-{missing}") is None
-    screen.promise("S3", "a LogicVolume whose LV is gone is reported missing, and not made again", reported)
+    reported = (
+        missing in _all(first, "missing") and bool(told) and node.find(f"volume-{missing}") is None
+    )
+    screen.promise(
+        "S3", "a LogicVolume whose LV is gone is reported missing, and not made again", reported
+    )
 
 
 def _make(scene: Scene) -> str:
@@ -85,7 +117,9 @@ def _make(scene: Scene) -> str:
     node.open(OPEN)
     node.create(ELSEWHERE, quantity.GIB, OTHER_GROUP)
     node.create(FOREIGN, quantity.GIB)
-    world.api.create(paths.LOGIC_VOLUMES, manifests.logic_volume(WITHOUT_PV, THIRD_NODE, "2Gi", "data-nobody-0"))
+    world.api.create(
+        paths.LOGIC_VOLUMES, manifests.logic_volume(WITHOUT_PV, THIRD_NODE, "2Gi", "data-nobody-0")
+    )
     lv = node.create(f"volume-{WITHOUT_PV}", 2 * quantity.GIB)
     status = manifests.logic_volume_status(WITHOUT_PV, "2Gi", lv.major, lv.minor)
     world.api.merge(paths.logic_volume(WITHOUT_PV) + "/status", status)
@@ -118,5 +152,7 @@ def _show_local(scene: Scene) -> None:
         scene.screen.command(f"lvs -o vg_name,lv_name,lv_size        # on {name}")
         rows = [["VG", "LV", "LSIZE", "OPEN"]]
         for lv in scene.stage.nodes[name].inventory().volumes:
-            rows.append([lv.group, lv.name, f"{lv.size / quantity.GIB:.2f}g", "open" if lv.is_open else ""])
+            rows.append(
+                [lv.group, lv.name, f"{lv.size / quantity.GIB:.2f}g", "open" if lv.is_open else ""]
+            )
         scene.screen.table(rows)

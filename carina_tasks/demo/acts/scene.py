@@ -19,7 +19,10 @@ SWEEP_EVERY = 600
 
 
 def wait_out_the_schedule(needed: float, say: Callable[[str], None] = lambda _: None) -> None:
-    """Let a sweep of the schedule pass that would come within `needed` seconds: it would take part in what is shown."""
+    """Let a sweep of the schedule pass that would come within `needed` seconds.
+
+    It would take part in what is shown.
+    """
     left = SWEEP_EVERY - time.time() % SWEEP_EVERY
     if left < needed:
         say(f"the schedule's own sweep is due in {left:.0f} s; that one first")
@@ -42,10 +45,15 @@ class Scene:
         return rows
 
     def call(self, task: str, *args: Any) -> Any:
-        """Call a control task as ``celery call`` does, and return its result. Raises what the task raised."""
+        """Call a control task as ``celery call`` does, and return its result.
+
+        Raises what the task raised.
+        """
         words = f" --args '{json.dumps(args)}'" if args else ""
         self.screen.command(f"celery -A carina_tasks call {task}{words}")
-        result = self.stage.app.send_task(task, args=list(args), queue="control", expires=TASK_SECONDS)
+        result = self.stage.app.send_task(
+            task, args=list(args), queue="control", expires=TASK_SECONDS
+        )
         return result.get(timeout=TASK_SECONDS)
 
     def follow(self, what: str, done: Callable[[], bool], timeout: float) -> float:
@@ -53,7 +61,7 @@ class Scene:
         shown: dict[str, str] = {}
 
         def look() -> bool:
-            for name, logic_volume in self.world.persistent_volumes().items():
+            for name, logic_volume in self.world.volumes().items():
                 busy = (
                     f"being rebuilt, {logic_volume.journal.source} -> {logic_volume.journal.target}"
                     if logic_volume.journal

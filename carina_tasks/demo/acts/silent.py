@@ -1,4 +1,7 @@
-"""Act two: a node falls silent; the annotated pods and their volumes move to a third node, nothing else is touched."""
+"""Act two: a node falls silent.
+
+The annotated pods and their volumes move to a third node, nothing else is touched.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,27 @@ def play(scene: Scene) -> None:
     world.register(THIRD_NODE)
     scene.stage.wait_ready()
 
-    screen.progress(f"node {SILENT_NODE} falls silent: no heartbeat of its kubelet, none of its worker")
-    screen.progress(f"annotated {well_known.MIGRATION_ALLOWED}=true: {', '.join(r.pod for r in moving)}")
+    screen.progress(
+        f"node {SILENT_NODE} falls silent: no heartbeat of its kubelet, none of its worker"
+    )
+    screen.progress(
+        f"annotated {well_known.MIGRATION_ALLOWED}=true: {', '.join(r.pod for r in moving)}"
+    )
     scene.stage.power_off(SILENT_NODE)
     world.wait(f"{SILENT_NODE} is NotReady", lambda: world.ready(SILENT_NODE) != "True", 20)
     before = {row.claim: world.versions(row.claim) for row in staying}
     after = float(scene.stage.env["CARINA_TASKS_NOT_READY_AFTER"])
-    screen.progress(f"node {SILENT_NODE} is {world.ready(SILENT_NODE)}; failover begins after {after:.0f} s of that")
+    screen.progress(
+        f"node {SILENT_NODE} is {world.ready(SILENT_NODE)}; failover begins after {after:.0f} s of "
+        "that"
+    )
 
     names, pods = [row.volume for row in moving], [row.pod for row in moving]
     seconds = scene.follow(
         "the annotated pods run elsewhere",
-        lambda: world.rebuilt(*names, away_from=SILENT_NODE) and world.running(*pods, on=THIRD_NODE),
+        lambda: (
+            world.rebuilt(*names, away_from=SILENT_NODE) and world.running(*pods, on=THIRD_NODE)
+        ),
         TIMEOUT,
     )
     screen.progress(f"NotReady to Running: {seconds:.1f} s")
@@ -44,6 +56,8 @@ def play(scene: Scene) -> None:
         sizes == wanted and world.running(*pods, on=THIRD_NODE),
     )
     moved = [claim for claim, versions in before.items() if world.versions(claim) != versions]
-    untouched = "their resourceVersions have not moved" if not moved else f"touched: {', '.join(moved)}"
+    untouched = (
+        "their resourceVersions have not moved" if not moved else f"touched: {', '.join(moved)}"
+    )
     pods_left = ", ".join(row.pod for row in staying)
     screen.promise("S7", f"{pods_left} and their volumes stay untouched", not moved, untouched)

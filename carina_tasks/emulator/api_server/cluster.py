@@ -1,6 +1,7 @@
 """The cluster: its objects, its registry, and the reads.
 
-`writes` and `deletion` hold the other verbs; all of them are plain calls that finish before the next one starts.
+`writes` and `deletion` hold the other verbs; all of them are plain calls that finish before the
+next one starts.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class Cluster:
     ) -> Page:
         """List objects, at most `limit` of them (0: all) from where `token` points.
 
-        Raises StatusError: 400 for a bad token or version, 410 for one that is forgotten, 504 for one to come.
+        Raises StatusError: 400 for a bad token or version, 410 for one that is forgotten, 504 for
+        one to come.
         """
         at, after = self.store.version, None
         exact = False
@@ -124,14 +126,18 @@ class Cluster:
 
 
 _TOO_OLD_TO_CONTINUE = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
-    "the continue parameter."
+    "The provided continue parameter is too old to display a consistent list result. You can start "
+    "a new list without the continue parameter."
 )
 
 
 def as_version(obj: JSON, resource: Resource) -> JSON:
     """Return the object under the version it was asked by (definitions here do not convert)."""
-    return obj if obj["apiVersion"] == resource.api_version else {**obj, "apiVersion": resource.api_version}
+    return (
+        obj
+        if obj["apiVersion"] == resource.api_version
+        else {**obj, "apiVersion": resource.api_version}
+    )
 
 
 def parse_version(text: str, prefix: str = "") -> int:
@@ -143,7 +149,11 @@ def parse_version(text: str, prefix: str = "") -> int:
 
 
 def _token(version: int, key: Key) -> str:
-    return base64.urlsafe_b64encode(json.dumps({"rv": version, "start": key}).encode()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(json.dumps({"rv": version, "start": key}).encode())
+        .decode()
+        .rstrip("=")
+    )
 
 
 def _read_token(token: str) -> tuple[int, Key]:

@@ -16,7 +16,10 @@ from .store import clone
 
 @dataclass(frozen=True, slots=True)
 class DeleteOptions:
-    """What a caller may ask of a deletion; propagation is accepted and nothing follows from it (no garbage collector)."""
+    """What a caller may ask of a deletion.
+
+    Propagation is accepted and nothing follows from it (no garbage collector).
+    """
 
     grace: int | None = None
     uid: str | None = None
@@ -28,7 +31,10 @@ DEFAULT = DeleteOptions()
 
 
 def parse_options(body: Any, query: dict[str, str]) -> DeleteOptions:
-    """Read DeleteOptions from a body, or from the query where there is none; StatusError 400 for nonsense."""
+    """Read DeleteOptions from a body, or from the query where there is none.
+
+    StatusError 400 for nonsense.
+    """
     body = body or {}
     if not isinstance(body, dict):
         raise bad_request("the body of a deletion is not DeleteOptions")
@@ -39,11 +45,16 @@ def parse_options(body: Any, query: dict[str, str]) -> DeleteOptions:
         raise bad_request(f"gracePeriodSeconds is not a number: {grace!r}") from error
     preconditions = body.get("preconditions") or {}
     dry_run = body.get("dryRun") or query.get("dryRun")
-    return DeleteOptions(seconds, preconditions.get("uid"), preconditions.get("resourceVersion"), bool(dry_run))
+    return DeleteOptions(
+        seconds, preconditions.get("uid"), preconditions.get("resourceVersion"), bool(dry_run)
+    )
 
 
 def delete(cluster: Cluster, target: Target, options: DeleteOptions = DEFAULT) -> JSON:
-    """Delete an object, now or when its grace and finalizers allow; return what the caller is answered."""
+    """Delete an object, now or when its grace and finalizers allow.
+
+    Return what the caller is answered.
+    """
     resource = target.resource
     obj = cluster.get(target)
     metadata = obj["metadata"]
@@ -51,7 +62,9 @@ def delete(cluster: Cluster, target: Target, options: DeleteOptions = DEFAULT) -
     if resource is NAMESPACES and target.name in ("default", "kube-system"):
         raise forbidden("namespaces", "", target.name, "this namespace may not be deleted")
     grace = resource.behaviour.grace(obj, options.grace)
-    holding = bool(metadata.get("finalizers")) or bool(resource is NAMESPACES and obj.get("spec", {}).get("finalizers"))
+    holding = bool(metadata.get("finalizers")) or bool(
+        resource is NAMESPACES and obj.get("spec", {}).get("finalizers")
+    )
     if metadata.get("deletionTimestamp"):
         left = metadata.get("deletionGracePeriodSeconds") or 0
         if options.grace is None or grace >= left:
@@ -63,7 +76,9 @@ def delete(cluster: Cluster, target: Target, options: DeleteOptions = DEFAULT) -
         return _mark(cluster, target, obj, grace, options)
     if options.dry_run:
         return _answer(target, obj)
-    if resource.behaviour.grace(obj, None):  # a pod that its kubelet never let go ends with the grace it was given
+    if resource.behaviour.grace(
+        obj, None
+    ):  # a pod that its kubelet never let go ends with the grace it was given
         obj = _marked(obj, 0)
     remove(cluster, target, obj)
     return _answer(target, obj)
@@ -77,26 +92,37 @@ def _answer(target: Target, obj: JSON) -> JSON:
     if resource.group:
         details["group"] = resource.group
     details |= {"kind": resource.plural, "uid": obj["metadata"]["uid"]}
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": details,
+    }
 
 
 def _check_preconditions(target: Target, metadata: JSON, options: DeleteOptions) -> None:
     kind, why = target.resource.kind, ""
     if options.uid is not None and options.uid != metadata["uid"]:
         why = (
-            f"the UID in the precondition ({options.uid}) does not match the UID in record ({metadata['uid']}). The "
-            "object might have been deleted and then recreated"
+            f"the UID in the precondition ({options.uid}) does not match the UID in record "
+            f"({metadata['uid']}). The object might have been deleted and then recreated"
         )
     elif options.version is not None and options.version != metadata["resourceVersion"]:
         why = (
-            f"the ResourceVersion in the precondition ({options.version}) does not match the ResourceVersion in record "
-            f"({metadata['resourceVersion']}). The object might have been modified"
+            f"the ResourceVersion in the precondition ({options.version}) does not match the "
+            f"ResourceVersion in record ({metadata['resourceVersion']}). The object might have "
+            "been modified"
         )
     if why:
         details = {"name": target.name, "kind": kind}
         if target.resource.group:
             details["group"] = target.resource.group
-        message = f'Operation cannot be fulfilled on {kind}{"." + target.resource.group if target.resource.group else ""} "{target.name}": {why}'
+        message = (
+            "Operation cannot be fulfilled on "
+            f"{kind}{'.' + target.resource.group if target.resource.group else ''} "
+            f'"{target.name}": {why}'
+        )
         raise StatusError(409, "Conflict", message, details)
 
 
@@ -125,7 +151,9 @@ def _mark(cluster: Cluster, target: Target, obj: JSON, grace: int, options: Dele
 def remove(cluster: Cluster, target: Target, last: JSON) -> None:
     """Take an object away; with a definition goes everything of its kind."""
     if target.resource is DEFINITIONS:
-        for resource in [r for r in cluster.registry if r.custom and f"{r.plural}.{r.group}" == target.name][:1]:
+        for resource in [
+            r for r in cluster.registry if r.custom and f"{r.plural}.{r.group}" == target.name
+        ][:1]:
             for (namespace, name), obj in cluster.store.items(resource.id):
                 remove(cluster, Target(resource, namespace, name), obj)
         cluster.registry.undefine(last)
@@ -152,7 +180,11 @@ def delete_collection(
     page = cluster.page(target.resource, target.namespace, selection)
     for obj in page.objects:
         metadata = obj["metadata"]
-        delete(cluster, Target(target.resource, metadata.get("namespace", ""), metadata["name"]), options)
+        delete(
+            cluster,
+            Target(target.resource, metadata.get("namespace", ""), metadata["name"]),
+            options,
+        )
     return page.objects
 
 

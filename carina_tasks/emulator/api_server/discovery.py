@@ -16,7 +16,10 @@ _SUBRESOURCES: dict[str, tuple[list[str], dict[str, str]]] = {
     "binding": (["create"], {"kind": "Binding"}),
     "eviction": (["create"], {"group": "policy", "version": "v1", "kind": "Eviction"}),
     "finalize": (["update"], {}),
-    "scale": (["get", "patch", "update"], {"group": "autoscaling", "version": "v1", "kind": "Scale"}),
+    "scale": (
+        ["get", "patch", "update"],
+        {"group": "autoscaling", "version": "v1", "kind": "Scale"},
+    ),
     "status": (["get", "patch", "update"], {}),
 }
 
@@ -69,7 +72,12 @@ def resources(registry: Registry, group_name: str, version_name: str) -> JSON | 
     for resource in found:
         listed += _entries(resource)
     group_version = f"{group_name}/{version_name}" if group_name else version_name
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed}
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": group_version,
+        "resources": listed,
+    }
 
 
 def _entries(resource: Resource) -> list[JSON]:

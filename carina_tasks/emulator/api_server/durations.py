@@ -20,13 +20,16 @@ def parse(text: Any) -> datetime | None:
 
 
 def age(text: Any, now: datetime) -> str:
-    """Return how long ago a time was, in the short form of `kubectl get`; `<unknown>` without one."""
+    """Return how long ago a time was, in the short form of `kubectl get`.
+
+    `<unknown>` without one.
+    """
     moment = parse(text)
     return "<unknown>" if moment is None else short((now - moment).total_seconds())
 
 
 def short(total: float) -> str:
-    """Return a duration in seconds in the two units that matter (k8s.io/apimachinery duration.HumanDuration)."""
+    """Return a duration in its two largest units (apimachinery duration.HumanDuration)."""
     seconds = int(total)
     if seconds < -1:
         return "<invalid>"

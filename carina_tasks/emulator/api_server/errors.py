@@ -8,7 +8,9 @@ from typing import Any
 
 JSON = dict[str, Any]
 
-CHANGED = "the object has been modified; please apply your changes to the latest version and try again"
+CHANGED = (
+    "the object has been modified; please apply your changes to the latest version and try again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,16 @@ class Cause:
 
 def required(field: str, detail: str = "") -> Cause:
     """Return the cause for a field that must be there."""
-    return Cause("FieldValueRequired", f"Required value: {detail}" if detail else "Required value", field)
+    return Cause(
+        "FieldValueRequired", f"Required value: {detail}" if detail else "Required value", field
+    )
 
 
 def invalid_value(field: str, shown: str, detail: str) -> Cause:
-    """Return the cause for a value that may not stand in `field`; `shown` is the value as the message prints it."""
+    """Return the cause for a value that may not stand in `field`.
+
+    `shown` is the value as the message prints it.
+    """
     return Cause("FieldValueInvalid", f"Invalid value: {shown}: {detail}", field)
 
 
@@ -79,7 +86,12 @@ def _details(name: str, group: str, kind: str) -> JSON:
 
 def not_found(plural: str, group: str, name: str) -> StatusError:
     """404: no such object."""
-    return StatusError(404, "NotFound", f'{qualified(plural, group)} "{name}" not found', _details(name, group, plural))
+    return StatusError(
+        404,
+        "NotFound",
+        f'{qualified(plural, group)} "{name}" not found',
+        _details(name, group, plural),
+    )
 
 
 def no_such_resource() -> StatusError:
@@ -90,7 +102,10 @@ def no_such_resource() -> StatusError:
 def already_exists(plural: str, group: str, name: str) -> StatusError:
     """409: the name is taken."""
     return StatusError(
-        409, "AlreadyExists", f'{qualified(plural, group)} "{name}" already exists', _details(name, group, plural)
+        409,
+        "AlreadyExists",
+        f'{qualified(plural, group)} "{name}" already exists',
+        _details(name, group, plural),
     )
 
 
@@ -105,8 +120,12 @@ def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> Status
     parts = [f"{cause.field}: {cause.message}" for cause in causes]
     text = parts[0] if len(parts) == 1 else "[" + ", ".join(parts) + "]"
     details = _details(name, group, kind)
-    details["causes"] = [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes]
-    return StatusError(422, "Invalid", f'{qualified(kind, group)} "{name}" is invalid: {text}', details)
+    details["causes"] = [
+        {"reason": c.reason, "message": c.message, "field": c.field} for c in causes
+    ]
+    return StatusError(
+        422, "Invalid", f'{qualified(kind, group)} "{name}" is invalid: {text}', details
+    )
 
 
 def bad_request(message: str) -> StatusError:
@@ -130,7 +149,10 @@ def unsupported_media_type(accepted: Sequence[str] = ()) -> StatusError:
     """415: a body in a format that this resource does not take."""
     if not accepted:
         return StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
-    message = "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted)
+    message = (
+        "the body of the request was in an unknown format - accepted media types include: "
+        + ", ".join(accepted)
+    )
     return StatusError(415, "UnsupportedMediaType", message)
 
 
@@ -152,7 +174,9 @@ def too_large_version(version: int, current: int) -> StatusError:
         "Timeout",
         f"Timeout: Too large resource version: {version}, current: {current}",
         {
-            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "causes": [
+                {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+            ],
             "retryAfterSeconds": 1,
         },
     )

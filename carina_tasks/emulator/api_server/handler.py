@@ -13,9 +13,17 @@ from tornado.iostream import StreamClosedError
 from tornado.log import app_log
 from tornado.web import RequestHandler
 
-from . import deletion, discovery, openapi, writes
+from . import deletion, discovery, openapi, subresources, writes
 from .cluster import Cluster, Target
-from .errors import JSON, StatusError, bad_request, invalid, method_not_allowed, no_such_resource, required
+from .errors import (
+    JSON,
+    StatusError,
+    bad_request,
+    invalid,
+    method_not_allowed,
+    no_such_resource,
+    required,
+)
 from .negotiation import Wanted, decode, encode, media_type, wanted
 from .patches import APPLY, merge_patch
 from .routes import resource_target
@@ -82,9 +90,13 @@ class ApiHandler(RequestHandler):
             return
         except Exception as error:
             app_log.exception("%s %s", self.request.method, self.request.uri)
-            self._send(StatusError(500, "InternalError", f"Internal error occurred: {error!r}").status(), 500)
+            self._send(
+                StatusError(500, "InternalError", f"Internal error occurred: {error!r}").status(),
+                500,
+            )
 
-    # -- what a request says ------------------------------------------------------------------------------------------
+    # -- what a request says
+    # ------------------------------------------------------------------------------------------
 
     def _query(self, name: str) -> str:
         return self.get_query_argument(name, "")
@@ -132,7 +144,8 @@ class ApiHandler(RequestHandler):
             force=self._flag("force"),
         )
 
-    # -- what it is answered ------------------------------------------------------------------------------------------
+    # -- what it is answered
+    # ------------------------------------------------------------------------------------------
 
     def _send(self, data: JSON, code: int = 200) -> None:
         try:
@@ -149,7 +162,8 @@ class ApiHandler(RequestHandler):
         plain = obj.get("kind") != target.resource.kind or target.subresource == "scale"
         self._send(obj if plain else view.one(obj, target.resource), code)
 
-    # -- verbs --------------------------------------------------------------------------------------------------------
+    # -- verbs
+    # ----------------------------------------------------------------------------------------------
 
     async def _get(self) -> None:
         target = resource_target(self.cluster.registry, self.request.path)
@@ -159,7 +173,9 @@ class ApiHandler(RequestHandler):
             if target.subresource not in ("scale", "status"):
                 raise method_not_allowed()
             obj = self.cluster.get(target)
-            self._send_object(writes.scale_of(obj) if target.subresource == "scale" else obj, target)
+            self._send_object(
+                subresources.scale_of(obj) if target.subresource == "scale" else obj, target
+            )
         elif self._flag("watch"):
             await self._watch(target)
         elif target.name:
@@ -222,7 +238,9 @@ class ApiHandler(RequestHandler):
             version=self._query("resourceVersion"),
             bookmarks=bookmarks,
             initial=parse_initial(
-                self._query("sendInitialEvents"), self._query("resourceVersionMatch"), bookmarks=bookmarks
+                self._query("sendInitialEvents"),
+                self._query("resourceVersionMatch"),
+                bookmarks=bookmarks,
             ),
             timeout=float(seconds) if seconds else random.uniform(1800, 3600),  # noqa: S311 - only spreads reconnects,
         )
@@ -253,16 +271,21 @@ class ApiHandler(RequestHandler):
             return
         target = self._target()
         if target.subresource == "binding":
-            self._send(writes.bind(self.cluster, target, self._body(), self._options()), 201)
+            self._send(subresources.bind(self.cluster, target, self._body(), self._options()), 201)
         elif target.subresource == "eviction":
             self._send(deletion.evict(self.cluster, target, self._body()), 201)
         elif target.name or (target.resource.namespaced and not target.namespace):
             raise method_not_allowed()
         else:
-            self._send_object(writes.create(self.cluster, target, self._body(), self._options()), target, 201)
+            self._send_object(
+                writes.create(self.cluster, target, self._body(), self._options()), target, 201
+            )
 
     def _review(self) -> JSON:
-        """Answer an access review: whoever asks may do everything here, because nobody is asked who they are."""
+        """Answer an access review.
+
+        Whoever asks may do everything here, because nobody is asked who they are.
+        """
         body = self._body()
         if not isinstance(body, dict) or not isinstance(body.get("spec"), dict):
             raise bad_request("an access review needs a spec")
@@ -274,7 +297,11 @@ class ApiHandler(RequestHandler):
             raise method_not_allowed()
         if target.subresource == "scale":
             body = self._body()
-            self._send(writes.set_scale(self.cluster, target, body if isinstance(body, dict) else {}, self._options()))
+            self._send(
+                subresources.set_scale(
+                    self.cluster, target, body if isinstance(body, dict) else {}, self._options()
+                )
+            )
             return
         obj, created = writes.replace(self.cluster, target, self._body(), self._options())
         self._send_object(obj, target, 201 if created else 200)
@@ -284,20 +311,26 @@ class ApiHandler(RequestHandler):
         if not target.name:
             raise method_not_allowed()
         if target.subresource == "scale":
-            scale = merge_patch(writes.scale_of(self.cluster.get(target)), self._body())
-            self._send(writes.set_scale(self.cluster, target, scale, self._options()))
+            scale = merge_patch(subresources.scale_of(self.cluster.get(target)), self._body())
+            self._send(subresources.set_scale(self.cluster, target, scale, self._options()))
             return
         if self._media() == APPLY and not self._query("fieldManager"):
             cause = required("fieldManager", "is required for apply patch")
             raise invalid("PatchOptions", "meta.k8s.io", "", [cause])
-        obj, created = writes.patch(self.cluster, target, self._media(), self._body(), self._options())
+        obj, created = writes.patch(
+            self.cluster, target, self._media(), self._body(), self._options()
+        )
         self._send_object(obj, target, 201 if created else 200)
 
     async def _delete(self) -> None:
         target = self._target()
         if target.subresource:
             raise method_not_allowed()
-        query = {name: self._query(name) for name in ("gracePeriodSeconds", "dryRun") if self._query(name)}
+        query = {
+            name: self._query(name)
+            for name in ("gracePeriodSeconds", "dryRun")
+            if self._query(name)
+        }
         options = deletion.parse_options(self._body(), query)
         if target.name:
             self._send_object(deletion.delete(self.cluster, target, options), target)

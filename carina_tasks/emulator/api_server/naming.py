@@ -14,28 +14,33 @@ _QUALIFIED_RE = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE_RE = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 
 _SUBDOMAIN = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-    f"end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN_RE}')"
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
+    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
+    f"for validation is '{_SUBDOMAIN_RE}')"
 )
 _LABEL = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    f"an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL_RE}')"
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
+    "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
+    f"for validation is '{_LABEL_RE}')"
 )
 _VALUE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-    f"'{_VALUE_RE}')"
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+    "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
+    f"'12345', regex used for validation is '{_VALUE_RE}')"
 )
 _QUALIFIED = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    f"'{_QUALIFIED_RE}')"
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
+    "with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
+    f"validation is '{_QUALIFIED_RE}')"
 )
 _STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 
 
 def name_problem(name: str, *, label: bool) -> str:
-    """Return what is wrong with an object's name, or ""; `label` for kinds whose name is a DNS label."""
+    """Return what is wrong with an object's name, or "".
+
+    `label` for kinds whose name is a DNS label.
+    """
     pattern, message, limit = (_LABEL_RE, _LABEL, 63) if label else (_SUBDOMAIN_RE, _SUBDOMAIN, 253)
     if len(name) > limit:
         return f"must be no more than {limit} characters"
@@ -51,7 +56,9 @@ def _qualified_problem(key: str) -> str:
     return "" if re.fullmatch(_QUALIFIED_RE, name) else _QUALIFIED
 
 
-def metadata_causes(obj: JSON, old: JSON | None, *, label_name: bool, standard_finalizers: bool) -> list[Cause]:
+def metadata_causes(
+    obj: JSON, old: JSON | None, *, label_name: bool, standard_finalizers: bool
+) -> list[Cause]:
     """Check an object's metadata as the API server does for every kind."""
     metadata = obj["metadata"]
     causes: list[Cause] = []
@@ -66,7 +73,11 @@ def metadata_causes(obj: JSON, old: JSON | None, *, label_name: bool, standard_f
         if problem := _qualified_problem(key):
             causes.append(invalid_value("metadata.labels", json.dumps(key), problem))
         if len(value) > 63:
-            causes.append(invalid_value("metadata.labels", json.dumps(value), "must be no more than 63 characters"))
+            causes.append(
+                invalid_value(
+                    "metadata.labels", json.dumps(value), "must be no more than 63 characters"
+                )
+            )
         elif not re.fullmatch(_VALUE_RE, value):
             causes.append(invalid_value("metadata.labels", json.dumps(value), _VALUE))
     annotations: Mapping[str, str] = metadata.get("annotations") or {}
@@ -88,12 +99,15 @@ def metadata_causes(obj: JSON, old: JSON | None, *, label_name: bool, standard_f
 def _update_causes(metadata: JSON, before: JSON, finalizers: list[str]) -> list[Cause]:
     causes: list[Cause] = []
     if metadata.get("uid") != before.get("uid"):
-        causes.append(invalid_value("metadata.uid", json.dumps(metadata.get("uid", "")), "field is immutable"))
+        causes.append(
+            invalid_value("metadata.uid", json.dumps(metadata.get("uid", "")), "field is immutable")
+        )
     added = [item for item in finalizers if item not in (before.get("finalizers") or [])]
     if before.get("deletionTimestamp") and added:
         listed = ", ".join(json.dumps(item) for item in added)
         why = (
-            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
+            "no new finalizers can be added if the object is being deleted, found new finalizers "
+            f"[]string{{{listed}}}"
         )
         causes.append(forbidden_value("metadata.finalizers", why))
     return causes

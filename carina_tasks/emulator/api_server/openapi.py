@@ -1,8 +1,8 @@
 """OpenAPI, as far as `kubectl apply` reads it.
 
-kubectl asks whether a kind's PATCH takes `fieldValidation`: then the server validates, and kubectl needs no schema.
-The strategic merge media type is left out on purpose: with it kubectl would look for merge keys in schemas that are
-not here; without it, it uses its own.
+kubectl asks whether a kind's PATCH takes `fieldValidation`: then the server validates, and kubectl
+needs no schema. The strategic merge media type is left out on purpose: with it kubectl would look
+for merge keys in schemas that are not here; without it, it uses its own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from .registry import Registry
 
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 V2_EMPTY = b""
-"""An OpenAPI v2 document without schemas, in protobuf: kubectl reads it for a `List` only, and then leaves the checks of
-the items to the server."""
+"""An OpenAPI v2 document without schemas, in protobuf: kubectl reads it for a `List` only, and then
+leaves the checks of
+the items to the server.
+"""
 
 
 def index(registry: Registry) -> JSON:
@@ -61,8 +63,12 @@ def _patch(resource: Resource) -> JSON:
     names = ("dryRun", "fieldManager", "fieldValidation", "force")
     return {
         "operationId": f"patch{resource.kind}",
-        "parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names],
-        "requestBody": {"content": {"application/merge-patch+json": {"schema": {"type": "object"}}}},
+        "parameters": [
+            {"name": name, "in": "query", "schema": {"type": "string"}} for name in names
+        ],
+        "requestBody": {
+            "content": {"application/merge-patch+json": {"schema": {"type": "object"}}}
+        },
         "responses": {"200": {"description": "OK"}},
         "x-kubernetes-action": "patch",
         "x-kubernetes-group-version-kind": _kind(resource),

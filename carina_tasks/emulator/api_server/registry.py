@@ -25,7 +25,7 @@ class Registry:
         return iter(self._resources.values())
 
     def define(self, definition: JSON) -> None:
-        """Serve what a CustomResourceDefinition describes, instead of what an earlier state of it described."""
+        """Serve what a CustomResourceDefinition describes now."""
         self.undefine(definition)
         for resource in resources_of(definition):
             self._resources[resource.group, resource.version, resource.plural] = resource

@@ -11,9 +11,12 @@ from .registry import Registry
 
 
 def resource_target(registry: Registry, path: str) -> Target | None:
-    """Return what a resource path is about, or None when the path is no resource path; StatusError 404 for unknown ones.
+    """Return what a resource path is about, or None when the path is no resource path.
 
-    `/api/v1/…` or `/apis/<group>/<version>/…`, then `[namespaces/<ns>/]<resource>[/<name>[/<subresource>]]`.
+    StatusError 404 for unknown ones.
+
+    `/api/v1/…` or `/apis/<group>/<version>/…`, then
+    `[namespaces/<ns>/]<resource>[/<name>[/<subresource>]]`.
     """
     parts = [unquote(part) for part in path.strip("/").split("/")]
     if parts[0] == "api" and len(parts) > 2:
@@ -25,7 +28,11 @@ def resource_target(registry: Registry, path: str) -> Target | None:
     else:
         return None
     namespace = ""
-    if rest[0] == "namespaces" and len(rest) > 2 and not (len(rest) == 3 and rest[2] in NAMESPACES.subresources):
+    if (
+        rest[0] == "namespaces"
+        and len(rest) > 2
+        and not (len(rest) == 3 and rest[2] in NAMESPACES.subresources)
+    ):
         namespace, rest = rest[1], rest[2:]
     resource = registry.find(group, version, rest[0])
     name = rest[1] if len(rest) > 1 else ""

@@ -93,7 +93,11 @@ def check(value: Any, schema: JSON, path: str = "") -> list[Cause]:
             child = properties.get(key, additional if isinstance(additional, dict) else None)
             if child is not None and (path or key not in ("apiVersion", "kind", "metadata")):
                 causes += check(item, child, f"{path}.{key}" if path else key)
-        causes += [required(f"{path}.{k}" if path else k) for k in schema.get("required") or [] if k not in value]
+        causes += [
+            required(f"{path}.{k}" if path else k)
+            for k in schema.get("required") or []
+            if k not in value
+        ]
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for index, item in enumerate(value):
             causes += check(item, schema["items"], f"{path}[{index}]")
@@ -108,11 +112,19 @@ def _wrong_type(path: str, wanted: str, name: str) -> Cause:
 def _check_scalar(value: Any, schema: JSON, path: str) -> list[Cause]:
     causes: list[Cause] = []
     if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
-        causes.append(invalid_value(path, json.dumps(value), f"{path} in body should match '{schema['pattern']}'"))
+        causes.append(
+            invalid_value(
+                path, json.dumps(value), f"{path} in body should match '{schema['pattern']}'"
+            )
+        )
     if "enum" in schema and value not in schema["enum"]:
         listed = ", ".join(json.dumps(item) for item in schema["enum"])
         causes.append(
-            Cause("FieldValueNotSupported", f"Unsupported value: {json.dumps(value)}: supported values: {listed}", path)
+            Cause(
+                "FieldValueNotSupported",
+                f"Unsupported value: {json.dumps(value)}: supported values: {listed}",
+                path,
+            )
         )
     if isinstance(value, int) and not isinstance(value, bool):
         if "minimum" in schema and value < schema["minimum"]:

@@ -53,7 +53,10 @@ def _label_term(term: str) -> Callable[[Mapping[str, str]], bool]:
             return lambda labels: labels.get(key) != value
         if op in "><":
             if not value.lstrip("-").isdigit():
-                raise bad_request("unable to parse requirement: for 'Gt', 'Lt' operators, the value must be an integer")
+                raise bad_request(
+                    "unable to parse requirement: for 'Gt', 'Lt' operators, the value must be an "
+                    "integer"
+                )
             bound = int(value)
             return lambda labels: _compare(labels.get(key), op, bound)
         return lambda labels: labels.get(key) == value
@@ -77,13 +80,17 @@ def parse_labels(text: str) -> tuple[Callable[[Mapping[str, str]], bool], ...]:
     while position < len(text):
         found = _TERM.match(text, position)
         if found is None or found.end() == position:
-            raise bad_request(f"unable to parse requirement: {text[position:]!r} is not a label requirement")
+            raise bad_request(
+                f"unable to parse requirement: {text[position:]!r} is not a label requirement"
+            )
         terms.append(found[1].strip())
         position = found.end()
     return tuple(_label_term(term) for term in terms)
 
 
-def parse_fields(text: str, known: Fields, *, generic: bool) -> tuple[tuple[tuple[str, ...], str, bool], ...]:
+def parse_fields(
+    text: str, known: Fields, *, generic: bool
+) -> tuple[tuple[tuple[str, ...], str, bool], ...]:
     """Parse a field selector over the `known` fields; StatusError 400 for any other.
 
     `generic` resources know nothing but name and namespace and say so in other words.

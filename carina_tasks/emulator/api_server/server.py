@@ -29,7 +29,10 @@ def application(cluster: Cluster) -> Application:
 
 
 def listen(cluster: Cluster, host: str, port: int) -> tuple[HTTPServer, int]:
-    """Serve a cluster on the running loop; return the server and the port (a free one for port 0)."""
+    """Serve a cluster on the running loop.
+
+    Return the server and the port (a free one for port 0).
+    """
     sockets = bind_sockets(port, host)
     server = HTTPServer(application(cluster), max_body_size=_LARGEST_BODY)
     server.add_sockets(sockets)
@@ -58,7 +61,10 @@ class ApiServer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 

@@ -1,7 +1,8 @@
 """Objects, their versions, a bounded history, and the fan-out to watchers.
 
-Everything runs in one thread, so each call is atomic. Stored objects are never changed in place: whoever wants to
-change one copies it first (`clone`), which is what lets lists, history and watchers share them.
+Everything runs in one thread, so each call is atomic. Stored objects are never changed in place:
+whoever wants to change one copies it first (`clone`), which is what lets lists, history and
+watchers share them.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class Store:
         """Return the object, or None."""
         return self._objects.get(resource, {}).get(key)
 
-    def items(self, resource: str, namespace: str = "", at: int | None = None) -> list[tuple[Key, JSON]]:
+    def items(
+        self, resource: str, namespace: str = "", at: int | None = None
+    ) -> list[tuple[Key, JSON]]:
         """Return the objects ordered by key, as they were at version `at` (default: now).
 
         Raises StatusError 410 when that version has been forgotten.
@@ -61,7 +64,9 @@ class Store:
         objects = self._objects.get(resource, {})
         if at is not None and at < self.version:
             objects = self._roll_back(resource, objects, at)
-        return [(key, objects[key]) for key in sorted(objects) if not namespace or key[0] == namespace]
+        return [
+            (key, objects[key]) for key in sorted(objects) if not namespace or key[0] == namespace
+        ]
 
     def _roll_back(self, resource: str, objects: dict[Key, JSON], at: int) -> dict[Key, JSON]:
         objects = dict(objects)
@@ -79,7 +84,9 @@ class Store:
         kept = self._objects.setdefault(resource, {})
         previous = kept.get(key)
         kept[key] = obj
-        self._publish(Change(self.version, "MODIFIED" if previous else "ADDED", resource, key, obj, previous))
+        self._publish(
+            Change(self.version, "MODIFIED" if previous else "ADDED", resource, key, obj, previous)
+        )
         return obj
 
     def remove(self, resource: str, key: Key, last: JSON | None = None) -> JSON:
@@ -99,11 +106,18 @@ class Store:
             listener(change)
 
     def since(self, resource: str, version: int) -> list[Change]:
-        """Return the changes of a resource after `version`, oldest first; StatusError 410 when some are forgotten."""
+        """Return the changes of a resource after `version`, oldest first.
+
+        StatusError 410 when some are forgotten.
+        """
         if version < self._forgotten:
             raise expired(f"too old resource version: {version} ({self._forgotten})")
         start = bisect_right(self._history, version, key=lambda change: change.version)
-        return [self._history[i] for i in range(start, len(self._history)) if self._history[i].resource == resource]
+        return [
+            self._history[i]
+            for i in range(start, len(self._history))
+            if self._history[i].resource == resource
+        ]
 
     def forget_history(self) -> None:
         """Drop all history, as a compaction of etcd does: every older version is then too old."""

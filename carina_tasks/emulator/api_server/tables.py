@@ -23,7 +23,12 @@ class View:
     def one(self, obj: JSON, resource: Resource, *, header: bool = True) -> JSON:
         """Show one object; `header` is off for all but the first Table of a watch."""
         if self.shape == "table":
-            shown = table(resource, [obj], {"resourceVersion": obj["metadata"]["resourceVersion"]}, self.include)
+            shown = table(
+                resource,
+                [obj],
+                {"resourceVersion": obj["metadata"]["resourceVersion"]},
+                self.include,
+            )
             if not header:
                 shown["columnDefinitions"] = []
             return shown
@@ -42,16 +47,29 @@ class View:
             }
         items = list(objects)
         if not resource.custom:  # the list's kind says it for built-in kinds
-            items = [{k: v for k, v in obj.items() if k not in ("apiVersion", "kind")} for obj in objects]
-        return {"kind": resource.many, "apiVersion": resource.api_version, "metadata": metadata, "items": items}
+            items = [
+                {k: v for k, v in obj.items() if k not in ("apiVersion", "kind")} for obj in objects
+            ]
+        return {
+            "kind": resource.many,
+            "apiVersion": resource.api_version,
+            "metadata": metadata,
+            "items": items,
+        }
 
 
 def partial(obj: JSON) -> JSON:
     """Return an object's PartialObjectMetadata."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": obj["metadata"],
+    }
 
 
-def table(resource: Resource, objects: Sequence[JSON], metadata: JSON, include: str = "Metadata") -> JSON:
+def table(
+    resource: Resource, objects: Sequence[JSON], metadata: JSON, include: str = "Metadata"
+) -> JSON:
     """Return a Table with one row an object."""
     now = datetime.now(UTC)
     rows = []

@@ -40,7 +40,10 @@ def parse_initial(text: str, match: str, *, bookmarks: bool) -> bool:
     if text not in ("", "true", "1", "false", "0"):
         raise bad_request(f"sendInitialEvents is not a boolean: {text}")
     if text in ("true", "1") and (match != "NotOlderThan" or not bookmarks):
-        raise bad_request("sendInitialEvents requires resourceVersionMatch=NotOlderThan and allowWatchBookmarks=true")
+        raise bad_request(
+            "sendInitialEvents requires resourceVersionMatch=NotOlderThan and "
+            "allowWatchBookmarks=true"
+        )
     return text in ("true", "1")
 
 
@@ -58,11 +61,16 @@ def visible(change: Change, options: WatchOptions) -> tuple[str, JSON] | None:
         return ("MODIFIED" if was else "ADDED", change.obj)
     if not was or change.previous is None:
         return None
-    metadata = {**change.previous["metadata"], "resourceVersion": change.obj["metadata"]["resourceVersion"]}
+    metadata = {
+        **change.previous["metadata"],
+        "resourceVersion": change.obj["metadata"]["resourceVersion"],
+    }
     return ("DELETED", {**change.previous, "metadata": metadata})
 
 
-async def events(cluster: Cluster, resource: Resource, options: WatchOptions, view: View) -> AsyncGenerator[JSON, None]:
+async def events(
+    cluster: Cluster, resource: Resource, options: WatchOptions, view: View
+) -> AsyncGenerator[JSON, None]:
     """Yield watch events until the timeout; a version that is forgotten is one ERROR event."""
     store = cluster.store
     queue: asyncio.Queue[Change | None] = asyncio.Queue()
@@ -79,10 +87,16 @@ async def events(cluster: Cluster, resource: Resource, options: WatchOptions, vi
     try:
         if from_now:
             for (namespace, _), obj in store.items(resource.id, options.namespace):
-                if options.selection.matches(obj) and (not options.namespace or namespace == options.namespace):
+                if options.selection.matches(obj) and (
+                    not options.namespace or namespace == options.namespace
+                ):
                     first.append(("ADDED", obj))
         else:
-            first = [seen for change in store.since(resource.id, start) if (seen := visible(change, options))]
+            first = [
+                seen
+                for change in store.since(resource.id, start)
+                if (seen := visible(change, options))
+            ]
     except StatusError as error:
         yield {"type": "ERROR", "object": expired(error.message).status()}
         return
@@ -92,7 +106,10 @@ async def events(cluster: Cluster, resource: Resource, options: WatchOptions, vi
 
     def shown(kind: str, obj: JSON) -> JSON:
         nonlocal header
-        event = {"type": kind, "object": view.one(as_version(obj, resource), resource, header=header)}
+        event = {
+            "type": kind,
+            "object": view.one(as_version(obj, resource), resource, header=header),
+        }
         header = False
         return event
 
@@ -106,12 +123,14 @@ async def events(cluster: Cluster, resource: Resource, options: WatchOptions, vi
         next_bookmark = min(time.monotonic() + BOOKMARK_SECONDS, last_bookmark)
         while (now := time.monotonic()) < deadline:
             if options.bookmarks and now >= next_bookmark:
-                # Everything queued has been sent, so the whole store's version is safe to resume from. One that the
-                # watcher knows already says nothing, and is not sent.
+                # Everything queued has been sent, so the whole store's version is safe to resume
+                # from. One that the watcher knows already says nothing, and is not sent.
                 if store.version > seen_version:
                     seen_version = store.version
                     yield _bookmark(resource, seen_version, view)
-                next_bookmark = deadline if now >= last_bookmark else min(now + BOOKMARK_SECONDS, last_bookmark)
+                next_bookmark = (
+                    deadline if now >= last_bookmark else min(now + BOOKMARK_SECONDS, last_bookmark)
+                )
             until = min(deadline, next_bookmark) if options.bookmarks else deadline
             try:
                 async with asyncio.timeout(max(until - time.monotonic(), 0.001)):
@@ -138,8 +157,21 @@ def _bookmark(resource: Resource, version: int, view: View, *, end: bool = False
             "apiVersion": "meta.k8s.io/v1",
             "metadata": {"resourceVersion": str(version)},
             "columnDefinitions": [],
-            "rows": [{"cells": [], "object": {**obj, "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}}],
+            "rows": [
+                {
+                    "cells": [],
+                    "object": {
+                        **obj,
+                        "kind": "PartialObjectMetadata",
+                        "apiVersion": "meta.k8s.io/v1",
+                    },
+                }
+            ],
         }
     elif view.shape == "metadata":
-        obj = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+        obj = {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": metadata,
+        }
     return {"type": "BOOKMARK", "object": obj}

@@ -11,7 +11,6 @@ from .cluster import Cluster, Target, new_uid, now
 from .deletion import finish_if_released
 from .errors import (
     JSON,
-    Cause,
     StatusError,
     already_exists,
     bad_request,
@@ -20,7 +19,6 @@ from .errors import (
     invalid,
     invalid_value,
     not_found,
-    required,
     unsupported_media_type,
 )
 from .kinds import DEFINITIONS, NAMESPACES
@@ -99,8 +97,13 @@ def create(cluster: Cluster, target: Target, body: Any, options: WriteOptions = 
     return cluster.store.put(resource.id, target.key, obj)
 
 
-def replace(cluster: Cluster, target: Target, body: Any, options: WriteOptions = DEFAULT) -> tuple[JSON, bool]:
-    """Replace an object, or create it where its kind allows that; return it and whether it is new."""
+def replace(
+    cluster: Cluster, target: Target, body: Any, options: WriteOptions = DEFAULT
+) -> tuple[JSON, bool]:
+    """Replace an object, or create it where its kind allows that.
+
+    Return it and whether it is new.
+    """
     obj = _accept(target, body)
     name = obj["metadata"].get("name")
     if not name:
@@ -111,18 +114,30 @@ def replace(cluster: Cluster, target: Target, body: Any, options: WriteOptions =
             raise target.not_found()
         obj["metadata"].pop("resourceVersion", None)
         return create(cluster, target, obj, options), True
-    if not obj["metadata"].get("resourceVersion") and not target.resource.behaviour.unconditional_update:
+    if (
+        not obj["metadata"].get("resourceVersion")
+        and not target.resource.behaviour.unconditional_update
+    ):
         cause = invalid_value("metadata.resourceVersion", "0x0", "must be specified for an update")
         raise invalid(target.resource.kind, target.resource.group, target.name, [cause])
     uid = obj["metadata"].get("uid")
     if uid and uid != old["metadata"]["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"
+        why = (
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
+            f"{old['metadata']['uid']}"
+        )
         raise conflict(target.resource.plural, target.resource.group, target.name, why)
     return update(cluster, target, obj, old, options), False
 
 
 def update(
-    cluster: Cluster, target: Target, obj: JSON, old: JSON, options: WriteOptions, *, applied: bool = False
+    cluster: Cluster,
+    target: Target,
+    obj: JSON,
+    old: JSON,
+    options: WriteOptions,
+    *,
+    applied: bool = False,
 ) -> JSON:
     """Make `obj` (a copy that nobody shares) the new state of `old`, by the rules of its kind."""
     resource, behaviour = target.resource, target.resource.behaviour
@@ -163,10 +178,13 @@ def update(
 
 
 def same(obj: JSON, old: JSON) -> bool:
-    """Return whether nothing but the bookkeeping of managedFields differs, and that only in its times."""
+    """Return whether only the times of managedFields differ."""
 
     def bare(some: JSON) -> JSON:
-        entries = [{k: v for k, v in e.items() if k != "time"} for e in some["metadata"].get("managedFields") or []]
+        entries = [
+            {k: v for k, v in e.items() if k != "time"}
+            for e in some["metadata"].get("managedFields") or []
+        ]
         return {**some, "metadata": {**some["metadata"], "managedFields": entries}}
 
     return bare(obj) == bare(old)
@@ -175,7 +193,10 @@ def same(obj: JSON, old: JSON) -> bool:
 def patch(
     cluster: Cluster, target: Target, content_type: str, body: Any, options: WriteOptions = DEFAULT
 ) -> tuple[JSON, bool]:
-    """Patch an object by any of the four formats; return it and whether server-side apply made it new."""
+    """Patch an object by any of the four formats.
+
+    Return it and whether server-side apply made it new.
+    """
     resource = target.resource
     accepted = [JSON_PATCH, MERGE, *([] if resource.custom else [STRATEGIC]), APPLY]
     if content_type not in accepted:
@@ -190,13 +211,17 @@ def patch(
     else:
         if not isinstance(body, dict):
             raise bad_request("error decoding patch: the patch is not an object")
-        merge: Callable[[Any, JSON], JSON] = merge_patch if content_type == MERGE else strategic_merge
+        merge: Callable[[Any, JSON], JSON] = (
+            merge_patch if content_type == MERGE else strategic_merge
+        )
         obj = clone(merge(old, body))
     _check_identity(target, obj)
     return update(cluster, target, obj, old, options), False
 
 
-def _apply(cluster: Cluster, target: Target, body: Any, old: JSON | None, options: WriteOptions) -> tuple[JSON, bool]:
+def _apply(
+    cluster: Cluster, target: Target, body: Any, old: JSON | None, options: WriteOptions
+) -> tuple[JSON, bool]:
     config = _accept(target, body)
     if config["metadata"].get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
@@ -224,79 +249,32 @@ def _apply(cluster: Cluster, target: Target, body: Any, old: JSON | None, option
     return create(cluster, target, merged, options), True
 
 
-def bind(cluster: Cluster, target: Target, body: Any, options: WriteOptions = DEFAULT) -> JSON:
-    """Bind a pod to a node, as a scheduler does; StatusError 409 when it is bound already."""
-    pod = clone(cluster.get(target))
-    node = (body.get("target") or {}).get("name") if isinstance(body, dict) else None
-    if not node:
-        raise invalid("Binding", "", target.name, [required("target.name")])
-    if pod["metadata"].get("deletionTimestamp"):
-        raise conflict(
-            "pods/binding", "", target.name, f"pod {target.name} is being deleted, cannot be assigned to a host"
-        )
-    if pod["spec"].get("nodeName"):
-        why = f"pod {target.name} is already assigned to node {pod['spec']['nodeName']!r}".replace("'", '"')
-        raise conflict("pods/binding", "", target.name, why)
-    pod["spec"]["nodeName"] = node
-    conditions = pod["status"].setdefault("conditions", [])
-    conditions[:] = [item for item in conditions if item.get("type") != "PodScheduled"]
-    conditions.append({"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()})
-    if not options.dry_run:
-        cluster.store.put(target.resource.id, target.key, pod)
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-
-
-def scale_of(obj: JSON) -> JSON:
-    """Return the Scale of a workload."""
-    metadata = obj["metadata"]
-    labels = (obj["spec"].get("selector") or {}).get("matchLabels") or {}
-    kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")}
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": kept,
-        "spec": {"replicas": obj["spec"].get("replicas", 0)},
-        "status": {
-            "replicas": (obj.get("status") or {}).get("replicas", 0),
-            "selector": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
-        },
-    }
-
-
-def set_scale(cluster: Cluster, target: Target, scale: JSON, options: WriteOptions = DEFAULT) -> JSON:
-    """Write a workload's replicas through its Scale."""
-    old = cluster.get(target)
-    obj = clone(old)
-    replicas = (scale.get("spec") or {}).get("replicas", 0)
-    if not isinstance(replicas, int) or replicas < 0:
-        cause = Cause(
-            "FieldValueInvalid", f"Invalid value: {replicas}: must be greater than or equal to 0", "spec.replicas"
-        )
-        raise invalid("Scale", "autoscaling", target.name, [cause])
-    obj["spec"]["replicas"] = replicas
-    version = (scale.get("metadata") or {}).get("resourceVersion")
-    if version:
-        obj["metadata"]["resourceVersion"] = version
-    return scale_of(update(cluster, Target(target.resource, *target.key), obj, old, options))
-
-
 def _accept(target: Target, body: Any) -> JSON:
     """Return a copy of a body that may stand for the target; StatusError 400 otherwise."""
     resource = target.resource
     if not isinstance(body, dict):
-        raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): not an object")
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {resource.kind}): not an object"
+        )
     obj: JSON = clone(body)
     if resource.custom and not obj.get("kind"):
         why = "Object 'Kind' is missing"
-        raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): {why}")
-    kind, api_version = obj.setdefault("kind", resource.kind), obj.setdefault("apiVersion", resource.api_version)
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {resource.kind}): {why}"
+        )
+    kind, api_version = (
+        obj.setdefault("kind", resource.kind),
+        obj.setdefault("apiVersion", resource.api_version),
+    )
     if api_version != resource.api_version:
         raise bad_request(
             f"the API version in the data ({api_version}) does not match the expected API version "
             f"({resource.api_version})"
         )
     if kind != resource.kind:
-        raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}')
+        raise bad_request(
+            f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        )
     metadata = obj.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise bad_request("metadata is not an object")
@@ -307,14 +285,18 @@ def _accept(target: Target, body: Any) -> JSON:
             isinstance(values, dict) and all(isinstance(value, str) for value in values.values())
         ):
             raise bad_request(
-                f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+                f'{resource.kind} in version "{resource.version}" cannot be handled as a '
+                f"{resource.kind}: "
                 f"metadata.{key} must be a map of strings"
             )
         if not values:
             metadata.pop(key, None)
     if resource.namespaced:
         if metadata.setdefault("namespace", target.namespace) != target.namespace:
-            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+            raise bad_request(
+                "the namespace of the provided object does not match the namespace sent on the "
+                "request"
+            )
     else:
         metadata.pop("namespace", None)
     if target.name and metadata.get("name"):
@@ -325,7 +307,10 @@ def _accept(target: Target, body: Any) -> JSON:
 def _check_identity(target: Target, obj: JSON) -> None:
     name = obj["metadata"].get("name") if isinstance(obj.get("metadata"), dict) else None
     if name != target.name:
-        raise bad_request(f"the name of the object ({name or ''}) does not match the name on the URL ({target.name})")
+        raise bad_request(
+            f"the name of the object ({name or ''}) does not match the name on the URL "
+            f"({target.name})"
+        )
     for key in ("labels", "annotations", "finalizers", "ownerReferences"):
         if key in obj["metadata"] and not obj["metadata"][key]:
             del obj["metadata"][key]
@@ -338,7 +323,10 @@ def _check_namespace(cluster: Cluster, target: Target) -> None:
     if namespace is None:
         raise not_found("namespaces", "", target.namespace)
     if namespace["metadata"].get("deletionTimestamp"):
-        why = f"unable to create new content in namespace {target.namespace} because it is being terminated"
+        why = (
+            f"unable to create new content in namespace {target.namespace} because it is being "
+            "terminated"
+        )
         raise forbidden(target.resource.plural, target.resource.group, target.name, why)
 
 
@@ -350,7 +338,8 @@ def _prune(target: Target, obj: JSON, options: WriteOptions) -> None:
     if dropped and options.strict:
         listed = ", ".join(f'unknown field "{field}"' for field in dropped)
         raise bad_request(
-            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a '
+            f"{resource.kind}: "
             f"strict decoding error: {listed}"
         )
 

@@ -1,8 +1,9 @@
 """Claims and volumes: Bound, Lost, Released.
 
-As kube-controller-manager's persistent-volume-binder does it: a volume is looked at whenever it changes, a claim only when
-*it* changes, when its volume goes, or at the resync every 15 seconds. So a claim whose volume was replaced stays Lost until
-somebody touches it. Source: pkg/controller/volume/persistentvolume/pv_controller.go, ``syncClaim`` and ``syncVolume``.
+As kube-controller-manager's persistent-volume-binder does it: a volume is looked at whenever it
+changes, a claim only when *it* changes, when its volume goes, or at the resync every 15 seconds. So
+a claim whose volume was replaced stays Lost until somebody touches it. Source:
+pkg/controller/volume/persistentvolume/pv_controller.go, ``syncClaim`` and ``syncVolume``.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Binder:
 
     def _claims_of_gone(self, pvs: dict[str, PersistentVolume]) -> set[str]:
         gone = {
-            old.claim_key for name, old in self._known.items() if name not in pvs or pvs[name].meta.uid != old.meta.uid
+            old.claim_key
+            for name, old in self._known.items()
+            if name not in pvs or pvs[name].meta.uid != old.meta.uid
         }
         self._known = pvs
         return gone
@@ -78,7 +81,9 @@ class Binder:
                 pv = pvs.get(claim.pv_name)
                 if pv is None:
                     self._lost(
-                        claim, f"Bound claim has lost its PersistentVolume {claim.pv_name}. Data on the volume is lost!"
+                        claim,
+                        f"Bound claim has lost its PersistentVolume {claim.pv_name}. Data on the "
+                        "volume is lost!",
                     )
                 elif pv.claim_uid and pv.claim_uid != claim.meta.uid:
                     self._lost(claim, f"PersistentVolume {claim.pv_name} is bound to another claim")
@@ -110,7 +115,9 @@ class Binder:
     def _lost(self, claim: Claim, message: str) -> None:
         if claim.phase != "Lost":
             self._status(claim, {"phase": "Lost"})
-            about = About("PersistentVolumeClaim", claim.meta.name, claim.meta.uid, claim.meta.namespace)
+            about = About(
+                "PersistentVolumeClaim", claim.meta.name, claim.meta.uid, claim.meta.namespace
+            )
             self._view.events.say(about, "Warning", "ClaimLost", message)
 
     def _status(self, claim: Claim, status: dict[str, object]) -> None:

@@ -1,4 +1,7 @@
-"""What a controller sees of one kind: a list, then a watch from its version on, and a list again when that breaks."""
+"""What a controller sees of one kind.
+
+A list, then a watch from its version on, and a list again when that breaks.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,11 @@ class Informer(Generic[T]):
     """The objects at `path`, by key (``namespace/name``); `changed` is called after each change."""
 
     def __init__(
-        self, api: Api, path: str, parse: Callable[[Mapping[str, Any]], T], changed: Callable[[], None]
+        self,
+        api: Api,
+        path: str,
+        parse: Callable[[Mapping[str, Any]], T],
+        changed: Callable[[], None],
     ) -> None:
         self._api, self._path, self._parse, self._changed = api, path, parse, changed
         self._objects: dict[str, T] = {}

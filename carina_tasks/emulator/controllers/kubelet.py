@@ -1,6 +1,9 @@
-"""The kubelets: a node that lives renews its Lease and is Ready; its pods run, and end when they are deleted.
+"""The kubelets: a node that lives renews its Lease and is Ready.
 
-A node that is not alive does nothing at all: its pods stay listed as they were, as with a machine that lost its power.
+Its pods run, and end when they are deleted.
+
+A node that is not alive does nothing at all: its pods stay listed as they were, as with a machine
+that lost its power.
 """
 
 from __future__ import annotations
@@ -60,21 +63,31 @@ class Kubelets:
                     self._pod(pod)
 
     def _heartbeat(self, node: Node) -> None:
-        spec = {"holderIdentity": node.name, "leaseDurationSeconds": 3, "renewTime": timestamp(micro=True)}
+        spec = {
+            "holderIdentity": node.name,
+            "leaseDurationSeconds": 3,
+            "renewTime": timestamp(micro=True),
+        }
         try:
             self._view.api.merge(f"{paths.NODE_LEASES}/{node.name}", {"spec": spec})
         except NotFound:
             body = {
-                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-                "metadata": {"name": node.name, "namespace": "kube-node-lease"}, "spec": spec,
-            }  # fmt: skip
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": node.name, "namespace": "kube-node-lease"},
+                "spec": spec,
+            }
             self._view.api.create(paths.NODE_LEASES, body)
 
     def _ready(self, node: Node) -> None:
         condition = {
-            "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status",
-            "lastHeartbeatTime": timestamp(), "lastTransitionTime": timestamp(),
-        }  # fmt: skip
+            "type": "Ready",
+            "status": "True",
+            "reason": "KubeletReady",
+            "message": "kubelet is posting ready status",
+            "lastHeartbeatTime": timestamp(),
+            "lastTransitionTime": timestamp(),
+        }
         body = {"metadata": {"uid": node.meta.uid}, "status": {"conditions": [condition]}}
         self._view.api.merge(paths.node(node.name) + "/status", body)
 
@@ -83,7 +96,9 @@ class Kubelets:
         if pod.meta.deleting is not None:
             self._view.api.delete(path, uid=pod.meta.uid, grace=0)
         elif pod.phase == "Pending":
-            self._view.api.merge(path + "/status", {"metadata": {"uid": pod.meta.uid}, "status": _running(pod)})
+            self._view.api.merge(
+                path + "/status", {"metadata": {"uid": pod.meta.uid}, "status": _running(pod)}
+            )
 
 
 def _running(pod: Pod) -> dict[str, object]:
@@ -94,9 +109,19 @@ def _running(pod: Pod) -> dict[str, object]:
     ]
     containers = [
         {
-            "name": one["name"], "image": one.get("image", ""), "imageID": "", "ready": True, "started": True,
-            "restartCount": 0, "state": {"running": {"startedAt": now}},
+            "name": one["name"],
+            "image": one.get("image", ""),
+            "imageID": "",
+            "ready": True,
+            "started": True,
+            "restartCount": 0,
+            "state": {"running": {"startedAt": now}},
         }
         for one in pod.spec.get("containers") or ()
-    ]  # fmt: skip
-    return {"phase": "Running", "startTime": now, "conditions": conditions, "containerStatuses": containers}
+    ]
+    return {
+        "phase": "Running",
+        "startTime": now,
+        "conditions": conditions,
+        "containerStatuses": containers,
+    }

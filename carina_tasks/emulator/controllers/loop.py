@@ -1,4 +1,4 @@
-"""Runs the controllers, one after another, whenever something changed and at least four times a second."""
+"""Runs the controllers in turn after every change, and at least four times a second."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class Part(Protocol):
 
 
 class Controllers:
-    """All of them in one thread. `kubelets` switches nodes on and off, `binder` knows when it resyncs."""
+    """All of them in one thread.
+
+    `kubelets` switches nodes on and off, `binder` knows when it resyncs.
+    """
 
     def __init__(self, api: Api, create: CreateLocal, remove: RemoveLocal) -> None:
         self._view = View(api)

@@ -1,7 +1,10 @@
-"""A silent node becomes Unknown and tainted, a returned one is freed; pods of deleted nodes are collected after a while.
+"""A silent node becomes Unknown and tainted, a returned one is freed.
 
-As kube-controller-manager's node-lifecycle and pod-garbage-collector do it, with a shorter grace. How long a node has been
-silent is measured by our own clock since its Lease last changed, never by comparing two machines' clocks.
+Pods of deleted nodes are collected after a while.
+
+As kube-controller-manager's node-lifecycle and pod-garbage-collector do it, with a shorter grace.
+How long a node has been silent is measured by our own clock since its Lease last changed, never by
+comparing two machines' clocks.
 """
 
 from __future__ import annotations
@@ -45,13 +48,19 @@ class NodeLife:
         tainted = any(taint.key == UNREACHABLE for taint in node.taints)
         if node.ready == "True" and silent > GRACE:
             condition = {
-                "type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown",
-                "message": "Kubelet stopped posting node status.", "lastTransitionTime": timestamp(),
-            }  # fmt: skip
+                "type": "Ready",
+                "status": "Unknown",
+                "reason": "NodeStatusUnknown",
+                "message": "Kubelet stopped posting node status.",
+                "lastTransitionTime": timestamp(),
+            }
             body = {"metadata": {"uid": node.meta.uid}, "status": {"conditions": [condition]}}
             self._view.api.merge(paths.node(node.name) + "/status", body)
         elif node.ready != "True" and silent > GRACE and not tainted:
-            self._taint(node, [{"key": UNREACHABLE, "effect": effect} for effect in ("NoSchedule", "NoExecute")])
+            self._taint(
+                node,
+                [{"key": UNREACHABLE, "effect": effect} for effect in ("NoSchedule", "NoExecute")],
+            )
         elif node.ready == "True" and tainted:
             self._taint(node, [])
 
@@ -71,4 +80,6 @@ class NodeLife:
         for pod in homeless:
             if now - self._homeless[pod.meta.uid] > QUARANTINE:
                 with self._view.attempt(f"collect {pod.meta.key}"):
-                    self._view.api.delete(paths.pod(pod.meta.namespace, pod.meta.name), uid=pod.meta.uid, grace=0)
+                    self._view.api.delete(
+                        paths.pod(pod.meta.namespace, pod.meta.name), uid=pod.meta.uid, grace=0
+                    )

@@ -1,7 +1,9 @@
-"""A claim with a selected node gets its volume: LogicVolume, LV, and PersistentVolume, in Carina's order.
+"""A claim with a selected node gets its volume.
 
-Plays the external CSI provisioner, Carina's CSI controller and its agent on the node. A Released volume with the policy
-Delete goes the other way: its LogicVolume and LV go, and then it.
+LogicVolume, LV, and PersistentVolume, in Carina's order.
+
+Plays the external CSI provisioner, Carina's CSI controller and its agent on the node. A Released
+volume with the policy Delete goes the other way: its LogicVolume and LV go, and then it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ RemoveLocal = Callable[[str, str], None]
 class Provisioner:
     """`create(node, lv, bytes)` and `remove(node, lv)` stand for Carina's agent on the node."""
 
-    def __init__(self, view: View, alive: Callable[[str], bool], create: CreateLocal, remove: RemoveLocal) -> None:
+    def __init__(
+        self, view: View, alive: Callable[[str], bool], create: CreateLocal, remove: RemoveLocal
+    ) -> None:
         self._view, self._alive, self._create, self._remove = view, alive, create, remove
 
     def step(self, now: float) -> None:
@@ -41,18 +45,26 @@ class Provisioner:
     def _provision(self, claim: Claim) -> None:
         api, meta = self._view.api, claim.meta
         name = meta.annotations.get(manifests.VOLUME_NAME) or f"pvc-{meta.uid}"
-        node, size = meta.annotations[manifests.SELECTED_NODE], claim.raw["spec"]["resources"]["requests"]["storage"]
+        node, size = (
+            meta.annotations[manifests.SELECTED_NODE],
+            claim.raw["spec"]["resources"]["requests"]["storage"],
+        )
         if self._view.volumes.get(name) is not None:
             return
         try:
-            api.create(paths.LOGIC_VOLUMES, manifests.logic_volume(name, node, size, meta.name, meta.namespace))
+            api.create(
+                paths.LOGIC_VOLUMES,
+                manifests.logic_volume(name, node, size, meta.name, meta.namespace),
+            )
         except AlreadyExists:
             # An earlier round came this far; each of these steps may be done twice.
             self._view.changed.set()
         lv = self._create(node, f"volume-{name}", quantity.whole_gib(quantity.to_bytes(size)))
         status = manifests.logic_volume_status(name, size, lv.major, lv.minor)
         api.merge(paths.logic_volume(name) + "/status", status)
-        body = manifests.persistent_volume(name, node, size, dict(claim.raw), major=lv.major, minor=lv.minor)
+        body = manifests.persistent_volume(
+            name, node, size, dict(claim.raw), major=lv.major, minor=lv.minor
+        )
         api.create(paths.PERSISTENT_VOLUMES, body)
 
     def _delete(self, pv: PersistentVolume) -> None:
@@ -67,7 +79,11 @@ class Provisioner:
             self._view.changed.set()
         if pv.meta.deleting is None:
             api.delete(paths.persistent_volume(name), uid=pv.meta.uid)
-        self._drop_finalizer(paths.persistent_volume(name), pv.meta, "external-provisioner.volume.kubernetes.io/finalizer")
+        self._drop_finalizer(
+            paths.persistent_volume(name),
+            pv.meta,
+            "external-provisioner.volume.kubernetes.io/finalizer",
+        )
 
     def _drop_finalizer(self, path: str, meta: ObjectMeta, finalizer: str) -> None:
         fresh = parse_meta(self._view.api.get(path))

@@ -1,7 +1,10 @@
-"""Pods go to a Ready, schedulable, untainted node that all their volumes allow; the one with the fewest pods.
+"""Pods go to a Ready, schedulable, untainted node that all their volumes allow.
 
-A claim without a volume waits for its first consumer: it is told the node first (as WaitForFirstConsumer has it), and the
-pod follows when it is Bound. Resources, spread and affinities are left out.
+The one with the fewest pods.
+
+A claim without a volume waits for its first consumer: it is told the node first (as
+WaitForFirstConsumer has it), and the pod follows when it is Bound. Resources, spread and affinities
+are left out.
 """
 
 from __future__ import annotations
@@ -42,12 +45,20 @@ class Scheduler:
         lost = [claim for claim in known if claim.phase == "Lost"]
         if lost:
             return self._cannot(
-                pod, f'persistentvolumeclaim "{lost[0].meta.name}" bound to non-existent persistentvolume'
+                pod,
+                f'persistentvolumeclaim "{lost[0].meta.name}" bound to non-existent '
+                "persistentvolume",
             )
-        fit = [node for node in self._view.nodes.all() if _open(node) and all(self._allows(node, c) for c in known)]
+        fit = [
+            node
+            for node in self._view.nodes.all()
+            if _open(node) and all(self._allows(node, c) for c in known)
+        ]
         if not fit:
             total = len(self._view.nodes.all())
-            return self._cannot(pod, f"0/{total} nodes are available: didn't match PersistentVolume's node affinity")
+            return self._cannot(
+                pod, f"0/{total} nodes are available: didn't match PersistentVolume's node affinity"
+            )
         target = min(fit, key=lambda node: (load[node.name], node.name)).name
         waiting = [claim for claim in known if not claim.pv_name]
         for claim in waiting:
@@ -57,7 +68,12 @@ class Scheduler:
         if waiting or any(claim.phase != "Bound" for claim in known):
             return ""
         meta = {"name": pod.meta.name, "namespace": pod.meta.namespace, "uid": pod.meta.uid}
-        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": meta, "target": {"kind": "Node", "name": target}}
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": meta,
+            "target": {"kind": "Node", "name": target},
+        }
         self._view.api.create(paths.pod(pod.meta.namespace, pod.meta.name) + "/binding", binding)
         return target
 
@@ -71,13 +87,22 @@ class Scheduler:
         if self._said.get(pod.meta.uid) != why:
             self._said[pod.meta.uid] = why
             condition = {
-                "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why,
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "Unschedulable",
+                "message": why,
                 "lastTransitionTime": timestamp(),
-            }  # fmt: skip
+            }
             path = paths.pod(pod.meta.namespace, pod.meta.name) + "/status"
-            self._view.api.merge(path, {"metadata": {"uid": pod.meta.uid}, "status": {"conditions": [condition]}})
+            self._view.api.merge(
+                path, {"metadata": {"uid": pod.meta.uid}, "status": {"conditions": [condition]}}
+            )
         return ""
 
 
 def _open(node: Node) -> bool:
-    return node.ready == "True" and not node.unschedulable and not any(t.effect in _KEEP_OUT for t in node.taints)
+    return (
+        node.ready == "True"
+        and not node.unschedulable
+        and not any(t.effect in _KEEP_OUT for t in node.taints)
+    )

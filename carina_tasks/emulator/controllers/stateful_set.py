@@ -11,7 +11,10 @@ from carina_tasks.model.objects import ObjectMeta, parse_meta
 
 @dataclass(frozen=True, slots=True)
 class StatefulSet:
-    """Replicas, the pod template, and the claims that each pod gets; both templates are raw JSON."""
+    """Replicas, the pod template, and the claims that each pod gets.
+
+    Both templates are raw JSON.
+    """
 
     meta: ObjectMeta
     replicas: int

@@ -34,11 +34,20 @@ class View:
         self.leases: Informer[Lease] = Informer(api, paths.NODE_LEASES, objects.parse_lease, said)
         self.pods: Informer[Pod] = Informer(api, paths.PODS, objects.parse_pod, said)
         self.claims: Informer[Claim] = Informer(api, paths.CLAIMS, objects.parse_claim, said)
-        self.volumes: Informer[PersistentVolume] = Informer(api, paths.PERSISTENT_VOLUMES, objects.parse_persistent_volume, said)
-        self.stateful_sets: Informer[StatefulSet] = Informer(api, STATEFUL_SETS, parse_stateful_set, said)
+        self.volumes: Informer[PersistentVolume] = Informer(
+            api, paths.PERSISTENT_VOLUMES, objects.parse_persistent_volume, said
+        )
+        self.stateful_sets: Informer[StatefulSet] = Informer(
+            api, STATEFUL_SETS, parse_stateful_set, said
+        )
         self._informers: tuple[Informer[Any], ...] = (
-            self.nodes, self.leases, self.pods, self.claims, self.volumes, self.stateful_sets,
-        )  # fmt: skip
+            self.nodes,
+            self.leases,
+            self.pods,
+            self.claims,
+            self.volumes,
+            self.stateful_sets,
+        )
 
     def start(self) -> None:
         """Begin to look, and wait for the first lists."""
@@ -54,7 +63,10 @@ class View:
 
     @contextmanager
     def attempt(self, what: str) -> Iterator[None]:
-        """Do a write; one that finds the object changed or gone is looked at again in the next round."""
+        """Do a write.
+
+        When the object changed or is gone, the next round reads it again.
+        """
         try:
             yield
         except (ApiConflict, NotFound):

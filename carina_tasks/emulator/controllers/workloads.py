@@ -32,7 +32,12 @@ class Workloads:
             claim = f"{template['metadata']['name']}-{name}"
             if self._view.claims.get(f"{namespace}/{claim}") is None:
                 meta = {**template["metadata"], "name": claim}
-                body = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": template["spec"]}
+                body = {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    "metadata": meta,
+                    "spec": template["spec"],
+                }
                 self._create(f"{base}/persistentvolumeclaims", body)
         if self._view.pods.get(f"{namespace}/{name}") is None:
             self._create(f"{base}/pods", _pod(one, name))
@@ -46,7 +51,11 @@ class Workloads:
                 return
 
     def _count(self, one: StatefulSet) -> None:
-        pods = [p for p in self._view.pods.all() if any(owner.uid == one.meta.uid for owner in p.meta.owners)]
+        pods = [
+            p
+            for p in self._view.pods.all()
+            if any(owner.uid == one.meta.uid for owner in p.meta.owners)
+        ]
         for pod in pods:
             if pod.meta.deleting is None and int(pod.meta.name.rsplit("-", 1)[1]) >= one.replicas:
                 with self._view.attempt(f"scale down {one.meta.key}"):
@@ -59,7 +68,9 @@ class Workloads:
             "currentReplicas": len(pods),
         }
         if any(one.status.get(key, 0) != value for key, value in status.items()):
-            path = f"/apis/apps/v1/namespaces/{one.meta.namespace}/statefulsets/{one.meta.name}/status"
+            path = (
+                f"/apis/apps/v1/namespaces/{one.meta.namespace}/statefulsets/{one.meta.name}/status"
+            )
             with self._view.attempt(f"status of {one.meta.key}"):
                 self._view.api.merge(path, {"metadata": {"uid": one.meta.uid}, "status": status})
 

@@ -1,4 +1,6 @@
-"""A simulated ``lvm`` executable: the embedded default runs it under the same adapter, with the same command lines.
+"""A simulated ``lvm`` executable.
+
+The embedded default runs it under the same adapter, with the same command lines.
 
 ``program``    the subcommands and lvm's own shell; exit codes and words of lvm2 2.03.16
 ``options``    its command line

@@ -1,4 +1,7 @@
-"""``python -m carina_tasks.emulator.lvm SUBCOMMAND …`` with the state file in ``CARINA_TASKS_DEMO_LVM_STATE``."""
+"""``python -m carina_tasks.emulator.lvm SUBCOMMAND …``.
+
+The state file is in ``CARINA_TASKS_DEMO_LVM_STATE``.
+"""
 
 import sys
 

@@ -15,11 +15,16 @@ EXTENT = 4 << 20
 def install(directory: Path, state_file: Path, groups: Mapping[str, int] | None = None) -> Path:
     """Write the executable `directory`/lvm over `state_file` and return its path.
 
-    `groups` are volume groups to begin with, name to bytes; those that are there already stay as they are.
+    `groups` are volume groups to begin with, name to bytes; those that are there already stay as
+    they are.
     """
     package = Path(__file__).resolve().parent
-    # As a top-level package, isolated and without site: importing carina_tasks would cost more than the call itself
-    start = f"import sys; sys.path.insert(0, {str(package.parent)!r}); from lvm.program import main; sys.exit(main(sys.argv[1:]))"
+    # As a top-level package, isolated and without site: importing carina_tasks would cost more than
+    # the call itself
+    start = (
+        f"import sys; sys.path.insert(0, {str(package.parent)!r}); from lvm.program import main; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "lvm"
     path.write_text(
@@ -38,11 +43,16 @@ def add_group(state_file: Path, name: str, size: int) -> None:
     """Add the volume group `name` of `size` bytes (whole extents of 4 MiB), unless it is there."""
     with changing(str(state_file)) as state:
         if all(group.name != name for group in state.groups):
-            state.groups.append(Group(name=name, uuid=new_uuid(), size=size // EXTENT * EXTENT, extent=EXTENT))
+            state.groups.append(
+                Group(name=name, uuid=new_uuid(), size=size // EXTENT * EXTENT, extent=EXTENT)
+            )
 
 
 def set_open(state_file: Path, group: str, name: str, is_open: bool) -> None:
-    """Say whether something holds the volume `group`/`name` open, as a mount would. Raises KeyError."""
+    """Say whether something holds the volume `group`/`name` open, as a mount would.
+
+    Raises KeyError.
+    """
     with changing(str(state_file)) as state:
         _volume(state, group, name).open = is_open
 
@@ -54,7 +64,9 @@ def set_locked(state_file: Path, group: str, name: str, is_locked: bool) -> None
 
 
 def _volume(state: State, group: str, name: str) -> Volume:
-    volume = next((v for g in state.groups if g.name == group for v in g.volumes if v.name == name), None)
+    volume = next(
+        (v for g in state.groups if g.name == group for v in g.volumes if v.name == name), None
+    )
     if volume is None:
         raise KeyError(f"{group}/{name}")
     return volume

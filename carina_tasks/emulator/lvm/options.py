@@ -5,14 +5,39 @@ from __future__ import annotations
 import re
 
 SHORT = {
-    "n": "name", "L": "size", "W": "wipesignatures", "Z": "zero", "S": "select", "o": "options", "V": "virtualsize",
-    "a": "activate", "s": "snapshot", "y": "yes", "q": "quiet", "f": "force", "T": "thin",
-}  # fmt: skip
+    "n": "name",
+    "L": "size",
+    "W": "wipesignatures",
+    "Z": "zero",
+    "S": "select",
+    "o": "options",
+    "V": "virtualsize",
+    "a": "activate",
+    "s": "snapshot",
+    "y": "yes",
+    "q": "quiet",
+    "f": "force",
+    "T": "thin",
+}
 FLAGS = {"yes", "quiet", "binary", "nosuffix", "noheadings", "snapshot", "force", "thin", "help"}
 VALUES = {
-    "name", "size", "wipesignatures", "zero", "select", "options", "virtualsize", "activate", "addtag", "deltag",
-    "reportformat", "units", "config", "configreport", "type", "thinpool",
-}  # fmt: skip
+    "name",
+    "size",
+    "wipesignatures",
+    "zero",
+    "select",
+    "options",
+    "virtualsize",
+    "activate",
+    "addtag",
+    "deltag",
+    "reportformat",
+    "units",
+    "config",
+    "configreport",
+    "type",
+    "thinpool",
+}
 
 _UNITS = {"b": 1, "s": 512, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "": 1 << 20}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([bskmgt]?)", re.I)
@@ -62,7 +87,9 @@ class Options:
                 self._take(command, f"-{letter}", name, rest or None, queue)
                 return
 
-    def _take(self, command: str, word: str, name: str, value: str | None, queue: list[str]) -> None:
+    def _take(
+        self, command: str, word: str, name: str, value: str | None, queue: list[str]
+    ) -> None:
         if name in FLAGS and value is None:
             self.given.append((name, ""))
         elif name in VALUES and (value is not None or queue):

@@ -1,4 +1,7 @@
-"""The subcommands of the simulated lvm, and its shell. Exit codes and words are those of lvm2 2.03.16."""
+"""The subcommands of the simulated lvm, and its shell.
+
+Exit codes and words are those of lvm2 2.03.16.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ def main(words: list[str]) -> int:
     """Run one command, or with no words the commands on stdin, and return the exit code."""
     path = os.environ.get("CARINA_TASKS_DEMO_LVM_STATE", "")
     if not path:
-        sys.stderr.write("  CARINA_TASKS_DEMO_LVM_STATE must name the state file of the simulated lvm.\n")
+        sys.stderr.write(
+            "  CARINA_TASKS_DEMO_LVM_STATE must name the state file of the simulated lvm.\n"
+        )
         return 4
     if words:
         return _run(path, words, "Try 'lvm help'.")
@@ -44,12 +49,17 @@ def _run(path: str, words: list[str], hint: str) -> int:
             output = _REPORTS[name](load(path), Options(name, rest))
         elif name in _CHANGES:
             options = Options(name, rest)
-            # Each effect is saved before the next one: like lvm2, a process that is killed leaves what it has done so far.
+            # Each effect is saved before the next one: like lvm2, a process that is killed leaves
+            # what it has done so far.
             for effect in (*_FIRST.get(name, ()), _CHANGES[name], *_THEN.get(name, ())):
                 with changing(path) as state:
                     output = effect(state, options) or output
         else:
-            known = f"  No such command '{name}'.  {hint}" if hint == "Try 'help'." else f"  No such command.  {hint}"
+            known = (
+                f"  No such command '{name}'.  {hint}"
+                if hint == "Try 'help'."
+                else f"  No such command.  {hint}"
+            )
             raise CommandError(2, known)  # noqa: TRY301
     except CommandError as exc:
         sys.stdout.flush()
@@ -90,12 +100,22 @@ def _lvcreate(state: State, options: Options) -> str:
     name = options.get("name")
     if not NAME.fullmatch(name):
         raise CommandError(
-            3, f'  Logical volume name "{name}" is invalid.', "  Run `lvcreate --help' for more information."
+            3,
+            f'  Logical volume name "{name}" is invalid.',
+            "  Run `lvcreate --help' for more information.",
         )
     tags = _tags(options, "addtag")
     if group.find(name):
-        raise CommandError(5, f'  Logical Volume "{name}" already exists in volume group "{group.name}"')
-    volume = Volume(name=name, uuid=new_uuid(), tags=sorted(set(tags)), time=int(time.time()), minor=state.take_minor())
+        raise CommandError(
+            5, f'  Logical Volume "{name}" already exists in volume group "{group.name}"'
+        )
+    volume = Volume(
+        name=name,
+        uuid=new_uuid(),
+        tags=sorted(set(tags)),
+        time=int(time.time()),
+        minor=state.take_minor(),
+    )
     volume.active = volume.wiped = volume.zeroed = False
     if options.has("virtualsize"):
         pool = group.find(options.get("thinpool"))
@@ -113,7 +133,8 @@ def _lvcreate(state: State, options: Options) -> str:
         if volume.size > group.free:
             raise CommandError(
                 5,
-                f'  Volume group "{group.name}" has insufficient free space ({group.free // group.extent} extents): '
+                f'  Volume group "{group.name}" has insufficient free space '
+                f"({group.free // group.extent} extents): "
                 f"{volume.size // group.extent} required.",
             )
     group.volumes.append(volume)
@@ -127,7 +148,9 @@ def _lvcreate_activates(state: State, options: Options) -> str:
 
 def _lvcreate_wipes(state: State, options: Options) -> str:
     volume = _created(state, options)
-    volume.wiped = options.get("wipesignatures", "y") == "y" and "use_blkid_wiping=0" not in options.get("config")
+    volume.wiped = options.get(
+        "wipesignatures", "y"
+    ) == "y" and "use_blkid_wiping=0" not in options.get("config")
     return f'  Logical volume "{volume.name}" created.'
 
 
@@ -144,7 +167,9 @@ def _lvremove_deactivates(state: State, options: Options) -> str:
 
 def _with(group: Group, volume: Volume) -> list[Volume]:
     """Return an LV and what is removed with it: the LVs of a pool, the snapshots of an origin."""
-    return [v for v in group.volumes if v is volume or v.pool == volume.name or v.origin == volume.name]
+    return [
+        v for v in group.volumes if v is volume or v.pool == volume.name or v.origin == volume.name
+    ]
 
 
 def _lvremove(state: State, options: Options) -> str:
@@ -165,10 +190,14 @@ def _lvextend(state: State, options: Options) -> str:
     if new == old:
         raise CommandError(5, f"  New size ({new} extents) matches existing size ({old} extents).")
     if new < old:
-        raise CommandError(5, f"  New size given ({new} extents) not larger than existing size ({old} extents)")
+        raise CommandError(
+            5, f"  New size given ({new} extents) not larger than existing size ({old} extents)"
+        )
     free = group.free // group.extent
     if not volume.pool and new - old > free:
-        raise CommandError(5, f"  Insufficient free space: {new - old} extents needed, but only {free} available")
+        raise CommandError(
+            5, f"  Insufficient free space: {new - old} extents needed, but only {free} available"
+        )
     volume.size = new * group.extent
     return f"  Logical volume {group.name}/{volume.name} successfully resized."
 
@@ -220,7 +249,9 @@ def _vgcreate(state: State, options: Options) -> str:
 def _group(state: State, name: str) -> Group:
     group = state.find(name)
     if group is None:
-        raise CommandError(5, f'  Volume group "{name}" not found', f"  Cannot process volume group {name}")
+        raise CommandError(
+            5, f'  Volume group "{name}" not found', f"  Cannot process volume group {name}"
+        )
     return group
 
 
@@ -239,13 +270,20 @@ def _volume(state: State, path: str, command: str = "") -> tuple[Group, Volume]:
 
 
 def _selected(state: State, options: Options) -> list[tuple[Group, Volume]]:
-    """Return the named volumes for which the selection holds. Unlike lvm, a whole VG cannot be named."""
+    """Return the named volumes for which the selection holds.
+
+    Unlike lvm, a whole VG cannot be named.
+    """
     if not options.names:
         raise CommandError(3, "  Please enter a logical volume path.")
     named = [_volume(state, path) for path in options.names]
     if not options.has("select"):
         return named
-    return [(group, volume) for group, volume in named if selects(options.get("select"), volume_row(group, volume))]
+    return [
+        (group, volume)
+        for group, volume in named
+        if selects(options.get("select"), volume_row(group, volume))
+    ]
 
 
 def _tags(options: Options, name: str) -> list[str]:

@@ -11,54 +11,94 @@ from .state import Group, State, Volume
 MAJOR = 254
 _SIZES = {"vg_size", "vg_free", "vg_extent_size", "lv_size", "pv_free"}
 _BINARY = {
-    "vg_exported": {"": "0", "exported": "1"}, "vg_partial": {"": "0", "partial": "1"},
+    "vg_exported": {"": "0", "exported": "1"},
+    "vg_partial": {"": "0", "partial": "1"},
     "lv_device_open": {"": "0", "open": "1", "unknown": "-1"},
-    "pv_allocatable": {"": "0", "allocatable": "1"}, "pv_missing": {"": "0", "missing": "1"},
-}  # fmt: skip
+    "pv_allocatable": {"": "0", "allocatable": "1"},
+    "pv_missing": {"": "0", "missing": "1"},
+}
 _LVS = "lv_name,vg_name,lv_attr,lv_size,pool_lv,lv_tags"
 _VGS = "vg_name,lv_count,vg_attr,vg_size,vg_free"
 _TITLES = {
-    "lv_name": "LV", "vg_name": "VG", "lv_attr": "Attr", "lv_size": "LSize", "pool_lv": "Pool", "lv_tags": "LV Tags",
-    "lv_count": "#LV", "vg_attr": "Attr", "vg_size": "VSize", "vg_free": "VFree", "lv_uuid": "LV UUID",
+    "lv_name": "LV",
+    "vg_name": "VG",
+    "lv_attr": "Attr",
+    "lv_size": "LSize",
+    "pool_lv": "Pool",
+    "lv_tags": "LV Tags",
+    "lv_count": "#LV",
+    "vg_attr": "Attr",
+    "vg_size": "VSize",
+    "vg_free": "VFree",
+    "lv_uuid": "LV UUID",
     "vg_uuid": "VG UUID",
-}  # fmt: skip
+}
 
 
 def group_row(group: Group) -> Row:
     """Return the fields of a VG; sizes in bytes."""
     return {
-        "vg_name": group.name, "vg_uuid": group.uuid, "vg_size": str(group.size), "vg_free": str(group.free),
-        "vg_extent_size": str(group.extent), "vg_exported": "", "vg_partial": "", "vg_attr": "wz--n-",
+        "vg_name": group.name,
+        "vg_uuid": group.uuid,
+        "vg_size": str(group.size),
+        "vg_free": str(group.free),
+        "vg_extent_size": str(group.extent),
+        "vg_exported": "",
+        "vg_partial": "",
+        "vg_attr": "wz--n-",
         "lv_count": str(len(group.volumes)),
-    }  # fmt: skip
+    }
 
 
 def disk_row(group: Group) -> Row:
     """Return the fields of the one PV that a simulated VG has; sizes in bytes."""
-    return group_row(group) | {"pv_free": str(group.free), "pv_allocatable": "allocatable", "pv_missing": ""}
+    return group_row(group) | {
+        "pv_free": str(group.free),
+        "pv_allocatable": "allocatable",
+        "pv_missing": "",
+    }
 
 
 def volume_row(group: Group, volume: Volume) -> Row:
     """Return the fields of an LV and its VG; sizes in bytes."""
     pooled = [v for v in group.volumes if v.pool == volume.name]
     held = volume.open or any(v.active for v in pooled)
-    kind = "t" if volume.layout == "thin,pool" else "V" if volume.pool else "o" if "origin" in volume.role else "-"
+    kind = (
+        "t"
+        if volume.layout == "thin,pool"
+        else "V"
+        if volume.pool
+        else "o"
+        if "origin" in volume.role
+        else "-"
+    )
+    locked = "I" if volume.locked else "i"
+    active, opened = ("a" if volume.active else "-"), ("o" if volume.active and held else "-")
     return group_row(group) | {
-        "lv_name": volume.name, "lv_uuid": volume.uuid, "lv_size": str(volume.size),
+        "lv_name": volume.name,
+        "lv_uuid": volume.uuid,
+        "lv_size": str(volume.size),
         "lv_device_open": "unknown" if not volume.active else "open" if held else "",
-        "lv_active": "active" if volume.active else "", "lv_layout": volume.layout, "lv_role": volume.role,
-        "pool_lv": volume.pool, "thin_count": str(len(pooled)) if volume.layout == "thin,pool" else "",
-        "lv_tags": ",".join(volume.tags), "tags": ",".join(volume.tags), "lv_time": str(volume.time),
+        "lv_active": "active" if volume.active else "",
+        "lv_layout": volume.layout,
+        "lv_role": volume.role,
+        "pool_lv": volume.pool,
+        "thin_count": str(len(pooled)) if volume.layout == "thin,pool" else "",
+        "lv_tags": ",".join(volume.tags),
+        "tags": ",".join(volume.tags),
+        "lv_time": str(volume.time),
         "lv_kernel_major": str(MAJOR if volume.active else -1),
         "lv_kernel_minor": str(volume.minor if volume.active else -1),
-        "lv_attr": f"{kind}w{'I' if volume.locked else 'i'}-{'a' if volume.active else '-'}"
-        f"{'o' if volume.active and held else '-'}----",
+        "lv_attr": f"{kind}w{locked}-{active}{opened}----",
         "seg_start": "0",
-    }  # fmt: skip
+    }
 
 
 def fullreport(state: State, options: Options) -> str:
-    """Return lvm's ``fullreport --reportformat json``: a part for each VG, each with its sections."""
+    """Return lvm's ``fullreport --reportformat json``.
+
+    A part for each VG, each with its sections.
+    """
     asked: dict[str, dict[str, str]] = {}
     section = ""
     for name, value in options.given:
@@ -69,7 +109,9 @@ def fullreport(state: State, options: Options) -> str:
             asked.setdefault(section, {})[name] = value
     for kind in ("vg", "pv", "lv", "seg"):
         if "options" not in asked.get(kind, {}):
-            raise CommandError(5, f"  The simulated fullreport wants --configreport {kind} -o FIELDS.")
+            raise CommandError(
+                5, f"  The simulated fullreport wants --configreport {kind} -o FIELDS."
+            )
     parts = []
     for group in state.groups:
         rows = {
@@ -95,7 +137,10 @@ def fullreport(state: State, options: Options) -> str:
 
 
 def simple_report(state: State, options: Options, kind: str) -> str:
-    """Return ``lvs`` (kind "lv") or ``vgs`` (kind "vg"), JSON or columns. Raises CommandError for a name not there."""
+    """Return ``lvs`` (kind "lv") or ``vgs`` (kind "vg"), JSON or columns.
+
+    Raises CommandError for a name not there.
+    """
     rows = []
     for group, volume in _named(state, options.names, kind):
         row = volume_row(group, volume) if volume is not None else group_row(group)
@@ -116,7 +161,9 @@ def _named(state: State, names: list[str], kind: str) -> list[tuple[Group, Volum
         vg, _, lv = name.partition("/")
         group = state.find(vg)
         if group is None:
-            raise CommandError(5, f'  Volume group "{vg}" not found', f"  Cannot process volume group {vg}")
+            raise CommandError(
+                5, f'  Volume group "{vg}" not found', f"  Cannot process volume group {vg}"
+            )
         if kind == "vg":
             found.append((group, None))
         elif not lv:
@@ -135,7 +182,11 @@ def _sorted(group: Group) -> list[Volume]:
 def _fields(row: Row, wanted: str, options: Options) -> Row:
     shown: Row = {}
     for field in wanted.split(","):
-        name = field if field in row else next((p + field for p in ("lv_", "vg_") if p + field in row), "")
+        name = (
+            field
+            if field in row
+            else next((p + field for p in ("lv_", "vg_") if p + field in row), "")
+        )
         if not name:
             raise CommandError(3, f"  Unrecognised field: {field}")
         value = row[name]
@@ -166,4 +217,6 @@ def _columns(fields: list[str], rows: list[Row], headings: bool) -> str:
     lines = [[_TITLES.get(f, f) for f in fields]] if headings else []
     lines += [[row[f] for f in fields] for row in rows]
     widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(fields))]
-    return "\n".join("  " + " ".join(w.ljust(n) for w, n in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(
+        "  " + " ".join(w.ljust(n) for w, n in zip(line, widths, strict=True)) for line in lines
+    )

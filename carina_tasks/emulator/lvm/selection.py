@@ -1,7 +1,10 @@
-"""The part of lvm's selection (``-S``, lvmreport(7)) that the adapter uses: conditions joined by ``&&``.
+"""The part of lvm's selection (``-S``, lvmreport(7)) that the adapter uses.
 
-Fields are strings, string lists or numbers, as in lvm. Operators ``=``, ``!=`` and, for a regular expression, ``=~``. List values: ``"a"`` and ``{"a","b"}``
-hold when all are in the field, ``["a","b"]`` when they are exactly the field.
+Conditions joined by ``&&``.
+
+Fields are strings, string lists or numbers, as in lvm. Operators ``=``, ``!=`` and, for a regular
+expression, ``=~``. List values: ``"a"`` and ``{"a","b"}`` hold when all are in the field,
+``["a","b"]`` when they are exactly the field.
 """
 
 from __future__ import annotations
@@ -10,14 +13,19 @@ import re
 
 from .options import CommandError
 
-_CONDITION = re.compile(r'\s*([a-z_]+)\s*(!?=|=~|>=|<)\s*("[^"]*"|\[[^\]]*\]|\{[^}]*\}|[\w.+-]+)\s*(&&|$)')
+_CONDITION = re.compile(
+    r'\s*([a-z_]+)\s*(!?=|=~|>=|<)\s*("[^"]*"|\[[^\]]*\]|\{[^}]*\}|[\w.+-]+)\s*(&&|$)'
+)
 _LISTS = {"lv_role", "lv_layout", "lv_tags", "tags"}
 
 Row = dict[str, str]
 
 
 def selects(text: str, row: Row) -> bool:
-    """Return whether all conditions hold for `row` (not --binary). Raises CommandError for what is not understood."""
+    """Return whether all conditions hold for `row` (not --binary).
+
+    Raises CommandError for what is not understood.
+    """
     at = 0
     chosen = True
     joined = True
@@ -28,7 +36,9 @@ def selects(text: str, row: Row) -> bool:
         field, operator, value = match[1], match[2], match[3]
         if field not in row:
             raise CommandError(
-                5, f"  Unrecognised selection field: {field}", f"  Selection syntax error at '{text[at:]}'."
+                5,
+                f"  Unrecognised selection field: {field}",
+                f"  Selection syntax error at '{text[at:]}'.",
             )
         chosen &= _holds(field, operator, value, row[field])
         at, joined = match.end(), match[4] == "&&"

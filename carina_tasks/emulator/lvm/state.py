@@ -1,4 +1,7 @@
-"""What a simulated node has: volume groups and volumes, in one JSON file behind a file lock, replaced atomically."""
+"""What a simulated node has.
+
+Volume groups and volumes, in one JSON file behind a file lock, replaced atomically.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 class Volume:
-    """One LV. Plain classes and not dataclasses: importing `dataclasses` takes longer than a whole call."""
+    """One LV. Plain classes and not dataclasses.
+
+    Importing `dataclasses` takes longer than a whole call.
+    """
 
     def __init__(self, **values: object) -> None:
         self.name: str = ""
@@ -29,7 +35,9 @@ class Volume:
         self.active: bool = True
         self.open: bool = False
         self.locked: bool = False  # as during a pvmove
-        self.wiped: bool = True  # False: whatever an earlier LV wrote to its extents can still be read
+        self.wiped: bool = (
+            True  # False: whatever an earlier LV wrote to its extents can still be read
+        )
         self.zeroed: bool = True  # False: a pod that reads the device itself could read those bytes
         self.__dict__.update(values)
 
@@ -85,13 +93,18 @@ def new_uuid() -> str:
 
 
 def load(path: str) -> State:
-    """Return the state in the file, empty if there is none. A report needs no lock: the file is replaced as a whole."""
+    """Return the state in the file, empty if there is none.
+
+    A report needs no lock: the file is replaced as a whole.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
     except FileNotFoundError:
         return State([])
-    groups = [Group(**(g | {"volumes": [Volume(**v) for v in g["volumes"]]})) for g in data["groups"]]
+    groups = [
+        Group(**(g | {"volumes": [Volume(**v) for v in g["volumes"]]})) for g in data["groups"]
+    ]
     return State(groups, data["next_minor"])
 
 
@@ -102,7 +115,10 @@ def changing(path: str) -> Iterator[State]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         state = load(path)
         yield state
-        groups = [{**vars(group), "volumes": [vars(volume) for volume in group.volumes]} for group in state.groups]
+        groups = [
+            {**vars(group), "volumes": [vars(volume) for volume in group.volumes]}
+            for group in state.groups
+        ]
         with open(path + ".new", "w", encoding="utf-8") as file:
             json.dump({"groups": groups, "next_minor": state.next_minor}, file)
         os.replace(path + ".new", path)

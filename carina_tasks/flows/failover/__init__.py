@@ -1,6 +1,7 @@
 """Failover: what is lost, where it goes, and the steps that bring it there.
 
-``lost_node``      a node is lost: which logic volumes, and the whole run from check to journal to rebuild
+``lost_node``      a node is lost: which logic volumes, and the whole run from check to journal to
+                   rebuild
 ``loss``           is this node lost, and may its failover begin?
 ``planning``       where the logic volumes go, and the journals that record it
 ``rehearse``       every write of a rebuild, tried as a dry run first

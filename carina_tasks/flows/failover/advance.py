@@ -1,7 +1,7 @@
 """One journalled volume, step by step; and a batch of them, target by target.
 
-Each pass reads the objects anew, asks `decisions.rebuild` for the next step, and does it. Whatever fails leaves the journal
-where it is: resume, or another worker, goes on.
+Each pass reads the objects anew, asks `decisions.rebuild` for the next step, and does it. Whatever
+fails leaves the journal where it is: resume, or another worker, goes on.
 """
 
 from __future__ import annotations
@@ -49,9 +49,13 @@ from carina_tasks.observability.audit import about_node
 
 CREATE = "carina.volume.create"
 BATCH = 50
-"""Volumes of one request to a node: a node that falls silent is noticed within two minutes, however many there are."""
+"""Volumes of one request to a node: a node that falls silent is noticed within two minutes, however
+many there are.
+"""
 MOST_STEPS = 60
-"""Steps of one volume in one run: the path has 12; more means that somebody else keeps changing the objects."""
+"""Steps of one volume in one run: the path has 12; more means that somebody else keeps changing the
+objects.
+"""
 
 
 class ProgressReporter:
@@ -69,7 +73,8 @@ class ProgressReporter:
         """Count a volume that is rebuilt, and hand it on."""
         if result.outcome in ("rebuilt", "failed-back"):
             self._progress(
-                f"{next(self._rebuilt)} of {self._volumes} volumes {result.outcome}, the last {result.volume}"
+                f"{next(self._rebuilt)} of {self._volumes} volumes {result.outcome}, the last "
+                f"{result.volume}"
             )
         return result
 
@@ -85,7 +90,8 @@ def advance_all(
         ctx: The outside world.
         names: The volumes.
         targets: The target node of each.
-        source: The lost node that they leave; one of them when there are several that the operator approved alone.
+        source: The lost node that they leave; one of them when there are several that the operator
+            approved alone.
     """
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -94,7 +100,9 @@ def advance_all(
         return []
     with ThreadPoolExecutor(min(len(groups), ctx.settings.concurrency)) as pool:
         tally = ProgressReporter(ctx.progress, len(names))
-        parts = spread(pool, lambda item: _advance_group(ctx, item[0], item[1], tally, source), groups.items())
+        parts = spread(
+            pool, lambda item: _advance_group(ctx, item[0], item[1], tally, source), groups.items()
+        )
         return [result for part in parts for result in part]
 
 
@@ -103,7 +111,7 @@ REPLANNED = "it was planned again meanwhile, for another node"
 
 @dataclass(frozen=True, slots=True)
 class CreatedLv:
-    """What a node answered about the LV of one volume, and the id of the plan for which it was asked."""
+    """A node's answer about the LV of one logic volume, and the intent it was asked for."""
 
     intent: str
     done: LvResult
@@ -116,19 +124,27 @@ def _advance_group(
     local: dict[str, CreatedLv] = {}
     waiting = names
     with ThreadPoolExecutor(min(len(names), ctx.settings.concurrency)) as pool:
-        # Round one stops at the LV, round two goes to the end, a third is for a volume expanded meanwhile.
+        # Round one stops at the LV, round two goes to the end, a third is for a volume expanded
+        # meanwhile.
         for _ in range(4):
             try:
                 ctx.check_pause(source)
             except Refused as exc:
                 return done + [unfinished_result(name, exc.message) for name in waiting]
             steps = spread(pool, partial(_advance, ctx, local), waiting)
-            results = [tally.ended(result) if isinstance(result, VolumeResult) else result for result in steps]
+            results = [
+                tally.ended(result) if isinstance(result, VolumeResult) else result
+                for result in steps
+            ]
             needs = [result for result in results if isinstance(result, NeedsLocalVolume)]
             done += [result for result in results if not isinstance(result, NeedsLocalVolume)]
-            # Another worker may have planned it again since `targets` was read: this node must not make it.
+            # Another worker may have planned it again since `targets` was read: this node must not
+            # make it.
             astray = [need for need in needs if need.journal.target != target]
-            done += [unfinished_result(need.logic_volume.name, REPLANNED, need.journal, again=True) for need in astray]
+            done += [
+                unfinished_result(need.logic_volume.name, REPLANNED, need.journal, again=True)
+                for need in astray
+            ]
             needs = [need for need in needs if need.journal.target == target]
             if not needs:
                 return done
@@ -143,20 +159,31 @@ def _advance_group(
                     # A node that is silent may be lost by now: worth another look at once.
                     again = isinstance(exc, NodeSilent)
                     done += [
-                        unfinished_result(need.logic_volume.name, exc.message, need.journal, again=again)
+                        unfinished_result(
+                            need.logic_volume.name, exc.message, need.journal, again=again
+                        )
                         for need in left
                     ]
                     for need in left:
-                        events.waits(ctx, need.logic_volume, need.claim, need.journal, 1, exc.message)
+                        events.waits(
+                            ctx, need.logic_volume, need.claim, need.journal, 1, exc.message
+                        )
                     break
             waiting = list(local)
             if not waiting:
                 return done
-    return done + [unfinished_result(name, "it keeps growing while it is rebuilt") for name in waiting]
+    return done + [
+        unfinished_result(name, "it keeps growing while it is rebuilt") for name in waiting
+    ]
 
 
-def _all_or_none(needs: Sequence[NeedsLocalVolume], made: dict[str, CreatedLv]) -> dict[str, CreatedLv]:
-    """Return `made`, with the old copies that share a pod failed together: the pod needs all of them on one node."""
+def _all_or_none(
+    needs: Sequence[NeedsLocalVolume], made: dict[str, CreatedLv]
+) -> dict[str, CreatedLv]:
+    """Return `made`, with the old copies that share a pod failed together.
+
+    The pod needs all of them on one node.
+    """
     failed = {name: one.done for name, one in made.items() if one.done.outcome == "failed"}
     result = dict(made)
     for need in needs:
@@ -165,14 +192,18 @@ def _all_or_none(needs: Sequence[NeedsLocalVolume], made: dict[str, CreatedLv]) 
         if need.journal.failback and other and name not in failed:
             why = f"{other}, which its pod uses too, was not restored: {failed[other].reason}"
             done = msgspec.structs.replace(
-                made[name].done, outcome="failed", reason=why[:2000], transient=failed[other].transient
+                made[name].done,
+                outcome="failed",
+                reason=why[:2000],
+                transient=failed[other].transient,
             )
             result[name] = CreatedLv(made[name].intent, done)
     return result
 
 
 def _create(ctx: Context, target: str, needs: Sequence[NeedsLocalVolume]) -> dict[str, CreatedLv]:
-    # The clock is asked for only when something may go to the trash: an old copy that an earlier failover left.
+    # The clock is asked for only when something may go to the trash: an old copy that an earlier
+    # failover left.
     kept = max(ctx.settings.trash_retention, ctx.settings.old_copy_retention)
     trash = kept > 0 and any(need.journal.stale for need in needs)
     request = CreateLvs(
@@ -192,19 +223,28 @@ def _create(ctx: Context, target: str, needs: Sequence[NeedsLocalVolume]) -> dic
             for need in needs
         ),
     )
-    # A volume may take four commands: the stale copy put aside and renamed, another purged for its space.
+    # A volume may take four commands: the stale copy put aside and renamed, another purged for its
+    # space.
     more = batch_time(4 * len(needs))
     with metrics.STEP_SECONDS.labels("create-local").time():
         said = ask_nodes.accepted_results(
-            ctx, target, request.volumes, answers.CREATE,
+            ctx,
+            target,
+            request.volumes,
+            answers.CREATE,
             lambda: ctx.nodes.ask(target, CREATE, request, LvResults, more=more),
-        )  # fmt: skip
+        )
     for purged in said:
         if purged.outcome == "purged":
             ctx.audit.acted(
-                "purge-local-volume", about_node(target), f"local volume {purged.group}/{purged.name} of node {target} removed for good: {purged.reason}",
-                "TrashPurged", node=target, volume=purged.name,
-            )  # fmt: skip
+                "purge-local-volume",
+                about_node(target),
+                f"local volume {purged.group}/{purged.name} of node {target} removed for good: "
+                f"{purged.reason}",
+                "TrashPurged",
+                node=target,
+                volume=purged.name,
+            )
     by_name = {(done.group, done.name): done for done in said}
     result = {}
     for need, asked in zip(needs, request.volumes, strict=True):
@@ -213,7 +253,11 @@ def _create(ctx: Context, target: str, needs: Sequence[NeedsLocalVolume]) -> dic
             need.journal.intent,
             done
             or LvResult(
-                asked.group, asked.name, "failed", f"node {target} did not say what became of it", transient=True
+                asked.group,
+                asked.name,
+                "failed",
+                f"node {target} did not say what became of it",
+                transient=True,
             ),
         )
     return result
@@ -234,7 +278,9 @@ def _step_by_step(ctx: Context, name: str, local: CreatedLv | None) -> Advance:
             if isinstance(view, VolumeResult):
                 return view
             # Planned again, it has another id; the thread's next volume has its own.
-            bind_contextvars(intent=view.journal.intent, node=view.journal.source, target=view.journal.target)
+            bind_contextvars(
+                intent=view.journal.intent, node=view.journal.source, target=view.journal.target
+            )
             step = rebuild.next_step(view)
             log.debug("next step", step=rebuild.METRIC_LABELS[type(step)])
             result = _timed(ctx, view, step)
@@ -249,7 +295,9 @@ def _step_by_step(ctx: Context, name: str, local: CreatedLv | None) -> Advance:
             if isinstance(view, rebuild.RebuildView):
                 phase = rebuild.PHASES[type(step)] if step is not None else 0
                 events.failed(ctx, view.logic_volume, view.claim, view.journal, phase, exc.message)
-                return VolumeResult(name, "failed", exc.message, view.journal.source, view.journal.target)
+                return VolumeResult(
+                    name, "failed", exc.message, view.journal.source, view.journal.target
+                )
             unread = About("LogicVolume", name, "", api_version="carina.storage.io/v1")
             ctx.audit.warn(unread, "RebuildFailed", exc.message, volume=name)
             return VolumeResult(name, "failed", exc.message)
@@ -259,7 +307,9 @@ def _step_by_step(ctx: Context, name: str, local: CreatedLv | None) -> Advance:
             if isinstance(view, rebuild.RebuildView) and step is not None and not away:
                 report_waiting(ctx, view, rebuild.PHASES[type(step)], exc.message)
             return unfinished_result(name, exc.message)
-    return unfinished_result(name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects")
+    return unfinished_result(
+        name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects"
+    )
 
 
 def _view(ctx: Context, name: str, local: CreatedLv | None) -> rebuild.RebuildView | VolumeResult:
@@ -271,14 +321,18 @@ def _view(ctx: Context, name: str, local: CreatedLv | None) -> rebuild.RebuildVi
         if logic_volume.journal_error:
             return VolumeResult(name, "refused", logic_volume.journal_error)
         return VolumeResult(name, "rebuilt", "another worker finished it", target=logic_volume.node)
-    claim, pv = ctx.cluster.claim(logic_volume.namespace, logic_volume.claim), ctx.cluster.persistent_volume(name)
+    claim, pv = (
+        ctx.cluster.claim(logic_volume.namespace, logic_volume.claim),
+        ctx.cluster.persistent_volume(name),
+    )
     pods = ctx.cluster.pods_on(journal.source, logic_volume.namespace, logic_volume.claim)
     return rebuild.RebuildView(
         logic_volume=logic_volume,
         journal=journal,
         pv=pv,
         claim=claim,
-        # Planned again since the node was asked, it has another id: then the answer is about another LV.
+        # Planned again since the node was asked, it has another id: then the answer is about
+        # another LV.
         lv=local.done if local is not None and local.intent == journal.intent else None,
         pods=pods,
         # Asked for where it matters: the pods are evicted last.

@@ -1,8 +1,10 @@
-"""What people are told of a rebuild: Events on claim, LogicVolume and node, and the progress on the LogicVolume.
+"""What people are told of a rebuild.
 
-Each volume's own objects get the steps that a person wants to know; a lost node gets one summary of each run, however many
-volumes it had. All but `finished` are told after the act, and are lost with a worker that dies in between: the journal, the
-history and `finished` are what can be relied on.
+Events on claim, LogicVolume and node, and the progress on the LogicVolume.
+
+Each volume's own objects get the steps that a person wants to know; a lost node gets one summary of
+each run, however many volumes it had. All but `finished` are told after the act, and are lost with
+a worker that dies in between: the journal, the history and `finished` are what can be relied on.
 """
 
 from __future__ import annotations
@@ -24,12 +26,16 @@ from carina_tasks.observability.audit import about_claim, about_node, about_pod,
 
 
 def planned(
-    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal, but: str = ""
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    logic_volume: LogicVolume,
+    journal: Journal,
+    but: str = "",
 ) -> None:
     """Tell that the volume has a journal now; `but` says why it was planned again."""
     message = (
-        f"volume {logic_volume.name} is {what_happens(journal)}, under its name: {journal.source} -> {journal.target} "
-        f"({but or journal.reason})"
+        f"volume {logic_volume.name} is {what_happens(journal)}, under its name: {journal.source} "
+        f"-> {journal.target} ({but or journal.reason})"
     )
     for about in _about(logic_volume, _claim(snapshot, logic_volume)):
         if journal.failback:
@@ -43,13 +49,20 @@ def what_happens(journal: Journal) -> str:
     if journal.given_up:
         return "staying with the data that it has"
     return (
-        f"being restored from its old copy (LV {journal.copy})" if journal.failback else "being rebuilt, new and empty"
+        f"being restored from its old copy (LV {journal.copy})"
+        if journal.failback
+        else "being rebuilt, new and empty"
     )
 
 
-def no_fit(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str) -> None:
+def no_fit(
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str
+) -> None:
     """Warn that no node can take the volume."""
-    message = f"volume {logic_volume.name} of node {node} has nowhere to go and is left as it is: {reason}"
+    message = (
+        f"volume {logic_volume.name} of node {node} has nowhere to go and is left as it is: "
+        f"{reason}"
+    )
     ctx.audit.warn(
         _about(logic_volume, _claim(snapshot, logic_volume))[0],
         "NoNodeFits",
@@ -59,8 +72,10 @@ def no_fit(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, n
     )
 
 
-def blocked(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str) -> None:
-    """Warn that a pod which may be migrated cannot be, because another pod keeps its volume on the NotReady node."""
+def blocked(
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str
+) -> None:
+    """Warn that an annotated pod cannot move, because another pod keeps its volume."""
     message = f"volume {logic_volume.name} stays on the NotReady node {node}: {reason}"
     ctx.audit.warn(
         _about(logic_volume, _claim(snapshot, logic_volume))[0],
@@ -71,9 +86,14 @@ def blocked(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, 
     )
 
 
-def refused(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str) -> None:
+def refused(
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str
+) -> None:
     """Warn that the API server refuses something about this volume; the other volumes go on."""
-    message = f"volume {logic_volume.name} of node {node} is left as it is, and tried again every 30 s: {reason}"
+    message = (
+        f"volume {logic_volume.name} of node {node} is left as it is, and tried again every 30 s: "
+        f"{reason}"
+    )
     ctx.audit.warn(
         _about(logic_volume, _claim(snapshot, logic_volume))[0],
         "RebuildFailed",
@@ -84,12 +104,18 @@ def refused(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, 
 
 
 def failed(
-    ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal, phase: int, reason: str
+    ctx: Context,
+    logic_volume: LogicVolume,
+    claim: Claim | None,
+    journal: Journal,
+    phase: int,
+    reason: str,
 ) -> None:
-    """Warn that a step of a rebuild failed, and will fail again until the operator has removed its cause."""
+    """Warn that a step of a rebuild fails until the operator has removed the cause."""
     report_progress(ctx, logic_volume, journal, phase, reason)
     message = (
-        f"the rebuild of volume {logic_volume.name} on {journal.target} fails, and is tried again every 30 s: {reason}"
+        f"the rebuild of volume {logic_volume.name} on {journal.target} fails, and is tried again "
+        f"every 30 s: {reason}"
     )
     ctx.audit.warn(
         _about(logic_volume, claim)[0],
@@ -101,9 +127,13 @@ def failed(
     )
 
 
-def sweep_failed(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, reason: str) -> None:
+def sweep_failed(
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, reason: str
+) -> None:
     """Warn that a sweep could not do what it decided about this volume; the others are swept."""
-    message = f"volume {logic_volume.name} is as it was, and the next sweep tries it again: {reason}"
+    message = (
+        f"volume {logic_volume.name} is as it was, and the next sweep tries it again: {reason}"
+    )
     ctx.audit.warn(
         _about(logic_volume, _claim(snapshot, logic_volume))[0],
         "SweepFailed",
@@ -114,36 +144,58 @@ def sweep_failed(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVol
 
 
 def waits(
-    ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal, phase: int, reason: str
+    ctx: Context,
+    logic_volume: LogicVolume,
+    claim: Claim | None,
+    journal: Journal,
+    phase: int,
+    reason: str,
 ) -> None:
     """Tell what holds the rebuild up, when that is news."""
     if report_progress(ctx, logic_volume, journal, phase, reason):
         message = f"the rebuild of volume {logic_volume.name} on {journal.target} waits: {reason}"
         ctx.audit.warn(
-            _about(logic_volume, claim)[0], "RebuildWaits", message,
-            intent=journal.intent, volume=logic_volume.name, node=journal.target,
-        )  # fmt: skip
+            _about(logic_volume, claim)[0],
+            "RebuildWaits",
+            message,
+            intent=journal.intent,
+            volume=logic_volume.name,
+            node=journal.target,
+        )
 
 
-def report_progress(ctx: Context, logic_volume: LogicVolume, journal: Journal, phase: int, reason: str) -> bool:
-    """Write the progress annotation and say whether it was news, so that a wait of hours costs one PATCH."""
+def report_progress(
+    ctx: Context, logic_volume: LogicVolume, journal: Journal, phase: int, reason: str
+) -> bool:
+    """Write the progress annotation; return whether it changed.
+
+    A wait of hours costs one PATCH.
+    """
     line = progress.progress_line(journal, phase, reason)
     if progress.same_but_for_numbers(logic_volume.progress, line):
         return False
     try:
         ctx.writes.write_progress(logic_volume, line)
     except CarinaTasksError as exc:
-        # Somebody else goes on with it, or the API server is away: then there is nothing to tell, or nobody to tell it.
-        structlog.get_logger().debug("progress was not written", volume=logic_volume.name, reason=exc.message)
+        # Somebody else goes on with it, or the API server is away: then there is nothing to tell,
+        # or nobody to tell it.
+        structlog.get_logger().debug(
+            "progress was not written", volume=logic_volume.name, reason=exc.message
+        )
         return False
     return True
 
 
-def replaced(ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
-    """Record that the PV was deleted, to be made again: its claim gets a ClaimLost of Kubernetes' own at this moment."""
+def replaced(
+    ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal
+) -> None:
+    """Record that the PV was deleted, to be made again.
+
+    Its claim gets a ClaimLost of Kubernetes' own at this moment.
+    """
     message = (
-        f"PersistentVolume {logic_volume.name} is replaced under its name, {journal.source} -> {journal.target}: its claim is "
-        "Lost for a moment, and that is part of it"
+        f"PersistentVolume {logic_volume.name} is replaced under its name, {journal.source} -> "
+        f"{journal.target}: its claim is Lost for a moment, and that is part of it"
     )
     first, *others = _about(logic_volume, claim)
     ctx.audit.acted(
@@ -165,59 +217,101 @@ def held_by(pod: Pod) -> str:
     return f"; the pod stays until its finalizer is taken off: {names}" if names else ""
 
 
-def evicted(ctx: Context, pod: Pod, logic_volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
+def evicted(
+    ctx: Context, pod: Pod, logic_volume: LogicVolume, claim: Claim | None, journal: Journal
+) -> None:
     """Record that a pod was deleted: on the pod, and on what is still there when somebody looks."""
     there = "was restored from its old copy" if journal.failback else "was rebuilt"
-    message = f"pod {pod.meta.key} evicted from node {journal.source}: its volume {there} on {journal.target}"
+    message = (
+        f"pod {pod.meta.key} evicted from node {journal.source}: its volume {there} on "
+        f"{journal.target}"
+    )
     message += held_by(pod)
     ctx.audit.acted(
-        "evict-pod", about_pod(pod), message, "PodEvicted",
-        intent=journal.intent, volume=logic_volume.name, node=journal.source,
-    )  # fmt: skip
-    ctx.audit.event(_about(logic_volume, claim)[0], "Normal", "PodEvicted", message, key=pod.meta.uid)
+        "evict-pod",
+        about_pod(pod),
+        message,
+        "PodEvicted",
+        intent=journal.intent,
+        volume=logic_volume.name,
+        node=journal.source,
+    )
+    ctx.audit.event(
+        _about(logic_volume, claim)[0], "Normal", "PodEvicted", message, key=pod.meta.uid
+    )
 
 
-def finished(ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal) -> None:
+def finished(
+    ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal
+) -> None:
     """Record that the journal is done, and what the volume holds."""
     first, *others = _about(logic_volume, claim)
     facts = {"volume": logic_volume.name, "source": journal.source, "target": journal.target}
     if journal.given_up:
         event = "FailbackGivenUp"
         message = (
-            f"volume {logic_volume.name} stays on node {journal.target} with the data that it has: {journal.reason}"
+            f"volume {logic_volume.name} stays on node {journal.target} with the data that it has: "
+            f"{journal.reason}"
         )
         ctx.audit.acted(
-            "give-up-failback", first, message, "FailbackGivenUp", key=journal.intent, intent=journal.intent, **facts
+            "give-up-failback",
+            first,
+            message,
+            "FailbackGivenUp",
+            key=journal.intent,
+            intent=journal.intent,
+            **facts,
         )
     elif journal.failback:
         event = "VolumeFailedBack"
         message = (
-            f"volume {logic_volume.name} is on node {journal.target} with the data of its old copy (LV {journal.copy}); what was "
-            f"written on {journal.source} is the old copy now ({journal.reason})"
+            f"volume {logic_volume.name} is on node {journal.target} with the data of its old copy "
+            f"(LV {journal.copy}); what was written on {journal.source} is the old copy now "
+            f"({journal.reason})"
         )
         ctx.audit.acted(
-            "fail-back", first, message, "VolumeFailedBack", key=journal.intent, intent=journal.intent, **facts
+            "fail-back",
+            first,
+            message,
+            "VolumeFailedBack",
+            key=journal.intent,
+            intent=journal.intent,
+            **facts,
         )
     else:
         event = "VolumeRebuiltEmpty"
         message = (
-            f"volume {logic_volume.name} is new and empty on node {journal.target}: it was on {journal.source}, and data does not "
-            f"travel ({journal.reason})"
+            f"volume {logic_volume.name} is new and empty on node {journal.target}: it was on "
+            f"{journal.source}, and data does not travel ({journal.reason})"
         )
         ctx.audit.acted(
-            "rebuild", first, message, "VolumeRebuiltEmpty", key=journal.intent, intent=journal.intent, **facts
+            "rebuild",
+            first,
+            message,
+            "VolumeRebuiltEmpty",
+            key=journal.intent,
+            intent=journal.intent,
+            **facts,
         )
     for about in others:
         ctx.audit.event(about, "Normal", event, message, key=journal.intent)
 
 
-def node_planned(ctx: Context, node: str, targets: Sequence[str], stuck: Sequence[VolumeResult], reason: str) -> None:
-    """Tell on the lost node, in one Event each, how many volumes are rebuilt elsewhere and how many cannot be."""
+def node_planned(
+    ctx: Context, node: str, targets: Sequence[str], stuck: Sequence[VolumeResult], reason: str
+) -> None:
+    """Report on the lost node how many volumes are rebuilt and how many cannot be."""
     if targets:
-        message = f"{_volumes(len(targets))} rebuilt elsewhere, new and empty: {_spread(targets)} ({reason})"
+        message = (
+            f"{_volumes(len(targets))} rebuilt elsewhere, new and empty: {_spread(targets)} "
+            f"({reason})"
+        )
         ctx.audit.event(about_node(node), "Normal", "FailoverPlanned", message)
     if stuck:
-        message = f"{_volumes(len(stuck))} left as they are, no node fits: {stuck[0].volume}: {stuck[0].reason}"
+        message = (
+            f"{_volumes(len(stuck))} left as they are, no node fits: {stuck[0].volume}: "
+            f"{stuck[0].reason}"
+        )
         ctx.audit.event(about_node(node), "Warning", "NoNodeFits", message)
 
 
@@ -229,14 +323,21 @@ def node_finished(ctx: Context, results: Iterable[VolumeResult]) -> None:
         if result.outcome == "rebuilt" and result.source:
             by_node.setdefault(result.source, []).append(result)
     for node, done in by_node.items():
-        message = f"{_volumes(len(done))} back, new and empty: {_spread([r.target for r in done])} ({done[0].reason})"
+        message = (
+            f"{_volumes(len(done))} back, new and empty: {_spread([r.target for r in done])} "
+            f"({done[0].reason})"
+        )
         key = ",".join(sorted(r.volume for r in done))
         ctx.audit.event(about_node(node), "Normal", "VolumesRebuiltElsewhere", message, key=key)
 
 
 def _about(logic_volume: LogicVolume, claim: Claim | None) -> tuple[About, ...]:
     """Return claim (where there is one) and LogicVolume: whoever looks at either should find it."""
-    return (about_claim(claim), about_volume(logic_volume)) if claim is not None else (about_volume(logic_volume),)
+    return (
+        (about_claim(claim), about_volume(logic_volume))
+        if claim is not None
+        else (about_volume(logic_volume),)
+    )
 
 
 def _claim(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Claim | None:

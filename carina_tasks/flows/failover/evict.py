@@ -1,7 +1,7 @@
-"""Pods that are ended: those of a volume that has left their node, and those of a NotReady node that need nothing else.
+"""Evictions: pods whose volume has left their node, and movable pods without one.
 
-`decisions.eviction` says what becomes of each pod; here it is done, once: a pod whose deletion with grace 0 was asked for gets
-no second request, however long its finalizer keeps it.
+`decisions.eviction` says what becomes of each pod; here it is done, once: a pod whose deletion with
+grace 0 was asked for gets no second request, however long its finalizer keeps it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from collections.abc import Iterable
 import structlog
 
 from carina_tasks.decisions import eviction, selection
-from carina_tasks.errors import ApiConflict, ApiDenied, ApiInvalid, ApiUnauthorized, CarinaTasksError, NotFound
+from carina_tasks.errors import (
+    ApiConflict,
+    ApiDenied,
+    ApiInvalid,
+    ApiUnauthorized,
+    CarinaTasksError,
+    NotFound,
+)
 from carina_tasks.flows import one_object
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
@@ -27,7 +34,13 @@ def evict_users(ctx: Context, logic_volume: LogicVolume, journal: Journal) -> No
     alive = bool(pods) and source_alive(ctx, journal.source)
     verdicts = [eviction.judge_pod(pod, journal.kind, alive=alive) for pod in pods]
     evicted = [verdict for verdict in verdicts if isinstance(verdict, eviction.EvictPod)]
-    evict(ctx, evicted, logic_volume, ctx.cluster.claim(logic_volume.namespace, logic_volume.claim), journal)
+    evict(
+        ctx,
+        evicted,
+        logic_volume,
+        ctx.cluster.claim(logic_volume.namespace, logic_volume.claim),
+        journal,
+    )
 
 
 def evict(
@@ -50,7 +63,11 @@ def evict(
         ApiConflict: A pod has changed since it was read: read it again.
     """
     for verdict in verdicts:
-        if end_pod(ctx, verdict, f"its volume {logic_volume.name} was rebuilt on {journal.target}: {journal.reason}"):
+        if end_pod(
+            ctx,
+            verdict,
+            f"its volume {logic_volume.name} was rebuilt on {journal.target}: {journal.reason}",
+        ):
             events.evicted(ctx, verdict.pod, logic_volume, claim, journal)
 
 
@@ -60,7 +77,8 @@ def evict_free(
     """Evict the annotated pods of the NotReady `node` that no volume holds there.
 
     Returns:
-        The names of the pods that were evicted, and of those that could not be, each with its reason.
+        The names of the pods that were evicted, and of those that could not be, each with its
+        reason.
     """
     evicted, stuck = [], []
     for pod in selection.movable_pods(snapshot, node):
@@ -72,7 +90,10 @@ def evict_free(
         except CarinaTasksError as exc:
             one_object.check(ctx, exc)
             ctx.audit.warn(
-                about_pod(pod), "EvictionFailed", f"pod {pod.meta.key} was not evicted: {exc.message}", node=node
+                about_pod(pod),
+                "EvictionFailed",
+                f"pod {pod.meta.key} was not evicted: {exc.message}",
+                node=node,
             )
             stuck.append(f"{pod.meta.key}: {exc.message}")
             continue
@@ -105,11 +126,16 @@ def end_pod(ctx: Context, verdict: eviction.EvictPod, why: str) -> bool:
             if pod.meta.finalizers or isinstance(exc, ApiUnauthorized):
                 raise
             # Without a finalizer it goes at once, and its status with it.
-            structlog.get_logger().warning("a pod's status was not written", pod=pod.meta.key, reason=exc.message)
+            structlog.get_logger().warning(
+                "a pod's status was not written", pod=pod.meta.key, reason=exc.message
+            )
     return verdict.delete and ctx.writes.evict(pod, at_once=verdict.at_once)
 
 
 def source_alive(ctx: Context, node: str) -> bool:
-    """Ask the API server whether the node is Ready: then its kubelet ends the pods that are deleted."""
+    """Ask the API server whether the node is Ready.
+
+    Then its kubelet ends the pods that are deleted.
+    """
     found, _ = ctx.cluster.node(node)
     return found is not None and found.ready == "True"

@@ -1,7 +1,9 @@
-"""Old copies made the volume again, because an operator asks for it: the journal and the steps of a rebuild.
+"""Old copies made the volume again, because an operator asks for it.
 
-Instead of creating an LV, the node restores the old copy, which its UUID identifies. The LV that was in use becomes an old
-copy itself, so a failback can be undone by another one.
+The journal and the steps of a rebuild.
+
+Instead of creating an LV, the node restores the old copy, which its UUID identifies. The LV that
+was in use becomes an old copy itself, so a failback can be undone by another one.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Literal
 
 from carina_tasks.decisions import failback as decide
 from carina_tasks.decisions import placement, selection
-from carina_tasks.decisions.rebuild import is_block, wanted_size
+from carina_tasks.decisions.pv_manifest import is_block, wanted_size
 from carina_tasks.errors import BadInput, CarinaTasksError
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
@@ -29,24 +31,32 @@ from carina_tasks.model.snapshot import ClusterSnapshot
 Copy = tuple[LocalVolume, LogicVolume]
 
 
-def failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence[str]) -> FailoverResult:
+def failback(
+    ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence[str]
+) -> FailoverResult:
     """Make old copies on `node` the volume again.
 
     Args:
         ctx: The outside world.
         node: The node that holds the old copies; registered and Ready, under whatever name.
-        wanted: LogicVolumes, claims (``namespace/name``) or UUIDs of LVs; none: every volume that has an old copy there.
-        confirmed: Names of LogicVolumes, typed out by the operator: nothing happens until each volume is among them.
+        wanted: LogicVolumes, claims (``namespace/name``) or UUIDs of LVs; none: every volume that
+            has an old copy there.
+        confirmed: Names of LogicVolumes, typed out by the operator: nothing happens until each
+            volume is among them.
 
     Raises:
         BadInput: A name that fits nothing, or more than one old copy.
         CarinaTasksError: The node or the cluster did not answer, so nothing was decided.
     """
     names.node_name(node)
-    return count_run("failback", guarded(ctx, node, lambda: _failback(ctx, node, wanted, confirmed)))
+    return count_run(
+        "failback", guarded(ctx, node, lambda: _failback(ctx, node, wanted, confirmed))
+    )
 
 
-def _failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence[str]) -> FailoverResult:
+def _failback(
+    ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequence[str]
+) -> FailoverResult:
     # One node that was approved alone is no excuse: the volumes leave others.
     ctx.check_pause()
     snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
@@ -75,7 +85,9 @@ def _failback(ctx: Context, node: str, wanted: Sequence[str], confirmed: Sequenc
     if done == len(results):
         outcome = "done"
     reason = f"an operator asked for {len(copies)} old copies of node {node}"
-    return FailoverResult(node, outcome, reason, tuple(sorted(results, key=lambda result: result.volume)))
+    return FailoverResult(
+        node, outcome, reason, tuple(sorted(results, key=lambda result: result.volume))
+    )
 
 
 def _chosen(node: str, copies: Sequence[Copy], wanted: Sequence[str]) -> list[Copy]:
@@ -84,40 +96,55 @@ def _chosen(node: str, copies: Sequence[Copy], wanted: Sequence[str]) -> list[Co
     unknown = [word for word in wanted if not any(word in _names(copy) for copy in copies)]
     if unknown:
         there = ", ".join(sorted(logic_volume.name for _, logic_volume in copies)[:10]) or "none"
-        raise BadInput(f"node {node} holds no old copy of {', '.join(unknown)}; it holds old copies of: {there}")
+        raise BadInput(
+            f"node {node} holds no old copy of {', '.join(unknown)}; it holds old copies of: "
+            f"{there}"
+        )
     for _, logic_volume in named:
         same = [lv.uuid for lv, other in named if other.name == logic_volume.name]
         if len(same) > 1:
             raise BadInput(
-                f"node {node} holds {len(same)} old copies of {logic_volume.name}: name one by its UUID "
-                f"(`carina plan {node} --failback` shows them): {', '.join(sorted(same))}"
+                f"node {node} holds {len(same)} old copies of {logic_volume.name}: name one by its "
+                f"UUID (`carina plan {node} --failback` shows them): {', '.join(sorted(same))}"
             )
     return named
 
 
 def _names(copy: Copy) -> set[str]:
     lv, logic_volume = copy
-    return {logic_volume.name, f"{logic_volume.namespace}/{logic_volume.claim}", lv.uuid, names.trash_of(lv.uuid)}
+    return {
+        logic_volume.name,
+        f"{logic_volume.namespace}/{logic_volume.claim}",
+        lv.uuid,
+        names.trash_of(lv.uuid),
+    }
 
 
 def _forbids(
-    ctx: Context, snapshot: ClusterSnapshot, inventory: Inventory, lv: LocalVolume, logic_volume: LogicVolume
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    inventory: Inventory,
+    lv: LocalVolume,
+    logic_volume: LogicVolume,
 ) -> str:
     """Return why the old copy cannot be the volume again as things are, empty when it can."""
     selected = selection.of_volume(snapshot, logic_volume)
     if isinstance(selected, selection.Skip):
         return selected.reason
     conf = ctx.settings
-    verdict = decide.judge_copy(lv, inventory, snapshot, logic_volume, conf.reserve, zero_block=conf.zero_block)
+    verdict = decide.judge_copy(
+        lv, inventory, snapshot, logic_volume, conf.reserve, zero_block=conf.zero_block
+    )
     return verdict.reason if isinstance(verdict, decide.FailbackImpossible) else ""
 
 
 def _ask(node: str, copies: Iterable[Copy]) -> str:
     """Return what the operator is to confirm: what is used again, and what becomes the old copy."""
     lines = [
-        f"{logic_volume.namespace}/{logic_volume.claim}: confirm with {logic_volume.name}. The old copy on {node} (LV {lv.uuid}) has data until "
-        f"{_when(decide.data_until(logic_volume, node))}; what was written on {logic_volume.node} since "
-        f"{_when(decide.in_use_since(logic_volume))} becomes the old copy"
+        f"{logic_volume.namespace}/{logic_volume.claim}: confirm with {logic_volume.name}. The old "
+        f"copy on {node} (LV {lv.uuid}) has data until "
+        f"{_when(decide.data_until(logic_volume, node))}; what was written on {logic_volume.node} "
+        f"since {_when(decide.in_use_since(logic_volume))} becomes the old copy"
         for lv, logic_volume in copies
     ]
     return "; ".join(lines)
@@ -128,19 +155,31 @@ def _when(seconds: int) -> str:
 
 
 def _of_source(
-    ctx: Context, snapshot: ClusterSnapshot, inventory: Inventory, source: str, copies: Sequence[Copy]
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    inventory: Inventory,
+    source: str,
+    copies: Sequence[Copy],
 ) -> list[VolumeResult]:
     """Fail the volumes back that are in use on `source`, as far as their pods could follow them."""
     node = inventory.node
     reports = ask_nodes.inventories(ctx, [source])[source]
     if isinstance(reports, CarinaTasksError):
         reason = f"which LV is in use on {source} is unknown: {reports.message}"
-        return [VolumeResult(logic_volume.name, "refused", reason, source, node) for _, logic_volume in copies]
+        return [
+            VolumeResult(logic_volume.name, "refused", reason, source, node)
+            for _, logic_volume in copies
+        ]
     locals_ = {logic_volume.name: lv for lv, logic_volume in copies}
     room = decide.inventory_without(inventory, tuple(locals_.values()))
     rules = placement.PlacementRules(reserve=ctx.settings.reserve)
     verdicts = placement.plan(
-        snapshot, {node: room}, [logic_volume for _, logic_volume in copies], source, rules, only=node
+        snapshot,
+        {node: room},
+        [logic_volume for _, logic_volume in copies],
+        source,
+        rules,
+        only=node,
     )
     results = [
         VolumeResult(v.logic_volume.name, "refused", v.reason, source, node)
@@ -149,7 +188,9 @@ def _of_source(
     ]
     places = [verdict for verdict in verdicts if isinstance(verdict, placement.Placement)]
     both = {
-        place.logic_volume.name: _copies(snapshot, reports, place.logic_volume, locals_[place.logic_volume.name])
+        place.logic_volume.name: _copies(
+            snapshot, reports, place.logic_volume, locals_[place.logic_volume.name]
+        )
         for place in places
     }
     uid = snapshot.nodes[source].meta.uid if source in snapshot.nodes else ""
@@ -158,7 +199,9 @@ def _of_source(
     return results + left + finish(ctx, advance_all(ctx, list(targets), targets, source))
 
 
-def _copies(snapshot: ClusterSnapshot, source: Inventory, logic_volume: LogicVolume, old: LocalVolume) -> Copies:
+def _copies(
+    snapshot: ClusterSnapshot, source: Inventory, logic_volume: LogicVolume, old: LocalVolume
+) -> Copies:
     in_use = source.find(logic_volume.group, names.local_volume_of(logic_volume.name))
     pv = snapshot.persistent_volumes[logic_volume.name]
     smaller = old.size < wanted_size(logic_volume, dict(pv.raw)) and not is_block(dict(pv.raw))

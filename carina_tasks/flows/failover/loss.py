@@ -1,4 +1,7 @@
-"""Is this node lost, and may its failover begin? What is asked of the API server, the witnesses and the operator's entries."""
+"""Is this node lost, and may its failover begin?
+
+The API server, the witnesses and the operator's entries are asked.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ ASKED_EVERY = 1.0
 
 
 def check_mass_failure(ctx: Context, snapshot: ClusterSnapshot, node: str = "") -> None:
-    """Raise MassFailure when too much of the cluster is lost at once, and stop everything when that lasts.
+    """Raise MassFailure when too many nodes are lost; stop everything when that lasts.
 
     Args:
         ctx: The outside world.
@@ -25,7 +28,8 @@ def check_mass_failure(ctx: Context, snapshot: ClusterSnapshot, node: str = "") 
     approved, planned = state.approved, state.maintenance.keys()
     lost = guards.lost_nodes(snapshot, planned=planned)
     if approved - lost:
-        # Well again: the approval was for that loss, and the next loss of the same node is another one.
+        # Well again: the approval was for that loss, and the next loss of the same node is another
+        # one.
         approved &= lost
         ctx.state.write(approved=",".join(sorted(approved)) or None)
     if node in approved:
@@ -36,15 +40,21 @@ def check_mass_failure(ctx: Context, snapshot: ClusterSnapshot, node: str = "") 
         raise MassFailure(f"nothing is done for now: {verdict.reason}")
     if isinstance(verdict, guards.GuardStops):
         for name in sorted(lost - snapshot.nodes.keys()):
-            # Each absence is confirmed by name: a list that lacks nodes must not stop everything and page the operator.
+            # Each absence is confirmed by name: a list that lacks nodes must not stop everything
+            # and page the operator.
             if ctx.cluster.node(name)[0] is not None:
-                raise MassFailure(f"nothing is done for now: the list of nodes lacks {name}, which exists")
+                raise MassFailure(
+                    f"nothing is done for now: the list of nodes lacks {name}, which exists"
+                )
         ctx.state.write(latched=verdict.reason)
         raise MassFailure(f"stopped until the operator resumes it: {verdict.reason}")
 
 
 def confirm_absence(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLost:
-    """Ask the API server for `confirm_absence` seconds: one that comes back and goes again in between was not absent."""
+    """Ask the API server for `confirm_absence` seconds.
+
+    One that comes back and goes again in between was not absent.
+    """
     entry = ctx.state.read().maintenance.get(node)
     if entry is not None:
         return node_loss.in_maintenance(entry)
@@ -58,15 +68,21 @@ def confirm_absence(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLo
     return node_loss.absent(node, first, latest, confirm)
 
 
-def judge_not_ready(ctx: Context, node: str) -> node_loss.Lost | node_loss.NotLost | node_loss.NotYet:
-    """Ask the API server how long the node has been NotReady, and the witnesses whether it lives."""
+def judge_not_ready(
+    ctx: Context, node: str
+) -> node_loss.Lost | node_loss.NotLost | node_loss.NotYet:
+    """Read how long the node has been NotReady, and whether a witness sees it alive."""
     fresh, now = ctx.cluster.node(node)
     if fresh is None:
-        return node_loss.NotLost(f"node {node} does not exist: that is a deletion, see rebuild_node")
+        return node_loss.NotLost(
+            f"node {node} does not exist: that is a deletion, see rebuild_node"
+        )
     entry = ctx.state.read().maintenance.get(node)
     if entry is not None and fresh.ready != "True":
         return node_loss.in_maintenance(entry)
-    return node_loss.not_ready(fresh, ctx.cluster.lease(node), ctx.worker_alive(node), now, not_ready_rules(ctx))
+    return node_loss.not_ready(
+        fresh, ctx.cluster.lease(node), ctx.worker_alive(node), now, not_ready_rules(ctx)
+    )
 
 
 def not_ready_rules(ctx: Context) -> node_loss.NotReadyRules:
@@ -80,8 +96,13 @@ def not_ready_rules(ctx: Context) -> node_loss.NotReadyRules:
     )
 
 
-def not_lost(ctx: Context, node: str, verdict: node_loss.NotLost | node_loss.NotYet) -> FailoverResult:
-    """Return the refusal, with an Event on the node when its failover is held back because its absence is planned."""
+def not_lost(
+    ctx: Context, node: str, verdict: node_loss.NotLost | node_loss.NotYet
+) -> FailoverResult:
+    """Return the refusal.
+
+    An Event on the node reports a failover that is delayed because the absence is planned.
+    """
     if node in ctx.state.read().maintenance:
         ctx.audit.event(about_node(node), "Normal", "FailoverSuspended", verdict.reason)
     elif isinstance(verdict, node_loss.NotYet) and verdict.held:

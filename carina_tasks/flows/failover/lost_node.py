@@ -1,7 +1,9 @@
-"""A node is lost: which of its volumes, whereto, and the journals that say so; then the rebuild itself.
+"""A node is lost: which of its volumes, whereto, and the journals that say so.
 
-Deletion (`rebuild_node`) and NotReady (`migrate_node`) differ in the proof that the node is lost and in which volumes may be
-touched; the rest is one path.
+Then the rebuild itself.
+
+Deletion (`rebuild_node`) and NotReady (`migrate_node`) differ in the proof that the node is lost
+and in which volumes may be touched; the rest is one path.
 """
 
 from __future__ import annotations
@@ -19,7 +21,12 @@ from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
 from carina_tasks.flows.failover.advance import advance_all
 from carina_tasks.flows.failover.evict import evict_free
-from carina_tasks.flows.failover.loss import check_mass_failure, confirm_absence, judge_not_ready, not_lost
+from carina_tasks.flows.failover.loss import (
+    check_mass_failure,
+    confirm_absence,
+    judge_not_ready,
+    not_lost,
+)
 from carina_tasks.flows.failover.planning import Cause, Kind, begin, plan, replan
 from carina_tasks.flows.failover.results import FailoverResult, VolumeResult
 from carina_tasks.flows.failover.steps import NeedsTarget
@@ -33,19 +40,28 @@ Selected = tuple[selection.Wanted | selection.Skip, ...]
 
 
 def rebuild_node(ctx: Context, node: str) -> FailoverResult:
-    """Rebuild every volume of the deleted node. Raises BadInput, and transient errors when nothing could be decided."""
+    """Rebuild every volume of the deleted node.
+
+    Raises BadInput, and transient errors when nothing could be decided.
+    """
     names.node_name(node)
     return count_run("rebuild", guarded(ctx, node, lambda: _rebuild_node(ctx, node)))
 
 
 def migrate_node(ctx: Context, node: str) -> FailoverResult:
-    """Rebuild the volumes of the NotReady node's annotated pods elsewhere, and evict those pods. Raises BadInput."""
+    """Rebuild the volumes of the NotReady node's annotated pods elsewhere, and evict those pods.
+
+    Raises BadInput.
+    """
     names.node_name(node)
     return count_run("migrate", guarded(ctx, node, lambda: _migrate_node(ctx, node)))
 
 
 def guarded(ctx: Context, node: str, work: Callable[[], FailoverResult]) -> FailoverResult:
-    """Do `work` unless everything is paused or another worker is at that node; a guard's no is a result."""
+    """Do `work` unless everything is paused or another worker is at that node.
+
+    A guard's no is a result.
+    """
     with bound_contextvars(node=node):
         try:
             ctx.check_pause(node)
@@ -60,7 +76,9 @@ def guarded(ctx: Context, node: str, work: Callable[[], FailoverResult]) -> Fail
         return result
 
 
-def count_run(kind: Literal["rebuild", "migrate", "by-hand", "failback"], result: FailoverResult) -> FailoverResult:
+def count_run(
+    kind: Literal["rebuild", "migrate", "by-hand", "failback"], result: FailoverResult
+) -> FailoverResult:
     """Count a run of a failover by its result, and return that."""
     metrics.FAILOVERS.labels(kind, result.outcome).inc()
     return result
@@ -77,7 +95,9 @@ def _rebuild_node(ctx: Context, node: str) -> FailoverResult:
     selected = selection.of_deleted_node(snapshot, node)
     if not selected:
         # Also what a doubled message finds when the first one is done.
-        return FailoverResult(node, "refused", f"there is no node {node}, and no LogicVolume names it")
+        return FailoverResult(
+            node, "refused", f"there is no node {node}, and no LogicVolume names it"
+        )
     check_mass_failure(ctx, snapshot, node)
     return fail_over(ctx, node, snapshot, selected, "rebuild", loss.reason)
 
@@ -97,9 +117,15 @@ def _migrate_node(ctx: Context, node: str) -> FailoverResult:
 
 
 def fail_over(
-    ctx: Context, node: str, snapshot: ClusterSnapshot, selected: Selected, kind: Kind, reason: str,
-    evicted: tuple[str, ...] = (), stuck: tuple[str, ...] = (),
-) -> FailoverResult:  # fmt: skip
+    ctx: Context,
+    node: str,
+    snapshot: ClusterSnapshot,
+    selected: Selected,
+    kind: Kind,
+    reason: str,
+    evicted: tuple[str, ...] = (),
+    stuck: tuple[str, ...] = (),
+) -> FailoverResult:
     """Plan and rebuild what was selected of `node`, and say what became of each volume.
 
     Args:
@@ -113,7 +139,9 @@ def fail_over(
         stuck: Such pods that could not be, each with its reason.
     """
     results = [
-        VolumeResult(s.logic_volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)
+        VolumeResult(s.logic_volume.name, "skipped", s.reason)
+        for s in selected
+        if isinstance(s, selection.Skip)
     ]
     wanted = [s.logic_volume for s in selected if isinstance(s, selection.Wanted)]
     if wanted:
@@ -122,7 +150,11 @@ def fail_over(
     open_ = [r for r in results if r.outcome not in ("rebuilt", "failed-back", "skipped")]
     return FailoverResult(
         node=node,
-        outcome="unfinished" if open_ or stuck else "done" if wanted or evicted else "nothing-to-do",
+        outcome="unfinished"
+        if open_ or stuck
+        else "done"
+        if wanted or evicted
+        else "nothing-to-do",
         reason=reason,
         volumes=tuple(sorted(results, key=lambda r: r.volume)),
         evicted=evicted,
@@ -132,18 +164,25 @@ def fail_over(
 
 
 def _rebuild(
-    ctx: Context, node: str, snapshot: ClusterSnapshot, wanted: list[LogicVolume], kind: Kind, reason: str
+    ctx: Context,
+    node: str,
+    snapshot: ClusterSnapshot,
+    wanted: list[LogicVolume],
+    kind: Kind,
+    reason: str,
 ) -> list[VolumeResult]:
     uid = snapshot.nodes[node].meta.uid if node in snapshot.nodes else ""
     # Planned in one go: they share what room there is.
-    targets, results = begin(ctx, snapshot, plan(ctx, snapshot, wanted, node), Cause(kind, node, uid, reason))
+    targets, results = begin(
+        ctx, snapshot, plan(ctx, snapshot, wanted, node), Cause(kind, node, uid, reason)
+    )
     stuck = [result for result in results if result.outcome == "no-fit"]
     events.node_planned(ctx, node, list(targets.values()), stuck, reason)
     return results + finish(ctx, advance_all(ctx, list(targets), targets, node))
 
 
 def finish(ctx: Context, results: Iterable[VolumeResult | NeedsTarget]) -> list[VolumeResult]:
-    """Plan again for the volumes whose target cannot take them, and leave the others as they are."""
+    """Plan again for the logic volumes whose target cannot take them."""
     done: list[VolumeResult] = []
     again: dict[str, list[NeedsTarget]] = {}
     for result in results:
@@ -158,7 +197,10 @@ def finish(ctx: Context, results: Iterable[VolumeResult | NeedsTarget]) -> list[
 
 
 def count_logic_volumes(results: Iterable[VolumeResult]) -> None:
-    """Count what a failover ended with for each volume. What is done is counted where its journal is removed, each once."""
+    """Count what a failover ended with for each volume.
+
+    What is done is counted where its journal is removed, each once.
+    """
     for result in results:
         if result.outcome not in ("rebuilt", "failed-back", "given-up", "unfinished"):
             metrics.VOLUMES.labels(result.outcome).inc()

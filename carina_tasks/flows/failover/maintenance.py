@@ -1,4 +1,7 @@
-"""Maintenance of a node: the operator announces that its machine may be away, and nothing of it is failed over until it ends."""
+"""Maintenance of a node.
+
+The operator announces that its machine may be away, and nothing of it is failed over until it ends.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ class MaintenanceList(msgspec.Struct, frozen=True):
 
 
 def start(ctx: Context, node: str, seconds: float, reason: str) -> Maintenance:
-    """Announce that `node` is in maintenance from now on; an announcement that is there already gets the new end.
+    """Announce that `node` is in maintenance from now on.
+
+    An announcement that is there already gets the new end.
 
     Args:
         ctx: The outside world.
@@ -51,21 +56,31 @@ def start(ctx: Context, node: str, seconds: float, reason: str) -> Maintenance:
     """
     names.node_name(node)
     found, now = ctx.cluster.node(node)
-    if found is None and not any(_names(raw, node) for raw in ctx.cluster.api.list(paths.LOGIC_VOLUMES).items):
-        raise BadInput(f"there is no node {node}, and no LogicVolume names it: see kubectl get nodes")
+    if found is None and not any(
+        _names(raw, node) for raw in ctx.cluster.api.list(paths.LOGIC_VOLUMES).items
+    ):
+        raise BadInput(
+            f"there is no node {node}, and no LogicVolume names it: see kubectl get nodes"
+        )
     before = ctx.state.read().maintenance.get(node)
     entry = maintenance.new(node, now, seconds, reason)
     if before is not None and not before.error:
         entry = Maintenance(node, before.since, entry.until, entry.reason)
     ctx.state.write(**{entry.key: entry.to_json()})
     ctx.audit.event(
-        about_node(node), "Normal", "MaintenanceStarted", f"node {node} is {entry}: nothing of it is failed over"
+        about_node(node),
+        "Normal",
+        "MaintenanceStarted",
+        f"node {node} is {entry}: nothing of it is failed over",
     )
     return entry
 
 
 def end(ctx: Context, node: str) -> Maintenance:
-    """End the maintenance of `node`; return what it was. Raises BadInput when the node is in none."""
+    """End the maintenance of `node`; return what it was.
+
+    Raises BadInput when the node is in none.
+    """
     names.node_name(node)
     entry = ctx.state.read().maintenance.get(node)
     if entry is None:

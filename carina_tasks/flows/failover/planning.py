@@ -1,4 +1,7 @@
-"""Where the volumes of a node go, and the journals that record it; and another target, when that one cannot take them."""
+"""Where the volumes of a node go, and the journals that record it.
+
+And another target, when that one cannot take them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Literal
 import msgspec.structs
 import structlog
 
-from carina_tasks.decisions import colocation, placement, rebuild, selection
+from carina_tasks.decisions import colocation, placement, pv_manifest, selection
 from carina_tasks.errors import ApiConflict, CarinaTasksError, NotFound, PermanentError
 from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
@@ -30,7 +33,10 @@ Kind = Literal["rebuild", "migrate", "failback"]
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why volumes leave a node: the kind of failover, the node, its UID if known, and what people are told."""
+    """Why volumes leave a node.
+
+    The kind of failover, the node, its UID if known, and what people are told.
+    """
 
     kind: Kind
     node: str
@@ -47,7 +53,8 @@ class Copies:
     in_use: str
     """UUID of the LV that is the volume now; empty when its node has none."""
     old_bytes: int = 0
-    """What a file system on the old LV can hold, when that is less than the volume has now; else 0."""
+    """What a file system on the old LV can hold, when that is less than the volume has now; else 0.
+    """
 
 
 def begin(
@@ -57,11 +64,14 @@ def begin(
     cause: Cause,
     copies: Mapping[str, Copies] = MappingProxyType({}),
 ) -> tuple[dict[str, str], list[VolumeResult]]:
-    """Write the journals of what was planned; return the targets of those that may go on, and what became of the others.
+    """Write the journals of what was planned.
 
-    What the API server would refuse is left as it is, with what goes together with it. Every journal is written before the
-    first volume is touched. A volume whose companion could not be journalled waits: resume journals the companion first.
-    `copies` has the LVs of the volumes that are failed back, by name.
+    Return the targets of those that may go on, and what became of the others.
+
+    What the API server would refuse is left as it is, with what goes together with it. Every
+    journal is written before the first volume is touched. A volume whose companion could not be
+    journalled waits: resume journals the companion first. `copies` has the LVs of the volumes that
+    are failed back, by name.
     """
     results: list[VolumeResult] = []
     wanted: dict[str, tuple[LogicVolume, Journal]] = {}
@@ -71,26 +81,41 @@ def begin(
             events.no_fit(ctx, snapshot, logic_volume, cause.node, verdict.reason)
             results.append(VolumeResult(logic_volume.name, "no-fit", verdict.reason, cause.node))
         else:
-            wanted[logic_volume.name] = logic_volume, _journal(snapshot, verdict, cause, copies.get(logic_volume.name))
-            structlog.get_logger().info("planned", volume=logic_volume.name, target=verdict.node, reason=verdict.reason)
+            wanted[logic_volume.name] = (
+                logic_volume,
+                _journal(snapshot, verdict, cause, copies.get(logic_volume.name)),
+            )
+            structlog.get_logger().info(
+                "planned", volume=logic_volume.name, target=verdict.node, reason=verdict.reason
+            )
     refused = rehearse(ctx, snapshot, wanted)
     journals: dict[str, Journal] = {}
     for name, (logic_volume, journal) in wanted.items():
-        result = _refused(ctx, snapshot, logic_volume, journal, refused) or _write(ctx, snapshot, logic_volume, journal)
+        result = _refused(ctx, snapshot, logic_volume, journal, refused) or _write(
+            ctx, snapshot, logic_volume, journal
+        )
         if result is not None:
             results.append(result)
             continue
         journals[name] = journal
         events.planned(ctx, snapshot, logic_volume, journal)
     unwritten = wanted.keys() - journals.keys()
-    targets = {name: journal.target for name, journal in journals.items() if not unwritten & set(journal.together)}
+    targets = {
+        name: journal.target
+        for name, journal in journals.items()
+        if not unwritten & set(journal.together)
+    }
     for name in journals.keys() - targets.keys():
         reason = "another volume of its pod changed since the plan, and is journalled first"
-        results.append(VolumeResult(name, "unfinished", reason, cause.node, journals[name].target, again=True))
+        results.append(
+            VolumeResult(name, "unfinished", reason, cause.node, journals[name].target, again=True)
+        )
     return targets, results
 
 
-def _journal(snapshot: ClusterSnapshot, verdict: placement.Placement, cause: Cause, copies: Copies | None) -> Journal:
+def _journal(
+    snapshot: ClusterSnapshot, verdict: placement.Placement, cause: Cause, copies: Copies | None
+) -> Journal:
     pv = snapshot.persistent_volumes[verdict.logic_volume.name]
     return Journal(
         intent=str(uuid.uuid4()),
@@ -100,7 +125,7 @@ def _journal(snapshot: ClusterSnapshot, verdict: placement.Placement, cause: Cau
         target=verdict.node,
         reason=cause.reason,
         started=int(snapshot.now),
-        manifest=rebuild.manifest_of(pv, pv.policy),
+        manifest=pv_manifest.manifest_of(pv, pv.policy),
         stale=verdict.stale,
         together=verdict.together,
         copy=copies.old if copies else "",
@@ -110,9 +135,16 @@ def _journal(snapshot: ClusterSnapshot, verdict: placement.Placement, cause: Cau
 
 
 def _refused(
-    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal, refused: Mapping[str, str]
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    logic_volume: LogicVolume,
+    journal: Journal,
+    refused: Mapping[str, str],
 ) -> VolumeResult | None:
-    """Return the result of a volume that is left as it is, because it or one that goes with it would be refused."""
+    """Return the result of a logic volume that the API server would refuse.
+
+    One that belongs together with it gets the same result.
+    """
     if reason := refused.get(logic_volume.name, ""):
         events.refused(ctx, snapshot, logic_volume, journal.source, reason)
         return VolumeResult(logic_volume.name, "failed", reason, journal.source, journal.target)
@@ -123,19 +155,29 @@ def _refused(
     return None
 
 
-def _write(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal) -> VolumeResult | None:
-    """Write the journal; return a result only when it was not written. Raises what concerns more than this volume."""
+def _write(
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal
+) -> VolumeResult | None:
+    """Write the journal; return a result only when it was not written.
+
+    Raises what concerns more than this volume.
+    """
     try:
         ctx.writes.write_journal(logic_volume, journal)
     except (ApiConflict, NotFound) as exc:
         return VolumeResult(
-            logic_volume.name, "unfinished", f"it changed since the plan: {exc.message}", journal.source
+            logic_volume.name,
+            "unfinished",
+            f"it changed since the plan: {exc.message}",
+            journal.source,
         )
     except CarinaTasksError as exc:
         one_object.check(ctx, exc)
         reason = f"its journal was not written: {exc.message}"
         events.refused(ctx, snapshot, logic_volume, journal.source, reason)
-        outcome: Literal["failed", "unfinished"] = "failed" if isinstance(exc, PermanentError) else "unfinished"
+        outcome: Literal["failed", "unfinished"] = (
+            "failed" if isinstance(exc, PermanentError) else "unfinished"
+        )
         return VolumeResult(logic_volume.name, outcome, reason, journal.source, journal.target)
     return None
 
@@ -147,25 +189,34 @@ def plan(
     source: str,
     inventories: Mapping[str, Inventory] | None = None,
 ) -> tuple[placement.Placement | placement.Unschedulable, ...]:
-    """Choose a node for each volume, with what the candidates' workers report now, or reported in `inventories`.
+    """Choose a node for each logic volume, from the candidates' current inventories.
 
-    When `source` is lost, whatever else leaves it by a plan of its own is planned along, so that the volumes of one pod do
-    not wait for each other for ever when one is journalled and the other is not.
+    When `source` is lost, whatever else leaves it by a plan of its own is planned along, so that
+    the volumes of one pod do not wait for each other for ever when one is journalled and the other
+    is not.
     """
     if inventories is None:
-        candidates = [n.name for n in snapshot.nodes.values() if n.ready == "True" and n.name != source]
+        candidates = [
+            n.name for n in snapshot.nodes.values() if n.ready == "True" and n.name != source
+        ]
         inventories = ask_nodes.answered(ask_nodes.inventories(ctx, candidates))
     lost = source not in snapshot.nodes or snapshot.nodes[source].ready != "True"
-    along = selection.leaving(snapshot, source, {logic_volume.name for logic_volume in wanted}) if lost else []
+    along = (
+        selection.leaving(snapshot, source, {logic_volume.name for logic_volume in wanted})
+        if lost
+        else []
+    )
     rules = placement.PlacementRules(reserve=ctx.settings.reserve)
     return placement.plan(snapshot, inventories, [*wanted, *along], source, rules)[: len(wanted)]
 
 
 def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[VolumeResult]:
-    """Choose another target for the journalled volumes that `target` cannot take, and write it into their journals.
+    """Choose another target for the journalled logic volumes that `target` cannot take.
 
-    All of them in one go, because volumes of one pod go together. resume goes on from there. When the PV of one already is
-    on the target that failed, that target is its source now.
+    Their journals are written again.
+
+    All of them in one go, because volumes of one pod go together. resume goes on from there. When
+    the PV of one already is on the target that failed, that target is its source now.
     """
     maintenance = ctx.state.read().maintenance.keys()
     by_name = {need.logic_volume.name: need for need in needs}
@@ -177,18 +228,28 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
         found = snapshot.logic_volumes.get(name)
         if found is None or found.journal is None or found.journal.intent != need.journal.intent:
             results.append(VolumeResult(name, "unfinished", "another worker went on with it"))
-        elif found.journal.failback and not found.journal.given_up and selection.still_empty(snapshot, found):
+        elif (
+            found.journal.failback
+            and not found.journal.given_up
+            and selection.still_empty(snapshot, found)
+        ):
             results.append(_give_up(ctx, snapshot, found, found.journal, need.reason))
         elif held := colocation.held_by(snapshot, found.journal, maintenance):
             events.report_progress(ctx, found, found.journal, 1, f"{need.reason}; {held}")
-            results.append(VolumeResult(name, "unfinished", f"{need.reason}; {held}", target=target))
+            results.append(
+                VolumeResult(name, "unfinished", f"{need.reason}; {held}", target=target)
+            )
         elif isinstance(stays := selection.of_lost_target(snapshot, found), selection.Skip):
             events.report_progress(ctx, found, found.journal, 1, f"{need.reason}; {stays.reason}")
-            results.append(VolumeResult(name, "unfinished", f"{need.reason}; {stays.reason}", target=target))
+            results.append(
+                VolumeResult(name, "unfinished", f"{need.reason}; {stays.reason}", target=target)
+            )
         else:
             fresh.append((found, found.journal))
     journals = {logic_volume.name: journal for logic_volume, journal in fresh}
-    for verdict in plan(ctx, snapshot, [logic_volume for logic_volume, _ in fresh], target) if fresh else ():
+    for verdict in (
+        plan(ctx, snapshot, [logic_volume for logic_volume, _ in fresh], target) if fresh else ()
+    ):
         logic_volume, need, journal = (
             verdict.logic_volume,
             by_name[verdict.logic_volume.name],
@@ -198,10 +259,24 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
         moves_on = pv is not None and pv.nodes == (target,) and journal.source != target
         source = target if moves_on else journal.source
         if isinstance(verdict, placement.Unschedulable):
-            events.no_fit(ctx, snapshot, logic_volume, target, f"{need.reason}; and no other node: {verdict.reason}")
-            events.report_progress(ctx, logic_volume, journal, 1, f"{need.reason}; and no other node: {verdict.reason}")
+            events.no_fit(
+                ctx,
+                snapshot,
+                logic_volume,
+                target,
+                f"{need.reason}; and no other node: {verdict.reason}",
+            )
+            events.report_progress(
+                ctx, logic_volume, journal, 1, f"{need.reason}; and no other node: {verdict.reason}"
+            )
             results.append(
-                VolumeResult(logic_volume.name, "unfinished", f"{need.reason}; {verdict.reason}", source, target)
+                VolumeResult(
+                    logic_volume.name,
+                    "unfinished",
+                    f"{need.reason}; {verdict.reason}",
+                    source,
+                    target,
+                )
             )
             continue
         changed = msgspec.structs.replace(
@@ -213,10 +288,17 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
             together=_company(journal, verdict),
         )
         if journal.failback:
-            # It is a volume of the lost node like any other now: its old and its newer copy stay where they are.
+            # It is a volume of the lost node like any other now: its old and its newer copy stay
+            # where they are.
             kind: Kind = "migrate" if target in snapshot.nodes else "rebuild"
             changed = msgspec.structs.replace(
-                changed, kind=kind, reason=need.reason[:1000], copy="", copy_bytes=0, before="", given_up=False
+                changed,
+                kind=kind,
+                reason=need.reason[:1000],
+                copy="",
+                copy_bytes=0,
+                before="",
+                given_up=False,
             )
         conflict = _evict_first(ctx, snapshot, logic_volume, journal) if moves_on else None
         conflict = conflict or _write(ctx, snapshot, logic_volume, changed)
@@ -234,16 +316,28 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
         )
         results.append(
             VolumeResult(
-                logic_volume.name, "unfinished", f"planned again: {need.reason}", source, verdict.node, again=True
+                logic_volume.name,
+                "unfinished",
+                f"planned again: {need.reason}",
+                source,
+                verdict.node,
+                again=True,
             )
         )
     return results
 
 
 def _give_up(
-    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal, reason: str
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    logic_volume: LogicVolume,
+    journal: Journal,
+    reason: str,
 ) -> VolumeResult:
-    """Turn a failback round whose old copy cannot be restored: the LV that was in use stays the volume."""
+    """Turn a failback round whose old copy cannot be restored.
+
+    The LV that was in use stays the volume.
+    """
     back = msgspec.structs.replace(
         journal,
         intent=str(uuid.uuid4()),
@@ -263,13 +357,18 @@ def _give_up(
     structlog.get_logger().warning(
         "a failback is given up", volume=logic_volume.name, target=journal.target, reason=reason
     )
-    return VolumeResult(logic_volume.name, "unfinished", back.reason, back.source, back.target, again=True)
+    return VolumeResult(
+        logic_volume.name, "unfinished", back.reason, back.source, back.target, again=True
+    )
 
 
 def _evict_first(
     ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal
 ) -> VolumeResult | None:
-    """Evict the pods of the first source before the journal names another, under which nothing would look at them again."""
+    """Evict the pods of the first source before the journal names another source.
+
+    Afterwards nothing would find them.
+    """
     try:
         evict_users(ctx, logic_volume, journal)
     except CarinaTasksError as exc:
@@ -281,5 +380,8 @@ def _evict_first(
 
 
 def _company(before: Journal, verdict: placement.Placement) -> tuple[str, ...]:
-    """Return whom the volume is together with: also those that it was planned with at first, which may be done by now."""
+    """Return whom the volume is together with.
+
+    Also those that it was planned with at first, which may be done by now.
+    """
     return tuple(sorted({*before.together, *verdict.together}))

@@ -1,8 +1,9 @@
 """Before anything of a volume is touched: would the API server take every write of its rebuild?
 
-Each write is made as a dry run (dryRun=All), so that validation, policies and webhooks answer while nothing has changed. What
-they refuse keeps the volume where it is, with those that its pods use too. A webhook that takes no dry runs (sideEffects Some or
-Unknown) is not asked: the real write shows what it says.
+Each write is made as a dry run (dryRun=All), so that validation, policies and webhooks answer while
+nothing has changed. What they refuse keeps the volume where it is, with those that its pods use
+too. A webhook that takes no dry runs (sideEffects Some or Unknown) is not asked: the real write
+shows what it says.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import partial
 
 import structlog
 
-from carina_tasks.decisions import eviction, rebuild
+from carina_tasks.decisions import eviction, pv_manifest
 from carina_tasks.errors import ApiConflict, CarinaTasksError, DryRunUnsupported, NotFound
 from carina_tasks.flows import one_object
 from carina_tasks.flows.context import Context
@@ -31,10 +32,12 @@ def rehearse(
     Args:
         ctx: The outside world.
         snapshot: The cluster as it was read.
-        volumes: The volumes that are to be rebuilt, by name, each with the journal that it would get.
+        volumes: The volumes that are to be rebuilt, by name, each with the journal that it would
+            get.
 
     Raises:
-        CarinaTasksError: What concerns everything: the API server is away, the credentials are not known.
+        CarinaTasksError: What concerns everything: the API server is away, the credentials are not
+            known.
     """
     if not volumes:
         return {}
@@ -44,17 +47,28 @@ def rehearse(
 
 
 def replacement(ctx: Context, pv: PersistentVolume, body: dict[str, object]) -> None:
-    """Try to delete the PV and to create the one in its place. Raises what the API server would refuse it with."""
+    """Try to delete the PV and to create the one in its place.
+
+    Raises what the API server would refuse it with.
+    """
     dry = ctx.writes.rehearsal
-    for step in (lambda: dry.create_persistent_volume(body), lambda: dry.delete_persistent_volume(pv)):
+    for step in (
+        lambda: dry.create_persistent_volume(body),
+        lambda: dry.delete_persistent_volume(pv),
+    ):
         _try(step)
 
 
-def _refusal(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal) -> str:
-    if reason := rebuild.annotations_too_large(logic_volume, journal):
+def _refusal(
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal
+) -> str:
+    if reason := pv_manifest.annotations_too_large(logic_volume, journal):
         return reason
-    if not rebuild.is_complete(journal.manifest, logic_volume.name):
-        return "its PersistentVolume has fields of a wrong type: no PersistentVolume can be made from it again"
+    if not pv_manifest.is_complete(journal.manifest, logic_volume.name):
+        return (
+            "its PersistentVolume has fields of a wrong type: no PersistentVolume can be made from "
+            "it again"
+        )
     try:
         for step in _steps(ctx, snapshot, logic_volume, journal):
             try:
@@ -77,7 +91,7 @@ def _steps(
     yield lambda: dry.clear_status(logic_volume, "")
     if pv.policy != "Retain":
         yield lambda: dry.retain(pv)
-    yield lambda: dry.create_persistent_volume(rebuild.replacement(journal))
+    yield lambda: dry.create_persistent_volume(pv_manifest.replacement(journal))
     yield lambda: dry.delete_persistent_volume(pv)
     if claim is not None:
         yield lambda: dry.annotate_claim(claim, 0.0)

@@ -12,7 +12,9 @@ class VolumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one volume."""
 
     volume: str
-    outcome: Literal["rebuilt", "failed-back", "given-up", "unfinished", "no-fit", "skipped", "refused", "failed"]
+    outcome: Literal[
+        "rebuilt", "failed-back", "given-up", "unfinished", "no-fit", "skipped", "refused", "failed"
+    ]
     reason: str
     source: str = ""
     target: str = ""
@@ -49,4 +51,6 @@ class ResumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
     deleted_nodes: tuple[str, ...] = ()
     """Nodes that LogicVolumes name and that do not exist: a rebuild is asked for each."""
     not_ready_nodes: tuple[str, ...] = ()
-    """NotReady nodes with volumes: a migration is asked for each, and decides itself whether it has lasted long enough."""
+    """NotReady nodes with volumes: a migration is asked for each, and decides itself whether it has
+    lasted long enough.
+    """

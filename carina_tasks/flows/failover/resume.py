@@ -1,7 +1,7 @@
 """Whatever is journalled and unfinished, and whatever the watch missed.
 
-Runs every 30 seconds, so it looks at little first: only LogicVolumes and nodes. It makes every loss of a message, a worker or
-the whole broker cost no more than its interval.
+Runs every 30 seconds, so it looks at little first: only LogicVolumes and nodes. It makes every loss
+of a message, a worker or the whole broker cost no more than its interval.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from contextlib import suppress
 import structlog
 
 from carina_tasks.decisions import colocation, node_loss, placement, selection
-from carina_tasks.errors import ApiConflict, ApiDenied, ApiInvalid, BadObject, CarinaTasksError, NotFound, Refused
+from carina_tasks.errors import (
+    ApiConflict,
+    ApiDenied,
+    ApiInvalid,
+    BadObject,
+    CarinaTasksError,
+    NotFound,
+    Refused,
+)
 from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
@@ -37,15 +45,25 @@ def resume(ctx: Context) -> ResumeResult:
     logic_volumes, nodes = _volumes(ctx), _nodes(ctx)
     # Only hints: rebuild_node and migrate_node look for themselves whether the node is lost.
     used = {
-        v.node for v in logic_volumes if v.journal is None and selection.managed(v) and (only is None or v.node in only)
+        v.node
+        for v in logic_volumes
+        if v.journal is None and selection.managed(v) and (only is None or v.node in only)
     }
     absent = sorted(used - nodes.keys())
-    sick = sorted(name for name in used if (node := nodes.get(name)) is not None and node.ready != "True")
+    sick = sorted(
+        name for name in used if (node := nodes.get(name)) is not None and node.ready != "True"
+    )
     results: list[VolumeResult] = []
-    journalled = [v for v in logic_volumes if v.journal is not None and (only is None or v.journal.source in only)]
+    journalled = [
+        v
+        for v in logic_volumes
+        if v.journal is not None and (only is None or v.journal.source in only)
+    ]
     for logic_volume in logic_volumes:
         if logic_volume.journal_error:
-            ctx.audit.warn(about_volume(logic_volume), "JournalUnreadable", logic_volume.journal_error)
+            ctx.audit.warn(
+                about_volume(logic_volume), "JournalUnreadable", logic_volume.journal_error
+            )
         elif logic_volume.progress and not logic_volume.journalled:
             # A person took the journal off, or an older release did, which knows of no progress.
             # A line for people: the next look takes it off if this one cannot.
@@ -62,9 +80,13 @@ def resume(ctx: Context) -> ResumeResult:
         with ctx.lock("resume") as hold:
             if hold is not None:
                 approved = min(only) if only else ""
-                results = _go_on(ctx, journalled, nodes, ask_nodes.with_pods_again(ctx, snapshot), approved)
+                results = _go_on(
+                    ctx, journalled, nodes, ask_nodes.with_pods_again(ctx, snapshot), approved
+                )
     count_logic_volumes(results)
-    return ResumeResult(volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick))
+    return ResumeResult(
+        volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick)
+    )
 
 
 def _go_on(
@@ -80,33 +102,55 @@ def _go_on(
         target: _target_loss(ctx, target, nodes)
         for target in sorted({v.journal.target for v in logic_volumes if v.journal})
     }
-    parted = colocation.separated(snapshot, logic_volumes, {target for target, loss in losses.items() if loss})
-    astray = {one.logic_volume.name: one.reason for one in parted if isinstance(one, colocation.Diverging)}
-    targets, left = _fetch(ctx, snapshot, [one for one in parted if isinstance(one, colocation.LeftBehind)], losses)
+    parted = colocation.separated(
+        snapshot, logic_volumes, {target for target, loss in losses.items() if loss}
+    )
+    astray = {
+        one.logic_volume.name: one.reason for one in parted if isinstance(one, colocation.Diverging)
+    }
+    targets, left = _fetch(
+        ctx, snapshot, [one for one in parted if isinstance(one, colocation.LeftBehind)], losses
+    )
     for logic_volume in logic_volumes:
         journal = logic_volume.journal
         if journal is None:
             continue
-        # `replan` judges once more on a newer picture; what may not leave is tried where it is, perhaps its worker lives.
+        # `replan` judges once more on a newer picture; what may not leave is tried where it is,
+        # perhaps its worker lives.
         loss = losses[journal.target]
-        reason = loss if isinstance(selection.of_lost_target(snapshot, logic_volume), selection.Wanted) else ""
+        reason = (
+            loss
+            if isinstance(selection.of_lost_target(snapshot, logic_volume), selection.Wanted)
+            else ""
+        )
         if reason := reason or astray.get(logic_volume.name, ""):
             stranded.append(NeedsTarget(logic_volume, journal, reason))
         elif other := next((name for name in journal.together if name in left), ""):
             reason = (
-                f"it waits for {other}, which its pod uses too and which is still on {journal.source}: {left[other]}"
+                f"it waits for {other}, which its pod uses too and which is still on "
+                f"{journal.source}: {left[other]}"
             )
             events.report_progress(ctx, logic_volume, journal, 0, reason)
-            waiting.append(VolumeResult(logic_volume.name, "unfinished", reason, journal.source, journal.target))
+            waiting.append(
+                VolumeResult(
+                    logic_volume.name, "unfinished", reason, journal.source, journal.target
+                )
+            )
         else:
             targets[logic_volume.name] = journal.target
     return finish(ctx, [*waiting, *stranded, *advance_all(ctx, list(targets), targets, approved)])
 
 
 def _fetch(
-    ctx: Context, snapshot: ClusterSnapshot, left_behind: Sequence[colocation.LeftBehind], losses: Mapping[str, str]
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    left_behind: Sequence[colocation.LeftBehind],
+    losses: Mapping[str, str],
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Journal the volumes that a failover left behind; return their targets, and why others could not be journalled."""
+    """Journal the volumes that a failover left behind.
+
+    Return their targets, and why others could not be journalled.
+    """
     targets: dict[str, str] = {}
     left: dict[str, str] = {}
     for leader in {one.leader.name: one.leader for one in left_behind}.values():
@@ -116,16 +160,22 @@ def _fetch(
         behind = [one.logic_volume for one in left_behind if one.leader.name == leader.name]
         with ctx.lock(f"failover.{journal.source}") as hold:
             if hold is None:
-                left |= {logic_volume.name: "another worker is at the failover of that node" for logic_volume in behind}
+                left |= {
+                    logic_volume.name: "another worker is at the failover of that node"
+                    for logic_volume in behind
+                }
                 continue
             cause = Cause(journal.kind, journal.source, journal.source_uid, journal.reason)
-            # To a target that is lost they only go on paper: then all of them are planned anew together.
+            # To a target that is lost they only go on paper: then all of them are planned anew
+            # together.
             there = (
                 [_beside(logic_volume, leader.name, journal) for logic_volume in behind]
                 if losses[journal.target]
                 else None
             )
-            fetched, stuck = begin(ctx, snapshot, there or plan(ctx, snapshot, behind, journal.source), cause)
+            fetched, stuck = begin(
+                ctx, snapshot, there or plan(ctx, snapshot, behind, journal.source), cause
+            )
             targets |= {} if there else fetched
             left |= {result.volume: result.reason for result in stuck}
     return targets, left
@@ -138,7 +188,10 @@ def _beside(logic_volume: LogicVolume, leader: str, journal: Journal) -> placeme
 
 
 def _target_loss(ctx: Context, target: str, nodes: dict[str, Node | None]) -> str:
-    """Say why the target is lost, empty when it is not: then its worker will answer sooner or later."""
+    """Say why the target is lost, empty when it is not.
+
+    Then its worker will answer sooner or later.
+    """
     node = nodes.get(target)
     if target in nodes and (node is None or node.ready == "True"):
         return ""
@@ -147,7 +200,9 @@ def _target_loss(ctx: Context, target: str, nodes: dict[str, Node | None]) -> st
     except CarinaTasksError as exc:
         # What is not known of one node holds no volume of another up.
         one_object.check(ctx, exc)
-        structlog.get_logger().warning("whether a node is lost could not be asked", node=target, reason=exc.message)
+        structlog.get_logger().warning(
+            "whether a node is lost could not be asked", node=target, reason=exc.message
+        )
         return ""
     return loss.reason if isinstance(loss, node_loss.Lost) else ""
 
@@ -164,7 +219,10 @@ def _volumes(ctx: Context) -> list[LogicVolume]:
 
 
 def _nodes(ctx: Context) -> dict[str, Node | None]:
-    """Return the nodes by name. None: it cannot be read, and is a node all the same, neither deleted nor NotReady."""
+    """Return the nodes by name.
+
+    None: it cannot be read, and is a node all the same, neither deleted nor NotReady.
+    """
     nodes: dict[str, Node | None] = {}
     for raw in ctx.cluster.api.list(paths.NODES).items:
         try:

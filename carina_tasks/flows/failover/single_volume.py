@@ -1,4 +1,7 @@
-"""One volume of a live node, rebuilt elsewhere because a person says so: the same planner, journal, guards and steps."""
+"""One volume of a live node, rebuilt elsewhere because a person says so.
+
+The same planner, journal, guards and steps.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,14 @@ from carina_tasks.model.local import Inventory
 def rebuild_volume(ctx: Context, node: str, volume: str, force: str) -> FailoverResult:
     """Rebuild `volume` of `node` on another node if `force` is its name.
 
-    The node is named so that a message that comes twice does not move the volume twice. Raises BadInput, and transient errors
-    when nothing could be decided.
+    The node is named so that a message that comes twice does not move the volume twice. Raises
+    BadInput, and transient errors when nothing could be decided.
     """
     names.node_name(node)
     names.object_name(volume)
-    return count_run("by-hand", guarded(ctx, node, lambda: _rebuild_volume(ctx, node, volume, force)))
+    return count_run(
+        "by-hand", guarded(ctx, node, lambda: _rebuild_volume(ctx, node, volume, force))
+    )
 
 
 def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverResult:
@@ -33,12 +38,19 @@ def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverR
     if isinstance(selected, selection.Skip):
         return FailoverResult(node, "refused", f"{name}: {selected.reason}")
     check_mass_failure(ctx, snapshot, node)
-    for verdict in (single_volume.live(snapshot, logic_volume), single_volume.forced(logic_volume, force)):
+    for verdict in (
+        single_volume.live(snapshot, logic_volume),
+        single_volume.forced(logic_volume, force),
+    ):
         if isinstance(verdict, guards.GuardStops):
             return FailoverResult(node, "refused", verdict.reason)
     inventory = ask_nodes.inventories(ctx, [node])[node]
-    use = single_volume.unused(snapshot, logic_volume, inventory if isinstance(inventory, Inventory) else None)
+    use = single_volume.unused(
+        snapshot, logic_volume, inventory if isinstance(inventory, Inventory) else None
+    )
     if isinstance(use, guards.GuardStops):
         return FailoverResult(node, "refused", use.reason)
-    reason = f"a person had it rebuilt by hand; its old copy stays on {node} until the sweeps remove it"
+    reason = (
+        f"a person had it rebuilt by hand; its old copy stays on {node} until the sweeps remove it"
+    )
     return fail_over(ctx, node, snapshot, (selected,), "rebuild", reason)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec.structs
 
-from carina_tasks.decisions import eviction, rebuild
+from carina_tasks.decisions import eviction, pv_manifest, rebuild
 from carina_tasks.errors import LostMidway
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events, rehearse
@@ -48,15 +48,21 @@ def act(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance 
     logic_volume, journal, pv, writes = view.logic_volume, view.journal, view.pv, ctx.writes
     match step:
         case rebuild.ClearStatus():
-            writes.clear_status(logic_volume, f"{events.what_happens(journal)}: {journal.source} -> {journal.target}")
+            writes.clear_status(
+                logic_volume,
+                f"{events.what_happens(journal)}: {journal.source} -> {journal.target}",
+            )
         case rebuild.CreateLocalVolume(size):
             return NeedsLocalVolume(logic_volume, view.claim, journal, size, _zero(ctx, view))
         case rebuild.RecordStaleLv(lv_uuid):
             named = msgspec.structs.replace(journal, stale=lv_uuid)
             return NeedsLocalVolume(
-                writes.write_journal(logic_volume, named, rebuild.PHASES[type(step)]), view.claim, named,
-                rebuild.wanted_size(logic_volume, journal.manifest), _zero(ctx, view),
-            )  # fmt: skip
+                writes.write_journal(logic_volume, named, rebuild.PHASES[type(step)]),
+                view.claim,
+                named,
+                pv_manifest.wanted_size(logic_volume, journal.manifest),
+                _zero(ctx, view),
+            )
         case rebuild.RefreshManifest(manifest):
             fresh = msgspec.structs.replace(journal, manifest=manifest)
             writes.write_journal(logic_volume, fresh, rebuild.PHASES[type(step)])
@@ -66,7 +72,7 @@ def act(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance 
             if reason := _parted_from(ctx, journal):
                 return NeedsTarget(logic_volume, journal, reason)
             # The last moment at which nothing is lost.
-            rehearse.replacement(ctx, pv, rebuild.replacement(journal, view.lv))
+            rehearse.replacement(ctx, pv, pv_manifest.replacement(journal, view.lv))
             writes.delete_persistent_volume(pv)
             events.replaced(ctx, logic_volume, view.claim, journal)
         case rebuild.StripFinalizers() if pv is not None:
@@ -90,16 +96,25 @@ def act(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance 
             writes.write_journal(logic_volume, reported, rebuild.PHASES[type(step)])
         case rebuild.SetSuccess():
             lv_result = view.lv
-            writes.set_success(logic_volume, lv_result.major if lv_result else -1, lv_result.minor if lv_result else -1)
+            writes.set_success(
+                logic_volume,
+                lv_result.major if lv_result else -1,
+                lv_result.minor if lv_result else -1,
+            )
         case rebuild.DropJournal():
-            # The Event comes first. A worker that dies in between leaves the journal, and the next worker writes the Event again.
-            # In the other order the owner of the claim would never learn that the volume is empty.
+            # The Event comes first. A worker that dies in between leaves the journal, and the next
+            # worker writes the Event again. In the other order the owner of the claim would never
+            # learn that the volume is empty.
             events.finished(ctx, logic_volume, view.claim, journal)
             writes.drop_journal(logic_volume, journal)
             outcome = outcome_of(journal)
             metrics.VOLUMES.labels(outcome).inc()
             return VolumeResult(
-                logic_volume.name, outcome, journal.reason + _held(view), journal.source, journal.target
+                logic_volume.name,
+                outcome,
+                journal.reason + _held(view),
+                journal.source,
+                journal.target,
             )
         case rebuild.RebuildWaits(reason):
             report_waiting(ctx, view, rebuild.PHASES[type(step)], reason)
@@ -110,23 +125,31 @@ def act(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance 
         case rebuild.Replan(reason):
             return NeedsTarget(logic_volume, journal, reason)
         case rebuild.RefuseRebuild(reason):
-            ctx.audit.warn(about_volume(logic_volume), "RebuildRefused", reason, intent=journal.intent)
-            return VolumeResult(logic_volume.name, "refused", reason, journal.source, journal.target)
+            ctx.audit.warn(
+                about_volume(logic_volume), "RebuildRefused", reason, intent=journal.intent
+            )
+            return VolumeResult(
+                logic_volume.name, "refused", reason, journal.source, journal.target
+            )
         case _:
             raise LostMidway(f"{logic_volume.name}: an object went away between reading and acting")
     return None
 
 
 def _zero(ctx: Context, view: rebuild.RebuildView) -> bool:
-    """Return whether the LV is to be zeroed: once the PV names the target, a pod may have written to it."""
+    """Return whether the LV is to be zeroed.
+
+    Once the PV names the target, a pod may have written to it.
+    """
     shown = view.pv is not None and view.pv.nodes == (view.journal.target,)
-    return ctx.settings.zero_block and rebuild.is_block(view.journal.manifest) and not shown
+    return ctx.settings.zero_block and pv_manifest.is_block(view.journal.manifest) and not shown
 
 
 def _parted_from(ctx: Context, journal: Journal) -> str:
     """Return why a failback would part the volumes of a pod, empty when it does not.
 
-    Another worker may have given one of them up since the journals were written: without a broker there are no locks.
+    Another worker may have given one of them up since the journals were written: without a broker
+    there are no locks.
     """
     for name in journal.together if journal.failback and not journal.given_up else ():
         other = ctx.cluster.logic_volume(name)
@@ -143,7 +166,10 @@ def outcome_of(journal: Journal) -> Literal["rebuilt", "failed-back", "given-up"
 
 
 def _held(view: rebuild.RebuildView) -> str:
-    """Return the words that name the pods which a finalizer keeps: the volume does not wait for them."""
+    """Return the words that name the pods which a finalizer keeps.
+
+    The volume does not wait for them.
+    """
     leaves = [v for v in view.leavings if isinstance(v, eviction.LeavePod) and v.held]
     return "".join(f"; pod {leave.pod.meta.key}: {leave.reason}" for leave in leaves)
 
@@ -154,13 +180,16 @@ def _bind(ctx: Context, claim: Claim, name: str) -> None:
     while ctx.monotonic() < end:
         ctx.writes.annotate_claim(claim, ctx.monotonic())
         ctx.sleep(ctx.settings.touch_interval)
-        fresh, pv = ctx.cluster.claim(claim.meta.namespace, claim.meta.name), ctx.cluster.persistent_volume(name)
+        fresh, pv = (
+            ctx.cluster.claim(claim.meta.namespace, claim.meta.name),
+            ctx.cluster.persistent_volume(name),
+        )
         if fresh is None or pv is None or (fresh.phase == "Bound" and pv.phase == "Bound"):
             return
         claim = fresh
     raise LostMidway(
-        f"claim {claim.meta.key} is not Bound {ctx.settings.bind_timeout:.0f} s after its volume was made: "
-        "is kube-controller-manager running?"
+        f"claim {claim.meta.key} is not Bound {ctx.settings.bind_timeout:.0f} s after its volume "
+        "was made: is kube-controller-manager running?"
     )
 
 
@@ -169,7 +198,9 @@ def report_waiting(ctx: Context, view: rebuild.RebuildView, phase: int, reason: 
     events.waits(ctx, view.logic_volume, view.claim, view.journal, phase, reason)
 
 
-def unfinished_result(name: str, reason: str, journal: Journal | None = None, *, again: bool = False) -> VolumeResult:
+def unfinished_result(
+    name: str, reason: str, journal: Journal | None = None, *, again: bool = False
+) -> VolumeResult:
     """Return the result of a volume whose journal stays, for resume."""
     source, target = (journal.source, journal.target) if journal else ("", "")
     return VolumeResult(name, "unfinished", reason, source, target, again)

@@ -19,17 +19,29 @@ from carina_tasks.model import objects
 from carina_tasks.model.process import Process
 from carina_tasks.store.server_info import BrokerInfo
 
-DANGEROUS = (("pods", "delete"), ("persistentvolumeclaims", "delete"), ("persistentvolumeclaims", "create"))
-"""What Carina's own failover on NotReady nodes needs and nothing else of Carina does (docs/install.md)."""
+DANGEROUS = (
+    ("pods", "delete"),
+    ("persistentvolumeclaims", "delete"),
+    ("persistentvolumeclaims", "create"),
+)
+"""What Carina's own failover on NotReady nodes needs and nothing else of Carina does
+(docs/install.md).
+"""
 ALMOST_FULL, FULL = 0.75, 0.9
 """Shares of the broker's memory limit. At the limit it takes no message, and no failover begins."""
-KINDS = (("carina.storage.io/v1", "logicvolumes"), ("carina.storage.io/v1beta1", "nodestorageresources"))
+KINDS = (
+    ("carina.storage.io/v1", "logicvolumes"),
+    ("carina.storage.io/v1beta1", "nodestorageresources"),
+)
 
 
 def examine(
     ctx: Context, here: Process, broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process]
 ) -> tuple[Check, ...]:
-    """Return every check, those of the broker first. `processes` gave a sign of life at the broker."""
+    """Return every check, those of the broker first.
+
+    `processes` gave a sign of life at the broker.
+    """
     checks = list(_broker(broker, processes))
     api = list(_api(ctx, broker, processes))
     checks += api
@@ -45,29 +57,52 @@ def _broker(broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process])
     if isinstance(broker, CarinaTasksError):
         do = "redis-cli -u $CARINA_TASKS_BROKER_URL ping"
         yield Check(
-            "broker", "FAIL", f"{broker.message}. No failover and no sweep until it is back; nothing is lost.", do
+            "broker",
+            "FAIL",
+            f"{broker.message}. No failover and no sweep until it is back; nothing is lost.",
+            do,
         )
         return
     yield Check(
-        "broker", "OK", f"{broker.version} answers in {broker.seconds * 1000:.1f} ms, as user {broker.user or '?'}"
+        "broker",
+        "OK",
+        f"{broker.version} answers in {broker.seconds * 1000:.1f} ms, as user {broker.user or '?'}",
     )
     if broker.eviction != "noeviction":
-        text = f"maxmemory-policy is {broker.eviction or 'not known'}: a queue that is evicted is a failover that comes late"
+        text = (
+            f"maxmemory-policy is {broker.eviction or 'not known'}: a queue that is evicted is a "
+            "failover that comes late"
+        )
         verdict: doctor.CheckResult = "WARN" if broker.limit or not broker.eviction else "OK"
         yield Check(
-            "broker", verdict, text, "redis-cli config set maxmemory-policy noeviction" if verdict != "OK" else ""
+            "broker",
+            verdict,
+            text,
+            "redis-cli config set maxmemory-policy noeviction" if verdict != "OK" else "",
         )
     limit = f"of {broker.limit >> 20} MiB" if broker.limit else "and has no limit"
     share = broker.used / broker.limit if broker.limit else 0.0
-    fullness: doctor.CheckResult = "FAIL" if share > FULL else "WARN" if share > ALMOST_FULL else "OK"
-    text = f"uses {broker.used >> 20} MiB {limit}; persistence: {broker.persistence} (none is needed)"
+    fullness: doctor.CheckResult = (
+        "FAIL" if share > FULL else "WARN" if share > ALMOST_FULL else "OK"
+    )
+    text = (
+        f"uses {broker.used >> 20} MiB {limit}; persistence: {broker.persistence} (none is needed)"
+    )
     yield Check("broker", fullness, text, "docs/redis.md, Sizing" if fullness != "OK" else "")
     if broker.role != "master":
         text = "is a replica: it refuses every write, so nothing can be asked of anybody"
-        yield Check("broker", "FAIL", text, "point CARINA_TASKS_BROKER_URL at the master, or at the Sentinels")
+        yield Check(
+            "broker",
+            "FAIL",
+            text,
+            "point CARINA_TASKS_BROKER_URL at the master, or at the Sentinels",
+        )
     if broker.others and not processes:
         numbers = ", ".join(map(str, broker.others))
-        text = f"database {broker.database} has no process of carina-tasks, and database {numbers} has: the URLs differ in their last number"
+        text = (
+            f"database {broker.database} has no process of carina-tasks, and database {numbers} "
+            "has: the URLs differ in their last number"
+        )
         yield Check("broker", "FAIL", text, "make CARINA_TASKS_BROKER_URL the same everywhere")
     sealed = any(p.profile == "sealed" for p in processes)
     if broker.stranger == "let in":
@@ -86,17 +121,26 @@ def _broker(broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process])
         yield Check("broker's users", "OK", text)
 
 
-def _api(ctx: Context, broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process]) -> Iterator[Check]:
+def _api(
+    ctx: Context, broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process]
+) -> Iterator[Check]:
     api = ctx.cluster.api
     try:
         begun = time.time()
         version, now = api.read("/version")
     except CarinaTasksError as exc:
-        yield Check("API server", "FAIL", f"{exc.message}. Nothing is moved or removed meanwhile.", "kubectl version")
+        yield Check(
+            "API server",
+            "FAIL",
+            f"{exc.message}. Nothing is moved or removed meanwhile.",
+            "kubectl version",
+        )
         return
     mine = time.time()
     yield Check(
-        "API server", "OK", f"{version.get('gitVersion')} at {api.host} answers in {(mine - begun) * 1000:.0f} ms"
+        "API server",
+        "OK",
+        f"{version.get('gitVersion')} at {api.host} answers in {(mine - begun) * 1000:.0f} ms",
     )
     yield from _rights(ctx)
     yield from _kinds(ctx)
@@ -122,7 +166,9 @@ def _api(ctx: Context, broker: BrokerInfo | CarinaTasksError, processes: Sequenc
         others["the broker"] = broker.clock
         interval = ctx.settings.heartbeat_interval
         yield from doctor.clocks(
-            now, {f"{p.role} {p.name}": p.at for p in processes if p.at and p.role != "beat"}, 1 + interval
+            now,
+            {f"{p.role} {p.name}": p.at for p in processes if p.at and p.role != "beat"},
+            1 + interval,
         )
     # The API server tells whole seconds.
     yield from doctor.clocks(now, others, 1 + mine - begun)
@@ -134,18 +180,29 @@ def _rights(ctx: Context) -> Iterator[Check]:
     try:
         lacking = rights.missing(ctx.cluster.api, wanted)
     except (ApiUnavailable, ApiDenied) as exc:
-        yield Check("rights", "WARN", f"cannot be asked: {exc.message}", "kubectl auth can-i --list")
+        yield Check(
+            "rights", "WARN", f"cannot be asked: {exc.message}", "kubectl auth can-i --list"
+        )
         return
     for right in lacking:
-        yield Check("rights", "FAIL", f"these credentials may not {right}", "kubectl apply -k deploy")
+        yield Check(
+            "rights", "FAIL", f"these credentials may not {right}", "kubectl apply -k deploy"
+        )
     if not lacking:
-        yield Check("rights", "OK", f"all {len(wanted)} verbs of deploy/rbac.yaml are allowed to these credentials")
+        yield Check(
+            "rights",
+            "OK",
+            f"all {len(wanted)} verbs of deploy/rbac.yaml are allowed to these credentials",
+        )
 
 
 def _kinds(ctx: Context) -> Iterator[Check]:
     for version, plural in KINDS:
         try:
-            names = {one.get("name") for one in ctx.cluster.api.get(f"/apis/{version}").get("resources") or ()}
+            names = {
+                one.get("name")
+                for one in ctx.cluster.api.get(f"/apis/{version}").get("resources") or ()
+            }
         except CarinaTasksError:
             names = set()
         wanted = {plural, f"{plural}/status"}
@@ -168,7 +225,10 @@ def _kinds(ctx: Context) -> Iterator[Check]:
 
 
 def _sweeps(ctx: Context, now: float) -> Iterator[Check]:
-    for name, finding in (("local_volumes", local_volumes.RESULT_NAME), ("logic_volumes", logic_volumes.RESULT_NAME)):
+    for name, finding in (
+        ("local_volumes", local_volumes.RESULT_NAME),
+        ("logic_volumes", logic_volumes.RESULT_NAME),
+    ):
         try:
             last = ctx.findings.last(finding, Swept)
         except CarinaTasksError:
@@ -181,11 +241,17 @@ def _carina(ctx: Context) -> Iterator[Check]:
     try:
         accounts = rights.carinas_controllers(api)
     except CarinaTasksError as exc:
-        yield Check("Carina's own failover", "WARN", f"whether it runs is not known: {exc.message}", "docs/install.md")
+        yield Check(
+            "Carina's own failover",
+            "WARN",
+            f"whether it runs is not known: {exc.message}",
+            "docs/install.md",
+        )
         return
     for account in accounts:
         verbs = {
-            f"{verb} {resource}": rights.has(api, account, Right("", resource, verb)) for resource, verb in DANGEROUS
+            f"{verb} {resource}": rights.has(api, account, Right("", resource, verb))
+            for resource, verb in DANGEROUS
         }
         yield doctor.carinas_failover(account, verbs)
     if not accounts:

@@ -1,4 +1,7 @@
-"""Which old copies a node holds, and whether each could be the volume again: read only, nothing is written."""
+"""Which old copies a node holds, and whether each could be the volume again.
+
+Read only, nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,15 @@ class OldCopy(msgspec.Struct, frozen=True):
     """What the LV is called now."""
     bytes: int
     data_until: int
-    """When the failover began that left it, seconds since the epoch; 0: no failover from a node of this name is on record."""
+    """When the failover began that left it, seconds since the epoch; 0: no failover from a node of
+    this name is on record.
+    """
     in_use: str
     """Node of the copy that is in use."""
     in_use_since: int
-    """When the last failover began, seconds since the epoch: the copy in use was empty then. 0: unknown."""
+    """When the last failover began, seconds since the epoch: the copy in use was empty then. 0:
+    unknown.
+    """
     outcome: str
     """``possible`` or ``impossible``."""
     reason: str
@@ -42,7 +49,10 @@ class FailbackPlan(msgspec.Struct, frozen=True):
 
 
 def plan_failback(ctx: Context, node: str) -> FailbackPlan:
-    """Return the old copies on `node`. Raises BadInput, and the adapters' errors when the node or the cluster does not answer."""
+    """Return the old copies on `node`.
+
+    Raises BadInput, and the adapters' errors when the node or the cluster does not answer.
+    """
     names.node_name(node)
     snapshot = ctx.cluster.observe()
     inventory = ask_nodes.inventories(ctx, [node])[node]
@@ -51,9 +61,15 @@ def plan_failback(ctx: Context, node: str) -> FailbackPlan:
     copies = []
     for lv, logic_volume in failback.old_copies(inventory, snapshot):
         conf = ctx.settings
-        verdict = failback.judge_copy(lv, inventory, snapshot, logic_volume, conf.reserve, zero_block=conf.zero_block)
+        verdict = failback.judge_copy(
+            lv, inventory, snapshot, logic_volume, conf.reserve, zero_block=conf.zero_block
+        )
         until = failback.data_until(logic_volume, node)
-        unknown = "" if until else "; no failover from a node of this name is on record: was the machine renamed?"
+        unknown = (
+            ""
+            if until
+            else "; no failover from a node of this name is on record: was the machine renamed?"
+        )
         copies.append(
             OldCopy(
                 claim=f"{logic_volume.namespace}/{logic_volume.claim}",
@@ -64,10 +80,16 @@ def plan_failback(ctx: Context, node: str) -> FailbackPlan:
                 data_until=until,
                 in_use=logic_volume.node,
                 in_use_since=failback.in_use_since(logic_volume),
-                outcome="possible" if isinstance(verdict, failback.FailbackPossible) else "impossible",
+                outcome="possible"
+                if isinstance(verdict, failback.FailbackPossible)
+                else "impossible",
                 reason=verdict.reason + unknown,
             )
         )
     usable = sum(one.outcome == "possible" for one in copies)
-    reason = f"node {node} holds {len(copies)} old copies; {usable} of them could be the volume again"
-    return FailbackPlan(node, reason, tuple(sorted(copies, key=lambda one: (one.claim, one.volume, one.uuid))))
+    reason = (
+        f"node {node} holds {len(copies)} old copies; {usable} of them could be the volume again"
+    )
+    return FailbackPlan(
+        node, reason, tuple(sorted(copies, key=lambda one: (one.claim, one.volume, one.uuid)))
+    )

@@ -1,4 +1,7 @@
-"""What is true of the whole cluster now, as gauges: every control worker reads the same. Nothing is written."""
+"""What is true of the whole cluster now, as gauges: every control worker reads the same.
+
+Nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,11 @@ def of_api(ctx: Context, families: Families) -> tuple[str, ...]:
     states["unreadable"] = len(listing.items) - len(logic_volumes)
     for one in volume_state.STATES:
         families.put("carina_tasks_logic_volumes", states[one], one)
-    started = [logic_volume.journal.started for logic_volume in logic_volumes if logic_volume.journal is not None]
+    started = [
+        logic_volume.journal.started
+        for logic_volume in logic_volumes
+        if logic_volume.journal is not None
+    ]
     families.put("carina_tasks_rebuilds", len(started))
     if started:
         families.put("carina_tasks_rebuilds_oldest_start_timestamp_seconds", min(started))
@@ -59,10 +66,17 @@ def of_api(ctx: Context, families: Families) -> tuple[str, ...]:
     return tuple(nodes)
 
 
-def of_broker(ctx: Context, families: Families, nodes: Iterable[str], ask: AskWaiting, now: float) -> None:
-    """Add what the broker knows: queues, signs of life, and what tasks found last. Raises BrokerUnavailable."""
+def of_broker(
+    ctx: Context, families: Families, nodes: Iterable[str], ask: AskWaiting, now: float
+) -> None:
+    """Add what the broker knows: queues, signs of life, and what tasks found last.
+
+    Raises BrokerUnavailable.
+    """
     nodes = sorted(nodes)
-    for name, found in ask([queues.CONTROL, *(queues.NODE_PREFIX + node for node in nodes)]).items():
+    for name, found in ask(
+        [queues.CONTROL, *(queues.NODE_PREFIX + node for node in nodes)]
+    ).items():
         families.put("carina_tasks_queue_messages", found.messages, name)
         age = 0.0 if found.oldest is None else max(0.0, now - found.oldest)
         families.put("carina_tasks_queue_oldest_message_age_seconds", age, name)

@@ -36,49 +36,64 @@ class HistoryResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def history(ctx: Context, target: str) -> HistoryResult:
-    """Return what happened to the volume or node `target`, the oldest first. Raises BadInput when nothing is known of it.
+    """Return what happened to the volume or node `target`, the oldest first.
 
-    LogicVolumes remember their last failovers for as long as they live, Events are kept for an hour unless the API server is
-    told otherwise.
+    Raises BadInput when nothing is known of it.
+
+    LogicVolumes remember their last failovers for as long as they live, Events are kept for an hour
+    unless the API server is told otherwise.
     """
     names.object_name(target)
     snapshot = ctx.cluster.observe()
     unknown: tuple[str, ...] = ()
     logic_volume = snapshot.logic_volumes.get(target)
-    records = [record for each in snapshot.logic_volumes.values() for record in _failovers(each, target)]
+    records = [
+        record for each in snapshot.logic_volumes.values() for record in _failovers(each, target)
+    ]
     records += _under_way(snapshot, target)
     try:
         records += _said(event_history.events(ctx.cluster.api), target, logic_volume)
     except ApiDenied as exc:
         unknown = (f"our Events cannot be read: {exc.message}",)
     if not records and logic_volume is None and target not in snapshot.nodes:
-        raise BadInput(f"nothing is known of {target}: there is no volume or node of that name, and no Event of ours")
+        raise BadInput(
+            f"nothing is known of {target}: there is no volume or node of that name, and no Event "
+            "of ours"
+        )
     return HistoryResult(target, tuple(sorted(records, key=lambda record: record.at)), unknown)
 
 
 def _failovers(logic_volume: LogicVolume, target: str) -> list[Record]:
     return [
         Record(
-            _seconds(one.at), f"LogicVolume {logic_volume.name}", one.kind,
-            f"{_of(logic_volume, target)}{one.source} -> {one.target}, new and empty: {one.reason} (intent {one.intent})",
+            _seconds(one.at),
+            f"LogicVolume {logic_volume.name}",
+            one.kind,
+            f"{_of(logic_volume, target)}{one.source} -> {one.target}, new and empty: {one.reason} "
+            f"(intent {one.intent})",
         )
         for one in progress.parse_history(logic_volume.meta.annotations.get(well_known.HISTORY, ""))
         if target in (logic_volume.name, one.source, one.target)
-    ]  # fmt: skip
+    ]
 
 
 def _under_way(snapshot: ClusterSnapshot, target: str) -> list[Record]:
     return [
         Record(
-            v.journal.started, f"LogicVolume {v.name}", f"{v.journal.kind}, unfinished",
-            f"{_of(v, target)}{v.journal.source} -> {v.journal.target}: {v.journal.reason} (intent {v.journal.intent})",
+            v.journal.started,
+            f"LogicVolume {v.name}",
+            f"{v.journal.kind}, unfinished",
+            f"{_of(v, target)}{v.journal.source} -> {v.journal.target}: {v.journal.reason} (intent "
+            f"{v.journal.intent})",
         )
         for v in snapshot.logic_volumes.values()
         if v.journal is not None and target in (v.name, v.journal.source, v.journal.target)
-    ]  # fmt: skip
+    ]
 
 
-def _said(events: Iterable[PastEvent], target: str, logic_volume: LogicVolume | None) -> list[Record]:
+def _said(
+    events: Iterable[PastEvent], target: str, logic_volume: LogicVolume | None
+) -> list[Record]:
     """Return what was said of the target: once, though several objects carry the same words.
 
     Of a node only what is about the node: each of its volumes has a history of its own.
@@ -99,7 +114,10 @@ def _of(logic_volume: LogicVolume, target: str) -> str:
 
 def _names(message: str, target: str) -> bool:
     """Say whether a message names the target as a word of its own: node n1 is not node n10."""
-    return target in message.replace(":", " ").replace(",", " ").replace("(", " ").replace(")", " ").split()
+    return (
+        target
+        in message.replace(":", " ").replace(",", " ").replace("(", " ").replace(")", " ").split()
+    )
 
 
 def _seconds(text: str) -> int:

@@ -1,4 +1,7 @@
-"""What the loss of a node would do: the same selection and placement as the real run, and nothing written."""
+"""What the loss of a node would do.
+
+The same selection and placement as the real run, and nothing written.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +40,18 @@ class PlanResult(msgspec.Struct, frozen=True):
 
 
 def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
-    """Return verdict, target and reason for each volume of `node`. Raises BadInput, and the adapters' errors."""
+    """Return verdict, target and reason for each volume of `node`.
+
+    Raises BadInput, and the adapters' errors.
+    """
     names.node_name(node)
     snapshot = ctx.cluster.observe()
-    if node not in snapshot.nodes and not any(v.node == node for v in snapshot.logic_volumes.values()):
-        raise BadInput(f"there is no node {node}, and no LogicVolume names it: see kubectl get nodes")
+    if node not in snapshot.nodes and not any(
+        v.node == node for v in snapshot.logic_volumes.values()
+    ):
+        raise BadInput(
+            f"there is no node {node}, and no LogicVolume names it: see kubectl get nodes"
+        )
     candidates = [n.name for n in snapshot.nodes.values() if n.ready == "True" and n.name != node]
     inventories = ask_nodes.answered(ask_nodes.inventories(ctx, candidates))
     volumes = planned(ctx, snapshot, node, not_ready, inventories)
@@ -50,22 +60,34 @@ def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
     loss = "went NotReady" if not_ready else "was deleted"
     return PlanResult(
         node=node,
-        reason=f"if {node} {loss}: {places} of {wanted} volumes would be rebuilt elsewhere, {len(volumes) - wanted} left",
+        reason=f"if {node} {loss}: {places} of {wanted} volumes would be rebuilt elsewhere, "
+        f"{len(volumes) - wanted} left",
         volumes=volumes,
         old_copies=tuple(
-            filter(None, (_old_copies(snapshot, node, found) for _, found in sorted(inventories.items())))
+            filter(
+                None,
+                (_old_copies(snapshot, node, found) for _, found in sorted(inventories.items())),
+            )
         ),
     )
 
 
 def _old_copies(snapshot: ClusterSnapshot, node: str, inventory: Inventory) -> str:
-    """Return a line about the old copies of `node`'s volumes that another node holds (perhaps its machine was renamed)."""
+    """Return a line about the old copies that another node holds of `node`'s volumes.
+
+    Perhaps its machine was renamed.
+    """
     volumes = {
-        logic_volume.name for _, logic_volume in failback.old_copies(inventory, snapshot) if logic_volume.node == node
+        logic_volume.name
+        for _, logic_volume in failback.old_copies(inventory, snapshot)
+        if logic_volume.node == node
     }
     if not volumes:
         return ""
-    return f"node {inventory.node} holds old copies of {len(volumes)} of them: carina plan {inventory.node} --failback"
+    return (
+        f"node {inventory.node} holds old copies of {len(volumes)} of them: carina plan "
+        f"{inventory.node} --failback"
+    )
 
 
 def planned(
@@ -77,19 +99,27 @@ def planned(
 ) -> tuple[PlannedVolume, ...]:
     """Return what would become of each volume of `node`, by name.
 
-    The workers of the other nodes are asked, unless their answers are there already (`inventories`).
+    The workers of the other nodes are asked, unless their answers are there already
+    (`inventories`).
     """
     if not not_ready:
-        # As the failover will see it: without the node, what its pods and labels give to others is gone too.
+        # As the failover will see it: without the node, what its pods and labels give to others is
+        # gone too.
         snapshot = snapshot.without(node)
-    selected = (selection.of_not_ready_node if not_ready else selection.of_deleted_node)(snapshot, node)
+    selected = (selection.of_not_ready_node if not_ready else selection.of_deleted_node)(
+        snapshot, node
+    )
     wanted = [s.logic_volume for s in selected if isinstance(s, selection.Wanted)]
     volumes = [
-        PlannedVolume(s.logic_volume.name, "skipped", s.reason) for s in selected if isinstance(s, selection.Skip)
+        PlannedVolume(s.logic_volume.name, "skipped", s.reason)
+        for s in selected
+        if isinstance(s, selection.Skip)
     ]
     for verdict in planning.plan(ctx, snapshot, wanted, node, inventories) if wanted else ():
         if isinstance(verdict, placement.Placement):
-            volumes.append(PlannedVolume(verdict.logic_volume.name, "place", verdict.reason, verdict.node))
+            volumes.append(
+                PlannedVolume(verdict.logic_volume.name, "place", verdict.reason, verdict.node)
+            )
         else:
             volumes.append(PlannedVolume(verdict.logic_volume.name, "no-fit", verdict.reason))
     return tuple(sorted(volumes, key=lambda v: v.volume))

@@ -1,7 +1,10 @@
-"""What did not work and will not by itself, or has been at it for too long: with reason, since when, and what to type.
+"""What did not work and will not by itself, or has been at it for too long.
 
-The API server and the nodes are asked now, by the same decisions that the tasks take. Task results in the broker only add the
-last word on what is journalled, and failures that left no trace on an object. Nothing is written.
+With reason, since when, and what to type.
+
+The API server and the nodes are asked now, by the same decisions that the tasks take. Task results
+in the broker only add the last word on what is journalled, and failures that left no trace on an
+object. Nothing is written.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover.loss import not_ready_rules
 from carina_tasks.flows.report.loss_plan import planned
-from carina_tasks.flows.sweeps.local_volumes import orphan_rules
+from carina_tasks.flows.report.problem import Problem, ProblemsResult
+from carina_tasks.flows.sweeps.rules import orphan_rules
 from carina_tasks.kube import event_history
 from carina_tasks.kube.event_history import PastEvent
 from carina_tasks.model import progress, well_known
@@ -31,58 +35,14 @@ from carina_tasks.store.task_results import TaskResult
 CARINA = "celery -A carina_tasks carina"
 Inventories = dict[str, Inventory | CarinaTasksError]
 PATIENCE = 60
-"""Seconds of a rebuild that nobody need look at: it takes seconds, and resume comes round every 30."""
-
-
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that needs a person."""
-
-    kind: Literal[
-        "paused",
-        "stopped",
-        "unreadable",
-        "refused",
-        "unfinished",
-        "no-fit",
-        "kept",
-        "missing",
-        "orphans",
-        "silent",
-        "away",
-        "failed",
-        "maintenance",
-        "waiting",
-    ]
-    """``waiting`` goes on by itself; everything else needs a person."""
-    what: str
-    """A volume, a node, an object or a task."""
-    reason: str
-    node: str = ""
-    since: int = 0
-    """Seconds since the epoch; 0: not known."""
-    do: str = ""
-    """What to type."""
-    id: str = ""
-    """Id of the task, when it is one."""
-
-
-class ProblemsResult(msgspec.Struct, frozen=True):
-    """Everything that needs a person."""
-
-    now: int
-    """The API server's clock, seconds since the epoch."""
-    findings: tuple[Problem, ...] = ()
-    unknown: tuple[str, ...] = ()
-    """What could not be looked at, and why."""
-
-    @property
-    def need_a_person(self) -> bool:
-        """Something is there that does not go on by itself."""
-        return any(finding.kind != "waiting" for finding in self.findings)
+"""Seconds of a rebuild that nobody need look at: it takes seconds, and resume comes round every 30.
+"""
 
 
 def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> ProblemsResult:
-    """Return what needs a person, the most urgent first. `stored` is what the broker knows, None when it is away.
+    """Return what needs a person, the most urgent first.
+
+    `stored` is what the broker knows, None when it is away.
 
     Raises the adapters' errors when the API server cannot be asked.
     """
@@ -98,9 +58,14 @@ def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> Problems
         events: Sequence[PastEvent] = event_history.events(ctx.cluster.api)
     except ApiDenied as exc:
         events = ()
-        unknown.append(f"our Events cannot be read, so `since` is not known for some: {exc.message}")
+        unknown.append(
+            f"our Events cannot be read, so `since` is not known for some: {exc.message}"
+        )
     away = Problem(
-        "away", "broker", "it does not answer: no failover and no sweep until it is back", do=f"{CARINA} doctor"
+        "away",
+        "broker",
+        "it does not answer: no failover and no sweep until it is back",
+        do=f"{CARINA} doctor",
     )
     found = [
         *([away] if stored is None else ()),
@@ -114,7 +79,9 @@ def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> Problems
         *_tasks(stored or ()),
     ]
     return ProblemsResult(
-        now=int(snapshot.now), findings=tuple(_since(item, events) for item in found), unknown=tuple(unknown)
+        now=int(snapshot.now),
+        findings=tuple(_since(item, events) for item in found),
+        unknown=tuple(unknown),
     )
 
 
@@ -131,16 +98,34 @@ def _held(ctx: Context) -> Iterator[Problem]:
         since = int(entry.since)
         kind: Literal["maintenance", "waiting"] = "maintenance" if entry.overdue(now) else "waiting"
         late = "; that time is over" if entry.overdue(now) and not entry.error else ""
-        yield Problem(kind, name, f"{entry}{late}: nothing of the node is failed over", node=name, since=since, do=do)
+        yield Problem(
+            kind,
+            name,
+            f"{entry}{late}: nothing of the node is failed over",
+            node=name,
+            since=since,
+            do=do,
+        )
 
 
 def _unreadable(snapshot: ClusterSnapshot) -> Iterator[Problem]:
     for one in snapshot.unreadable:
-        yield Problem("unreadable", f"{one.kind} {one.name}", one.reason, do=f"kubectl edit {one.kind} {one.name}")
+        yield Problem(
+            "unreadable",
+            f"{one.kind} {one.name}",
+            one.reason,
+            do=f"kubectl edit {one.kind} {one.name}",
+        )
     for logic_volume in _sorted(snapshot):
         if logic_volume.journal_error:
             do = f"kubectl get lv {logic_volume.name} -o yaml"
-            yield Problem("unreadable", logic_volume.name, logic_volume.journal_error, node=logic_volume.node, do=do)
+            yield Problem(
+                "unreadable",
+                logic_volume.name,
+                logic_volume.journal_error,
+                node=logic_volume.node,
+                do=do,
+            )
 
 
 def _journals(snapshot: ClusterSnapshot, stored: Sequence[TaskResult]) -> Iterator[Problem]:
@@ -153,38 +138,63 @@ def _journals(snapshot: ClusterSnapshot, stored: Sequence[TaskResult]) -> Iterat
         when, outcome, reason = last.get(logic_volume.name, (0.0, "", ""))
         if when < journal.started or outcome in ("rebuilt", "failed-back", "given-up"):
             reason = ""
-        known = reason or progress.waiting_reason(logic_volume.progress) or f"not finished yet: {journal.reason}"
+        known = (
+            reason
+            or progress.waiting_reason(logic_volume.progress)
+            or f"not finished yet: {journal.reason}"
+        )
         do = f"{CARINA} retry {logic_volume.name}"
         yield Problem(
             "refused" if outcome == "refused" and known == reason else "unfinished",
-            logic_volume.name, known, node=journal.target, since=journal.started, do=do,
-        )  # fmt: skip
+            logic_volume.name,
+            known,
+            node=journal.target,
+            since=journal.started,
+            do=do,
+        )
 
 
 def _last_words(stored: Sequence[TaskResult]) -> dict[str, tuple[float, str, str]]:
-    return {volume: (one.done, outcome, reason) for one in stored for volume, outcome, reason in one.volumes}
+    return {
+        volume: (one.done, outcome, reason)
+        for one in stored
+        for volume, outcome, reason in one.volumes
+    }
 
 
 def _lost(
-    ctx: Context, snapshot: ClusterSnapshot, inventories: Inventories | None, last: Mapping[str, tuple[float, str, str]]
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    inventories: Inventories | None,
+    last: Mapping[str, tuple[float, str, str]],
 ) -> Iterator[Problem]:
-    """Yield the volumes of lost nodes for which no node fits, and those that the operator must look at."""
+    """Yield the unschedulable logic volumes of lost nodes, and those the operator must check."""
     rules = not_ready_rules(ctx)
     for name in sorted(guards.lost_nodes(snapshot, planned=ctx.state.read().maintenance)):
         node = snapshot.nodes.get(name)
         since = int(node.ready_since) if node else 0
         if node is not None:
-            loss = node_loss.not_ready(node, snapshot.leases.get(name), _alive(ctx, name), snapshot.now, rules)
+            loss = node_loss.not_ready(
+                node, snapshot.leases.get(name), _alive(ctx, name), snapshot.now, rules
+            )
             if not isinstance(loss, node_loss.Lost):
                 yield Problem("waiting", name, loss.reason, node=name, since=since)
                 continue
-        # Without the broker nobody can be asked for room: who has a place is not known, and nothing would be done.
+        # Without the broker nobody can be asked for room: who has a place is not known, and nothing
+        # would be done.
         answered = ask_nodes.answered(inventories) if inventories is not None else {}
         waiting = 0
         for verdict in selection.of_not_ready_node(snapshot, name) if node is not None else ():
             if isinstance(verdict, selection.Skip) and verdict.blocked:
                 do = f"annotate that pod {well_known.MIGRATION_ALLOWED}=true or delete it"
-                yield Problem("refused", verdict.logic_volume.name, verdict.reason, node=name, since=since, do=do)
+                yield Problem(
+                    "refused",
+                    verdict.logic_volume.name,
+                    verdict.reason,
+                    node=name,
+                    since=since,
+                    do=do,
+                )
         for volume in planned(ctx, snapshot, name, node is not None, answered):
             if volume.outcome == "skipped":
                 if node is None and not _left_alone(snapshot, volume.volume):
@@ -202,8 +212,13 @@ def _lost(
         if waiting:
             gone = "is not Ready" if node else "does not exist"
             then = "have a place elsewhere and wait for the next look, within 30 s"
-            text = f"the node {gone}; {waiting} of its volumes {then if inventories is not None else 'wait for the broker'}"
-            yield Problem("waiting", name, text, node=name, since=since, do=f"{CARINA} retry {name}")
+            text = (
+                f"the node {gone}; {waiting} of its volumes "
+                f"{then if inventories is not None else 'wait for the broker'}"
+            )
+            yield Problem(
+                "waiting", name, text, node=name, since=since, do=f"{CARINA} retry {name}"
+            )
 
 
 def _refused(last: tuple[float, str, str] | None, since: int) -> str:
@@ -213,7 +228,7 @@ def _refused(last: tuple[float, str, str] | None, since: int) -> str:
 
 
 def _left_alone(snapshot: ClusterSnapshot, name: str) -> bool:
-    """Say whether a volume is skipped by its nature, or because its rebuild is a finding of its own."""
+    """Return whether a logic volume is skipped by its nature or is a problem of its own."""
     logic_volume = snapshot.logic_volumes[name]
     return (
         logic_volume.journalled
@@ -230,7 +245,7 @@ def _alive(ctx: Context, node: str) -> bool:
 
 
 def _kept(ctx: Context, snapshot: ClusterSnapshot) -> Iterator[Problem]:
-    """Yield the LogicVolumes without a PV that the sweep keeps and that stay so until a person does something."""
+    """Yield the LogicVolumes without a PV that stay until the operator acts."""
     for logic_volume in _sorted(snapshot):
         if (
             logic_volume.name in snapshot.persistent_volumes
@@ -248,7 +263,14 @@ def _kept(ctx: Context, snapshot: ClusterSnapshot) -> Iterator[Problem]:
         if isinstance(verdict, logic_volumes.KeepLogicVolume):
             since = int(logic_volume.meta.deleting or 0)
             do = f"kubectl describe lv {logic_volume.name}"
-            yield Problem("kept", logic_volume.name, verdict.reason, node=logic_volume.node, since=since, do=do)
+            yield Problem(
+                "kept",
+                logic_volume.name,
+                verdict.reason,
+                node=logic_volume.node,
+                since=since,
+                do=do,
+            )
 
 
 def _held_pods(snapshot: ClusterSnapshot) -> Iterator[Problem]:
@@ -256,40 +278,63 @@ def _held_pods(snapshot: ClusterSnapshot) -> Iterator[Problem]:
     for pod in snapshot.pods:
         if pod.failed_by_us and pod.deleted_at_once and pod.meta.finalizers:
             names = ", ".join(pod.meta.finalizers)
-            reason = f"evicted from node {pod.node}; the owner of its finalizer has not taken it off: {names}"
+            reason = (
+                f"evicted from node {pod.node}; the owner of its finalizer has not taken it off: "
+                f"{names}"
+            )
             do = f"kubectl -n {pod.meta.namespace} get pod {pod.meta.name} -o yaml"
-            yield Problem("kept", f"pod {pod.meta.key}", reason, pod.node, int(pod.meta.deleting or 0), do)
+            yield Problem(
+                "kept", f"pod {pod.meta.key}", reason, pod.node, int(pod.meta.deleting or 0), do
+            )
 
 
-def _on_nodes(ctx: Context, snapshot: ClusterSnapshot, inventories: Inventories) -> Iterator[Problem]:
-    """Yield what the nodes' own reports show: volumes that are missing, and orphans above the cap."""
+def _on_nodes(
+    ctx: Context, snapshot: ClusterSnapshot, inventories: Inventories
+) -> Iterator[Problem]:
+    """Yield what the nodes' own reports show.
+
+    Volumes that are missing, and orphans above the cap.
+    """
     for name, inventory in sorted(inventories.items()):
         if isinstance(inventory, CarinaTasksError):
             do = f"kubectl -n kube-system get pods -o wide --field-selector spec.nodeName={name}"
             yield Problem("silent", name, inventory.message, node=name, do=do)
             continue
         for item in orphans.missing_local_volumes(snapshot, inventory, ctx.settings.orphan_grace):
-            yield Problem("missing", item.logic_volume.name, item.reason, node=name, do=f"{CARINA} volumes {name}")
+            yield Problem(
+                "missing",
+                item.logic_volume.name,
+                item.reason,
+                node=name,
+                do=f"{CARINA} volumes {name}",
+            )
         yield from _above_the_cap(ctx, snapshot, inventory)
 
 
-def _above_the_cap(ctx: Context, snapshot: ClusterSnapshot, inventory: Inventory) -> Iterator[Problem]:
+def _above_the_cap(
+    ctx: Context, snapshot: ClusterSnapshot, inventory: Inventory
+) -> Iterator[Problem]:
     rules, unreadable = orphan_rules(ctx), {one.name for one in snapshot.unreadable}
     doomed = []
     for lv in inventory.volumes:
         name = lv.name.removeprefix(VOLUME_PREFIX)
         pair = snapshot.logic_volumes.get(name), snapshot.persistent_volumes.get(name)
         if name not in unreadable and isinstance(
-            orphans.judge_local_volume(lv, inventory, *pair, snapshot.now, rules), orphans.RemoveOrphan
+            orphans.judge_local_volume(lv, inventory, *pair, snapshot.now, rules),
+            orphans.RemoveOrphan,
         ):
             doomed.append(lv)
     volumes = sum(lv.name.startswith(VOLUME_PREFIX) for lv in inventory.volumes)
-    cap = guards.orphan_cap(len(doomed), volumes, ctx.settings.orphan_limit, ctx.settings.orphan_share, 0)
+    cap = guards.orphan_cap(
+        len(doomed), volumes, ctx.settings.orphan_limit, ctx.settings.orphan_share, 0
+    )
     if isinstance(cap, guards.GuardStops):
         since = min((lv.marked_at or 0 for lv in doomed), default=0)
         confirm = f"""'{{"confirm": {{"{inventory.node}": {len(doomed)}}}}}'"""
         do = f"celery -A carina_tasks call carina.sweep.local_volumes --kwargs {confirm}"
-        yield Problem("orphans", inventory.node, cap.reason, node=inventory.node, since=since, do=do)
+        yield Problem(
+            "orphans", inventory.node, cap.reason, node=inventory.node, since=since, do=do
+        )
 
 
 def _tasks(stored: Sequence[TaskResult]) -> Iterator[Problem]:
@@ -300,7 +345,14 @@ def _tasks(stored: Sequence[TaskResult]) -> Iterator[Problem]:
     for one in sorted(last.values(), key=lambda one: one.done):
         if one.state == "FAILURE":
             what = " ".join([one.task, *map(str, one.args)])[:200]
-            yield Problem("failed", what, one.reason, since=int(one.done), do=f"{CARINA} retry {one.id}", id=one.id)
+            yield Problem(
+                "failed",
+                what,
+                one.reason,
+                since=int(one.done),
+                do=f"{CARINA} retry {one.id}",
+                id=one.id,
+            )
 
 
 def _sorted(snapshot: ClusterSnapshot) -> Iterable[LogicVolume]:
@@ -308,11 +360,13 @@ def _sorted(snapshot: ClusterSnapshot) -> Iterable[LogicVolume]:
 
 
 def _since(item: Problem, events: Sequence[PastEvent]) -> Problem:
-    """Return the finding with the time of the first Warning of its object, when nothing better is known."""
+    """Return the problem with the time of the first Warning of its object, if unknown."""
     if item.since:
         return item
     names = {item.what.split(" ")[-1], item.node if item.kind == "orphans" else item.what}
     first = [
-        e.first for e in events if e.type == "Warning" and (e.name in names or f"volume {item.what} " in e.message)
+        e.first
+        for e in events
+        if e.type == "Warning" and (e.name in names or f"volume {item.what} " in e.message)
     ]
     return msgspec.structs.replace(item, since=int(min(first, default=0)))

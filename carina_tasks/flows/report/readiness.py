@@ -1,6 +1,9 @@
-"""For every node: would its loss now leave a volume with nowhere to go? Said before anything has failed; nothing is written.
+"""For every node: would all its volumes find another node?
 
-The planner is that of `plan` and of the real run. The cluster is read once and each node's worker asked once, for all nodes.
+Reported before anything has failed; nothing is written.
+
+The planner is that of `plan` and of the real run. The cluster is read once and each node's worker
+asked once, for all nodes.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ class NodeReadiness(msgspec.Struct, frozen=True, omit_defaults=True):
 
     node: str
     ready: bool
-    """All its volumes would be rebuilt elsewhere without a person, but for those that are left alone anyway."""
+    """All its volumes would be rebuilt elsewhere without a person, but for those that are left
+    alone anyway.
+    """
     reason: str
     places: int = 0
     """Volumes that would be rebuilt elsewhere."""
@@ -41,9 +46,13 @@ class NodeReadiness(msgspec.Struct, frozen=True, omit_defaults=True):
     skipped: int = 0
     """Volumes that are left alone (raw, bcache, no PersistentVolume, under way …)."""
     stopped: str = ""
-    """Why the mass-failure guard would stop the failover until a person resumes it; empty when it would not."""
+    """Why the mass-failure guard would stop the failover until a person resumes it; empty when it
+    would not.
+    """
     volumes: tuple[PlannedVolume, ...] = ()
-    """The first of those without a place, with the reason; `carina.failover.plan` names all of a node."""
+    """The first of those without a place, with the reason; `carina.failover.plan` names all of a
+    node.
+    """
     state: str = ""
     """What the node was then: its Ready condition, and whether it was cordoned."""
 
@@ -59,12 +68,19 @@ class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def readiness(ctx: Context) -> Readiness:
-    """Judge every node and keep the result for `last`. Raises the adapters' errors, and nothing is kept then."""
+    """Judge every node and keep the result for `last`.
+
+    Raises the adapters' errors, and nothing is kept then.
+    """
     snapshot, state = ctx.cluster.observe(), ctx.state.read()
-    answers = ask_nodes.inventories(ctx, [node.name for node in snapshot.nodes.values() if node.ready == "True"])
+    answers = ask_nodes.inventories(
+        ctx, [node.name for node in snapshot.nodes.values() if node.ready == "True"]
+    )
     _check_broker(answers)
     inventories = ask_nodes.answered(answers)
-    nodes = tuple(_judge(ctx, snapshot, inventories, name, state) for name in sorted(snapshot.nodes))
+    nodes = tuple(
+        _judge(ctx, snapshot, inventories, name, state) for name in sorted(snapshot.nodes)
+    )
     not_ready = sum(not node.ready for node in nodes)
     result = Readiness(
         at=int(snapshot.now),
@@ -77,12 +93,20 @@ def readiness(ctx: Context) -> Readiness:
 
 
 def still_true(found: Readiness, snapshot: ClusterSnapshot) -> bool:
-    """Return whether `found` is about the nodes of `snapshot` as they are now: which exist, are Ready, are cordoned."""
-    return {one.node: one.state for one in found.nodes} == {name: _state(snapshot, name) for name in snapshot.nodes}
+    """Return whether `found` is about the nodes of `snapshot` as they are now.
+
+    Which exist, are Ready, are cordoned.
+    """
+    return {one.node: one.state for one in found.nodes} == {
+        name: _state(snapshot, name) for name in snapshot.nodes
+    }
 
 
 def last(ctx: Context) -> Readiness | None:
-    """Return the last result, or None when there is none that still counts. Raises BrokerUnavailable."""
+    """Return the last result, or None when there is none that still counts.
+
+    Raises BrokerUnavailable.
+    """
     return ctx.findings.last(RESULT_NAME, Readiness)
 
 
@@ -94,7 +118,11 @@ def _check_broker(answers: Mapping[str, Inventory | CarinaTasksError]) -> None:
 
 
 def _judge(
-    ctx: Context, snapshot: ClusterSnapshot, inventories: Mapping[str, Inventory], node: str, state: OperatorState
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    inventories: Mapping[str, Inventory],
+    node: str,
+    state: OperatorState,
 ) -> NodeReadiness:
     volumes = planned(ctx, snapshot, node, inventories=inventories)
     stuck = tuple(v for v in volumes if v.outcome == "no-fit")

@@ -1,7 +1,10 @@
-"""Which task goes on with something that failed: decided from the objects as they are now, like everything else.
+"""Which task goes on with something that failed.
 
-A stored message is never sent again: of a task that failed only its name and the node that it was for are looked at, and then
-the objects say what there is to do. Nothing is written here; the caller sends the task.
+Decided from the objects as they are now, like everything else.
+
+A stored message is never sent again: of a task that failed only its name and the node that it was
+for are looked at, and then the objects say what there is to do. Nothing is written here; the caller
+sends the task.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import msgspec
 
 from carina_tasks.errors import BadInput
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.report.problems import ProblemsResult
+from carina_tasks.flows.report.problem import ProblemsResult
 from carina_tasks.model import names
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
@@ -39,9 +42,12 @@ class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def retry(ctx: Context, target: str, stored: Callable[[str], TaskResult | None]) -> Retry:
-    """Return what is to be sent for `target`: a task's id, a volume or a node. `stored` looks a task up.
+    """Return what is to be sent for `target`: a task's id, a volume or a node.
 
-    Raises BadInput when there is nothing of that name, Paused or MassFailure while nothing would be done.
+    `stored` looks a task up.
+
+    Raises BadInput when there is nothing of that name, Paused or MassFailure while nothing would be
+    done.
     """
     ctx.check_pause()
     snapshot = ctx.cluster.observe()
@@ -50,12 +56,18 @@ def retry(ctx: Context, target: str, stored: Callable[[str], TaskResult | None])
     names.object_name(target)
     if target in snapshot.logic_volumes:
         return _of_volume(snapshot, snapshot.logic_volumes[target])
-    if target in snapshot.nodes or any(logic_volume.node == target for logic_volume in snapshot.logic_volumes.values()):
+    if target in snapshot.nodes or any(
+        logic_volume.node == target for logic_volume in snapshot.logic_volumes.values()
+    ):
         return _of_node(snapshot, target)
-    raise BadInput(f"there is no volume, node or task {target}: `carina failed` shows what can be retried")
+    raise BadInput(
+        f"there is no volume, node or task {target}: `carina failed` shows what can be retried"
+    )
 
 
-def retry_all(ctx: Context, found: ProblemsResult, stored: Callable[[str], TaskResult | None]) -> tuple[Retry, ...]:
+def retry_all(
+    ctx: Context, found: ProblemsResult, stored: Callable[[str], TaskResult | None]
+) -> tuple[Retry, ...]:
     """Return what is to be sent for all that `carina failed` shows, each task once."""
     ctx.check_pause()
     snapshot = ctx.cluster.observe()
@@ -66,8 +78,13 @@ def retry_all(ctx: Context, found: ProblemsResult, stored: Callable[[str], TaskR
         elif item.what in snapshot.logic_volumes:
             one = _of_volume(snapshot, snapshot.logic_volumes[item.what])
         else:
-            one = Retry(item.what, f"{item.reason}: a person must look at it" + (f": {item.do}" if item.do else ""))
-        if not one.task or (one.task, one.args) not in {(known.task, known.args) for known in retries}:
+            one = Retry(
+                item.what,
+                f"{item.reason}: a person must look at it" + (f": {item.do}" if item.do else ""),
+            )
+        if not one.task or (one.task, one.args) not in {
+            (known.task, known.args) for known in retries
+        }:
             retries.append(one)
     return tuple(retries)
 
@@ -94,21 +111,33 @@ def _of_volume(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Retry:
     if logic_volume.journal_error:
         return Retry(logic_volume.name, f"{logic_volume.journal_error}: put it right first")
     if logic_volume.journal is not None:
-        return Retry(logic_volume.name, f"its rebuild on {logic_volume.journal.target} is unfinished", RESUME)
+        return Retry(
+            logic_volume.name, f"its rebuild on {logic_volume.journal.target} is unfinished", RESUME
+        )
     if logic_volume.name not in snapshot.persistent_volumes:
-        return Retry(logic_volume.name, "it has no PersistentVolume: the sweep of LogicVolumes judges it", LOGIC)
+        return Retry(
+            logic_volume.name,
+            "it has no PersistentVolume: the sweep of LogicVolumes judges it",
+            LOGIC,
+        )
     one = _of_node(snapshot, logic_volume.node)
     if one.task != LOCAL:
         return Retry(logic_volume.name, one.reason, one.task, one.args)
-    return Retry(logic_volume.name, f"{one.reason}; whether its local volume is there is reported", LOCAL)
+    return Retry(
+        logic_volume.name, f"{one.reason}; whether its local volume is there is reported", LOCAL
+    )
 
 
 def _of_node(snapshot: ClusterSnapshot, node: str) -> Retry:
     found = snapshot.nodes.get(node)
     if found is None:
         if not any(logic_volume.node == node for logic_volume in snapshot.logic_volumes.values()):
-            return Retry(node, f"there is no node {node}, and no LogicVolume names it: nothing is left to do")
+            return Retry(
+                node, f"there is no node {node}, and no LogicVolume names it: nothing is left to do"
+            )
         return Retry(node, f"node {node} does not exist", REBUILD, (node,))
     if found.ready != "True":
         return Retry(node, f"node {node} is not Ready", MIGRATE, (node,))
-    return Retry(node, f"node {node} is Ready: nothing to fail over, its local volumes are swept", LOCAL)
+    return Retry(
+        node, f"node {node} is Ready: nothing to fail over, its local volumes are swept", LOCAL
+    )

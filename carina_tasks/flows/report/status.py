@@ -1,4 +1,7 @@
-"""What is going on now, for people: what can be said is said, also when the broker or the API server is away."""
+"""What is going on now, for people.
+
+What can be said is said, also when the broker or the API server is away.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,16 @@ from carina_tasks.model.snapshot import ClusterSnapshot
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
-    """One node: its Ready condition (or ``deleted``), its worker, and how many LogicVolumes name it."""
+    """One node: its Ready condition (or ``deleted``), worker and number of LogicVolumes."""
 
     node: str
     ready: str
     worker: str
     volumes: int
     note: str = ""
-    """What holds its failover back or makes it faster: maintenance, a cordon, the taint out-of-service."""
+    """What holds its failover back or makes it faster: maintenance, a cordon, the taint
+    out-of-service.
+    """
     overdue: bool = False
     """Its maintenance takes longer than was announced, or its entry cannot be read."""
 
@@ -53,9 +58,13 @@ class Status(msgspec.Struct, frozen=True):
     at: int
     """The API server's clock."""
     readiness: Readiness | None
-    """The last answer to whether each node may be lost; None when there is none, it is of other nodes, or no broker answers."""
+    """The last answer to whether each node may be lost; None when there is none, it is of other
+    nodes, or no broker answers.
+    """
     nodes_changed: bool = False
-    """There is an answer, but nodes were added, deleted, cordoned or changed their readiness since: it is asked again."""
+    """There is an answer, but nodes were added, deleted, cordoned or changed their readiness since:
+    it is asked again.
+    """
     local_sweep: Swept | None = None
     """The last sweep of local volumes that ended well; None when none is known."""
     logic_sweep: Swept | None = None
@@ -68,19 +77,30 @@ class Status(msgspec.Struct, frozen=True):
 
     @property
     def well(self) -> bool:
-        """Nothing that is shown needs a person now. What a loss would do (`readiness`) is a matter for tomorrow."""
+        """Nothing that is shown needs a person now.
+
+        What a loss would do (`readiness`) is a matter for tomorrow.
+        """
         return not (
-            self.paused or self.latched or self.api or self.broker or self.under_way or self.unreadable
-            or any(node.ready != "True" or node.worker != "alive" or node.overdue for node in self.nodes)
+            self.paused
+            or self.latched
+            or self.api
+            or self.broker
+            or self.under_way
+            or self.unreadable
+            or any(
+                node.ready != "True" or node.worker != "alive" or node.overdue
+                for node in self.nodes
+            )
             or (self.local_sweep is not None and self.local_sweep.missing)
-        )  # fmt: skip
+        )
 
 
 def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status:
     """Return pause, nodes with their workers, the rebuilds under way, readiness and sweeps.
 
-    `beating` names the nodes whose workers live: all that is known while the API server is away. Errors of broker and API server
-    are part of the status; others are raised.
+    `beating` names the nodes whose workers live: all that is known while the API server is away.
+    Errors of broker and API server are part of the status; others are raised.
     """
     broker, workers = _workers(beating)
     try:
@@ -88,7 +108,11 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
     except (ApiUnavailable, ApiDenied) as exc:
         nodes = tuple(NodeStatus(name, "unknown", "alive", 0) for name in sorted(workers))
         return Status("", "", nodes, (), 0, None, api=exc.message, broker=broker)
-    names = snapshot.nodes.keys() | {v.node for v in snapshot.logic_volumes.values()} | state.maintenance.keys()
+    names = (
+        snapshot.nodes.keys()
+        | {v.node for v in snapshot.logic_volumes.values()}
+        | state.maintenance.keys()
+    )
     found = None if broker else last(ctx)
     current = found is not None and still_true(found, snapshot)
     return Status(
@@ -107,7 +131,11 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
         ),
         under_way=tuple(
             UnderWay(
-                v.name, v.journal.source, v.journal.target, int(snapshot.now) - v.journal.started, v.journal.reason,
+                v.name,
+                v.journal.source,
+                v.journal.target,
+                int(snapshot.now) - v.journal.started,
+                v.journal.reason,
                 _step(snapshot, v, v.journal.target),
             )
             for v in sorted(snapshot.logic_volumes.values(), key=lambda v: v.name)
@@ -116,11 +144,14 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
         at=int(snapshot.now),
         readiness=found if current else None,
         nodes_changed=found is not None and not current,
-        local_sweep=None if broker else _still(ctx.findings.last(local_volumes.RESULT_NAME, Swept), snapshot),
+        local_sweep=None
+        if broker
+        else _still(ctx.findings.last(local_volumes.RESULT_NAME, Swept), snapshot),
         logic_sweep=None if broker else ctx.findings.last(logic_volumes.RESULT_NAME, Swept),
-        unreadable=len(snapshot.unreadable) + sum(bool(v.journal_error) for v in snapshot.logic_volumes.values()),
+        unreadable=len(snapshot.unreadable)
+        + sum(bool(v.journal_error) for v in snapshot.logic_volumes.values()),
         broker=broker,
-    )  # fmt: skip
+    )
 
 
 def _note(ctx: Context, node: Node | None, entry: Maintenance | None) -> str:
@@ -145,7 +176,7 @@ def _workers(beating: Callable[[], Iterable[str]]) -> tuple[str, frozenset[str]]
 
 
 def _still(swept: Swept | None, snapshot: ClusterSnapshot) -> Swept | None:
-    """Return what the last sweep found without missing volumes that are on another node by now, or on their way there."""
+    """Return the missing LVs of the last sweep, without volumes that have moved since."""
     if swept is None:
         return None
     expected = {(v.name, v.node) for v in snapshot.logic_volumes.values() if not v.journalled}
@@ -154,7 +185,10 @@ def _still(swept: Swept | None, snapshot: ClusterSnapshot) -> Swept | None:
 
 
 def _step(snapshot: ClusterSnapshot, logic_volume: LogicVolume, target: str) -> str:
-    """Return which of the five steps (docs/concepts.md) the objects show. Whether the node has made the LV they do not tell."""
+    """Return which of the five steps (docs/concepts.md) the objects show.
+
+    Whether the node has made the LV they do not tell.
+    """
     pv, claim = (
         snapshot.persistent_volumes.get(logic_volume.name),
         snapshot.claims.get(f"{logic_volume.namespace}/{logic_volume.claim}"),
@@ -167,6 +201,8 @@ def _step(snapshot: ClusterSnapshot, logic_volume: LogicVolume, target: str) -> 
         return "3/5 bind claim"
     return (
         "4/5 evict"
-        if any(p.node and p.node != target for p in snapshot.pods_of(claim.meta.key if claim else ""))
+        if any(
+            p.node and p.node != target for p in snapshot.pods_of(claim.meta.key if claim else "")
+        )
         else "5/5 finish"
     )

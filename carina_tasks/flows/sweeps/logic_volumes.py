@@ -1,4 +1,7 @@
-"""The sweep of LogicVolumes: each against the PersistentVolumes. It also finds deleted nodes that the watch missed."""
+"""The sweep of LogicVolumes: each against the PersistentVolumes.
+
+It also finds deleted nodes that the watch missed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ RESULT_NAME = "sweep.logic_volumes"
 
 
 def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
-    """Delete LogicVolumes without a PV, help those that hang in deletion, and name the nodes that are gone."""
+    """Delete LogicVolumes without a PV, and report the nodes that do not exist.
+
+    Deletions that hang are completed.
+    """
     ctx.check_pause()
     began = ctx.monotonic()
     snapshot = ctx.cluster.observe()
@@ -35,19 +41,28 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
                 case logic_volumes.DeleteLogicVolume(reason):
                     ctx.writes.delete_logic_volume(logic_volume)
                     ctx.audit.acted(
-                        "delete-logic-volume", about_volume(logic_volume), f"LogicVolume {logic_volume.name} deleted: {reason}",
-                        "LogicVolumeDeleted", volume=logic_volume.name, node=logic_volume.node,
-                    )  # fmt: skip
+                        "delete-logic-volume",
+                        about_volume(logic_volume),
+                        f"LogicVolume {logic_volume.name} deleted: {reason}",
+                        "LogicVolumeDeleted",
+                        volume=logic_volume.name,
+                        node=logic_volume.node,
+                    )
                     deleted.append(logic_volume.name)
                 case logic_volumes.FinishDeletion(reason):
                     ctx.writes.finish_deletion(logic_volume)
                     ctx.audit.acted(
-                        "help-logic-volume", about_volume(logic_volume), f"finalizer of LogicVolume {logic_volume.name} taken off: {reason}",
-                        "FinalizerRemoved", volume=logic_volume.name, node=logic_volume.node,
-                    )  # fmt: skip
+                        "help-logic-volume",
+                        about_volume(logic_volume),
+                        f"finalizer of LogicVolume {logic_volume.name} taken off: {reason}",
+                        "FinalizerRemoved",
+                        volume=logic_volume.name,
+                        node=logic_volume.node,
+                    )
                     helped.append(logic_volume.name)
         except CarinaTasksError as exc:
-            # What went wrong with one volume holds no other up; it is looked at again by the next sweep.
+            # What went wrong with one volume holds no other up; it is looked at again by the next
+            # sweep.
             one_object.check(ctx, exc)
             failed.append(f"{logic_volume.name}: {exc.message}")
             events.sweep_failed(ctx, snapshot, logic_volume, exc.message)
@@ -56,7 +71,11 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
         ctx.audit.guarded("Unreadable", line)
     metrics.SWEEP_SECONDS.labels("logic_volumes").observe(ctx.monotonic() - began)
     ctx.findings.keep(RESULT_NAME, Swept(int(snapshot.now)), local_volumes.KEPT)
-    used = {v.node for v in snapshot.logic_volumes.values() if v.journal is None and selection.managed(v)}
+    used = {
+        v.node
+        for v in snapshot.logic_volumes.values()
+        if v.journal is None and selection.managed(v)
+    }
     return LogicSweepResult(
         kept=kept,
         deleted=tuple(deleted),
@@ -72,7 +91,11 @@ def _untouch(ctx: Context, snapshot: ClusterSnapshot, failed: list[str]) -> None
     """Take off the touches that a slow or dead worker left on claims which nobody rebuilds."""
     for claim in snapshot.claims.values():
         logic_volume = snapshot.logic_volumes.get(claim.pv_name)
-        if well_known.TOUCH not in claim.meta.annotations or logic_volume is None or logic_volume.journalled:
+        if (
+            well_known.TOUCH not in claim.meta.annotations
+            or logic_volume is None
+            or logic_volume.journalled
+        ):
             continue
         try:
             ctx.writes.remove_claim_annotation(claim)
@@ -81,7 +104,9 @@ def _untouch(ctx: Context, snapshot: ClusterSnapshot, failed: list[str]) -> None
             failed.append(f"claim {claim.meta.key}: {exc.message}")
 
 
-def _judge(ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> logic_volumes.LogicVolumeVerdict:
+def _judge(
+    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume
+) -> logic_volumes.LogicVolumeVerdict:
     grace = ctx.settings.logic_volume_grace
     verdict = logic_volumes.judge_logic_volume(
         logic_volume, snapshot.persistent_volumes.get(logic_volume.name), None, snapshot.now, grace

@@ -45,8 +45,12 @@ def summary_of(nodes: Sequence[LocalSweepNode]) -> str:
     for what in ("marked", "unmarked", "trashed", "removed", "purged", "failed", "missing"):
         names = [name for node in nodes for name in getattr(node, what)]
         if names:
-            parts.append(f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})")
-    parts += [f"{node.node} {node.outcome}: {node.reason}" for node in nodes if node.outcome != "swept"]
+            parts.append(
+                f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+            )
+    parts += [
+        f"{node.node} {node.outcome}: {node.reason}" for node in nodes if node.outcome != "swept"
+    ]
     return ", ".join(parts)
 
 
@@ -97,7 +101,8 @@ class RestoreResult(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes: int
     advice: str
     manifest: str = ""
-    """YAML of a PersistentVolume and a LogicVolume for it, empty when the cluster has them already."""
+    """YAML of a PersistentVolume and a LogicVolume for it, empty when the cluster has them already.
+    """
 
 
 class SweptNode(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -114,7 +119,9 @@ class SweptNode(msgspec.Struct, frozen=True, omit_defaults=True):
     old_until: int = 0
     """When the first of them may go, seconds since the epoch."""
     at: int = 0
-    """When it was swept last, seconds since the epoch: a node whose worker is silent keeps what was found then."""
+    """When it was swept last, seconds since the epoch: a node whose worker is silent keeps what was
+    found then.
+    """
 
 
 class MissingVolume(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The host's end of the serial line into a node: a JSON object a line, each request with an id.
 
-It is no part of the product: tests use it to look at a node, and to do to it what an administrator would do, also while
-its network is cut.
+It is no part of the product: tests use it to look at a node, and to do to it what an administrator
+would do, also while its network is cut.
 """
 
 import itertools
@@ -16,11 +16,15 @@ from typing import Any
 from tests.lab.errors import LabError
 
 PIECE, PAUSE = 1024, 0.02
-"""Bytes of one write, and seconds between two: the guest's terminal holds 4096 bytes and loses what comes beyond that."""
+"""Bytes of one write, and seconds between two: the guest's terminal holds 4096 bytes and loses what
+comes beyond that.
+"""
 
 
 class Channel:
-    """One serial line. `guest_fds` are the ends that the node's kernel gets: to read from and to write to."""
+    """One serial line. `guest_fds` are the ends that the node's kernel gets: to read from and to
+    write to.
+    """
 
     def __init__(self) -> None:
         self._guest_in, self._out = os.pipe()
@@ -33,7 +37,9 @@ class Channel:
         self._closed = False
 
     def attach(self) -> None:
-        """Begin to read, once the kernel has its ends: ours of those are closed, so that its end is seen."""
+        """Begin to read, once the kernel has its ends: ours of those are closed, so that its end is
+        seen.
+        """
         os.close(self._guest_in)
         os.close(self._guest_out)
         threading.Thread(target=self._read, daemon=True, name="uml-channel").start()
@@ -48,7 +54,8 @@ class Channel:
     def call(self, operation: str, patience: float, **arguments: Any) -> Any:
         """Ask the node to do something and return its answer.
 
-        Raises LabError when the node reports an error, has ended, or does not answer within `patience` seconds.
+        Raises LabError when the node reports an error, has ended, or does not answer within
+        `patience` seconds.
         """
         answer: Future[Any] = Future()
         number = next(self._ids)
@@ -67,7 +74,9 @@ class Channel:
         try:
             return answer.result(patience)
         except FutureTimeout:
-            raise LabError(f"the node did not answer within {patience:g} s: {operation} {arguments}") from None
+            raise LabError(
+                f"the node did not answer within {patience:g} s: {operation} {arguments}"
+            ) from None
         finally:
             self._waiting.pop(number, None)
 

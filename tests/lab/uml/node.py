@@ -1,7 +1,9 @@
-"""One node: a user-mode-linux process with disks of its own, real lvm2, and the product's node worker.
+"""One node: a user-mode-linux process with disks of its own, real lvm2, and the product's node
+worker.
 
-It runs as an unprivileged user in a mount namespace in which everything but its own folder is read-only, so nothing
-that happens in it reaches the machine. Disks are sparse files: large for lvm2, small in truth.
+It runs as an unprivileged user in a mount namespace in which everything but its own folder is
+read-only, so nothing that happens in it reaches the machine. Disks are sparse files: large for
+lvm2, small in truth.
 """
 
 import contextlib
@@ -25,7 +27,8 @@ from tests.lab.uml.channel import Channel
 KERNEL = "/usr/bin/linux.uml"
 GIB = 1 << 30
 TUN = (10, 200)  # /dev/net/tun: major and minor
-# `/` becomes read-only in a namespace of its own; the node's folder and its own device node for taps stay writable.
+# `/` becomes read-only in a namespace of its own; the node's folder and its own device node for
+# taps stay writable.
 ENTER = (
     'set -e; mount --make-rprivate /; mount --bind "$1/tun" /dev/net/tun; mount --bind "$1" "$1"; '
     'mount -o remount,bind,ro /; shift; exec "$@"'
@@ -54,16 +57,26 @@ class NodeConfig:
 
 
 def _preload() -> dict[str, str]:
-    """Return what `uml/xstate.c` needs in the environment; without it UML runs on processors without AMX only."""
+    """Return what `uml/xstate.c` needs in the environment; without it UML runs on processors
+    without AMX only.
+    """
     library = paths.xstate_preload()
     return {"LD_PRELOAD": str(library)} if library.exists() else {}
 
 
 class UmlNode:
-    """A node that can be booted, crashed, cut off and looked into. Paths and ids follow its name; dots are fine."""
+    """A node that can be booted, crashed, cut off and looked into. Paths and ids follow its name;
+    dots are fine.
+    """
 
     def __init__(
-        self, config: NodeConfig, folder: Path, lab_folder: Path, network: LabNetwork, uid: int, guest: Path
+        self,
+        config: NodeConfig,
+        folder: Path,
+        lab_folder: Path,
+        network: LabNetwork,
+        uid: int,
+        guest: Path,
     ) -> None:
         self.name = config.name
         self.config = config
@@ -90,7 +103,8 @@ class UmlNode:
     def boot(self, timeout: float = 60) -> float:
         """Start the kernel and wait until the node is set up; return the seconds it took.
 
-        The worker starts with it if it had been started before. Raises LabError with the console's last lines.
+        The worker starts with it if it had been started before. Raises LabError with the console's
+        last lines.
         """
         begun = time.monotonic()
         self.power_on()
@@ -110,15 +124,23 @@ class UmlNode:
                 [
                     *self._network.prefix_command(),
                     *("unshare", "--mount", "sh", "-c", ENTER, "sh", str(self.folder)),
-                    # One processor for each node: boots and lvm2 are 3 to 10 times slower when it moves about.
+                    # One processor for each node: boots and lvm2 are 3 to 10 times slower when it
+                    # moves about.
                     *("taskset", "--cpu-list", str(self._processor())),
-                    *("setpriv", f"--reuid={self._uid}", f"--regid={self._uid}", "--clear-groups", "--"),
+                    *(
+                        "setpriv",
+                        f"--reuid={self._uid}",
+                        f"--regid={self._uid}",
+                        "--clear-groups",
+                        "--",
+                    ),
                     *self._kernel_command(disks, read, write, worker_log.fileno()),
                 ],
                 folder=self.folder,
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": "/dev/shm", **_preload()},
                 pass_fds=(read, write, worker_log.fileno()),
-                # Never the kernel process alone: the guest's processes, which it traces, would run on, on the host.
+                # Never the kernel process alone: the guest's processes, which it traces, would run
+                # on, on the host.
                 die_with_parent=False,
             )
         channel.attach()
@@ -167,8 +189,11 @@ class UmlNode:
         self.is_cut = False
 
     def freeze(self) -> None:
-        """Stop the whole machine where it stands, as a hypervisor does; its clocks jump when it goes on."""
-        # The kernel process alone: it traces its guest processes, and a stop signal to those would confuse it.
+        """Stop the whole machine where it stands, as a hypervisor does; its clocks jump when it
+        goes on.
+        """
+        # The kernel process alone: it traces its guest processes, and a stop signal to those would
+        # confuse it.
         self._running().popen.send_signal(signal.SIGSTOP)
         self._frozen = True
 
@@ -177,20 +202,29 @@ class UmlNode:
         self._running().popen.send_signal(signal.SIGCONT)
         self._frozen = False
 
-    def run(self, *argv: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> Completed:
+    def run(
+        self, *argv: str, stdin: str | None = None, timeout: float = 60, check: bool = True
+    ) -> Completed:
         """Run a command as root inside the node (no shell).
 
-        Raises LabError when the node does not answer, the command does not exist or outlives `timeout` seconds, and,
-        unless `check` is false, when it ends with another code than 0.
+        Raises LabError when the node does not answer, the command does not exist or outlives
+        `timeout` seconds, and, unless `check` is false, when it ends with another code than 0.
         """
-        answer = self._line().call("run", timeout + 5, argv=argv, stdin=stdin, timeout=timeout, env={})
+        answer = self._line().call(
+            "run", timeout + 5, argv=argv, stdin=stdin, timeout=timeout, env={}
+        )
         done = Completed(**answer)
         if check and done.returncode:
-            raise LabError(f"{self.name}: {' '.join(argv)}: {done.returncode}: {done.stderr.strip() or done.stdout}")
+            raise LabError(
+                f"{self.name}: {' '.join(argv)}: {done.returncode}: "
+                f"{done.stderr.strip() or done.stdout}"
+            )
         return done
 
     def lvs(self, vg: str | None = None, fields: str = "lv_all,vg_name") -> list[dict[str, str]]:
-        """Return lvm2's report of the logical volumes, sizes in bytes; hidden ones (thin pools' parts) left out."""
+        """Return lvm2's report of the logical volumes, sizes in bytes; hidden ones (thin pools'
+        parts) left out.
+        """
         return self._report("lvs", "lv", fields, vg)
 
     def vgs(self, vg: str | None = None, fields: str = "vg_all") -> list[dict[str, str]]:
@@ -198,18 +232,39 @@ class UmlNode:
         return self._report("vgs", "vg", fields, vg)
 
     def lv_sizes(self, vg: str = "carina-vg-hdd") -> dict[str, int]:
-        """Return name and size in bytes of each logical volume of a VG; what lies in the product's trash is left out."""
+        """Return name and size in bytes of each logical volume of a VG; what lies in the product's
+        trash is left out.
+        """
         found = self.lvs(vg, "lv_name,lv_size")
-        return {one["lv_name"]: int(one["lv_size"]) for one in found if not one["lv_name"].startswith("trash-")}
+        return {
+            one["lv_name"]: int(one["lv_size"])
+            for one in found
+            if not one["lv_name"].startswith("trash-")
+        }
 
     def create_lv(self, name: str, size: int, vg: str = "carina-vg-hdd") -> tuple[int, int]:
-        """Make a linear LV of `size` bytes with wiped signatures, as Carina does; return its device numbers."""
-        self.run("lvcreate", "--quiet", "--yes", "--wipesignatures", "y", "--name", name, "--size", f"{size}b", vg)
+        """Make a linear LV of `size` bytes with wiped signatures, as Carina does; return its device
+        numbers.
+        """
+        self.run(
+            "lvcreate",
+            "--quiet",
+            "--yes",
+            "--wipesignatures",
+            "y",
+            "--name",
+            name,
+            "--size",
+            f"{size}b",
+            vg,
+        )
         one = self._report("lvs", "lv", "lv_kernel_major,lv_kernel_minor", f"{vg}/{name}")[0]
         return int(one["lv_kernel_major"]), int(one["lv_kernel_minor"])
 
     def mount(self, lv: str, vg: str = "carina-vg-hdd") -> str:
-        """Put ext4 on an LV if it has none and hold it open by mounting it; return the mount point."""
+        """Put ext4 on an LV if it has none and hold it open by mounting it; return the mount
+        point.
+        """
         device, point = f"/dev/{vg}/{lv}", f"/mnt/{lv}"
         if self.run("blkid", device, check=False).returncode:
             self.run("mkfs.ext4", "-q", "-E", "lazy_itable_init=1,lazy_journal_init=1", device)
@@ -224,23 +279,34 @@ class UmlNode:
     def wipe(self) -> None:
         """Bring the node back to its empty volume groups: mounts and LVs that a test made are gone.
 
-        Raises LabError when that cannot be (a VG is lost, an LV is held open in some other way); then see `reset`.
+        Raises LabError when that cannot be (a VG is lost, an LV is held open in some other way);
+        then see `reset`.
         """
         # A pvmove that a failed test left would lock its LV against every later test.
         self.run("sh", "-c", "umount -q /mnt/* 2>/dev/null; pkill pvmove && pvmove --abort; true")
         if report := self.lvs(fields="vg_name,lv_name,pool_lv"):
             # Thin volumes before their pools; all at once is 20 times faster than one by one.
             report.sort(key=lambda one: not one["pool_lv"])
-            self.run("lvremove", "-q", "-f", "-y", *(f"{one['vg_name']}/{one['lv_name']}" for one in report))
+            self.run(
+                "lvremove",
+                "-q",
+                "-f",
+                "-y",
+                *(f"{one['vg_name']}/{one['lv_name']}" for one in report),
+            )
         expected = {*self.config.volume_groups}
         found = {one["vg_name"] for one in self.vgs(fields="vg_name")}
         if found != expected:
-            raise LabError(f"{self.name} has the volume groups {sorted(found)}, want {sorted(expected)}")
+            raise LabError(
+                f"{self.name} has the volume groups {sorted(found)}, want {sorted(expected)}"
+            )
 
     def start_worker(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> dict[str, Any]:
-        """Start the node worker under the node's service manager; a running one of the same kind is left alone.
+        """Start the node worker under the node's service manager; a running one of the same kind is
+        left alone.
 
-        `env` is its whole environment. It starts again after each end and after each boot, until `stop_worker`.
+        `env` is its whole environment. It starts again after each end and after each boot, until
+        `stop_worker`.
         """
         self._worker = {"argv": list(argv), "env": dict(env), "cwd": cwd}
         return dict(self._line().call("worker.start", 30, **self._worker))
@@ -251,11 +317,15 @@ class UmlNode:
         self._line().call("worker.stop", 30)
 
     def kill_worker(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the worker's process group; the service manager starts it again a second after its end."""
+        """Send a signal to the worker's process group; the service manager starts it again a second
+        after its end.
+        """
         self._line().call("worker.kill", 10, number=int(number))
 
     def worker_status(self) -> dict[str, Any]:
-        """Return `pid` (None when it does not run), `starts` since the boot, and whether it is `wanted`."""
+        """Return `pid` (None when it does not run), `starts` since the boot, and whether it is
+        `wanted`.
+        """
         return dict(self._line().call("worker.status", 10))
 
     def console_tail(self, lines: int = 30) -> str:
@@ -264,7 +334,9 @@ class UmlNode:
         return "\n".join(text.splitlines()[-lines:])
 
     def restore(self) -> None:
-        """Bring back whatever a test left: frozen, cut, crashed or out of its mind; it is up and connected afterwards."""
+        """Bring back whatever a test left: frozen, cut, crashed or out of its mind; it is up and
+        connected afterwards.
+        """
         if self.up and self._frozen:
             self.thaw()
         if self.is_cut:
@@ -282,9 +354,19 @@ class UmlNode:
             disk.unlink()
         self.boot()
 
-    def _report(self, command: str, kind: str, fields: str, target: str | None) -> list[dict[str, str]]:
+    def _report(
+        self, command: str, kind: str, fields: str, target: str | None
+    ) -> list[dict[str, str]]:
         done = self.run(
-            command, "--reportformat", "json", "--units", "b", "--nosuffix", "-o", fields, *([target] if target else [])
+            command,
+            "--reportformat",
+            "json",
+            "--units",
+            "b",
+            "--nosuffix",
+            "-o",
+            fields,
+            *([target] if target else []),
         )
         return list(json.loads(done.stdout)["report"][0][kind])
 
@@ -303,7 +385,9 @@ class UmlNode:
         return processors[self.config.index % len(processors)]
 
     def _prepare(self) -> list[Path]:
-        """Lay out the node's folder and disks (kept from boot to boot); return the disks in order."""
+        """Lay out the node's folder and disks (kept from boot to boot); return the disks in
+        order.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         os.chown(self.folder, self._uid, self._uid)
         # What a dead kernel left of its control socket.
@@ -334,11 +418,15 @@ class UmlNode:
             )
         )
         os.chown(self.folder / "node.json", self._uid, self._uid)
-        (self.folder / "node.json").chmod(0o600)  # the worker's environment has the broker's password
+        (self.folder / "node.json").chmod(
+            0o600
+        )  # the worker's environment has the broker's password
         self._network.add_tap(self._tap, self._uid)
         return disks
 
-    def _kernel_command(self, disks: Sequence[Path], read: int, write: int, worker_log: int) -> list[str]:
+    def _kernel_command(
+        self, disks: Sequence[Path], read: int, write: int, worker_log: int
+    ) -> list[str]:
         return [
             KERNEL,
             f"mem={self.config.memory_mib}M",

@@ -1,8 +1,8 @@
 """What the nodes run: a virtual environment of the system's Python, and a copy of the sources.
 
-Both lie where an unprivileged user may read them: a home folder is often closed, and so is a Python that was installed
-there. The environment is made once for each lock file; the sources are copied at each start of a lab, so nothing is
-installed anew when a line changes.
+Both lie where an unprivileged user may read them: a home folder is often closed, and so is a Python
+that was installed there. The environment is made once for each lock file; the sources are copied at
+each start of a lab, so nothing is installed anew when a line changes.
 """
 
 import fcntl
@@ -34,7 +34,15 @@ def environment() -> Path:
         if not complete.exists():
             shutil.rmtree(folder, ignore_errors=True)
             _run(PYTHON, "-m", "venv", folder)
-            _run(folder / "bin" / "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", LOCK_FILE)
+            _run(
+                folder / "bin" / "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--require-hashes",
+                "-r",
+                LOCK_FILE,
+            )
             _run("chmod", "-R", "a+rX", folder)
             complete.touch()
     return folder
@@ -50,8 +58,8 @@ def copy_sources(folder: Path) -> Path:
             shutil.copytree(source, folder / name, ignore=ignore)
         else:
             shutil.copy(source, folder / name)
-    # The nodes see these files read-only, and would compile them at each start. -q -q: a file that does not compile
-    # is for the worker to report.
+    # The nodes see these files read-only, and would compile them at each start. -q -q: a file that
+    # does not compile is for the worker to report.
     subprocess.run([PYTHON, "-m", "compileall", "-q", "-q", folder], check=False)
     _run("chmod", "-R", "a+rX", folder)
     return folder
@@ -59,19 +67,25 @@ def copy_sources(folder: Path) -> Path:
 
 def copy_guest(folder: Path) -> Path:
     """Copy what runs inside a node to `folder`, readable by everyone; return the folder."""
-    shutil.copytree(Path(__file__).parent / "guest", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(__file__).parent / "guest", folder, ignore=shutil.ignore_patterns("__pycache__")
+    )
     _run("chmod", "-R", "a+rX", folder)
     (folder / "init.sh").chmod(0o755)
     return folder
 
 
 def open_folder(folder: Path) -> Path:
-    """Make a folder that everyone may enter; raises LabError when one above it is closed to others."""
+    """Make a folder that everyone may enter; raises LabError when one above it is closed to
+    others.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     for one in folder.resolve().parents:
         if not one.stat().st_mode & 0o001:
-            raise LabError(f"{one} is closed to unprivileged users; set CARINA_LAB_DIR to a folder that is not")
+            raise LabError(
+                f"{one} is closed to unprivileged users; set CARINA_LAB_DIR to a folder that is not"
+            )
     return folder
 
 

@@ -1,6 +1,7 @@
 """The filters, in the order in which they are asked: the cheap and lasting reasons first.
 
-Each takes (candidate, group, standing, space) and returns Fits or DoesNotFit(reason). A candidate passes when all of them fit.
+Each takes (candidate, group, standing, space) and returns Fits or DoesNotFit(reason). A candidate
+passes when all of them fit.
 
 ===================  ==================================================================
 ``ready``            the node is Ready and its worker answers
@@ -46,6 +47,17 @@ from carina_tasks.decisions.placement.verdict import FilterVerdict
 Filter = Callable[[Candidate, PodGroup, PodsByNode, Space], FilterVerdict]
 
 FILTERS: Final[tuple[Filter, ...]] = (
-    ready, elsewhere, unschedulable, taints, node_affinity, pinned, volumes, registered, capacity, resources, ports, pod_affinity,
+    ready,
+    elsewhere,
+    unschedulable,
+    taints,
+    node_affinity,
+    pinned,
+    volumes,
+    registered,
+    capacity,
+    resources,
+    ports,
+    pod_affinity,
     topology_spread,
-)  # fmt: skip
+)

@@ -9,8 +9,10 @@ from carina_tasks.decisions.placement.space import Space, stale_of
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict, readable
 
 
-def capacity(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
-    """Fit when every VG is there with room for the group's volumes, and no open LV of a volume's name is in the way."""
+def capacity(
+    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
+) -> FilterVerdict:
+    """Require every VG with room for the group, and no open LV that has a wanted name."""
     missing = next((vg for vg in sorted(group.needs) if vg not in candidate.groups), None)
     if missing is not None:
         return DoesNotFit(f"has no volume group {missing}")

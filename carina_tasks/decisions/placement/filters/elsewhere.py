@@ -1,4 +1,4 @@
-"""A rebuild goes somewhere else than where the volume is, and never back by itself to where its journal began."""
+"""A rebuild leaves its node, and never returns by itself to where its journal began."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from carina_tasks.decisions.placement.space import Space
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def elsewhere(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
-    """Fit when no volume of the group is on this node now, and none is being rebuilt away from it."""
+def elsewhere(
+    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
+) -> FilterVerdict:
+    """Require a node that no volume of the group is on or is being rebuilt from."""
     for logic_volume in group.logic_volumes:
         if logic_volume.node == candidate.name:
             return DoesNotFit(f"{logic_volume.name} is there already")

@@ -9,7 +9,9 @@ from carina_tasks.decisions.placement.space import Space
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def node_affinity(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
+def node_affinity(
+    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
+) -> FilterVerdict:
     """Fit when the node has what every pod requires of its labels and its name."""
     if all(pod.wants(candidate.node) for pod in group.pods):
         return FITS

@@ -9,8 +9,13 @@ from carina_tasks.decisions.placement.space import Space
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def pinned(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
-    """Fit when every volume that stays is on this node: a pod runs where all its local volumes are."""
+def pinned(
+    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
+) -> FilterVerdict:
+    """Fit when every volume that stays is on this node.
+
+    A pod runs where all its local volumes are.
+    """
     for volume, node in group.pinned:
         if node != candidate.name:
             return DoesNotFit(f"its pod also uses {volume} on {node}")

@@ -1,7 +1,8 @@
 """Required pod affinity and anti-affinity, both ways.
 
-Source: scheduler plug-in InterPodAffinity. The pods of a group end on one node, so for each of them the others are
-either there already or still to come: anti-affinity must hold with all of them, affinity in at least one order.
+Source: scheduler plug-in InterPodAffinity. The pods of a group end on one node, so for each of them
+the others are either there already or still to come: anti-affinity must hold with all of them,
+affinity in at least one order.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from carina_tasks.decisions.placement.space import Space
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def pod_affinity(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
-    """Fit when no standing pod keeps one of the group away, none of the group shuns one there, and affinity holds."""
+def pod_affinity(
+    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
+) -> FilterVerdict:
+    """Require that affinity holds and that no anti-affinity separates the pods, both ways."""
     if any(_is_kept_away(candidate, pod, standing) for pod in group.pods):
         return DoesNotFit("node(s) didn't satisfy existing pods anti-affinity rules")
     if any(_shuns(candidate, pod, standing) for pod in group.pods):
         return DoesNotFit("node(s) didn't match pod anti-affinity rules")
     for one, other in permutations(group.pods, 2):
-        if any(t.topology_key in candidate.labels and t.matches(other.pod) for t in one.anti_affinity):
+        if any(
+            t.topology_key in candidate.labels and t.matches(other.pod) for t in one.anti_affinity
+        ):
             return DoesNotFit("node(s) didn't match pod anti-affinity rules")
     if not _can_come_in_some_order(candidate, group.pods, standing):
         return DoesNotFit("node(s) didn't match pod affinity rules")
@@ -33,21 +38,31 @@ def pod_affinity(candidate: Candidate, group: PodGroup, standing: PodsByNode, sp
 def _is_kept_away(candidate: Candidate, one: Shape, standing: PodsByNode) -> bool:
     for term, nodes in standing.keeping_away(one.pod):
         here = candidate.labels.get(term.topology_key)
-        if here is not None and any(standing.nodes[n].meta.labels.get(term.topology_key) == here for n in nodes):
+        if here is not None and any(
+            standing.nodes[n].meta.labels.get(term.topology_key) == here for n in nodes
+        ):
             return True
     return False
 
 
 def _shuns(candidate: Candidate, one: Shape, standing: PodsByNode) -> bool:
     return any(
-        standing.domains((term,), term.topology_key).get(candidate.labels.get(term.topology_key, ""), 0) > 0
+        standing.domains((term,), term.topology_key).get(
+            candidate.labels.get(term.topology_key, ""), 0
+        )
+        > 0
         for term in one.anti_affinity
         if term.topology_key in candidate.labels
     )
 
 
-def _can_come_in_some_order(candidate: Candidate, pods: tuple[Shape, ...], standing: PodsByNode) -> bool:
-    """Tell whether the pods can be scheduled one after another; who is there helps the others, it never hinders."""
+def _can_come_in_some_order(
+    candidate: Candidate, pods: tuple[Shape, ...], standing: PodsByNode
+) -> bool:
+    """Tell whether the pods can be scheduled one after another.
+
+    Who is there helps the others, it never hinders.
+    """
     there = [pod for pod in pods if not pod.affinity]
     waiting = [pod for pod in pods if pod.affinity]
     while waiting:
@@ -60,7 +75,10 @@ def _can_come_in_some_order(candidate: Candidate, pods: tuple[Shape, ...], stand
 
 
 def _is_content(candidate: Candidate, one: Shape, there: list[Shape], standing: PodsByNode) -> bool:
-    """Source: `satisfyPodAffinity`: the first of its kind in the cluster may go anywhere that has the labels."""
+    """Source: `satisfyPodAffinity`.
+
+    The first of its kind in the cluster may go anywhere that has the labels.
+    """
     if any(term.topology_key not in candidate.labels for term in one.affinity):
         return False
     if any(_is_liked(one, other) for other in there):

@@ -11,13 +11,20 @@ from carina_tasks.decisions.placement.space import Space
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def ports(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
-    """Fit when no pod of the group wants a host port that another pod there, or of the group, has."""
+def ports(
+    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
+) -> FilterVerdict:
+    """Require host ports that no other pod on the node, or of the group, has."""
     reason = "node(s) didn't have free ports for the requested pod ports"
     wanted = [pod.footprint.ports for pod in group.pods if pod.footprint.ports]
     taken = tuple(standing.ports(candidate.name)) if wanted else ()
     if any(port.conflicts(other) for mine in wanted for port in mine for other in taken):
         return DoesNotFit(reason)
-    if any(port.conflicts(other) for mine, theirs in combinations(wanted, 2) for port in mine for other in theirs):
+    if any(
+        port.conflicts(other)
+        for mine, theirs in combinations(wanted, 2)
+        for port in mine
+        for other in theirs
+    ):
         return DoesNotFit(reason)
     return FITS

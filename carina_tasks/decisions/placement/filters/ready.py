@@ -9,8 +9,13 @@ from carina_tasks.decisions.placement.space import Space
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def ready(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
-    """Fit when the node is Ready, is not being deleted, its worker answers and its pods can be read."""
+def ready(
+    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
+) -> FilterVerdict:
+    """Require a Ready node that is not being deleted and whose worker answers.
+
+    All its pods must be readable.
+    """
     if candidate.node.meta.deleting is not None:
         return DoesNotFit("is being deleted")
     if candidate.node.ready != "True":

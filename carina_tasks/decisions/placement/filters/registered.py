@@ -1,7 +1,7 @@
 """Has Carina's CSI driver registered on the node?
 
-kubelet sets the label when the driver registers. The new PV's node affinity asks for it, so without it no pod could
-ever be scheduled to the volume.
+kubelet sets the label when the driver registers. The new PV's node affinity asks for it, so without
+it no pod could ever be scheduled to the volume.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVer
 from carina_tasks.model import well_known
 
 
-def registered(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
+def registered(
+    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
+) -> FilterVerdict:
     """Fit when the node's label ``topology.carina.storage.io/node`` is its own name."""
     if candidate.labels.get(well_known.TOPOLOGY_NODE) == candidate.name:
         return FITS
     return DoesNotFit(
-        f"has no label {well_known.TOPOLOGY_NODE}={candidate.name}: Carina's CSI driver is not registered there"
+        f"has no label {well_known.TOPOLOGY_NODE}={candidate.name}: Carina's CSI driver is not "
+        "registered there"
     )

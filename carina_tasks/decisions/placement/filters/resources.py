@@ -1,7 +1,7 @@
 """Do cpu, memory, pods and extended resources suffice?
 
-Source: scheduler plug-in NodeResourcesFit: only what is requested above zero is compared. Preemption of pods with a
-lower priority is not counted on.
+Source: scheduler plug-in NodeResourcesFit: only what is requested above zero is compared.
+Preemption of pods with a lower priority is not counted on.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVer
 _NONE = Decimal(0)
 
 
-def resources(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
-    """Fit when the node has, beside what its pods request, what all pods of the group request together."""
+def resources(
+    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
+) -> FilterVerdict:
+    """Require the sum of what all pods of the group request, beside the node's own pods."""
     if not group.pods:
         return FITS
     allocatable, used = candidate.node.allocatable, standing.used(candidate.name)

@@ -1,8 +1,9 @@
 """Topology spread constraints with DoNotSchedule.
 
-Source: scheduler plug-in PodTopologySpread: terminating pods and other namespaces are not counted, an empty selector
-counts nobody but the pod itself, domains are those of nodes that have every key and pass the inclusion policies, and
-with fewer domains than minDomains the minimum is zero. The lost node is a domain as long as its object exists.
+Source: scheduler plug-in PodTopologySpread: terminating pods and other namespaces are not counted,
+an empty selector counts nobody but the pod itself, domains are those of nodes that have every key
+and pass the inclusion policies, and with fewer domains than minDomains the minimum is zero. The
+lost node is a domain as long as its object exists.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from carina_tasks.model.objects import Node
 _REASON = "node(s) didn't match pod topology spread constraints"
 
 
-def topology_spread(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
-    """Fit when no pod's skew would be above maxSkew, with the other pods of the group on the node already."""
+def topology_spread(
+    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
+) -> FilterVerdict:
+    """Require a skew of at most maxSkew, with the other pods of the group already there."""
     for pod in group.pods:
         for spread in pod.spread:
             here = candidate.labels.get(spread.topology_key)
@@ -34,7 +37,12 @@ def topology_spread(candidate: Candidate, group: PodGroup, standing: PodsByNode,
 
 
 def _skew(
-    candidate: Candidate, here: str, one: Shape, others: list[Shape], spread: SpreadRule, standing: PodsByNode
+    candidate: Candidate,
+    here: str,
+    one: Shape,
+    others: list[Shape],
+    spread: SpreadRule,
+    standing: PodsByNode,
 ) -> int:
     counts = _counts(one, spread, standing)
     there = counts.get(here, 0)
@@ -50,11 +58,13 @@ def _skew(
 
 
 def _counts(one: Shape, spread: SpreadRule, standing: PodsByNode) -> Mapping[str, int]:
-    """Return how many pods that the constraint sees stand in each domain, empty domains included."""
+    """Return how many selected pods each domain has, empty domains included."""
     key = (id(one), spread)
     if key not in standing.spread_counts:
         counts: dict[str, int] = {}
-        term = AffinityTerm(frozenset((one.pod.meta.namespace,)), spread.selector, spread.topology_key)
+        term = AffinityTerm(
+            frozenset((one.pod.meta.namespace,)), spread.selector, spread.topology_key
+        )
         seen = {} if spread.selector.empty else standing.census((term,), terminating=False)
         for node in standing.nodes.values():
             if _is_counted(node, one, spread):

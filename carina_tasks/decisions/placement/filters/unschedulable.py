@@ -13,8 +13,12 @@ from carina_tasks.decisions.placement.space import Space
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def unschedulable(candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space) -> FilterVerdict:
-    """Fit when the node is schedulable, or every pod tolerates ``node.kubernetes.io/unschedulable``."""
-    if candidate.node.unschedulable and not (group.pods and all(pod.tolerates(UNSCHEDULABLE) for pod in group.pods)):
+def unschedulable(
+    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
+) -> FilterVerdict:
+    """Require a schedulable node, unless every pod tolerates the cordon taint."""
+    if candidate.node.unschedulable and not (
+        group.pods and all(pod.tolerates(UNSCHEDULABLE) for pod in group.pods)
+    ):
         return DoesNotFit("node(s) were unschedulable")
     return FITS

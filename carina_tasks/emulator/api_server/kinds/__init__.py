@@ -5,7 +5,15 @@ from .custom import DEFINITIONS, resources_of
 from .event import EVENTS
 from .namespace import NAMESPACES
 from .node import NODES
-from .plain import CONFIG_MAPS, CSI_DRIVERS, LEASES, SECRETS, SERVICE_ACCOUNTS, SERVICES, STORAGE_CLASSES
+from .plain import (
+    CONFIG_MAPS,
+    CSI_DRIVERS,
+    LEASES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    STORAGE_CLASSES,
+)
 from .pod import PODS
 from .volumes import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from .workloads import DEPLOYMENTS, STATEFUL_SETS
@@ -29,4 +37,13 @@ BUILT_IN: tuple[Resource, ...] = (
     DEFINITIONS,
 )
 
-__all__ = ["BUILT_IN", "DEFINITIONS", "NAMESPACES", "PODS", "Behaviour", "Column", "Resource", "resources_of"]
+__all__ = [
+    "BUILT_IN",
+    "DEFINITIONS",
+    "NAMESPACES",
+    "PODS",
+    "Behaviour",
+    "Column",
+    "Resource",
+    "resources_of",
+]

@@ -1,4 +1,7 @@
-"""What a served resource is: its names, its columns, and what it does beyond what every resource does."""
+"""What a served resource is.
+
+Its names, its columns, and what it does beyond what every resource does.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,9 @@ def dig(obj: Any, *path: str) -> Any:
     return obj
 
 
-NAME = Column("Name", lambda obj, _: obj["metadata"]["name"], format="name", description="Name of the object.")
+NAME = Column(
+    "Name", lambda obj, _: obj["metadata"]["name"], format="name", description="Name of the object."
+)
 AGE = Column(
     "Age",
     lambda obj, now: durations.age(obj["metadata"].get("creationTimestamp"), now),
@@ -62,7 +67,8 @@ class Behaviour:
     label_name = False
     """The name is a DNS label and not a subdomain."""
     standard_finalizers = True
-    """A finalizer must be qualified or one of the standard ones (custom resources are only warned)."""
+    """A finalizer must be qualified or one of the standard ones (custom resources are only warned).
+    """
     create_on_update = False
     """A PUT or a patch of an object that does not exist creates it."""
     unconditional_update = True

@@ -42,7 +42,9 @@ class DefinitionBehaviour(WithStatus):
                     "type": "Established",
                 },
             ],
-            "storedVersions": [version["name"] for version in spec["versions"] if version.get("storage")],
+            "storedVersions": [
+                version["name"] for version in spec["versions"] if version.get("storage")
+            ],
         }
 
     def default(self, obj: JSON) -> None:
@@ -109,11 +111,16 @@ class CustomBehaviour(Behaviour):
     def changed(self, obj: JSON, old: JSON) -> bool:
         """Count any change but those of metadata and of a separate status."""
         ignored = {"metadata", "status"} if self.status else {"metadata"}
-        return {k: v for k, v in obj.items() if k not in ignored} != {k: v for k, v in old.items() if k not in ignored}
+        return {k: v for k, v in obj.items() if k not in ignored} != {
+            k: v for k, v in old.items() if k not in ignored
+        }
 
 
 def path_of(json_path: str) -> tuple[str, ...]:
-    r"""Split a simple JSON path (`.spec.size`, `.metadata.labels.a\.b`, `.a['b.c']`) into its keys."""
+    r"""Split a simple JSON path into its keys.
+
+    For example `.spec.size`, `.metadata.labels.a\.b` or `.a['b.c']`.
+    """
     keys = []
     for bracket, plain in re.findall(r"\['([^']+)'\]|\.?((?:\\.|[^.\[\\])+)", json_path):
         keys.append(bracket or plain.replace("\\.", "."))
@@ -152,10 +159,13 @@ def resources_of(definition: JSON) -> list[Resource]:
     for version in spec["versions"]:
         if not version.get("served"):
             continue
-        schema = dig(version, "schema", "openAPIV3Schema") or {"x-kubernetes-preserve-unknown-fields": True}
+        schema = dig(version, "schema", "openAPIV3Schema") or {
+            "x-kubernetes-preserve-unknown-fields": True
+        }
         subresources = version.get("subresources") or {}
         fields = {
-            field["jsonPath"].lstrip("."): path_of(field["jsonPath"]) for field in version.get("selectableFields") or []
+            field["jsonPath"].lstrip("."): path_of(field["jsonPath"])
+            for field in version.get("selectableFields") or []
         }
         printed = version.get("additionalPrinterColumns")
         created = Column(

@@ -26,10 +26,14 @@ class EventBehaviour(Behaviour):
         obj.setdefault("reportingInstance", "")
 
     def validate(self, obj: JSON, old: JSON | None) -> list[Cause]:
-        """Refuse an event in another namespace than its object's (`default` for cluster-scoped objects)."""
+        """Refuse an event outside its object's namespace (`default` for cluster objects)."""
         involved = dig(obj, "involvedObject", "namespace") or ""
         if obj["metadata"].get("namespace") != (involved or "default"):
-            return [invalid_value("involvedObject.namespace", f'"{involved}"', "does not match event.namespace")]
+            return [
+                invalid_value(
+                    "involvedObject.namespace", f'"{involved}"', "does not match event.namespace"
+                )
+            ]
         return []
 
 
@@ -50,7 +54,8 @@ def _source(obj: JSON) -> str:
 
 
 def _object(obj: JSON) -> str:
-    return f"{str(dig(obj, 'involvedObject', 'kind') or '').lower()}/{dig(obj, 'involvedObject', 'name') or ''}"
+    kind, name = dig(obj, "involvedObject", "kind"), dig(obj, "involvedObject", "name")
+    return f"{str(kind or '').lower()}/{name or ''}"
 
 
 EVENTS = Resource(
@@ -75,11 +80,15 @@ EVENTS = Resource(
         Column("Type", lambda obj, _: obj.get("type", "")),
         Column("Reason", lambda obj, _: obj.get("reason", "")),
         Column("Object", lambda obj, _: _object(obj)),
-        Column("Subobject", lambda obj, _: dig(obj, "involvedObject", "fieldPath") or "", priority=1),
+        Column(
+            "Subobject", lambda obj, _: dig(obj, "involvedObject", "fieldPath") or "", priority=1
+        ),
         Column("Source", lambda obj, _: _source(obj), priority=1),
         Column("Message", lambda obj, _: str(obj.get("message", "")).strip()),
         Column("First Seen", _first_seen, priority=1),
-        Column("Count", lambda obj, _: dig(obj, "series", "count") or obj.get("count") or 1, priority=1),
+        Column(
+            "Count", lambda obj, _: dig(obj, "series", "count") or obj.get("count") or 1, priority=1
+        ),
         Column("Name", lambda obj, _: obj["metadata"]["name"], format="name", priority=1),
     ),
 )

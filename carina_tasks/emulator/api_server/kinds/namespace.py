@@ -44,7 +44,9 @@ NAMESPACES = Resource(
     behaviour=NamespaceBehaviour(),
     columns=(
         NAME,
-        Column("Status", lambda obj, _: dig(obj, "status", "phase") or "", description="The phase."),
+        Column(
+            "Status", lambda obj, _: dig(obj, "status", "phase") or "", description="The phase."
+        ),
         AGE,
     ),
 )

@@ -81,7 +81,10 @@ NODES = Resource(
     namespaced=False,
     short_names=("no",),
     subresources=("status",),
-    fields={"metadata.name": NAME_FIELDS["metadata.name"], "spec.unschedulable": ("spec", "unschedulable")},
+    fields={
+        "metadata.name": NAME_FIELDS["metadata.name"],
+        "spec.unschedulable": ("spec", "unschedulable"),
+    },
     generic_fields=False,
     behaviour=NodeBehaviour(),
     columns=(
@@ -90,12 +93,16 @@ NODES = Resource(
         Column("Roles", lambda obj, _: _roles(obj), description="The roles of the node."),
         AGE,
         Column(
-            "Version", lambda obj, _: dig(obj, "status", "nodeInfo", "kubeletVersion") or "", description="Kubelet."
+            "Version",
+            lambda obj, _: dig(obj, "status", "nodeInfo", "kubeletVersion") or "",
+            description="Kubelet.",
         ),
         Column("Internal-IP", lambda obj, _: _address(obj, "InternalIP"), priority=1),
         Column("External-IP", lambda obj, _: _address(obj, "ExternalIP"), priority=1),
         Column("OS-Image", lambda obj, _: _info(obj, "osImage"), priority=1),
         Column("Kernel-Version", lambda obj, _: _info(obj, "kernelVersion"), priority=1),
-        Column("Container-Runtime", lambda obj, _: _info(obj, "containerRuntimeVersion"), priority=1),
+        Column(
+            "Container-Runtime", lambda obj, _: _info(obj, "containerRuntimeVersion"), priority=1
+        ),
     ),
 )

@@ -1,4 +1,7 @@
-"""Kinds that are little more than data: ConfigMap, Secret, Service, ServiceAccount, Lease, StorageClass, CSIDriver."""
+"""Kinds that are little more than data.
+
+ConfigMap, Secret, Service, ServiceAccount, Lease, StorageClass, CSIDriver.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +115,9 @@ CONFIG_MAPS = Resource(
     short_names=("cm",),
     columns=(
         NAME,
-        Column("Data", lambda obj, _: len(obj.get("data") or {}) + len(obj.get("binaryData") or {})),
+        Column(
+            "Data", lambda obj, _: len(obj.get("data") or {}) + len(obj.get("binaryData") or {})
+        ),
         AGE,
     ),
 )
@@ -148,7 +153,9 @@ SERVICES = Resource(
         NAME,
         Column("Type", lambda obj, _: obj["spec"].get("type", "")),
         Column("Cluster-IP", lambda obj, _: obj["spec"].get("clusterIP") or "<none>"),
-        Column("External-IP", lambda obj, _: ",".join(obj["spec"].get("externalIPs") or []) or "<none>"),
+        Column(
+            "External-IP", lambda obj, _: ",".join(obj["spec"].get("externalIPs") or []) or "<none>"
+        ),
         Column("Port(s)", lambda obj, _: _ports(obj)),
         AGE,
         Column("Selector", lambda obj, _: _pairs(obj["spec"].get("selector")), priority=1),
@@ -204,7 +211,8 @@ CSI_DRIVERS = Resource(
         Column(
             "TokenRequests",
             lambda obj, _: (
-                ",".join(t.get("audience", "") for t in dig(obj, "spec", "tokenRequests") or []) or "<unset>"
+                ",".join(t.get("audience", "") for t in dig(obj, "spec", "tokenRequests") or [])
+                or "<unset>"
             ),
         ),
         Column("RequiresRepublish", lambda obj, _: _flag(obj, "requiresRepublish"), "boolean"),

@@ -14,18 +14,23 @@ _ENDED = ("Succeeded", "Failed")
 
 
 class PodBehaviour(WithStatus):
-    """A bound pod that is deleted stays for its grace period, until its kubelet deletes it with grace 0."""
+    """Keep a deleted bound pod until its kubelet deletes it with grace 0."""
 
     returns_deleted = True
     generation = True
 
     def on_create(self, obj: JSON) -> None:
-        """Start Pending, whatever status was sent, and tolerate a lost node for a while, as admission does."""
+        """Start Pending and tolerate a lost node for a while, as admission does."""
         tolerations = obj["spec"].setdefault("tolerations", [])
         for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
             if not any(_tolerates(toleration, key) for toleration in tolerations):
                 tolerations.append(
-                    {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATION_SECONDS}
+                    {
+                        "key": key,
+                        "operator": "Exists",
+                        "effect": "NoExecute",
+                        "tolerationSeconds": _TOLERATION_SECONDS,
+                    }
                 )
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
 
@@ -49,14 +54,20 @@ class PodBehaviour(WithStatus):
 
     def grace(self, obj: JSON, wanted: int | None) -> int:
         """Return the asked or the pod's own period; 0 for a pod that no kubelet holds."""
-        period = wanted if wanted is not None else obj["spec"].get("terminationGracePeriodSeconds", 30)
+        period = (
+            wanted if wanted is not None else obj["spec"].get("terminationGracePeriodSeconds", 30)
+        )
         if not obj["spec"].get("nodeName") or dig(obj, "status", "phase") in _ENDED:
             return 0
         return max(int(period), 0)
 
 
 def _tolerates(toleration: JSON, key: str) -> bool:
-    return toleration.get("key") in (key, None, "") and toleration.get("effect") in ("NoExecute", None, "")
+    return toleration.get("key") in (key, None, "") and toleration.get("effect") in (
+        "NoExecute",
+        None,
+        "",
+    )
 
 
 def default_pod_spec(spec: JSON) -> None:
@@ -81,7 +92,10 @@ def default_pod_spec(spec: JSON) -> None:
 
 def qos_class(obj: JSON) -> str:
     """Return Guaranteed, Burstable or BestEffort from the containers' cpu and memory."""
-    containers = [*(obj["spec"].get("initContainers") or []), *(obj["spec"].get("containers") or [])]
+    containers = [
+        *(obj["spec"].get("initContainers") or []),
+        *(obj["spec"].get("containers") or []),
+    ]
     asked: list[Any] = []
     guaranteed = bool(containers)
     for container in containers:
@@ -89,7 +103,11 @@ def qos_class(obj: JSON) -> str:
         limits = dig(container, "resources", "limits") or {}
         for key in ("cpu", "memory"):
             asked += [value for value in (requests.get(key), limits.get(key)) if value]
-            guaranteed = guaranteed and bool(limits.get(key)) and requests.get(key, limits.get(key)) == limits.get(key)
+            guaranteed = (
+                guaranteed
+                and bool(limits.get(key))
+                and requests.get(key, limits.get(key)) == limits.get(key)
+            )
     if not asked:
         return "BestEffort"
     return "Guaranteed" if guaranteed else "Burstable"
@@ -97,7 +115,11 @@ def qos_class(obj: JSON) -> str:
 
 def _ready(obj: JSON) -> str:
     statuses = dig(obj, "status", "containerStatuses") or []
-    ready = sum(1 for status in statuses if status.get("ready") and dig(status, "state", "running") is not None)
+    ready = sum(
+        1
+        for status in statuses
+        if status.get("ready") and dig(status, "state", "running") is not None
+    )
     return f"{ready}/{len(obj['spec'].get('containers') or [])}"
 
 
@@ -134,7 +156,9 @@ def _gates(obj: JSON) -> str:
     gates = obj["spec"].get("readinessGates") or []
     if not gates:
         return "<none>"
-    true = {c.get("type") for c in dig(obj, "status", "conditions") or [] if c.get("status") == "True"}
+    true = {
+        c.get("type") for c in dig(obj, "status", "conditions") or [] if c.get("status") == "True"
+    }
     return f"{sum(1 for gate in gates if gate.get('conditionType') in true)}/{len(gates)}"
 
 
@@ -162,12 +186,20 @@ PODS = Resource(
     columns=(
         NAME,
         Column("Ready", lambda obj, _: _ready(obj), description="Containers that are ready."),
-        Column("Status", lambda obj, _: _status(obj), description="The state of the containers in one word."),
+        Column(
+            "Status",
+            lambda obj, _: _status(obj),
+            description="The state of the containers in one word.",
+        ),
         Column("Restarts", _restarts, description="Restarts of the containers."),
         AGE,
         Column("IP", lambda obj, _: dig(obj, "status", "podIP") or "<none>", priority=1),
         Column("Node", lambda obj, _: dig(obj, "spec", "nodeName") or "<none>", priority=1),
-        Column("Nominated Node", lambda obj, _: dig(obj, "status", "nominatedNodeName") or "<none>", priority=1),
+        Column(
+            "Nominated Node",
+            lambda obj, _: dig(obj, "status", "nominatedNodeName") or "<none>",
+            priority=1,
+        ),
         Column("Readiness Gates", lambda obj, _: _gates(obj), priority=1),
     ),
 )

@@ -9,7 +9,12 @@ from .. import durations
 from ..errors import JSON, Cause, forbidden_value, invalid_value, required
 from .base import AGE, NAME, NAME_FIELDS, Column, Resource, WithStatus, dig
 
-_MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+_MODES = {
+    "ReadWriteOnce": "RWO",
+    "ReadOnlyMany": "ROX",
+    "ReadWriteMany": "RWX",
+    "ReadWriteOncePod": "RWOP",
+}
 _CLASS = "volume.beta.kubernetes.io/storage-class"
 _NOT_SOURCE = frozenset(
     [
@@ -44,7 +49,10 @@ class PersistentVolumeBehaviour(WithStatus):
 
     def on_create(self, obj: JSON) -> None:
         """Start Pending, protected against deletion while a claim uses it."""
-        obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": durations.timestamp(datetime.now(UTC))}
+        obj["status"] = {
+            "phase": "Pending",
+            "lastPhaseTransitionTime": durations.timestamp(datetime.now(UTC)),
+        }
         _protect(obj, "kubernetes.io/pv-protection")
 
     def default(self, obj: JSON) -> None:
@@ -59,7 +67,9 @@ class PersistentVolumeBehaviour(WithStatus):
     def on_status_write(self, obj: JSON, old: JSON) -> None:
         """Note when the phase changed."""
         super().on_status_write(obj, old)
-        if dig(obj, "status", "phase") != dig(old, "status", "phase") and isinstance(obj.get("status"), dict):
+        if dig(obj, "status", "phase") != dig(old, "status", "phase") and isinstance(
+            obj.get("status"), dict
+        ):
             obj["status"]["lastPhaseTransitionTime"] = durations.timestamp(datetime.now(UTC))
 
     def validate(self, obj: JSON, old: JSON | None) -> list[Cause]:
@@ -77,7 +87,11 @@ class PersistentVolumeBehaviour(WithStatus):
                 why = "spec.persistentvolumesource is immutable after creation"
                 causes.append(forbidden_value("spec.persistentvolumesource", why))
             if spec.get("volumeMode") != old["spec"].get("volumeMode"):
-                causes.append(invalid_value("volumeMode", json.dumps(spec.get("volumeMode")), "field is immutable"))
+                causes.append(
+                    invalid_value(
+                        "volumeMode", json.dumps(spec.get("volumeMode")), "field is immutable"
+                    )
+                )
             before = old["spec"].get("nodeAffinity")
             if before is not None and spec.get("nodeAffinity") != before:
                 shown = json.dumps(spec.get("nodeAffinity"))
@@ -118,8 +132,8 @@ class PersistentVolumeClaimBehaviour(WithStatus):
                 fixed.discard("volumeName")
             if any(spec.get(key) != before.get(key) for key in fixed):
                 why = (
-                    "spec is immutable after creation except resources.requests and volumeAttributesClassName for "
-                    "bound claims"
+                    "spec is immutable after creation except resources.requests and "
+                    "volumeAttributesClassName for bound claims"
                 )
                 causes.append(forbidden_value("spec", why))
         return causes
@@ -135,7 +149,11 @@ def _class(obj: JSON) -> str:
 
 
 def _phase(obj: JSON) -> str:
-    return "Terminating" if obj["metadata"].get("deletionTimestamp") else dig(obj, "status", "phase") or ""
+    return (
+        "Terminating"
+        if obj["metadata"].get("deletionTimestamp")
+        else dig(obj, "status", "phase") or ""
+    )
 
 
 def _claim(obj: JSON) -> str:
@@ -162,11 +180,15 @@ PERSISTENT_VOLUMES = Resource(
         NAME,
         Column("Capacity", lambda obj, _: dig(obj, "spec", "capacity", "storage") or "0"),
         Column("Access Modes", lambda obj, _: _modes(obj["spec"].get("accessModes"))),
-        Column("Reclaim Policy", lambda obj, _: obj["spec"].get("persistentVolumeReclaimPolicy", "")),
+        Column(
+            "Reclaim Policy", lambda obj, _: obj["spec"].get("persistentVolumeReclaimPolicy", "")
+        ),
         Column("Status", lambda obj, _: _phase(obj)),
         Column("Claim", lambda obj, _: _claim(obj)),
         Column("StorageClass", lambda obj, _: _class(obj)),
-        Column("VolumeAttributesClass", lambda obj, _: _unset(obj, "spec", "volumeAttributesClassName")),
+        Column(
+            "VolumeAttributesClass", lambda obj, _: _unset(obj, "spec", "volumeAttributesClassName")
+        ),
         Column("Reason", lambda obj, _: dig(obj, "status", "reason") or ""),
         AGE,
         Column("VolumeMode", lambda obj, _: _unset(obj, "spec", "volumeMode"), priority=1),
@@ -190,14 +212,22 @@ PERSISTENT_VOLUME_CLAIMS = Resource(
         Column("Volume", lambda obj, _: obj["spec"].get("volumeName", "")),
         Column(
             "Capacity",
-            lambda obj, _: (dig(obj, "status", "capacity", "storage") or "0") if obj["spec"].get("volumeName") else "",
+            lambda obj, _: (
+                (dig(obj, "status", "capacity", "storage") or "0")
+                if obj["spec"].get("volumeName")
+                else ""
+            ),
         ),
         Column(
             "Access Modes",
-            lambda obj, _: _modes(dig(obj, "status", "accessModes")) if obj["spec"].get("volumeName") else "",
+            lambda obj, _: (
+                _modes(dig(obj, "status", "accessModes")) if obj["spec"].get("volumeName") else ""
+            ),
         ),
         Column("StorageClass", lambda obj, _: _class(obj)),
-        Column("VolumeAttributesClass", lambda obj, _: _unset(obj, "spec", "volumeAttributesClassName")),
+        Column(
+            "VolumeAttributesClass", lambda obj, _: _unset(obj, "spec", "volumeAttributesClassName")
+        ),
         AGE,
         Column("VolumeMode", lambda obj, _: _unset(obj, "spec", "volumeMode"), priority=1),
     ),

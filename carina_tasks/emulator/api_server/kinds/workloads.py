@@ -38,7 +38,10 @@ class StatefulSetBehaviour(WorkloadBehaviour):
         super().default(obj)
         spec = obj["spec"]
         spec.setdefault("podManagementPolicy", "OrderedReady")
-        spec.setdefault("persistentVolumeClaimRetentionPolicy", {"whenDeleted": "Retain", "whenScaled": "Retain"})
+        spec.setdefault(
+            "persistentVolumeClaimRetentionPolicy",
+            {"whenDeleted": "Retain", "whenScaled": "Retain"},
+        )
         strategy = spec.setdefault("updateStrategy", {})
         strategy.setdefault("type", "RollingUpdate")
         if strategy["type"] == "RollingUpdate":
@@ -67,7 +70,9 @@ class DeploymentBehaviour(WorkloadBehaviour):
 
 
 def _containers(obj: JSON, key: str) -> str:
-    return ",".join(str(c.get(key, "")) for c in dig(obj, "spec", "template", "spec", "containers") or [])
+    return ",".join(
+        str(c.get(key, "")) for c in dig(obj, "spec", "template", "spec", "containers") or []
+    )
 
 
 def _count(obj: JSON, key: str) -> int:

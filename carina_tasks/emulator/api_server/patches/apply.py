@@ -15,17 +15,29 @@ _MISSING = object()
 
 
 def server_side_apply(
-    live: JSON | None, config: JSON, *, manager: str, subresource: str, force: bool, now: str, keyed_lists: bool
+    live: JSON | None,
+    config: JSON,
+    *,
+    manager: str,
+    subresource: str,
+    force: bool,
+    now: str,
+    keyed_lists: bool,
 ) -> JSON:
     """Return the object after `manager` applied `config` over `live`.
 
-    Fields that the manager applied earlier and leaves out now are removed, unless another manager owns them too.
-    Raises StatusError 409 when another manager owns a field with another value, unless `force`.
+    Fields that the manager applied earlier and leaves out now are removed, unless another manager
+    owns them too. Raises StatusError 409 when another manager owns a field with another value,
+    unless `force`.
     """
     config = clone(config)
     config["metadata"].pop("managedFields", None)
     applied = leaves(config, keyed_lists=keyed_lists)
-    base: JSON = live or {"apiVersion": config["apiVersion"], "kind": config["kind"], "metadata": {}}
+    base: JSON = live or {
+        "apiVersion": config["apiVersion"],
+        "kind": config["kind"],
+        "metadata": {},
+    }
     current = leaves(base, keyed_lists=keyed_lists)
     differing = {path for path, value in applied.items() if current.get(path, _MISSING) != value}
 
@@ -33,7 +45,11 @@ def server_side_apply(
     others: list[tuple[JSON, set[Path]]] = []
     for entry in base["metadata"].get("managedFields") or []:
         paths = from_fields_v1(entry.get("fieldsV1") or {})
-        if (entry["manager"], entry["operation"], entry.get("subresource", "")) == (manager, "Apply", subresource):
+        if (entry["manager"], entry["operation"], entry.get("subresource", "")) == (
+            manager,
+            "Apply",
+            subresource,
+        ):
             mine = paths
         else:
             others.append((entry, paths))
@@ -50,7 +66,11 @@ def server_side_apply(
     foreign: set[Path] = set().union(*(paths for _, paths in others))
     for path in mine - applied.keys() - foreign:
         _remove(merged, path)
-    entries = [{**entry, "fieldsV1": to_fields_v1(paths - differing)} for entry, paths in others if paths - differing]
+    entries = [
+        {**entry, "fieldsV1": to_fields_v1(paths - differing)}
+        for entry, paths in others
+        if paths - differing
+    ]
     if applied:
         entries.append(entry_of(config, manager, "Apply", subresource, now, applied))
     merged["metadata"]["managedFields"] = entries
@@ -73,10 +93,13 @@ def _conflict(conflicts: list[tuple[JSON, Path]]) -> StatusError:
     else:
         by_manager: dict[str, list[str]] = {}
         for cause in causes:
-            by_manager.setdefault(cause["message"].replace("conflict with", "conflicts with", 1), []).append(
-                cause["field"]
-            )
-        lines = [f"{who}:\n" + "\n".join(f"- {field}" for field in fields) for who, fields in by_manager.items()]
+            by_manager.setdefault(
+                cause["message"].replace("conflict with", "conflicts with", 1), []
+            ).append(cause["field"])
+        lines = [
+            f"{who}:\n" + "\n".join(f"- {field}" for field in fields)
+            for who, fields in by_manager.items()
+        ]
         listed = f"{len(causes)} conflicts: " + "\n".join(lines)
     return StatusError(409, "Conflict", f"Apply failed with {listed}", {"causes": causes})
 
@@ -113,14 +136,23 @@ def _remove(obj: JSON, path: Path) -> None:
             step: Any = rest
         elif kind == "k":
             wanted = json.loads(rest)
-            step = next((i for i, item in enumerate(node) if all(item.get(k) == v for k, v in wanted.items())), None)
+            step = next(
+                (
+                    i
+                    for i, item in enumerate(node)
+                    if all(item.get(k) == v for k, v in wanted.items())
+                ),
+                None,
+            )
         else:
             value = json.loads(rest)
             step = node.index(value) if value in node else None
         if step is None:
             return
         child = node[step]
-        if isinstance(child, dict | list):  # stored objects are shared: copy what is about to change
+        if isinstance(
+            child, dict | list
+        ):  # stored objects are shared: copy what is about to change
             child = node[step] = child.copy()
         trail.append((node, step))
         node = child

@@ -1,6 +1,7 @@
 """Who owns which field: `metadata.managedFields`.
 
-A field is a path of FieldsV1 steps, such as `("f:spec", "f:size")` or `("f:spec", "f:containers", 'k:{"name":"c"}')`.
+A field is a path of FieldsV1 steps, such as `("f:spec", "f:size")` or `("f:spec", "f:containers",
+'k:{"name":"c"}')`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _SYSTEM = frozenset(
 def leaves(obj: JSON, *, keyed_lists: bool) -> dict[Path, Any]:
     """Return the object's leaf fields and their values, without what the server sets itself.
 
-    `keyed_lists`: lists of built-in kinds are split by their merge key; in custom resources a list is one field.
+    `keyed_lists`: lists of built-in kinds are split by their merge key; in custom resources a list
+    is one field.
     """
     found: dict[Path, Any] = {}
     for key, value in obj.items():
@@ -101,19 +103,25 @@ def shown(path: Path) -> str:
         if kind == "f":
             text += f".{rest}"
         elif kind == "k":
-            text += "[" + ",".join(f"{k}={json.dumps(v)}" for k, v in json.loads(rest).items()) + "]"
+            text += (
+                "[" + ",".join(f"{k}={json.dumps(v)}" for k, v in json.loads(rest).items()) + "]"
+            )
         elif kind == "v":
             text += f"[={rest}]"
     return text
 
 
-def track_update(obj: JSON, old: JSON | None, *, manager: str, subresource: str, now: str, keyed_lists: bool) -> None:
+def track_update(
+    obj: JSON, old: JSON | None, *, manager: str, subresource: str, now: str, keyed_lists: bool
+) -> None:
     """Record in place that `manager` wrote what differs between `old` and `obj`."""
     before = leaves(old, keyed_lists=keyed_lists) if old else {}
     after = leaves(obj, keyed_lists=keyed_lists)
     changed = {path for path, value in after.items() if path not in before or before[path] != value}
     removed = before.keys() - after.keys()
-    entries = [] if old is None else [dict(entry) for entry in old["metadata"].get("managedFields") or []]
+    entries = (
+        [] if old is None else [dict(entry) for entry in old["metadata"].get("managedFields") or []]
+    )
     if obj["metadata"].get("managedFields") == []:
         entries = []
     if not changed and not removed:
@@ -123,7 +131,11 @@ def track_update(obj: JSON, old: JSON | None, *, manager: str, subresource: str,
     kept = []
     for entry in entries:
         paths = from_fields_v1(entry.get("fieldsV1") or {}) - removed
-        if (entry["manager"], entry["operation"], entry.get("subresource", "")) == (manager, "Update", subresource):
+        if (entry["manager"], entry["operation"], entry.get("subresource", "")) == (
+            manager,
+            "Update",
+            subresource,
+        ):
             mine = paths
             continue
         paths -= changed
@@ -135,7 +147,9 @@ def track_update(obj: JSON, old: JSON | None, *, manager: str, subresource: str,
     _store(obj, kept)
 
 
-def entry_of(obj: JSON, manager: str, operation: str, subresource: str, now: str, paths: Iterable[Path]) -> JSON:
+def entry_of(
+    obj: JSON, manager: str, operation: str, subresource: str, now: str, paths: Iterable[Path]
+) -> JSON:
     """Return one entry of managedFields."""
     entry: JSON = {
         "manager": manager,

@@ -14,7 +14,10 @@ _REJECTED = "the server rejected our request due to an error in our request"
 
 
 def json_patch(target: JSON, operations: Any) -> JSON:
-    """Return `target` with the operations applied; StatusError 422 when one of them does not fit, a failed test too."""
+    """Return `target` with the operations applied.
+
+    StatusError 422 when one of them does not fit, a failed test too.
+    """
     if not isinstance(operations, list):
         raise bad_request("error decoding patch: a JSON patch is a list of operations")
     try:

@@ -1,4 +1,4 @@
-"""Which lists of built-in kinds are merged, and by which key (the API's `patchMergeKey`, by field name)."""
+"""Which lists are merged, and by which key (the API's `patchMergeKey`)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,10 @@ _ORDER = "$setElementOrder/"
 
 
 def strategic_merge(target: Any, patch: JSON) -> JSON:
-    """Return `target` with `patch` merged in: lists with a merge key item by item, the `$` directives obeyed."""
+    """Return `target` with `patch` merged in.
+
+    Lists with a merge key item by item, the `$` directives obeyed.
+    """
     if patch.get("$patch") == "replace":
         return {key: clone(value) for key, value in patch.items() if key != "$patch"}
     merged: JSON = dict(target) if isinstance(target, dict) else {}
@@ -59,7 +62,10 @@ def _merge_list(field: str, current: list[Any], patch: list[Any]) -> list[Any]:
 
 
 def _ordered(field: str, items: list[Any], order: list[Any]) -> list[Any]:
-    """Put the items that the patch names into its order; the others keep their places after them."""
+    """Put the items that the patch names into its order.
+
+    The others keep their places after them.
+    """
     key = merge_key(field, items, order)
     wanted = [item[key] for item in order] if key else list(order)
 

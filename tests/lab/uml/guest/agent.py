@@ -1,8 +1,9 @@
 """Runs inside a node: sets it up, keeps the node worker running, and runs the lab's commands.
 
-Standard library only, for the system's Python. The lab talks to it over a serial line (ttyS0), a JSON object a line,
-which works while the node's network is cut. Requests are `{"id", "op", ...}`, answers `{"id", "ok": value}` or
-`{"id", "error": text}`; the first line is `{"hello": uptime in seconds}`. The worker's output goes to ttyS1.
+Standard library only, for the system's Python. The lab talks to it over a serial line (ttyS0), a
+JSON object a line, which works while the node's network is cut. Requests are `{"id", "op", ...}`,
+answers `{"id", "ok": value}` or `{"id", "error": text}`; the first line is `{"hello": uptime in
+seconds}`. The worker's output goes to ttyS1.
 """
 
 import asyncio
@@ -45,7 +46,9 @@ def uptime() -> float:
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the set-up; say what went wrong and go on: the lab sees it on the console."""
+    """Run a command of the set-up; say what went wrong and go on: the lab sees it on the
+    console.
+    """
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         say(f"{' '.join(argv)}: {done.returncode} {done.stderr.strip()}")
@@ -77,7 +80,9 @@ def set_up(config: Json) -> None:
 
 
 class Worker:
-    """A service manager for one process: starts it again a second after it ends, until told to stop."""
+    """A service manager for one process: starts it again a second after it ends, until told to
+    stop.
+    """
 
     def __init__(self) -> None:
         self.wanted: Json | None = None
@@ -133,7 +138,9 @@ class Worker:
         return await self.status()
 
     async def status(self) -> Json:
-        """Return pid (None when it does not run), how often it was started since the boot, and whether it is wanted."""
+        """Return pid (None when it does not run), how often it was started since the boot, and
+        whether it is wanted.
+        """
         process = self.running()
         return {
             "pid": process.pid if process else None,
@@ -146,7 +153,9 @@ class Worker:
         return self.process if self.process and self.process.returncode is None else None
 
 
-async def run_command(argv: list[str], stdin: str | None, timeout: float, env: dict[str, str]) -> Json:
+async def run_command(
+    argv: list[str], stdin: str | None, timeout: float, env: dict[str, str]
+) -> Json:
     """Run one of the lab's commands."""
     process = await asyncio.create_subprocess_exec(
         *argv,
@@ -156,7 +165,9 @@ async def run_command(argv: list[str], stdin: str | None, timeout: float, env: d
         stderr=subprocess.PIPE,
     )
     try:
-        stdout, stderr = await asyncio.wait_for(process.communicate((stdin or "").encode()), timeout)
+        stdout, stderr = await asyncio.wait_for(
+            process.communicate((stdin or "").encode()), timeout
+        )
     except TimeoutError:
         process.kill()
         raise TimeoutError(f"{argv} took more than {timeout} s") from None

@@ -1,0 +1,59 @@
+"""The environment variables that hold the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from carina_tasks.errors import BadSetting
+
+PREFIX: Final = "CARINA_TASKS_"
+"""What the name of every variable of ours begins with."""
+FOREIGN: Final = (
+    "CELERY_BROKER_URL",
+    "CELERY_BROKER_READ_URL",
+    "CELERY_BROKER_WRITE_URL",
+    "CELERY_RESULT_BACKEND",
+    "CELERY_CONFIG_MODULE",
+    "CELERY_LOADER",
+)
+"""Variables by which Celery would use another broker than these settings name, or other settings.
+"""
+SHORT: Final = {
+    "CELERY_BROKER_URL": "BROKER_URL",
+    "CELERY_RESULT_BACKEND": "RESULT_BACKEND",
+    "CELERY_LOADER": "LOADER",
+}
+"""Variables that the ``celery`` command turns into those (celery/bin/celery.py)."""
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+    """Raise BadSetting when a variable of Celery's would override these settings."""
+    found = [
+        SHORT[n] if environ.get(SHORT.get(n, n)) == environ[n] and n in SHORT else n
+        for n in FOREIGN
+        if environ.get(n)
+    ]
+    if found:
+        raise BadSetting(
+            f"{', '.join(sorted(found))}: Celery would follow it and not {PREFIX}BROKER_URL; take "
+            "it out of the environment of this process"
+        )
+
+
+def from_environment(environ: dict[str, str]) -> dict[str, Any]:
+    """Return the values of our variables by the name of their setting."""
+    values = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX)
+    }
+    if "NODE_NAME" in environ:
+        values["NODE_NAME"] = environ["NODE_NAME"]
+    return values
+
+
+def variable_of(loc: tuple[int | str, ...]) -> str:
+    """Return the variable that pydantic's error location `loc` is about."""
+    name = str(loc[0]) if loc else "?"
+    return name if name.isupper() else PREFIX + name.upper()
