@@ -1,9 +1,9 @@
 """What runs when: the schedule of ``celery -A carina_tasks beat``.
 
-The sweeps are crontab entries and not intervals, because an interval starts anew whenever beat's
+The sweeps are crontab entries and not intervals, because an interval starts again whenever beat's
 pod moves. Every entry expires before the next is due, so a worker that was away does not run a heap
-of them. Two beats at once are harmless: each task reads the objects anew and does only what is left
-to do.
+of them. Two beats at once are harmless: each task reads the objects again and does only what is
+left to do.
 """
 
 from __future__ import annotations

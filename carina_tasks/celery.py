@@ -58,7 +58,7 @@ TASK_MODULES = {
 def transport_options(conf: Settings, role: Role) -> dict[str, Any]:
     """Return the broker options of a process.
 
-    Without these timeouts a half-open connection hung publishers for good; with them 10 s
+    Without these timeouts a half-open connection hung publishers permanently; with them 10 s
     (measured). A node neither keeps a record of unacknowledged messages nor looks at priorities:
     that needs scripts and shared keys, which its ACL denies, and a lost message is sent again by
     resume.
@@ -75,7 +75,7 @@ def transport_options(conf: Settings, role: Role) -> dict[str, Any]:
         options |= {"ack_emulation": False, "priority_steps": [0], "polling_interval": 5}
     else:
         # Nothing here runs longer, and a task that is run again because of it is harmless: it reads
-        # the objects anew.
+        # the objects again.
         options["visibility_timeout"] = 3600
     return options
 
@@ -161,7 +161,7 @@ def make_app(conf: Settings, role: Role) -> Celery:
         broker_connection_max_retries=None,
         broker_channel_error_retry=True,
         worker_consumer="carina_tasks.broker.consumer:PatientConsumer",
-        # JSON only: a pickle from a queue would be somebody else's code.
+        # JSON only: a pickle from a queue would be another client's code.
         task_serializer="json",
         result_serializer="json",
         accept_content=["json"],
@@ -204,7 +204,7 @@ def _configure_logs(**_: Any) -> None:
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _control_worker_lives(sender: Any, **_: Any) -> None:
-    """Every control worker says that it lives, also one that was started by ``celery worker``."""
+    """Start the heartbeat of every control worker, however it was started."""
     conf = settings.current()
     if not conf.node_name and queues.CONTROL in sender.app.amqp.queues.consume_from:
         heartbeat.of_this_process(sender.app, "control", conf).start()
@@ -229,7 +229,7 @@ def _app_of_this_process() -> Celery:
         conf = settings.current()
         environment.check_environment(os.environ)
     except BadSetting as exc:
-        # Imported by every celery command: one line that says what to do, not a stack trace.
+        # Imported by every celery command: one line that explains what to do, not a stack trace.
         logs.fail(f"carina-tasks: {exc.message}")
     json_lines.of_this_command(conf.log_format, [conf.broker_url])
     return make_app(conf, "node" if conf.node_name else "control")

@@ -1,9 +1,9 @@
 """The error tree.
 
 One root. Below it three answers to the only question a caller has: *transient* (try again later),
-*permanent* (trying again changes nothing), *refused* (a guard said no, and a person may say yes).
-Exceptions of libraries are translated in the adapters and never travel further. The docstring of an
-error is its message when none is given.
+*permanent* (trying again changes nothing), *refused* (a guard said no, and the operator may say
+yes). Exceptions of libraries are translated in the adapters and never travel further. The docstring
+of an error is its message when none is given.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class LvmBusy(TransientError):
 
 
 class LostMidway(TransientError):
-    """The rebuild is under way but not finished; resume goes on with it."""
+    """The rebuild is under way but not finished; resume resumes it."""
 
 
 # --- permanent: trying again changes nothing
@@ -158,11 +158,11 @@ class Refused(CarinaTasksError):
 
 
 class Paused(Refused):
-    """carina-tasks is paused; nothing is changed until a person resumes it."""
+    """carina-tasks is paused; nothing is changed until the operator resumes it."""
 
 
 class MassFailure(Refused):
     """Too many nodes failed at once.
 
-    Nothing is changed while that lasts, and after a while not until a person resumes it.
+    Nothing is changed while that lasts, and after a while not until the operator resumes it.
     """

@@ -1,7 +1,7 @@
 """Is this process alive? It is while its own loop turns.
 
-An endpoint, a heartbeat and a metric come from threads that go on while the loop, which takes and
-runs the tasks, hangs. So the loop writes down that it turned, and the probe (``/livez``), the
+An endpoint, a heartbeat and a metric come from threads that continue while the loop, which takes
+and runs the tasks, hangs. So the loop writes down that it turned, and the probe (``/livez``), the
 heartbeat and thereby the second witness of a NotReady node read that. The loop stands still for
 three reasons; two of them are no illness:
 
@@ -44,7 +44,7 @@ class Liveness:
     def turned(self) -> None:
         """Write down that the loop turned.
 
-        From the first time on it is expected to go on doing so.
+        From the first time on it is expected to continue doing so.
         """
         with self._lock:
             self._turned = self._clock()

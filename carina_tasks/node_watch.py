@@ -41,7 +41,7 @@ TASKS = {
 
 
 class NodeWatch:
-    """Watches nodes in one thread, and says what it saw in another."""
+    """Watches nodes in one thread, and reports what it saw in another."""
 
     def __init__(
         self, api: Api, publish: Callable[[Hint], None], after: float, every: float

@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     lvm_timeout: PositiveSeconds = Field(
         30.0,
         description="Seconds one lvm command may take before it is ended. Default 30: a hundred "
-        "times what lvs needs, yet shorter than a person's patience with a dying disk.",
+        "times what lvs needs, yet shorter than the operator's patience with a dying disk.",
     )
     zero_block: bool = Field(
         True,
@@ -162,8 +162,8 @@ class Settings(BaseSettings):
     mass_failure_share: Share = Field(
         0.5,
         description="Share of nodes that may be lost at once; above it all failover stops, and "
-        "when that has lasted for NOT_READY_AFTER seconds it stops until a person resumes it. "
-        "Default 0.5: one of two nodes still goes on, more is a network or a control plane in "
+        "when that has lasted for NOT_READY_AFTER seconds it stops until the operator resumes it. "
+        "Default 0.5: one of two nodes still continues, more is a network or a control plane in "
         "trouble.",
     )
     orphan_grace: Seconds = Field(
@@ -179,8 +179,8 @@ class Settings(BaseSettings):
     )
     orphan_limit: Annotated[int, Field(ge=0)] = Field(
         10,
-        description="Orphans that one sweep may remove on one node without a person; the larger of "
-        "this and orphan_share counts. Default 10.",
+        description="Orphans that one sweep may remove on one node without the operator; the "
+        "larger of this and orphan_share counts. Default 10.",
     )
     orphan_share: Share = Field(
         0.2, description="The same as a share of the node's volumes. Default 0.2."
@@ -264,7 +264,7 @@ class Settings(BaseSettings):
 
     # --- observability ---
     log_format: Literal["console", "json"] = Field(
-        "console", description="console for people, json for collectors. Default console."
+        "console", description="console for users, json for collectors. Default console."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Default info."
@@ -272,7 +272,7 @@ class Settings(BaseSettings):
     audit_log: str = Field(
         "stdout",
         description="Where the audit log goes (what was done that cannot be undone, what a guard "
-        "refused, what a person should look at), always as JSON, one object a line: stdout, "
+        "refused, what the operator should look at), always as JSON, one object a line: stdout, "
         "stderr, or the path of a file that is appended to and may be moved away by logrotate. "
         "Default stdout: the log itself goes to stderr, so a collector keeps the two apart.",
     )

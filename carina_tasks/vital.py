@@ -2,7 +2,7 @@
 
 When one of them ends, the process ends, and is started again.
 
-A thread of Python that ends with an exception ends alone. Its process goes on, answers its probe
+A thread of Python that ends with an exception ends alone. Its process continues, answers its probe
 and looks alive.
 """
 

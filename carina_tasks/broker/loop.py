@@ -26,7 +26,7 @@ class Turns(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: Any) -> None:
         """Begin with the worker.
 
-        A pool that runs its tasks in the loop says so before and after each.
+        A pool that runs its tasks in the loop reports it before and after each.
         """
         self._entry = worker.timer.call_repeatedly(INTERVAL, OF_THIS_PROCESS.turned)
         if worker.pool_cls.__module__ == "celery.concurrency.solo":

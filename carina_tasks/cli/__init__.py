@@ -3,14 +3,14 @@
 Every ``celery`` command imports every plugin, so nothing but click is imported here: a command's
 module is imported when it is asked for.
 
-``pause``, ``resume``   stop everything, and go on (work without a broker)
+``pause``, ``resume``   stop everything, and continue (work without a broker)
 ``maintenance``         a node's machine will be away: nothing of it is failed over meanwhile
 ``plan``                what the loss of a node would do, with target and reason for each volume;
                         writes nothing
 ``failback``            an old copy that a failover left on a node is the volume again
 ``rebuild``             one volume of a live node, new and empty elsewhere; with its name typed out
 ``status``              pause, nodes and their workers, whether each may be lost, what is under way
-``failed``, ``retry``   what needs a person, and going on with it
+``failed``, ``retry``   what needs the operator, and happening with it
 ``history``             what happened to a volume or a node
 ``volumes``             what lvm2 on a node reports
 ``doctor``              is everything there that failover needs?

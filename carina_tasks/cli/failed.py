@@ -25,7 +25,7 @@ from carina_tasks.store import task_results
     "failed",
     cls=Command,
     exits={
-        0: "nothing needs a person",
+        0: "nothing needs the operator",
         1: "something does",
         2: "the API server could not be asked",
     },
@@ -37,12 +37,12 @@ from carina_tasks.store import task_results
 @output_option
 @one_line_errors
 def command(output: str) -> None:
-    """Show what needs a person.
+    """Show what needs the operator.
 
     Refused and failed work, with the reason, since when, and what to type.
 
     The API server and the nodes are asked now. Task results in the broker add the failures of tasks
-    whose last run failed. Without the broker it says what it can.
+    whose last run failed. Without the broker it reports what it can.
     """
     found = look()
     if output == "json":
@@ -68,7 +68,7 @@ def command(output: str) -> None:
 
 
 def look() -> ProblemsResult:
-    """Return what needs a person, with what the broker knows when it answers."""
+    """Return what needs the operator, with what the broker knows when it answers."""
     try:
         results, cut = task_results.recent(app)
     except BrokerUnavailable:

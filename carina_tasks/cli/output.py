@@ -1,4 +1,4 @@
-"""How the commands print and end: tables for people, JSON for scripts, one line for an error.
+"""How the commands print and end: tables for users, JSON for scripts, one line for an error.
 
 Exit codes, the same for each command: 0 all is well or done; 1 it looked, and something needs a
 person; 2 it could not look or do (wrong usage, no answer, a guard said no).
@@ -69,7 +69,7 @@ output_option = click.option(
     "--output",
     type=click.Choice(["table", "json"]),
     default="table",
-    help="table for people, json for scripts.",
+    help="table for users, json for scripts.",
 )
 
 

@@ -20,7 +20,7 @@ def command(reason: str) -> None:
     """Stop everything that changes anything, until `resume`. REASON is shown to whoever wonders.
 
     Written straight into the cluster, so it works without a broker. A rebuild that is under way
-    stops before its next round and goes on after `resume`.
+    stops before its next round and continues after `resume`.
     """
     if not reason.strip():
         raise click.UsageError("say why: the reason is what the next person on call reads")

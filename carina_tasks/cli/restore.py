@@ -28,8 +28,8 @@ def command(node: str, volume: str, output: str) -> None:
     """Bring VOLUME back from the trash of NODE, under its old name and with its data.
 
     VOLUME is what `carina trash` shows: its old name, or its name in the trash. Works while
-    everything is paused. Then it says what is left to do, with the manifest of a PersistentVolume
-    where one is lacking.
+    everything is paused. Then it reports what is left to do, with the manifest of a
+    PersistentVolume where one is lacking.
     """
     result = restore(context(), node, volume)
     if output == "json":

@@ -24,7 +24,7 @@ from carina_tasks.runtime.context import context
 @click.argument("nodes", nargs=-1)
 @one_line_errors
 def command(nodes: tuple[str, ...]) -> None:
-    """Go on after a pause, or after the mass-failure guard stopped everything.
+    """Continue after a pause, or after the mass-failure guard stopped everything.
 
     Look at `status` first.
 
@@ -87,4 +87,4 @@ def _resume(ctx: Context) -> None:
     ):
         if reason:
             click.echo(f"was {word}: {reason}")
-    click.echo("resumed; what is unfinished goes on within 30 s")
+    click.echo("resumed; what is unfinished continues within 30 s")

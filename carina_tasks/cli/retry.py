@@ -41,9 +41,9 @@ from carina_tasks.store import task_results
 @output_option
 @one_line_errors
 def command(target: str | None, everything: bool, output: str) -> None:
-    """Send the task that goes on with TARGET: the id of a task, a volume or a node.
+    """Send the task that resumes TARGET: the id of a task, a volume or a node.
 
-    The objects are read anew and say what there is to do; a stored message is never sent again.
+    The objects are read again and say what there is to do; a stored message is never sent again.
     What is sent is safe to send: the task looks for itself.
     """
     if bool(target) == everything:

@@ -54,10 +54,12 @@ emptied first.
 )
 @one_line_errors
 def command(output: str, every: float | None) -> None:
-    """Show what is going on: whether all is well, each node and its worker, the rebuilds under way.
+    """Show what is happening.
+
+    Whether all is well, each node and its worker, the rebuilds under way.
 
     MISSING is what the last sweep reported, IF LOST what the last `carina.failover.readiness` said:
-    it runs every five minutes, and `plan NODE` asks anew. While the broker or the API server is
+    it runs every five minutes, and `plan NODE` asks again. While the broker or the API server is
     away it shows what is known without.
     """
     try:

@@ -62,11 +62,11 @@ def accept(asked: Iterable[Asked], answer: LvResults, words: AllowedOutcomes) ->
         key, name = (done.group, done.name), f"{done.group}/{done.name}"
         beside = done.outcome in words.beside and done.name.startswith(names.TRASH_PREFIX)
         if key not in open_ and not beside:
-            odd[f"it speaks of {name}, which it was not asked about"] = None
+            odd[f"it selects {name}, which it was not asked about"] = None
         elif key in open_ and done.outcome not in words.asked:
             odd[f"it says {done.outcome!r} of {name}, which is no answer to the question"] = None
         elif key in first:
-            odd[f"it speaks of {name} twice"] = None
+            odd[f"it selects {name} twice"] = None
             if first[key] != done:
                 differing.add(key)
         else:

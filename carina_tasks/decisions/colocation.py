@@ -46,7 +46,7 @@ def separated(
 ) -> tuple[LeftBehind | Diverging, ...]:
     """Return the volumes that are parted from one of `journalled`, each once.
 
-    What is on its way to or from a target in `lost` is planned anew anyway, together, and strays
+    What is on its way to or from a target in `lost` is planned again anyway, together, and strays
     nowhere.
     """
     found: dict[str, LeftBehind | Diverging] = {}
@@ -104,7 +104,7 @@ def _follows(snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Jour
 
 
 def _strays(snapshot: ClusterSnapshot, logic_volume: LogicVolume, leader: LogicVolume) -> bool:
-    """Say whether it is this one that gives way.
+    """Return whether it is this one that gives way.
 
     One that a pod may have written to stays, of two empty ones the later by name.
     """

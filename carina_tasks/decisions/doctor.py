@@ -82,7 +82,7 @@ def roles(processes: Sequence[Process]) -> list[Check]:
         ),
         "beat": (
             "FAIL",
-            "no sweep and no resume comes round; what the watch misses is not found",
+            "no sweep and no resume runs again; what the watch misses is not found",
             "deploy/carina-tasks-beat",
         ),
         "node-watch": (

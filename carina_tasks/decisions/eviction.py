@@ -80,7 +80,7 @@ def _finished(pod: Pod) -> EvictPod | LeavePod:
         names = ", ".join(pod.meta.finalizers)
         return LeavePod(
             pod,
-            f"it has ended; it stays until its finalizer is taken off: {names}",
+            f"it has ended; it stays until its finalizer is removed: {names}",
             pod.meta.finalizers,
         )
     return LeavePod(pod, "it has run to its end and holds no volume open")

@@ -1,8 +1,8 @@
 """Could the old copy that a failover left on a node be the volume again?
 
-Only what is observed counts: the LV's name says which volume it was, its UUID says which copy it
-is. The node may have been registered under another name since, so the history of the LogicVolume is
-a hint about the age and proves nothing.
+Only what is observed counts: the LV's name reports which volume it was, its UUID reports which copy
+it is. The node may have been registered under another name since, so the history of the LogicVolume
+is a hint about the age and proves nothing.
 """
 
 from __future__ import annotations
@@ -217,9 +217,9 @@ def _lv_forbids(lv: LocalVolume, inventory: Inventory, logic_volume: LogicVolume
 def _of_another(lv: LocalVolume, logic_volume: LogicVolume) -> str:
     """Return why the LV may belong to an earlier volume of that name, or an empty string.
 
-    A LogicVolume can be deleted and made again under its name, for another claim. An LV that one of
-    its rebuilds made carries that rebuild's id. For any other the node's clock is the only witness:
-    Carina makes an LV after its LogicVolume.
+    A LogicVolume can be deleted and created again under its name, for another claim. An LV that one
+    of its rebuilds made carries that rebuild's id. For any other the node's clock is the only
+    witness: Carina makes an LV after its LogicVolume.
     """
     if lv.intent and lv.intent in {one.intent for one in logic_volume.history}:
         return ""

@@ -22,7 +22,7 @@ class GuardAllows:
 
 @dataclass(frozen=True, slots=True)
 class GuardStops:
-    """A guard says no; a person can say yes."""
+    """A guard says no; the operator can say yes."""
 
     reason: str
 
@@ -63,13 +63,13 @@ def mass_failure(
 
     Counted as lost: nodes whose Ready condition is not True, and nodes that do not exist though a
     LogicVolume names them. Above `share` it is more probably the network or the control plane than
-    the nodes, and every volume moved would be data thrown away. A person who resumes approves of
-    the nodes that are lost then, and of no others. Without a single healthy node there is nowhere
-    to go either.
+    the nodes, and every volume moved would be data thrown away. The operator who resumes approves
+    of the nodes that are lost then, and of no others. Without a single healthy node there is
+    nowhere to go either.
 
-    It is a Stop, for which a person is called, when it has lasted for `after` seconds. When the API
-    server comes back after a minute away, every node is NotReady until its kubelet has renewed its
-    Lease: that passes by itself (measured).
+    It is a Stop, for which the operator is called, when it has lasted for `after` seconds. When the
+    API server comes back after a minute away, every node is NotReady until its kubelet has renewed
+    its Lease: that passes by itself (measured).
 
     Args:
         snapshot: The cluster as it was read.
@@ -104,7 +104,7 @@ def _mass_failure(
         return GuardAllows(f"{len(lost)} of {total} nodes are lost")
     if lost <= approved:
         return GuardAllows(
-            f"{len(lost)} of {total} nodes are lost, and a person resumed for just these: "
+            f"{len(lost)} of {total} nodes are lost, and the operator resumed for just these: "
             f"{_some(lost)}"
         )
     return GuardStops(
@@ -118,17 +118,17 @@ def orphan_cap(
 ) -> GuardAllows | GuardStops:
     """Judge whether one sweep may remove `orphans` of the `volumes` volumes of one node.
 
-    A person confirms by naming the very number, so that a confirmation given for three volumes is
-    not used for three hundred.
+    The operator confirms by naming the exact number, so that a confirmation given for three volumes
+    is not used for three hundred.
     """
     allowed = max(limit, int(share * volumes))
     if orphans <= allowed:
         return GuardAllows(f"{orphans} orphans of {volumes} volumes")
     if orphans == confirmed:
-        return GuardAllows(f"{orphans} orphans of {volumes} volumes, confirmed by a person")
+        return GuardAllows(f"{orphans} orphans of {volumes} volumes, confirmed by the operator")
     return GuardStops(
-        f"{orphans} of {volumes} volumes are orphans, above the cap of {allowed}: a person must "
-        "confirm that number"
+        f"{orphans} of {volumes} volumes are orphans, above the cap of {allowed}: the operator "
+        "must confirm that number"
     )
 
 

@@ -267,7 +267,7 @@ def _bring_back(wanted: LvToCreate, uuid: str, inventory: Inventory, size: int) 
         return RefuseLv(f"the old copy is gone: {wanted.group} has no LV of UUID {uuid}")
     if wanted.name not in (found.name, found.old_name):
         return RefuseLv(
-            f"the LV of UUID {uuid} is called {found.name}, and no tag says that it was "
+            f"the LV of UUID {uuid} is called {found.name}, and no tag reports that it was "
             f"{wanted.name}"
         )
     if (unfit := unfit_to_return(found)) is not None:

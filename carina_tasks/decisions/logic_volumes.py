@@ -68,7 +68,7 @@ def judge_logic_volume(
     if meta.deleting is not None:
         age = now - meta.deleting
         if well_known.LOGIC_VOLUME_FINALIZER not in meta.finalizers:
-            return KeepLogicVolume("it is being deleted and waits for somebody else's finalizer")
+            return KeepLogicVolume("it is being deleted and waits for another client's finalizer")
         if age < grace:
             return KeepLogicVolume("it is being deleted; its finalizer's owner has the first word")
         return FinishDeletion(

@@ -70,7 +70,7 @@ class RemoveOrphan:
 
 @dataclass(frozen=True, slots=True)
 class PurgeTrash:
-    """It has been in the trash for long enough, and nobody wants it back: remove it for good."""
+    """It has been in the trash for long enough, and nobody wants it back: remove it permanently."""
 
     reason: str
 
@@ -88,7 +88,7 @@ class OrphanRules:
     retention: float
     """How long what was removed stays in the trash."""
     restore_hold: float
-    """How long what a person restored is left alone."""
+    """How long what the operator restored is left alone."""
     old_copies: float = 0.0
     """How long an old copy that a failover left stays in the trash; never shorter than `retention`.
     """
@@ -129,7 +129,7 @@ def judge_local_volume(
     restored = lv.restored_at
     if restored is not None and now - restored < rules.restore_hold:
         return KeepLv(
-            f"a person restored it {now - restored:.0f} s ago; it is left alone for "
+            f"the operator restored it {now - restored:.0f} s ago; it is left alone for "
             f"{rules.restore_hold:.0f} s",
             "restored",
         )
@@ -174,8 +174,8 @@ def judge_trash(
     )
     if named and inventory.find(lv.group, trashed.name) is None:
         return KeepLv(
-            f"the cluster expects {trashed.name} on this node, and it is not there: a person may "
-            "want it back",
+            f"the cluster expects {trashed.name} on this node, and it is not there: the operator "
+            "may want it back",
             "trash",
         )
     return PurgeTrash(f"in the trash for {age:.0f} s ({trashed.why})")
@@ -193,7 +193,7 @@ def old_copy(lv: LocalVolume, node: str, logic_volume: LogicVolume | None) -> bo
 def _wanted(
     name: str, node: str, logic_volume: LogicVolume | None, pv: PersistentVolume | None
 ) -> str:
-    """Say why somebody may still want the volume; empty when nobody can.
+    """Return why somebody may still want the volume; empty when nobody can.
 
     An orphan has neither LogicVolume nor PV; or both are there and both name another node, with no
     journal between them: the stale copy on a node that returned.
@@ -214,7 +214,7 @@ def _wanted(
 
 
 def _exotic(lv: LocalVolume, name: str) -> str:
-    """Say why removing the volume could remove more than itself; empty for a plain one."""
+    """Return why removing the volume could remove more than itself; empty for a plain one."""
     layout, roles = set(lv.layout.split(",")), set(lv.role.split(","))
     if "public" not in roles or roles & {
         "origin",
@@ -267,8 +267,8 @@ def missing_local_volumes(
 ) -> Sequence[MissingLocalVolume]:
     """Return the LogicVolumes of `inventory.node` whose local volume is not there.
 
-    They are reported, never made again: an empty volume in place of a lost one would hide the loss
-    of data (carina issue 14).
+    They are reported, never created again: an empty volume in place of a lost one would hide the
+    loss of data (carina issue 14).
     """
     found, groups = [], {group.name for group in inventory.groups}
     for logic_volume in snapshot.logic_volumes.values():

@@ -62,7 +62,7 @@ def manifest_of(pv: PersistentVolume, policy: str) -> dict[str, Any]:
 
 
 def is_complete(manifest: dict[str, Any], name: str) -> bool:
-    """Say whether a PV can be made from `manifest`.
+    """Return whether a PV can be made from `manifest`.
 
     The journal is an annotation, and people can edit those.
     """

@@ -1,8 +1,8 @@
 """Which step comes next for this volume's journal?
 
 A pure function of what is observed: no task trusts where it thinks it was, so any process may die
-after any step and any other goes on. The order of the steps is design §4; each step's docstring
-says why it is safe to die after it.
+after any step and any other continues. The order of the steps is design §4; each step's docstring
+gives the reason it is safe to die after it.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class RetainPersistentVolume:
 
     The journal has the original.
 
-    An annotation says that it was us, so that what a person sets meanwhile is told from it and
-    kept.
+    An annotation reports that it was us, so that what the operator sets meanwhile is told from it
+    and kept.
     """
 
 
@@ -192,7 +192,7 @@ class Replan:
 
 @dataclass(frozen=True, slots=True)
 class RefuseRebuild:
-    """Objects contradict each other: a person must look."""
+    """Objects contradict each other: the operator must check."""
 
     reason: str
 
@@ -284,7 +284,8 @@ def next_step(view: RebuildView) -> Step:
         )
     if not is_complete(journal.manifest, logic_volume.name):
         return RefuseRebuild(
-            "its journal holds no PersistentVolume of its name: a person must repair the journal"
+            "its journal holds no PersistentVolume of its name: the operator must repair the "
+            "journal"
         )
     on_target = pv is not None and pv.meta.deleting is None and pv.nodes == (journal.target,)
     if not on_target and logic_volume.status:
@@ -339,7 +340,7 @@ def _step_before_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
     if pv.nodes != (view.journal.source,):
         return RefuseRebuild(
             f"PersistentVolume names {', '.join(pv.nodes) or 'no node'}, its journal "
-            f"{view.journal.source} and {view.journal.target}: somebody changed it"
+            f"{view.journal.source} and {view.journal.target}: another client changed it"
         )
     manifest = manifest_of(pv, policy=policy_of(pv, view.journal.manifest))
     if manifest != view.journal.manifest:

@@ -1,4 +1,4 @@
-"""May this local volume go, and whereto? Into the trash, for good, or back under its old name.
+"""May this local volume go, and whereto? Into the trash, permanently, or back under its old name.
 
 Pure functions on a report.
 
@@ -150,7 +150,7 @@ def _purge_one(wanted: LvInTrash, inventory: Inventory, trashed_before: int) -> 
 
 
 def purgeable(lv: LocalVolume, inventory: Inventory) -> RemoveLv | RefuseLv:
-    """Say whether the volume in the trash may be removed for good, and what goes with it."""
+    """Return whether the volume in the trash may be removed permanently, and what goes with it."""
     trashed = lv.trashed
     if trashed is None:
         return RefuseLv(
@@ -182,13 +182,13 @@ def decide_restore(request: RestoreLv, inventory: Inventory) -> RestoreDecision:
         return LvAbsent("it is gone already")
     old = found.old_name
     if not old:
-        return RefuseLv("it does not lie in the trash, or no tag of it says what it was called")
+        return RefuseLv("it does not lie in the trash, or no tag of it reports what it was called")
     if (unfit := unfit_to_return(found)) is not None:
         return unfit
     other = inventory.find(found.group, old)
     if other is not None and other.uuid != found.uuid:
         return RefuseLv(
-            f"there is another {found.group}/{old} now: rename one of them by hand (lvrename)"
+            f"there is another {found.group}/{old} now: rename one of them manually (lvrename)"
         )
     gone = (
         well_known.TAG_TRASH_AT,
@@ -278,7 +278,7 @@ def marks(lv: LocalVolume) -> Iterator[str]:
 
 
 def plain(lv: LocalVolume) -> bool:
-    """Say whether it is linear, and neither origin nor snapshot.
+    """Return whether it is linear, and neither origin nor snapshot.
 
     Lvm removes the snapshots of an origin with it.
     """

@@ -68,7 +68,7 @@ def of_companion(
 
 
 def still_empty(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> bool:
-    """Say whether nobody can have written to a journalled volume on its target.
+    """Return whether nobody can have written to a journalled volume on its target.
 
     No PersistentVolume names that yet.
     """
@@ -118,7 +118,7 @@ def movable_pods(snapshot: ClusterSnapshot, node: str) -> tuple[Pod, ...]:
 
     Only pods whose controller creates them again.
 
-    They need nothing but an eviction. One without a controller would be gone for ever, a
+    They need nothing but an eviction. One without a controller would be gone forever, a
     DaemonSet's or a static pod belongs to its node. A generic ephemeral volume holds no pod: it
     goes with it, and the next pod gets a new one.
     """
@@ -144,7 +144,7 @@ def goes_with_pod(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> str:
 
 
 def managed(logic_volume: LogicVolume) -> bool:
-    """Say whether the LogicVolume is of a kind that we rebuild.
+    """Return whether the LogicVolume is of a kind that we rebuild.
 
     LVM, and no half of a bcache volume.
 
@@ -192,16 +192,17 @@ def _unfit(logic_volume: LogicVolume, pv: PersistentVolume | None, node: str) ->
         return "its claim is gone and its PersistentVolume waits for its provisioner to delete it"
     if pv.nodes != (node,):
         return (
-            f"its PersistentVolume names {', '.join(pv.nodes) or 'no node'}, not {node}: a person "
-            "must look at it"
+            f"its PersistentVolume names {', '.join(pv.nodes) or 'no node'}, not {node}: the "
+            "operator must look at it"
         )
     return ""
 
 
 def _only_annotated(snapshot: ClusterSnapshot, wanted: Wanted, node: str) -> Wanted | Skip:
     pv = snapshot.persistent_volumes[wanted.logic_volume.name]
-    # A pod that was deleted and made again is bound to no node yet, and its volume nails it to this
-    # one. One whose volume was on its way to this node may still be bound to the node that it left.
+    # A pod that was deleted and created again is bound to no node yet, and its volume nails it to
+    # this one. One whose volume was on its way to this node may still be bound to the node that it
+    # left.
     journal = wanted.logic_volume.journal
     pods = [
         pod
@@ -224,7 +225,7 @@ def _only_annotated(snapshot: ClusterSnapshot, wanted: Wanted, node: str) -> Wan
 
 
 def _unwilling(pod: Pod) -> str:
-    """Say why the pod keeps its volume on a NotReady node, empty when it does not."""
+    """Return why the pod keeps its volume on a NotReady node, empty when it does not."""
     if not pod.migration_allowed:
         return f'is not annotated {well_known.MIGRATION_ALLOWED}: "true"'
     if pod.mirror:

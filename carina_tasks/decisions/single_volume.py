@@ -1,8 +1,9 @@
-"""May a person have one volume of a live node rebuilt elsewhere?
+"""May the operator have one volume of a live node rebuilt elsewhere?
 
-Nothing is lost that could prove anything here, so a person's word takes the place of the proof: the
-volume's name, typed out. What no word takes the place of: nobody may be using the volume. Its pods
-would run on with the old copy beside new ones with the empty one. Source: design sections 4 and 5.
+Nothing is lost that could prove anything here, so the operator's word takes the place of the proof:
+the volume's name, typed out. What no word takes the place of: nobody may be using the volume. Its
+pods would run on with the old copy beside new ones with the empty one. Source: design sections 4
+and 5.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ def unused(
 
 
 def forced(logic_volume: LogicVolume, force: object) -> GuardAllows | GuardStops:
-    """Judge a person's word: the very name of the volume."""
+    """Judge the operator's word: the very name of the volume."""
     if force == logic_volume.name:
-        return GuardAllows("by hand")
+        return GuardAllows("manually")
     return GuardStops(
         f"{logic_volume.name} is on the live node {logic_volume.node} and would be new and empty "
         "elsewhere: "

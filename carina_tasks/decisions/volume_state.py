@@ -25,7 +25,7 @@ STATES: tuple[LogicVolumeState, ...] = get_args(LogicVolumeState)
 
 
 def state(logic_volume: LogicVolume, nodes: Collection[str]) -> LogicVolumeState:
-    """Return the one state that a person would name first."""
+    """Return the one state that the operator would name first."""
     if logic_volume.journal_error:
         return "journal-unreadable"
     if logic_volume.journal is not None:

@@ -57,7 +57,7 @@ def _failed(stage: Stage, screen: Screen, exc: Exception) -> int:
     stage.keep_folder = True
     stage.folder.joinpath("demo.log").write_text("".join(traceback.format_exception(exc)))
     _show_logs(stage, screen)
-    screen.say(f"\nthe demo could not go on: {exc}")
+    screen.say(f"\nthe demo could not continue: {exc}")
     return 1
 
 

@@ -43,7 +43,7 @@ class Screen:
         self.say(self._strong(f"== {text}"))
 
     def command(self, text: str) -> None:
-        """Print a command that a person would type."""
+        """Print a command that the operator would type."""
         self.say(self._strong(f"$ {text}"))
 
     def progress(self, text: str) -> None:

@@ -274,7 +274,7 @@ class Stage:
 
 
 def flower_answers(url: str) -> bool:
-    """Say whether the Flower of this URL serves."""
+    """Return whether the Flower of this URL serves."""
     try:
         with urllib.request.urlopen(url + "/healthcheck", timeout=2) as answer:  # noqa: S310
             return bool(answer.status == 200)

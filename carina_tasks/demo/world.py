@@ -100,7 +100,7 @@ class World:
         return {claim.meta.name: claim for claim in self.cluster.observe().claims.values()}
 
     def running(self, *pods: str, on: str) -> bool:
-        """Say whether these pods run on the node `on`."""
+        """Return whether these pods run on the node `on`."""
         found = self.pods()
         return all(
             name in found
@@ -111,7 +111,7 @@ class World:
         )
 
     def rebuilt(self, *volumes: str, away_from: str) -> bool:
-        """Say whether these volumes are Success elsewhere, with no journal left."""
+        """Return whether these volumes are Success elsewhere, with no journal left."""
         found = self.volumes()
         return all(
             name in found

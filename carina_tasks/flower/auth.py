@@ -13,7 +13,7 @@ only its API is closed.
 """
 
 DEFAULTS: Mapping[str, Any] = {
-    # What it is about stands first, what a person clicks to see more stands last.
+    # What it is about stands first, what the operator clicks to see more stands last.
     "tasks_columns": "args,state,result,received,runtime,uuid,worker",
     # Looking is what Flower is for. Nothing that it could do to a task would last: resume and the
     # sweeps send it again.

@@ -53,6 +53,6 @@ def _details(self: Any, task: Any) -> Any:
     try:
         return rows.format_details(copy.copy(task))
     except Exception:
-        # As Flower does: an event that somebody else sent must not take the page away.
+        # As Flower does: an event that another client sent must not take the page away.
         logging.getLogger(__name__).exception("task %s is shown as it came", task.uuid)
         return task

@@ -1,7 +1,8 @@
 """A task in words: *rebuild node 10.20.9.154 → 5 volumes*, and not a dict.
 
 Events carry arguments and results as the text of Python literals. Read them, never run them; what
-does not read as such, because it is cut off or somebody else sent it, stands in the row as it came.
+does not read as such, because it is cut off or another client sent it, stands in the row as it
+came.
 """
 
 from __future__ import annotations
@@ -104,8 +105,8 @@ def _came(task: Any) -> _Came:
     if task.state == "REVOKED":
         return _Came(
             "not run",
-            "its time was over before a worker took it, or a person revoked it; what is left is "
-            "asked for again",
+            "its time was over before a worker took it, or the operator revoked it; what is left "
+            "is asked for again",
         )
     result = _read(task.result)
     if not isinstance(result, dict):
@@ -207,7 +208,7 @@ def _all_have(value: object, key: str) -> bool:
 
 
 def _error(exception: str) -> str:
-    """Return ``BadInput('…')``, as Celery's events carry it, as a person would write it."""
+    """Return ``BadInput('…')``, as Celery's events carry it, as the operator would write it."""
     kind, _, rest = exception.partition("(")
     message = _read(rest.removesuffix(")").removesuffix(","))
     return f"{kind}: {message}" if kind.isidentifier() and isinstance(message, str) else exception

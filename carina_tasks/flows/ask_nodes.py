@@ -24,7 +24,7 @@ LISTS = 3
 def inventories(ctx: Context, nodes: Iterable[str]) -> dict[str, Inventory | CarinaTasksError]:
     """Return each node's inventory, or why there is none.
 
-    A node whose worker gives no sign of life is not waited for.
+    A node whose worker sends no heartbeat is not waited for.
     """
     results: dict[str, Inventory | CarinaTasksError] = {}
     asked: dict[str, None] = {}
@@ -32,7 +32,7 @@ def inventories(ctx: Context, nodes: Iterable[str]) -> dict[str, Inventory | Car
         if ctx.worker_alive(node):
             asked[node] = None
         else:
-            results[node] = NodeSilent(f"the worker of node {node} gives no sign of life")
+            results[node] = NodeSilent(f"the worker of node {node} sends no heartbeat")
     results.update(ctx.nodes.ask_all(asked, INVENTORY, Inventory))
     for node, result in results.items():
         if isinstance(result, BadAnswer):

@@ -3,7 +3,7 @@
 An error about one object ends the work on that object only.
 
 Denied by a policy or by RBAC, invalid, too large, in conflict, held by a webhook that fails: the
-API server answered about this very object. It is away when it answers nothing else either, and that
+API server answered about this object. It is away when it answers nothing else either, and that
 is asked, because a webhook that hangs looks the same.
 """
 

@@ -122,7 +122,7 @@ class Api:
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Raw:
         """Return the object at `path`.
 
-        Raises NotFound only when the API server says that this very object is absent.
+        Raises NotFound only when the API server reports that this object is absent.
         """
         return self._call("GET", path, query=query)[0]
 
@@ -333,7 +333,7 @@ def _error(
     path: str, status: int, reason: str, details: Mapping[str, Any]
 ) -> type[CarinaTasksError]:
     if status == 404:
-        # Absence is only what the API server says of this very object: a proxy's 404, or one
+        # Absence is only what the API server says of this object: a proxy's 404, or one
         # because the CRD is not installed, names no object and must never look like a volume
         # without an owner.
         wanted = path.rstrip("/").removesuffix("/status").rsplit("/", 1)[-1]

@@ -108,7 +108,7 @@ class Cluster:
         )
 
     def node(self, name: str) -> tuple[Node | None, float]:
-        """Return the node (None: the API server says 404) and the API server's clock."""
+        """Return the node (None: the API server answers 404) and the API server's clock."""
         try:
             raw, now = self.api.read(paths.node(name))
         except NotFound:
@@ -124,19 +124,22 @@ class Cluster:
         return self._get(f"{paths.NODE_LEASES}/{name}", objects.parse_lease)
 
     def logic_volume(self, name: str) -> LogicVolume | None:
-        """Return the LogicVolume, or None when the API server says 404. Raises BadObject."""
+        """Return the LogicVolume, or None when the API server answers 404. Raises BadObject."""
         return self._get(paths.logic_volume(name), objects.parse_logic_volume)
 
     def persistent_volume(self, name: str) -> PersistentVolume | None:
-        """Return the PersistentVolume, or None when the API server says 404. Raises BadObject."""
+        """Return the PersistentVolume, or None when the API server answers 404.
+
+        Raises BadObject.
+        """
         return self._get(paths.persistent_volume(name), objects.parse_persistent_volume)
 
     def claim(self, namespace: str, name: str) -> Claim | None:
-        """Return the claim, or None when the API server says 404. Raises BadObject."""
+        """Return the claim, or None when the API server answers 404. Raises BadObject."""
         return self._get(paths.claim(namespace, name), objects.parse_claim)
 
     def pods(self) -> tuple[objects.Pod, ...]:
-        """Return all pods, read anew.
+        """Return all pods, read again.
 
         Raises BadObject: a pod that cannot be read is no pod that may be overlooked.
         """
@@ -147,7 +150,7 @@ class Cluster:
         return self.api.count(paths.PODS)
 
     def pods_on(self, node: str, namespace: str, claim: str) -> tuple[objects.Pod, ...]:
-        """Return the pods of `namespace` that are bound to `node` and use `claim`, read anew."""
+        """Return the pods of `namespace` that are bound to `node` and use `claim`, read again."""
         listing = self.api.list(
             f"/api/v1/namespaces/{namespace}/pods", {"fieldSelector": f"spec.nodeName={node}"}
         )

@@ -3,8 +3,8 @@
 Validation, quotas, policies and webhooks answer, nothing is changed.
 
 Source: API concepts, "Dry-run". A create under a name that is taken is answered 409 AlreadyExists
-only after validation and admission (the generic registry's Create): that answer says that nothing
-else is in the way.
+only after validation and admission (the generic registry's Create): that answer reports that
+nothing else is in the way.
 """
 
 from __future__ import annotations

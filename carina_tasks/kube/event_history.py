@@ -13,7 +13,7 @@ from carina_tasks.kube.api import Api, Raw
 class PastEvent:
     """One Event. Whoever may write Events may write one in our name.
 
-    It is for people, and nothing is decided on it.
+    It is for users, and nothing is decided on it.
     """
 
     kind: str

@@ -55,7 +55,7 @@ class _Sent:
     message: str
 
     def due(self, message: str, now: float) -> bool:
-        """Say whether it should be written again."""
+        """Return whether it should be written again."""
         wait = (
             min(LATEST, max(SOONEST, self.last - self.first))
             if progress.same_but_for_numbers(self.message, message)

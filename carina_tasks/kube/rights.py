@@ -92,7 +92,7 @@ def missing(api: Api, rights: tuple[Right, ...]) -> list[Right]:
 
 
 def has(api: Api, account: str, right: Right) -> bool | None:
-    """Say whether the user `account` has a right; None when we may not ask."""
+    """Return whether the user `account` has a right; None when we may not ask."""
     try:
         return _allowed(api, "subjectaccessreviews", right, {"user": account})
     except (ApiDenied, ApiUnavailable):

@@ -20,7 +20,7 @@ from carina_tasks.model.maintenance import Maintenance
 
 @dataclass(frozen=True, slots=True)
 class OperatorState:
-    """What a person, or a guard on a person's behalf, decided."""
+    """What the operator, or a guard on the operator's behalf, decided."""
 
     paused: str
     """Why everything is paused; empty when it is not."""

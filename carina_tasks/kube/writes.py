@@ -30,7 +30,7 @@ class ClusterWrites:
     def rehearsal(self) -> ClusterWrites:
         """The same writes as dry runs.
 
-        The API server says what it would answer, and nothing is changed.
+        The API server reports what it would answer, and nothing is changed.
         """
         found = ClusterWrites(self._tried, self._sleep)
         found._api = DryRun(self._tried)
@@ -41,7 +41,7 @@ class ClusterWrites:
     def write_journal(
         self, logic_volume: LogicVolume, journal: Journal, phase: int = 0
     ) -> LogicVolume:
-        """Write the journal, the node that it names and what people read of it, in one PATCH.
+        """Write the journal, the node that it names and what users read of it, in one PATCH.
 
         Raises ApiConflict when the object has changed.
         """
@@ -164,7 +164,7 @@ class ClusterWrites:
         self._api.merge(paths.persistent_volume(pv.meta.name), body)
 
     def delete_persistent_volume(self, pv: PersistentVolume) -> None:
-        """Delete this very PV, unchanged since it was read.
+        """Delete this PV, unchanged since it was read.
 
         Raises NotFound when it is gone already.
         """
@@ -244,7 +244,7 @@ class ClusterWrites:
 
         Args:
             pod: The pod as it was read.
-            message: The condition's message, for people.
+            message: The condition's message, for users.
             now: Seconds since the epoch.
 
         Raises:
@@ -267,7 +267,7 @@ class ClusterWrites:
         self._api.merge(paths.pod(pod.meta.namespace, pod.meta.name) + "/status", body)
 
     def evict(self, pod: Pod, *, at_once: bool = True) -> bool:
-        """Delete this very pod, with grace 0 or the grace that it asks for.
+        """Delete this pod, with grace 0 or the grace that it asks for.
 
         Return whether it was there.
         """
@@ -277,7 +277,7 @@ class ClusterWrites:
                 paths.pod(pod.meta.namespace, pod.meta.name), uid=pod.meta.uid, grace=grace
             )
         except (NotFound, ApiConflict):
-            # Gone, or made again under its name: either way this one is no more.
+            # Gone, or created again under its name: either way this one is no more.
             return False
         return True
 

@@ -14,7 +14,7 @@ Facts of lvm2 2.03.16 and 2.03.31 that this file relies on, each tried on a real
 * the shell splits words at blanks and knows quotes, but not a backslash before a quote: an argument
   that held both would fall apart into positional names. `_shell_word` refuses such arguments.
 * SIGTERM ends a command that waits for a lock ("Giving up waiting for lock"), and the shell then
-  goes on with the next command; only SIGKILL ends the shell.
+  resumes the next command; only SIGKILL ends the shell.
 * the host's lvm.conf(5) may put a prefix or the command's name before every line, or silence lvm.
   So every command pins what this package reads (`PINNED`); that costs about 1 ms of the 14 ms of a
   command.

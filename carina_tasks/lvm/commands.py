@@ -12,7 +12,7 @@ lvm2 2.03.16 and 2.03.31:
   hold it;
 * ``lv_device_open!="open"`` is also true of ``unknown``, which is what every inactive LV has;
   without a device mapper ``lv_active`` is ``unknown``, and then nothing is known to be closed;
-* ``lv_attr`` (lvs(8)) has one letter for everything that may be going on with an LV. lvm itself
+* ``lv_attr`` (lvs(8)) has one letter for everything that may be happening with an LV. lvm itself
   deactivates an LV that pvmove has locked, and leaves the others of that move suspended.
 """
 
@@ -63,7 +63,7 @@ def created(name: str, output: str) -> bool:
 
 
 def confirm(lv: LocalVolume, intent: str, before: str, after: str) -> Command:
-    """Return the command that says how far the creation of `lv` is, if it is still the same LV.
+    """Return the command that reports how far the creation of `lv` is, if it is still the same LV.
 
     Args:
         lv: The LV.

@@ -5,7 +5,7 @@ Idempotent, with a result for each volume.
 Each goes the same way: one report, a pure decision for each volume, one batch of commands, one
 report again. The result comes from the last report, not from what lvm said; lvm's words are only
 the reason when it was not done. The way into the trash has one batch and one report more: a volume
-is renamed only once it is seen to be closed for good.
+is renamed only once it is seen to be closed permanently.
 
 An error of one volume is that volume's ``failed`` result. What concerns all of them is raised: no
 lvm, a deadline, an unreadable report.
@@ -150,7 +150,7 @@ def remove_volumes(lvm: Lvm, node: str, request: RemoveLvs) -> LvResults:
 
 
 def purge_volumes(lvm: Lvm, node: str, request: PurgeLvs) -> LvResults:
-    """Remove for good what lies in the trash since long enough. Raises the errors of `Lvm`."""
+    """Remove permanently what lies in the trash since long enough. Raises the errors of `Lvm`."""
     before = inventory(lvm, node)
     decisions = decide_removal.decide_purge(request, before)
     ran = _run(lvm, [commands.remove(d) if isinstance(d, RemoveLv) else [] for d in decisions])
@@ -197,7 +197,7 @@ def _put_aside(
 
 
 def _into_trash(decision: MoveToTrash, aside: Inventory) -> list[Command]:
-    """Return the command that renames the volume, if it is tagged and closed for good.
+    """Return the command that renames the volume, if it is tagged and closed permanently.
 
     None when it is not.
     """
@@ -235,8 +235,8 @@ class Ran:
 def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> Ran:
     """Run the commands of all LVs in one lvm shell.
 
-    An LV with a word that no lvm shell takes (a tag with a '#', put there by hand) fails alone, and
-    holds no other up.
+    An LV with a word that no lvm shell takes (a tag with a '#', put there manually) fails alone,
+    and holds no other up.
     """
     refused: dict[int, str] = {}
     for number, each in enumerate(wanted):
@@ -270,7 +270,7 @@ def _create_commands(
             return [*_remove_all(room), commands.create(wanted, size)]
         case ReplaceLv(stale, size, room):
             gone = _remove_commands(stale, aside)
-            # Without a command the stale copy could not be put aside, and its name is taken.
+            # Without a command the stale copy could not be deactivated, and its name is taken.
             return [*_remove_all(room), *gone, commands.create(wanted, size)] if gone else []
         case ExtendLv(lv, size, tags_off, room):
             return [*_remove_all(room), commands.extend(lv, size), *_tag_off(lv, tags_off)]

@@ -35,7 +35,7 @@ class Zeroing:
     """Zeroes are being written."""
 
     reason: str
-    """How far, for people."""
+    """How far, for users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Zero:
         if work.done >= work.size:
             del self._works[lv.uuid]
             return Zeroed()
-        # By the clock and not by the thread, which waits for ever for a process that a dead disk
+        # By the clock and not by the thread, which waits forever for a process that a dead disk
         # holds.
         if work.begun is not None and self.clock() - work.begun > self.timeout:
             return NotZeroed(

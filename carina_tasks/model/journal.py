@@ -1,6 +1,6 @@
 """The rebuild's journal.
 
-An annotation on the LogicVolume that says what is left to do, whoever does it.
+An annotation on the LogicVolume that reports what is left to do, whoever does it.
 
 It holds everything that would be lost with the objects that a rebuild deletes (the PV's manifest
 above all), so any control worker can finish what another began, with no help from the broker or
@@ -41,7 +41,8 @@ class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     started: int
     """Seconds since the epoch, by the API server's clock."""
     manifest: dict[str, Any]
-    """The PV to be made again: name, labels, annotations, finalizers, ownerReferences and spec, as
+    """The PV to be created again: name, labels, annotations, finalizers, ownerReferences and spec,
+    as
     raw JSON.
     """
     source_uid: Uid = ""

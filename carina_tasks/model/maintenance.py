@@ -43,7 +43,7 @@ class Maintenance:
     node: str
     since: float
     until: float
-    """When the operator expects to be done. The maintenance goes on until it is ended: an alert
+    """When the operator expects to be done. The maintenance continues until it is ended: an alert
     fires meanwhile.
     """
     reason: str
@@ -67,7 +67,7 @@ class Maintenance:
         return msgspec.json.encode(_Entry(moments[0], moments[1], self.reason)).decode()
 
     def __str__(self) -> str:
-        """Return what people read: until when, and why."""
+        """Return what users read: until when, and why."""
         if self.error:
             return f"in maintenance, but its entry cannot be read ({self.error})"
         return f"in maintenance until {times.moment(int(self.until))} ({self.reason})"
@@ -76,7 +76,7 @@ class Maintenance:
 def new(node: str, now: float, seconds: float, reason: str) -> Maintenance:
     """Return the maintenance of `node` that begins now.
 
-    Raises BadInput, which says what to change.
+    Raises BadInput, which explains what to change.
     """
     if not reason.strip():
         raise BadInput("say why (--reason): the next operator on call reads it")

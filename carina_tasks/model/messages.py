@@ -36,7 +36,7 @@ class LvToCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     size: Size
     intent: Intent
     stale: Uuid | None = None
-    """UUID of an LV of that name that stood there before the plan: put aside first when closed.
+    """UUID of an LV of that name that stood there before the plan: deactivated first when closed.
 
     Any other that this rebuild did not create is answered as ``taken`` and left alone."""
     copy: Uuid | None = None
@@ -98,7 +98,9 @@ class RemoveLvs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     marked_before: Epoch
     volumes: Annotated[tuple[LvToRemove, ...], Meta(min_length=1, max_length=2000)]
     trash_at: Epoch = 0
-    """The API server's clock: they go to the trash with this time. 0: they are removed for good."""
+    """The API server's clock: they go to the trash with this time. 0: they are removed
+    permanently.
+    """
 
 
 class LvInTrash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,7 +114,7 @@ class LvInTrash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PurgeLvs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``carina.volume.purge``.
 
-    Remove for good what was put into the trash at `trashed_before` or earlier.
+    Remove permanently what was put into the trash at `trashed_before` or earlier.
     """
 
     trashed_before: Epoch
@@ -192,7 +194,7 @@ def describe_request(node: str, request: msgspec.Struct | None) -> dict[str, str
             reason = "their time in the trash is over"
         case RestoreLv():
             volumes = [f"{request.volume.group}/{request.volume.name}"]
-            reason = "a person asked for it"
+            reason = "the operator asked for it"
     more = f", and {len(volumes) - DESCRIBED} more" if len(volumes) > DESCRIBED else ""
     said = {"node": node, "volumes": ", ".join(volumes[:DESCRIBED]) + more, "reason": reason}
     return {key: text for key, text in said.items() if text}

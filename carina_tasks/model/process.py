@@ -1,4 +1,4 @@
-"""What a process of carina-tasks says of itself with each sign of life."""
+"""What a process of carina-tasks says of itself with each heartbeat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Word = Annotated[str, Meta(max_length=300)]
 
 
 class Process(msgspec.Struct, frozen=True):
-    """One process: written by itself, and for people only. Nothing is decided by it."""
+    """One process: written by itself, and for users only. Nothing is decided by it."""
 
     role: Role
     name: Word

@@ -89,7 +89,7 @@ def add_failover(text: str, journal: Journal) -> str:
 
 
 def same_but_for_numbers(old: str, new: str) -> bool:
-    """Say whether two texts for people say the same.
+    """Return whether two texts for users say the same.
 
     Other numbers ("for 61 s", "for 91 s") are no news, other percents are.
     """

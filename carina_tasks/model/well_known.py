@@ -36,7 +36,7 @@ PROGRESS: Final = OURS + "progress"
 HISTORY: Final = OURS + "history"
 TOUCH: Final = OURS + "touch"
 RETAINED: Final = OURS + "retained"
-"""On a PersistentVolume whose policy Retain is ours and not a person's."""
+"""On a PersistentVolume whose policy Retain is ours and not the operator's."""
 DISRUPTED_BY_US: Final = "DeletionByCarinaTasks"
 """Reason of the condition DisruptionTarget; the garbage collector of pods writes
 ``DeletionByPodGC``.

@@ -41,7 +41,7 @@ class Audit:
         self._events.say(about, "Normal", reason, message, key or str(facts.get("volume", "")))
 
     def warn(self, about: About, reason: str, message: str, **facts: str | int) -> None:
-        """Record something that a person should look at."""
+        """Record something that the operator should look at."""
         self._log.warning(message, reason=reason, object=about.name, **facts)
         self._events.say(about, "Warning", reason, message)
 

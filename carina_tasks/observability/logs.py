@@ -1,9 +1,9 @@
 """Logs: one line an event, as text (console) or JSON, including Celery's own.
 
 Two streams. The *log* goes to standard error. The *audit log* (what was done that cannot be undone,
-what a guard refused, what a person should look at) goes where the settings say, always as JSON, one
-object a line. Both carry the task's id and, where there is one, node, volume and intent of what the
-line is about.
+what a guard refused, what the operator should look at) goes where the settings say, always as JSON,
+one object a line. Both carry the task's id and, where there is one, node, volume and intent of what
+the line is about.
 
 What is written may come from a message, a node's answer or a name in the cluster. So no line ends
 but at its end, no control character reaches a terminal, and no password of the broker is shown,
@@ -76,7 +76,7 @@ def configure(fmt: str, level: str, audit: str = "stderr", secrets: Iterable[str
     root.handlers[:] = [log]
     root.setLevel(level.upper())
     try:
-        # Opened anew when logrotate has moved it.
+        # Opened again when logrotate has moved it.
         apart = (
             logging.StreamHandler(sys.stdout if audit == "stdout" else sys.stderr)
             if audit in STREAMS
@@ -166,7 +166,7 @@ def begin(conf: Settings) -> None:
 
 
 def fail(text: str) -> NoReturn:
-    """End the process with one line that says what to do.
+    """End the process with one line that explains what to do.
 
     JSON when the environment asks for it, whatever else is wrong there.
     """

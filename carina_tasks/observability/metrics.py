@@ -153,9 +153,9 @@ GAUGES: Mapping[str, Described] = {
     "carina_tasks_observed_timestamp_seconds": Described(
         "When this worker last read all that it shows of a source: api, broker.", ("source",)
     ),
-    "carina_tasks_paused": Described("1 while a person has paused carina-tasks."),
+    "carina_tasks_paused": Described("1 while the operator has paused carina-tasks."),
     "carina_tasks_latched": Described(
-        "1 while the mass-failure guard has stopped everything until a person resumes."
+        "1 while the mass-failure guard has stopped everything until the operator resumes."
     ),
     "carina_tasks_maintenance_end_timestamp_seconds": Described(
         "When the maintenance of a node should be over, as the operator announced it; 0 when its "
@@ -163,10 +163,10 @@ GAUGES: Mapping[str, Described] = {
         ("node",),
     ),
     "carina_tasks_node_ready": Described(
-        "1 when Kubernetes says that the node is Ready, else 0.", ("node",)
+        "1 when Kubernetes reports that the node is Ready, else 0.", ("node",)
     ),
     "carina_tasks_node_worker_up": Described(
-        "1 when the node's worker gave a sign of life in time, else 0.", ("node",)
+        "1 when the node's worker gave a heartbeat in time, else 0.", ("node",)
     ),
     "carina_tasks_logic_volumes": Described(
         "LogicVolumes by state: success, pending, failed, deleting, rebuilding, "
@@ -188,7 +188,7 @@ GAUGES: Mapping[str, Described] = {
         ("node",),
     ),
     "carina_tasks_volumes_without_place": Described(
-        "Volumes that would have nowhere to go if the node were lost now.", ("node",)
+        "Volumes that would be unschedulable if the node were lost now.", ("node",)
     ),
     "carina_tasks_readiness_timestamp_seconds": Described("When readiness was last judged."),
     "carina_tasks_sweep_last_success_timestamp_seconds": Described(
@@ -206,7 +206,7 @@ GAUGES: Mapping[str, Described] = {
         ("why",),
     ),
     "carina_tasks_orphans_over_cap": Described(
-        "Orphans that the last sweep left for a person to confirm, because they are too many.",
+        "Orphans that the last sweep left for the operator to confirm, because they are too many.",
         ("node",),
     ),
     "carina_tasks_trash_volumes": Described(
@@ -276,7 +276,7 @@ def observe_lvm(command: str, seconds: float, outcome: str) -> None:
 
 
 def shared() -> bool:
-    """Say whether forked processes share what they count."""
+    """Return whether forked processes share what they count."""
     return MULTIPROC_DIR in os.environ
 
 

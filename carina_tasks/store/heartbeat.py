@@ -1,10 +1,10 @@
-"""A process says that it lives: a key with a time to live.
+"""A process reports that it lives: a key with a time to live.
 
 ``alive.<node>`` of node workers, ``carina-tasks.alive.…`` of others.
 
 In a thread of its own, because the solo pool answers nothing while a task runs. A node's key is the
 second witness when Kubernetes calls it NotReady: for that only its being there counts. What stands
-in it is for people (``carina doctor``).
+in it is for users (``carina doctor``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from carina_tasks.vital import VitalThread
 KEY = "alive."
 OTHERS = "carina-tasks.alive."
 LARGEST = 16 << 10
-"""Bytes of a sign of life that are read."""
+"""Bytes of a heartbeat that are read."""
 BEAT_TTL = 100
 """Seconds for which beat counts as alive after it has put a task on a queue: three times its most
 frequent one.
@@ -131,7 +131,7 @@ def beat_is_alive(app: Celery, conf: Settings) -> None:
         try:
             _beat(app, f"{OTHERS}beat.{said.name}", said, BEAT_TTL)
         except BrokerUnavailable as exc:
-            structlog.get_logger().warning("beat: no sign of life was left", error=exc.message)
+            structlog.get_logger().warning("beat: no heartbeat was left", error=exc.message)
 
     after_task_publish.connect(published, weak=False)
 
@@ -156,7 +156,7 @@ def process(role: Role, conf: Settings) -> Process:
 
 
 def processes(app: Celery) -> list[Process]:
-    """Return every process that gave a sign within its time to live. Raises BrokerUnavailable.
+    """Return every process that sent a heartbeat within its time to live. Raises BrokerUnavailable.
 
     A node writes what it likes under its own key: role and name are taken from the key, the rest is
     typed and bounded.
@@ -190,7 +190,7 @@ def _read(name: str, data: bytes, *, node: bool) -> Process:
 
 
 def alive(app: Celery, node: str) -> bool:
-    """Say whether the worker of `node` gave a sign within its time to live.
+    """Return whether the worker of `node` sent a heartbeat within its time to live.
 
     Raises BrokerUnavailable.
     """
@@ -199,7 +199,7 @@ def alive(app: Celery, node: str) -> bool:
 
 
 def beating(app: Celery) -> frozenset[str]:
-    """Return the nodes whose workers gave a sign within their time to live.
+    """Return the nodes whose workers sent a heartbeat within their time to live.
 
     Raises BrokerUnavailable.
     """

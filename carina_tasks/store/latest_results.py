@@ -1,4 +1,4 @@
-"""What control tasks found last, kept for whoever asks.
+"""What control tasks found last, kept for the caller.
 
 ``carina status``, and the metrics of every control worker.
 

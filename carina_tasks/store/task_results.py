@@ -1,9 +1,9 @@
 """What Celery's result backend still knows of control tasks.
 
-A convenience for people, never a ground to act on.
+A convenience for users, never a ground to act on.
 
 Read as a node's answer is: raw bytes with a size limit, decoded as typed data, never through
-``AsyncResult``. The scan is bounded, and says when it was cut short.
+``AsyncResult``. The scan is bounded, and reports when it was cut short.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _batches(client: Any) -> Iterator[list[bytes]]:
 
 
 def read(task_id: str, data: bytes) -> TaskResult | None:
-    """Return the finished task in `data`; None for anything else, whoever wrote it."""
+    """Return the finished task in `data`; None for anything else, whichever client wrote it."""
     if not data or len(data) > LARGEST:
         return None
     try:

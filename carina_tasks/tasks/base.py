@@ -26,7 +26,7 @@ from carina_tasks.store import task_results
 from carina_tasks.views.results import ResultView, SentTask, with_result_view
 
 PAUSES = (2, 5, 15, 30, 60)
-"""Seconds before each retry of a transient failure; after them resume or the next sweep comes round
+"""Seconds before each retry of a transient failure; after them resume or the next sweep runs again
 anyway.
 """
 
@@ -79,10 +79,10 @@ class ControlTask(Task):  # type: ignore[misc]
                 raise
             raise self.retry(exc=exc, countdown=PAUSES[self.request.retries]) from exc
         except Refused as exc:
-            # A guard's no is an answer and no failure: it comes round every 30 seconds while
+            # A guard's no is an answer and no failure: it runs again every 30 seconds while
             # somebody has paused us.
             return {"outcome": "refused", "reason": exc.message}
-        # Called as a function, in a shell, it is shown to a person.
+        # Called as a function, in a shell, it is shown to the operator.
         return ResultView(result) if self.request.called_directly else msgspec.to_builtins(result)
 
     def after_return(
@@ -101,12 +101,12 @@ class ControlTask(Task):  # type: ignore[misc]
             structlog.get_logger().warning("a result is kept for a day", error=exc.message)
 
     def send(self, *args: Any, reason: str, **options: Any) -> None:
-        """Put the task on the control queue, as another task does; `reason` is for people alone."""
+        """Put the task on the control queue, as another task does; `reason` is for users alone."""
         self.apply_async(args=args, kwargsrepr=repr({"reason": reason}), **options)
 
 
 class NodeTask(Task):  # type: ignore[misc]
-    """A task of a node's queue; it is never retried here, because whoever asked asks again."""
+    """A task of a node's queue; it is never retried here, because the caller asks again."""
 
     abstract = True
     throws = (CarinaTasksError,)

@@ -152,7 +152,7 @@ def plan(node: str, not_ready: bool = False) -> PlanResult:
 
 @shared_task(base=ControlTask, name="carina.failover.readiness", expires=300, kept=ROUTINE)
 def readiness() -> Readiness:
-    """Say for every node whether its loss now would leave a volume with nowhere to go.
+    """Say for every node whether its loss now would leave a volume that no node fits.
 
     Nothing is written.
 
@@ -167,8 +167,8 @@ def readiness() -> Readiness:
 def resume(hinted: bool = False) -> ResumeResult:
     """Resume every unfinished rebuild, and send the failovers that the node watch missed.
 
-    `hinted` is set when a failover asked for it because something can go on at once. It then asks
-    for nothing itself, so that what fails again waits for the schedule.
+    `hinted` is set when a failover asked for it because something can continue at once. It then
+    asks for nothing itself, so that what fails again waits for the schedule.
 
     >>> resume.delay()      # doctest: +SKIP
     """
@@ -187,13 +187,13 @@ R = TypeVar("R", FailoverResult, ResumeResult)
 
 
 def _at_once(result: R) -> R:
-    """Ask for a resume when a volume may go on now.
+    """Ask for a resume when a volume may continue now.
 
-    A hint: without it the schedule comes round within 30 s.
+    A hint: without it the schedule runs again within 30 s.
     """
     if any(volume.again for volume in result.volumes):
         try:
-            resume.send(True, reason="what could not go on may go on now")
+            resume.send(True, reason="what could not continue may continue now")
         except (OperationalError, OSError):
             structlog.get_logger().warning("no resume was asked for: the broker does not take it")
     return result
@@ -201,7 +201,9 @@ def _at_once(result: R) -> R:
 
 @shared_task(base=ControlTask, name="carina.failover.status", expires=60, kept=ROUTINE)
 def status() -> Status:
-    """Say what is going on: pause, nodes and their workers, rebuilds under way. Nothing is written.
+    """Say what is happening: pause, nodes and their workers, rebuilds under way.
+
+    Nothing is written.
 
     >>> status()      # doctest: +SKIP
     NODE          READY   WORKER   VOLUMES   MISSING   IF LOST

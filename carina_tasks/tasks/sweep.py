@@ -37,8 +37,8 @@ def sweep_local_volumes(confirm: Mapping[str, int] | None = None) -> LocalSweepR
 
     Mark orphans, remove those marked before, report missing.
 
-    `confirm` is a person's yes to more orphans than one sweep may remove: the node's name and the
-    very number.
+    `confirm` is the operator's yes to more orphans than one sweep may remove: the node's name and
+    the exact number.
 
     >>> sweep_local_volumes.delay(confirm={"10.20.9.153": 37})      # doctest: +SKIP
     """

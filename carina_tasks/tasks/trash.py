@@ -44,7 +44,7 @@ def list_trash(*nodes: str) -> TrashResult:
 def restore(node: str, volume: str) -> RestoreResult:
     """Bring `volume` back from the trash of `node`, under its old name.
 
-    The result says what is left to do.
+    The result reports what is left to do.
 
     `volume` is its name in the trash, its UUID, or its old name. Works while everything is paused.
 

@@ -44,7 +44,7 @@ def remove_volumes(request: object) -> LvResults:
 
 @shared_task(base=NodeTask, name="carina.volume.purge")
 def purge_volumes(request: object) -> LvResults:
-    """Remove for good what has been in the trash for long enough (a `PurgeLvs` as JSON)."""
+    """Remove permanently what has been in the trash for long enough (a `PurgeLvs` as JSON)."""
     return volumes.purge_volumes(lvm(), this_node(), read_request(request, PurgeLvs))
 
 

@@ -72,7 +72,7 @@ def as_view(value: object, kind: type[msgspec.Struct]) -> object:
 
 
 def with_result_view(task: Task, sent: AsyncResult) -> SentTask:
-    """Return `sent` as an Answer that reads its result as what `task` says that it returns."""
+    """Return `sent` as an Answer that reads its result as what `task` reports that it returns."""
     made = SentTask(sent.id, backend=sent.backend, app=sent.app)
     made.kind = get_type_hints(task.run)["return"]
     return made

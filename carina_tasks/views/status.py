@@ -32,7 +32,9 @@ def parts(now: Status) -> list[Part]:
         if n.overdue
     ]
     if now.paused or now.latched:
-        lines.append("To go on, when you know why it stands: celery -A carina_tasks carina resume")
+        lines.append(
+            "To continue, when you know why it stands: celery -A carina_tasks carina resume"
+        )
     lines.append(_nodes(now))
     if now.under_way:
         rows = tuple(
@@ -75,7 +77,7 @@ def _if_lost(node: NodeReadiness | None) -> str:
     if node is None:
         return "-"
     if node.without_place:
-        return f"{node.without_place} WITHOUT A PLACE"
+        return f"{node.without_place} UNSCHEDULABLE"
     return "STOPS" if node.stopped else "ready"
 
 
@@ -90,7 +92,7 @@ def _nowhere(now: Status) -> Table | None:
             )
         if node.stopped:
             rows.append(("-", node.node, f"the operator would have to resume: {node.stopped}"))
-    return Table(("NOWHERE TO GO", "IF LOST", "REASON"), tuple(rows)) if rows else None
+    return Table(("UNSCHEDULABLE", "IF LOST", "REASON"), tuple(rows)) if rows else None
 
 
 def _last_lines(now: Status) -> list[Part]:

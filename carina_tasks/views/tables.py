@@ -1,4 +1,4 @@
-"""Tables for people: what a result looks like in a terminal, in the Python shell and in a notebook.
+"""Tables for users: what a result looks like in a terminal, in the Python shell and in a notebook.
 
 Plain values without I/O, so that a command and the shell show the same.
 """

@@ -1,1 +1,1 @@
-"""Flower in a real browser: what a person sees, finds, and may not do."""
+"""Flower in a real browser: what the operator sees, finds, and may not do."""

@@ -23,7 +23,7 @@ def launch(playwright: Playwright) -> Browser:
 
 
 def open_tasks(page: Page, url: str, search: str = "") -> None:
-    """Open the list of tasks, and search as a person does: by typing into the field."""
+    """Open the list of tasks, and search as the operator does: by typing into the field."""
     page.goto(f"{url}/tasks")
     page.wait_for_selector("#tasks-table tbody tr")
     # The table remembers what was searched for, and asks for nothing when the same is typed again.

@@ -1,4 +1,4 @@
-"""``make screenshots``: the pictures of docs/flower.md, taken anew from a real failover on the
+"""``make screenshots``: the pictures of docs/flower.md, taken again from a real failover on the
 embedded stack.
 """
 

@@ -1,4 +1,4 @@
-"""Flower as the person on call meets it, in Chromium, after a real failover on the embedded
+"""Flower as the on-call engineer meets it, in Chromium, after a real failover on the embedded
 stack.
 """
 
@@ -135,7 +135,8 @@ def test_a_failed_task_says_why(flowers: Flowers, volumes: list[str], page: Page
 
 
 def test_workers_are_seen(flowers: Flowers, volumes: list[str], known: Page) -> None:
-    """The workers of control and nodes stand in the list, and one's page says which queue it takes
+    """The workers of control and nodes stand in the list, and one's page reports which queue it
+    takes
     from.
     """
     known.goto(f"{flowers.cluster}/workers")
@@ -152,7 +153,7 @@ def test_workers_are_seen(flowers: Flowers, volumes: list[str], known: Page) -> 
 def test_progress_is_seen_while_it_is_made(
     embedded: Embedded, flowers: Flowers, volumes: list[str], page: Page
 ) -> None:
-    """A failover that waits for its nodes is PROGRESS, and the row says what it is at."""
+    """A failover that waits for its nodes is PROGRESS, and the row reports what it is at."""
     embedded.reset()
     name = embedded.volume("slow", TWO)
     silent = [embedded.stage.worker(node) for node in (ONE, THREE)]
@@ -281,7 +282,7 @@ def test_what_was_seen_outlives_a_restart(
 
 def test_sealed_nodes_are_told_of_by_who_asked(page: Page) -> None:
     """In the sealed profile no node sends events; its tasks are ANSWERED or UNANSWERED, and do not
-    pend for ever.
+    pend forever.
     """
     with Stage({"node_profile": "sealed"}) as stage:
         World(stage).prepare()

@@ -34,7 +34,7 @@ PLANTED = {
         "    if False:",
         "tests/chaos/test_nodes.py::test_two_of_three_nodes_fall_silent",
     ),
-    "what a person restored is an orphan again": Edit(
+    "what the operator restored is an orphan again": Edit(
         "carina_tasks/flows/sweeps/local_volumes.py",
         "restore_hold=conf.restore_hold",
         "restore_hold=0.0",

@@ -140,7 +140,7 @@ class Promise:
             assert place in gone or nodes == [place], f"{name} belongs on {place} and is on {nodes}"
         for name, uuid in before.items():
             assert self._uuid(volumes[name]["spec"]["nodeName"], name) == uuid, (
-                f"{name} was made anew by a sweep"
+                f"{name} was created again by a sweep"
             )
         for node, name in self.staying.items():
             assert volumes[name]["spec"]["nodeName"] == node, f"bystander {name} was moved"

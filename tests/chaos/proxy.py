@@ -48,22 +48,22 @@ class Request:
 
     @property
     def annotations(self) -> Json:
-        """Return the annotations that a patch changes, None for one that it takes off."""
+        """Return the annotations that a patch changes, None for one that it removes."""
         return (self.fields.get("metadata") or {}).get("annotations") or {}
 
     @property
     def writes_journal(self) -> bool:
-        """Tell whether it writes a journal (taking one off is none)."""
+        """Return whether it writes a journal (taking one off is none)."""
         return "/logicvolumes/" in self.path and bool(self.annotations.get(JOURNAL))
 
     @property
     def deletes_pv(self) -> bool:
-        """Tell whether it deletes a PersistentVolume."""
+        """Return whether it deletes a PersistentVolume."""
         return self.verb == "DELETE" and self.path.startswith("/api/v1/persistentvolumes/")
 
     @property
     def creates_pv(self) -> bool:
-        """Tell whether it creates a PersistentVolume."""
+        """Return whether it creates a PersistentVolume."""
         return self.verb == "POST" and self.path == "/api/v1/persistentvolumes"
 
 
@@ -93,7 +93,7 @@ class Proxy:
     """Use it as a context manager.
 
     `refuse(request)` returns a status to answer with in place of the API server's answer, 0 for
-    none; `lose(request)` says whether the API server does it and its answer is lost; `edit(path,
+    none; `lose(request)` reports whether the API server does it and its answer is lost; `edit(path,
     list)` may change a decoded list.
     """
 

@@ -109,7 +109,7 @@ class Story:
         self.lab.kube.patch(f"{k.NODES}/{node}", {"spec": {"unschedulable": None}})
 
     def mark(self) -> None:
-        """Start the clock of the case anew: what was bad is over."""
+        """Start the clock of the case again: what was bad is over."""
         self._begun = time.monotonic()
         self.case.seconds = None
 

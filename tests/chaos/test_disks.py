@@ -55,7 +55,7 @@ def test_a_failing_disk_is_no_empty_disk(story: Story) -> None:
     """
     story.tell(
         "disk of a living node fails (I/O errors) for 4 rounds of both sweeps, then works again",
-        "no owned LV removed, moved or made anew; the orphan goes afterwards",
+        "no owned LV removed, moved or created again; the orphan goes afterwards",
     )
     node = story.lab.nodes[ONE]
     try:
@@ -99,7 +99,7 @@ def test_a_failing_disk_is_no_empty_disk(story: Story) -> None:
 
 
 def mapped_disk(node: UmlNode) -> None:
-    """Make the node's volume group anew, on a device-mapper disk that can be broken."""
+    """Make the node's volume group again, on a device-mapper disk that can be broken."""
     node.run("vgremove", "-qy", VG)
     node.run("pvremove", "-qqy", "/dev/ubda", "/dev/ubdb")
     node.run("dmsetup", "create", "--noudevrules", "--noudevsync", DISK, "--table", TABLE)

@@ -81,7 +81,7 @@ def test_the_control_worker_is_killed_at_each_write(story: Story, proxy: Proxy, 
     story.tell(
         f"control worker killed at each of {len(steps)} kinds of write of a {kind}: before, after, "
         "arriving 5 s late",
-        "another goes on each time; done once",
+        "another continues each time; done once",
     )
     promise = story.begin(only=TWO, count=4, pods=4, migrate="true", lock_ttl="2", concurrency="1")
     if kind == "rebuild":
@@ -172,11 +172,11 @@ def test_the_node_worker_is_killed_with_lvcreate_under_way(story: Story, proxy: 
 
 
 def test_the_node_worker_is_killed_with_lvremove_under_way(story: Story, proxy: Proxy) -> None:
-    """A node's worker dies with its lvm about to remove an orphan; it goes on later, or another
+    """A node's worker dies with its lvm about to remove an orphan; it continues later, or another
     does: only the orphan goes.
     """
     story.tell(
-        "node's worker killed in mid-lvremove, its lvm goes on 5 s later",
+        "node's worker killed in mid-lvremove, its lvm continues 5 s later",
         "the orphan goes, it alone",
     )
     node = hold_lvm(story.lab)

@@ -192,12 +192,12 @@ def test_the_target_is_full(lab: Lab, case: Case) -> None:
 
 
 def test_every_target_is_full(lab: Lab, case: Case) -> None:
-    """The only target fills up and no other is there: it is told in an Event, and goes on when
+    """The only target fills up and no other is there: it is told in an Event, and continues when
     there is space.
     """
     case(
         "the only target's VG filled before create, emptied 20 s later",
-        "an Event says why; rebuilt when there is space",
+        "an Event gives the reason; rebuilt when there is space",
     )
     with Proxy(lab.control_plane, lab.folder) as proxy:
         product, promise = scene(lab, proxy)
@@ -209,7 +209,9 @@ def test_every_target_is_full(lab: Lab, case: Case) -> None:
         lab.kubectl("delete", "node", ONE)
         full.wait()
         lab.world.wait(
-            "an Event says why", lambda: "NoNodeFits" in lab.kubectl("get", "events", "-A"), 30
+            "an Event gives the reason",
+            lambda: "NoNodeFits" in lab.kubectl("get", "events", "-A"),
+            30,
         )
         time.sleep(10)
         assert len(product.journals()) == 3
@@ -325,7 +327,7 @@ def test_two_of_three_nodes_fall_silent(lab: Lab, case: Case, moment: str) -> No
     """
     case(
         f"two of three nodes NotReady, then `carina resume` {moment}",
-        "latched; goes on only when asked",
+        "latched; continues only when asked",
     )
     product = Product(lab)
     promise = Promise(product, migrate="true", pods=3)
@@ -450,7 +452,7 @@ def product_log(lab: Lab) -> str:
 
 
 def back(lab: Lab, node: str) -> None:
-    """Let a node that was frozen and silenced go on; return when it is Ready and its worker has
+    """Let a node that was frozen and silenced continue; return when it is Ready and its worker has
     given a sign.
     """
     lab.nodes[node].thaw()

@@ -57,7 +57,7 @@ def test_delete_preconditions(cluster: Server, prefix: str) -> None:
 
 
 def test_watch(cluster: Server, prefix: str) -> None:
-    """The client's watch goes on from a list and ends with its timeout."""
+    """The client's watch continues from a list and ends with its timeout."""
     core = kubernetes.client.CoreV1Api(cluster.client())
     start = core.list_node().metadata.resource_version
     later = threading.Timer(0.3, lambda: core.delete_node(prefix))

@@ -18,7 +18,8 @@ COMMAND = [sys.executable, "-m", "carina_tasks.emulator.api_server"]
 
 
 def test_command(tmp_path: Path) -> None:
-    """The command serves an empty cluster on a free port, writes a kubeconfig, says so, and ends by
+    """The command serves an empty cluster on a free port, writes a kubeconfig, reports it, and ends
+    by
     SIGTERM with 0.
     """
     config = tmp_path / "kubeconfig"

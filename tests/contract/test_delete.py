@@ -46,7 +46,7 @@ def test_matching_preconditions(cluster: Server, prefix: str) -> None:
 
 
 def test_finalizer_holds(cluster: Server, prefix: str) -> None:
-    """A deleted object stays with a deletionTimestamp until its last finalizer is taken off."""
+    """A deleted object stays with a deletionTimestamp until its last finalizer is removed."""
     sent = logic_volume(prefix)
     sent["metadata"]["finalizers"] = [FINALIZER, "example.com/two"]
     path = f"{LOGIC_VOLUMES}/{prefix}"

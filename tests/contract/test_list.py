@@ -134,7 +134,7 @@ def test_event_in_other_namespace(cluster: Server, namespace: str) -> None:
 
 
 def test_resource_version_of_lists(cluster: Server) -> None:
-    """A version that is no number is a bad request, one to come is a Timeout that says so."""
+    """A version that is no number is a bad request, one to come is a Timeout that reports it."""
     cluster.get(NODES, resourceVersion="abc").refused(400, "BadRequest")
     status = cluster.get(NODES, resourceVersion="99999999").refused(504, "Timeout")
     assert status["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
@@ -142,7 +142,7 @@ def test_resource_version_of_lists(cluster: Server) -> None:
 
 
 def test_pages(cluster: Server, config_maps: str) -> None:
-    """A limited list goes on where it stopped, as of the same version, though objects come and go
+    """A limited list continues where it stopped, as of the same version, though objects come and go
     in between.
     """
     for name in "abcde":
@@ -161,7 +161,7 @@ def test_pages(cluster: Server, config_maps: str) -> None:
 
 
 def test_what_is_selected_is_not_counted(cluster: Server, config_maps: str) -> None:
-    """A page of a list with a selector says that there is more, and not how much."""
+    """A page of a list with a selector reports that there is more, and not how much."""
     for name in "abc":
         cluster.create(config_maps, config_map(name))
     for selector in ({"labelSelector": "!none"}, {"fieldSelector": "metadata.name!=z"}):

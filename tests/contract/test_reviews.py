@@ -1,4 +1,4 @@
-"""Access reviews: may I, and may somebody else?"""
+"""Access reviews: may I, and may another client?"""
 
 import pytest
 

@@ -1,5 +1,5 @@
 """What `kubectl` shows of a rebuild on both servers: the watch, `describe` with progress, history
-and Events, and the pause by hand.
+and Events, and the pause manually.
 """
 
 from __future__ import annotations

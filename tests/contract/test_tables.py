@@ -206,7 +206,7 @@ def test_claim(cluster: Server, claims: str) -> None:
 
 
 def test_event(cluster: Server, namespace: str) -> None:
-    """An event's row says when, what and about which object."""
+    """An event's row reports when, what and about which object."""
     path = f"/api/v1/namespaces/{namespace}/events"
     cluster.create(
         path,

@@ -117,7 +117,7 @@ def test_too_old(cluster: Server) -> None:
 
 def test_bookmark_before_the_end(cluster: Server, config_maps: str) -> None:
     """A watch that saw nothing of what was written gets a bookmark before it times out, and the
-    next goes on there.
+    next continues there.
     """
     start = version(cluster, config_maps)
     query = {

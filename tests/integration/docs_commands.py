@@ -16,7 +16,7 @@ FENCE = re.compile(r"^( *)```(?:console|bash|sh)\n(.*?)^ *```", re.M | re.S)
 
 @dataclass(frozen=True)
 class Command:
-    """One command, as it stands on its page (comment taken off)."""
+    """One command, as it stands on its page (comment removed)."""
 
     page: str
     text: str
@@ -73,10 +73,10 @@ ELSEWHERE = {
 """Commands (patterns) that are not run here: what tries them instead, and why not here."""
 
 STAYS = re.compile(r" -w$| --watch$| (shell|flower)$")
-"""Commands that a person ends."""
+"""Commands that the operator ends."""
 
 ANSWERS = re.compile(r" carina (doctor|failed|plan|status|retry|history)\b| call .*resume")
-"""Commands that end with 1 when what they saw needs a person: that is an answer."""
+"""Commands that end with 1 when what they saw needs the operator: that is an answer."""
 
 
 def commands() -> tuple[Command, ...]:
@@ -119,7 +119,7 @@ def _of_block(block: str) -> Iterator[str]:
 
 
 def _open(text: str) -> bool:
-    """Say whether a quotation or a loop goes on in the next line."""
+    """Return whether a quotation or a loop continues in the next line."""
     try:
         shlex.split(text, comments=True)
     except ValueError:

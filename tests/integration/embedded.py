@@ -220,7 +220,7 @@ class Embedded:
         self.wait(what, check, seconds)
 
     def stays(self, check: Callable[[], object], seconds: float) -> bool:
-        """Say whether `check` is true the whole time."""
+        """Return whether `check` is true the whole time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if not check():

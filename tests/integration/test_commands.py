@@ -1,4 +1,5 @@
-"""The `carina` commands as a person on call types them, in good and in bad hours, on the embedded
+"""The `carina` commands as the on-call engineer types them, in good and in bad hours, on the
+embedded
 default.
 """
 
@@ -45,7 +46,8 @@ def shown(embedded: Embedded, *arguments: str, code: int = 0, **env: str) -> str
 
 
 def test_all_is_well(embedded: Embedded) -> None:
-    """A healthy cluster: status says so, failed has nothing, both end with 0; scripts get the same
+    """A healthy cluster: status reports it, failed has nothing, both end with 0; scripts get the
+    same
     as JSON.
     """
     embedded.volume("data", ONE)
@@ -59,7 +61,8 @@ def test_all_is_well(embedded: Embedded) -> None:
 
 
 def test_a_volume_without_a_place_is_seen_and_retried(embedded: Embedded) -> None:
-    """No node fits: failed says which, why and what to type. When there is room again, what it says
+    """No node fits: failed reports which, why and what to type. When there is room again, what it
+    says
     to type brings it back.
     """
     name = embedded.volume("data", ONE)
@@ -73,7 +76,7 @@ def test_a_volume_without_a_place_is_seen_and_retried(embedded: Embedded) -> Non
     assert (finding["kind"], finding["what"], finding["node"]) == ("no-fit", name, ONE)
     assert "unschedulable" in finding["reason"]
     assert shown(embedded, "plan", ONE, code=1)
-    # Nobody else shall bring it back: what a person types does.
+    # Nobody else shall bring it back: what the operator types does.
     embedded.end("beat")
     embedded.end("watch")
     for node in (TWO, THREE):
@@ -105,7 +108,7 @@ def test_the_history_of_a_rebuild(embedded: Embedded) -> None:
 
 
 def test_retry_sends_nothing_while_paused(embedded: Embedded) -> None:
-    """It ends with 2 and says why; and what is paused stands first in failed."""
+    """It ends with 2 and gives the reason; and what is paused stands first in failed."""
     shown(embedded, "pause", "moving racks")
     done = run(embedded, "retry", ONE)
     assert (done.returncode, done.stderr.strip()) == (2, "Error: paused: moving racks")
@@ -177,7 +180,7 @@ def test_doctor_finds_a_control_worker_that_is_gone(embedded: Embedded) -> None:
     )
     embedded.end("control")
     embedded.eventually(
-        "its sign of life is over",
+        "its heartbeat is over",
         lambda: not embedded.stage.redis.keys("carina-tasks.alive.control.*"),
     )
     assert "nothing is decided" in shown(embedded, "doctor", code=2)

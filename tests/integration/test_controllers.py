@@ -44,8 +44,8 @@ def test_a_claim_whose_volume_was_replaced_stays_lost_until_touched(embedded: Em
 
 
 def test_a_pod_follows_its_volume_and_nothing_else(embedded: Embedded) -> None:
-    """A deleted pod is made again on its volume's node; with that node cordoned it stays Pending
-    and says why.
+    """A deleted pod is created again on its volume's node; with that node cordoned it stays Pending
+    and gives the reason.
     """
     embedded.app("plain", ONE)
     path = f"{PODS}/plain-0"

@@ -1,4 +1,4 @@
-"""`make demo` as a person runs it."""
+"""`make demo` as the operator runs it."""
 
 from __future__ import annotations
 

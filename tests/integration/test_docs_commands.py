@@ -49,7 +49,9 @@ def test_what_is_not_run_here_is_tried_elsewhere() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_work(embedded: Embedded, page: str, tmp_path: Path) -> None:
-    """Each ends as it should: with 0, with 1 where that is an answer, or when a person ends it."""
+    """Each ends as it should: with 0, with 1 where that is an answer, or when the operator
+    ends it.
+    """
     parts.require("kubectl")
     _furnish(embedded, [command.text for command in HERE if command.page == page])
     failed = []
@@ -72,7 +74,7 @@ def test_the_emulators_page_is_a_script(tmp_path: Path) -> None:
         port = str(free.getsockname()[1])
     script = "\n".join(c.text for c in commands.commands() if c.page == EMULATOR)
     assert "api_server --port 8080" in script
-    # The server is there a moment after the shell goes on, for a person too.
+    # The server is there a moment after the shell continues, for the operator too.
     script = script.replace("8080", port).replace("/tmp/kubeconfig", str(tmp_path / "kubeconfig"))
     script = re.sub(r"&$", "& sleep 4", script, count=1, flags=re.M)
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -162,7 +164,7 @@ def _in_a_terminal(text: str, env: dict[str, str], folder: Path, seconds: float)
 
 
 def _ending(process: subprocess.Popen[str]) -> str:
-    """Return what a process says that has been told to end, or is killed after ten seconds."""
+    """Return what a process reports that has been told to end, or is killed after ten seconds."""
     try:
         return process.communicate(timeout=10)[0]
     except subprocess.TimeoutExpired:
@@ -171,7 +173,7 @@ def _ending(process: subprocess.Popen[str]) -> str:
 
 
 def _lose_the_pv(embedded: Embedded) -> None:
-    """Stop a rebuild where the PV is deleted and not made again: paused, with everything in the
+    """Stop a rebuild where the PV is deleted and not created again: paused, with everything in the
     journal.
     """
     embedded.stage.api.create(
@@ -180,7 +182,7 @@ def _lose_the_pv(embedded: Embedded) -> None:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": "carina-tasks-state"},
-            "data": {"paused": "by hand"},
+            "data": {"paused": "manually"},
         },
     )
     cluster, writes = Cluster(embedded.stage.api), ClusterWrites(embedded.stage.api)
@@ -194,7 +196,7 @@ def _lose_the_pv(embedded: Embedded) -> None:
             kind="rebuild",
             source=THREE,
             target=TWO,
-            reason="by hand",
+            reason="manually",
             started=int(time.time()),
             manifest=manifest_of(pv, pv.policy),
         ),

@@ -1,4 +1,5 @@
-"""A real control worker is lied to by a node: it survives, says so, stays small, and nothing comes
+"""A real control worker is lied to by a node: it survives, reports it, stays small, and nothing
+comes
 of the lies.
 """
 

@@ -41,7 +41,7 @@ PLAUSIBLE: dict[str, Callable[[Values], bool]] = {
         found["rebuild",] > 0 and found["trash-local-volume",] > 0
     ),
     "Nodes": lambda found: found.keys() == {(TWO,), (THREE,)},
-    "Volumes without a place": lambda found: found == {(TWO,): 1, (THREE,): 0},
+    "Volumes unschedulable": lambda found: found == {(TWO,): 1, (THREE,): 0},
     "Hints of the node watch": above_zero("deleted"),
     "Age of the last good sweep": lambda found: (
         len(found) == 2 and all(0 <= age < 120 for age in found.values())
@@ -70,7 +70,7 @@ PLAUSIBLE: dict[str, Callable[[Values], bool]] = {
 def told(
     whole_embedded: Embedded, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
-    """Have a failover, an orphan in the trash, a missing volume and a volume without a place, and
+    """Have a failover, an orphan in the trash, a missing volume and a volume unschedulable, and
     all of it scraped.
     """
     parts.require("prometheus")

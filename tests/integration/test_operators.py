@@ -1,4 +1,5 @@
-"""D1 to D6 on the embedded default: what runs beside the main job, and how a person calls and sees
+"""D1 to D6 on the embedded default: what runs beside the main job, and how the operator calls and
+sees
 tasks.
 """
 
@@ -95,7 +96,9 @@ def test_the_shell_has_what_an_operator_calls(embedded: Embedded) -> None:
 def test_a_bad_node_name_is_refused_with_the_reason(
     embedded: Embedded, task: str, node: object
 ) -> None:
-    """Bad input: a name that is none ends the task with one line that says so; no worker minds."""
+    """Bad input: a name that is none ends the task with one line that reports it; no worker
+    minds.
+    """
     with pytest.raises(Exception, match=r"(?i)node name|not a name|name") as failure:
         embedded.call(task, node)
     assert type(failure.value).__name__ == "BadInput", repr(failure.value)
@@ -156,7 +159,7 @@ def test_status_shows_which_node_may_be_lost(embedded: Embedded) -> None:
     assert [v["volume"] for v in found[ONE]["volumes"]] == [big]
     assert all(found[node]["ready"] for node in others)
     text = embedded.celery("carina", "status")
-    assert re.search(rf"{re.escape(ONE)} +True +alive +2 +[-0] +1 WITHOUT A PLACE", text), text
+    assert re.search(rf"{re.escape(ONE)} +True +alive +2 +[-0] +1 UNSCHEDULABLE", text), text
     assert re.search(rf"{big} +{re.escape(ONE)} +0/2 nodes fit", text), text
     assert "2 of 3 nodes may be lost, one at a time" in text
     assert embedded.table()[fits][2:] == embedded.table()[big][2:] == [ONE, "Success"]

@@ -150,7 +150,7 @@ def test_a_killed_worker_loses_nothing(embedded: Embedded) -> None:
 
 
 def test_mass_failure_stops_and_a_person_resumes(embedded: Embedded) -> None:
-    """Two of three nodes deleted at once is above the share: nothing is rebuilt, until a person
+    """Two of three nodes deleted at once is above the share: nothing is rebuilt, until the operator
     takes the latch off.
     """
     names = [embedded.volume("one", ONE), embedded.volume("two", TWO)]

@@ -14,7 +14,7 @@ HOUR, DAY = 3600, 86400
 
 def test_each_kind_of_result_has_its_time(embedded: Embedded) -> None:
     """Answers of nodes and results of routine tasks an hour, what became of a failover a day;
-    nothing is kept for ever.
+    nothing is kept forever.
     """
     client = embedded.stage.app.backend.client
     embedded.call("carina.failover.status")

@@ -126,7 +126,7 @@ def test_what_was_removed_comes_back(embedded: Embedded) -> None:
 
 def test_a_missing_local_volume_is_reported(embedded: Embedded) -> None:
     """S3: a LogicVolume that is Success and whose LV is gone is reported by result and Event, and
-    never made again.
+    never created again.
     """
     lost, kept = embedded.volume("lost", ONE), embedded.volume("kept", TWO)
     embedded.nodes[ONE].remove(f"volume-{lost}")

@@ -87,7 +87,9 @@ def denial(denied: tuple[Denial, ...], verb: str, path: str, body: Raw | None) -
 
 
 def is_dry_run(query: Mapping[str, str], body: Raw | None) -> bool:
-    """Say whether a request asks for a dry run: as a parameter, or in the options of a deletion."""
+    """Return whether a request asks for a dry run: as a parameter, or in the options of a
+    deletion.
+    """
     return bool(query.get("dryRun") or (body or {}).get("dryRun"))
 
 

@@ -10,7 +10,7 @@ CATALOGUE: dict[str, tuple[Callable[[], Scenario], Sequence[str]]] = {
     "migrate": (scenarios.migrate, ()),
     "sweep_local": (scenarios.sweep_local, ()),
     "sweep_logic": (scenarios.sweep_logic, ()),
-    "by hand": (scenarios.by_hand, ()),
+    "manually": (scenarios.by_hand, ()),
     "failback": (scenarios.failback, ()),
     "another worker at a failback": (scenarios.failback, ("raced",)),
     "a sweep during a failback": (scenarios.failback, ("swept",)),

@@ -25,7 +25,7 @@ START = 1_795_000_000.0
 
 
 class Clock:
-    """Seconds since the epoch, moved by hand."""
+    """Seconds since the epoch, moved manually."""
 
     def __init__(self, now: float = START) -> None:
         self.now = now

@@ -43,7 +43,7 @@ PROVISIONER = "external-provisioner.volume.kubernetes.io/finalizer"
 RESYNC, QUARANTINE = 15.0, 40.0
 ENDED = ("Succeeded", "Failed")
 HELD = "batch.kubernetes.io/job-tracking"
-"""A finalizer whose owner takes it off once the pod's phase says that it has ended."""
+"""A finalizer whose owner takes it off once the pod's phase reports that it has ended."""
 
 
 @dataclass
@@ -201,7 +201,7 @@ class Controllers:
                     self.set_status(PODS, pod, phase="Failed")
                 self.delete(PODS, meta["name"], meta["namespace"])
         for pod in self.all(PODS):
-            # As the Job controller does it: only a pod whose phase says that it has ended is let
+            # As the Job controller does it: only a pod whose phase reports that it has ended is let
             # go.
             meta = pod["metadata"]
             if (
@@ -331,7 +331,7 @@ def nodes_of(pv: JSON) -> list[str]:
 
 
 def is_ready(node: JSON) -> bool:
-    """Say whether a node is Ready."""
+    """Return whether a node is Ready."""
     return any(
         c["type"] == "Ready" and c["status"] == "True"
         for c in node["status"].get("conditions") or ()

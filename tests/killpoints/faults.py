@@ -9,13 +9,13 @@ from typing import Final, Literal
 Kind = Literal["api", "lvm", "effect", "request", "answer", "hint"]
 
 KILLS: Final[dict[Kind, tuple[str, ...]]] = {
-    # The control worker dies before or after the write, or goes on without its answer.
+    # The control worker dies before or after the write, or continues without its answer.
     "api": ("before", "after", "lost"),
     # The node's worker dies before or after the command, or takes a command that was done for one
     # that timed out.
     "lvm": ("before", "after", "lost"),
     # Between two effects of one lvm command: the worker dies with it, its deadline ends it, or
-    # SIGTERM ends it alone and the shell goes on with the next command.
+    # SIGTERM ends it alone and the shell resumes the next command.
     "effect": ("killed", "deadline", "stopped"),
     # A question to a node: the sender dies before or after; the broker took it and said no; it is
     # lost on the way; the sender dies and the node comes to it 40 s later; the node gets it twice.
@@ -58,7 +58,7 @@ class Fault:
 
 
 class Points:
-    """Counts the points of one history, and says which fault is due at each."""
+    """Counts the points of one history, and reports which fault is due at each."""
 
     def __init__(self, faults: Sequence[Fault] = ()) -> None:
         self.seen: list[Point] = []

@@ -128,7 +128,7 @@ def _touch_without_version() -> AbstractContextManager[Any]:
             body,
         )
 
-    # A touch that is left is taken off by the sweep: only without both guards does it stay.
+    # A touch that is left is removed by the sweep: only without both guards does it stay.
     stack = ExitStack()
     stack.enter_context(mock.patch.object(ClusterWrites, "annotate_claim", touch))
     stack.enter_context(mock.patch.object(sweep_logic, "_untouch", mock.Mock()))
@@ -283,7 +283,7 @@ MUTANTS = (
         _deletes_without_preconditions,
     ),
     Mutant(
-        "touches without resourceVersion, left ones not taken off",
+        "touches without resourceVersion, left ones not removed",
         "another worker",
         _touch_without_version,
     ),

@@ -22,7 +22,7 @@ from carina_tasks.model import progress, quantity, well_known
 from tests.killpoints.controllers import JSON, PROVISIONER, nodes_of
 from tests.killpoints.sim import Sim
 
-NO_EVENT = "no Event says that it is new and empty"
+NO_EVENT = "no Event reports that it is new and empty"
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,7 @@ def replanned() -> Scenario:
 
 
 def target_dies() -> Scenario:
-    """Let the node that two volumes go to die for good, at any point."""
+    """Let the node that two volumes go to die permanently, at any point."""
     return Scenario(
         "target dies",
         _lost_node(),
@@ -489,7 +489,8 @@ def failback() -> Scenario:
 
 
 def by_hand() -> Scenario:
-    """Let a person rebuild one volume of a live node: it stays as it was, or is whole elsewhere;
+    """Let the operator rebuild one volume of a live node: it stays as it was, or is whole
+    elsewhere;
     nothing between, and once.
     """
     stage = Stage("n1", "n2", "n3")
@@ -510,7 +511,7 @@ def by_hand() -> Scenario:
         ]
 
     return Scenario(
-        "by hand",
+        "manually",
         stage,
         lambda sim: sim.watch_says("rebuild_volume", "n1/pvc-idle"),
         check,

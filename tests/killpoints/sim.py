@@ -199,7 +199,7 @@ class Sim:
     # --- time ---
 
     def advance(self, seconds: float) -> None:
-        """Let time go on, with everybody acting on the way."""
+        """Let time continue, with everybody acting on the way."""
         end = self.clock.now + seconds
         while self._late and self._late[0][0] <= end:
             at, _, work = heapq.heappop(self._late)
@@ -239,7 +239,7 @@ class Sim:
         return (self.clock.now // interval + 1) * interval
 
     def _something_to_resume(self) -> bool:
-        """Say whether a resume would do more than read; saves most of the time of a long quiet
+        """Return whether a resume would do more than read; saves most of the time of a long quiet
         history.
 
         A NotReady node that keeps volumes makes every resume ask for a migration; after ten of them
@@ -297,7 +297,7 @@ class Sim:
         self.controllers.step()
 
     def lose(self, name: str) -> None:
-        """Let a node go for good: its worker, its disks and its object."""
+        """Let a node go permanently: its worker, its disks and its object."""
         self.nodes[name].alive = False
         if self.controllers.get(NODES, name) is not None:
             self.controllers.delete(NODES, name)
@@ -325,7 +325,8 @@ class Sim:
             return
         if now is None and self.settings.trash_retention:
             self.wrong.append(
-                f"a volume was removed for good and not put into the trash: {volume.name} on {node}"
+                f"a volume was removed permanently and not put into the trash: {volume.name} on "
+                f"{node}"
             )
         if now is not None and (now.active or not now.name.startswith("trash-")):
             self.wrong.append(

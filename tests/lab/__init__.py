@@ -15,5 +15,5 @@
 `lab`                all of it put together; the session fixture `lab` is one of these
 ===================  ===========================================================================
 
-`install.sh` gets the parts on Debian 12; `python -m tests.lab.parts` says what is lacking.
+`install.sh` gets the parts on Debian 12; `python -m tests.lab.parts` reports what is lacking.
 """

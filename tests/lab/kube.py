@@ -102,7 +102,7 @@ class Kube:
         return self.request("GET", path)
 
     def find(self, path: str) -> Json | None:
-        """Return one object, None when the API server says 404."""
+        """Return one object, None when the API server answers 404."""
         try:
             return self.get(path)
         except KubeError as error:

@@ -53,7 +53,7 @@ class KwokNode:
         self._running().signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a silenced kubelet go on."""
+        """Let a silenced kubelet continue."""
         self._running().signal(signal.SIGCONT)
 
     def stop(self) -> None:

@@ -167,7 +167,7 @@ class Lab:
 
         Ends the product's processes on the host; node workers stay. Restores machines and kubelets,
         empties the cluster, the VGs and Redis, then adds the nodes, StorageClass, CSIDriver and
-        storage reports anew.
+        storage reports again.
         """
         begun = time.monotonic()
         self.end_processes()

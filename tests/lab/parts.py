@@ -114,14 +114,16 @@ def missing(*names: str) -> list[str]:
 
 
 def in_ci() -> bool:
-    """Tell whether this run must be complete (`CI` is set to anything but an empty string, 0 or
+    """Return whether this run must be complete (`CI` is set to anything but an empty string, 0 or
     false).
     """
     return os.environ.get("CI", "").lower() not in {"", "0", "false"}
 
 
 def require(*names: str) -> None:
-    """Go on when every part is there; otherwise fail in CI and skip, with the reason, elsewhere."""
+    """Continue when every part is there; otherwise fail in CI and skip, with the reason,
+    elsewhere.
+    """
     lacking = missing(*names)
     if not lacking:
         return

@@ -38,7 +38,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Tell whether the leader has not ended."""
+        """Return whether the leader has not ended."""
         return self.popen.poll() is None
 
     def signal(self, number: int) -> None:
@@ -165,7 +165,7 @@ def adopt_orphans() -> None:
 
 
 def _reap(group: int) -> None:
-    """Reap the adopted members of a killed group: of this group only, the rest are somebody else's
+    """Reap the adopted members of a killed group: of this group only, the rest are another client's
     to wait for.
     """
     deadline = time.monotonic() + 2

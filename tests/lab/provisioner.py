@@ -57,7 +57,7 @@ class Provisioner:
             return
 
     def resume(self) -> None:
-        """Go on."""
+        """Continue."""
         self._paused.clear()
 
     def provision(self, claim: Json, name: str | None = None) -> Volume:

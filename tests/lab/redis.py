@@ -156,7 +156,7 @@ class RedisServer:
         self._running().signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen server go on."""
+        """Let a frozen server continue."""
         self._running().signal(signal.SIGCONT)
 
     def flushall(self) -> None:

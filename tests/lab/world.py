@@ -156,7 +156,7 @@ class World:
         mode: str = "Filesystem",
         **metadata: Any,
     ) -> Volume:
-        """Make a volume on a node by hand: claim, LV, LogicVolume, PV and, unless told not to, a
+        """Make a volume on a node manually: claim, LV, LogicVolume, PV and, unless told not to, a
         pod `pod-<claim>`.
 
         `name` is the PV's and LogicVolume's name, `migrate` the value of the pod's migration

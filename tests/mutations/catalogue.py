@@ -84,7 +84,7 @@ GUARDS = (
         ),
     ),
     Guard(
-        "longer while a witness says that it lives",
+        "longer while a witness reports that it lives",
         "node_loss.not_ready",
         "NOT_READY_WITNESSED, LEASE_FRESH",
         REFUSED,
@@ -1016,7 +1016,7 @@ GUARDS = (
         ),
     ),
     Guard(
-        "by hand: unused, on a live node, its name typed out",
+        "manually: unused, on a live node, its name typed out",
         "by_hand.live, unused, forced",
         "argument",
         REFUSED,

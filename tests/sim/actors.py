@@ -1,8 +1,8 @@
-"""Virtual time, and who goes on next: every actor is a greenlet that gives way wherever the real
+"""Virtual time, and who continues next: every actor is a greenlet that gives way wherever the real
 thing would wait.
 
 The product's flows are straight-line code that blocks on API calls, sleeps and answers. Here each
-of these is a switch to the scheduler, which goes on with whatever is due first. All delays come
+of these is a switch to the scheduler, which resumes whatever is due first. All delays come
 from one seeded generator, so a seed is a history.
 """
 

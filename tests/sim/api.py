@@ -179,7 +179,7 @@ def _rights() -> frozenset[tuple[str, str, str]]:
 
 @cache
 def allowed(verb: str, path: str) -> bool:
-    """Say whether some role of the product may do that."""
+    """Return whether some role of the product may do that."""
     if path == "/version":
         return True
     words = path.strip("/").split("/")

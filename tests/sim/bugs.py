@@ -70,7 +70,7 @@ def _errors_are_absence() -> Iterator[None]:
 
 @contextmanager
 def _no_journal() -> Iterator[None]:
-    """Keep what is to be made again in the memory of the process alone."""
+    """Keep what is to be created again in the memory of the process alone."""
     memory: dict[str, dict[str, Any]] = {}
     to_json, from_json, start = Journal.to_json, Journal.from_json, ControlWorkers.start
 
@@ -82,14 +82,14 @@ def _no_journal() -> Iterator[None]:
         journal = from_json(text)
         return msgspec.structs.replace(journal, manifest=memory.get(journal.intent, {}))
 
-    def anew(self: ControlWorkers, number: int) -> None:
+    def again(self: ControlWorkers, number: int) -> None:
         memory.clear()
         start(self, number)
 
     with (
         mock.patch.object(Journal, "to_json", forgetful),
         mock.patch.object(Journal, "from_json", staticmethod(remembering)),
-        mock.patch.object(ControlWorkers, "start", anew),
+        mock.patch.object(ControlWorkers, "start", again),
     ):
         yield
 

@@ -58,7 +58,7 @@ class Chance:
         return self.rng.uniform(0.001, 0.03)
 
     def lines(self) -> list[str]:
-        """Return the history for people."""
+        """Return the history for users."""
         return [f"{at - START:9.3f}  {who:<14} {what}" for at, who, what in self.log]
 
     def digest(self) -> str:

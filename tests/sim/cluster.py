@@ -230,7 +230,8 @@ class Kubernetes:
         seconds: float,
         within: float,
     ) -> bool:
-        """Say whether the node was so for `seconds` (less the one that timestamps lack) on end, at
+        """Return whether the node was so for `seconds` (less the one that timestamps lack) on end,
+        at
         some time in the last `within` seconds.
         """
         now = self.actors.clock.now
@@ -240,11 +241,11 @@ class Kubernetes:
         )
 
     def was_absent(self, name: str, seconds: float, within: float = 150.0) -> bool:
-        """Say whether no node of that name was there for so long."""
+        """Return whether no node of that name was there for so long."""
         return self.was(self._absent, name, seconds, within)
 
     def was_not_ready(self, name: str, seconds: float, within: float = 150.0) -> bool:
-        """Say whether the node was NotReady for so long."""
+        """Return whether the node was NotReady for so long."""
         return self.was(self._not_ready, name, seconds, within)
 
     def node(self, name: str) -> JSON | None:

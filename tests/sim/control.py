@@ -145,7 +145,7 @@ class Watch:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew, with an empty memory."""
+        """Begin again, with an empty memory."""
         self.actors.kill(self.process)
         self.process = Process("node-watch")
         self.state, self._linked = NodeWatchState(*self._rules), False

@@ -93,7 +93,7 @@ def _volume(history: History, name: str) -> list[str]:
 
 
 def _excused(history: History, logic: JSON, node: str) -> bool:
-    """Say whether it waits for a good reason that people were told."""
+    """Return whether it waits for a good reason that people were told."""
     found = history.kubernetes.node(node)
     if _journalled(logic) and found is not None:
         # Its target is silent, and may hold it: nobody takes it away from there.
@@ -114,7 +114,8 @@ def _journalled(logic: JSON) -> bool:
 
 
 def _tied_to_given_up(history: History, name: str) -> bool:
-    """Say whether a pod needs the volume together with one that a person destroyed, and whose PV
+    """Return whether a pod needs the volume together with one that the operator destroyed, and
+    whose PV
     still names a node.
     """
     pods = [
@@ -159,7 +160,7 @@ def _disks(history: History) -> list[str]:
             elif any(tag.startswith(well_known.TAG_ORPHAN) for tag in volume.tags):
                 found.append(f"{machine.name}: {volume.name} is marked, and is wanted")
         if "backup" not in machine.disks.volumes():
-            found.append(f"{machine.name}: somebody else's LV backup is gone")
+            found.append(f"{machine.name}: another client's LV backup is gone")
     return found
 
 
@@ -172,7 +173,7 @@ def _left(history: History) -> list[str]:
         if node is not None and is_ready(node):
             found.append(f"{name}: its journal is left: {history.last_reason(name)}")
         elif not history.last_reason(name):
-            found.append(f"{name}: its journal is left, and nobody says why")
+            found.append(f"{name}: its journal is left, and nobody gives the reason")
     return found
 
 
@@ -191,7 +192,9 @@ def _pods(history: History) -> list[str]:
 
 
 def _waits(history: History, name: str) -> bool:
-    """Say whether the pod of this volume can only wait: the volume's node is NotReady or gone."""
+    """Return whether the pod of this volume can only wait: the volume's node is NotReady or
+    gone.
+    """
     logic = history.controllers.get(history.controllers.logic_volumes, name)
     node = history.kubernetes.node(logic["spec"]["nodeName"]) if logic else None
     return node is None or not is_ready(node)

@@ -166,7 +166,7 @@ class History:
         _rng.seed(seed)
         self.clock, self.settings = Clock(START), self.rng.choice(SETTINGS)
         self.held: dict[str, set[str]] = {}
-        """LVs that a person has mounted by hand, by node."""
+        """LVs that the operator has mounted manually, by node."""
         stage = self._stage()
         use(self.clock)
         self.cluster = stage.emulator
@@ -214,7 +214,7 @@ class History:
         self.beat_until = 0.0
         """Beat is away until then."""
         self.given_up: set[str] = set()
-        """Volumes that a person destroyed: nothing is promised of them."""
+        """Volumes that the operator destroyed: nothing is promised of them."""
         self._reasons: dict[str, str] = {}
         self._quiet_resumes, self._seen_changes = 0, -1
         self.before = self._remember()
@@ -348,7 +348,7 @@ class History:
         ill = [m for m in machines if not m.heard]
         for m in ill[: max(0, len(ill) - self.rng.randrange(2))]:
             self.people.back(m)
-        # Some nodes stay deleted, but not so many that there is nowhere to go.
+        # Some nodes stay deleted, but not so many that there is unschedulable.
         deleted = [m for m in machines if m.heard and self.kubernetes.node(m.name) is None]
         for m in deleted[len(machines) // 4 :]:
             self.people.back(m, register=True)
@@ -372,7 +372,8 @@ class History:
         self.actors.later(RESUME, self._beat_resume)
 
     def _nothing_new(self) -> bool:
-        """Say whether a resume would only see what the last ones saw; saves most of the time of the
+        """Return whether a resume would only see what the last ones saw; saves most of the time of
+        the
         quiet.
         """
         if self.chance.odds:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.sim.planned import Planned
 
 GOES_ON = 150.0
-"""Seconds for which a task that began before a pause may go on with what it holds in hand."""
+"""Seconds for which a task that began before a pause may resume what it holds in hand."""
 
 
 class Judge:
@@ -39,13 +39,13 @@ class Judge:
         self.kubernetes, self.chance, self.settings = kubernetes, chance, settings
         self.controllers = kubernetes.controllers
         self.stopped_since: float | None = None
-        """Since when the ConfigMap says that all stands still."""
+        """Since when the ConfigMap reports that all stands still."""
         self.planned: Planned
         """What an administrator does to machines on purpose."""
         self.approved: set[str] = set()
         """Nodes that may be failed over although everything else is stopped."""
         self._withdrawn: dict[str, float] = {}
-        """When the approval of a node ended: a task that began before may go on with what it holds.
+        """When the approval of a node ended: a task that began before may resume what it holds.
         """
         self.moved: set[str] = set()
         """Volumes that were moved at least once."""
@@ -125,7 +125,7 @@ class Judge:
             self.chance.did["pauses and latches"] += 1
         elif not stopped and self.stopped_since is not None:
             self.stopped_since = None
-            self.chance.say("state", "goes on")
+            self.chance.say("state", "continues")
 
     def _leaves(self, kind: str, name: str, body: JSON) -> str:
         """Return the node that a volume or pod leaves with this write, empty when it leaves
@@ -225,7 +225,8 @@ class Judge:
             )
 
     def _planned(self, name: str, lost: str, kind: str) -> None:
-        """Judge a failover of a node whose absence is planned; one that had begun by then may go on
+        """Judge a failover of a node whose absence is planned; one that had begun by then may
+        continue
         with what it holds.
         """
         cordoned = self.settings.not_ready_cordoned
@@ -239,7 +240,7 @@ class Judge:
             )
 
     def _follows(self, name: str, journal: Journal) -> bool:
-        """Say whether the volume follows another of its pod, whose journal names it and the same
+        """Return whether the volume follows another of its pod, whose journal names it and the same
         way.
         """
         others = {
@@ -355,7 +356,7 @@ class Judge:
             self.chance.did["LVs created again, because they were never wiped"] += 1
             return
         if now is None and self.settings.trash_retention and not self._lacked_space(node, volume):
-            self.chance.wrong(f"{what} for good and not put into the trash")
+            self.chance.wrong(f"{what} permanently and not put into the trash")
         if now is not None:
             self._trashed[volume.uuid] = self.kubernetes.actors.clock.now
         self._unwanted(what, node, volume)
@@ -402,7 +403,7 @@ class Judge:
             )
 
     def _lacked_space(self, node: str, volume: Volume) -> bool:
-        """Say whether the node makes volumes for a rebuild, for which there was no room while
+        """Return whether the node makes volumes for a rebuild, for which there was no room while
         `volume` stood there.
         """
         message = getcurrent().message  # type: ignore[attr-defined]
@@ -421,7 +422,7 @@ def _local(node: str, volume: Volume) -> LocalVolume:
 
 
 def _meets(obj: JSON, body: JSON) -> bool:
-    """Say whether the preconditions of a deletion hold: else the API server refuses it."""
+    """Return whether the preconditions of a deletion hold: else the API server refuses it."""
     wanted, meta = body.get("preconditions") or {}, obj["metadata"]
     return all(meta[key] == value for key, value in wanted.items())
 

@@ -187,7 +187,7 @@ class NodeWorkers:
         self.actors.later(back_after, lambda: self.start(name) if machine.worker.dead else None)
 
     def alive(self, name: str) -> bool:
-        """Say whether the worker's heartbeat still stands at the broker."""
+        """Return whether the worker's heartbeat still stands at the broker."""
         machine = self.machines.get(name)
         if machine is None:
             return False

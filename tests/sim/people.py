@@ -222,7 +222,7 @@ class People:
         self.h.broker.empty()
 
     def restart_watch(self) -> None:
-        """Let the node watch begin anew."""
+        """Let the node watch begin again."""
         self._fault("watch-restarted")
         self.h.watch.restart()
 
@@ -263,7 +263,7 @@ class People:
     def pause(self) -> None:
         """Pause everything, and resume it later."""
         self._fault("paused")
-        self.state(paused="a person said so")
+        self.state(paused="the operator said so")
         self.h.actors.later(self.rng.uniform(30.0, 400.0), lambda: self.state(paused=None))
 
     def state(self, **changes: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Many seeds, on all cores; and one seed for people."""
+"""Many seeds, on all cores; and one seed for users."""
 
 from __future__ import annotations
 

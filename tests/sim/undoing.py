@@ -61,7 +61,8 @@ class Undoing:
             self.h.actors.later(self.rng.uniform(0.2, 4.0), lambda: self._remove(machine, uuid))
 
     def _remove(self, machine: Machine, uuid: str) -> None:
-        """Let an administrator remove an old copy by hand, as long as the failback has not restored
+        """Let an administrator remove an old copy manually, as long as the failback has not
+        restored
         it.
         """
         local = machine.disks.by_uuid().get(uuid)

@@ -175,7 +175,9 @@ class Product:
         )
 
     def running_elsewhere(self, selector: str, count: int, away_from: str) -> bool:
-        """Say whether `count` pods of a label selector are Running, none of them on `away_from`."""
+        """Return whether `count` pods of a label selector are Running, none of them on
+        `away_from`.
+        """
         pods = self.lab.kube.list(f"{k.pods()}?labelSelector={selector}")
         good = [
             one
@@ -196,7 +198,7 @@ class Product:
 
     @contextmanager
     def freeze_after_inventory(self, node: str) -> Iterator[None]:
-        """Let the node's worker answer one inventory and stop it before its next task; it goes on
+        """Let the node's worker answer one inventory and stop it before its next task; it continues
         afterwards.
         """
         lab, client = self.lab, self.lab.redis.client

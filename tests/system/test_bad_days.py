@@ -29,7 +29,7 @@ def test_a_drained_node_that_reboots_keeps_its_data(lab: Lab) -> None:
     lab.kubectl("cordon", ONE)
     lab.kill_node(ONE)
     lab.world.wait("the node is NotReady", lambda: lab.world.ready(ONE) != "True", 40)
-    lab.world.wait("an Event says so", lambda: "FailoverDelayed" in reasons(lab, ONE), 60)
+    lab.world.wait("an Event reports it", lambda: "FailoverDelayed" in reasons(lab, ONE), 60)
     time.sleep(8)
     assert product.logic_volumes()[name]["metadata"]["resourceVersion"] == before
     _, text = product.typed("carina", "status")
@@ -52,7 +52,7 @@ def test_an_upgrade_deletes_and_registers_a_node_in_maintenance(lab: Lab) -> Non
         == 0
     )
     lab.kubectl("delete", "node", ONE)
-    lab.world.wait("an Event says so", lambda: "FailoverSuspended" in reasons(lab, ONE), 40)
+    lab.world.wait("an Event reports it", lambda: "FailoverSuspended" in reasons(lab, ONE), 40)
     lab.kill_node(TWO)
     lab.kubectl("delete", "node", TWO)
     product.wait_rebuilt(other, away_from=TWO, timeout=90)

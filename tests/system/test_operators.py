@@ -22,7 +22,7 @@ GIB = 1 << 30
 
 
 def test_beat_publishes_what_its_schedule_says(lab: Lab) -> None:
-    """D1: `celery beat` runs with beat_schedule.py: its resume comes round and goes on with what is
+    """D1: `celery beat` runs with beat_schedule.py: its resume runs again and resumes what is
     unfinished.
     """
     product = Product(lab, node_deadline="3")
@@ -84,7 +84,7 @@ def test_the_command_line(lab: Lab) -> None:
 
 
 def test_readiness_and_its_metrics(lab: Lab) -> None:
-    """Nodes that take nothing leave a volume with nowhere to go: task, `carina status` and metrics
+    """Nodes that take nothing leave a volume that no node fits: task, `carina status` and metrics
     say so; nothing is written.
     """
     (port,) = ports.free(1)
@@ -116,7 +116,7 @@ def test_readiness_and_its_metrics(lab: Lab) -> None:
     assert [v["volume"] for v in found[ONE]["volumes"]] == [name]
     assert "unschedulable" in found[ONE]["volumes"][0]["reason"]
     text = product.celery("carina", "status")
-    assert "1 WITHOUT A PLACE" in text, text
+    assert "1 UNSCHEDULABLE" in text, text
     lab.world.wait(
         "the metrics follow", lambda: gauge("carina_tasks_volumes_without_place") == 1, 40
     )
@@ -161,7 +161,7 @@ def test_what_a_person_on_call_types(lab: Lab) -> None:
 
 def test_pause_and_resume(lab: Lab) -> None:
     """D5: while paused nothing is changed, and the reason is in the task's result; after `resume`
-    it goes on.
+    it continues.
     """
     product = Product(lab)
     product.start("control")
@@ -262,7 +262,7 @@ def test_a_bad_call_is_refused_with_its_reason(
 
 def test_an_unknown_node_is_refused(lab: Lab) -> None:
     """Bad input: a node that does not exist and that no LogicVolume names is refused, and the
-    result says why.
+    result gives the reason.
     """
     product = Product(lab)
     product.start("control", nodes=False)

@@ -12,8 +12,8 @@ scheduler would not):
 - ``disks``       VG missing, full, or its worker silent: the scheduler knows nothing of LVs
 - ``registered``  no label of Carina's CSI driver: the scheduler does not ask, the real PV's
   affinity does
-- ``ready``       Ready is not True and no taint says so yet: the node life-cycle controller taints
-  a moment later
+- ``ready``       Ready is not True and no taint reports it yet: the node life-cycle controller
+  taints a moment later
 - ``namespaces``  required (anti-)affinity with a namespaceSelector: namespaces' labels are not
   observed, so it is refused
 

@@ -61,7 +61,7 @@ class Request:
     verb: str
 
     def by(self, right: Right) -> bool:
-        """Say whether this request made use of `right`."""
+        """Return whether this request made use of `right`."""
         return (
             self.allowed
             and (self.resource, self.verb) == (right.resource, right.verb)

@@ -266,7 +266,7 @@ def test_a_killed_worker_loses_nothing(lab: Lab) -> None:
 
 
 def test_the_journal_can_be_read(lab: Lab) -> None:
-    """While a rebuild hangs (its target's worker is away), the LogicVolume says what is left:
+    """While a rebuild hangs (its target's worker is away), the LogicVolume reports what is left:
     journal and empty status.
     """
     product = Product(lab, node_deadline="2")

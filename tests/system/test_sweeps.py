@@ -169,7 +169,7 @@ def test_what_was_removed_comes_back_with_its_data(lab: Lab) -> None:
 
 
 def test_too_many_orphans_wait_for_a_person(lab: Lab) -> None:
-    """S1: more orphans than the cap are not removed until a person names their very number."""
+    """S1: more orphans than the cap are not removed until the operator names their exact number."""
     product = Product(lab, orphan_limit="2")
     product.start("control")
     for i in range(4):

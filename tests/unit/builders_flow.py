@@ -265,7 +265,7 @@ class FakeFindings:
         self.kept: dict[str, bytes] = {}
 
     def keep(self, name: str, value: Any, ttl: float) -> None:
-        """Keep it for ever."""
+        """Keep it forever."""
         self.kept[name] = msgspec.json.encode(value)
 
     def last(self, name: str, kind: type[Any]) -> Any:

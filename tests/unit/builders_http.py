@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass
 class Script:
-    """What is answered, in turn (the last one for ever), and what was asked."""
+    """What is answered, in turn (the last one forever), and what was asked."""
 
     answers: list[Answer]
     asked: list[tuple[str, str, Any, dict[str, str]]] = field(default_factory=list)

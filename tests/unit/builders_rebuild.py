@@ -103,7 +103,7 @@ class Model:
                 raise AssertionError(f"the rebuild stopped with {step}")
 
     def run(self, most: int = 40) -> list[rebuild.Step]:
-        """Go on until the journal is dropped; return the steps. Fails when that takes more than
+        """Continue until the journal is dropped; return the steps. Fails when that takes more than
         `most`.
         """
         for _ in range(most):

@@ -62,7 +62,7 @@ class Node:
         return {v.name: v for v in inventory(self.lvm, "n1").volumes if v.group == VG}
 
     def make(self, name: str, size: int = GIB, *tags: str) -> LvTarget:
-        """Make a volume as somebody else would, and return it as a target."""
+        """Make a volume as another client would, and return it as a target."""
         words = [word for tag in tags for word in ("--addtag", tag)]
         self.lvm.run("lvcreate", "-y", "-n", name, "-L", f"{size}b", *words, VG)
         return LvTarget(group=VG, name=name, uuid=self.volumes()[name].uuid)
@@ -380,9 +380,9 @@ def decision(node: Node, target: LvTarget) -> RemoveLv:
     return decided
 
 
-@pytest.mark.parametrize("change", ["opened", "unmarked", "marked anew", "another LV"])
+@pytest.mark.parametrize("change", ["opened", "unmarked", "marked again", "another LV"])
 def test_what_changed_after_the_report_stays(knowing_node: Node, change: str):
-    """Between report and removal the volume is opened, unmarked, marked anew or replaced: lvm
+    """Between report and removal the volume is opened, unmarked, marked again or replaced: lvm
     itself then refuses.
     """
     node = knowing_node
@@ -397,7 +397,7 @@ def test_what_changed_after_the_report_stays(knowing_node: Node, change: str):
             node.lvm.run("lvremove", "-y", path)
             node.make("volume-a", GIB, MARK)
         else:
-            new = ("--addtag", f"{well_known.TAG_ORPHAN}1001") if change == "marked anew" else ()
+            new = ("--addtag", f"{well_known.TAG_ORPHAN}1001") if change == "marked again" else ()
             node.lvm.run("lvchange", "-y", "--deltag", MARK, *new, path)
         node.lvm.batch(commands.remove(decided))
     assert "volume-a" in node.volumes()
@@ -441,7 +441,9 @@ def test_a_pvmove_that_began_after_the_report_is_respected(knowing_node: Node):
 
 
 def test_an_open_volume_without_a_selection_stays_too(knowing_node: Node):
-    """Should a volume be opened after lvm's selection, lvremove itself says that it is in use."""
+    """Should a volume be opened after lvm's selection, lvremove itself reports that it is in
+    use.
+    """
     node = knowing_node
     node.make("volume-a")
     with node.hold("volume-a"), pytest.raises(LvmBusy, match="in use"):
@@ -478,7 +480,8 @@ def test_a_pool_that_got_another_volume_stays(knowing_node: Node):
 
 
 def test_into_the_trash_and_back(knowing_node: Node):
-    """A removed orphan is closed and renamed, says what it was, comes back as the same LV, and is
+    """A removed orphan is closed and renamed, reports what it was, comes back as the same LV, and
+    is
     no orphan then.
     """
     node = knowing_node
@@ -508,7 +511,7 @@ def test_into_the_trash_and_back(knowing_node: Node):
 
 
 def test_the_trash_is_purged_by_its_time(knowing_node: Node):
-    """What was put there later than asked stays; the rest is gone for good, and its space is
+    """What was put there later than asked stays; the rest is gone permanently, and its space is
     free.
     """
     node = knowing_node
@@ -598,7 +601,9 @@ def test_a_stale_copy_goes_to_the_trash(knowing_node: Node):
 
 
 def test_the_trash_makes_room_for_a_rebuild(knowing_node: Node):
-    """The oldest goes when the group is full, and the answer says so; what is not needed stays."""
+    """The oldest goes when the group is full, and the answer reports it; what is not needed
+    stays.
+    """
     node = knowing_node
     free = next(g.free for g in inventory(node.lvm, "n1").groups if g.name == VG) // GIB
     old, young = node.make("volume-x", 4 * GIB, MARK), node.make("volume-y", 4 * GIB, MARK)
@@ -721,7 +726,7 @@ def zeroed(node: Node, look: Look, wanted: LvToCreate = BLOCK) -> LvResult:
 
 
 def test_an_lv_counts_once_it_is_zeroed(knowing_node: Node):
-    """Until then it is `zeroing`, whoever asks, and carries no intent; then it is kept."""
+    """Until then it is `zeroing`, the caller, and carries no intent; then it is kept."""
     node, said = knowing_node, [Zeroing("0 %"), Zeroing("50 %"), Zeroed()]
     asked: list[str] = []
 
@@ -780,7 +785,7 @@ def test_what_must_be_zero_is_never_extended(knowing_node: Node):
 
 
 def test_a_batch_tells_whose_error_is_whose(node: Node):
-    """Every command of one lvm shell gets its own words, and the shell goes on after errors."""
+    """Every command of one lvm shell gets its own words, and the shell continues after errors."""
     said = node.lvm.batch(
         [
             ("lvcreate", "-y", "-n", "volume-a", "-L", "64m", VG),

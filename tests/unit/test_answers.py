@@ -75,7 +75,7 @@ def bad_answers():
 
 @pytest.mark.parametrize("outcome", ["removed", "absent", "marked"])
 def test_a_node_that_answers_a_creation_with_another_word_has_created_nothing(outcome):
-    """The PV is not touched, and the guard says so in log, Event and metric."""
+    """The PV is not touched, and the guard reports it in log, Event and metric."""
     api, fake = FakeApi(node("n2"), logic_volume(), pv(), claim()), FakeNodes(inventory("n2"))
     fake.broken = {("n2", "carina.volume.create"): LvResults("n2", (done(outcome=outcome),))}
     before = bad_answers()
@@ -86,7 +86,7 @@ def test_a_node_that_answers_a_creation_with_another_word_has_created_nothing(ou
 
 
 def test_a_removal_that_nobody_asked_for_is_not_recorded_as_one():
-    """The node says that it removed another volume too: no audit record of that, and the guard
+    """The node reports that it removed another volume too: no audit record of that, and the guard
     fires.
     """
     api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", local_volume(marked=400)))
@@ -100,7 +100,7 @@ def test_a_removal_that_nobody_asked_for_is_not_recorded_as_one():
 
 
 def test_an_inventory_that_is_none_is_told():
-    """The sweep goes on without that node, and the guard fires."""
+    """The sweep continues without that node, and the guard fires."""
     api, fake = FakeApi(node("n1"), node("n2")), FakeNodes(inventory("n1"), inventory("n2"))
     fake.broken = {("n1", "carina.node.inventory"): BadAnswer("node n1 answered for node 'n2'")}
     before = bad_answers()

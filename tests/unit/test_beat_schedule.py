@@ -7,7 +7,7 @@ from carina_tasks.celery import app
 
 
 def test_the_sweeps_run_every_ten_minutes_by_the_clock():
-    """crontab, because an interval starts anew whenever beat's pod moves."""
+    """crontab, because an interval starts again whenever beat's pod moves."""
     for task in ("carina.sweep.local_volumes", "carina.sweep.logic_volumes"):
         (entry,) = [e for e in BEAT_SCHEDULE.values() if e["task"] == task]
         assert entry["schedule"] == crontab(minute="*/10")

@@ -1,5 +1,6 @@
-"""One volume of a live node, rebuilt because a person says so; and nothing else of a live node,
-whoever says so.
+"""One volume of a live node, rebuilt because the operator reports it; and nothing else of a live
+node,
+whoever reports it.
 """
 
 import json
@@ -32,12 +33,12 @@ def live(*more, ready="True", lv=None, open_=False, silent=False):
 
 def test_it_comes_back_elsewhere_under_its_names_and_the_old_copy_stays():
     """New node, Success, no journal; n1 keeps its LV for the sweeps, and the Event says empty and
-    by hand.
+    manually.
     """
     api, fake = live(pod("waits", NAME, on=""))
     result = rebuild_volume(context(api, fake), "n1", NAME, NAME)
     assert (result.outcome, result.volumes[0].outcome) == ("done", "rebuilt")
-    assert "by hand" in result.reason
+    assert "manually" in result.reason
     volume = api.one("LogicVolume", NAME)
     assert volume["spec"]["nodeName"] in ("n2", "n3")
     assert volume["status"]["status"] == "Success"
@@ -45,7 +46,7 @@ def test_it_comes_back_elsewhere_under_its_names_and_the_old_copy_stays():
     assert [v.name for v in fake.now["n1"].volumes] == ["volume-pvc-1"]
     event = next(e for e in api.events if e["reason"] == "VolumeRebuiltEmpty")
     assert "new and empty" in event["message"]
-    assert "by hand" in event["message"]
+    assert "manually" in event["message"]
 
 
 def test_its_journal_is_one_that_any_release_finishes():
@@ -134,7 +135,7 @@ def test_a_deleted_node_has_a_task_of_its_own():
 
 def test_a_pod_that_cannot_mount_it_is_evicted():
     """It waits on n1 and has nothing open: it follows its volume. With a silent worker and no pod
-    it goes on too.
+    it continues too.
     """
     api, fake = live(WAITING)
     assert rebuild_volume(context(api, fake), "n1", NAME, NAME).outcome == "done"
@@ -144,7 +145,7 @@ def test_a_pod_that_cannot_mount_it_is_evicted():
 
 
 def test_the_guards_of_a_failover_stand_before_it():
-    """Paused, latched, somebody else at it, too much lost, no room."""
+    """Paused, latched, another client at it, too much lost, no room."""
     for state in ({"paused": "by me"}, {"latched": "2 of 3"}):
         config = {
             "kind": "ConfigMap",

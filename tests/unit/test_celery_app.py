@@ -33,7 +33,7 @@ def _current_app_stays():
 
 @pytest.mark.parametrize("role", ["control", "node"])
 def test_every_connection_has_time_limits(role):
-    """Without them a half-open connection hung publishers for good."""
+    """Without them a half-open connection hung publishers permanently."""
     options = transport_options(conf(), role)
     assert (
         options["socket_timeout"],
@@ -66,7 +66,7 @@ def test_a_sentinel_master_is_handed_on():
 
 @pytest.mark.parametrize("role", ["control", "node"])
 def test_only_json_is_taken(role):
-    """A pickle from a queue would be somebody else's code."""
+    """A pickle from a queue would be another client's code."""
     app = make_app(conf(), role)
     assert app.conf.accept_content == ["json"]
     assert (app.conf.task_serializer, app.conf.result_serializer) == ("json", "json")
@@ -91,7 +91,7 @@ def test_a_sealed_node_neither_sends_events_nor_takes_commands(profile, seen):
 
 
 def test_a_wrong_setting_is_one_line_and_no_stack_trace():
-    """`celery -A carina_tasks` with a wrong setting says which, and what it should be."""
+    """`celery -A carina_tasks` with a wrong setting reports which, and what it should be."""
     run = subprocess.run(
         [sys.executable, "-c", "import carina_tasks.celery"],
         capture_output=True,
@@ -109,8 +109,7 @@ def test_a_node_worker_does_not_load_the_kubernetes_client():
     """It has no business with it, and the package costs each node 60 MB."""
     code = (
         "import sys, carina_tasks.tasks.volume, carina_tasks.tasks.node, "
-        "carina_tasks.celery;"
-        "carina_tasks.celery.app.loader.import_default_modules();"
+        "carina_tasks.celery; carina_tasks.celery.app.loader.import_default_modules(); "
         "sys.exit('kubernetes' in sys.modules)"
     )
     run = subprocess.run(

@@ -65,7 +65,7 @@ def test_what_cannot_be_read_is_told_and_the_others_are_there():
 
 
 def test_pods_on_a_node_are_those_that_use_the_claim():
-    """Read anew, by node, in the claim's own namespace."""
+    """Read again, by node, in the claim's own namespace."""
     other = pod("b", "pvc-1", namespace="other")
     api = FakeApi(pod("a", "pvc-1"), other, pod("c", "pvc-2"), pod("d", "pvc-1", on="n2"))
     assert [p.meta.name for p in Cluster(api).pods_on("n1", "default", "claim-pvc-1")] == ["a"]

@@ -79,7 +79,7 @@ def test_it_stays_where_it_is(why):
 
 
 def test_one_follows_to_a_lost_target_too():
-    """Left behind it would tie the others to its node when they are planned anew."""
+    """Left behind it would tie the others to its node when they are planned again."""
     assert of(*leader(B), *home(B), BOTH, lost={"n2"}) == [(B, LeftBehind)]
 
 
@@ -106,7 +106,7 @@ def test_of_two_that_go_to_different_nodes_the_empty_one_gives_way(first, second
 
 @pytest.mark.parametrize("lost", ["n2", "n3"])
 def test_nobody_strays_while_one_of_the_targets_is_lost(lost):
-    """What went there is planned anew, and by that goes where the other is."""
+    """What went there is planned again, and by that goes where the other is."""
     assert of(*on_its_way(A, "n2", B), *on_its_way(B, "n3", A), node("n3"), BOTH, lost={lost}) == []
 
 
@@ -136,7 +136,7 @@ def test_resume_fetches_what_a_failover_left_behind():
 
 def test_both_go_elsewhere_when_the_target_is_deleted_meanwhile():
     """The node is back, the target of the first is gone: the second follows on paper, and both are
-    planned anew.
+    planned again.
     """
     api, fake = cut_off(), nodes("n1", "n3")
     del api.objects["/api/v1/nodes/n2"]

@@ -58,7 +58,7 @@ def found(pattern: str, *, code: bool = True) -> set[tuple[str, str]]:
 
 def test_settings_page_is_up_to_date() -> None:
     """docs/settings.md is what the settings say; `python -m tools.reference.settings_page` makes it
-    anew.
+    again.
     """
     assert TEXTS["docs/settings.md"] == settings_page.page()
 
@@ -76,13 +76,13 @@ def test_settings_page_has_every_setting() -> None:
 
 def test_tasks_page_is_up_to_date() -> None:
     """docs/tasks.md is what is registered with Celery; `python -m tools.reference.tasks_page` makes
-    it anew.
+    it again.
     """
     assert TEXTS["docs/tasks.md"] == tasks_page.page()
 
 
 def test_commands_page_is_up_to_date() -> None:
-    """docs/cli.md is what `--help` says; `python -m tools.reference.cli_page` makes it anew."""
+    """docs/cli.md is what `--help` says; `python -m tools.reference.cli_page` makes it again."""
     assert TEXTS["docs/cli.md"] == cli_page.page()
 
 
@@ -103,7 +103,7 @@ def test_every_command_has_exit_codes_and_examples() -> None:
 
 def test_metrics_page_is_up_to_date() -> None:
     """docs/metrics.md is what the processes export; `python -m tools.reference.metrics_page` makes
-    it anew.
+    it again.
     """
     assert TEXTS["docs/metrics.md"] == metrics_page.page()
 

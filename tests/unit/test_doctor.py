@@ -231,7 +231,7 @@ def test_the_rights_are_those_of_the_manifest():
     assert set(rights.needed("kube-system")) == granted
 
 
-# --- signs of life ---
+# --- heartbeats ---
 
 
 def test_each_process_says_who_it_is():

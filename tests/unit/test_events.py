@@ -152,7 +152,7 @@ def test_long_names_and_messages_are_cut():
 
 @pytest.mark.parametrize("error", [ApiUnavailable, ApiDenied])
 def test_an_event_that_cannot_be_written_fails_nothing(error):
-    """It is a line in the log, and the work goes on."""
+    """It is a line in the log, and the work continues."""
 
     class Broken(Api):
         def create(self, path, body):

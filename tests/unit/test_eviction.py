@@ -72,7 +72,7 @@ def test_a_finished_pod_is_never_ended(kind, alive, phase):
     ],
 )
 def test_on_a_not_ready_node_each_of_these_is_left_with_its_reason(raw, why):
-    """Only annotated pods move, and none that its node makes again."""
+    """Only annotated pods move, and none that its node creates again."""
     found = verdict(raw)
     assert isinstance(found, LeavePod)
     assert why in found.reason
@@ -312,7 +312,7 @@ def test_the_status_of_a_pod_keeps_its_other_conditions_and_names_the_very_pod()
 @pytest.mark.parametrize(("finalizers", "outcome"), [([], "done"), (["x/y"], "unfinished")])
 def test_a_status_that_may_not_be_written_keeps_no_pod_that_goes_at_once(finalizers, outcome):
     """An older ClusterRole: without a finalizer the pod goes all the same; with one, the volume
-    says what is denied.
+    reports what is denied.
     """
     api = stage(pod("web-0", "pvc-1", finalizers=finalizers))
     merge = api.merge

@@ -40,13 +40,13 @@ def test_who_said_who_may_come_in_is_let_run(basic, oauth, environ):
     ],
 )
 def test_nobody_runs_it_open_by_accident(basic, environ):
-    """No credentials, half a pair, a password with a comma in it: the error says what to set."""
+    """No credentials, half a pair, a password with a comma in it: the error reports what to set."""
     with pytest.raises(BadSetting, match="FLOWER_BASIC_AUTH"):
         auth.check(basic, "", environ)
 
 
 def test_what_the_environment_names_is_left_to_it():
-    """Flower reads its file after the environment; ours must not win over what a person set."""
+    """Flower reads its file after the environment; ours must not win over what the operator set."""
     assert auth.defaults({})["read_only"] is True
     assert "read_only" not in auth.defaults({"FLOWER_READ_ONLY": "false"})
     assert "persistent" not in auth.defaults({})

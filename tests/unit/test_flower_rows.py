@@ -54,7 +54,7 @@ def test_a_rebuild_is_told_in_one_line():
 
 
 def test_a_volume_that_has_nowhere_to_go_is_not_counted_as_rebuilt():
-    """The row says how many of how many, and the first that needs a look, with the reason."""
+    """The row reports how many of how many, and the first that needs a look, with the reason."""
     what, came = row("carina.failover.rebuild_node", [NODE], rebuilt("rebuilt", "no-fit"))
     assert what == f"rebuild node {NODE} → 1 of 2 volumes"
     assert "pvc-1: no room" in came
@@ -81,7 +81,7 @@ def test_a_refusal_says_why():
 
 
 def test_a_failure_is_told_where_results_stand():
-    """Flower leaves that cell empty; the error is what a person looks for."""
+    """Flower leaves that cell empty; the error is what the operator looks for."""
     exception = """BadInput("'../etc' is not a node name")"""
     assert row("carina.failover.plan", ["../etc"], state="FAILURE", exception=exception)[1] == (
         "BadInput: '../etc' is not a node name"
@@ -147,7 +147,7 @@ def test_a_summary_is_taken_as_it_is():
     ],
 )
 def test_what_does_not_read_stands_as_it_came(result):
-    """Cut off, or somebody else's: never an error, never run, and no longer than a row may be."""
+    """Cut off, or another client's: never an error, never run, and no longer than a row may be."""
     shown = format_row(task("carina.failover.rebuild_node", [NODE], result))
     assert shown.args.startswith(f"rebuild node {NODE}")
     assert len(shown.result) <= rows.LONGEST + 2

@@ -162,7 +162,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_what_cannot_be_is_refused_before_anything_is_written(why):
-    """Each condition alone, and its reason says what would help."""
+    """Each condition alone, and its reason reports what would help."""
     api, fake = REFUSED[why]()
     if "affinity" in why:
         api.one("Pod", "picky")["spec"]["nodeSelector"] = {well_known.HOSTNAME: "n2"}

@@ -80,7 +80,7 @@ def check_rebuilt(api, fake, names=VOLUMES):
 
 
 def test_a_deleted_nodes_volumes_are_rebuilt_under_their_names():
-    """All of them, and the result says so for each."""
+    """All of them, and the result reports it for each."""
     api, fake = deleted(), nodes()
     result = rebuild_node(context(api, fake), "n1")
     assert (result.outcome, {v.outcome for v in result.volumes}) == ("done", {"rebuilt"})
@@ -212,7 +212,8 @@ def test_a_list_that_lacks_a_pv_is_no_proof_that_a_volume_is_empty():
 
 
 def test_a_volume_does_not_leave_a_target_that_already_has_another_of_its_pod():
-    """Its LV cannot be made there now; the other is rebuilt, its pod is evicted and not made again
+    """Its LV cannot be made there now; the other is rebuilt, its pod is evicted and not created
+    again
     yet: it waits, and follows.
     """
     api, fake = deleted(pod("both", *VOLUMES)), nodes()
@@ -286,7 +287,8 @@ def test_an_object_that_changes_at_any_moment_is_read_again(number):
 
 
 def test_a_pv_of_another_uid_is_not_deleted():
-    """The PV was replaced by somebody between our read and our delete: theirs stays, and a person
+    """The PV was replaced by somebody between our read and our delete: theirs stays, and the
+    operator
     is asked.
     """
     api, fake = deleted(names=("pvc-1",)), nodes()
@@ -352,23 +354,23 @@ def test_pause_and_latch_come_before_everything(flow, key):
         "metadata": {"name": well_known.STATE_CONFIG_MAP, "namespace": "kube-system"},
     }
     api = deleted(
-        state | {"data": {key: "by hand"}}, logic_volume("pvc-9", "n2", journal=journal("pvc-9"))
+        state | {"data": {key: "manually"}}, logic_volume("pvc-9", "n2", journal=journal("pvc-9"))
     )
     fake = nodes()
     try:
         result = flow(context(api, fake))
     except (Paused, MassFailure) as exc:
-        assert "by hand" in exc.message  # noqa: PT017
+        assert "manually" in exc.message  # noqa: PT017
     else:
         assert result.outcome == "refused"
-        assert "by hand" in result.reason
+        assert "manually" in result.reason
     assert api.reads == [paths.config_map("kube-system", well_known.STATE_CONFIG_MAP)]
     assert (api.log, fake.asked) == ([], [])
 
 
 @pytest.mark.parametrize("flow", MUTATING)
 def test_a_state_that_cannot_be_read_is_not_no(flow):
-    """The API server does not say whether we are paused: nothing goes on."""
+    """The API server does not say whether we are paused: nothing continues."""
     api, fake = deleted(), nodes()
 
     def fail(path, query=None):
@@ -381,7 +383,7 @@ def test_a_state_that_cannot_be_read_is_not_no(flow):
 
 
 def test_a_node_that_exists_is_not_rebuilt():
-    """Whoever says that n2 was deleted is wrong, and nothing is written."""
+    """Whoever reports that n2 was deleted is wrong, and nothing is written."""
     api, fake = deleted(), nodes()
     result = rebuild_node(context(api, fake), "n2")
     assert (result.outcome, api.log) == ("refused", [])
@@ -473,7 +475,7 @@ def test_a_list_that_lacks_nodes_latches_nothing():
 
 
 def test_mass_failure_stops_migration_and_resume_too():
-    """The same guard stands before a migration, and before a resume goes on with anything."""
+    """The same guard stands before a migration, and before a resume resumes anything."""
     parts = [node("n1", ready="Unknown"), node("n2", ready="Unknown"), node("n3")]
     api = FakeApi(*parts, logic_volume(), pv(), claim(), pod("a", "pvc-1", annotated=True))
     assert "2 of 3" in migrate_node(context(api, nodes("n3")), "n1").reason
@@ -486,7 +488,7 @@ def test_mass_failure_stops_migration_and_resume_too():
 
 
 def test_another_worker_at_it_is_left_alone():
-    """The hold is somebody else's: refused at once, nothing is written."""
+    """The hold is another client's: refused at once, nothing is written."""
     api = deleted()
     assert rebuild_node(context(api, nodes(), held=True), "n1").reason == "another worker is at it"
     assert api.log == []
@@ -503,7 +505,7 @@ def test_a_wrong_name_is_refused_before_anything_is_asked(name):
 
 
 def test_a_volume_with_nowhere_to_go_is_left_and_the_others_go_on():
-    """Too large for any node: untouched, an Event says why; the other volume is rebuilt."""
+    """Too large for any node: untouched, an Event gives the reason; the other volume is rebuilt."""
     api = deleted(
         logic_volume("big", size="900Gi"),
         pv("big", size="900Gi"),
@@ -668,7 +670,7 @@ def test_lists_of_pods_that_hold_fewer_than_are_counted_begin_nothing(stage, flo
 
 def test_a_pod_that_comes_while_pods_are_counted_is_listed_then():
     """The first count is one too many for the first lists: another list brings it, and it
-    goes on.
+    continues.
     """
     api = not_ready(pod("willing", "pvc-1", annotated=True))
     seen = cut_pods(api, "willing", lists=(0, 1))
@@ -904,7 +906,7 @@ def test_an_old_copy_on_the_target_is_put_aside_though_there_is_no_trash(trash, 
 
 
 def test_a_write_that_always_conflicts_ends():
-    """Somebody changes the object for ever: it stops after so many steps, unfinished, not in an
+    """Somebody changes the object forever: it stops after so many steps, unfinished, not in an
     endless loop.
     """
     api = deleted(names=("pvc-1",))

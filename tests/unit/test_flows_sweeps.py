@@ -77,7 +77,7 @@ def test_the_first_sweep_marks_and_a_later_one_removes():
 
 
 def test_without_a_trash_it_is_removed_at_once():
-    """Retention 0: removed for good by the same sweep, and said so."""
+    """Retention 0: removed permanently by the same sweep, and said so."""
     api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", *orphans(1, marked=400)))
     result = sweep(api, fake, trash_retention="0")
     assert (result.trashed, result.removed) == ((), ("carina-vg-hdd/volume-gone-0",))
@@ -280,7 +280,7 @@ def test_a_missing_volume_is_reported_and_nothing_is_made():
 
 
 def test_a_disk_that_is_gone_is_the_sweeps_reason():
-    """The VG of missing volumes is not reported at all: the sweep's own result says why."""
+    """The VG of missing volumes is not reported at all: the sweep's own result gives the reason."""
     api, fake = (
         FakeApi(node("n1"), logic_volume(), pv()),
         FakeNodes(Inventory(node="n1", groups=(), volumes=())),
@@ -373,9 +373,9 @@ def test_pause_and_latch_come_before_everything(flow, key):
         "kind": "ConfigMap",
         "metadata": {"name": well_known.STATE_CONFIG_MAP, "namespace": "kube-system"},
     }
-    api = FakeApi(node("n1"), logic_volume(), state | {"data": {key: "by hand"}})
+    api = FakeApi(node("n1"), logic_volume(), state | {"data": {key: "manually"}})
     fake = FakeNodes(inventory("n1", *orphans(1, marked=400)))
-    with pytest.raises((Paused, MassFailure), match="by hand"):
+    with pytest.raises((Paused, MassFailure), match="manually"):
         flow(context(api, fake))
     assert len(api.reads) == 1
     assert (api.log, fake.asked) == ([], [])
@@ -426,7 +426,7 @@ def test_the_pv_is_asked_for_by_name_before_anything_goes():
 
 
 def test_what_is_kept_without_a_pv_is_noted():
-    """A claim that still names it, a raw one, an owned one: kept, and a person can read why."""
+    """A claim that still names it, a raw one, an owned one: kept, and the operator can read why."""
     owner = [{"kind": "LogicVolume", "name": "x", "uid": "u"}]
     api = FakeApi(
         node("n1"),
@@ -445,7 +445,7 @@ def test_what_is_kept_without_a_pv_is_noted():
 
 
 def test_one_hanging_in_deletion_is_helped():
-    """Only the finalizer is taken off."""
+    """Only the finalizer is removed."""
     api = FakeApi(node("n1"), logic_volume(deletionTimestamp=at(NOW - 700)))
     assert sweep_logic_volumes(context(api, FakeNodes())).helped == ("pvc-1",)
     assert api.writes() == ["merge logicvolumes/pvc-1"]

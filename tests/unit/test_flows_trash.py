@@ -110,7 +110,7 @@ def test_what_is_not_clear_is_not_restored():
     [("volume-pvc-2", ""), ("volume-pvc-1", "000009-bbbb-cccc-dddd-eeee-ffff-gggggg")],
 )
 def test_that_another_volume_came_back_is_no_answer(name, uuid):
-    """A node that speaks of a volume that nobody asked for, or of another one under its name, has
+    """A node that selects a volume that nobody asked for, or of another one under its name, has
     restored nothing.
     """
     api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", lying(1)))

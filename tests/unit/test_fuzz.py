@@ -173,7 +173,7 @@ FLOWS = {
     "local sweep": sweep_local_volumes,
     "logic sweep": sweep_logic_volumes,
     "status": status,
-    "by hand": lambda ctx: rebuild_volume(ctx, "n2", "pvc-2", "pvc-2"),
+    "manually": lambda ctx: rebuild_volume(ctx, "n2", "pvc-2", "pvc-2"),
 }
 
 
@@ -423,7 +423,8 @@ TAGS = st.lists(
 
 @pytest.mark.parametrize(("work", "kind", "valid"), REQUESTS)
 def test_tags_that_lvm_allows_break_no_batch(work, kind, valid):
-    """Any tags that a person may have put on an LV: the other volumes of the batch are served all
+    """Any tags that the operator may have put on an LV: the other volumes of the batch are served
+    all
     the same.
     """
 

@@ -23,7 +23,7 @@ def cluster(ready: int, sick: int = 0, absent: int = 0):
 
 
 def test_the_manuals_example_goes_on():
-    """One of two nodes deleted is not above half: failover goes on."""
+    """One of two nodes deleted is not above half: failover continues."""
     assert isinstance(mass_failure(cluster(ready=1, absent=1), 0.5), GuardAllows)
 
 
@@ -62,7 +62,7 @@ def test_a_person_is_called_when_it_has_lasted(since, absent, verdict):
 
 
 def test_without_a_healthy_target_it_stops_whatever_the_share():
-    """With no Ready node left there is nowhere to go, even at a share of 1."""
+    """With no Ready node left there is unschedulable, even at a share of 1."""
     for lost in (cluster(0, sick=1), cluster(0, absent=1), cluster(0, 3, 2)):
         verdict = mass_failure(lost, 1.0)
         assert isinstance(verdict, GuardStops)
@@ -82,7 +82,7 @@ def test_a_node_with_many_volumes_counts_once():
 
 
 def test_the_reason_names_some_nodes_and_counts_the_rest():
-    """A person reads five names and how many more."""
+    """The operator reads five names and how many more."""
     verdict = mass_failure(cluster(1, sick=8), 0.5)
     assert "s0, s1, s2, s3, s4 and 3 more" in verdict.reason
 
@@ -125,7 +125,7 @@ def test_a_person_confirms_the_very_number():
     st.integers(0, 500),
 )
 def test_above_the_cap_only_the_confirmed_number_goes(orphans, volumes, limit, share, confirmed):
-    """Whatever goes is within limit or share, or is the number that a person named."""
+    """Whatever goes is within limit or share, or is the number that the operator named."""
     if isinstance(orphan_cap(orphans, volumes, limit, share, confirmed), GuardAllows):
         assert orphans <= limit or orphans <= share * volumes or orphans == confirmed
     else:

@@ -1,4 +1,4 @@
-"""A node worker's sign of life."""
+"""A node worker's heartbeat."""
 
 import threading
 import time

@@ -44,7 +44,7 @@ def test_a_journal_comes_back_as_it_was(manifest):
     ],
 )
 def test_a_field_that_is_wrong_or_unknown_makes_it_unreadable(change):
-    """A later release's journal, or one edited by hand, is no journal to this release."""
+    """A later release's journal, or one edited manually, is no journal to this release."""
     with pytest.raises(BadObject, match="does not parse"):
         Journal.from_json(json.dumps(json.loads(journal().to_json()) | change))
 
@@ -84,7 +84,7 @@ def test_an_unreadable_journal_still_counts_as_one():
 )
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_manifest_that_makes_no_pv_is_refused_before_anything_is_done(spoil, gone):
-    """People can edit annotations: such a journal is a person's business, whatever else is
+    """People can edit annotations: such a journal is the operator's business, whatever else is
     there.
     """
     plan = journal()

@@ -252,7 +252,7 @@ def test_a_deletion_carries_its_preconditions():
 
 
 def test_a_patch_is_a_merge_patch():
-    """The content type says how the body is meant."""
+    """The content type reports how the body is meant."""
     with serving(Answer()) as (api, script):
         api.merge(PATH, {"metadata": {"labels": {"a": None}}})
     assert script.asked[0][3]["content-type"] == "application/merge-patch+json"

@@ -123,7 +123,7 @@ def test_ours_is_kept_even_if_open_or_named_stale():
 
 
 def test_ours_but_smaller_is_extended():
-    """A claim that grew while its rebuild went on gets its new size."""
+    """A claim that grew while its rebuild continued gets its new size."""
     found = volume(tags=(OURS,))
     assert create_one(node(found), wanted(size=8 * GIB)) == ExtendLv(found, 8 * GIB)
 
@@ -300,7 +300,7 @@ def test_unmark_takes_every_mark_off():
 
 
 def test_a_stale_copy_goes_to_the_trash_while_there_is_room():
-    """With a trash the stale copy is put aside; where its space is needed it is removed, and
+    """With a trash the stale copy is deactivated; where its space is needed it is removed, and
     nothing is refused.
     """
     stale = volume(uuid=uuid(7))
@@ -384,7 +384,7 @@ def test_what_a_rebuild_takes_over_loses_the_tags_of_the_trash():
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (volume(name="volume-b"), "no tag says that it was volume-a"),
+        (volume(name="volume-b"), "no tag reports that it was volume-a"),
         (volume(tags=(f"{well_known.TAG_CREATING}{INTENT}",)), "before lvm wiped it"),
         (volume(at_work="it is locked"), "it is locked"),
         (volume(is_open=True), "it is open"),
@@ -421,7 +421,7 @@ def test_what_lvm_is_working_on_is_left_alone():
 
 
 def test_a_group_that_lvm_does_not_allocate_from_is_a_reason():
-    """A missing disk is not '0 free': the reason says what is wrong with the group."""
+    """A missing disk is not '0 free': the reason reports what is wrong with the group."""
     (group,) = node().groups
     broken = msgspec.structs.replace(group, free=0, problem="a disk of it is missing")
     inventory = Inventory(node="n1", groups=(broken,), volumes=())

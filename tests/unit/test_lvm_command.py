@@ -31,7 +31,7 @@ def test_output_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_executable_says_so(tmp_path: Path):
-    """A node without lvm2 says what is missing."""
+    """A node without lvm2 reports what is missing."""
     with pytest.raises(LvmFailed, match="is lvm2 installed"):
         Lvm((str(tmp_path / "none"),)).run("lvs")
 
@@ -52,7 +52,7 @@ def test_deadline_ends_the_whole_group(tmp_path: Path):
 
 
 def running(pid: str) -> bool:
-    """Tell whether a process is there and is no zombie."""
+    """Return whether a process is there and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

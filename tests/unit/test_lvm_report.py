@@ -239,7 +239,8 @@ def test_a_broken_line_of_an_lv_is_an_error_and_not_dropped():
 
 
 def test_free_space_is_what_lvm_allocates(recorded: Recorded):
-    """A disk that is closed to allocation has no room; a VG with a missing disk says so and offers
+    """A disk that is closed to allocation has no room; a VG with a missing disk reports it and
+    offers
     none.
     """
     half = recorded("not_allocatable").groups[0]

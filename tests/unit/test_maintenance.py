@@ -136,7 +136,7 @@ def shown_gauge(families):
     ],
 )
 def test_an_entry_that_cannot_be_read_is_maintenance(text):
-    """Written by hand and wrong: nothing moves, the reason says what is wrong, and the node is
+    """Written manually and wrong: nothing moves, the reason reports what is wrong, and the node is
     called overdue at once.
     """
     api = lost()
@@ -230,7 +230,7 @@ def test_a_cordoned_node_is_announced_as_waiting():
 
 
 def test_an_out_of_service_node_is_failed_over_at_once():
-    """Cordoned and NotReady for a second: the taint says that the machine is off."""
+    """Cordoned and NotReady for a second: the taint reports that the machine is off."""
     taint = {
         "key": "node.kubernetes.io/out-of-service",
         "value": "nodeshutdown",
@@ -338,7 +338,7 @@ def test_only_a_lost_node_can_be_approved(monkeypatch, name):
 
 
 def test_an_approval_does_not_end_a_pause(monkeypatch):
-    """Paused too: the command says so, and nothing is done."""
+    """Paused too: the command reports it, and nothing is done."""
     ctx = context(three_lost(), workers())
     ctx.state.write(paused="racks", latched="3 of 5")
     monkeypatch.setattr(resume_cli, "context", lambda: ctx)

@@ -102,7 +102,7 @@ def test_a_deep_body_is_bad_input():
         deep = [deep]
     with pytest.raises(BadInput):
         messages.read_request({"reserve": 0, "volumes": deep}, CreateLvs)
-    while deep:  # taken apart by hand: the interpreter would recurse
+    while deep:  # taken apart manually: the interpreter would recurse
         deep = deep[0]
 
 

@@ -100,7 +100,9 @@ def test_the_oldest_rebuild_says_when_it_began():
 
 
 def test_pause_latch_and_nodes():
-    """Whether a person paused, whether the guard latched, and what Kubernetes says of each node."""
+    """Whether the operator paused, whether the guard latched, and what Kubernetes says of each
+    node.
+    """
     api = FakeApi(node("n1"), node("n2", ready="Unknown"))
     ctx = context(api, FakeNodes())
     ctx.state.write(paused="racks", latched=None)

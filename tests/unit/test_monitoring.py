@@ -76,7 +76,7 @@ def test_the_dashboard_names_no_data_source():
 
 
 def test_the_dashboard_can_be_laid_out():
-    """Ids are unique, no two panels overlap, none is wider than the grid, and each says what it
+    """Ids are unique, no two panels overlap, none is wider than the grid, and each reports what it
     shows.
     """
     every = monitoring.dashboard()["panels"]

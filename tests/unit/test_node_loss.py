@@ -149,7 +149,7 @@ def test_a_cordoned_node_waits_longest(cordon):
 
 
 def test_a_node_that_is_uncordoned_counts_from_the_same_moment():
-    """The operator says that it is no maintenance: what has passed of NotReady counts."""
+    """The operator reports that it is no maintenance: what has passed of NotReady counts."""
     assert isinstance(
         node_loss.not_ready(parsed(ready="False", since=NOW - 61), None, False, NOW, RULES), Lost
     )

@@ -1,4 +1,6 @@
-"""The node watch: whatever the API server or the broker does, it goes on, and says what it saw."""
+"""The node watch: whatever the API server or the broker does, it continues, and reports what it
+saw.
+"""
 
 import threading
 import time
@@ -15,7 +17,7 @@ from tests.unit.builders import NOW, node
 
 
 class Api:
-    """Answers lists and watches in turn; the last of each for ever, a watch without more events
+    """Answers lists and watches in turn; the last of each forever, a watch without more events
     waits.
     """
 
@@ -115,7 +117,7 @@ def test_no_error_ends_the_watch(error):
 
 
 def test_a_node_that_cannot_be_read_in_mid_watch_is_listed_again():
-    """An event without a name: the list is taken anew."""
+    """An event without a name: the list is taken again."""
     api = Api([[node("n1")], []], [[("MODIFIED", {"metadata": {"resourceVersion": "7"}})]])
     assert Running(api).until(lambda r: r.said) == [("n1", "deleted")]
 

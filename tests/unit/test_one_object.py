@@ -1,4 +1,5 @@
-"""An error of one object ends the work on that object: every other one goes on, and people are told
+"""An error of one object ends the work on that object: every other one continues, and users are
+told
 why this one does not.
 """
 
@@ -88,7 +89,7 @@ def allow(api):
 
 
 def touched(api, name):
-    """Say whether anything of a volume was written."""
+    """Return whether anything of a volume was written."""
     return [path for _, path, _ in api.log if name in path]
 
 
@@ -118,7 +119,8 @@ def test_a_denial_keeps_one_volume_where_it_is_and_the_others_move(write, error)
 
 @pytest.mark.parametrize("write", WRITES)
 def test_nothing_of_a_pod_moves_when_one_of_its_volumes_may_not(write):
-    """The first of two volumes waits for the second, untouched, and says so; a third of another pod
+    """The first of two volumes waits for the second, untouched, and reports it; a third of another
+    pod
     moves.
     """
     api = cluster(pod("both", "pvc-1", "pvc-2"), pods=False)
@@ -134,7 +136,7 @@ def test_nothing_of_a_pod_moves_when_one_of_its_volumes_may_not(write):
 
 def test_what_a_dry_run_did_not_show_is_the_result_of_that_volume_too():
     """The policy comes between the dry run and the journal, or a webhook takes no dry run: the
-    others go on.
+    others continue.
     """
     api = cluster()
     deny(api, *WRITES["journal"], ApiInvalid("by a policy", status=422), beforehand=False)
@@ -143,7 +145,8 @@ def test_what_a_dry_run_did_not_show_is_the_result_of_that_volume_too():
 
 
 def test_a_webhook_that_takes_no_dry_run_does_not_block():
-    """Its side effects are Some: the API server refuses the dry run itself, and the rebuild goes on
+    """Its side effects are Some: the API server refuses the dry run itself, and the rebuild
+    continues
     without.
     """
     api = cluster()
@@ -157,7 +160,8 @@ def test_a_webhook_that_takes_no_dry_run_does_not_block():
 
 @pytest.mark.parametrize("write", ["create", "delete"])
 def test_just_before_the_pv_goes_it_is_asked_once_more(write):
-    """A policy that came after the journal: the PV stays as it is, the claim says why; without the
+    """A policy that came after the journal: the PV stays as it is, the claim gives the reason;
+    without the
     policy it ends.
     """
     api = FakeApi(
@@ -284,7 +288,7 @@ def test_a_pod_that_may_not_be_evicted_holds_no_other_up():
 
 
 def test_a_line_for_people_that_may_not_be_written_ends_no_resume():
-    """A left progress line on one volume cannot be taken off: the journal of another is
+    """A left progress line on one volume cannot be removed: the journal of another is
     finished.
     """
     left = logic_volume("pvc-2")
@@ -335,7 +339,7 @@ def test_by_hand_a_denial_is_the_result():
 
 
 def test_a_logic_volume_that_may_not_be_deleted_holds_no_other_up():
-    """The sweep deletes the other, and an Event says what was refused; without an API server it
+    """The sweep deletes the other, and an Event reports what was refused; without an API server it
     ends.
     """
     api = FakeApi(node("n1"), logic_volume("pvc-1"), logic_volume("pvc-2"))
@@ -349,7 +353,7 @@ def test_a_logic_volume_that_may_not_be_deleted_holds_no_other_up():
 
 
 def test_what_came_back_from_the_trash_is_back_whatever_can_be_read():
-    """The LogicVolume may not be read: the restore has happened, and says so."""
+    """The LogicVolume may not be read: the restore has happened, and reports it."""
     uuid = "aaaaaa-bbbb-cccc-dddd-eeee-ffff-gggggg"
     lying = local_volume(
         f"trash-{uuid}",

@@ -1,4 +1,5 @@
-"""What a person on call is shown, and what `retry` sends: from the objects as they are, whatever
+"""What the on-call engineer is shown, and what `retry` sends: from the objects as they are,
+whatever
 the broker holds.
 """
 
@@ -121,7 +122,7 @@ def test_a_volume_without_a_place():
 
 
 def test_a_volume_that_a_person_must_look_at():
-    """Its PV names another node than its LogicVolume: the rebuild refuses it, and says so
+    """Its PV names another node than its LogicVolume: the rebuild refuses it, and reports it
     here too.
     """
     api = FakeApi(b.node("n2"), b.node("n3"), b.logic_volume(on="n1"), b.pv(on="n3"), b.claim())
@@ -150,7 +151,7 @@ def test_a_missing_volume_and_since_when():
 
 
 def test_orphans_above_the_cap_say_which_number_to_confirm():
-    """What is typed has the very number, and the oldest mark tells since when."""
+    """What is typed has the exact number, and the oldest mark tells since when."""
     orphans = [b.local_volume(f"volume-x{i}", marked=1000 + i) for i in range(3)]
     api, _ = healthy()
     nodes = FakeNodes(b.inventory("n1", b.local_volume(), *orphans), b.inventory("n2"))
@@ -224,7 +225,9 @@ def _no_broker(_):
 
 @pytest.mark.parametrize(("ready", "kinds"), [("True", []), ("False", [("waiting", "n1")])])
 def test_a_node_that_is_not_lost_yet_is_waited_for(ready, kinds):
-    """Nobody need do anything: it goes on by itself, and so the exit code is that of a good day."""
+    """Nobody need do anything: it continues by itself, and so the exit code is that of a good
+    day.
+    """
     api = FakeApi(b.node("n1", ready=ready, since=b.NOW - 20), b.node("n2"), *volume())
     result = find_problems(
         context(api, FakeNodes(b.inventory("n1", b.local_volume()), b.inventory("n2"))), []
@@ -233,7 +236,8 @@ def test_a_node_that_is_not_lost_yet_is_waited_for(ready, kinds):
 
 
 def test_volumes_that_have_a_place_are_waited_for():
-    """Between the deletion and the next look, or while everything is paused: it says that it goes
+    """Between the deletion and the next look, or while everything is paused: it reports that it
+    goes
     on.
     """
     api = FakeApi(b.node("n2"), *volume())
@@ -315,7 +319,7 @@ def test_a_task_for_no_node_is_not_looked_at_further(args):
     found = retry(
         context(*healthy()), TASK, lambda _: TaskResult(TASK, REBUILD, args, "FAILURE", 1)
     )
-    assert found == Retry(TASK, f"{REBUILD} is no task that goes on with anything")
+    assert found == Retry(TASK, f"{REBUILD} is no task that resumes anything")
 
 
 def test_nothing_is_sent_while_paused():
@@ -334,7 +338,7 @@ def test_what_is_nothing_is_said_to_be_nothing(target):
 
 
 def test_all_sends_each_task_once():
-    """Four volumes of one node are one rebuild; what only a person can mend is listed and not
+    """Four volumes of one node are one rebuild; what only the operator can mend is listed and not
     sent.
     """
     api = FakeApi(b.node("n2"), *volume(), b.logic_volume("other", on="n1"), b.pv("other", on="n1"))
@@ -348,7 +352,7 @@ def test_all_sends_each_task_once():
     )
     rebuild, person = retry_all(context(api, FakeNodes()), found, nothing)
     assert (rebuild.task, rebuild.args) == (REBUILD, ("n1",))
-    assert person == Retry("n2", "cap: a person must look at it: confirm")
+    assert person == Retry("n2", "cap: the operator must check at it: confirm")
 
 
 # --- history ---
@@ -525,7 +529,7 @@ def test_a_result_of_another_shape_only_says_that_it_ended(result):
 
 
 def test_the_scan_is_bounded(monkeypatch):
-    """And says so."""
+    """And reports it."""
     monkeypatch.setattr(task_results, "MOST", 2)
     monkeypatch.setattr(task_results, "_BATCH", 1)
     client = fakeredis.FakeRedis()
@@ -545,12 +549,12 @@ def test_no_broker_is_no_empty_list():
 
 
 def shown(ctx, beating=lambda: ("n1", "n2"), width=0):
-    """Return the status as a person sees it."""
+    """Return the status as the operator sees it."""
     return tables.text(tables.of(status(ctx, beating)), width)
 
 
 def test_all_well_is_said():
-    """Nothing wrong: a person sees that at once, and nothing to type."""
+    """Nothing wrong: the operator sees that at once, and nothing to type."""
     text = shown(context(*healthy()))
     assert text.endswith("all well")
     assert "failed" not in text
@@ -568,7 +572,7 @@ def test_what_lies_in_the_trash_is_said():
 
 
 def test_a_node_that_may_not_be_lost_is_no_alarm_now():
-    """It is well, and says what to see to; `failed` would have nothing to show."""
+    """It is well, and reports what to see to; `failed` would have nothing to show."""
     ctx = context(*healthy())
     full = (PlannedVolume(NAME, "no-fit", "full"),)
     stuck = NodeReadiness("n1", False, "1 of 1", without_place=1, volumes=full, state="True")
@@ -581,7 +585,7 @@ def test_a_node_that_may_not_be_lost_is_no_alarm_now():
         "readiness", Readiness(int(b.NOW), "1 of 2 nodes may be lost", (stuck, *others)), 1
     )
     text = shown(ctx)
-    assert "NOWHERE TO GO" in text
+    assert "UNSCHEDULABLE" in text
     assert text.endswith("all well now; see above which node had better not be lost")
 
 
@@ -678,7 +682,7 @@ def test_without_the_api_server_the_workers_are_shown():
     ],
 )
 def test_a_rebuild_shows_its_step(change, step):
-    """From the objects: whoever looks sees it go on."""
+    """From the objects: whoever looks sees it continue."""
     api, nodes = journalled()
     change(api)
     assert step in shown(context(api, nodes))

@@ -58,7 +58,7 @@ def test_no_age_replaces_the_mark():
 
 @pytest.mark.parametrize("tag", ["", "x", "-5", "1e3", "²", "9" * 13])
 def test_a_mark_that_is_no_time_is_no_mark(tag):
-    """A tag that does not say when is taken for none: marked anew, never removed."""
+    """A tag that does not say when is taken for none: marked again, never removed."""
     assert isinstance(verdict(local_volume(tags=(well_known.TAG_ORPHAN + tag,))), MarkOrphan)
 
 
@@ -129,13 +129,13 @@ def test_the_old_copy_on_a_node_that_returned_is_an_orphan():
     ],
 )
 def test_whoever_may_want_it_keeps_it_and_takes_its_mark_off(lv, volume):
-    """A LogicVolume or a PV that may mean this copy keeps it; a mark it has is taken off."""
+    """A LogicVolume or a PV that may mean this copy keeps it; a mark it has is removed."""
     assert isinstance(verdict(local_volume(), lv, volume), KeepLv)
     assert isinstance(verdict(local_volume(marked=9999), lv, volume), UnmarkOrphan)
 
 
 def test_a_marked_volume_in_use_loses_its_mark():
-    """Something opened it since it was marked: its time begins anew."""
+    """Something opened it since it was marked: its time begins again."""
     assert isinstance(verdict(local_volume(marked=9999, is_open=True)), UnmarkOrphan)
 
 

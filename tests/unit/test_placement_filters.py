@@ -342,7 +342,7 @@ def test_topology_spread_min_domains_and_policies() -> None:
     ],
 )
 def test_resources_beside_what_stands_there(requests: Any, allocatable: Any, missing: str) -> None:
-    """What the node's pods request is taken off what it has; extended resources it does not list
+    """What the node's pods request is removed what it has; extended resources it does not list
     are zero.
     """
     big = node("n2", allocatable=allocatable)

@@ -1,4 +1,4 @@
-"""Would the loss of a node leave a volume with nowhere to go? One look for all nodes, and nothing
+"""Would the loss of a node leave a volume that no node fits? One look for all nodes, and nothing
 is written.
 """
 
@@ -113,7 +113,7 @@ def test_a_node_that_is_lost_already_is_judged_like_the_others():
 
 def test_what_the_mass_failure_guard_would_stop_is_said_apart():
     """With a place for each volume, but too much lost at once: not ready, and nothing is counted as
-    without a place.
+    unschedulable.
     """
     api = FakeApi(node("n1"), node("n2", ready="False"), node("n3"), *on("n1", "a"))
     found = judged(api, FakeNodes(*map(inventory, ("n1", "n3"))))["n1"]

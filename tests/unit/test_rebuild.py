@@ -81,7 +81,7 @@ def pvs():
 
 
 def claims():
-    """Make every kind of claim: bound, lost, touched, resizing, somebody else's, none."""
+    """Make every kind of claim: bound, lost, touched, resizing, another client's, none."""
     made = st.builds(
         builders.claim,
         phase=st.sampled_from(["Bound", "Lost"]),
@@ -119,7 +119,7 @@ def test_from_every_state_the_journal_is_dropped_in_bounded_steps(model, forgott
         if model.journal is None:
             break
         if turn in forgotten:
-            model.local = None  # another process goes on, and has not asked the node yet
+            model.local = None  # another process continues, and has not asked the node yet
         if turn in expanded:
             model.size += 3
         step, view = model.next(), model.view()
@@ -169,7 +169,7 @@ def test_a_manifest_without_a_capacity_is_refused():
 
 
 def created(before: dict | None = None, **local):
-    """Return the PV that is made again from a PV, as it was when the journal was written."""
+    """Return the PV that is created again from a PV, as it was when the journal was written."""
     old = objects.parse_persistent_volume(before or pv())
     plan = journal(manifest=pv_manifest.manifest_of(old, old.policy))
     model = Model(pv=copy.deepcopy(old.raw), status="", journal=plan)
@@ -255,7 +255,7 @@ def test_an_expansion_since_the_plan_is_taken_over():
 
 
 def test_what_a_person_sets_as_policy_is_kept():
-    """Retain by a person, before ours or in place of it, is what the new PV gets; ours alone is
+    """Retain by the operator, before ours or in place of it, is what the new PV gets; ours alone is
     not; nor is our mark.
     """
     before = Model(pv=pv(policy="Retain"), status="")
@@ -320,7 +320,7 @@ def test_an_lv_without_a_device_is_no_success():
 
 
 def test_contradictions_are_refused():
-    """A LogicVolume or PV that names a third node is a person's business."""
+    """A LogicVolume or PV that names a third node is the operator's business."""
     view = Model(status="", local=done()).view()
     moved = rebuild.RebuildView(
         **{f: getattr(view, f) for f in view.__slots__} | {"journal": journal(target="n3")}
@@ -330,7 +330,7 @@ def test_contradictions_are_refused():
 
 
 def test_a_claim_of_another_uid_is_left_alone():
-    """The claim was made anew since: it is not bound, not touched, not cleared, and the rebuild
+    """The claim was created again since: it is not bound, not touched, not cleared, and the rebuild
     ends.
     """
     other = builders.claim(phase="Pending", uid="uid-new")
@@ -340,7 +340,7 @@ def test_a_claim_of_another_uid_is_left_alone():
 
 def test_stale_resize_conditions_are_cleared_only_at_full_size():
     """Where the claim's capacity equals the PV's nothing is left to resize; where it does not, the
-    kubelet goes on.
+    kubelet continues.
     """
     for capacity, cleared in (("5Gi", True), ("3Gi", False)):
         held = builders.claim()

@@ -1,4 +1,4 @@
-"""What may go: into the trash, for good, and back again. The rules of the design, on values."""
+"""What may go: into the trash, permanently, and back again. The rules of the design, on values."""
 
 from __future__ import annotations
 
@@ -182,8 +182,9 @@ def restore_one(*lvs: LocalVolume):
 
 
 def test_a_restored_volume_gets_its_name_back_and_leaves_the_sweeps_reach():
-    """Mark, time and reason come off, a tag says when it was restored; asked again after a death it
-    goes on.
+    """Mark, time and reason come off, a tag reports when it was restored; asked again after a death
+    it
+    continues.
     """
     found = in_trash(1, 500)
     tags = (*found.tags, well_known.TAG_ORPHAN + "3")

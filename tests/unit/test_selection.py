@@ -156,7 +156,7 @@ def on_target(*pods, pv_on="n2", nodes=("n2", "n3")):
 
 
 def test_a_volume_that_nobody_can_have_written_to_leaves_its_lost_target():
-    """Its PV still names the old node: whatever its pods say, it goes on to another one."""
+    """Its PV still names the old node: whatever its pods say, it continues to another one."""
     assert isinstance(on_target(pod("a", "pvc-1"), pv_on="n1"), Wanted)
 
 

@@ -220,7 +220,7 @@ def test_many_at_once_lose_nothing(lvm: Path):
 
 
 def test_vgcreate_extend_rename_remove(lvm: Path, tmp_path: Path):
-    """A person can try the everyday commands; the size of a VG is that of its files."""
+    """The operator can try the everyday commands; the size of a VG is that of its files."""
     disk = tmp_path / "disk"
     disk.touch()
     os.truncate(disk, 3 * GIB + 5)
@@ -241,7 +241,7 @@ def test_vgcreate_extend_rename_remove(lvm: Path, tmp_path: Path):
 
 
 def test_installing_again_keeps_what_is_there(lvm: Path):
-    """A restarted demo finds its volumes; a group that is there is not made anew."""
+    """A restarted demo finds its volumes; a group that is there is not created again."""
     run(lvm, "lvcreate", "-y", "-n", "a", "-L", "1g", VG)
     install(lvm.parent, lvm.parent / "state.json", {VG: GIB})
     add_group(lvm.parent / "state.json", VG, GIB)

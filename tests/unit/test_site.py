@@ -49,7 +49,7 @@ def test_nothing_is_loaded_from_elsewhere(site):
     loaded = []
     for path in site.rglob("*"):
         if path.suffix == ".html":
-            # Links that a person follows are no loads.
+            # Links that the operator follows are no loads.
             loaded += OUTSIDE.findall(
                 re.sub(r"<a [^>]*>|<link rel=canonical[^>]*>", "", path.read_text())
             )

@@ -36,7 +36,7 @@ def test_an_error_is_never_not_paused():
 
 @pytest.mark.parametrize(("key", "error"), [("paused", Paused), ("latched", MassFailure)])
 def test_a_flow_is_told_why(key, error):
-    """Any text pauses, "false" too: the reason is whatever a person wrote."""
+    """Any text pauses, "false" too: the reason is whatever the operator wrote."""
     ctx = context(FakeApi(), FakeNodes())
     ctx.check_pause()
     ctx.state.write(**{key: "false"})

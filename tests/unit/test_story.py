@@ -37,7 +37,7 @@ def test_the_history_keeps_the_last_ten_and_is_one_line_each():
 
 @pytest.mark.parametrize("text", ["", "no", "[1]", "{}", '[{"at": 1}]', "[" * 5000])
 def test_a_history_that_people_edited_stops_nothing(text):
-    """It begins anew; the LogicVolume is as readable as before."""
+    """It begins again; the LogicVolume is as readable as before."""
     raw = logic_volume(annotations={well_known.HISTORY: text})
     assert objects.parse_logic_volume(raw).history == ()
     assert len(progress.parse_history(progress.add_failover(text, journal()))) == 1

@@ -1,4 +1,4 @@
-"""Tables for people: in a terminal of any width, in the Python shell, in a notebook."""
+"""Tables for users: in a terminal of any width, in the Python shell, in a notebook."""
 
 import msgspec
 import pytest

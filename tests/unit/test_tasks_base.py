@@ -68,7 +68,7 @@ def test_a_transient_error_is_retried_with_growing_pauses(monkeypatch, retries):
 
 
 def test_after_the_last_pause_it_fails_with_the_error():
-    """Resume or the next sweep comes round anyway."""
+    """Resume or the next sweep runs again anyway."""
     with pytest.raises(ApiUnavailable):
         called(task(ApiUnavailable("away")), len(PAUSES))
 
@@ -79,7 +79,7 @@ def test_what_will_fail_again_is_not_retried():
         called(task(BadInput("no")))
 
 
-@pytest.mark.parametrize("error", [Paused("by hand"), MassFailure("2 of 3")])
+@pytest.mark.parametrize("error", [Paused("manually"), MassFailure("2 of 3")])
 def test_a_guards_no_is_a_result(error):
     """Refused is an answer with its reason, neither a failure nor a retry."""
     assert called(task(error)) == {"outcome": "refused", "reason": error.message}
@@ -162,7 +162,7 @@ def test_a_wrong_number_of_arguments_fails_where_it_is_made(made, args):
 
 
 def test_a_worker_knows_its_node_by_its_queue(monkeypatch):
-    """`-Q node.n7` without NODE_NAME serves n7; one that serves no node says so."""
+    """`-Q node.n7` without NODE_NAME serves n7; one that serves no node reports it."""
     current = celery.current_app
     for consumed, expected in ((["node.n7"], "n7"), (["control"], None), ([], None)):
         this_node.cache_clear()

@@ -1,4 +1,4 @@
-"""What people are told of a rebuild: on claim, LogicVolume and node, once, and without a flood."""
+"""What users are told of a rebuild: on claim, LogicVolume and node, once, and without a flood."""
 
 from collections import Counter
 
@@ -85,7 +85,8 @@ def test_a_wait_is_written_once():
 
 
 def test_a_progress_without_a_journal_goes():
-    """An older release that ends a rebuild knows of no progress, and a person may take the journal
+    """An older release that ends a rebuild knows of no progress, and the operator may take the
+    journal
     off.
     """
     api = FakeApi(

@@ -56,13 +56,13 @@ def events(monkeypatch):
 
 
 def test_a_silent_node_is_told_of(events):
-    """Its task would be PENDING in Flower for ever."""
+    """Its task would be PENDING in Flower forever."""
     task_events.answer_events(SimpleNamespace(), "open")("n1:x", NodeSilent("did not answer"))
     assert events == [("n1:x", "task-unanswered", {"exception": "did not answer"})]
 
 
 def test_for_a_sealed_node_the_asker_tells_how_it_ended(events):
-    """A sealed node sends no events, so its tasks would be PENDING for ever too; an open one tells
+    """A sealed node sends no events, so its tasks would be PENDING forever too; an open one tells
     itself.
     """
     answer = LvResults(node="n1", volumes=(done(),))
@@ -75,7 +75,7 @@ def test_for_a_sealed_node_the_asker_tells_how_it_ended(events):
 
 
 def test_an_answer_that_cannot_be_told_is_an_answer(monkeypatch):
-    """The asker goes on."""
+    """The asker continues."""
     monkeypatch.setattr(
         task_events, "_event", lambda *_, **__: (_ for _ in ()).throw(OSError("away"))
     )

@@ -124,7 +124,7 @@ def test_the_journal_goes_and_the_history_comes_in_one_patch():
 
 
 def test_what_is_gone_already_is_deleted():
-    """404 is what a deletion wants; where an act is recorded, it is told that somebody else
+    """404 is what a deletion wants; where an act is recorded, it is told that another client
     did it.
     """
     writes = ClusterWrites(FakeApi())
@@ -197,7 +197,7 @@ def test_only_resize_conditions_are_cleared():
 
 
 def test_a_pod_of_another_uid_is_not_evicted():
-    """A pod that was made again under its name before we came lives, and nobody is bothered."""
+    """A pod that was created again under its name before we came lives, and nobody is bothered."""
     api = FakeApi(pod("a", uid="uid-newer"))
     ClusterWrites(api).evict(objects.parse_pod(pod("a")))
     assert api.one("Pod", "a")["metadata"] == pod("a", uid="uid-newer")["metadata"]

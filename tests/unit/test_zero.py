@@ -48,7 +48,7 @@ def test_every_byte_is_zeroed_piece_by_piece(tmp_path: Path):
 
 
 def test_progress_is_told_in_percent(tmp_path: Path):
-    """Whoever asks meanwhile gets how far it is, and does not wait."""
+    """The caller meanwhile gets how far it is, and does not wait."""
     gate = tmp_path / "go"
     zero = Zero(
         script(tmp_path, f'[ "$3" = 0 ] || while [ ! -e {gate} ]; do sleep 0.01; done'), 20.0

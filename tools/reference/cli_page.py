@@ -19,15 +19,15 @@ from carina_tasks.cli.output import Command
 HEAD: Final = """\
 # Commands
 
-Made by `python -m tools.reference.cli_page > docs/cli.md`; do not edit by hand.
+Made by `python -m tools.reference.cli_page > docs/cli.md`; do not edit manually.
 
 `celery -A carina_tasks carina COMMAND`, wherever Celery's other commands run: in a cluster put
 `kubectl -n kube-system exec deploy/carina-tasks-control --` before it. Each takes `--help`.
 
-- **Output.** Tables for people; in a terminal they fit its width. `-o json` for scripts, with the
+- **Output.** Tables for users; in a terminal they fit its width. `-o json` for scripts, with the
   fields of the classes beside the flows, in `carina_tasks/flows/`, and nothing else on standard
   output.
-- **Exit codes**, the same for all: 0 well or done, 1 it looked and something needs a person, 2 it
+- **Exit codes**, the same for all: 0 well or done, 1 it looked and something needs the operator, 2 it
   could not look or do.
 - **Without a part.** `status`, `failed`, `doctor` say what they can while the broker is away, and
   what they cannot; `pause` and `resume` need the API server alone.
@@ -35,7 +35,7 @@ Made by `python -m tools.reference.cli_page > docs/cli.md`; do not edit by hand.
   "$(_CELERY_COMPLETE=bash_source celery)"` in `~/.bashrc`; `zsh_source` and `fish_source` for
   those. It runs `celery` at each tab, which takes a second.
 - **Nodes' workers** in the profile *open* are seen by Celery's own commands too: `celery -A
-  carina_tasks inspect carina_volumes -t 10` says what `carina volumes NODE` says, of all at once.
+  carina_tasks inspect carina_volumes -t 10` reports what `carina volumes NODE` says, of all at once.
   In the profile *sealed* they answer to no `inspect`; `carina volumes` asks them over their queue,
   and works in both.
 """

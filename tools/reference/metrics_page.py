@@ -16,7 +16,7 @@ from carina_tasks.observability import metrics
 HEAD: Final = """\
 # Metrics
 
-Made by `python -m tools.reference.metrics_page > docs/metrics.md`; do not edit by hand.
+Made by `python -m tools.reference.metrics_page > docs/metrics.md`; do not edit manually.
 
 Each process serves its own at `:PORT/metrics` when `CARINA_TASKS_METRICS_PORT` is set: control
 worker, node worker, node watch and beat, however they were started. Flower has its own, `flower_…`,
@@ -34,7 +34,7 @@ their names are in Events, logs and task results.
 everything. With `celery -A carina_tasks worker -P processes` each child counts for itself (`-P
 prefork` is celery's word for "as configured", and stays with threads). Set
 `PROMETHEUS_MULTIPROC_DIR` to a folder that is empty at each start, and the endpoint adds the
-children up. Without it `carina_tasks_metrics_complete` is 0, a line in the log says so, and
+children up. Without it `carina_tasks_metrics_complete` is 0, a line in the log reports it, and
 counters and histograms of tasks are lacking; the gauges are right.
 
 Alerts and a dashboard over these: [monitoring.md](monitoring.md).

@@ -29,7 +29,7 @@ UNITS: Final = {
 HEAD: Final = """\
 # Settings
 
-Made by `python -m tools.reference.settings_page > docs/settings.md`; do not edit by hand.
+Made by `python -m tools.reference.settings_page > docs/settings.md`; do not edit manually.
 
 Every setting is an environment variable. All of them are checked before a process starts. A wrong
 value, and a `CARINA_TASKS_` variable that is no setting, end the process with one line that names

@@ -28,13 +28,13 @@ from carina_tasks.tasks.base import NodeTask
 HEAD: Final = """\
 # Tasks
 
-Made by `python -m tools.reference.tasks_page > docs/tasks.md`; do not edit by hand.
+Made by `python -m tools.reference.tasks_page > docs/tasks.md`; do not edit manually.
 
 Arguments and results are JSON. A task is called by its name (`celery -A carina_tasks call NAME
 --args '["…"]'`), from `celery -A carina_tasks shell` by its function, or by beat. A task that fails
-ends with one line that says why; errors that may pass (the API server or the broker is away) are
+ends with one line that gives the reason; errors that may pass (the API server or the broker is away) are
 retried five times with growing pauses first. Control tasks can be called at any time, twice, and
-late: each reads the objects anew and does only what is left to do.
+late: each reads the objects again and does only what is left to do.
 
 In the shell and in a notebook a result prints as tables, and its fields are there by name:
 `plan("n1")` asks in this process, `plan.delay("n1").get()` in a control worker;
@@ -42,8 +42,8 @@ In the shell and in a notebook a result prints as tables, and its fields are the
 fails at the call, before anything is sent. Pods, scripts and `celery call` get the same answer from
 the worker.
 
-Tasks of a node's queue are asked by control workers. A person may ask for an inventory. Never put
-the others on a queue by hand: they do what they are told, and it is the control task that knows
+Tasks of a node's queue are asked by control workers. The operator may ask for an inventory. Never put
+the others on a queue manually: they do what they are told, and it is the control task that knows
 why.
 """
 
@@ -124,8 +124,7 @@ def _arguments(task: Task) -> str:
 def _expires(task: Task) -> str:
     if isinstance(task, NodeTask):
         return (
-            "with the deadline of whoever asks (`CARINA_TASKS_NODE_DEADLINE`, more for a large "
-            "batch)"
+            "with the deadline of the caller (`CARINA_TASKS_NODE_DEADLINE`, more for a large batch)"
         )
     return f"after {task.expires} s on the queue, also when it is sent by `celery call`"
 

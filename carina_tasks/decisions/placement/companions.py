@@ -38,7 +38,7 @@ class Demand:
     zones: tuple[tuple[str, frozenset[str]], ...] = ()
 
     def allows(self, node: Node) -> bool:
-        """Tell whether the volume can be used on the node."""
+        """Return whether the volume can be used on the node."""
         labels = node.meta.labels
         if self.nodes is not None and not self.nodes.matches(node.name, labels):
             return False

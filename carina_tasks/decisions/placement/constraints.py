@@ -65,7 +65,7 @@ class HostPort:
     port: int
 
     def conflicts(self, other: HostPort) -> bool:
-        """Tell whether both cannot be on one node: 0.0.0.0 stands for every address."""
+        """Return whether both cannot be on one node: 0.0.0.0 stands for every address."""
         same = self.protocol == other.protocol and self.port == other.port
         return same and (self.ip == other.ip or "0.0.0.0" in (self.ip, other.ip))  # noqa: S104  compared, not bound
 
@@ -97,7 +97,7 @@ class Shape:
         return self.footprint.anti_affinity
 
     def tolerates(self, taint: Taint) -> bool:
-        """Tell whether one of its tolerations covers the taint."""
+        """Return whether one of its tolerations covers the taint."""
         return any(_tolerates(toleration, taint) for toleration in self.tolerations)
 
     def untolerated(self, node: Node) -> Taint | None:
@@ -112,7 +112,7 @@ class Shape:
         )
 
     def wants(self, node: Node) -> bool:
-        """Tell whether nodeSelector and required node affinity hold on the node."""
+        """Return whether nodeSelector and required node affinity hold on the node."""
         labels = node.meta.labels
         if not all(requirement.matches(labels) for requirement in self.node_labels):
             return False

@@ -201,7 +201,7 @@ def _users(
 
 
 def _stays(pod: Pod) -> bool:
-    """Tell whether it belongs to its node: a DaemonSet's pod, or a static pod's mirror."""
+    """Return whether it belongs to its node: a DaemonSet's pod, or a static pod's mirror."""
     return pod.mirror or pod.of_daemon_set
 
 
@@ -210,7 +210,7 @@ def _lives(pod: Pod, snapshot: ClusterSnapshot) -> bool:
 
 
 def _moves(pod: Pod, snapshot: ClusterSnapshot, left: frozenset[str]) -> bool:
-    """Tell whether it follows its volumes.
+    """Return whether it follows its volumes.
 
     Unbound, on a node that they leave, or on one that is not there any more.
 

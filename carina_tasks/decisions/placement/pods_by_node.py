@@ -28,7 +28,7 @@ K = TypeVar("K")
 Label = tuple[str, str]
 
 Matcher = tuple[AffinityTerm, ...]
-"""Pods that every one of these terms speaks of."""
+"""Pods that every one of these terms selects."""
 
 
 class PodsByNode:

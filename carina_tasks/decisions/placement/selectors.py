@@ -30,7 +30,7 @@ class Requirement:
     """The right-hand side of Gt and Lt."""
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether these labels satisfy it."""
+        """Return whether these labels satisfy it."""
         value = labels.get(self.key)
         match self.operator:
             case "In":
@@ -62,7 +62,7 @@ class Selector:
         return not self.requirements and not self.nothing
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether these labels satisfy it."""
+        """Return whether these labels satisfy it."""
         return not self.nothing and all(
             requirement.matches(labels) for requirement in self.requirements
         )
@@ -83,7 +83,7 @@ class NodeSelector:
     terms: tuple[tuple[tuple[Requirement, ...], tuple[Requirement, ...]], ...]
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Tell whether the node satisfies it. A term without any requirement matches no node."""
+        """Return whether the node satisfies it. A term without any requirement matches no node."""
         fields = {NODE_NAME_FIELD: name}
         return any(
             (about_labels or about_fields)

@@ -1,6 +1,6 @@
 """The three acts of the demo.
 
-Each shows promises of Carina's failover manual and says whether they were kept.
+Each shows promises of Carina's failover manual and reports whether they were kept.
 
 ``scene``     what all acts share: stage, world, screen, and following volumes while they are
               rebuilt

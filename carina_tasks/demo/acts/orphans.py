@@ -105,7 +105,7 @@ def play(scene: Scene) -> None:
         missing in _all(first, "missing") and bool(told) and node.find(f"volume-{missing}") is None
     )
     screen.promise(
-        "S3", "a LogicVolume whose LV is gone is reported missing, and not made again", reported
+        "S3", "a LogicVolume whose LV is gone is reported missing, and not created again", reported
     )
 
 

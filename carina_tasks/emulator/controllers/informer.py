@@ -102,5 +102,5 @@ class Informer(Generic[T]):
         try:
             return self._parse(raw)
         except BadObject:
-            # A person wrote nonsense into an object: real controllers skip it too.
+            # The operator wrote nonsense into an object: real controllers skip it too.
             return None

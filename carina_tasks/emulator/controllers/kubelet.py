@@ -40,7 +40,7 @@ class Kubelets:
             self._alive.discard(node)
 
     def alive(self, node: str) -> bool:
-        """Say whether the node lives."""
+        """Return whether the node lives."""
         with self._lock:
             return node in self._alive
 

@@ -49,7 +49,7 @@ def add_group(state_file: Path, name: str, size: int) -> None:
 
 
 def set_open(state_file: Path, group: str, name: str, is_open: bool) -> None:
-    """Say whether something holds the volume `group`/`name` open, as a mount would.
+    """Return whether something holds the volume `group`/`name` open, as a mount would.
 
     Raises KeyError.
     """

@@ -100,7 +100,7 @@ class Options:
             raise bad_line(f"{command}: unrecognized option '{word}'")
 
     def has(self, name: str) -> bool:
-        """Say whether the option was given."""
+        """Return whether the option was given."""
         return any(given == name for given, _ in self.given)
 
     def get(self, name: str, default: str = "") -> str:

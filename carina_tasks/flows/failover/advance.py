@@ -1,7 +1,7 @@
 """One journalled volume, step by step; and a batch of them, target by target.
 
-Each pass reads the objects anew, asks `decisions.rebuild` for the next step, and does it. Whatever
-fails leaves the journal where it is: resume, or another worker, goes on.
+Each pass reads the objects again, asks `decisions.rebuild` for the next step, and does it. Whatever
+fails leaves the journal where it is: resume, or another worker, continues.
 """
 
 from __future__ import annotations
@@ -53,13 +53,17 @@ BATCH = 50
 many there are.
 """
 MOST_STEPS = 60
-"""Steps of one volume in one run: the path has 12; more means that somebody else keeps changing the
+"""Steps of one volume in one run: the path has 12; more means that another client keeps changing
+the
 objects.
 """
 
 
 class ProgressReporter:
-    """Counts the volumes of one run, for whoever watches it; the groups' threads share it."""
+    """Counts the volumes of one run, for the operator who watches it.
+
+    The groups' threads share it.
+    """
 
     def __init__(self, progress: Callable[[str], None], volumes: int) -> None:
         self._progress, self._volumes = progress, volumes
@@ -223,8 +227,8 @@ def _create(ctx: Context, target: str, needs: Sequence[NeedsLocalVolume]) -> dic
             for need in needs
         ),
     )
-    # A volume may take four commands: the stale copy put aside and renamed, another purged for its
-    # space.
+    # A volume may take four commands: the stale copy deactivated and renamed, another purged for
+    # its space.
     more = batch_time(4 * len(needs))
     with metrics.STEP_SECONDS.labels("create-local").time():
         said = ask_nodes.accepted_results(
@@ -239,7 +243,7 @@ def _create(ctx: Context, target: str, needs: Sequence[NeedsLocalVolume]) -> dic
             ctx.audit.acted(
                 "purge-local-volume",
                 about_node(target),
-                f"local volume {purged.group}/{purged.name} of node {target} removed for good: "
+                f"local volume {purged.group}/{purged.name} of node {target} removed permanently: "
                 f"{purged.reason}",
                 "TrashPurged",
                 node=target,

@@ -1,10 +1,11 @@
-"""What people are told of a rebuild.
+"""What users are told of a rebuild.
 
 Events on claim, LogicVolume and node, and the progress on the LogicVolume.
 
-Each volume's own objects get the steps that a person wants to know; a lost node gets one summary of
-each run, however many volumes it had. All but `finished` are told after the act, and are lost with
-a worker that dies in between: the journal, the history and `finished` are what can be relied on.
+Each volume's own objects get the steps that the operator wants to know; a lost node gets one
+summary of each run, however many volumes it had. All but `finished` are told after the act, and are
+lost with a worker that dies in between: the journal, the history and `finished` are what can be
+relied on.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def planned(
     journal: Journal,
     but: str = "",
 ) -> None:
-    """Tell that the volume has a journal now; `but` says why it was planned again."""
+    """Tell that the volume has a journal now; `but` gives the reason it was planned again."""
     message = (
         f"volume {logic_volume.name} is {what_happens(journal)}, under its name: {journal.source} "
         f"-> {journal.target} ({but or journal.reason})"
@@ -60,7 +61,7 @@ def no_fit(
 ) -> None:
     """Warn that no node can take the volume."""
     message = (
-        f"volume {logic_volume.name} of node {node} has nowhere to go and is left as it is: "
+        f"volume {logic_volume.name} of node {node} is unschedulable and is left as it is: "
         f"{reason}"
     )
     ctx.audit.warn(
@@ -89,7 +90,7 @@ def blocked(
 def refused(
     ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str
 ) -> None:
-    """Warn that the API server refuses something about this volume; the other volumes go on."""
+    """Warn that the API server refuses something about this volume; the other volumes continue."""
     message = (
         f"volume {logic_volume.name} of node {node} is left as it is, and tried again every 30 s: "
         f"{reason}"
@@ -177,7 +178,7 @@ def report_progress(
     try:
         ctx.writes.write_progress(logic_volume, line)
     except CarinaTasksError as exc:
-        # Somebody else goes on with it, or the API server is away: then there is nothing to tell,
+        # Another client resumes it, or the API server is away: then there is nothing to tell,
         # or nobody to tell it.
         structlog.get_logger().debug(
             "progress was not written", volume=logic_volume.name, reason=exc.message
@@ -189,7 +190,7 @@ def report_progress(
 def replaced(
     ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal
 ) -> None:
-    """Record that the PV was deleted, to be made again.
+    """Record that the PV was deleted, to be created again.
 
     Its claim gets a ClaimLost of Kubernetes' own at this moment.
     """
@@ -214,7 +215,7 @@ def replaced(
 def held_by(pod: Pod) -> str:
     """Return the words that name the finalizers which keep an evicted pod, empty without one."""
     names = ", ".join(pod.meta.finalizers)
-    return f"; the pod stays until its finalizer is taken off: {names}" if names else ""
+    return f"; the pod stays until its finalizer is removed: {names}" if names else ""
 
 
 def evicted(

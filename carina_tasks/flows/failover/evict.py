@@ -1,7 +1,7 @@
 """Evictions: pods whose volume has left their node, and movable pods without one.
 
-`decisions.eviction` says what becomes of each pod; here it is done, once: a pod whose deletion with
-grace 0 was asked for gets no second request, however long its finalizer keeps it.
+`decisions.eviction` reports what becomes of each pod; here it is done, once: a pod whose deletion
+with grace 0 was asked for gets no second request, however long its finalizer keeps it.
 """
 
 from __future__ import annotations

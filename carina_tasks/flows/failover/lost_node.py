@@ -134,7 +134,7 @@ def fail_over(
         snapshot: The cluster as it was read.
         selected: Its volumes, each wanted or skipped.
         kind: What the journals say.
-        reason: Why, for people.
+        reason: Why, for users.
         evicted: Pods without a volume there that were evicted already.
         stuck: Such pods that could not be, each with its reason.
     """

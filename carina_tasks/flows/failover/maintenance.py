@@ -27,7 +27,7 @@ class MaintenanceEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     ready: Literal["True", "False", "Unknown", "deleted"]
     """The node's Ready condition, ``deleted`` without a node."""
     overdue: bool = False
-    """The announced time is over; the maintenance goes on until it is ended."""
+    """The announced time is over; the maintenance continues until it is ended."""
     error: str = ""
     """Why the entry cannot be read; the node counts as in maintenance all the same."""
 

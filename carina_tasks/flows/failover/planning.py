@@ -35,7 +35,7 @@ Kind = Literal["rebuild", "migrate", "failback"]
 class Cause:
     """Why volumes leave a node.
 
-    The kind of failover, the node, its UID if known, and what people are told.
+    The kind of failover, the node, its UID if known, and what users are told.
     """
 
     kind: Kind
@@ -66,7 +66,7 @@ def begin(
 ) -> tuple[dict[str, str], list[VolumeResult]]:
     """Write the journals of what was planned.
 
-    Return the targets of those that may go on, and what became of the others.
+    Return the targets of those that may continue, and what became of the others.
 
     What the API server would refuse is left as it is, with what goes together with it. Every
     journal is written before the first volume is touched. A volume whose companion could not be
@@ -192,7 +192,7 @@ def plan(
     """Choose a node for each logic volume, from the candidates' current inventories.
 
     When `source` is lost, whatever else leaves it by a plan of its own is planned along, so that
-    the volumes of one pod do not wait for each other for ever when one is journalled and the other
+    the volumes of one pod do not wait for each other forever when one is journalled and the other
     is not.
     """
     if inventories is None:
@@ -215,7 +215,7 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
 
     Their journals are written again.
 
-    All of them in one go, because volumes of one pod go together. resume goes on from there. When
+    All of them in one go, because volumes of one pod go together. resume continues from there. When
     the PV of one already is on the target that failed, that target is its source now.
     """
     maintenance = ctx.state.read().maintenance.keys()
@@ -227,7 +227,7 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
     for name, need in by_name.items():
         found = snapshot.logic_volumes.get(name)
         if found is None or found.journal is None or found.journal.intent != need.journal.intent:
-            results.append(VolumeResult(name, "unfinished", "another worker went on with it"))
+            results.append(VolumeResult(name, "unfinished", "another worker continued with it"))
         elif (
             found.journal.failback
             and not found.journal.given_up

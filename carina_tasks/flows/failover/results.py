@@ -19,7 +19,7 @@ class VolumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str = ""
     target: str = ""
     again: bool = False
-    """It may go on at once: a resume is asked for in place of waiting for the next one."""
+    """It may continue at once: a resume is asked for in place of waiting for the next one."""
 
 
 class FailoverResult(msgspec.Struct, frozen=True, omit_defaults=True):

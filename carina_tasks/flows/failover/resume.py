@@ -40,7 +40,7 @@ from carina_tasks.observability.audit import about_volume
 
 
 def resume(ctx: Context) -> ResumeResult:
-    """Go on with every journal, and name the nodes whose failover must be asked for."""
+    """Continue with every journal, and name the nodes whose failover must be asked for."""
     only = ctx.approved_alone()
     logic_volumes, nodes = _volumes(ctx), _nodes(ctx)
     # Only hints: rebuild_node and migrate_node look for themselves whether the node is lost.
@@ -65,8 +65,8 @@ def resume(ctx: Context) -> ResumeResult:
                 about_volume(logic_volume), "JournalUnreadable", logic_volume.journal_error
             )
         elif logic_volume.progress and not logic_volume.journalled:
-            # A person took the journal off, or an older release did, which knows of no progress.
-            # A line for people: the next look takes it off if this one cannot.
+            # The operator took the journal off, or an older release did, which knows of no
+            # progress. A line for users: the next look takes it off if this one cannot.
             with suppress(ApiConflict, ApiDenied, ApiInvalid, NotFound):
                 ctx.writes.write_progress(logic_volume, None)
     if journalled:
@@ -166,7 +166,7 @@ def _fetch(
                 }
                 continue
             cause = Cause(journal.kind, journal.source, journal.source_uid, journal.reason)
-            # To a target that is lost they only go on paper: then all of them are planned anew
+            # To a target that is lost they only continue paper: then all of them are planned again
             # together.
             there = (
                 [_beside(logic_volume, leader.name, journal) for logic_volume in behind]
@@ -188,7 +188,7 @@ def _beside(logic_volume: LogicVolume, leader: str, journal: Journal) -> placeme
 
 
 def _target_loss(ctx: Context, target: str, nodes: dict[str, Node | None]) -> str:
-    """Say why the target is lost, empty when it is not.
+    """Return why the target is lost, empty when it is not.
 
     Then its worker will answer sooner or later.
     """

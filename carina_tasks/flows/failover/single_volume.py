@@ -1,4 +1,4 @@
-"""One volume of a live node, rebuilt elsewhere because a person says so.
+"""One volume of a live node, rebuilt elsewhere because the operator reports it.
 
 The same planner, journal, guards and steps.
 """
@@ -51,6 +51,7 @@ def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverR
     if isinstance(use, guards.GuardStops):
         return FailoverResult(node, "refused", use.reason)
     reason = (
-        f"a person had it rebuilt by hand; its old copy stays on {node} until the sweeps remove it"
+        f"the operator had it rebuilt manually; its old copy stays on {node} until the sweeps "
+        "remove it"
     )
     return fail_over(ctx, node, snapshot, (selected,), "rebuild", reason)

@@ -21,7 +21,7 @@ from carina_tasks.observability.audit import about_volume
 
 @dataclass(frozen=True, slots=True)
 class NeedsLocalVolume:
-    """The volume cannot go on until its target node has made the LV."""
+    """The volume cannot continue until its target node has made the LV."""
 
     logic_volume: LogicVolume
     claim: Claim | None

@@ -40,7 +40,7 @@ def examine(
 ) -> tuple[Check, ...]:
     """Return every check, those of the broker first.
 
-    `processes` gave a sign of life at the broker.
+    `processes` gave a heartbeat at the broker.
     """
     checks = list(_broker(broker, processes))
     api = list(_api(ctx, broker, processes))

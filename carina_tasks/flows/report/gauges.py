@@ -69,7 +69,7 @@ def of_api(ctx: Context, families: Families) -> tuple[str, ...]:
 def of_broker(
     ctx: Context, families: Families, nodes: Iterable[str], ask: AskWaiting, now: float
 ) -> None:
-    """Add what the broker knows: queues, signs of life, and what tasks found last.
+    """Add what the broker knows: queues, heartbeats, and what tasks found last.
 
     Raises BrokerUnavailable.
     """

@@ -113,7 +113,7 @@ def _of(logic_volume: LogicVolume, target: str) -> str:
 
 
 def _names(message: str, target: str) -> bool:
-    """Say whether a message names the target as a word of its own: node n1 is not node n10."""
+    """Return whether a message names the target as a word of its own: node n1 is not node n10."""
     return (
         target
         in message.replace(":", " ").replace(",", " ").replace("(", " ").replace(")", " ").split()

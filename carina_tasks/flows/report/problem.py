@@ -9,7 +9,7 @@ import msgspec.structs
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that needs a person."""
+    """Something that needs the operator."""
 
     kind: Literal[
         "paused",
@@ -27,7 +27,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
         "maintenance",
         "waiting",
     ]
-    """``waiting`` goes on by itself; everything else needs a person."""
+    """``waiting`` continues by itself; everything else needs the operator."""
     what: str
     """A volume, a node, an object or a task."""
     reason: str
@@ -41,7 +41,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ProblemsResult(msgspec.Struct, frozen=True):
-    """Everything that needs a person."""
+    """Everything that needs the operator."""
 
     now: int
     """The API server's clock, seconds since the epoch."""
@@ -51,5 +51,5 @@ class ProblemsResult(msgspec.Struct, frozen=True):
 
     @property
     def need_a_person(self) -> bool:
-        """Something is there that does not go on by itself."""
+        """Something is there that does not continue by itself."""
         return any(finding.kind != "waiting" for finding in self.findings)

@@ -35,12 +35,12 @@ from carina_tasks.store.task_results import TaskResult
 CARINA = "celery -A carina_tasks carina"
 Inventories = dict[str, Inventory | CarinaTasksError]
 PATIENCE = 60
-"""Seconds of a rebuild that nobody need look at: it takes seconds, and resume comes round every 30.
+"""Seconds of a rebuild that nobody need look at: it takes seconds, and resume runs again every 30.
 """
 
 
 def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> ProblemsResult:
-    """Return what needs a person, the most urgent first.
+    """Return what needs the operator, the most urgent first.
 
     `stored` is what the broker knows, None when it is away.
 

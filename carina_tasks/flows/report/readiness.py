@@ -27,7 +27,7 @@ INTERVAL = 300
 KEPT = 3 * INTERVAL
 """Seconds for which the result counts: after three runs that did not come, nobody knows."""
 NAMED = 10
-"""Volumes without a place that are named for each node; `plan` names all of one node."""
+"""Volumes unschedulable that are named for each node; `plan` names all of one node."""
 
 
 class NodeReadiness(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,22 +35,23 @@ class NodeReadiness(msgspec.Struct, frozen=True, omit_defaults=True):
 
     node: str
     ready: bool
-    """All its volumes would be rebuilt elsewhere without a person, but for those that are left
+    """All its volumes would be rebuilt elsewhere without the operator, but for those that are left
     alone anyway.
     """
     reason: str
     places: int = 0
     """Volumes that would be rebuilt elsewhere."""
     without_place: int = 0
-    """Volumes that would have nowhere to go."""
+    """Volumes that would be unschedulable."""
     skipped: int = 0
     """Volumes that are left alone (raw, bcache, no PersistentVolume, under way …)."""
     stopped: str = ""
-    """Why the mass-failure guard would stop the failover until a person resumes it; empty when it
+    """Why the mass-failure guard would stop the failover until the operator resumes it; empty when
+    it
     would not.
     """
     volumes: tuple[PlannedVolume, ...] = ()
-    """The first of those without a place, with the reason; `carina.failover.plan` names all of a
+    """The first of those unschedulable, with the reason; `carina.failover.plan` names all of a
     node.
     """
     state: str = ""
@@ -58,7 +59,7 @@ class NodeReadiness(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
-    """For every node: would its loss now leave a volume with nowhere to go?"""
+    """For every node: would its loss now leave a volume that no node fits?"""
 
     at: int
     """When the cluster was read."""
@@ -133,7 +134,7 @@ def _judge(
     guard = guards.mass_failure(snapshot.without(node), share, state.approved, planned=planned_away)
     stopped = guard.reason if isinstance(guard, guards.GuardStops) and places + len(stuck) else ""
     if stuck:
-        reason = f"{len(stuck)} of {places + len(stuck)} volumes have nowhere to go"
+        reason = f"{len(stuck)} of {places + len(stuck)} volumes would be unschedulable"
     elif stopped:
         reason = f"the operator would have to resume: {stopped}"
     elif places:

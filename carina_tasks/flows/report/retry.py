@@ -1,4 +1,4 @@
-"""Which task goes on with something that failed.
+"""Which task resumes something that failed.
 
 Decided from the objects as they are now, like everything else.
 
@@ -35,7 +35,7 @@ class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
     target: str
     reason: str
     task: str = ""
-    """Empty: nothing is sent, and `reason` says why."""
+    """Empty: nothing is sent, and `reason` gives the reason."""
     args: tuple[str, ...] = ()
     id: str = ""
     """Id under which it was sent."""
@@ -80,7 +80,8 @@ def retry_all(
         else:
             one = Retry(
                 item.what,
-                f"{item.reason}: a person must look at it" + (f": {item.do}" if item.do else ""),
+                f"{item.reason}: the operator must check at it"
+                + (f": {item.do}" if item.do else ""),
             )
         if not one.task or (one.task, one.args) not in {
             (known.task, known.args) for known in retries
@@ -97,7 +98,7 @@ def _of_task(snapshot: ClusterSnapshot, task_id: str, stored: TaskResult | None)
     if stored.task in (REBUILD, MIGRATE) and _is_node(stored.args):
         one = _of_node(snapshot, str(stored.args[0]))
         return Retry(task_id, one.reason, one.task, one.args)
-    return Retry(task_id, f"{stored.task} is no task that goes on with anything")
+    return Retry(task_id, f"{stored.task} is no task that resumes anything")
 
 
 def _is_node(args: Sequence[object]) -> bool:

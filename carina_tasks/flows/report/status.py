@@ -1,4 +1,4 @@
-"""What is going on now, for people.
+"""What is happening now, for users.
 
 What can be said is said, also when the broker or the API server is away.
 """
@@ -49,7 +49,7 @@ class UnderWay(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What is going on now."""
+    """What is happening now."""
 
     paused: str
     latched: str
@@ -77,7 +77,7 @@ class Status(msgspec.Struct, frozen=True):
 
     @property
     def well(self) -> bool:
-        """Nothing that is shown needs a person now.
+        """Nothing that is shown needs the operator now.
 
         What a loss would do (`readiness`) is a matter for tomorrow.
         """

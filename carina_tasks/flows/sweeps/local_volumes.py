@@ -55,7 +55,7 @@ KEPT = 86400
 def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) -> LocalSweepResult:
     """Mark and remove orphans on every Ready node, and report missing local volumes.
 
-    `confirm` is a person's yes to a number of orphans above the cap: ``{node: number}``.
+    `confirm` is the operator's yes to a number of orphans above the cap: ``{node: number}``.
     """
     ctx.check_pause()
     began = ctx.monotonic()

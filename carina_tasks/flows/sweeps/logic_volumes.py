@@ -54,7 +54,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
                     ctx.audit.acted(
                         "help-logic-volume",
                         about_volume(logic_volume),
-                        f"finalizer of LogicVolume {logic_volume.name} taken off: {reason}",
+                        f"finalizer of LogicVolume {logic_volume.name} removed: {reason}",
                         "FinalizerRemoved",
                         volume=logic_volume.name,
                         node=logic_volume.node,

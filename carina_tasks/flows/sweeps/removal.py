@@ -120,7 +120,7 @@ def _remove(
             )
         elif done.outcome == "removed":
             removed.append(f"{done.group}/{done.name}")
-            text = report_line(node, done, "removed for good", reason)
+            text = report_line(node, done, "removed permanently", reason)
             ctx.audit.acted(
                 "remove-local-volume",
                 about_node(node),
@@ -135,7 +135,7 @@ def _remove(
 def purge(
     ctx: Context, inventory: Inventory, snapshot: ClusterSnapshot, failed: list[str]
 ) -> list[str]:
-    """Remove for good what has been in the trash for long enough."""
+    """Remove permanently what has been in the trash for long enough."""
     reasons: dict[tuple[str, str], str] = {}
     doomed: list[LocalVolume] = []
     for lv in inventory.volumes:
@@ -169,7 +169,7 @@ def purge(
         if done.outcome == "purged":
             purged.append(f"{done.group}/{done.name}")
             reason = reasons.get((done.group, done.name), "")
-            text = report_line(node, done, "removed for good", reason)
+            text = report_line(node, done, "removed permanently", reason)
             ctx.audit.acted(
                 "purge-local-volume",
                 about_node(node),

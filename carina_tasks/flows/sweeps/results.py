@@ -20,9 +20,9 @@ class LocalSweepNode(msgspec.Struct, frozen=True, omit_defaults=True):
     trashed: tuple[str, ...] = ()
     """Removed, and in the trash until its retention has passed."""
     removed: tuple[str, ...] = ()
-    """Removed for good: there is no trash (retention 0)."""
+    """Removed permanently: there is no trash (retention 0)."""
     purged: tuple[str, ...] = ()
-    """Removed for good from the trash."""
+    """Removed permanently from the trash."""
     failed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
@@ -33,7 +33,7 @@ class LocalSweepResult(msgspec.Struct, frozen=True, omit_defaults=True):
     nodes: tuple[LocalSweepNode, ...]
     unreadable: tuple[str, ...] = ()
     summary: str = ""
-    """One line for people: how many of what, and the names of what is missing or was refused."""
+    """One line for users: how many of what, and the names of what is missing or was refused."""
 
 
 def summary_of(nodes: Sequence[LocalSweepNode]) -> str:
@@ -62,7 +62,7 @@ class LogicSweepResult(msgspec.Struct, frozen=True, omit_defaults=True):
     helped: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     noted: tuple[str, ...] = ()
-    """LogicVolumes that are kept for a reason that a person should know."""
+    """LogicVolumes that are kept for a reason that the operator should know."""
     unreadable: tuple[str, ...] = ()
     deleted_nodes: tuple[str, ...] = ()
 
@@ -93,7 +93,7 @@ class TrashResult(msgspec.Struct, frozen=True):
 
 
 class RestoreResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was brought back, and what is left to do for a person."""
+    """What was brought back, and what is left to do for the operator."""
 
     node: str
     group: str
@@ -111,7 +111,7 @@ class SweptNode(msgspec.Struct, frozen=True, omit_defaults=True):
     node: str
     missing: int = 0
     over_cap: int = 0
-    """Orphans that wait for a person, because they are too many."""
+    """Orphans that wait for the operator, because they are too many."""
     trash: int = 0
     trash_bytes: int = 0
     old_copies: int = 0

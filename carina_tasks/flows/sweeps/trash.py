@@ -79,7 +79,7 @@ def restore(ctx: Context, node: str, wanted: str) -> RestoreResult:
     ctx.audit.acted(
         "restore-local-volume",
         about_node(node),
-        f"local volume {lv.group}/{old} of node {node} restored by a person",
+        f"local volume {lv.group}/{old} of node {node} restored by the operator",
         "TrashRestored",
         node=node,
         volume=old,

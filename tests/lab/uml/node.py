@@ -97,7 +97,7 @@ class UmlNode:
 
     @property
     def up(self) -> bool:
-        """Tell whether the kernel runs."""
+        """Return whether the kernel runs."""
         return self._process is not None and self._process.alive
 
     def boot(self, timeout: float = 60) -> float:
@@ -190,7 +190,7 @@ class UmlNode:
 
     def freeze(self) -> None:
         """Stop the whole machine where it stands, as a hypervisor does; its clocks jump when it
-        goes on.
+        continues.
         """
         # The kernel process alone: it traces its guest processes, and a stop signal to those would
         # confuse it.
@@ -198,7 +198,7 @@ class UmlNode:
         self._frozen = True
 
     def thaw(self) -> None:
-        """Let a frozen machine go on."""
+        """Let a frozen machine continue."""
         self._running().popen.send_signal(signal.SIGCONT)
         self._frozen = False
 

@@ -2,7 +2,7 @@
 
 Both lie where an unprivileged user may read them: a home folder is often closed, and so is a Python
 that was installed there. The environment is made once for each lock file; the sources are copied at
-each start of a lab, so nothing is installed anew when a line changes.
+each start of a lab, so nothing is installed again when a line changes.
 """
 
 import fcntl

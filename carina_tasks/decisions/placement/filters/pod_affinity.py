@@ -59,7 +59,7 @@ def _shuns(candidate: Candidate, one: Shape, standing: PodsByNode) -> bool:
 def _can_come_in_some_order(
     candidate: Candidate, pods: tuple[Shape, ...], standing: PodsByNode
 ) -> bool:
-    """Tell whether the pods can be scheduled one after another.
+    """Return whether the pods can be scheduled one after another.
 
     Who is there helps the others, it never hinders.
     """

@@ -2,7 +2,7 @@
 
 Source: scheduler plug-ins VolumeBinding and VolumeZone. The scheduler asks for allowedTopologies
 only when a volume is provisioned; a rebuild is a provisioning, so here the class is asked for a
-volume that is made again too.
+volume that is created again too.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def uptime() -> float:
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the set-up; say what went wrong and go on: the lab sees it on the
+    """Run a command of the set-up; say what went wrong and continue: the lab sees it on the
     console.
     """
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
