@@ -1,9 +1,9 @@
 """The error tree.
 
 One root. Below it three answers to the only question a caller has: *transient* (try again later),
-*permanent* (trying again changes nothing), *refused* (a guard said no, and the operator may say
-yes). Exceptions of libraries are translated in the adapters and never travel further. The docstring
-of an error is its message when none is given.
+*permanent* (trying again changes nothing), *refused* (a guard refused, and the operator may
+overrule yes). Exceptions of libraries are translated in the adapters and never travel further. The
+docstring of an error is its message when none is given.
 """
 
 from __future__ import annotations
@@ -149,12 +149,12 @@ class NodeFailed(PermanentError):
     """The node's worker ran the task and it failed."""
 
 
-# --- refused: a guard said no
+# --- refused by a guard
 # ---------------------------------------------------------------------------------------
 
 
 class Refused(CarinaTasksError):
-    """A guard said no; nothing was changed."""
+    """A guard refused; nothing was changed."""
 
 
 class Paused(Refused):

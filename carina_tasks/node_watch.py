@@ -149,8 +149,8 @@ def publisher(app: Celery) -> Callable[[Hint], None]:
             app.send_task(
                 TASKS[hint.kind],
                 args=[hint.node] if hint.node else [],
-                # For people alone: the task asks the API server itself, and takes nobody's word for
-                # it.
+                # Only for users: the task asks the API server itself and does not trust a message
+                # about it.
                 kwargsrepr=repr({"reason": hint.reason}),
                 queue="control",
                 expires=300,

@@ -76,8 +76,8 @@ class Settings(BaseSettings):
         "open",
         description="open: events and remote control on, for Flower and `celery inspect` (a "
         "trusted Redis). sealed: both off, so one Redis ACL line ties a node to its own queue; a "
-        "control worker that has it tells Flower in their place. Default open; the manifests in "
-        "deploy/ set sealed.",
+        "control worker that has it sends events to Flower in their place. Default open; the "
+        "manifests in deploy/ set sealed.",
     )
     lvm_command: str = Field(
         "lvm",
@@ -195,7 +195,7 @@ class Settings(BaseSettings):
         86400.0,
         description="The same, for the old copy that a failover left on a node which is back: its "
         "LogicVolume is on another node now. Never shorter than TRASH_RETENTION. Default 86400: "
-        "until the next working day somebody can still bring back what was written before the node "
+        "until the next working day an operator can still restore what was written before the node "
         "was lost.",
     )
     restore_hold: Annotated[float, Field(ge=0, le=30 * 86400)] = Field(
@@ -258,8 +258,8 @@ class Settings(BaseSettings):
     )
     watch_publish_interval: PositiveSeconds = Field(
         30.0,
-        description="Seconds after which the node watch says again that a node is lost, while it "
-        "is. Default 30: a lost message costs this much.",
+        description="Seconds after which the node watch reports again that a node is lost, while "
+        "it is. Default 30: a lost message costs this much.",
     )
 
     # --- observability ---
@@ -378,7 +378,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     )
     if unknown:
         raise BadSetting(
-            f"there is no setting {', '.join(unknown)}; all settings stand in docs/settings.md"
+            f"there is no setting {', '.join(unknown)}; all settings are in docs/settings.md"
         )
     try:
         return Settings() if environ is None else _Given(**from_environment(environ))

@@ -1,6 +1,6 @@
 """A control worker asks nodes and waits: straight-line code with a deadline.
 
-A node task's id is ``<node>:<uuid>``. A colon cannot stand in a node name, so one Redis ACL pattern
+A node task's id is ``<node>:<uuid>``. A node name has no colon, so one Redis ACL pattern
 (``celery-task-meta-<node>:*``) ties a node to its own answers.
 """
 
@@ -144,7 +144,7 @@ class NodeCalls:
             if waiting:
                 self._sleep(pause)
                 pause = min(pause * 1.5, _LAST_POLL)
-        # Last: nobody waits for those who watch.
+        # Last: no caller waits for the monitoring.
         for question in pending:
             self._tell(question.id, results[question.node])
         return results

@@ -36,7 +36,7 @@ def queue_lengths(app: Celery, queues: Iterable[str]) -> dict[str, QueueLength]:
 
     Raises BrokerUnavailable.
 
-    A queue is a list: new messages come in at its left end, the oldest stands at its right.
+    A queue is a list: new messages are added at its left end, the oldest is at its right.
     """
     names = list(queues)
     with connection(app) as client, client.pipeline(transaction=False) as pipe:

@@ -26,7 +26,8 @@ def command(target: str, output: str) -> None:
     """Show what happened to TARGET, a volume or a node, the oldest first.
 
     From the last failovers that each LogicVolume remembers, and from our Events, which the API
-    server keeps for an hour unless it is told otherwise. Longer back: the audit lines of the logs.
+    server keeps for an hour unless it is configured otherwise. Longer back: the audit lines of the
+    logs.
     """
     found = history(context(), target)
     if output == "json":

@@ -1,7 +1,7 @@
 """How the commands print and end: tables for users, JSON for scripts, one line for an error.
 
 Exit codes, the same for each command: 0 all is well or done; 1 it looked, and something needs a
-person; 2 it could not look or do (wrong usage, no answer, a guard said no).
+person; 2 it could not look or do (wrong usage, no answer, refused by a guard).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NEEDS_A_PERSON, COULD_NOT = 1, 2
 
 
 class CouldNot(click.ClickException):
-    """Told in one line; the command could not do what it was asked."""
+    """The command could not do what it was asked; printed in one line."""
 
     exit_code = COULD_NOT
 
@@ -74,7 +74,7 @@ output_option = click.option(
 
 
 def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
-    """Tell an error of ours in one line and end with 2, in place of a stack trace."""
+    """Print an error of ours in one line and end with 2, in place of a stack trace."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:

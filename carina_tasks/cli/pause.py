@@ -17,7 +17,7 @@ from carina_tasks.runtime.context import context
 @click.argument("reason")
 @one_line_errors
 def command(reason: str) -> None:
-    """Stop everything that changes anything, until `resume`. REASON is shown to whoever wonders.
+    """Stop everything that changes anything, until `resume`. REASON is shown by `status`.
 
     Written straight into the cluster, so it works without a broker. A rebuild that is under way
     stops before its next round and continues after `resume`.

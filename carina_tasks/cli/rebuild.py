@@ -12,7 +12,7 @@ from carina_tasks.runtime.context import context
 @click.command(
     "rebuild",
     cls=Command,
-    exits={0: "rebuilt", 1: "refused or not finished, and why is said", 2: "it could not be asked"},
+    exits={0: "rebuilt", 1: "refused or not finished, with the reason", 2: "it could not be asked"},
     examples=(
         "celery -A carina_tasks carina rebuild 10.20.9.154 "
         "pvc-177854eb-f811-4612-92c5-b8bb98126b94 --force pvc-177854eb-f811-4612-92c5-b8bb98126b94",

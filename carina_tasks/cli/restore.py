@@ -14,7 +14,7 @@ from carina_tasks.runtime.context import context
 @click.command(
     "restore",
     cls=Command,
-    exits={0: "restored", 2: "it could not be, and why is said"},
+    exits={0: "restored", 2: "it could not be; the reason is printed"},
     examples=(
         "celery -A carina_tasks carina restore 10.20.9.153 "
         "volume-pvc-527b5989-3ac3-4d7a-a64d-24e0f665788b",

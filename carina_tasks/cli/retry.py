@@ -27,7 +27,7 @@ from carina_tasks.store import task_results
     cls=Command,
     exits={
         0: "all was sent",
-        1: "something was not, and why is said",
+        1: "something was not; the reason is printed",
         2: "nothing could be: paused, stopped, or the broker or the API server is away",
     },
     examples=(

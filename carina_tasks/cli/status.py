@@ -58,9 +58,9 @@ def command(output: str, every: float | None) -> None:
 
     Whether all is well, each node and its worker, the rebuilds under way.
 
-    MISSING is what the last sweep reported, IF LOST what the last `carina.failover.readiness` said:
-    it runs every five minutes, and `plan NODE` asks again. While the broker or the API server is
-    away it shows what is known without.
+    MISSING is what the last sweep reported, IF LOST what the last `carina.failover.readiness`
+    returned: it runs every five minutes, and `plan NODE` asks again. While the broker or the API
+    server is away it shows what is known without.
     """
     try:
         while True:

@@ -35,7 +35,7 @@ def command(nodes: tuple[str, ...], output: str) -> None:
     if output == "json":
         click.echo(as_json(result))
     elif result.volumes:
-        # The name in the trash is 42 characters that nobody needs while the old name says enough
+        # The name in the trash is 42 characters; the old name identifies it
         # for `carina restore`.
         often = Counter((v.node, v.name) for v in result.volumes)
         rows = [

@@ -28,7 +28,7 @@ def command(node: str, output: str) -> None:
     """Show what lvm2 on NODE reports now: its volume groups and logical volumes.
 
     Asks the node's worker over the broker, so it works in both profiles. `celery inspect
-    carina_volumes` says the same in the open profile only.
+    carina_volumes` reports the same in the open profile only.
     """
     found = node_calls().ask(names.node_name(node), INVENTORY, None, Inventory)
     if output == "json":

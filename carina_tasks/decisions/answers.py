@@ -2,7 +2,7 @@
 
 Only those that were asked for, once each, with an outcome that such a task can have.
 
-A node may be broken, or broken into: what it says of volumes that nobody asked it about is not
+A node may be broken, or broken into: what it reports about LVs that it was not asked about is not
 acted on and not recorded as if it had been done (design section 2, "Nothing in a message or an
 answer is believed").
 """
@@ -29,7 +29,7 @@ class AllowedOutcomes:
     beside: frozenset[str] = frozenset()
 
 
-# A creation removes what lies in the trash when it needs the space, and tells.
+# A creation purges the trash when it needs the space, and reports it.
 CREATE: Final = AllowedOutcomes(
     frozenset({"created", "zeroing", "taken", "kept", "replaced", "restored", "failed"}),
     frozenset({"purged"}),
@@ -52,7 +52,7 @@ class Accepted:
 def accept(asked: Iterable[Asked], answer: LvResults, words: AllowedOutcomes) -> Accepted:
     """Return what of `answer` counts.
 
-    What the node said twice counts the first time, unless the two differ: then not at all.
+    Of two equal results the first counts; of two that differ, none.
     """
     open_ = {(wanted.group, wanted.name) for wanted in asked}
     first: dict[tuple[str, str], LvResult] = {}
@@ -64,7 +64,7 @@ def accept(asked: Iterable[Asked], answer: LvResults, words: AllowedOutcomes) ->
         if key not in open_ and not beside:
             odd[f"it selects {name}, which it was not asked about"] = None
         elif key in open_ and done.outcome not in words.asked:
-            odd[f"it says {done.outcome!r} of {name}, which is no answer to the question"] = None
+            odd[f"it reports {done.outcome!r} for {name}, which this task cannot return"] = None
         elif key in first:
             odd[f"it selects {name} twice"] = None
             if first[key] != done:

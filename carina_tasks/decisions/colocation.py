@@ -118,7 +118,7 @@ def _still(
 ) -> tuple[LogicVolume, ...]:
     """Return those of `names` that pods tie to the leader now, over others of `names` too.
 
-    While no pod does, nobody is parted, and a volume of a living node stays where it is.
+    While no pod does, none is separated, and a volume of a live node stays where it is.
     """
     left = {
         f"{v.namespace}/{v.claim}": v

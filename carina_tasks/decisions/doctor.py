@@ -193,7 +193,7 @@ def settings(here: Process, processes: Sequence[Process]) -> list[Check]:
 def carinas_failover(account: str, verbs: Mapping[str, bool | None]) -> Check:
     """Judge whether Carina's own failover can still act.
 
-    `verbs` says of each dangerous verb whether its account has it.
+    `verbs` has, for each dangerous verb, whether its account may use it.
     """
     area, has = "Carina's own failover", [verb for verb, allowed in verbs.items() if allowed]
     if has:

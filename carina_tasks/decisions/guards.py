@@ -22,14 +22,14 @@ class GuardAllows:
 
 @dataclass(frozen=True, slots=True)
 class GuardStops:
-    """A guard says no; the operator can say yes."""
+    """A guard refuses; the operator can overrule it."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class GuardWaits:
-    """A guard says no for now, and may say yes by itself: no person need be called."""
+    """A guard refuses for now and may allow it later by itself: no operator is needed."""
 
     reason: str
 
@@ -41,7 +41,7 @@ def lost_nodes(
 
     Not Ready for `after` seconds, or named by a LogicVolume and not there.
 
-    Those that are away because the operator said so (`planned`) do not count.
+    Nodes that are away by the operator's plan (`planned`) do not count.
     """
     named = {logic_volume.node for logic_volume in snapshot.logic_volumes.values()}
     sick = {

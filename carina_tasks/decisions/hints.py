@@ -1,6 +1,6 @@
 """What the node watch should say, and when.
 
-A pure state machine: it is told what was seen and what time it is, and answers which hints are due.
+A pure state machine: its inputs are what was seen and the time, its output the hints that are due.
 Times are seconds of any steady clock; the condition's own transition time (API server's clock) is
 brought to it by the offset of the last list.
 """
@@ -33,12 +33,12 @@ class Hint:
 
 @dataclass(slots=True)
 class NodeWatchState:
-    """What the watch has seen, and what it has said."""
+    """What the watch has seen, and what it has published."""
 
     after: float
     """Seconds of NotReady before it is worth saying."""
     every: float
-    """Seconds before the same thing is said again."""
+    """Seconds before the same hint is published again."""
     _offset: float = 0.0
     _nodes: dict[str, Node] = field(default_factory=dict)
     _deleted: set[str] = field(default_factory=set)
@@ -82,11 +82,11 @@ class NodeWatchState:
         self._changes += 1
 
     def due(self, now: float) -> tuple[Hint, ...]:
-        """Return what should be said now.
+        """Return the hints to publish now.
 
         New things at once, the same thing again after `every` seconds.
 
-        A deletion is said twice in all: the second time covers a message that was lost, resume
+        A deletion is published twice in all: the second time covers a message that was lost, resume
         covers the rest.
         """
         hints = [

@@ -248,7 +248,7 @@ def _create_one(wanted: LvToCreate, inventory: Inventory, trash_at: int) -> Crea
         )
     if not plain(found):
         return RefuseLv(
-            f"an LV of that name stands there and is not a plain volume ({kind(found)})"
+            f"an LV of that name exists there and is not a plain volume ({kind(found)})"
         )
     if found.is_open:
         return RefuseLv("an LV of that name that this rebuild did not create is in use there")

@@ -70,7 +70,7 @@ def judge_logic_volume(
         if well_known.LOGIC_VOLUME_FINALIZER not in meta.finalizers:
             return KeepLogicVolume("it is being deleted and waits for another client's finalizer")
         if age < grace:
-            return KeepLogicVolume("it is being deleted; its finalizer's owner has the first word")
+            return KeepLogicVolume("it is being deleted; its finalizer's owner acts first")
         return FinishDeletion(
             f"it has been hanging in deletion for {age:.0f} s and has no PersistentVolume"
         )

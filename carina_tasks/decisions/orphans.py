@@ -2,7 +2,7 @@
 
 Is the local volume of this LogicVolume missing?
 
-The one rule that must never be wrong: a volume is removed only if nobody can still want it. Source:
+The one rule that must never be wrong: an LV is removed only if nothing can still need it. Source:
 design §5; carina issues 53, 95, 177 (volumes removed that should not have been).
 """
 
@@ -70,7 +70,7 @@ class RemoveOrphan:
 
 @dataclass(frozen=True, slots=True)
 class PurgeTrash:
-    """It has been in the trash for long enough, and nobody wants it back: remove it permanently."""
+    """It has been in the trash for long enough, and nothing needs it: remove it permanently."""
 
     reason: str
 
@@ -104,8 +104,8 @@ def judge_local_volume(
 ) -> OrphanVerdict:
     """Judge one local volume of `inventory.node` against its LogicVolume and PV.
 
-    None for either means that a complete list, or the API server's own 404, said so; an error never
-    does.
+    None for either means that a complete list, or the API server's own 404, proved it; an error
+    never does.
     """
     if not any(fnmatchcase(lv.group, pattern) for pattern in rules.groups):
         return KeepLv(f"volume group {lv.group} is not managed", "unmanaged-group")
@@ -193,7 +193,7 @@ def old_copy(lv: LocalVolume, node: str, logic_volume: LogicVolume | None) -> bo
 def _wanted(
     name: str, node: str, logic_volume: LogicVolume | None, pv: PersistentVolume | None
 ) -> str:
-    """Return why somebody may still want the volume; empty when nobody can.
+    """Return why the LV may still be needed; empty when nothing can need it.
 
     An orphan has neither LogicVolume nor PV; or both are there and both name another node, with no
     journal between them: the stale copy on a node that returned.

@@ -34,7 +34,7 @@ def is_block(manifest: dict[str, Any]) -> bool:
 def wanted_size(logic_volume: LogicVolume, manifest: dict[str, Any]) -> int:
     """Return the bytes of the new LV.
 
-    What the LogicVolume says now, never below the PV's capacity, in whole GiB.
+    The LogicVolume's size now, never below the PV's capacity, in whole GiB.
     """
     capacity = ((manifest.get("spec") or {}).get("capacity") or {}).get("storage")
     return quantity.whole_gib(max(logic_volume.size, quantity.to_bytes(capacity)))
@@ -133,7 +133,7 @@ def annotations_too_large(logic_volume: LogicVolume, journal: Journal) -> str:
 def policy_of(pv: PersistentVolume, manifest: dict[str, Any]) -> str:
     """Return the policy that the new PV gets.
 
-    What the PV says, unless that Retain is ours; then what the journal says.
+    The PV's policy, unless that Retain is ours; then the journal's.
     """
     if pv.policy == "Retain" and well_known.RETAINED in pv.meta.annotations:
         return str((manifest.get("spec") or {}).get("persistentVolumeReclaimPolicy") or "Delete")

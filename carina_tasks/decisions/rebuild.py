@@ -36,7 +36,7 @@ class RebuildView:
     pv: PersistentVolume | None
     claim: Claim | None
     lv: LvResult | None
-    """What the target node said of the LV in this pass; None: not asked yet, or no longer valid."""
+    """The target's answer about the LV in this pass; None: not asked yet, or outdated."""
     pods: tuple[Pod, ...] = ()
     """Pods that use the claim and are bound to the journal's source."""
     source_alive: bool = False
@@ -91,7 +91,7 @@ class RetainPersistentVolume:
 
     The journal has the original.
 
-    An annotation reports that it was us, so that what the operator sets meanwhile is told from it
+    An annotation reports that it was us, so that what the operator sets meanwhile is distinguished
     and kept.
     """
 

@@ -7,7 +7,7 @@ here, on a report, to have a reason; and again by lvm2 itself, under the VG's lo
 command's selection.
 
 A volume in the trash is an LV ``trash-<its UUID>``, closed and inactive, whose tags say its old
-name, when it went there and why. So whoever dies in the middle leaves a volume that is still there,
+name, when it went there and why. So a worker that dies in between leaves an LV that still exists,
 under one of its two names.
 """
 
@@ -286,5 +286,5 @@ def plain(lv: LocalVolume) -> bool:
 
 
 def kind(lv: LocalVolume) -> str:
-    """Return its layout and role as words."""
+    """Return its layout and role as text."""
     return f"layout {lv.layout}, role {lv.role}"

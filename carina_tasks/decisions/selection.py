@@ -68,7 +68,7 @@ def of_companion(
 
 
 def still_empty(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> bool:
-    """Return whether nobody can have written to a journalled volume on its target.
+    """Return whether no pod can have written to a journalled volume on its target.
 
     No PersistentVolume names that yet.
     """
@@ -79,7 +79,7 @@ def still_empty(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> bool:
 def of_lost_target(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Wanted | Skip:
     """Judge a journalled volume whose target is lost: may it go to another one?
 
-    As long as its PersistentVolume does not name the target, nobody can have written to it. From
+    As long as its PersistentVolume does not name the target, no pod can have written to it. From
     then on it is a volume of that node like any other: it leaves when the node is deleted, and
     while the node is NotReady only if its pods may be moved.
     """
@@ -148,7 +148,7 @@ def managed(logic_volume: LogicVolume) -> bool:
 
     LVM, and no half of a bcache volume.
 
-    Old releases of Carina wrote no type; for those the PersistentVolume tells.
+    Old releases of Carina wrote no type; for those the PersistentVolume decides.
     """
     return not logic_volume.meta.owners and logic_volume.manage_type in (
         "",

@@ -1,7 +1,7 @@
 """May the operator have one volume of a live node rebuilt elsewhere?
 
-Nothing is lost that could prove anything here, so the operator's word takes the place of the proof:
-the volume's name, typed out. What no word takes the place of: nobody may be using the volume. Its
+Nothing is lost that could prove anything here, so the operator's confirmation replaces the proof:
+the volume's name, typed out. No confirmation replaces this: no pod may be using the volume. Its
 pods would run on with the old copy beside new ones with the empty one. Source: design sections 4
 and 5.
 """
@@ -39,7 +39,7 @@ def live(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> GuardAllows | 
 def unused(
     snapshot: ClusterSnapshot, logic_volume: LogicVolume, inventory: Inventory | None
 ) -> GuardAllows | GuardStops:
-    """Judge whether somebody uses the volume.
+    """Decide whether anything uses the volume.
 
     `inventory` is its node's, None when its worker does not answer.
 
@@ -69,11 +69,11 @@ def unused(
         return GuardStops(
             f"it is open on node {logic_volume.node}: something has it mounted or holds it"
         )
-    return GuardAllows("nobody uses it")
+    return GuardAllows("nothing uses it")
 
 
 def forced(logic_volume: LogicVolume, force: object) -> GuardAllows | GuardStops:
-    """Judge the operator's word: the very name of the volume."""
+    """Decide whether the operator confirmed the volume by its name."""
     if force == logic_volume.name:
         return GuardAllows("manually")
     return GuardStops(

@@ -8,12 +8,12 @@ from typing import Any
 from carina_tasks.errors import BadSetting
 
 OPEN = "FLOWER_UNAUTHENTICATED_API"
-"""Flower's own word for: no password. Without it its pages are open to everybody by default, and
+"""Flower's own option for: no password. Without it its pages are open to everybody by default, and
 only its API is closed.
 """
 
 DEFAULTS: Mapping[str, Any] = {
-    # What it is about stands first, what the operator clicks to see more stands last.
+    # First what it is about, last what the operator clicks to see more.
     "tasks_columns": "args,state,result,received,runtime,uuid,worker",
     # Looking is what Flower is for. Nothing that it could do to a task would last: resume and the
     # sweeps send it again.
@@ -28,7 +28,7 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 def check(basic_auth: Sequence[str] | None, auth: str, environ: Mapping[str, str]) -> None:
-    """Raise BadSetting when anybody could come in, and nobody has said that they may.
+    """Raise BadSetting when Flower has no password and none was waived.
 
     `basic_auth` are Flower's pairs ``user:password``, `auth` is its pattern of e-mail addresses for
     OAuth2.
@@ -42,8 +42,8 @@ def check(basic_auth: Sequence[str] | None, auth: str, environ: Mapping[str, str
     if basic_auth or auth or environ.get(OPEN, "").lower() in ("1", "true", "yes", "on"):
         return
     raise BadSetting(
-        f"nobody has said who may come in: set FLOWER_BASIC_AUTH=user:password (or {OPEN}=true for "
-        "a demo on loopback)"
+        f"Flower has no password: set FLOWER_BASIC_AUTH=user:password (or {OPEN}=true for a demo "
+        "on loopback)"
     )
 
 

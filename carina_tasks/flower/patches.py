@@ -24,7 +24,7 @@ HEADINGS = {"args": "What", "uuid": "Details"}
 
 def apply() -> None:
     """Protect /metrics, ask for the password, name the columns, show details in full."""
-    # Flower serves it to everybody, whatever --basic-auth says: names of nodes and tasks, how many,
+    # Flower serves it to everybody, whatever --basic-auth is: names of nodes and tasks, how many,
     # how long.
     Metrics.get = authenticated(Metrics.get)
     BaseApiHandler.write_error = _write_error

@@ -1,7 +1,7 @@
-"""A task in words: *rebuild node 10.20.9.154 → 5 volumes*, and not a dict.
+"""A task as a readable row: *rebuild node 10.20.9.154 → 5 volumes*, and not a dict.
 
 Events carry arguments and results as the text of Python literals. Read them, never run them; what
-does not read as such, because it is cut off or another client sent it, stands in the row as it
+does not read as such, because it is cut off or another client sent it, is shown in the row as it
 came.
 """
 
@@ -36,10 +36,10 @@ words.
 """
 
 SHOWN = 3
-"""Names of volumes in a row; all of them stand on the task's own page."""
+"""Names of volumes in a row; the task's own page has all of them."""
 
 OPEN = ("failed", "given-up", "no-fit", "refused", "unfinished")
-"""What may become of a volume that somebody should look at."""
+"""Outcomes of a volume that the operator should check."""
 
 LONGEST = 300
 """Characters of a row's result; an inventory that does not fit into its event is cut there too."""
@@ -87,7 +87,7 @@ def _what(task: Any, short: str) -> str:
     )
     words += [f"→ {short}"] if short else []
     if isinstance(kwargs, dict):
-        # What a row has no room for stands at its end.
+        # What may be cut off comes last.
         words += [_shortened(str(kwargs["volumes"]))] if kwargs.get("volumes") else []
         words += [f"({kwargs['reason']})"] if kwargs.get("reason") else []
     return " ".join(words)
@@ -121,7 +121,7 @@ def _came(task: Any) -> _Came:
 
 
 def _volumes(result: Json) -> _Came:
-    """Tell of a failover, a plan, a resume or a node's batch.
+    """Describe a failover, a plan, a resume or a node's batch.
 
     How many volumes, and what became of them.
     """
@@ -146,7 +146,7 @@ def _volume_lines(result: Json) -> list[str]:
             )
             way = " → ".join(str(volume[key]) for key in ("source", "target") if volume.get(key))
             reason = volume.get("reason", "")
-            # What holds for all of them is said once, above.
+            # What applies to all of them is shown once, above.
             parts = [
                 name,
                 str(volume.get("outcome", "")),
@@ -159,7 +159,7 @@ def _volume_lines(result: Json) -> list[str]:
 
 
 def _sentence(result: Json) -> str:
-    """Tell of anything else: plain values as they are, lists as how many."""
+    """Describe anything else: plain values as they are, lists by their length."""
     parts = []
     for key, value in result.items():
         if isinstance(value, list | tuple):

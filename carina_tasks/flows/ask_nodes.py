@@ -1,6 +1,6 @@
 """What nodes are asked: their inventories, and what they do to volumes.
 
-What is wrong with an answer is said here.
+What is wrong with an answer is reported here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def accepted_results(
     words: answers.AllowedOutcomes,
     ask: Callable[[], LvResults],
 ) -> tuple[LvResult, ...]:
-    """Return what counts of that which `node` says of the volumes `asked`.
+    """Return the accepted results of `node` about the LVs `asked`.
 
     Raises what `ask` raises.
     """

@@ -42,7 +42,7 @@ class Context:
     sleep: Callable[[float], None]
     monotonic: Callable[[], float]
     progress: Callable[[str], None] = lambda text: None
-    """Tells whoever watches this task how far it is. Never raises."""
+    """Reports the progress of this task. Never raises."""
 
     def check_pause(self, node: str = "") -> None:
         """Refuse to continue while carina-tasks is paused, or stopped by the mass-failure guard.

@@ -27,7 +27,7 @@ def check(ctx: Context, exc: CarinaTasksError) -> None:
         exc: What the work on one object ended with.
 
     Raises:
-        Refused: A guard said no to everything (pause, mass failure).
+        Refused: A guard refused everything (pause, mass failure).
         ApiUnauthorized: The credentials are not known.
         BrokerUnavailable: There is no broker.
         ApiUnavailable: The API server answers no other request either.

@@ -44,7 +44,9 @@ Observe = Callable[[str, str, float, int], None]
 MERGE = "application/merge-patch+json"
 DRY_RUN = {"dryRun": "All"}
 NO_DRY_RUN = "does not support dry run"
-"""What the API server says, with a 400, of a webhook whose sideEffects are Some or Unknown."""
+"""What the API server answers, with a 400, about a webhook whose sideEffects are Some or
+Unknown.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +161,8 @@ class Api:
 
         Raises ApiUnavailable.
 
-        A page of one, and how many it says remain (`remainingItemCount` of ListMeta, Kubernetes API
-        reference).
+        A page of one, and how many remain by its answer (`remainingItemCount` of ListMeta,
+        Kubernetes API reference).
         """
         meta, items = _list_of(path, self._call("GET", path, query={"limit": "1"})[0])
         remaining = meta.get("remainingItemCount")
@@ -333,7 +335,7 @@ def _error(
     path: str, status: int, reason: str, details: Mapping[str, Any]
 ) -> type[CarinaTasksError]:
     if status == 404:
-        # Absence is only what the API server says of this object: a proxy's 404, or one
+        # Absence is only what the API server answers for this object: a proxy's 404, or one
         # because the CRD is not installed, names no object and must never look like a volume
         # without an owner.
         wanted = path.rstrip("/").removesuffix("/status").rsplit("/", 1)[-1]

@@ -22,7 +22,7 @@ def parse(raw: Raw, parser: Callable[[Raw], T]) -> T:
     """Return `raw` read by `parser`. Raises BadObject whatever is wrong with it."""
     try:
         value = parser(raw)
-        # A parser takes what stands there; that each field has the type that it says is checked
+        # A parser takes the values as they are; that each field has its declared type is checked
         # here, for all of them.
         msgspec.convert(msgspec.to_builtins(value), type(value))
     except (

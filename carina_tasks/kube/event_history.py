@@ -1,4 +1,4 @@
-"""Our Events, read back: what was said of an object, and since when."""
+"""Our Events, read back: what was reported about an object, and since when."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from carina_tasks.kube.api import Api, Raw
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """One Event. Whoever may write Events may write one in our name.
+    """One Event. Any client that may write Events may write one in our name.
 
     It is for users, and nothing is decided on it.
     """
@@ -24,7 +24,7 @@ class PastEvent:
     reason: str
     message: str
     first: float
-    """When it was said first and last, seconds since the epoch."""
+    """When it was written first and last, seconds since the epoch."""
     last: float
     count: int
 
@@ -37,7 +37,7 @@ class PastEvent:
 def events(api: Api) -> tuple[PastEvent, ...]:
     """Return our Events of the whole cluster, oldest first.
 
-    The API server keeps them for an hour unless told otherwise.
+    The API server keeps them for an hour unless configured otherwise.
     """
     found = api.list(paths.EVENTS, {"fieldSelector": "source=carina-tasks"}).items
     return tuple(sorted(map(_told, found), key=lambda told: told.last))

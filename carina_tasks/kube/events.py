@@ -1,9 +1,9 @@
 """Kubernetes Events: what ``kubectl describe`` shows to people.
 
-One Event for each object and reason (and `key`, for things that are told apart); said again, its
+One Event for each object and reason (and `key`, for distinct things); repeated, its
 count goes up and its message is the newest. How often it is written again is limited: a retry every
 30 seconds must neither fill etcd nor wear out the API server. The count is therefore how often it
-was written, as it is with client-go's limits. Writing an Event never fails the work that it tells
+was written, as it is with client-go's limits. Writing an Event never fails the work that it reports
 of.
 
 Source: API conventions, "Events"; core/v1 validation (Events on cluster-scoped objects live in
@@ -32,7 +32,7 @@ been said for, 600 at most.
 An API server forgets an Event that was not written for an hour.
 """
 REMEMBERED = 4096
-"""Events of which a process remembers when they were said; client-go's own number."""
+"""Events of which a process remembers when they were written; client-go's own number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """When an Event was said first and last (seconds since the epoch), and with which message."""
+    """When an Event was first and last written (seconds since the epoch), and its message."""
 
     first: float
     last: float

@@ -177,8 +177,8 @@ class ClusterWrites:
 
         Ends when it is gone, or another PV has its name.
 
-        A provisioner puts its finalizer back within 3 to 34 ms (measured), so this is said again.
-        Raises LostMidway when the PV still stands after `tries` tries.
+        A provisioner puts its finalizer back within 3 to 34 ms (measured), so this is repeated.
+        Raises LostMidway when the PV still exists after `tries` tries.
         """
         for _ in range(tries):
             try:
@@ -193,7 +193,7 @@ class ClusterWrites:
                 return
             self._sleep(0.02)
         raise LostMidway(
-            f"PersistentVolume {pv.meta.name} keeps its finalizers: somebody puts them back"
+            f"PersistentVolume {pv.meta.name} keeps its finalizers: another client puts them back"
         )
 
     def create_persistent_volume(self, body: Raw) -> None:
@@ -205,8 +205,8 @@ class ClusterWrites:
     def annotate_claim(self, claim: Claim, now: float) -> None:
         """Change the claim's touch annotation, so that the volume controller looks at it now.
 
-        Raises ApiConflict when the claim has changed: another worker may have finished, and nobody
-        would take a touch off that came after it.
+        Raises ApiConflict when the claim has changed: another worker may have finished, and no
+        worker would take a touch off that came after it.
         """
         body = _guarded(claim.meta, {well_known.TOUCH: f"{now:.3f}"})
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)

@@ -1,7 +1,7 @@
 """lvm2 on this node: the only code that runs it.
 
 ``command``   the one gate: every lvm process, its deadline, its limits, its errors
-``report``    what lvm2 says is there, as an Inventory
+``report``    what lvm2 reports, as an Inventory
 ``commands``  the command lines that change something, each bound to a UUID where lvm2 can check one
 ``volumes``   what a node task asks for: create, mark, remove; idempotent, a result for each volume
 """

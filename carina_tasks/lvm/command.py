@@ -1,16 +1,16 @@
 """The one gate for every lvm call.
 
-No shell, a deadline, limits, and lvm's words translated into our errors.
+No shell, a deadline, limits, and lvm's messages translated into our errors.
 
 Facts of lvm2 2.03.16 and 2.03.31 that this file relies on, each tried on a real device mapper:
 
 * exit codes: 0 done, 2 no such command, 3 bad command line, 4 not initialised, 5 failed (lvm2
   ``tools/errors.h``).
 * ``lvm`` with commands on stdin (its own shell) costs 25 to 30 ms a command, a process of its own
-  75 to 130 ms. The shell always exits with 0 and says nothing about which command failed. So each
+  75 to 130 ms. The shell always exits with 0 and does not report which command failed. So each
   command of a batch is followed by a word that is no command: lvm answers ``No such command
-  'WORD'`` on stderr, in order, at no cost, and that tells whose error is whose. What was *done* is
-  never read from there: callers read a report afterwards.
+  'WORD'`` on stderr, in order, at no cost, so that each error belongs to one command. What was
+  *done* is never read from there: callers read a report afterwards.
 * the shell splits words at blanks and knows quotes, but not a backslash before a quote: an argument
   that held both would fall apart into positional names. `_shell_word` refuses such arguments.
 * SIGTERM ends a command that waits for a lock ("Giving up waiting for lock"), and the shell then
@@ -224,13 +224,13 @@ class Lvm:
 
 
 def translate(said: str, code: int = 5) -> CarinaTasksError:
-    """Return what lvm wrote to stderr as one of our errors; its message is lvm's own words."""
+    """Return what lvm wrote to stderr as one of our errors; its message is lvm's own."""
     errors = _errors(said)
     reason = errors[:_REASON]
     for kind, pattern in _PATTERNS:
         if pattern.search(errors):
             return kind(reason + (_WAY_OUT if kind is LvmMetadataFull else ""), code=code)
-    return LvmFailed(reason or f"lvm failed with exit code {code} and said nothing", code=code)
+    return LvmFailed(reason or f"lvm failed with exit code {code} and printed nothing", code=code)
 
 
 def failed(said: str) -> bool:
@@ -243,7 +243,7 @@ def _exchange(
 ) -> tuple[bytes, bytes, bool]:
     """Feed stdin, collect stdout and stderr; return them and whether both ended in time.
 
-    At the deadline the group gets SIGTERM and no more input; what lvm says in the `grace` seconds
+    At the deadline the group gets SIGTERM and no more input; what lvm prints in the `grace` seconds
     then (which lock it waited for) is still read.
     """
     stdout, stderr = cast("tuple[IO[bytes], IO[bytes]]", (process.stdout, process.stderr))
@@ -293,7 +293,7 @@ class _Feed:
     def push(self) -> None:
         """Write what the pipe takes now.
 
-        Close it after the last byte, or when nobody reads any more.
+        Close it after the last byte, or when the other end is closed.
         """
         if self._pipe is None:
             return
@@ -381,7 +381,7 @@ def _pinned(arguments: Sequence[str]) -> list[str]:
 def shell_line(command: Sequence[str]) -> str:
     """Return a subcommand and its arguments as one line of lvm's shell.
 
-    Raises BadInput for a word that none takes.
+    Raises BadInput for an argument that no command takes.
     """
     subcommand, *arguments = command
     return " ".join([_subcommand(subcommand), *map(_shell_word, _pinned(arguments))])

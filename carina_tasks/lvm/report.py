@@ -30,8 +30,10 @@ from carina_tasks.model import well_known
 from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
 
 _VG_FIELDS: Final = "vg_name,vg_uuid,vg_size,vg_extent_size,vg_exported,vg_partial"
-_LV_FIELDS: Final = ("lv_name,lv_uuid,lv_size,lv_attr,lv_device_open,lv_active,lv_layout,lv_role,pool_lv,lv_tags,"
- "lv_time,lv_kernel_major,lv_kernel_minor")
+_LV_FIELDS: Final = (
+    "lv_name,lv_uuid,lv_size,lv_attr,lv_device_open,lv_active,lv_layout,lv_role,pool_lv,lv_tags,"
+    "lv_time,lv_kernel_major,lv_kernel_minor"
+)
 PINNED: Final = (
     'report/time_format="%s" report/list_item_separator="," report/compact_output=0 '
     'report/compact_output_cols="" '

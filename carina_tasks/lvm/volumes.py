@@ -3,7 +3,7 @@
 Idempotent, with a result for each volume.
 
 Each goes the same way: one report, a pure decision for each volume, one batch of commands, one
-report again. The result comes from the last report, not from what lvm said; lvm's words are only
+report again. The result comes from the last report, not from lvm's messages; these are only
 the reason when it was not done. The way into the trash has one batch and one report more: a volume
 is renamed only once it is seen to be closed permanently.
 

@@ -6,6 +6,6 @@
 ``objects``     Node, Pod, Claim, PersistentVolume, LogicVolume, StorageClass
 ``local``       local volumes, volume groups and a node's inventory
 ``journal``     the rebuild's journal on a LogicVolume
-``story``       what annotations tell people: progress and past failovers
+``progress``    annotations that users read: the progress line and past failovers
 ``messages``    what a control worker asks a node, and what a node answers
 """

@@ -1,6 +1,6 @@
 """The rebuild's journal.
 
-An annotation on the LogicVolume that reports what is left to do, whoever does it.
+An annotation on the LogicVolume that records what is left to do, so that any worker can do it.
 
 It holds everything that would be lost with the objects that a rebuild deletes (the PV's manifest
 above all), so any control worker can finish what another began, with no help from the broker or

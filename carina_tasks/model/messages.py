@@ -84,7 +84,7 @@ class MarkLvs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LvToRemove(LvTarget, frozen=True, forbid_unknown_fields=True):
-    """An orphan that is to go, and why, as it stands in a tag."""
+    """An orphan to remove, with its reason in the form of an LVM tag."""
 
     why: Reason = ""
 
@@ -175,7 +175,7 @@ DESCRIBED = 50
 def describe_request(node: str, request: msgspec.Struct | None) -> dict[str, str]:
     """Return what people search for: node, volumes and reason as flat text.
 
-    Flower finds a word of it anywhere, and one pair by ``kwargs:node=10.20.9.153``.
+    Flower's search finds any word of it, and one pair by ``kwargs:node=10.20.9.153``.
     """
     volumes: list[str] = []
     reason = ""

@@ -85,7 +85,7 @@ def logical_volume_name(value: object) -> str:
     name = _lvm(value, "logical volume")
     if name.startswith(_LVM_RESERVED_PREFIX) or any(infix in name for infix in _LVM_RESERVED_INFIX):
         raise BadInput(
-            f"{_show(value)} is not a logical volume name: lvm keeps that word for itself (lvm(8))"
+            f"{_show(value)} is not a logical volume name: lvm reserves that name (lvm(8))"
         )
     return name
 

@@ -60,7 +60,7 @@ class Node:
     def cordoned(self) -> bool:
         """Whether it is cordoned (`kubectl cordon`, `kubectl drain`).
 
-        Somebody plans to work on it.
+        An operator plans to work on it.
         """
         return self.unschedulable or any(
             taint.key == well_known.TAINT_UNSCHEDULABLE for taint in self.taints
@@ -154,7 +154,7 @@ class LogicVolume:
 
     @property
     def progress(self) -> str:
-        """What the progress annotation says, empty without one."""
+        """The progress annotation, empty without one."""
         return str(self.meta.annotations.get(well_known.PROGRESS) or "")
 
     @property

@@ -1,4 +1,4 @@
-"""What a process of carina-tasks says of itself with each heartbeat."""
+"""What a process of carina-tasks reports about itself with each heartbeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a LogicVolume's annotations tell people: how far its rebuild is, and its last failovers.
+"""The annotations of a LogicVolume that users read: its rebuild's progress and its failovers.
 
 ``kubectl describe lv`` prints them; scripts read the history as JSON. Nothing is ever decided on
 either: a rebuild goes by its journal alone.

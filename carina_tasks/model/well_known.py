@@ -1,4 +1,4 @@
-"""Names that stand in the cluster and on disks: Carina's (fixed, we must stay compatible) and ours.
+"""Names in the cluster and on disks: Carina's (fixed, we must stay compatible) and ours.
 
 Source of Carina's: its CRDs and constants, v0.14.
 """

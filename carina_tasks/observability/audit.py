@@ -33,7 +33,7 @@ class Audit:
     ) -> None:
         """Record something that was done and cannot be undone; `reason` is the Event's (CamelCase).
 
-        `key` tells acts of one reason on one object apart (default: the volume among the facts);
+        `key` distinguishes acts of one reason on one object (default: the volume among the facts);
         only the newest of one key is seen on the object.
         """
         metrics.AUDIT.labels(action).inc()
@@ -46,7 +46,7 @@ class Audit:
         self._events.say(about, "Warning", reason, message)
 
     def guarded(self, guard: str, message: str, about: About | None = None) -> None:
-        """Record that a guard said no."""
+        """Record that a guard refused."""
         metrics.GUARDS.labels(guard).inc()
         self._log.warning(message, guard=guard)
         if about is not None:
@@ -60,7 +60,7 @@ class Audit:
         message: str,
         key: str = "",
     ) -> None:
-        """Write an Event alone: the act it tells of is recorded elsewhere."""
+        """Write only an Event: the act itself is recorded elsewhere."""
         self._events.say(about, type_, reason, message, key)
 
 

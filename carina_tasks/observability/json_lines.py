@@ -1,7 +1,7 @@
 """In JSON mode a process writes only JSON, from its first line to its last.
 
 Celery prints a banner and ``Warm shutdown``, Python its warnings and stack traces, ``sys.exit`` its
-message. They go through `sys.stdout` and `sys.stderr`, so what stands there wraps each line that is
+message. They go through `sys.stdout` and `sys.stderr`, so a wrapper turns each line that is
 no JSON object into one. Only what the interpreter writes while it dies (a crash in C) is not
 reached.
 """
@@ -112,7 +112,7 @@ def install(urls: Iterable[str]) -> None:
         if stream is None or isinstance(stream, JsonLines):
             continue
         wrapped = JsonLines(stream, name, hidden)
-        # Celery writes its last words to the original streams.
+        # Celery writes its last messages to the original streams.
         setattr(sys, name, wrapped)
         setattr(sys, f"__{name}__", wrapped)
         atexit.register(wrapped.finish)
@@ -122,7 +122,7 @@ def install(urls: Iterable[str]) -> None:
 
 
 def _say(text: object, *_: object, **__: object) -> None:
-    """Write what Celery says in a signal handler."""
+    """Write what Celery prints in a signal handler."""
     sys.stdout.write(f"{str(text).strip()}\n")
 
 

@@ -7,7 +7,7 @@ the line is about.
 
 What is written may come from a message, a node's answer or a name in the cluster. So no line ends
 but at its end, no control character reaches a terminal, and no password of the broker is shown,
-whoever's exception quotes it.
+whichever exception quotes it.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def configure(fmt: str, level: str, audit: str = "stderr", secrets: Iterable[str
     audited.setLevel(logging.INFO)
     # Python's own warnings are lines of the log, too.
     logging.captureWarnings(True)
-    # Said once a retry, or once a request: more than anybody reads.
+    # Logged once a retry, or once a request: too often to be read.
     for name in ("kombu", "redis", "urllib3", "kubernetes", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -116,7 +116,7 @@ def passwords(urls: Iterable[str]) -> frozenset[str]:
 
 
 def without_secrets(text: str, hidden: Iterable[str]) -> str:
-    """Return `text` with these passwords, and whatever stands before the @ of a URL, taken out."""
+    """Return `text` with these passwords, and everything before the @ of a URL, removed."""
     for secret in sorted(hidden, key=len, reverse=True):
         text = text.replace(secret, _SHOWN)
     return _CREDENTIALS.sub(f"{_SHOWN}@", text)

@@ -1,7 +1,7 @@
 """Prometheus metrics, and their endpoint.
 
 Two kinds. What a process counts itself (`Counter`, `Histogram`) is added up over processes by the
-query. What is true of the whole cluster (`GAUGES`) every control worker reads from where it stands,
+query. What is true of the whole cluster (`GAUGES`) every control worker reads from its source,
 so that all of them say the same, a worker that did not run the task included. Labels have few
 values; names of nodes are the only ones that grow with the cluster.
 """
@@ -35,7 +35,7 @@ _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLOW = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 AUDIT = Counter("carina_tasks_actions_total", "Irreversible acts, by what was done.", ["action"])
-GUARDS = Counter("carina_tasks_guards_total", "Times a guard said no, by guard.", ["guard"])
+GUARDS = Counter("carina_tasks_guards_total", "Times a guard refused, by guard.", ["guard"])
 FAILOVERS = Counter(
     "carina_tasks_failovers_total",
     "Runs of a node's failover, by kind (rebuild, migrate, by-hand, failback) and result. One that "
@@ -139,7 +139,7 @@ GAUGES: Mapping[str, Described] = {
         "1, with the release and the kind of this process.", ("version", "process"), "all"
     ),
     "carina_tasks_metrics_complete": Described(
-        "1 when this endpoint tells of all that this process and its children do; 0 for prefork "
+        "1 when this endpoint covers all that this process and its children do; 0 for prefork "
         "without " + MULTIPROC_DIR + ".",
         (),
         "all",
@@ -242,7 +242,7 @@ class Families:
 
 
 class AboutProcess(Collector):
-    """What this process is, and whether its endpoint tells everything."""
+    """What this process is, and whether its endpoint covers all its children."""
 
     def __init__(self, version: str, process: str, complete: bool = True) -> None:
         self._version, self._process, self._complete = version, process, complete

@@ -28,7 +28,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
 class _Silent(WSGIRequestHandler):
     timeout = 30
-    """Seconds after which a client that says nothing is let go."""
+    """Seconds after which an idle client is disconnected."""
 
     def log_message(self, format: str, *args: Any) -> None:
         """Write nothing: probes come every few seconds."""

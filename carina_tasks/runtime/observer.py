@@ -38,7 +38,7 @@ class Observer(Collector):
         self._away: set[str] = set()
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Return nothing: nobody has looked yet when the registry asks."""
+        """Return nothing: no value was read yet when the registry asks."""
         return ()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:

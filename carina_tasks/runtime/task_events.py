@@ -1,8 +1,8 @@
-"""What Flower and `celery events` are told beside Celery's own events. Nothing depends on it.
+"""Events for Flower and `celery events`, beside Celery's own. Nothing depends on them.
 
 `update_state` writes to the result backend, which no monitor reads. An event of a type that Celery
 does not know becomes a state of its own: ``task-progress`` makes PROGRESS, and the event's field
-`result` stands where the result will stand.
+`result` is shown where the result will be.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from celery.utils.saferepr import saferepr
 from carina_tasks.errors import CarinaTasksError
 
 EVERY = 1.0
-"""Seconds between two events of one task; what is said in between is not told."""
+"""Seconds between two events of one task; what happens in between is not reported."""
 
 _LONGEST = 1 << 14
 
@@ -39,7 +39,7 @@ def _named(sender: str, **_: Any) -> None:
 
 
 class ProgressEvents:
-    """Tells how far one task is.
+    """Reports the progress of one task.
 
     Safe to call from several threads; never raises, and gives up when the broker is away.
     """
@@ -53,7 +53,7 @@ class ProgressEvents:
         self._next = monotonic()
 
     def __call__(self, text: str) -> None:
-        """Tell `text`, unless something was told within the last second."""
+        """Send `text`, unless an event was sent within the last second."""
         with self._lock:
             now = self._monotonic()
             if now < self._next:
@@ -64,13 +64,13 @@ class ProgressEvents:
         except Exception as exc:
             # Whatever it is: a failover does not wait for those who watch it.
             self._next = float("inf")
-            structlog.get_logger().debug("progress is not told", error=str(exc))
+            structlog.get_logger().debug("a progress event is not sent", error=str(exc))
 
 
 def progress_of_this_task() -> Callable[[str], None]:
-    """Return what tells the progress of the task that this thread runs.
+    """Return a function that reports the progress of this thread's task.
 
-    Nothing is told outside of one.
+    Outside of a task it does nothing.
     """
     request = current_task.request if current_task else None
     if request is None or not request.id or request.called_directly or not _worker:
@@ -79,7 +79,7 @@ def progress_of_this_task() -> Callable[[str], None]:
 
 
 def answer_events(app: Celery, profile: str) -> Callable[[str, object], None]:
-    """Return what tells how a node's task ended, for nodes that cannot.
+    """Return a function that reports how a node's task ended, for nodes that cannot.
 
     Sealed ones, and those that never answered.
     """
@@ -96,7 +96,7 @@ def answer_events(app: Celery, profile: str) -> Callable[[str, object], None]:
                     result=saferepr(msgspec.to_builtins(answer), _LONGEST),
                 )
         except Exception as exc:
-            structlog.get_logger().debug("an answer is not told", error=str(exc))
+            structlog.get_logger().debug("an answer event is not sent", error=str(exc))
 
     return tell
 

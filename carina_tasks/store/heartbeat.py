@@ -3,7 +3,7 @@
 ``alive.<node>`` of node workers, ``carina-tasks.alive.…`` of others.
 
 In a thread of its own, because the solo pool answers nothing while a task runs. A node's key is the
-second witness when Kubernetes calls it NotReady: for that only its being there counts. What stands
+second witness when Kubernetes calls it NotReady: for that only the key's existence counts. What is
 in it is for users (``carina doctor``).
 """
 
@@ -56,7 +56,7 @@ OWN = (
 
 
 class Heartbeat(VitalThread):
-    """Beats until `stop`. `said` is what it says of itself, `key` where."""
+    """Sends heartbeats until `stop`: the value `said` under `key`."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ def beat_is_alive(app: Celery, conf: Settings) -> None:
 
 
 def process(role: Role, conf: Settings) -> Process:
-    """Return what this process says of itself."""
+    """Return what this process reports about itself."""
     fields = type(conf).model_fields
     changed = {
         PREFIX + name.upper(): str(getattr(conf, name))[:300]

@@ -25,7 +25,7 @@ class HeldLock:
     def renew(self) -> None:
         """Hold it for another time to live.
 
-        A lock that was lost (the broker was emptied) stays lost, and nobody minds.
+        A lock that was lost (the broker was emptied) stays lost, which is safe.
         """
         try:
             if self._lock is not None:

@@ -1,4 +1,4 @@
-"""What the broker says of itself: for ``carina doctor``."""
+"""What Redis reports about itself: for ``carina doctor``."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class BrokerInfo(msgspec.Struct, frozen=True):
     others: tuple[int, ...] = ()
     """Numbers of the other databases that hold keys of carina-tasks."""
     stranger: str = ""
-    """What somebody without a password gets: ``let in``, ``refused``, or empty when it could not be
+    """What a client without a password gets: ``let in``, ``refused``, or empty when it could not be
     tried.
     """
 
 
 def look(app: Celery) -> BrokerInfo:
-    """Return what the broker says. Raises BrokerUnavailable."""
+    """Return what Redis reports. Raises BrokerUnavailable."""
     with connection(app) as client:
         client.ping()
         begun = time.monotonic()

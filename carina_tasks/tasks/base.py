@@ -43,7 +43,7 @@ class ControlTask(Task):  # type: ignore[misc]
     """
 
     abstract = True
-    # Ours are told in one line; a stack trace is for what nobody foresaw.
+    # Our errors are logged in one line; a stack trace is for an unexpected one.
     throws = (CarinaTasksError,)
     max_retries = len(PAUSES)
     # Characters of the result in the event that Flower sees: a thousand volumes with a reason each.
@@ -123,7 +123,7 @@ class NodeTask(Task):  # type: ignore[misc]
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send the task to a node's queue.
 
-        Raises BadInput without one: on any other queue nobody could run it.
+        Raises BadInput without one: no worker of another queue could run it.
         """
         if not str(options.get("queue", "")).startswith(queues.NODE_PREFIX):
             name = self.run.__name__

@@ -42,7 +42,7 @@ class ResultView(dict[str, Any]):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """What a control task answers when a guard said no."""
+    """What a control task returns when a guard refused."""
 
     outcome: str
     reason: str

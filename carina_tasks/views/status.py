@@ -33,7 +33,7 @@ def parts(now: Status) -> list[Part]:
     ]
     if now.paused or now.latched:
         lines.append(
-            "To continue, when you know why it stands: celery -A carina_tasks carina resume"
+            "To resume, when you know why it stopped: celery -A carina_tasks carina resume"
         )
     lines.append(_nodes(now))
     if now.under_way:

@@ -36,7 +36,7 @@ ASKED = [LvTarget(VG, "volume-pvc-1", UUID_LV), LvTarget(VG, "volume-pvc-2", UUI
         ([done("pvc-1"), done("other")], ["volume-pvc-1"], "not asked about"),
         ([done("pvc-1"), done("pvc-1")], ["volume-pvc-1"], "twice"),
         ([done("pvc-1"), done("pvc-1", "failed")], [], "twice"),
-        ([done("pvc-1", "removed"), done("pvc-2")], ["volume-pvc-2"], "no answer to the question"),
+        ([done("pvc-1", "removed"), done("pvc-2")], ["volume-pvc-2"], "this task cannot return"),
         ([], [], ""),
     ],
 )

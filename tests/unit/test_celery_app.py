@@ -108,9 +108,9 @@ def test_a_wrong_setting_is_one_line_and_no_stack_trace():
 def test_a_node_worker_does_not_load_the_kubernetes_client():
     """It has no business with it, and the package costs each node 60 MB."""
     code = (
-        "import sys, carina_tasks.tasks.volume, carina_tasks.tasks.node, "
-        "carina_tasks.celery; carina_tasks.celery.app.loader.import_default_modules(); "
-        "sys.exit('kubernetes' in sys.modules)"
+        "import sys, carina_tasks.tasks.volume, carina_tasks.tasks.node, carina_tasks.celery; "
+        "carina_tasks.celery.app.loader.import_default_modules(); sys.exit('kubernetes' in "
+        "sys.modules)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code],

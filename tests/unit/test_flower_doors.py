@@ -70,5 +70,5 @@ def test_celery_flower_ends_without_credentials(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    assert "nobody has said who may come in: set FLOWER_BASIC_AUTH=user:password" in done.stderr
+    assert "Flower has no password: set FLOWER_BASIC_AUTH=user:password" in done.stderr
     assert "Traceback" not in done.stderr

@@ -84,7 +84,7 @@ def test_a_namespace_is_a_label():
 )
 def test_lvms_own_words_are_refused(name):
     """lvm(8) keeps these for itself."""
-    with pytest.raises(BadInput, match="keeps that word"):
+    with pytest.raises(BadInput, match="reserves that name"):
         names.logical_volume_name(name)
 
 

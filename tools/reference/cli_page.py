@@ -27,15 +27,15 @@ Made by `python -m tools.reference.cli_page > docs/cli.md`; do not edit manually
 - **Output.** Tables for users; in a terminal they fit its width. `-o json` for scripts, with the
   fields of the classes beside the flows, in `carina_tasks/flows/`, and nothing else on standard
   output.
-- **Exit codes**, the same for all: 0 well or done, 1 it looked and something needs the operator, 2 it
-  could not look or do.
+- **Exit codes**, the same for all: 0 well or done, 1 something needs the operator, 2 the command
+  could not look or act.
 - **Without a part.** `status`, `failed`, `doctor` say what they can while the broker is away, and
   what they cannot; `pause` and `resume` need the API server alone.
 - **Completion** in the shell, for this and Celery's other commands: `eval
   "$(_CELERY_COMPLETE=bash_source celery)"` in `~/.bashrc`; `zsh_source` and `fish_source` for
   those. It runs `celery` at each tab, which takes a second.
 - **Nodes' workers** in the profile *open* are seen by Celery's own commands too: `celery -A
-  carina_tasks inspect carina_volumes -t 10` reports what `carina volumes NODE` says, of all at once.
+  carina_tasks inspect carina_volumes -t 10` reports what `carina volumes NODE` reports, for all.
   In the profile *sealed* they answer to no `inspect`; `carina volumes` asks them over their queue,
   and works in both.
 """

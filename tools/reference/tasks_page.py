@@ -32,8 +32,8 @@ Made by `python -m tools.reference.tasks_page > docs/tasks.md`; do not edit manu
 
 Arguments and results are JSON. A task is called by its name (`celery -A carina_tasks call NAME
 --args '["…"]'`), from `celery -A carina_tasks shell` by its function, or by beat. A task that fails
-ends with one line that gives the reason; errors that may pass (the API server or the broker is away) are
-retried five times with growing pauses first. Control tasks can be called at any time, twice, and
+ends with one line that gives the reason; errors that may pass (the API server or the broker is
+away) are retried five times with growing pauses first. Control tasks can be called at any time, twice, and
 late: each reads the objects again and does only what is left to do.
 
 In the shell and in a notebook a result prints as tables, and its fields are there by name:
@@ -42,9 +42,8 @@ In the shell and in a notebook a result prints as tables, and its fields are the
 fails at the call, before anything is sent. Pods, scripts and `celery call` get the same answer from
 the worker.
 
-Tasks of a node's queue are asked by control workers. The operator may ask for an inventory. Never put
-the others on a queue manually: they do what they are told, and it is the control task that knows
-why.
+Control workers send the tasks of a node's queue. The operator may send an inventory. Never put the
+others on a queue manually: they do as they are asked, and only the control task knows why.
 """
 
 

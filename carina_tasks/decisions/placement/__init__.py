@@ -2,13 +2,13 @@
 
 ================  ====================================================================
 ``plan``          one verdict for each volume; the only function that tasks call
-``verdict``       Place, Unschedulable, Rules; Fits and DoesNotFit of the filters
+``verdict``       Placement, Unschedulable, PlacementRules; Fits and DoesNotFit
 ``groups``        what must go together, and what rules out a move at all
 ``companions``    the other volumes of the pods that move
 ``candidate``     a node with its inventory
 ``filters/``      one reason a file why a node cannot take a group
 ``score``         which of the nodes that fit is best
-``standing``      ledger of pods: the world, plus what the plan placed so far
+``pods_by_node``  ledger of pods: those of the cluster, and those that the plan placed
 ``space``         ledger of bytes: what each VG can still give
 ``constraints``   one pod's constraints, read once
 ``selectors``     label and node selectors

@@ -11,7 +11,7 @@ from carina_tasks.model.objects import Node
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A node, and what its worker said about its disks."""
+    """A node, and what its worker reported about its disks."""
 
     name: str
     node: Node

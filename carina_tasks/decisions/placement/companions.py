@@ -30,7 +30,7 @@ ZONE_LABELS: Final = {
 class Demand:
     """Nodes that a volume allows.
 
-    `reason` says, in the scheduler's words, what is wrong with the others.
+    `reason` is the scheduler's message about the others.
     """
 
     reason: str

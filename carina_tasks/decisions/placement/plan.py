@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from carina_tasks.decisions.placement.candidate import Candidate, candidate
+from carina_tasks.decisions.placement.filter_input import FilterInput
 from carina_tasks.decisions.placement.filters import FILTERS
 from carina_tasks.decisions.placement.groups import PodGroup, make_groups
 from carina_tasks.decisions.placement.pods_by_node import PodsByNode
@@ -85,9 +86,10 @@ class _Planning:
         groups: Sequence[PodGroup],
         rules: PlacementRules,
     ) -> None:
-        self._world = snapshot
+        self._snapshot = snapshot
         self._candidates = candidates
-        self._standing = PodsByNode(snapshot, (pod for group in groups for pod in group.leaving))
+        self._rules = rules
+        self._pods = PodsByNode(snapshot, (pod for group in groups for pod in group.leaving))
         self._space = Space(snapshot, candidates, rules.reserve)
         moving = {logic_volume.name for group in groups for logic_volume in group.logic_volumes}
         self._volumes = Counter(
@@ -117,11 +119,12 @@ class _Planning:
         }
 
     def _score_for(self, group: PodGroup) -> Callable[[Candidate], Score]:
-        return lambda one: score(one, group, self._standing, self._space, self._volumes)
+        return lambda one: score(one, group, self._pods, self._space, self._volumes)
 
     def _first_misfit(self, one: Candidate, group: PodGroup) -> DoesNotFit | None:
+        given = FilterInput(one, group, self._pods, self._space, self._rules)
         for fit in FILTERS:
-            verdict = fit(one, group, self._standing, self._space)
+            verdict = fit(given)
             if isinstance(verdict, DoesNotFit):
                 return verdict
         return None
@@ -129,7 +132,7 @@ class _Planning:
     def _book(self, one: Candidate, group: PodGroup) -> dict[str, Placement | Unschedulable]:
         left = self._space.take(one, group)
         for pod in group.pods:
-            self._standing.put(pod.pod, one.name, pod.footprint)
+            self._pods.put(pod.pod, one.name, pod.footprint)
         self._volumes[one.name] += len(group.logic_volumes)
         reason = f"{self._volumes[one.name]} Carina volumes there with it"
         for vg, free in sorted(left.items()):
@@ -147,21 +150,21 @@ class _Planning:
         return places
 
     def _stay(self, group: PodGroup) -> None:
-        """Let the group's pods stand where they are.
+        """Add the group's pods to the nodes where they are.
 
         They count for the groups that come after it.
         """
         for pod in group.leaving:
-            if pod.node in self._world.nodes:
-                self._standing.put(pod, pod.node)
+            if pod.node in self._snapshot.nodes:
+                self._pods.put(pod, pod.node)
 
     def _leave(self, group: PodGroup) -> None:
         for pod in group.leaving:
-            self._standing.take(pod)
+            self._pods.take(pod)
 
 
 def _no_fit(misfits: Mapping[str, str]) -> str:
-    """Return the reason as the scheduler words it: ``0/3 nodes fit: n1: …; n2: …``."""
+    """Return the reason in the scheduler's format: ``0/3 nodes fit: n1: …; n2: …``."""
     if not misfits:
         return "there is no other Ready node"
     named = [

@@ -58,7 +58,7 @@ class PodsByNode:
                 self.put(pod, pod.node)
 
     def put(self, pod: Pod, node: str, marks: Footprint | None = None) -> None:
-        """Let a pod stand on a node.
+        """Add a pod to a node.
 
         One whose constraints cannot be read makes the node unreadable.
         """
@@ -72,7 +72,7 @@ class PodsByNode:
         self._count(pod, marks, node, 1)
 
     def take(self, pod: Pod) -> None:
-        """Let it stand nowhere, if it stood somewhere."""
+        """Remove it from its node, if it has one."""
         if found := self._where.pop(id(pod), None):
             self._count(pod, found[1], found[0], -1)
 

@@ -19,7 +19,7 @@ Score = tuple[int, int, int, str]
 
 
 def score(
-    one: Candidate, group: PodGroup, standing: PodsByNode, space: Space, volumes: Mapping[str, int]
+    one: Candidate, group: PodGroup, by_node: PodsByNode, space: Space, volumes: Mapping[str, int]
 ) -> Score:
     """Return the sort key of a node for a group, lowest is best.
 
@@ -28,5 +28,5 @@ def score(
     left = 0
     if group.needs.keys() <= one.groups.keys():
         left = sum(space.available(one, group).values()) - group.size
-    owned = standing.owned(group.owners, one.name)
+    owned = by_node.owned(group.owners, one.name)
     return (volumes.get(one.name, 0) + len(group.logic_volumes), owned, left, one.name)

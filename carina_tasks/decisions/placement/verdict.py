@@ -20,7 +20,7 @@ class Fits:
 class DoesNotFit:
     """The node cannot take the group.
 
-    The reason is in the scheduler's own words where it has some.
+    The reason is the scheduler's own message where it has one.
     """
 
     reason: str
@@ -39,7 +39,7 @@ class Placement:
     node: str
     reason: str
     stale: str
-    """UUID of an LV ``volume-<name>`` that stands in the same VG of that node in the inventory,
+    """UUID of an LV ``volume-<name>`` in the same VG of that node in the inventory,
     else empty.
     """
     together: tuple[str, ...] = ()

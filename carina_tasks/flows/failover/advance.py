@@ -312,7 +312,7 @@ def _step_by_step(ctx: Context, name: str, local: CreatedLv | None) -> Advance:
                 report_waiting(ctx, view, rebuild.PHASES[type(step)], exc.message)
             return unfinished_result(name, exc.message)
     return unfinished_result(
-        name, f"not finished after {MOST_STEPS} steps: somebody keeps changing its objects"
+        name, f"not finished after {MOST_STEPS} steps: another client keeps changing its objects"
     )
 
 

@@ -1,10 +1,10 @@
-"""What users are told of a rebuild.
+"""The Events and annotations that report a rebuild.
 
 Events on claim, LogicVolume and node, and the progress on the LogicVolume.
 
 Each volume's own objects get the steps that the operator wants to know; a lost node gets one
-summary of each run, however many volumes it had. All but `finished` are told after the act, and are
-lost with a worker that dies in between: the journal, the history and `finished` are what can be
+summary of each run, however many volumes it had. All but `finished` are written after the act, and
+are lost with a worker that dies in between: the journal, the history and `finished` are what can be
 relied on.
 """
 
@@ -33,7 +33,7 @@ def planned(
     journal: Journal,
     but: str = "",
 ) -> None:
-    """Tell that the volume has a journal now; `but` gives the reason it was planned again."""
+    """Report that the volume has a journal; `but` is the reason when it was planned again."""
     message = (
         f"volume {logic_volume.name} is {what_happens(journal)}, under its name: {journal.source} "
         f"-> {journal.target} ({but or journal.reason})"
@@ -61,8 +61,7 @@ def no_fit(
 ) -> None:
     """Warn that no node can take the volume."""
     message = (
-        f"volume {logic_volume.name} of node {node} is unschedulable and is left as it is: "
-        f"{reason}"
+        f"volume {logic_volume.name} of node {node} is unschedulable and is left as it is: {reason}"
     )
     ctx.audit.warn(
         _about(logic_volume, _claim(snapshot, logic_volume))[0],
@@ -152,7 +151,7 @@ def waits(
     phase: int,
     reason: str,
 ) -> None:
-    """Tell what holds the rebuild up, when that is news."""
+    """Report why the rebuild waits, when the reason changed."""
     if report_progress(ctx, logic_volume, journal, phase, reason):
         message = f"the rebuild of volume {logic_volume.name} on {journal.target} waits: {reason}"
         ctx.audit.warn(
@@ -178,8 +177,8 @@ def report_progress(
     try:
         ctx.writes.write_progress(logic_volume, line)
     except CarinaTasksError as exc:
-        # Another client resumes it, or the API server is away: then there is nothing to tell,
-        # or nobody to tell it.
+        # Another client resumes it, or the API server is away: then there is nothing to report,
+        # or no API server to report it to.
         structlog.get_logger().debug(
             "progress was not written", volume=logic_volume.name, reason=exc.message
         )
@@ -213,7 +212,7 @@ def replaced(
 
 
 def held_by(pod: Pod) -> str:
-    """Return the words that name the finalizers which keep an evicted pod, empty without one."""
+    """Return a text with the finalizers that keep an evicted pod, empty without any."""
     names = ", ".join(pod.meta.finalizers)
     return f"; the pod stays until its finalizer is removed: {names}" if names else ""
 
@@ -221,7 +220,7 @@ def held_by(pod: Pod) -> str:
 def evicted(
     ctx: Context, pod: Pod, logic_volume: LogicVolume, claim: Claim | None, journal: Journal
 ) -> None:
-    """Record that a pod was deleted: on the pod, and on what is still there when somebody looks."""
+    """Record that a pod was deleted: on the pod, and on the objects that outlive it."""
     there = "was restored from its old copy" if journal.failback else "was rebuilt"
     message = (
         f"pod {pod.meta.key} evicted from node {journal.source}: its volume {there} on "
@@ -317,10 +316,10 @@ def node_planned(
 
 
 def node_finished(ctx: Context, results: Iterable[VolumeResult]) -> None:
-    """Tell on each lost node, in one Event for this run, how many of its volumes are back."""
+    """Report on each lost node, in one Event for this run, how many volumes are rebuilt."""
     by_node: dict[str, list[VolumeResult]] = {}
     for result in results:
-        # One that another worker finished has no source here, and is told by that worker.
+        # One that another worker finished has no source here, and is reported by that worker.
         if result.outcome == "rebuilt" and result.source:
             by_node.setdefault(result.source, []).append(result)
     for node, done in by_node.items():
@@ -333,7 +332,7 @@ def node_finished(ctx: Context, results: Iterable[VolumeResult]) -> None:
 
 
 def _about(logic_volume: LogicVolume, claim: Claim | None) -> tuple[About, ...]:
-    """Return claim (where there is one) and LogicVolume: whoever looks at either should find it."""
+    """Return claim (where there is one) and LogicVolume: the Event is found at either."""
     return (
         (about_claim(claim), about_volume(logic_volume))
         if claim is not None

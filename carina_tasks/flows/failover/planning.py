@@ -35,7 +35,7 @@ Kind = Literal["rebuild", "migrate", "failback"]
 class Cause:
     """Why volumes leave a node.
 
-    The kind of failover, the node, its UID if known, and what users are told.
+    The kind of failover, the node, its UID if known, and the reason that users read.
     """
 
     kind: Kind

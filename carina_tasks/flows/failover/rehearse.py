@@ -3,7 +3,7 @@
 Each write is made as a dry run (dryRun=All), so that validation, policies and webhooks answer while
 nothing has changed. What they refuse keeps the volume where it is, with those that its pods use
 too. A webhook that takes no dry runs (sideEffects Some or Unknown) is not asked: the real write
-shows what it says.
+shows its answer.
 """
 
 from __future__ import annotations

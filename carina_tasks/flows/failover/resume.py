@@ -213,7 +213,7 @@ def _volumes(ctx: Context) -> list[LogicVolume]:
         try:
             found.append(parse(raw, objects.parse_logic_volume))
         except BadObject:
-            # The sweep reports it; here it would be said every 30 seconds.
+            # The sweep reports it; here it would be repeated every 30 seconds.
             continue
     return found
 

@@ -166,7 +166,7 @@ def outcome_of(journal: Journal) -> Literal["rebuilt", "failed-back", "given-up"
 
 
 def _held(view: rebuild.RebuildView) -> str:
-    """Return the words that name the pods which a finalizer keeps.
+    """Return a text that names the pods which a finalizer keeps.
 
     The volume does not wait for them.
     """

@@ -1,4 +1,4 @@
-"""Asks everything that failover needs, and says of each whether it is right. Nothing is written."""
+"""Checks everything that failover needs. Nothing is written."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _broker(broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process])
         yield Check("broker", "FAIL", text, "make CARINA_TASKS_BROKER_URL the same everywhere")
     sealed = any(p.profile == "sealed" for p in processes)
     if broker.stranger == "let in":
-        text = "lets in whoever reaches it without a password: any of them can have volumes removed"
+        text = "accepts every client without a password: any of them can have volumes removed"
         do = "docs/redis.md, Users and profiles"
         yield Check("broker's users", "FAIL" if sealed else "WARN", text, do)
     elif sealed and broker.user == "default":
@@ -170,7 +170,7 @@ def _api(
             {f"{p.role} {p.name}": p.at for p in processes if p.at and p.role != "beat"},
             1 + interval,
         )
-    # The API server tells whole seconds.
+    # The API server's clock has whole seconds.
     yield from doctor.clocks(now, others, 1 + mine - begun)
     yield from _carina(ctx)
 

@@ -41,7 +41,7 @@ def history(ctx: Context, target: str) -> HistoryResult:
     Raises BadInput when nothing is known of it.
 
     LogicVolumes remember their last failovers for as long as they live, Events are kept for an hour
-    unless the API server is told otherwise.
+    unless the API server is configured otherwise.
     """
     names.object_name(target)
     snapshot = ctx.cluster.observe()
@@ -94,7 +94,7 @@ def _under_way(snapshot: ClusterSnapshot, target: str) -> list[Record]:
 def _said(
     events: Iterable[PastEvent], target: str, logic_volume: LogicVolume | None
 ) -> list[Record]:
-    """Return what was said of the target: once, though several objects carry the same words.
+    """Return the Events about the target, once each, though several objects have the same one.
 
     Of a node only what is about the node: each of its volumes has a history of its own.
     """
@@ -113,7 +113,7 @@ def _of(logic_volume: LogicVolume, target: str) -> str:
 
 
 def _names(message: str, target: str) -> bool:
-    """Return whether a message names the target as a word of its own: node n1 is not node n10."""
+    """Return whether a message names the target as a whole word: node n1 is not node n10."""
     return (
         target
         in message.replace(":", " ").replace(",", " ").replace("(", " ").replace(")", " ").split()

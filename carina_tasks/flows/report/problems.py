@@ -35,7 +35,7 @@ from carina_tasks.store.task_results import TaskResult
 CARINA = "celery -A carina_tasks carina"
 Inventories = dict[str, Inventory | CarinaTasksError]
 PATIENCE = 60
-"""Seconds of a rebuild that nobody need look at: it takes seconds, and resume runs again every 30.
+"""Seconds before a rebuild counts as a problem: it takes seconds, and resume runs every 30.
 """
 
 
@@ -180,7 +180,7 @@ def _lost(
             if not isinstance(loss, node_loss.Lost):
                 yield Problem("waiting", name, loss.reason, node=name, since=since)
                 continue
-        # Without the broker nobody can be asked for room: who has a place is not known, and nothing
+        # Without the broker no worker reports its free space: what fits is not known, and nothing
         # would be done.
         answered = ask_nodes.answered(inventories) if inventories is not None else {}
         waiting = 0

@@ -25,7 +25,7 @@ RESULT_NAME = "readiness"
 INTERVAL = 300
 """Seconds between two runs by the schedule."""
 KEPT = 3 * INTERVAL
-"""Seconds for which the result counts: after three runs that did not come, nobody knows."""
+"""Seconds for which the result counts: after three missed runs it is unknown."""
 NAMED = 10
 """Volumes unschedulable that are named for each node; `plan` names all of one node."""
 
@@ -112,7 +112,7 @@ def last(ctx: Context) -> Readiness | None:
 
 
 def _check_broker(answers: Mapping[str, Inventory | CarinaTasksError]) -> None:
-    """Raise what kept the questions from reaching anybody: it says nothing about the nodes."""
+    """Raise the error that kept the requests from every node: it is not about the nodes."""
     for answer in answers.values():
         if isinstance(answer, BrokerUnavailable):
             raise answer

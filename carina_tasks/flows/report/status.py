@@ -1,6 +1,6 @@
 """What is happening now, for users.
 
-What can be said is said, also when the broker or the API server is away.
+Every known part is reported, also when the broker or the API server is away.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class UnderWay(msgspec.Struct, frozen=True):
     seconds: int
     reason: str
     step: str = ""
-    """Which of its steps it is at, as far as the objects tell."""
+    """Its step, as far as the objects show it."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -187,7 +187,7 @@ def _still(swept: Swept | None, snapshot: ClusterSnapshot) -> Swept | None:
 def _step(snapshot: ClusterSnapshot, logic_volume: LogicVolume, target: str) -> str:
     """Return which of the five steps (docs/concepts.md) the objects show.
 
-    Whether the node has made the LV they do not tell.
+    They do not show whether the node has created the LV.
     """
     pv, claim = (
         snapshot.persistent_volumes.get(logic_volume.name),

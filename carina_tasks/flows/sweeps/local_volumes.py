@@ -48,7 +48,7 @@ from carina_tasks.observability.audit import about_node, about_volume
 MARK = "carina.volume.mark"
 RESULT_NAME = "sweep.local_volumes"
 KEPT = 86400
-"""Seconds for which the last good sweep is remembered: after a day nobody asks how long ago it was.
+"""Seconds for which the last good sweep is remembered: after a day its age no longer matters.
 """
 
 
@@ -85,7 +85,7 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
                 _sweep_node(ctx, inventory, snapshot, (confirm or {}).get(name, 0), swept)
             )
         except CarinaTasksError as exc:
-            # What went wrong on one node holds nobody else up.
+            # An error on one node stops no other node.
             results.append(LocalSweepNode(name, "failed", exc.message))
     metrics.SWEEP_SECONDS.labels("local_volumes").observe(ctx.monotonic() - began)
     missing = tuple(MissingVolume(volume, node.node) for node in results for volume in node.missing)
@@ -245,7 +245,7 @@ def _judge(
     )
     if not isinstance(verdict, orphans.MarkOrphan | orphans.RemoveOrphan):
         return verdict
-    # A list can be stale or cut short by what stands between us and the API server: ask for these
+    # A list can be stale or cut short by a proxy in between: ask for these
     # two by name.
     return orphans.judge_local_volume(
         lv,

@@ -88,7 +88,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
 
 
 def _untouch(ctx: Context, snapshot: ClusterSnapshot, failed: list[str]) -> None:
-    """Take off the touches that a slow or dead worker left on claims which nobody rebuilds."""
+    """Remove the annotations that a slow or dead worker left on claims without a rebuild."""
     for claim in snapshot.claims.values():
         logic_volume = snapshot.logic_volumes.get(claim.pv_name)
         if (

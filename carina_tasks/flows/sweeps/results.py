@@ -145,5 +145,5 @@ class Swept(msgspec.Struct, frozen=True):
     """Seconds since the epoch, by the API server's clock."""
     missing: tuple[MissingVolume, ...] = ()
     nodes: tuple[SweptNode, ...] = ()
-    """What the metrics tell of each node that was swept."""
+    """What the metrics show for each swept node."""
     kept: tuple[KeptVolumes, ...] = ()

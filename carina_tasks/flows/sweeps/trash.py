@@ -1,7 +1,7 @@
 """The trash: what the sweeps removed and can still be brought back, and bringing it back.
 
-Restoring works while everything is paused: somebody who stopped the sweeps because they removed too
-much wants just that.
+Restoring works while everything is paused: an operator who stopped the sweeps because they removed
+too much wants just that.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def restore(ctx: Context, node: str, wanted: str) -> RestoreResult:
         lambda: ctx.nodes.ask(node, RESTORE, request, LvResults, more=batch_time(4)),
     )
     if not any(done.outcome == "restored" and done.uuid == lv.uuid for done in said):
-        reasons = "; ".join(done.reason for done in said) or "it did not say why"
+        reasons = "; ".join(done.reason for done in said) or "it gave no reason"
         raise NodeFailed(f"node {node} did not restore {lv.group}/{lv.name}: {reasons}")
     ctx.audit.acted(
         "restore-local-volume",
@@ -87,7 +87,7 @@ def restore(ctx: Context, node: str, wanted: str) -> RestoreResult:
     try:
         return _advise(ctx, node, lv, old)
     except CarinaTasksError as exc:
-        # It is back, whatever the API server says of its objects.
+        # It is restored, whatever the API server answers about its objects.
         advice = (
             "it is back; whether the cluster has its LogicVolume and PersistentVolume could not be "
             f"read ({exc.message}): see kubectl get lv,pv {names.logic_volume_of(old)}"

@@ -1,14 +1,14 @@
 """The filters, in the order in which they are asked: the cheap and lasting reasons first.
 
-Each takes (candidate, group, standing, space) and returns Fits or DoesNotFit(reason). A candidate
-passes when all of them fit.
+Each takes a `FilterInput` and returns Fits or DoesNotFit(reason). A candidate passes when all of
+them fit.
 
 ===================  ==================================================================
 ``ready``            the node is Ready and its worker answers
+``elsewhere``        not where the volume is now, nor where its journal began
 ``unschedulable``    not cordoned
 ``taints``           NoSchedule and NoExecute, with tolerations
 ``node_affinity``    nodeSelector and required node affinity
-``elsewhere``        not where the volume is now, nor where its journal began
 ``pinned``           Carina volumes of the pods that stay where they are
 ``volumes``          other volumes' node affinity and zones; allowed topologies
 ``registered``       Carina's CSI driver has put its label on the node
@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from carina_tasks.decisions.placement.candidate import Candidate
+from carina_tasks.decisions.placement.filter_input import FilterInput
 from carina_tasks.decisions.placement.filters.capacity import capacity
 from carina_tasks.decisions.placement.filters.elsewhere import elsewhere
 from carina_tasks.decisions.placement.filters.node_affinity import node_affinity
@@ -39,12 +39,9 @@ from carina_tasks.decisions.placement.filters.taints import taints
 from carina_tasks.decisions.placement.filters.topology_spread import topology_spread
 from carina_tasks.decisions.placement.filters.unschedulable import unschedulable
 from carina_tasks.decisions.placement.filters.volumes import volumes
-from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import PodsByNode
-from carina_tasks.decisions.placement.space import Space
 from carina_tasks.decisions.placement.verdict import FilterVerdict
 
-Filter = Callable[[Candidate, PodGroup, PodsByNode, Space], FilterVerdict]
+Filter = Callable[[FilterInput], FilterVerdict]
 
 FILTERS: Final[tuple[Filter, ...]] = (
     ready,

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from carina_tasks.decisions.placement.candidate import Candidate
-from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import PodsByNode
-from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.filter_input import FilterInput
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def ports(
-    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
-) -> FilterVerdict:
+def ports(given: FilterInput) -> FilterVerdict:
     """Require host ports that no other pod on the node, or of the group, has."""
     reason = "node(s) didn't have free ports for the requested pod ports"
-    wanted = [pod.footprint.ports for pod in group.pods if pod.footprint.ports]
-    taken = tuple(standing.ports(candidate.name)) if wanted else ()
+    wanted = [pod.footprint.ports for pod in given.group.pods if pod.footprint.ports]
+    taken = tuple(given.pods.ports(given.candidate.name)) if wanted else ()
     if any(port.conflicts(other) for mine in wanted for port in mine for other in taken):
         return DoesNotFit(reason)
     if any(

@@ -6,21 +6,16 @@ it no pod could ever be scheduled to the volume.
 
 from __future__ import annotations
 
-from carina_tasks.decisions.placement.candidate import Candidate
-from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import PodsByNode
-from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.filter_input import FilterInput
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 from carina_tasks.model import well_known
 
 
-def registered(
-    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
-) -> FilterVerdict:
+def registered(given: FilterInput) -> FilterVerdict:
     """Fit when the node's label ``topology.carina.storage.io/node`` is its own name."""
-    if candidate.labels.get(well_known.TOPOLOGY_NODE) == candidate.name:
+    if given.candidate.labels.get(well_known.TOPOLOGY_NODE) == given.candidate.name:
         return FITS
     return DoesNotFit(
-        f"has no label {well_known.TOPOLOGY_NODE}={candidate.name}: Carina's CSI driver is not "
-        "registered there"
+        f"has no label {well_known.TOPOLOGY_NODE}={given.candidate.name}: Carina's CSI driver is "
+        "not registered there"
     )

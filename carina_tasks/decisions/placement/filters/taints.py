@@ -6,26 +6,22 @@ without a pod tolerates nothing: the pod that uses it later may tolerate nothing
 
 from __future__ import annotations
 
-from carina_tasks.decisions.placement.candidate import Candidate
-from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import PodsByNode
-from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.filter_input import FilterInput
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def taints(
-    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
-) -> FilterVerdict:
+def taints(given: FilterInput) -> FilterVerdict:
     """Fit when every pod tolerates every NoSchedule and NoExecute taint of the node."""
-    if group.pods:
+    if given.group.pods:
         bad = next(
-            (taint for pod in group.pods if (taint := pod.untolerated(candidate.node))), None
+            (taint for pod in given.group.pods if (taint := pod.untolerated(given.candidate.node))),
+            None,
         )
     else:
         bad = next(
             (
                 taint
-                for taint in candidate.node.taints
+                for taint in given.candidate.node.taints
                 if taint.effect in ("NoSchedule", "NoExecute")
             ),
             None,

@@ -7,16 +7,13 @@ volume that is created again too.
 
 from __future__ import annotations
 
-from carina_tasks.decisions.placement.candidate import Candidate
-from carina_tasks.decisions.placement.groups import PodGroup
-from carina_tasks.decisions.placement.pods_by_node import PodsByNode
-from carina_tasks.decisions.placement.space import Space
+from carina_tasks.decisions.placement.filter_input import FilterInput
 from carina_tasks.decisions.placement.verdict import FITS, DoesNotFit, FilterVerdict
 
 
-def volumes(
-    candidate: Candidate, group: PodGroup, standing: PodsByNode, space: Space
-) -> FilterVerdict:
+def volumes(given: FilterInput) -> FilterVerdict:
     """Fit when every volume of the group and of its pods can be used on the node."""
-    bad = next((demand for demand in group.demands if not demand.allows(candidate.node)), None)
+    bad = next(
+        (demand for demand in given.group.demands if not demand.allows(given.candidate.node)), None
+    )
     return DoesNotFit(bad.reason) if bad else FITS
