@@ -80,7 +80,7 @@ def held_by(snapshot: ClusterSnapshot, journal: Journal, maintenance: Collection
     together. A target that is lost keeps nothing, one in `maintenance` keeps what it has.
     """
     node = snapshot.nodes.get(journal.target)
-    if journal.target not in maintenance and (node is None or node.ready != "True"):
+    if journal.target not in maintenance and (node is None or not node.is_ready):
         return ""
     for name in journal.together:
         other = snapshot.logic_volumes.get(name)
@@ -120,13 +120,9 @@ def _still(
 
     While no pod does, none is separated, and a volume of a live node stays where it is.
     """
-    left = {
-        f"{v.namespace}/{v.claim}": v
-        for name in names
-        if (v := snapshot.logic_volumes.get(name)) is not None
-    }
+    left = {v.claim_key: v for name in names if (v := snapshot.logic_volumes.get(name)) is not None}
     found: list[LogicVolume] = []
-    ask = [f"{leader.namespace}/{leader.claim}"]
+    ask = [leader.claim_key]
     while ask:
         for pod in snapshot.pods_of(ask.pop()):
             for key in (f"{pod.meta.namespace}/{claim}" for claim in pod.claims):

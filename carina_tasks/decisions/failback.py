@@ -168,7 +168,7 @@ def _node_forbids(name: str, snapshot: ClusterSnapshot) -> str:
     node = snapshot.nodes.get(name)
     if node is None:
         return f"node {name} is not registered: see kubectl get nodes"
-    if node.ready != "True":
+    if not node.is_ready:
         return f"node {name} is not Ready"
     return f"node {name} is cordoned: kubectl uncordon {name}" if node.unschedulable else ""
 
@@ -177,7 +177,7 @@ def _cluster_forbids(
     snapshot: ClusterSnapshot, logic_volume: LogicVolume, pv: PersistentVolume | None
 ) -> str:
     in_use = snapshot.nodes.get(logic_volume.node)
-    if in_use is None or in_use.ready != "True":
+    if in_use is None or not in_use.is_ready:
         what = (
             "is NotReady, and a pod may still write there"
             if in_use

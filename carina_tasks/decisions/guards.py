@@ -47,7 +47,7 @@ def lost_nodes(
     sick = {
         n.name
         for n in snapshot.nodes.values()
-        if n.ready != "True" and snapshot.now - n.ready_since >= after
+        if not n.is_ready and snapshot.now - n.ready_since >= after
     }
     return frozenset((sick | (named - snapshot.nodes.keys())) - set(planned))
 

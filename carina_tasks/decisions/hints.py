@@ -71,7 +71,7 @@ class NodeWatchState:
         self._deleted.discard(node.name)
         before = self._nodes.get(node.name)
         self._changes += before is None or _matters(before) != _matters(node)
-        if node.ready == "True":
+        if node.is_ready:
             self._forget(node.name)
         self._nodes[node.name] = node
 
@@ -94,7 +94,7 @@ class NodeWatchState:
         ]
         for node in self._nodes.values():
             age = now + self._offset - node.ready_since
-            if node.ready != "True" and (age >= self.after or node.out_of_service):
+            if not node.is_ready and (age >= self.after or node.out_of_service):
                 hints.append(
                     Hint(
                         node.name,

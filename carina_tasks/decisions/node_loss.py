@@ -98,7 +98,7 @@ def not_ready(
         now: The API server's clock.
         rules: How long each wait is.
     """
-    if node.ready == "True":
+    if node.is_ready:
         return NotLost(f"node {node.name} is Ready")
     lease_alive = (
         lease is not None and lease.renewed is not None and now - lease.renewed < rules.lease_fresh

@@ -135,7 +135,7 @@ def movable_pods(snapshot: ClusterSnapshot, node: str) -> tuple[Pod, ...]:
 
 def goes_with_pod(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> str:
     """Return the pod that owns the claim (``namespace/name``), or an empty string."""
-    claim = snapshot.claims.get(f"{logic_volume.namespace}/{logic_volume.claim}")
+    claim = snapshot.claims.get(logic_volume.claim_key)
     return (
         f"{logic_volume.namespace}/{claim.pod}"
         if claim is not None and claim.pod and claim.pv_name == logic_volume.name

@@ -27,7 +27,7 @@ def live(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> GuardAllows | 
             f"node {logic_volume.node} does not exist: carina.failover.rebuild_node rebuilds all "
             "its volumes"
         )
-    if node.ready != "True":
+    if not node.is_ready:
         return GuardStops(
             f"node {logic_volume.node} is NotReady and may still use it: annotate its pod "
             f"{well_known.MIGRATION_ALLOWED}: "

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import msgspec
 
 from carina_tasks.errors import BadObject, NotFound
-from carina_tasks.kube import paths
+from carina_tasks.kube import event_history, paths, rights
 from carina_tasks.kube.api import Api, Listing, Raw
+from carina_tasks.kube.event_history import PastEvent
+from carina_tasks.kube.rights import Right
 from carina_tasks.model import objects
 from carina_tasks.model.objects import Claim, Lease, LogicVolume, Node, PersistentVolume
 from carina_tasks.model.snapshot import ClusterSnapshot, Unreadable
@@ -39,11 +42,70 @@ def parse(raw: Raw, parser: Callable[[Raw], T]) -> T:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """A complete list of one kind."""
+
+    values: Mapping[str, T]
+    """The objects that can be read, by name."""
+    unreadable: Mapping[str, str]
+    """Why each of the others cannot, by name. They exist all the same."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every name in the list."""
+        return frozenset({*self.values, *self.unreadable})
+
+
 class Cluster:
-    """What the API server knows, as frozen values."""
+    """What the API server knows, as frozen values. Safe to share between threads."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
+
+    def nodes(self) -> Listed[Node]:
+        """Return all nodes. Raises the adapter's errors when the list is not complete."""
+        return self._listed(paths.NODES, objects.parse_node)
+
+    def logic_volumes(self) -> Listed[LogicVolume]:
+        """Return all LogicVolumes. Raises the adapter's errors when the list is not complete."""
+        return self._listed(paths.LOGIC_VOLUMES, objects.parse_logic_volume)
+
+    def is_named(self, node: str) -> bool:
+        """Return whether a LogicVolume names `node`, also one that cannot be read otherwise."""
+        specs = (raw.get("spec") for raw in self.api.list(paths.LOGIC_VOLUMES).items)
+        return any(isinstance(spec, dict) and spec.get("nodeName") == node for spec in specs)
+
+    def events(self) -> tuple[PastEvent, ...]:
+        """Return our own Events, oldest first. Raises ApiDenied without the right to list them."""
+        return event_history.events(self.api)
+
+    @property
+    def host(self) -> str:
+        """The address of the API server."""
+        return self.api.host
+
+    def version(self) -> tuple[str, float]:
+        """Return the API server's version and its clock (seconds since the epoch)."""
+        raw, now = self.api.read("/version")
+        return str(raw.get("gitVersion")), now
+
+    def served(self, version: str) -> frozenset[str]:
+        """Return the resources that the API server serves in an API version (``group/v1``)."""
+        resources = self.api.get(f"/apis/{version}").get("resources") or ()
+        return frozenset(str(resource.get("name")) for resource in resources)
+
+    def missing_rights(self, wanted: tuple[Right, ...]) -> list[Right]:
+        """Return the rights that our credentials lack. Raises ApiDenied, ApiUnavailable."""
+        return rights.missing(self.api, wanted)
+
+    def has_right(self, account: str, right: Right) -> bool | None:
+        """Return whether a service account has a right, None when it cannot be asked."""
+        return rights.has(self.api, account, right)
+
+    def carinas_controllers(self) -> tuple[str, ...]:
+        """Return the service accounts as which Carina's own controller runs."""
+        return tuple(rights.carinas_controllers(self.api))
 
     def observe(self) -> ClusterSnapshot:
         """Return the whole cluster as far as a failover or a sweep looks at it.
@@ -156,6 +218,16 @@ class Cluster:
         )
         pods = (parse(raw, objects.parse_pod) for raw in listing.items)
         return tuple(pod for pod in pods if claim in pod.claims)
+
+    def _listed(self, path: str, parser: Callable[[Raw], T]) -> Listed[T]:
+        values: dict[str, T] = {}
+        unreadable: dict[str, str] = {}
+        for raw in self.api.list(path).items:
+            try:
+                values[_name(raw)] = parse(raw, parser)
+            except BadObject as exc:
+                unreadable[str(exc.facts.get("name") or _name(raw))] = exc.message
+        return Listed(values, unreadable)
 
     def _get(self, path: str, parser: Callable[[Raw], T]) -> T | None:
         try:

@@ -52,6 +52,11 @@ class Node:
     allocatable: Mapping[str, Decimal]
 
     @property
+    def is_ready(self) -> bool:
+        """Whether its condition Ready is True; Unknown counts as not ready."""
+        return self.ready == "True"
+
+    @property
     def name(self) -> str:
         """The node's name."""
         return self.meta.name
@@ -141,6 +146,11 @@ class LogicVolume:
     journal: Journal | None
     journal_error: str = ""
     """Why the journal annotation does not parse; such a volume is left alone and reported."""
+
+    @property
+    def claim_key(self) -> str:
+        """Its claim as ``namespace/name``, the key of `ClusterSnapshot.claims`."""
+        return f"{self.namespace}/{self.claim}"
 
     @property
     def name(self) -> str:

@@ -77,7 +77,7 @@ GUARDS = (
             ),
             Edit(
                 D + "node_loss:not_ready",
-                "node.ready == 'True'",
+                "node.is_ready",
                 "False",
                 "test_node_loss.py::test_a_ready_node_is_not_lost_whatever_its_witnesses_say",
             ),
@@ -249,7 +249,7 @@ GUARDS = (
             ),
             Edit(
                 F + "failover.loss:judge_not_ready",
-                "entry is not None and fresh.ready != 'True'",
+                "entry is not None and (not fresh.is_ready)",
                 "False",
                 "test_maintenance.py::test_nothing_of_a_node_in_maintenance_is_failed_over",
             ),
@@ -1041,7 +1041,7 @@ GUARDS = (
             ),
             Edit(
                 D + "single_volume:live",
-                "node.ready != 'True'",
+                "not node.is_ready",
                 "False",
                 "test_by_hand.py::test_it_is_refused",
             ),

@@ -211,7 +211,7 @@ class AnyEvents(RuleBasedStateMachine):
     def _see(self, name, found):
         self.nodes[name] = found
         self.unsaid.discard(name)
-        if found.ready == "True":
+        if found.is_ready:
             self._news(name)
 
     def _lose(self, name):
@@ -273,7 +273,7 @@ class AnyEvents(RuleBasedStateMachine):
             if hint.kind == "deleted":
                 assert hint.node not in self.nodes
             elif hint.kind == "not-ready":
-                assert self.nodes[hint.node].ready != "True"
+                assert not self.nodes[hint.node].is_ready
 
     @invariant()
     def no_deletion_is_forgotten(self):

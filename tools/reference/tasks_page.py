@@ -33,8 +33,8 @@ Made by `python -m tools.reference.tasks_page > docs/tasks.md`; do not edit manu
 Arguments and results are JSON. A task is called by its name (`celery -A carina_tasks call NAME
 --args '["…"]'`), from `celery -A carina_tasks shell` by its function, or by beat. A task that fails
 ends with one line that gives the reason; errors that may pass (the API server or the broker is
-away) are retried five times with growing pauses first. Control tasks can be called at any time, twice, and
-late: each reads the objects again and does only what is left to do.
+away) are retried five times with growing pauses first. Control tasks can be called at any time,
+twice, and late: each reads the objects again and does only what is left to do.
 
 In the shell and in a notebook a result prints as tables, and its fields are there by name:
 `plan("n1")` asks in this process, `plan.delay("n1").get()` in a control worker;

@@ -170,7 +170,7 @@ def _claim_of(logic_volume: LogicVolume, snapshot: ClusterSnapshot) -> str:
     something cut short must not part the volumes of one pod.
     """
     key, pv = (
-        f"{logic_volume.namespace}/{logic_volume.claim}",
+        logic_volume.claim_key,
         snapshot.persistent_volumes.get(logic_volume.name),
     )
     claim = snapshot.claims.get(key)

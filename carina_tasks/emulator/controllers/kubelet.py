@@ -53,7 +53,7 @@ class Kubelets:
                 with self._view.attempt(f"heartbeat of {node.name}"):
                     self._heartbeat(node)
         for node in nodes:
-            if node.ready != "True":
+            if not node.is_ready:
                 with self._view.attempt(f"status of {node.name}"):
                     self._ready(node)
         names = {node.name for node in nodes}

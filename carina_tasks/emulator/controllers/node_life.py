@@ -46,7 +46,7 @@ class NodeLife:
 
     def _judge(self, node: Node, silent: float) -> None:
         tainted = any(taint.key == UNREACHABLE for taint in node.taints)
-        if node.ready == "True" and silent > GRACE:
+        if node.is_ready and silent > GRACE:
             condition = {
                 "type": "Ready",
                 "status": "Unknown",
@@ -56,12 +56,12 @@ class NodeLife:
             }
             body = {"metadata": {"uid": node.meta.uid}, "status": {"conditions": [condition]}}
             self._view.api.merge(paths.node(node.name) + "/status", body)
-        elif node.ready != "True" and silent > GRACE and not tainted:
+        elif not node.is_ready and silent > GRACE and not tainted:
             self._taint(
                 node,
                 [{"key": UNREACHABLE, "effect": effect} for effect in ("NoSchedule", "NoExecute")],
             )
-        elif node.ready == "True" and tainted:
+        elif node.is_ready and tainted:
             self._taint(node, [])
 
     def _taint(self, node: Node, ours: list[dict[str, str]]) -> None:

@@ -102,7 +102,7 @@ class Scheduler:
 
 def _open(node: Node) -> bool:
     return (
-        node.ready == "True"
+        node.is_ready
         and not node.unschedulable
         and not any(t.effect in _KEEP_OUT for t in node.taints)
     )

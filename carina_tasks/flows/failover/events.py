@@ -341,7 +341,7 @@ def _about(logic_volume: LogicVolume, claim: Claim | None) -> tuple[About, ...]:
 
 
 def _claim(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Claim | None:
-    return snapshot.claims.get(f"{logic_volume.namespace}/{logic_volume.claim}")
+    return snapshot.claims.get(logic_volume.claim_key)
 
 
 def _volumes(number: int) -> str:

@@ -114,7 +114,7 @@ def _names(copy: Copy) -> set[str]:
     lv, logic_volume = copy
     return {
         logic_volume.name,
-        f"{logic_volume.namespace}/{logic_volume.claim}",
+        logic_volume.claim_key,
         lv.uuid,
         names.trash_of(lv.uuid),
     }
@@ -141,7 +141,7 @@ def _forbids(
 def _ask(node: str, copies: Iterable[Copy]) -> str:
     """Return what the operator is to confirm: what is used again, and what becomes the old copy."""
     lines = [
-        f"{logic_volume.namespace}/{logic_volume.claim}: confirm with {logic_volume.name}. The old "
+        f"{logic_volume.claim_key}: confirm with {logic_volume.name}. The old "
         f"copy on {node} (LV {lv.uuid}) has data until "
         f"{_when(decide.data_until(logic_volume, node))}; what was written on {logic_volume.node} "
         f"since {_when(decide.in_use_since(logic_volume))} becomes the old copy"

@@ -78,7 +78,7 @@ def judge_not_ready(
             f"node {node} does not exist: that is a deletion, see rebuild_node"
         )
     entry = ctx.state.read().maintenance.get(node)
-    if entry is not None and fresh.ready != "True":
+    if entry is not None and not fresh.is_ready:
         return node_loss.in_maintenance(entry)
     return node_loss.not_ready(
         fresh, ctx.cluster.lease(node), ctx.worker_alive(node), now, not_ready_rules(ctx)

@@ -11,7 +11,6 @@ import msgspec
 
 from carina_tasks.errors import BadInput
 from carina_tasks.flows.context import Context
-from carina_tasks.kube import paths
 from carina_tasks.model import maintenance, names
 from carina_tasks.model.maintenance import Maintenance
 from carina_tasks.observability.audit import about_node
@@ -56,9 +55,7 @@ def start(ctx: Context, node: str, seconds: float, reason: str) -> Maintenance:
     """
     names.node_name(node)
     found, now = ctx.cluster.node(node)
-    if found is None and not any(
-        _names(raw, node) for raw in ctx.cluster.api.list(paths.LOGIC_VOLUMES).items
-    ):
+    if found is None and not ctx.cluster.is_named(node):
         raise BadInput(
             f"there is no node {node}, and no LogicVolume names it: see kubectl get nodes"
         )
@@ -108,8 +105,3 @@ def listed(ctx: Context) -> MaintenanceList:
             )
         )
     return MaintenanceList(int(now), tuple(sorted(found, key=lambda one: (one.until, one.node))))
-
-
-def _names(raw: dict[str, object], node: str) -> bool:
-    spec = raw.get("spec")
-    return isinstance(spec, dict) and spec.get("nodeName") == node

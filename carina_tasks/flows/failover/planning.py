@@ -196,11 +196,9 @@ def plan(
     is not.
     """
     if inventories is None:
-        candidates = [
-            n.name for n in snapshot.nodes.values() if n.ready == "True" and n.name != source
-        ]
+        candidates = [n.name for n in snapshot.nodes.values() if n.is_ready and n.name != source]
         inventories = ask_nodes.answered(ask_nodes.inventories(ctx, candidates))
-    lost = source not in snapshot.nodes or snapshot.nodes[source].ready != "True"
+    lost = source not in snapshot.nodes or not snapshot.nodes[source].is_ready
     along = (
         selection.leaving(snapshot, source, {logic_volume.name for logic_volume in wanted})
         if lost

@@ -16,7 +16,6 @@ from carina_tasks.errors import (
     ApiConflict,
     ApiDenied,
     ApiInvalid,
-    BadObject,
     CarinaTasksError,
     NotFound,
     Refused,
@@ -30,9 +29,6 @@ from carina_tasks.flows.failover.lost_node import count_logic_volumes, finish
 from carina_tasks.flows.failover.planning import Cause, begin, plan
 from carina_tasks.flows.failover.results import ResumeResult, VolumeResult
 from carina_tasks.flows.failover.steps import NeedsTarget
-from carina_tasks.kube import paths
-from carina_tasks.kube.cluster import parse
-from carina_tasks.model import objects
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import LogicVolume, Node
 from carina_tasks.model.snapshot import ClusterSnapshot
@@ -42,7 +38,7 @@ from carina_tasks.observability.audit import about_volume
 def resume(ctx: Context) -> ResumeResult:
     """Continue with every journal, and name the nodes whose failover must be asked for."""
     only = ctx.approved_alone()
-    logic_volumes, nodes = _volumes(ctx), _nodes(ctx)
+    logic_volumes, nodes = list(ctx.cluster.logic_volumes().values.values()), _nodes(ctx)
     # Only hints: rebuild_node and migrate_node look for themselves whether the node is lost.
     used = {
         v.node
@@ -51,7 +47,7 @@ def resume(ctx: Context) -> ResumeResult:
     }
     absent = sorted(used - nodes.keys())
     sick = sorted(
-        name for name in used if (node := nodes.get(name)) is not None and node.ready != "True"
+        name for name in used if (node := nodes.get(name)) is not None and not node.is_ready
     )
     results: list[VolumeResult] = []
     journalled = [
@@ -193,7 +189,7 @@ def _target_loss(ctx: Context, target: str, nodes: dict[str, Node | None]) -> st
     Then its worker will answer sooner or later.
     """
     node = nodes.get(target)
-    if target in nodes and (node is None or node.ready == "True"):
+    if target in nodes and (node is None or node.is_ready):
         return ""
     try:
         loss = confirm_absence(ctx, target) if node is None else judge_not_ready(ctx, target)
@@ -207,28 +203,10 @@ def _target_loss(ctx: Context, target: str, nodes: dict[str, Node | None]) -> st
     return loss.reason if isinstance(loss, node_loss.Lost) else ""
 
 
-def _volumes(ctx: Context) -> list[LogicVolume]:
-    found = []
-    for raw in ctx.cluster.api.list(paths.LOGIC_VOLUMES).items:
-        try:
-            found.append(parse(raw, objects.parse_logic_volume))
-        except BadObject:
-            # The sweep reports it; here it would be repeated every 30 seconds.
-            continue
-    return found
-
-
 def _nodes(ctx: Context) -> dict[str, Node | None]:
     """Return the nodes by name.
 
     None: it cannot be read, and is a node all the same, neither deleted nor NotReady.
     """
-    nodes: dict[str, Node | None] = {}
-    for raw in ctx.cluster.api.list(paths.NODES).items:
-        try:
-            node = parse(raw, objects.parse_node)
-        except BadObject:
-            nodes[str((raw.get("metadata") or {}).get("name"))] = None
-        else:
-            nodes[node.name] = node
-    return nodes
+    nodes = ctx.cluster.nodes()
+    return {**nodes.values, **dict.fromkeys(nodes.unreadable)}

@@ -12,10 +12,8 @@ from carina_tasks.errors import ApiDenied, ApiUnavailable, CarinaTasksError
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.sweeps import local_volumes, logic_volumes
 from carina_tasks.flows.sweeps.results import Swept
-from carina_tasks.kube import paths, rights
-from carina_tasks.kube.cluster import parse
+from carina_tasks.kube import rights
 from carina_tasks.kube.rights import Right
-from carina_tasks.model import objects
 from carina_tasks.model.process import Process
 from carina_tasks.store.server_info import BrokerInfo
 
@@ -124,10 +122,9 @@ def _broker(broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process])
 def _api(
     ctx: Context, broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process]
 ) -> Iterator[Check]:
-    api = ctx.cluster.api
     try:
         begun = time.time()
-        version, now = api.read("/version")
+        version, now = ctx.cluster.version()
     except CarinaTasksError as exc:
         yield Check(
             "API server",
@@ -140,12 +137,12 @@ def _api(
     yield Check(
         "API server",
         "OK",
-        f"{version.get('gitVersion')} at {api.host} answers in {(mine - begun) * 1000:.0f} ms",
+        f"{version} at {ctx.cluster.host} answers in {(mine - begun) * 1000:.0f} ms",
     )
     yield from _rights(ctx)
     yield from _kinds(ctx)
     try:
-        nodes = [parse(raw, objects.parse_node).name for raw in api.list(paths.NODES).items]
+        nodes = sorted(ctx.cluster.nodes().names)
         state = ctx.state.read()
     except CarinaTasksError as exc:
         yield Check("API server", "FAIL", exc.message, "kubectl get nodes")
@@ -178,7 +175,7 @@ def _api(
 def _rights(ctx: Context) -> Iterator[Check]:
     wanted = rights.needed(ctx.settings.namespace)
     try:
-        lacking = rights.missing(ctx.cluster.api, wanted)
+        lacking = ctx.cluster.missing_rights(wanted)
     except (ApiUnavailable, ApiDenied) as exc:
         yield Check(
             "rights", "WARN", f"cannot be asked: {exc.message}", "kubectl auth can-i --list"
@@ -199,12 +196,9 @@ def _rights(ctx: Context) -> Iterator[Check]:
 def _kinds(ctx: Context) -> Iterator[Check]:
     for version, plural in KINDS:
         try:
-            names = {
-                one.get("name")
-                for one in ctx.cluster.api.get(f"/apis/{version}").get("resources") or ()
-            }
+            names = ctx.cluster.served(version)
         except CarinaTasksError:
-            names = set()
+            names = frozenset()
         wanted = {plural, f"{plural}/status"}
         if wanted <= names:
             yield Check("Carina", "OK", f"{plural} {version} is served, with its status")
@@ -237,9 +231,8 @@ def _sweeps(ctx: Context, now: float) -> Iterator[Check]:
 
 
 def _carina(ctx: Context) -> Iterator[Check]:
-    api = ctx.cluster.api
     try:
-        accounts = rights.carinas_controllers(api)
+        accounts = ctx.cluster.carinas_controllers()
     except CarinaTasksError as exc:
         yield Check(
             "Carina's own failover",
@@ -250,7 +243,7 @@ def _carina(ctx: Context) -> Iterator[Check]:
         return
     for account in accounts:
         verbs = {
-            f"{verb} {resource}": rights.has(api, account, Right("", resource, verb))
+            f"{verb} {resource}": ctx.cluster.has_right(account, Right("", resource, verb))
             for resource, verb in DANGEROUS
         }
         yield doctor.carinas_failover(account, verbs)

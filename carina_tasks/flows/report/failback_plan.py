@@ -72,7 +72,7 @@ def plan_failback(ctx: Context, node: str) -> FailbackPlan:
         )
         copies.append(
             OldCopy(
-                claim=f"{logic_volume.namespace}/{logic_volume.claim}",
+                claim=logic_volume.claim_key,
                 volume=logic_volume.name,
                 uuid=lv.uuid,
                 name=f"{lv.group}/{lv.name}",

@@ -11,15 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from carina_tasks import queues
 from carina_tasks.broker.queue_lengths import QueueLength
 from carina_tasks.decisions import volume_state
-from carina_tasks.errors import BadObject
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.report import readiness
 from carina_tasks.flows.sweeps import local_volumes, logic_volumes
 from carina_tasks.flows.sweeps.results import Swept
-from carina_tasks.kube import paths
-from carina_tasks.kube.cluster import parse
-from carina_tasks.model import objects
-from carina_tasks.model.objects import LogicVolume
 from carina_tasks.observability.metrics import Families
 
 SWEEPS = {"local_volumes": local_volumes.RESULT_NAME, "logic_volumes": logic_volumes.RESULT_NAME}
@@ -30,23 +25,14 @@ AskWaiting = Callable[[Iterable[str]], Mapping[str, QueueLength]]
 def of_api(ctx: Context, families: Families) -> tuple[str, ...]:
     """Add what the API server knows, and return the nodes' names. Raises the adapters' errors."""
     state = ctx.state.read()
-    nodes: dict[str, bool] = {}
-    for raw in ctx.cluster.api.list(paths.NODES).items:
-        try:
-            node = parse(raw, objects.parse_node)
-            nodes[node.name] = node.ready == "True"
-        except BadObject as exc:
-            # It is there, which is what the volumes on it hang on.
-            nodes[str(exc.facts.get("name", "?"))] = False
-    listing = ctx.cluster.api.list(paths.LOGIC_VOLUMES)
-    logic_volumes: list[LogicVolume] = []
-    for raw in listing.items:
-        try:
-            logic_volumes.append(parse(raw, objects.parse_logic_volume))
-        except BadObject:
-            continue
+    found = ctx.cluster.nodes()
+    nodes = {name: node.is_ready for name, node in found.values.items()}
+    # One that cannot be read exists, so the logic volumes on it are not lost.
+    nodes |= dict.fromkeys(found.unreadable, False)
+    listed = ctx.cluster.logic_volumes()
+    logic_volumes = listed.values.values()
     states = Counter(volume_state.state(logic_volume, nodes) for logic_volume in logic_volumes)
-    states["unreadable"] = len(listing.items) - len(logic_volumes)
+    states["unreadable"] = len(listed.unreadable)
     for one in volume_state.STATES:
         families.put("carina_tasks_logic_volumes", states[one], one)
     started = [

@@ -9,7 +9,6 @@ import msgspec
 
 from carina_tasks.errors import ApiDenied, BadInput
 from carina_tasks.flows.context import Context
-from carina_tasks.kube import event_history
 from carina_tasks.kube.event_history import PastEvent
 from carina_tasks.model import names, progress, well_known
 from carina_tasks.model.objects import LogicVolume
@@ -52,7 +51,7 @@ def history(ctx: Context, target: str) -> HistoryResult:
     ]
     records += _under_way(snapshot, target)
     try:
-        records += _said(event_history.events(ctx.cluster.api), target, logic_volume)
+        records += _said(ctx.cluster.events(), target, logic_volume)
     except ApiDenied as exc:
         unknown = (f"our Events cannot be read: {exc.message}",)
     if not records and logic_volume is None and target not in snapshot.nodes:
@@ -99,7 +98,7 @@ def _said(
     Of a node only what is about the node: each of its volumes has a history of its own.
     """
     records: dict[tuple[str, str], Record] = {}
-    claim = f"{logic_volume.namespace}/{logic_volume.claim}" if logic_volume else ""
+    claim = logic_volume.claim_key if logic_volume else ""
     for said in events:
         mine = said.name == target or (claim and f"{said.namespace}/{said.name}" == claim)
         if mine or (said.kind == "Pod" and _names(said.message, target)):

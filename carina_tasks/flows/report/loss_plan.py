@@ -52,7 +52,7 @@ def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
         raise BadInput(
             f"there is no node {node}, and no LogicVolume names it: see kubectl get nodes"
         )
-    candidates = [n.name for n in snapshot.nodes.values() if n.ready == "True" and n.name != node]
+    candidates = [n.name for n in snapshot.nodes.values() if n.is_ready and n.name != node]
     inventories = ask_nodes.answered(ask_nodes.inventories(ctx, candidates))
     volumes = planned(ctx, snapshot, node, not_ready, inventories)
     places = sum(v.outcome == "place" for v in volumes)

@@ -23,7 +23,6 @@ from carina_tasks.flows.failover.loss import not_ready_rules
 from carina_tasks.flows.report.loss_plan import planned
 from carina_tasks.flows.report.problem import Problem, ProblemsResult
 from carina_tasks.flows.sweeps.rules import orphan_rules
-from carina_tasks.kube import event_history
 from carina_tasks.kube.event_history import PastEvent
 from carina_tasks.model import progress, well_known
 from carina_tasks.model.local import Inventory
@@ -50,12 +49,12 @@ def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> Problems
     inventories: Inventories | None = None
     if stored is not None:
         inventories = ask_nodes.inventories(
-            ctx, [name for name, node in snapshot.nodes.items() if node.ready == "True"]
+            ctx, [name for name, node in snapshot.nodes.items() if node.is_ready]
         )
     else:
         unknown.append("failures of tasks, and what nodes hold: the broker is away")
     try:
-        events: Sequence[PastEvent] = event_history.events(ctx.cluster.api)
+        events: Sequence[PastEvent] = ctx.cluster.events()
     except ApiDenied as exc:
         events = ()
         unknown.append(
@@ -256,7 +255,7 @@ def _kept(ctx: Context, snapshot: ClusterSnapshot) -> Iterator[Problem]:
         age = snapshot.now - (logic_volume.meta.deleting or logic_volume.meta.created)
         if logic_volume.meta.owners or age < ctx.settings.logic_volume_grace:
             continue
-        claim = snapshot.claims.get(f"{logic_volume.namespace}/{logic_volume.claim}")
+        claim = snapshot.claims.get(logic_volume.claim_key)
         verdict = logic_volumes.judge_logic_volume(
             logic_volume, None, claim, snapshot.now, ctx.settings.logic_volume_grace
         )

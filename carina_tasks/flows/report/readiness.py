@@ -75,7 +75,7 @@ def readiness(ctx: Context) -> Readiness:
     """
     snapshot, state = ctx.cluster.observe(), ctx.state.read()
     answers = ask_nodes.inventories(
-        ctx, [node.name for node in snapshot.nodes.values() if node.ready == "True"]
+        ctx, [node.name for node in snapshot.nodes.values() if node.is_ready]
     )
     _check_broker(answers)
     inventories = ask_nodes.answered(answers)

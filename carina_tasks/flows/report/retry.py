@@ -137,7 +137,7 @@ def _of_node(snapshot: ClusterSnapshot, node: str) -> Retry:
                 node, f"there is no node {node}, and no LogicVolume names it: nothing is left to do"
             )
         return Retry(node, f"node {node} does not exist", REBUILD, (node,))
-    if found.ready != "True":
+    if not found.is_ready:
         return Retry(node, f"node {node} is not Ready", MIGRATE, (node,))
     return Retry(
         node, f"node {node} is Ready: nothing to fail over, its local volumes are swept", LOCAL

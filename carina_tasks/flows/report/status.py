@@ -158,7 +158,7 @@ def _note(ctx: Context, node: Node | None, entry: Maintenance | None) -> str:
     """Say what holds the failover of a node back, or makes it faster; empty when nothing does."""
     if entry is not None:
         return str(entry)
-    if node is None or node.ready == "True":
+    if node is None or node.is_ready:
         return "cordoned" if node is not None and node.cordoned else ""
     if node.out_of_service:
         return "out of service: failed over at once"
@@ -191,7 +191,7 @@ def _step(snapshot: ClusterSnapshot, logic_volume: LogicVolume, target: str) -> 
     """
     pv, claim = (
         snapshot.persistent_volumes.get(logic_volume.name),
-        snapshot.claims.get(f"{logic_volume.namespace}/{logic_volume.claim}"),
+        snapshot.claims.get(logic_volume.claim_key),
     )
     if pv is None or pv.meta.deleting is not None:
         return "3/5 replace PV"

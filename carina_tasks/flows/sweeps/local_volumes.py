@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sized
 import msgspec
 
 from carina_tasks.decisions import answers, guards, orphans
-from carina_tasks.errors import BadObject, CarinaTasksError
+from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
@@ -30,9 +30,6 @@ from carina_tasks.flows.sweeps.results import (
     SweptNode,
     summary_of,
 )
-from carina_tasks.kube import paths
-from carina_tasks.kube.cluster import parse
-from carina_tasks.model import objects
 from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.messages import (
     LvResults,
@@ -59,16 +56,12 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     """
     ctx.check_pause()
     began = ctx.monotonic()
-    results: list[LocalSweepNode] = []
     swept: list[tuple[SweptNode, Counter[str]]] = []
     ready: list[str] = []
-    for raw in ctx.cluster.api.list(paths.NODES).items:
-        try:
-            node = parse(raw, objects.parse_node)
-        except BadObject as exc:
-            results.append(LocalSweepNode(str(exc.facts.get("name", "?")), "failed", exc.message))
-            continue
-        if node.ready == "True":
+    nodes = ctx.cluster.nodes()
+    results = [LocalSweepNode(name, "failed", why) for name, why in nodes.unreadable.items()]
+    for node in nodes.values.values():
+        if node.is_ready:
             ready.append(node.name)
         else:
             results.append(LocalSweepNode(node.name, "skipped", "the node is not Ready"))

@@ -15,7 +15,6 @@ from carina_tasks.errors import BadInput, CarinaTasksError, NodeFailed
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.sweeps.results import RestoreResult, TrashedVolume, TrashResult
-from carina_tasks.kube import paths
 from carina_tasks.model import names, quantity, well_known
 from carina_tasks.model.local import Inventory, LocalVolume, TrashTags
 from carina_tasks.model.messages import LvInTrash, LvResults, LvTarget, RestoreLv, batch_time
@@ -31,9 +30,7 @@ def list_trash(ctx: Context, nodes: Iterable[str] = ()) -> TrashResult:
     """
     wanted = [names.node_name(node) for node in nodes] or _all_nodes(ctx)
     now, volumes, silent = ctx.cluster.now(), [], []
-    wanting = {
-        str(raw["metadata"]["name"]) for raw in ctx.cluster.api.list(paths.LOGIC_VOLUMES).items
-    }
+    wanting = ctx.cluster.logic_volumes().names
     for node, answer in ask_nodes.inventories(ctx, wanted).items():
         if isinstance(answer, CarinaTasksError):
             silent.append(f"{node}: {answer.message}")
@@ -96,7 +93,7 @@ def restore(ctx: Context, node: str, wanted: str) -> RestoreResult:
 
 
 def _all_nodes(ctx: Context) -> list[str]:
-    return [str(raw["metadata"]["name"]) for raw in ctx.cluster.api.list(paths.NODES).items]
+    return sorted(ctx.cluster.nodes().names)
 
 
 def _shown(

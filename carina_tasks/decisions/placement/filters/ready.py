@@ -13,7 +13,7 @@ def ready(given: FilterInput) -> FilterVerdict:
     """
     if given.candidate.node.meta.deleting is not None:
         return DoesNotFit("is being deleted")
-    if given.candidate.node.ready != "True":
+    if not given.candidate.node.is_ready:
         return DoesNotFit(f"is not ready (Ready is {given.candidate.node.ready})")
     if not given.candidate.answered:
         return DoesNotFit("its worker does not answer")
