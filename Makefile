@@ -19,7 +19,7 @@ help:
 	@echo "make bench  what carina-tasks costs beside the bare work, side by side in one run, 4 minutes; prints a table"
 	@echo "make lab    install what the tests on real parts need (Debian, root)"
 	@echo "make docs   the documentation as a site, in build/site; a broken link fails"
-	@echo "make lint   ruff, mypy and the layers"
+	@echo "make lint   ruff, mypy, the layers, tables of contents and docstring sections"
 
 # The virtual environment is made again when the lock file changes.
 $(VENV)/ready: $(LOCK) pyproject.toml
@@ -70,6 +70,7 @@ lint: $(VENV)/ready
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tools.conventions
 
 format: $(VENV)/ready
 	@$(BIN)/ruff check --fix .

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Final
 
 from carina_tasks.errors import BadSetting
@@ -38,6 +38,19 @@ def check_environment(environ: Mapping[str, str]) -> None:
         raise BadSetting(
             f"{', '.join(sorted(found))}: Celery would follow it and not {PREFIX}BROKER_URL; take "
             "it out of the environment of this process"
+        )
+
+
+def check_names(environ: Mapping[str, str], known: Set[str]) -> None:
+    """Refuse a variable with our prefix that is no setting: it is a typing error.
+
+    Raises:
+        BadSetting: It names each of them.
+    """
+    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise BadSetting(
+            f"there is no setting {', '.join(unknown)}; all settings are in docs/settings.md"
         )
 
 

@@ -19,19 +19,31 @@ NODE_PREFIX = "node."
 
 
 def queue(name: str) -> Queue:
-    """Return the declaration of queue `name`. Raises BadInput for a queue that cannot exist."""
+    """Return the declaration of queue `name`.
+
+    Raises:
+        BadInput: For a queue that cannot exist.
+    """
     if name != CONTROL:
         node_of(name)
     return Queue(name, Exchange("", type="direct"), routing_key=name)
 
 
 def node_queue(node: str) -> Queue:
-    """Return the queue of `node`. Raises BadInput when that is no node name."""
+    """Return the queue of `node`.
+
+    Raises:
+        BadInput: It is no node name.
+    """
     return queue(NODE_PREFIX + names.node_name(node))
 
 
 def node_of(name: str) -> str:
-    """Return the node that the queue `name` belongs to. Raises BadInput."""
+    """Return the node that the queue `name` belongs to.
+
+    Raises:
+        BadInput: An argument is not what the task takes.
+    """
     if not name.startswith(NODE_PREFIX):
         raise BadInput(f"there is no queue {name!r}: use {CONTROL!r} or '{NODE_PREFIX}<node>'")
     return names.node_name(name.removeprefix(NODE_PREFIX))

@@ -23,7 +23,11 @@ def words(value: Any) -> Any:
 
 
 def size(value: Any) -> Any:
-    """Return a Kubernetes quantity in bytes. Raises ValueError, which pydantic reports."""
+    """Return a Kubernetes quantity in bytes.
+
+    Raises:
+        ValueError: It pydantic reports.
+    """
     try:
         return 0 if value in (0, "0") else quantity.to_bytes(value)
     except BadInput as exc:

@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from carina_tasks.environment import PREFIX, from_environment, variable_of
+from carina_tasks.environment import PREFIX, check_names, from_environment, variable_of
 from carina_tasks.errors import BadInput, BadSetting
 from carina_tasks.model import names, quantity
 from carina_tasks.setting_types import PositiveSeconds, Seconds, Share, size, words
@@ -361,25 +361,18 @@ class _Given(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the arguments alone."""
+        """Take only the arguments."""
         return (init_settings,)
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:
     """Return the settings of `environ` (default: the process's).
 
-    Raises BadSetting that names each wrong one.
+    Raises:
+        BadSetting: It names each wrong one.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = sorted(
-        name
-        for name in (os.environ if environ is None else environ)
-        if name.startswith(PREFIX) and name not in known
-    )
-    if unknown:
-        raise BadSetting(
-            f"there is no setting {', '.join(unknown)}; all settings are in docs/settings.md"
-        )
+    given = os.environ if environ is None else environ
+    check_names(given, {PREFIX + name.upper() for name in Settings.model_fields})
     try:
         return Settings() if environ is None else _Given(**from_environment(environ))
     except ValidationError as exc:
@@ -392,5 +385,9 @@ def load(environ: dict[str, str] | None = None) -> Settings:
 
 @cache
 def current() -> Settings:
-    """Return this process's settings, read once. Raises BadSetting."""
+    """Return this process's settings, read once.
+
+    Raises:
+        BadSetting: A setting is missing or wrong.
+    """
     return load()

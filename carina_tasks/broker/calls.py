@@ -65,9 +65,20 @@ class NodeCalls:
     ) -> T:
         """Return the answer of `node`.
 
-        Raises NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable.
-
         `more` seconds are added to the deadline, for a request that is a batch.
+
+        Args:
+            node: Name of the node.
+            task: Name of the task.
+            request: What the control worker asks for.
+            answer: The type of the answer.
+            more: Seconds added to the deadline, for a batch.
+
+        Raises:
+            NodeSilent: The node's worker did not answer before the deadline.
+            NodeFailed: The node's worker ran the task and it failed.
+            BadAnswer: A node answered with something that is not an answer.
+            BrokerUnavailable: The broker did not answer.
         """
         result = self.ask_all({node: request}, task, answer, more)[node]
         if isinstance(result, CarinaTasksError):
@@ -84,6 +95,12 @@ class NodeCalls:
         """Ask every node of `requests` at once.
 
         Return for each its answer, or why there is none.
+
+        Args:
+            requests: The request for each node.
+            task: Name of the task.
+            answer: The type of the answer.
+            more: Seconds added to the deadline, for a batch.
         """
         results: dict[str, T | CarinaTasksError] = {}
         pending: list[Pending[T]] = []
@@ -101,6 +118,13 @@ class NodeCalls:
         """Send one request to a node.
 
         It expires with its deadline, so that a node that returns later does not run it.
+
+        Args:
+            node: Name of the node.
+            task: Name of the task.
+            request: What the control worker asks for.
+            answer: The type of the answer.
+            more: Seconds added to the deadline, for a batch.
         """
         task_id = f"{node}:{uuid.uuid4()}"
         try:

@@ -34,9 +34,10 @@ class _Envelope(msgspec.Struct):
 def queue_lengths(app: Celery, queues: Iterable[str]) -> dict[str, QueueLength]:
     """Return what waits in each of `queues`, with one question to the broker.
 
-    Raises BrokerUnavailable.
-
     A queue is a list: new messages are added at its left end, the oldest is at its right.
+
+    Raises:
+        BrokerUnavailable: The broker did not answer.
     """
     names = list(queues)
     with connection(app) as client, client.pipeline(transaction=False) as pipe:

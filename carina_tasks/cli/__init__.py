@@ -3,18 +3,21 @@
 Every ``celery`` command imports every plugin, so nothing but click is imported here: a command's
 module is imported when it is asked for.
 
-``pause``, ``resume``   stop everything, and continue (work without a broker)
-``maintenance``         a node's machine will be away: nothing of it is failed over meanwhile
-``plan``                what the loss of a node would do, with target and reason for each volume;
-                        writes nothing
-``failback``            an old copy that a failover left on a node is the volume again
-``rebuild``             one volume of a live node, new and empty elsewhere; with its name typed out
-``status``              pause, nodes and their workers, whether each may be lost, what is under way
-``failed``, ``retry``   what needs the operator, and happening with it
-``history``             what happened to a volume or a node
-``volumes``             what lvm2 on a node reports
-``doctor``              is everything there that failover needs?
-``trash``, ``restore``  what the sweeps removed, and bringing it back
+``pause``        stop everything; works without a broker
+``resume``       end a pause, or approve lost nodes after the mass-failure guard stopped
+``maintenance``  a node's machine will be away: nothing of it is failed over meanwhile
+``plan``         what the loss of a node would do; the old copies that it holds
+``failback``     an old copy that a failover left on a node is the volume again
+``rebuild``      one volume of a live node, new and empty elsewhere; confirmed by its name
+``status``       pause, nodes and their workers, whether each may be lost, what is under way
+``failed``       what needs the operator, and the command for it
+``retry``        send again what failed
+``history``      what happened to a volume or a node
+``volumes``      what lvm2 on a node reports
+``trash``        what the sweeps removed
+``restore``      an LV comes back from the trash
+``doctor``       does everything that failover needs exist?
+``output``       how the commands print and end
 """
 
 from __future__ import annotations

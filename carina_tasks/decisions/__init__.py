@@ -1,4 +1,21 @@
 """Pure functions on frozen values: no I/O, no Celery, no clock, no randomness.
 
-``placement/``  where can the volumes of a lost node go?
+``placement``      where can the volumes of a lost node go?
+``answers``        which results in a node's answer are accepted
+``colocation``     are the volumes of one pod still planned for one node?
+``doctor``         one check of `carina doctor` a function
+``eviction``       what becomes of a pod whose volume leaves its node
+``failback``       could an old copy be the volume again?
+``guards``         pause, mass failure, and how many orphans one sweep may remove
+``hints``          what the node watch publishes, and when
+``local_volume``   create, keep, replace or restore one LV
+``logic_volumes``  keep or delete this LogicVolume?
+``node_loss``      is this node deleted, or NotReady for long enough?
+``orphans``        keep, mark, unmark or remove this LV?
+``pv_manifest``    the manifest from which a rebuild creates the PV again
+``rebuild``        which step comes next for this journal?
+``removal``        may this LV be removed, and how?
+``selection``      which logic volumes of a lost node are rebuilt?
+``single_volume``  may one logic volume of a live node be rebuilt elsewhere?
+``volume_state``   the state of a LogicVolume, for the metrics
 """

@@ -53,6 +53,11 @@ def accept(asked: Iterable[Asked], answer: LvResults, words: AllowedOutcomes) ->
     """Return what of `answer` counts.
 
     Of two equal results the first counts; of two that differ, none.
+
+    Args:
+        asked: The LVs that were asked for.
+        answer: The node's answer.
+        words: The outcomes that such a task can have.
     """
     open_ = {(wanted.group, wanted.name) for wanted in asked}
     first: dict[tuple[str, str], LvResult] = {}

@@ -48,6 +48,11 @@ def separated(
 
     What is on its way to or from a target in `lost` is planned again anyway, together, and strays
     nowhere.
+
+    Args:
+        snapshot: The cluster as it was read.
+        journalled: The LogicVolumes with a journal.
+        lost: Names of the lost nodes.
     """
     found: dict[str, LeftBehind | Diverging] = {}
     for leader in sorted(journalled, key=lambda logic_volume: logic_volume.name):
@@ -78,6 +83,11 @@ def held_by(snapshot: ClusterSnapshot, journal: Journal, maintenance: Collection
     That volume is there already, and a pod may have written to it. The journal names it: between
     the eviction of the pod and the pod that its controller makes in its place, no pod ties the two
     together. A target that is lost keeps nothing, one in `maintenance` keeps what it has.
+
+    Args:
+        snapshot: The cluster as it was read.
+        journal: The journal of the rebuild.
+        maintenance: The nodes in maintenance.
     """
     node = snapshot.nodes.get(journal.target)
     if journal.target not in maintenance and (node is None or not node.is_ready):

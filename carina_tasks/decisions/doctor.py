@@ -125,6 +125,11 @@ def clocks(api: float, others: Mapping[str, float], precision: float) -> list[Ch
     """Judge the clocks of `others` against the API server's.
 
     The answer's own age makes it `precision` seconds coarse.
+
+    Args:
+        api: The client of the API server.
+        others: The other clocks, seconds since the epoch by name.
+        precision: Seconds within which two clocks count as equal.
     """
     checks = []
     for name, clock in sorted(others.items()):

@@ -58,6 +58,11 @@ def is_old_copy(lv: LocalVolume, node: str, logic_volume: LogicVolume) -> bool:
     """Return whether an LV of `node` is a copy of `volume` that is not in use.
 
     It is in the trash, or the volume is elsewhere.
+
+    Args:
+        lv: The LV, as its node reported it.
+        node: Name of the node.
+        logic_volume: The LogicVolume.
     """
     return lv.trashed is not None or logic_volume.node != node
 

@@ -42,6 +42,11 @@ def lost_nodes(
     Not Ready for `after` seconds, or named by a LogicVolume and not there.
 
     Nodes that are away by the operator's plan (`planned`) do not count.
+
+    Args:
+        snapshot: The cluster as it was read.
+        after: Seconds for which a node must be NotReady to count.
+        planned: Nodes whose absence is planned.
     """
     named = {logic_volume.node for logic_volume in snapshot.logic_volumes.values()}
     sick = {
@@ -120,6 +125,14 @@ def orphan_cap(
 
     The operator confirms by naming the exact number, so that a confirmation given for three volumes
     is not used for three hundred.
+
+    Args:
+        orphans: Number of orphans that the sweep would remove.
+        volumes: Number of LVs of Carina's on the node.
+        limit: Number of orphans that one sweep may always remove.
+        share: Largest share of them that one sweep may remove.
+        confirmed: Number of orphans an operator confirmed, 0 for none. Must equal `orphans`, so
+            that a confirmation of 3 removals cannot authorise 300.
     """
     allowed = max(limit, int(share * volumes))
     if orphans <= allowed:

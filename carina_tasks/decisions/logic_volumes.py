@@ -52,6 +52,13 @@ def judge_logic_volume(
     """Judge one LogicVolume.
 
     None for `volume` or `claim` means the API server's own 404 or a complete list.
+
+    Args:
+        logic_volume: The LogicVolume.
+        pv: The PersistentVolume, None when it does not exist.
+        claim: The claim, None when it does not exist.
+        now: Seconds since the epoch, by the API server's clock.
+        grace: Seconds for which a new LogicVolume is left alone.
     """
     meta = logic_volume.meta
     if pv is not None:

@@ -73,6 +73,12 @@ def absent(name: str, first: Node | None, second: Node | None, confirm: float) -
 
     A node registered again under the same name is a new node, with a UID of its own: its presence
     is not absence, whatever became of the old one.
+
+    Args:
+        name: Its name.
+        first: The node as the first read found it, None: 404.
+        second: The node as the read after the wait found it, None: 404.
+        confirm: Seconds between the two reads.
     """
     present = second or first
     if present is not None:

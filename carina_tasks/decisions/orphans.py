@@ -106,6 +106,15 @@ def judge_local_volume(
 
     None for either means that a complete list, or the API server's own 404, proved it; an error
     never does.
+
+    Args:
+        lv: The LV, as its node reported it.
+        inventory: What the node reported.
+        logic_volume: The LogicVolume of its name; None: a complete list or the API server's own 404
+            proved that there is none. An error never does.
+        pv: The PersistentVolume of its name, likewise.
+        now: Seconds since the epoch, by the API server's clock.
+        rules: What the settings allow.
     """
     if not any(fnmatchcase(lv.group, pattern) for pattern in rules.groups):
         return KeepLv(f"volume group {lv.group} is not managed", "unmanaged-group")
@@ -157,7 +166,16 @@ def judge_trash(
     now: float,
     rules: OrphanRules,
 ) -> KeepLv | PurgeTrash:
-    """Judge an LV in the trash of `inventory.node` against the objects of its old name."""
+    """Judge an LV in the trash of `inventory.node` against the objects of its old name.
+
+    Args:
+        lv: The LV, as its node reported it.
+        inventory: What the node reported.
+        logic_volume: The LogicVolume, None when it does not exist.
+        pv: The PersistentVolume, None when it does not exist.
+        now: Seconds since the epoch, by the API server's clock.
+        rules: What the settings allow.
+    """
     trashed = lv.trashed
     if trashed is None:
         return KeepLv("it does not lie in the trash", "trash")
@@ -186,6 +204,11 @@ def old_copy(lv: LocalVolume, node: str, logic_volume: LogicVolume | None) -> bo
 
     In the trash it is one whatever node the LogicVolume names: a second failover may have brought
     the volume back to this node, as another LV.
+
+    Args:
+        lv: The LV, as its node reported it.
+        node: Name of the node.
+        logic_volume: The LogicVolume, None when it does not exist.
     """
     return logic_volume is not None and (lv.trashed is not None or logic_volume.node != node)
 
@@ -269,6 +292,11 @@ def missing_local_volumes(
 
     They are reported, never created again: an empty volume in place of a lost one would hide the
     loss of data (carina issue 14).
+
+    Args:
+        snapshot: The cluster as it was read.
+        inventory: What the node reported.
+        grace: Seconds for which a new LogicVolume is left alone.
     """
     found, groups = [], {group.name for group in inventory.groups}
     for logic_volume in snapshot.logic_volumes.values():

@@ -118,6 +118,11 @@ def discard(removal: RemoveLv, trash_at: int, why: str) -> RemoveLv | MoveToTras
 
     An LV whose creation was interrupted holds nothing that anyone wrote for its pod, and may hold
     what another one wrote: it must never come back.
+
+    Args:
+        removal: The removal that was decided.
+        trash_at: Seconds since the epoch that the trash notes; 0: there is no trash.
+        why: The reason, as an LVM tag.
     """
     if not trash_at or removal.lv.unfinished:
         return removal
@@ -205,7 +210,15 @@ def decide_restore(request: RestoreLv, inventory: Inventory) -> RestoreDecision:
 def removable(
     lv: LocalVolume, inventory: Inventory, reason: str, tag: str = "", name: str = ""
 ) -> RemoveLv | RefuseLv:
-    """Return whether `lv` (formerly `name`) is provably ours and closed, and its companions."""
+    """Return whether `lv` (formerly `name`) is provably ours and closed, and its companions.
+
+    Args:
+        lv: The LV, as its node reported it.
+        inventory: What the node reported.
+        reason: The reason, for users.
+        tag: The LVM tag that the LV must carry.
+        name: The name it had before the trash, or has.
+    """
     name = name or lv.name
     if not name.startswith(names.VOLUME_PREFIX):
         return RefuseLv(f"it is not Carina's: its name does not start with {names.VOLUME_PREFIX!r}")

@@ -60,7 +60,13 @@ def of_volume(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Wanted | 
 def of_companion(
     snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal
 ) -> Wanted | Skip:
-    """Judge a logic volume that was planned together with `journal` and has none itself."""
+    """Judge a logic volume that was planned together with `journal` and has none itself.
+
+    Args:
+        snapshot: The cluster as it was read.
+        logic_volume: The LogicVolume.
+        journal: The journal of the rebuild.
+    """
     verdict = _judge(snapshot, logic_volume, journal.source)
     if isinstance(verdict, Wanted) and journal.kind == "migrate":
         return _only_annotated(snapshot, verdict, journal.source)
@@ -95,6 +101,11 @@ def leaving(snapshot: ClusterSnapshot, node: str, but: Collection[str]) -> list[
     """Return the logic volumes that leave the lost `node`, without those in `but`.
 
     A journal that names the node as its target counts too.
+
+    Args:
+        snapshot: The cluster as it was read.
+        node: Name of the lost node.
+        but: Names that are left out.
     """
     verdicts = (
         of_not_ready_node(snapshot, node)

@@ -46,6 +46,11 @@ def unused(
     A pod that waits on the node for a volume which cannot be mounted uses nothing; it is evicted.
     When the node does not say whether the volume is open, such a pod may have it open, and is one
     too many.
+
+    Args:
+        snapshot: The cluster as it was read.
+        logic_volume: The LogicVolume.
+        inventory: What the node reported.
     """
     bound = [
         pod

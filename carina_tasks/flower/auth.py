@@ -32,6 +32,11 @@ def check(basic_auth: Sequence[str] | None, auth: str, environ: Mapping[str, str
 
     `basic_auth` are Flower's pairs ``user:password``, `auth` is its pattern of e-mail addresses for
     OAuth2.
+
+    Args:
+        basic_auth: Flower's pairs of user and password.
+        auth: Flower's OAuth2 rule.
+        environ: The environment of the process.
     """
     for pair in basic_auth or ():
         user, _, password = pair.partition(":")

@@ -50,6 +50,13 @@ def accepted_results(
     """Return the accepted results of `node` about the LVs `asked`.
 
     Raises what `ask` raises.
+
+    Args:
+        ctx: The outside world.
+        node: Name of the node.
+        asked: The LVs that were asked for.
+        words: The outcomes that such a task can have.
+        ask: Sends the request and returns the answer.
     """
     try:
         answer = ask()
@@ -95,7 +102,10 @@ def with_pods_again(ctx: Context, snapshot: ClusterSnapshot) -> ClusterSnapshot:
     The pods of a second list are added to those of the first.
 
     A pod that the lists lack (something in between can cut a list short) may be the one that is not
-    annotated. Raises ApiUnavailable when more lists do not bring them together either.
+    annotated.
+
+    Raises:
+        ApiUnavailable: More lists do not bring them together either.
     """
     pods = {pod.meta.uid: pod for pod in snapshot.pods}
     total: int | None = None

@@ -16,6 +16,11 @@ def spread(pool: Executor, work: Callable[[T], R], items: Iterable[T]) -> Iterat
 
     Threads of a pool do not inherit context variables: each call gets a copy of ours, so that its
     log lines have the task's id.
+
+    Args:
+        pool: The threads.
+        work: What is done with each item.
+        items: The items.
     """
     futures = [pool.submit(contextvars.copy_context().run, work, item) for item in items]
     return (future.result() for future in futures)

@@ -1,9 +1,13 @@
 """The Kubernetes API server: the only code that talks to it.
 
-``api``       one request: credentials, timeouts, and HTTP answers as errors of ours
-``paths``     where each kind lives
-``cluster``   complete lists and single objects as frozen values
-``volumes``   the writes of a rebuild, each guarded by UID and resourceVersion
-``events``    Kubernetes Events, aggregated
-``state``     the ConfigMap that holds the pause
+``api``            one request: credentials, timeouts, and HTTP answers as errors of ours
+``paths``          where each kind lives
+``cluster``        complete lists and single objects as frozen values
+``events``         Kubernetes Events, aggregated
+``state``          the ConfigMap that holds the pause
+``dry_run``        writes that the API server only checks
+``event_history``  our Events, read back: what was reported about an object, and since when
+``responses``      HTTP responses, as lists and as errors of ours
+``rights``         the verbs of deploy/rbac.yaml, and whether the credentials at hand have them
+``writes``         the writes of rebuilds and sweeps, guarded by UID and resourceVersion
 """

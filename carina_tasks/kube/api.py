@@ -13,10 +13,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import urllib3
 import yaml
@@ -24,29 +23,15 @@ from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
 from carina_tasks.errors import (
-    AlreadyExists,
-    ApiConflict,
-    ApiDenied,
-    ApiGone,
-    ApiInvalid,
-    ApiUnauthorized,
     ApiUnavailable,
     BadSetting,
-    CarinaTasksError,
     DryRunUnsupported,
-    NotFound,
 )
+from carina_tasks.kube.responses import DRY_RUN, MERGE, NO_DRY_RUN, date_of, error_of, list_of
 
 Raw = dict[str, Any]
 Observe = Callable[[str, str, float, int], None]
 """Called after each request with verb, path, seconds and HTTP status (0: no answer)."""
-
-MERGE = "application/merge-patch+json"
-DRY_RUN = {"dryRun": "All"}
-NO_DRY_RUN = "does not support dry run"
-"""What the API server answers, with a 400, about a webhook whose sideEffects are Some or
-Unknown.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +55,13 @@ class WatchEvent:
 def connect(timeout: float, page_size: int, observe: Observe | None = None) -> Api:
     """Return the API server of ``KUBECONFIG``, of ~/.kube/config or of the pod.
 
-    Raises BadSetting when there is neither.
+    Args:
+        timeout: Seconds that a request may take.
+        page_size: Objects of one page of a list.
+        observe: Called after each request.
+
+    Raises:
+        BadSetting: There is neither.
     """
     default = Path.home() / ".kube" / "config"
     try:
@@ -124,7 +115,8 @@ class Api:
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Raw:
         """Return the object at `path`.
 
-        Raises NotFound only when the API server reports that this object is absent.
+        Raises:
+            NotFound: Only when the API server reports that this object is absent.
         """
         return self._call("GET", path, query=query)[0]
 
@@ -135,7 +127,8 @@ class Api:
     def list(self, path: str, query: Mapping[str, str] | None = None) -> Listing:
         """Return every object at `path`, all pages of it.
 
-        Raises ApiUnavailable for anything that is not a whole list.
+        Raises:
+            ApiUnavailable: For anything that is not a whole list.
         """
         items: list[Raw] = []
         version, now, more = "", 0.0, ""
@@ -146,7 +139,7 @@ class Api:
                 **({"continue": more} if more else {}),
             }
             page, date = self._call("GET", path, query=page_query)
-            meta, got = _list_of(path, page)
+            meta, got = list_of(path, page)
             items += got
             version, now, more = (
                 version or meta.get("resourceVersion", ""),
@@ -159,12 +152,13 @@ class Api:
     def count(self, path: str) -> int | None:
         """Return how many objects are at `path`; None when the API server does not say.
 
-        Raises ApiUnavailable.
-
         A page of one, and how many remain by its answer (`remainingItemCount` of ListMeta,
         Kubernetes API reference).
+
+        Raises:
+            ApiUnavailable: The Kubernetes API server did not answer.
         """
-        meta, items = _list_of(path, self._call("GET", path, query={"limit": "1"})[0])
+        meta, items = list_of(path, self._call("GET", path, query={"limit": "1"})[0])
         remaining = meta.get("remainingItemCount")
         if isinstance(remaining, int) and remaining > 0:
             # Then the page was full, whatever arrived of it.
@@ -172,13 +166,27 @@ class Api:
         return None if meta.get("continue") else len(items)
 
     def create(self, path: str, body: Raw, *, dry_run: bool = False) -> Raw:
-        """Create an object. Raises AlreadyExists when one of that name is there."""
+        """Create an object.
+
+        Args:
+            path: Path of the object in the API.
+            body: The object or patch, as JSON.
+            dry_run: Whether the API server only checks the request.
+
+        Raises:
+            AlreadyExists: One of that name is there.
+        """
         return self._call("POST", path, query=DRY_RUN if dry_run else None, body=body)[0]
 
     def merge(self, path: str, body: Raw, *, dry_run: bool = False) -> Raw:
         """Apply a JSON merge patch.
 
         `metadata.uid` and `metadata.resourceVersion` in it are preconditions (409).
+
+        Args:
+            path: Path of the object in the API.
+            body: The object or patch, as JSON.
+            dry_run: Whether the API server only checks the request.
         """
         return self._call(
             "PATCH", path, query=DRY_RUN if dry_run else None, body=body, content_type=MERGE
@@ -195,7 +203,16 @@ class Api:
     ) -> None:
         """Delete the object of that UID (and resourceVersion).
 
-        Raises NotFound, and ApiConflict when it is another one.
+        Args:
+            path: Path of the object in the API.
+            uid: UID that the object must have, so that no other one of its name is changed.
+            version: resourceVersion that the object must have; empty: any.
+            grace: Grace period in seconds; None: the object's own.
+            dry_run: Whether the API server only checks the request.
+
+        Raises:
+            NotFound: There is no object of that name.
+            ApiConflict: The object has another UID or resourceVersion.
         """
         preconditions = {"uid": uid} | ({"resourceVersion": version} if version else {})
         body: Raw = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
@@ -208,7 +225,13 @@ class Api:
     def watch(self, path: str, version: str, seconds: int) -> Iterator[WatchEvent]:
         """Yield what changes at `path` after `version`, for `seconds`.
 
-        Raises ApiGone when `version` is too old.
+        Args:
+            path: Path of the object in the API.
+            version: resourceVersion after which the watch begins.
+            seconds: Seconds after which the server ends it.
+
+        Raises:
+            ApiGone: `version` is too old.
         """
         query = {
             "watch": "1",
@@ -272,7 +295,7 @@ class Api:
                 self._observe(verb, path, time.monotonic() - begun, status)
         if not 200 <= status < 300:
             self._raise_for(verb, path, status, data)
-        return self._decode(verb, path, data), _date(response.headers.get("Date"))
+        return self._decode(verb, path, data), date_of(response.headers.get("Date"))
 
     def _send(
         self,
@@ -328,59 +351,4 @@ class Api:
         )
         if status == 400 and NO_DRY_RUN in text:
             raise DryRunUnsupported(text, status=status)
-        raise _error(path, status, reason, details)(text, status=status)
-
-
-def _error(
-    path: str, status: int, reason: str, details: Mapping[str, Any]
-) -> type[CarinaTasksError]:
-    if status == 404:
-        # Absence is only what the API server answers for this object: a proxy's 404, or one
-        # because the CRD is not installed, names no object and must never look like a volume
-        # without an owner.
-        wanted = path.rstrip("/").removesuffix("/status").rsplit("/", 1)[-1]
-        return (
-            NotFound if reason == "NotFound" and details.get("name") == wanted else ApiUnavailable
-        )
-    if status == 409:
-        return AlreadyExists if reason == "AlreadyExists" else ApiConflict
-    if status == 410:
-        return ApiGone
-    if status == 401:
-        return ApiUnauthorized
-    if status == 403:
-        return ApiDenied
-    if status == 422 and any(
-        isinstance(c, dict) and c.get("field") == "metadata.uid"
-        for c in details.get("causes") or ()
-    ):
-        # A UID in a patch is a precondition, and the API server calls its failure "Invalid: field
-        # is immutable": the name belongs to another object now.
-        return ApiConflict
-    if status in (400, 413, 415, 422):
-        return ApiInvalid
-    return ApiUnavailable
-
-
-def _list_of(path: str, page: Raw) -> tuple[Raw, list[Raw]]:
-    """Return metadata and items of a page of a list."""
-    meta, items = page.get("metadata"), page.get("items")
-    if not str(page.get("kind", "")).endswith("List") or not isinstance(meta, dict):
-        raise ApiUnavailable(f"GET {path}: the answer is not a list")
-    if items is None:
-        items = []  # Go writes an empty slice as null.
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ApiUnavailable(f"GET {path}: the list has no items")
-    return meta, items
-
-
-def _date(header: str | None) -> float:
-    try:
-        return parsedate_to_datetime(header).timestamp() if header else time.time()
-    except ValueError:
-        return time.time()
-
-
-def segment(name: str) -> str:
-    """Return `name` as one segment of a path."""
-    return quote(name, safe="")
+        raise error_of(path, status, reason, details)(text, status=status)

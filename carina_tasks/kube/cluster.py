@@ -22,7 +22,11 @@ T = TypeVar("T")
 
 
 def parse(raw: Raw, parser: Callable[[Raw], T]) -> T:
-    """Return `raw` read by `parser`. Raises BadObject whatever is wrong with it."""
+    """Return `raw` read by `parser`.
+
+    Raises:
+        BadObject: Whatever is wrong with it.
+    """
     try:
         value = parser(raw)
         # A parser takes the values as they are; that each field has its declared type is checked
@@ -77,7 +81,11 @@ class Cluster:
         return any(isinstance(spec, dict) and spec.get("nodeName") == node for spec in specs)
 
     def events(self) -> tuple[PastEvent, ...]:
-        """Return our own Events, oldest first. Raises ApiDenied without the right to list them."""
+        """Return our own Events, oldest first.
+
+        Raises:
+            ApiDenied: Without the right to list them.
+        """
         return event_history.events(self.api)
 
     @property
@@ -96,7 +104,12 @@ class Cluster:
         return frozenset(str(resource.get("name")) for resource in resources)
 
     def missing_rights(self, wanted: tuple[Right, ...]) -> list[Right]:
-        """Return the rights that our credentials lack. Raises ApiDenied, ApiUnavailable."""
+        """Return the rights that our credentials lack.
+
+        Raises:
+            ApiDenied: The API server refused the credentials or the verb.
+            ApiUnavailable: The Kubernetes API server did not answer.
+        """
         return rights.missing(self.api, wanted)
 
     def has_right(self, account: str, right: Right) -> bool | None:
@@ -186,24 +199,34 @@ class Cluster:
         return self._get(f"{paths.NODE_LEASES}/{name}", objects.parse_lease)
 
     def logic_volume(self, name: str) -> LogicVolume | None:
-        """Return the LogicVolume, or None when the API server answers 404. Raises BadObject."""
+        """Return the LogicVolume, or None when the API server answers 404.
+
+        Raises:
+            BadObject: An object in the cluster lacks a field or has a wrong one.
+        """
         return self._get(paths.logic_volume(name), objects.parse_logic_volume)
 
     def persistent_volume(self, name: str) -> PersistentVolume | None:
         """Return the PersistentVolume, or None when the API server answers 404.
 
-        Raises BadObject.
+        Raises:
+            BadObject: An object in the cluster lacks a field or has a wrong one.
         """
         return self._get(paths.persistent_volume(name), objects.parse_persistent_volume)
 
     def claim(self, namespace: str, name: str) -> Claim | None:
-        """Return the claim, or None when the API server answers 404. Raises BadObject."""
+        """Return the claim, or None when the API server answers 404.
+
+        Raises:
+            BadObject: An object in the cluster lacks a field or has a wrong one.
+        """
         return self._get(paths.claim(namespace, name), objects.parse_claim)
 
     def pods(self) -> tuple[objects.Pod, ...]:
         """Return all pods, read again.
 
-        Raises BadObject: a pod that cannot be read is no pod that may be overlooked.
+        Raises:
+            BadObject: A pod that cannot be read is no pod that may be overlooked.
         """
         return tuple(parse(raw, objects.parse_pod) for raw in self.api.list(paths.PODS).items)
 
@@ -212,7 +235,13 @@ class Cluster:
         return self.api.count(paths.PODS)
 
     def pods_on(self, node: str, namespace: str, claim: str) -> tuple[objects.Pod, ...]:
-        """Return the pods of `namespace` that are bound to `node` and use `claim`, read again."""
+        """Return the pods of `namespace` that are bound to `node` and use `claim`, read again.
+
+        Args:
+            node: Name of the node.
+            namespace: Namespace of the objects.
+            claim: Name of the claim.
+        """
         listing = self.api.list(
             f"/api/v1/namespaces/{namespace}/pods", {"fieldSelector": f"spec.nodeName={node}"}
         )

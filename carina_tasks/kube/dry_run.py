@@ -33,7 +33,14 @@ class WriteApi(Protocol):
         ...
 
     def delete(self, path: str, *, uid: str, version: str = "", grace: int | None = None) -> None:
-        """Delete an object."""
+        """Delete an object.
+
+        Args:
+            path: Path of the object in the API.
+            uid: UID that the object must have, so that no other one of its name is changed.
+            version: resourceVersion that the object must have; empty: any.
+            grace: Grace period in seconds; None: the object's own.
+        """
         ...
 
 
@@ -45,11 +52,23 @@ class TryApi(Protocol):
         ...
 
     def create(self, path: str, body: Raw, *, dry_run: bool = False) -> Raw:
-        """Create an object."""
+        """Create an object.
+
+        Args:
+            path: Path of the object in the API.
+            body: The object or patch, as JSON.
+            dry_run: Whether the API server only checks the request.
+        """
         ...
 
     def merge(self, path: str, body: Raw, *, dry_run: bool = False) -> Raw:
-        """Apply a merge patch."""
+        """Apply a merge patch.
+
+        Args:
+            path: Path of the object in the API.
+            body: The object or patch, as JSON.
+            dry_run: Whether the API server only checks the request.
+        """
         ...
 
     def delete(
@@ -61,7 +80,15 @@ class TryApi(Protocol):
         grace: int | None = None,
         dry_run: bool = False,
     ) -> None:
-        """Delete an object."""
+        """Delete an object.
+
+        Args:
+            path: Path of the object in the API.
+            uid: UID that the object must have, so that no other one of its name is changed.
+            version: resourceVersion that the object must have; empty: any.
+            grace: Grace period in seconds; None: the object's own.
+            dry_run: Whether the API server only checks the request.
+        """
         ...
 
 
@@ -89,5 +116,12 @@ class DryRun:
         return self._api.merge(path, body, dry_run=True)
 
     def delete(self, path: str, *, uid: str, version: str = "", grace: int | None = None) -> None:
-        """Try a deletion."""
+        """Try a deletion.
+
+        Args:
+            path: Path of the object in the API.
+            uid: UID that the object must have, so that no other one of its name is changed.
+            version: resourceVersion that the object must have; empty: any.
+            grace: Grace period in seconds; None: the object's own.
+        """
         self._api.delete(path, uid=uid, version=version, grace=grace, dry_run=True)

@@ -80,7 +80,15 @@ class Events:
         message: str,
         key: str = "",
     ) -> None:
-        """Write the Event, or count up the one that has the same object, reason and key."""
+        """Write the Event, or count up the one that has the same object, reason and key.
+
+        Args:
+            about: The object that it is about.
+            type_: ``Normal`` or ``Warning``.
+            reason: The reason, for users.
+            message: The message, for users.
+            key: Distinguishes Events of one object and reason.
+        """
         now, message = self._now(), message[:1000]
         digest = hashlib.sha256(
             "\0".join((about.kind, about.uid, type_, reason, key)).encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from carina_tasks.kube.api import segment
+from carina_tasks.kube.responses import segment
 
 EVENTS: Final = "/api/v1/events"
 NODES: Final = "/api/v1/nodes"

@@ -82,7 +82,8 @@ def needed(namespace: str) -> tuple[Right, ...]:
 def missing(api: Api, rights: tuple[Right, ...]) -> list[Right]:
     """Return those of `rights` that these credentials lack.
 
-    Raises ApiUnavailable when reviews are not answered.
+    Raises:
+        ApiUnavailable: Reviews are not answered.
     """
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(
@@ -92,7 +93,13 @@ def missing(api: Api, rights: tuple[Right, ...]) -> list[Right]:
 
 
 def has(api: Api, account: str, right: Right) -> bool | None:
-    """Return whether the user `account` has a right; None when we may not ask."""
+    """Return whether the user `account` has a right; None when we may not ask.
+
+    Args:
+        api: The client of the API server.
+        account: The user, ``system:serviceaccount:…``.
+        right: The right.
+    """
     try:
         return _allowed(api, "subjectaccessreviews", right, {"user": account})
     except (ApiDenied, ApiUnavailable):

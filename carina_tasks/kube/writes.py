@@ -43,7 +43,13 @@ class ClusterWrites:
     ) -> LogicVolume:
         """Write the journal, the node that it names and what users read of it, in one PATCH.
 
-        Raises ApiConflict when the object has changed.
+        Args:
+            logic_volume: The LogicVolume.
+            journal: The journal of the rebuild.
+            phase: Index of the step in `progress.PHASES`.
+
+        Raises:
+            ApiConflict: The object has changed.
         """
         annotations: dict[str, str | None] = {
             well_known.JOURNAL: journal.to_json(),
@@ -55,9 +61,10 @@ class ClusterWrites:
     def drop_journal(self, logic_volume: LogicVolume, journal: Journal) -> LogicVolume:
         """Remove the journal and add the failover to the history, in one PATCH.
 
-        Raises ApiConflict when the object has changed.
-
         A failback that was given up is no part of the history: the volume is where it was.
+
+        Raises:
+            ApiConflict: The object has changed.
         """
         gone: dict[str, str | None] = {well_known.JOURNAL: None, well_known.PROGRESS: None}
         if not journal.given_up:
@@ -69,7 +76,8 @@ class ClusterWrites:
     def write_progress(self, logic_volume: LogicVolume, line: str | None) -> LogicVolume:
         """Write the line that people read of a rebuild, or take it off (None).
 
-        Raises ApiConflict when the object has changed.
+        Raises:
+            ApiConflict: The object has changed.
         """
         return self._annotate(logic_volume, {well_known.PROGRESS: line})
 
@@ -87,7 +95,13 @@ class ClusterWrites:
         return self._status(logic_volume, status)
 
     def set_success(self, logic_volume: LogicVolume, major: int, minor: int) -> LogicVolume:
-        """Write the status of a volume that is there (major, minor: its device numbers, or -1)."""
+        """Write the status of a volume that is there (major, minor: its device numbers, or -1).
+
+        Args:
+            logic_volume: The LogicVolume.
+            major: Device number of the LV, -1 when it is unknown.
+            minor: Device number of the LV, -1 when it is unknown.
+        """
         status: dict[str, Any] = {
             "status": well_known.STATUS_SUCCESS,
             "code": 0,
@@ -156,7 +170,8 @@ class ClusterWrites:
     def restore_policy(self, pv: PersistentVolume, policy: str) -> None:
         """Set the policy of this PV back to what it was before `retain`.
 
-        Raises ApiConflict when the PV has changed.
+        Raises:
+            ApiConflict: The PV has changed.
         """
         body = _guarded(pv.meta, {well_known.RETAINED: None}) | {
             "spec": {"persistentVolumeReclaimPolicy": policy}
@@ -166,7 +181,8 @@ class ClusterWrites:
     def delete_persistent_volume(self, pv: PersistentVolume) -> None:
         """Delete this PV, unchanged since it was read.
 
-        Raises NotFound when it is gone already.
+        Raises:
+            NotFound: It is gone already.
         """
         self._api.delete(
             paths.persistent_volume(pv.meta.name), uid=pv.meta.uid, version=pv.meta.version
@@ -178,7 +194,9 @@ class ClusterWrites:
         Ends when it is gone, or another PV has its name.
 
         A provisioner puts its finalizer back within 3 to 34 ms (measured), so this is repeated.
-        Raises LostMidway when the PV still exists after `tries` tries.
+
+        Raises:
+            LostMidway: The PV still exists after `tries` tries.
         """
         for _ in range(tries):
             try:
@@ -197,7 +215,11 @@ class ClusterWrites:
         )
 
     def create_persistent_volume(self, body: Raw) -> None:
-        """Make a PV. Raises AlreadyExists."""
+        """Make a PV.
+
+        Raises:
+            AlreadyExists: An object of that name is already there.
+        """
         self._api.create(paths.PERSISTENT_VOLUMES, body)
 
     # --- claim and pods ---
@@ -205,8 +227,9 @@ class ClusterWrites:
     def annotate_claim(self, claim: Claim, now: float) -> None:
         """Change the claim's touch annotation, so that the volume controller looks at it now.
 
-        Raises ApiConflict when the claim has changed: another worker may have finished, and no
-        worker would take a touch off that came after it.
+        Raises:
+            ApiConflict: The claim has changed: another worker may have finished, and no worker
+                would take a touch off that came after it.
         """
         body = _guarded(claim.meta, {well_known.TOUCH: f"{now:.3f}"})
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
@@ -219,7 +242,8 @@ class ClusterWrites:
     def report_capacity(self, claim: Claim, size: int) -> None:
         """Write the bytes `size` as the capacity in the claim's status.
 
-        Raises ApiConflict when the claim has changed.
+        Raises:
+            ApiConflict: The claim has changed.
         """
         body = _guarded(claim.meta) | {"status": {"capacity": {"storage": quantity.show(size)}}}
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name) + "/status", body)
@@ -227,7 +251,8 @@ class ClusterWrites:
     def clear_resize(self, claim: Claim, types: tuple[str, ...]) -> None:
         """Take the conditions of these types off the claim's status.
 
-        Raises ApiConflict when the claim has changed.
+        Raises:
+            ApiConflict: The claim has changed.
         """
         conditions = (claim.raw.get("status") or {}).get("conditions") or ()
         left = [condition for condition in conditions if condition.get("type") not in types]

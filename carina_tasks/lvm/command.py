@@ -35,13 +35,10 @@ from typing import IO, Final, cast
 from carina_tasks.errors import (
     BadInput,
     CarinaTasksError,
-    LvmBusy,
     LvmFailed,
-    LvmMetadataFull,
-    LvmNoSpace,
-    LvmNotFound,
     LvmTimeout,
 )
+from carina_tasks.lvm.errors import MARK, REASON, by_command, errors_in, translate
 
 Observe = Callable[[str, float, str], None]
 """Called after every lvm process with its subcommand, its seconds, and ``ok`` or the name of the
@@ -58,29 +55,8 @@ lvm's messages.
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON: Final = ("LVM_SYSTEM_DIR",)
-_MARK: Final = "end-of-command-"
 _FAILED: Final = 5
-_REASON: Final = 300
 _SUBCOMMAND = re.compile(r"[a-z]{2,20}")
-_WAY_OUT: Final = (
-    "; its metadata area is full: remove LVs that are not needed (lvremove still works, `carina "
-    "trash` shows candidates), then add a disk with a larger one (pvcreate --metadatasize 16m, "
-    "vgextend) and close the small ones (pvchange --metadataignore y)"
-)
-_PATTERNS: Final = (
-    (
-        LvmMetadataFull,
-        re.compile(r"exceeds maximum metadata size|too large for circular buffer", re.I),
-    ),
-    (
-        LvmBusy,
-        re.compile(
-            r"can't get lock|flock failed|giving up waiting for lock|\bin use\b|is being used", re.I
-        ),
-    ),
-    (LvmNoSpace, re.compile(r"insufficient (free space|suitable)|not enough free", re.I)),
-    (LvmNotFound, re.compile(r"failed to find (logical volume|volume group)|\bnot found\b", re.I)),
-)
 
 
 @dataclass(frozen=True)
@@ -126,8 +102,13 @@ class Lvm:
     def run(self, subcommand: str, *arguments: str) -> str:
         """Run one lvm command and return its stdout.
 
-        Raises LvmTimeout, LvmBusy, LvmNoSpace, LvmNotFound, LvmFailed, and BadInput for an argument
-        no command takes.
+        Raises:
+            BadInput: No command takes one of the arguments.
+            LvmTimeout: lvm did not end within `timeout` seconds.
+            LvmBusy: An LV or a lock is in use.
+            LvmNoSpace: The VG has no room.
+            LvmNotFound: The VG or LV does not exist.
+            LvmFailed: lvm failed in another way.
         """
         return self._observed(subcommand, _argv(subcommand, arguments), None, self.timeout).output
 
@@ -144,17 +125,21 @@ class Lvm:
     def batch(self, commands: Sequence[Sequence[str]]) -> Batch:
         """Run `commands` (each a subcommand and its arguments) in one lvm shell.
 
-        What it returns is never proof that something was done (read a report). Raises LvmTimeout,
-        LvmFailed, BadInput.
+        What it returns is never proof that something was done (read a report).
+
+        Raises:
+            LvmTimeout: The lvm command did not end before its deadline and was ended.
+            LvmFailed: The lvm command failed.
+            BadInput: An argument is not what the task takes.
         """
         if not commands:
             return Batch()
         lines = []
         for number, command in enumerate(commands):
-            lines += [shell_line(command), f"{_MARK}{number}"]
+            lines += [shell_line(command), f"{MARK}{number}"]
         deadline = self.timeout + self.batch_timeout * (len(commands) - 1)
         done = self._observed("shell", [], ("\n".join(lines) + "\n").encode(), deadline)
-        return Batch(_by_command(done.said, len(commands)), done.output)
+        return Batch(by_command(done.said, len(commands)), done.output)
 
     def _observed(
         self,
@@ -206,7 +191,7 @@ class Lvm:
             words = " ".join([*self.binary[-1:], *argv[:1]])
             raise LvmTimeout(
                 f"{words} did not end within {timeout:.0f} s and was ended: "
-                f"{_errors(text)[:_REASON]}"
+                f"{errors_in(text)[:REASON]}"
             )
         return Reported(output.decode(errors="replace"), text, code)
 
@@ -221,21 +206,6 @@ class Lvm:
             except subprocess.TimeoutExpired:
                 continue
         raise LvmTimeout("the lvm process does not end even when killed: its disk does not answer")
-
-
-def translate(said: str, code: int = 5) -> CarinaTasksError:
-    """Return what lvm wrote to stderr as one of our errors; its message is lvm's own."""
-    errors = _errors(said)
-    reason = errors[:_REASON]
-    for kind, pattern in _PATTERNS:
-        if pattern.search(errors):
-            return kind(reason + (_WAY_OUT if kind is LvmMetadataFull else ""), code=code)
-    return LvmFailed(reason or f"lvm failed with exit code {code} and printed nothing", code=code)
-
-
-def failed(said: str) -> bool:
-    """Return whether lvm wrote something that is more than a warning."""
-    return bool(_errors(said))
 
 
 def _exchange(
@@ -319,31 +289,6 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         process.send_signal(number)
 
 
-def _by_command(said: str, count: int) -> tuple[str, ...]:
-    """Split the stderr of a batch at the marks.
-
-    What follows a missing mark belongs to the command before it.
-    """
-    parts: list[list[str]] = [[] for _ in range(count)]
-    at = 0
-    for line in said.splitlines():
-        mark = line.find(_MARK)
-        if mark < 0:
-            parts[min(at, count - 1)].append(line)
-            continue
-        digits = re.match(r"\d+", line[mark + len(_MARK) :])
-        at = int(digits.group()) + 1 if digits else at + 1
-    return tuple("\n".join(part) for part in parts)
-
-
-def _errors(said: str) -> str:
-    """Return the lines of stderr that are no warnings, as one line."""
-    lines = (line.strip() for line in said.splitlines())
-    return "; ".join(
-        line for line in lines if line and not line.startswith(("WARNING:", "File descriptor "))
-    )
-
-
 def _subcommand(value: str) -> str:
     if not isinstance(value, str) or not _SUBCOMMAND.fullmatch(value):
         raise BadInput(f"{value!r} is not an lvm subcommand")
@@ -381,7 +326,8 @@ def _pinned(arguments: Sequence[str]) -> list[str]:
 def shell_line(command: Sequence[str]) -> str:
     """Return a subcommand and its arguments as one line of lvm's shell.
 
-    Raises BadInput for an argument that no command takes.
+    Raises:
+        BadInput: For an argument that no command takes.
     """
     subcommand, *arguments = command
     return " ".join([_subcommand(subcommand), *map(_shell_word, _pinned(arguments))])

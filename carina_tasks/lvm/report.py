@@ -166,8 +166,9 @@ _DECODER = msgspec.json.Decoder(_Report)
 def inventory(lvm: Lvm, node: str) -> Inventory:
     """Return everything lvm2 on this node reports.
 
-    Raises LvmReportUnreadable rather than leave out an LV of a VG that lvm can read, and what
-    `Lvm.report` raises.
+    Raises:
+        LvmReportUnreadable: Rather than leave out an LV of a VG that lvm can read, and what
+            `Lvm.report` raises.
     """
     reported = lvm.report("fullreport", *FULLREPORT)
     text, others = _json_of(reported.output)
@@ -203,7 +204,8 @@ def _json_of(output: str) -> tuple[str, list[str]]:
 def parse(text: str, node: str) -> Inventory:
     """Return the JSON of ``lvm fullreport`` as the Inventory of `node`.
 
-    Raises LvmReportUnreadable.
+    Raises:
+        LvmReportUnreadable: lvm answered with something that is not a JSON report.
     """
     try:
         sections = _DECODER.decode(text).report

@@ -22,7 +22,7 @@ from carina_tasks.decisions.removal import (
     RemoveLv,
 )
 from carina_tasks.errors import TransientError
-from carina_tasks.lvm.command import failed, translate
+from carina_tasks.lvm.errors import failed, translate
 from carina_tasks.model import well_known
 from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.messages import (
@@ -151,7 +151,14 @@ def by_uuid(lvs: Iterable[LocalVolume], uuid: str) -> LocalVolume | None:
 
 
 def result(wanted: Wanted, outcome: str, lv: LocalVolume, reason: str = "") -> LvResult:
-    """Return the result of an LV that the second report shows."""
+    """Return the result of an LV that the second report shows.
+
+    Args:
+        wanted: The LV that was asked for.
+        outcome: The outcome.
+        lv: The LV in the second report.
+        reason: The reason, for users.
+    """
     return LvResult(
         group=wanted.group,
         name=wanted.name,
@@ -185,7 +192,13 @@ def missing(found: LocalVolume | None) -> str:
 
 
 def not_done(wanted: Wanted, said: str | None, missing: str = CHANGED) -> LvResult:
-    """Return the failure of an LV: lvm's own message, or what is `missing`."""
+    """Return the failure of an LV: lvm's own message, or what is `missing`.
+
+    Args:
+        wanted: The LV that was asked for.
+        said: What lvm printed, None when it ran nothing.
+        missing: What the second report lacks.
+    """
     if said and failed(said):
         error = translate(said)
         reason, transient = error.message, isinstance(error, TransientError)

@@ -85,6 +85,12 @@ def create_volumes(lvm: Lvm, node: str, request: CreateLvs, zero: Look | None = 
     nothing. What it removes from the trash to make room follows them in the answer, as ``purged``.
     One that is to be zeroed is answered as ``zeroing`` until a later request finds that `zero` has
     ended.
+
+    Args:
+        lvm: The gate to lvm2.
+        node: Name of the node.
+        request: What the control worker asks for.
+        zero: Returns how far the zeroing of an LV is.
     """
     before = inventory(lvm, node)
     decisions = decide.decide_create(request, before)
@@ -120,6 +126,11 @@ def mark_volumes(lvm: Lvm, node: str, request: MarkLvs) -> LvResults:
     """Mark volumes as orphans, or take the mark off; an old mark stays as it is.
 
     Raises the errors of `Lvm`.
+
+    Args:
+        lvm: The gate to lvm2.
+        node: Name of the node.
+        request: What the control worker asks for.
     """
     before = inventory(lvm, node)
     decisions = decide.decide_mark(request, before)
@@ -137,6 +148,11 @@ def remove_volumes(lvm: Lvm, node: str, request: RemoveLvs) -> LvResults:
     Each must still be marked, closed and the same LV.
 
     Raises the errors of `Lvm`.
+
+    Args:
+        lvm: The gate to lvm2.
+        node: Name of the node.
+        request: What the control worker asks for.
     """
     before = inventory(lvm, node)
     decisions = decide_removal.decide_remove(request, before)
@@ -150,7 +166,13 @@ def remove_volumes(lvm: Lvm, node: str, request: RemoveLvs) -> LvResults:
 
 
 def purge_volumes(lvm: Lvm, node: str, request: PurgeLvs) -> LvResults:
-    """Remove permanently what lies in the trash since long enough. Raises the errors of `Lvm`."""
+    """Remove permanently what lies in the trash since long enough. Raises the errors of `Lvm`.
+
+    Args:
+        lvm: The gate to lvm2.
+        node: Name of the node.
+        request: What the control worker asks for.
+    """
     before = inventory(lvm, node)
     decisions = decide_removal.decide_purge(request, before)
     ran = _run(lvm, [commands.remove(d) if isinstance(d, RemoveLv) else [] for d in decisions])
@@ -165,6 +187,11 @@ def restore_volume(lvm: Lvm, node: str, request: RestoreLv) -> LvResults:
     """Bring a volume back from the trash; the answer has its old name.
 
     Raises the errors of `Lvm`.
+
+    Args:
+        lvm: The gate to lvm2.
+        node: Name of the node.
+        request: What the control worker asks for.
     """
     decision = decide_removal.decide_restore(request, inventory(lvm, node))
     if not isinstance(decision, RestoreFromTrash):

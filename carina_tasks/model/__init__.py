@@ -1,11 +1,17 @@
 """Frozen values: what the adapters hand to the decisions, and what the decisions hand back.
 
-``names``       which strings Kubernetes and LVM take
-``quantity``    Kubernetes quantities as bytes
-``keys``        annotations, labels, finalizers and tags (Carina's and ours)
-``objects``     Node, Pod, Claim, PersistentVolume, LogicVolume, StorageClass
-``local``       local volumes, volume groups and a node's inventory
-``journal``     the rebuild's journal on a LogicVolume
-``progress``    annotations that users read: the progress line and past failovers
-``messages``    what a control worker asks a node, and what a node answers
+``names``        which strings Kubernetes and LVM take
+``quantity``     Kubernetes quantities as bytes
+``objects``      Node, Pod, Claim, PersistentVolume, LogicVolume, StorageClass
+``local``        local volumes, volume groups and a node's inventory
+``journal``      the rebuild's journal on a LogicVolume
+``progress``     annotations that users read: the progress line and past failovers
+``messages``     what a control worker asks a node, and what a node answers
+``maintenance``  maintenance of a node, as the ConfigMap holds it
+``meta``         what every object has
+``pods``         pods
+``process``      what a process reports with its heartbeat
+``snapshot``     the cluster as it was read at one moment
+``times``        durations and times as text
+``well_known``   annotations, labels, finalizers, taints and LVM tags, Carina's and ours
 """

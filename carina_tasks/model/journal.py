@@ -82,7 +82,8 @@ class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     def from_json(text: str) -> Journal:
         """Read the annotation's value.
 
-        Raises BadObject when it is not a journal of a version that we know.
+        Raises:
+            BadObject: It is not a journal of a version that we know.
         """
         try:
             return msgspec.json.decode(text, type=Journal)

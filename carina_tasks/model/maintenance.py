@@ -76,7 +76,14 @@ class Maintenance:
 def new(node: str, now: float, seconds: float, reason: str) -> Maintenance:
     """Return the maintenance of `node` that begins now.
 
-    Raises BadInput, which explains what to change.
+    Args:
+        node: Name of the node.
+        now: Seconds since the epoch, by the API server's clock.
+        seconds: How long the machine may be away.
+        reason: The reason, for users.
+
+    Raises:
+        BadInput: It explains what to change.
     """
     if not reason.strip():
         raise BadInput("say why (--reason): the next operator on call reads it")
@@ -105,7 +112,11 @@ def parse(node: str, text: str) -> Maintenance:
 
 
 def duration(text: str) -> float:
-    """Return a duration such as ``45m``, ``2h`` or ``1d12h`` in seconds. Raises BadInput."""
+    """Return a duration such as ``45m``, ``2h`` or ``1d12h`` in seconds.
+
+    Raises:
+        BadInput: An argument is not what the task takes.
+    """
     found = _DURATION.fullmatch(text.strip())
     if not text.strip() or found is None:
         raise BadInput(f"{text!r} is not a duration: write for example 45m, 2h or 1d12h")

@@ -214,7 +214,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 def read_request(body: object, kind: type[T]) -> T:
     """Return `body` (JSON data of a message) as a `kind`.
 
-    Raises BadInput, naming the field that is wrong.
+    Raises:
+        BadInput: Naming the field that is wrong.
     """
     try:
         return msgspec.convert(body, kind, strict=True)

@@ -48,7 +48,11 @@ class ObjectMeta:
 
 
 def parse_meta(raw: Raw) -> ObjectMeta:
-    """Return the metadata of any object. Raises BadObject."""
+    """Return the metadata of any object.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
     meta = raw.get("metadata") or {}
     name = meta.get("name")
     if not isinstance(name, str) or not name:
@@ -71,12 +75,15 @@ def parse_meta(raw: Raw) -> ObjectMeta:
 
 
 def checked(read: Callable[[], T], meta: ObjectMeta, where: str) -> T:
-    """Return what `read` returns. Raises BadObject that names the object and the field `where`.
+    """Return what `read` returns.
 
     Args:
         read: Reads the field, and raises BadInput.
         meta: The object's metadata.
         where: Path of the field.
+
+    Raises:
+        BadObject: It names the object and the field `where`.
     """
     try:
         return read()
@@ -85,7 +92,11 @@ def checked(read: Callable[[], T], meta: ObjectMeta, where: str) -> T:
 
 
 def time_of(value: object, name: str) -> float | None:
-    """Return an RFC 3339 time as seconds since the epoch, None without one. Raises BadObject."""
+    """Return an RFC 3339 time as seconds since the epoch, None without one.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
     if not value:
         return None
     try:
@@ -95,7 +106,11 @@ def time_of(value: object, name: str) -> float | None:
 
 
 def amounts(raw: Raw, name: str) -> dict[str, Decimal]:
-    """Return resources and their amounts. Raises BadObject."""
+    """Return resources and their amounts.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
     try:
         return {key: quantity.amount(value) for key, value in raw.items()}
     except BadInput as exc:

@@ -51,14 +51,19 @@ THIN_POOL_PREFIX = "thin-"
 
 
 def node_name(value: object) -> str:
-    """Return `value` if Kubernetes takes it as the name of a node. Raises BadInput."""
+    """Return `value` if Kubernetes takes it as the name of a node.
+
+    Raises:
+        BadInput: An argument is not what the task takes.
+    """
     return _subdomain(value, "node name")
 
 
 def object_name(value: object) -> str:
     """Return `value` if Kubernetes takes it as an object's name (RFC 1123 subdomain).
 
-    Raises BadInput.
+    Raises:
+        BadInput: An argument is not what the task takes.
     """
     return _subdomain(value, "object name")
 
@@ -66,7 +71,8 @@ def object_name(value: object) -> str:
 def namespace_name(value: object) -> str:
     """Return `value` if Kubernetes takes it as a namespace (RFC 1123 label, 63 characters).
 
-    Raises BadInput.
+    Raises:
+        BadInput: An argument is not what the task takes.
     """
     if not isinstance(value, str) or len(value) > 63 or not _LABEL.fullmatch(value):
         raise BadInput(
@@ -76,12 +82,20 @@ def namespace_name(value: object) -> str:
 
 
 def volume_group_name(value: object) -> str:
-    """Return `value` if lvm takes it as the name of a volume group. Raises BadInput."""
+    """Return `value` if lvm takes it as the name of a volume group.
+
+    Raises:
+        BadInput: An argument is not what the task takes.
+    """
     return _lvm(value, "volume group")
 
 
 def logical_volume_name(value: object) -> str:
-    """Return `value` if lvm takes it as the name of a logical volume. Raises BadInput."""
+    """Return `value` if lvm takes it as the name of a logical volume.
+
+    Raises:
+        BadInput: An argument is not what the task takes.
+    """
     name = _lvm(value, "logical volume")
     if name.startswith(_LVM_RESERVED_PREFIX) or any(infix in name for infix in _LVM_RESERVED_INFIX):
         raise BadInput(
@@ -93,7 +107,8 @@ def logical_volume_name(value: object) -> str:
 def lvm_uuid(value: object) -> str:
     """Return `value` if it is the UUID of an LV or VG (32 characters in groups 6-4-4-4-4-4-6).
 
-    Raises BadInput.
+    Raises:
+        BadInput: An argument is not what the task takes.
     """
     if not isinstance(value, str) or not _LVM_UUID.fullmatch(value):
         raise BadInput(f"{_show(value)} is not an lvm UUID (6-4-4-4-4-4-6 letters and digits)")
@@ -101,12 +116,20 @@ def lvm_uuid(value: object) -> str:
 
 
 def local_volume_of(logic_volume: str) -> str:
-    """Return the LV name of a LogicVolume. Raises BadInput when lvm would not take it."""
+    """Return the LV name of a LogicVolume.
+
+    Raises:
+        BadInput: Lvm would not take it.
+    """
     return logical_volume_name(VOLUME_PREFIX + object_name(logic_volume))
 
 
 def logic_volume_of(local_volume: str) -> str:
-    """Return the LogicVolume name of an LV; the LV must have Carina's prefix. Raises BadInput."""
+    """Return the LogicVolume name of an LV; the LV must have Carina's prefix.
+
+    Raises:
+        BadInput: An argument is not what the task takes.
+    """
     if not local_volume.startswith(VOLUME_PREFIX):
         raise BadInput(
             f"{_show(local_volume)} is not Carina's: its name does not start with {VOLUME_PREFIX!r}"
@@ -115,7 +138,11 @@ def logic_volume_of(local_volume: str) -> str:
 
 
 def trash_of(uuid: str) -> str:
-    """Return the name under which the LV of that UUID lies in the trash. Raises BadInput."""
+    """Return the name under which the LV of that UUID lies in the trash.
+
+    Raises:
+        BadInput: An argument is not what the task takes.
+    """
     return logical_volume_name(TRASH_PREFIX + lvm_uuid(uuid))
 
 

@@ -190,7 +190,11 @@ class Lease:
 
 
 def parse_node(raw: Raw) -> Node:
-    """Return a Node. Raises BadObject."""
+    """Return a Node.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
     meta, spec, status = parse_meta(raw), raw.get("spec") or {}, raw.get("status") or {}
     ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
     return Node(
@@ -207,13 +211,21 @@ def parse_node(raw: Raw) -> Node:
 
 
 def parse_claim(raw: Raw) -> Claim:
-    """Return a Claim. Raises BadObject."""
+    """Return a Claim.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
     spec, status = raw.get("spec") or {}, raw.get("status") or {}
     return Claim(parse_meta(raw), spec.get("volumeName") or "", status.get("phase") or "", raw)
 
 
 def parse_persistent_volume(raw: Raw) -> PersistentVolume:
-    """Return a PersistentVolume of any driver. Raises BadObject."""
+    """Return a PersistentVolume of any driver.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
     meta, spec = parse_meta(raw), raw.get("spec") or {}
     csi, ref = spec.get("csi") or {}, spec.get("claimRef") or {}
     terms = ((spec.get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or ()
@@ -245,7 +257,8 @@ def parse_persistent_volume(raw: Raw) -> PersistentVolume:
 def parse_logic_volume(raw: Raw) -> LogicVolume:
     """Return a LogicVolume.
 
-    Raises BadObject when a required field is missing or is no valid name.
+    Raises:
+        BadObject: A required field is missing or is no valid name.
     """
     meta, spec, status = parse_meta(raw), raw.get("spec") or {}, raw.get("status") or {}
     current = status.get("currentSize")
@@ -279,12 +292,20 @@ def parse_logic_volume(raw: Raw) -> LogicVolume:
 
 
 def parse_storage_class(raw: Raw) -> StorageClass:
-    """Return a StorageClass. Raises BadObject."""
+    """Return a StorageClass.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
     return StorageClass(parse_meta(raw), tuple(raw.get("allowedTopologies") or ()))
 
 
 def parse_lease(raw: Raw) -> Lease:
-    """Return a Lease. Raises BadObject."""
+    """Return a Lease.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
     meta = parse_meta(raw)
     return Lease(meta, time_of((raw.get("spec") or {}).get("renewTime"), meta.name))
 

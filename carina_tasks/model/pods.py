@@ -81,7 +81,11 @@ class Pod:
 
 
 def parse_pod(raw: Raw) -> Pod:
-    """Return a Pod. Raises BadObject."""
+    """Return a Pod.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
     meta, spec, status = parse_meta(raw), raw.get("spec") or {}, raw.get("status") or {}
     claims = []
     for volume in spec.get("volumes") or ():

@@ -46,6 +46,11 @@ def progress_line(journal: Journal, phase: int = 0, waiting: str = "") -> str:
     """Return the one line of a rebuild that is under way.
 
     Step, from and to, since when, and why it waits or is done at all.
+
+    Args:
+        journal: The journal of the rebuild.
+        phase: Index of the step in `progress.PHASES`.
+        waiting: Why the rebuild waits; empty when it does not.
     """
     why = f"waits: {waiting}" if waiting else journal.reason
     line = (

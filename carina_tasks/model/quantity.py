@@ -46,7 +46,8 @@ _FACTOR: Final = {
 def amount(value: object) -> Decimal:
     """Return any quantity that is zero or above (CPU, memory, counts) as a Decimal.
 
-    Raises BadInput.
+    Raises:
+        BadInput: An argument is not what the task takes.
     """
     match = (
         None
@@ -68,7 +69,8 @@ def amount(value: object) -> Decimal:
 def to_bytes(value: object) -> int:
     """Return a size (``"5Gi"``, ``"500M"``, ``1073741824``) as whole bytes, rounded up.
 
-    Raises BadInput when it does not parse, is not above zero, or is above 1 EiB.
+    Raises:
+        BadInput: It does not parse, is not above zero, or is above 1 EiB.
     """
     number = amount(value)
     if not 0 < number <= LARGEST:

@@ -35,18 +35,39 @@ class Audit:
 
         `key` distinguishes acts of one reason on one object (default: the volume among the facts);
         only the newest of one key is seen on the object.
+
+        Args:
+            action: What was done, a label of the metric.
+            about: The object that it is about.
+            message: The message, for users.
+            reason: The Event's reason.
+            key: Distinguishes Events of one object and reason.
+            **facts: Further fields of the log line.
         """
         metrics.AUDIT.labels(action).inc()
         self._log.info(message, action=action, object=about.name, **facts)
         self._events.say(about, "Normal", reason, message, key or str(facts.get("volume", "")))
 
     def warn(self, about: About, reason: str, message: str, **facts: str | int) -> None:
-        """Record something that the operator should look at."""
+        """Record something that the operator should look at.
+
+        Args:
+            about: The object that it is about.
+            reason: The Event's reason.
+            message: The message, for users.
+            **facts: Further fields of the log line.
+        """
         self._log.warning(message, reason=reason, object=about.name, **facts)
         self._events.say(about, "Warning", reason, message)
 
     def guarded(self, guard: str, message: str, about: About | None = None) -> None:
-        """Record that a guard refused."""
+        """Record that a guard refused.
+
+        Args:
+            guard: Name of the guard, a label of the metric.
+            message: The message, for users.
+            about: The object that it is about.
+        """
         metrics.GUARDS.labels(guard).inc()
         self._log.warning(message, guard=guard)
         if about is not None:
@@ -60,7 +81,15 @@ class Audit:
         message: str,
         key: str = "",
     ) -> None:
-        """Write only an Event: the act itself is recorded elsewhere."""
+        """Write only an Event: the act itself is recorded elsewhere.
+
+        Args:
+            about: The object that it is about.
+            type_: ``Normal`` or ``Warning``.
+            reason: The Event's reason.
+            message: The message, for users.
+            key: Distinguishes Events of one object and reason.
+        """
         self._events.say(about, type_, reason, message, key)
 
 

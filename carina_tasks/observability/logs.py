@@ -42,7 +42,16 @@ def configure(fmt: str, level: str, audit: str = "stderr", secrets: Iterable[str
     The log to stderr, the audit to `audit`.
 
     `audit` is ``stdout``, ``stderr`` or the path of a file; `secrets` are URLs whose passwords
-    never appear. Raises BadSetting when the file cannot be opened.
+    never appear.
+
+    Args:
+        fmt: ``console`` or ``json``.
+        level: The lowest level that is logged.
+        audit: The stream of the audit log.
+        secrets: Passwords that are never printed.
+
+    Raises:
+        BadSetting: The file cannot be opened.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -156,7 +165,8 @@ def _escaped(text: str) -> str:
 def begin(conf: Settings) -> None:
     """Set the log of a process of ours up before anything else writes a line.
 
-    Raises BadSetting for its audit log.
+    Raises:
+        BadSetting: For its audit log.
     """
     from carina_tasks.observability import json_lines
 

@@ -231,7 +231,16 @@ class Families:
     found: dict[str, GaugeMetricFamily] = field(default_factory=dict)
 
     def put(self, name: str, value: float, *labels: str) -> None:
-        """Add one value. Raises KeyError for a gauge that `GAUGES` does not describe."""
+        """Add one value.
+
+        Args:
+            name: A gauge that `GAUGES` describes.
+            value: Its value.
+            labels: The values of its labels.
+
+        Raises:
+            KeyError: `GAUGES` does not describe it.
+        """
         described = GAUGES[name]
         family = self.found.get(name)
         if family is None:
@@ -266,12 +275,25 @@ def begin_at_zero() -> None:
 
 
 def observe_api(verb: str, _path: str, seconds: float, status: int) -> None:
-    """Count one request to the API server (status 0: no answer)."""
+    """Count one request to the API server (status 0: no answer).
+
+    Args:
+        verb: The verb of the request.
+        _path: Path of the object.
+        seconds: How long it took.
+        status: The HTTP status.
+    """
     API_SECONDS.labels(verb, str(status)).observe(seconds)
 
 
 def observe_lvm(command: str, seconds: float, outcome: str) -> None:
-    """Count one run of lvm2."""
+    """Count one run of lvm2.
+
+    Args:
+        command: The lvm command.
+        seconds: How long it took.
+        outcome: The outcome.
+    """
     LVM_SECONDS.labels(command, outcome).observe(seconds)
 
 
@@ -285,7 +307,10 @@ def serve(port: int, *collectors: Collector, checks: Mapping[str, web.Check] | N
 
     Port 0 serves nothing.
 
-    `checks` are what ``/readyz`` asks, by name. Raises BadSetting when the port cannot be had.
+    `checks` are what ``/readyz`` asks, by name.
+
+    Raises:
+        BadSetting: The port cannot be had.
     """
     if not port:
         return

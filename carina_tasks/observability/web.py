@@ -35,13 +35,15 @@ class _Silent(WSGIRequestHandler):
 
 
 def serve(port: int, registry: CollectorRegistry, checks: Mapping[str, Check]) -> None:
-    """Serve at `port`, in a thread of its own. Raises OSError when the port cannot be had.
+    """Serve at `port`, in a thread of its own.
 
     Args:
         port: The TCP port, on every address.
         registry: What ``/metrics`` shows.
         checks: What ``/readyz`` asks, by name.
 
+    Raises:
+        OSError: The port is in use or not allowed.
     """
     metrics = make_wsgi_app(registry)
 

@@ -32,7 +32,8 @@ _once = threading.Lock()
 def context() -> Context:
     """Return the context of the flows; it reports the progress of this thread's task.
 
-    Raises BadSetting when there is no cluster to work on.
+    Raises:
+        BadSetting: There is no cluster to work on.
     """
     with _once:
         return replace(_context(), progress=task_events.progress_of_this_task())

@@ -111,7 +111,13 @@ class Heartbeat(VitalThread):
 
 
 def of_this_process(app: Celery, role: Role, conf: Settings) -> Heartbeat:
-    """Return the heartbeat of a control worker or node watch on this host, or of a node worker."""
+    """Return the heartbeat of a control worker or node watch on this host, or of a node worker.
+
+    Args:
+        app: The Celery application.
+        role: What the process does.
+        conf: The settings of this process.
+    """
     said = process(role, conf)
     if role == "node":
         return Heartbeat(app, conf.node_name, conf.heartbeat_interval, conf.heartbeat_ttl, said)
@@ -156,10 +162,13 @@ def process(role: Role, conf: Settings) -> Process:
 
 
 def processes(app: Celery) -> list[Process]:
-    """Return every process that sent a heartbeat within its time to live. Raises BrokerUnavailable.
+    """Return every process that sent a heartbeat within its time to live.
 
     A node writes what it likes under its own key: role and name are taken from the key, the rest is
     typed and bounded.
+
+    Raises:
+        BrokerUnavailable: The broker did not answer.
     """
     found = []
     with connection(app) as client:
@@ -192,7 +201,8 @@ def _read(name: str, data: bytes, *, node: bool) -> Process:
 def alive(app: Celery, node: str) -> bool:
     """Return whether the worker of `node` sent a heartbeat within its time to live.
 
-    Raises BrokerUnavailable.
+    Raises:
+        BrokerUnavailable: The broker did not answer.
     """
     with connection(app) as client:
         return bool(client.exists(KEY + node))
@@ -201,7 +211,8 @@ def alive(app: Celery, node: str) -> bool:
 def beating(app: Celery) -> frozenset[str]:
     """Return the nodes whose workers sent a heartbeat within their time to live.
 
-    Raises BrokerUnavailable.
+    Raises:
+        BrokerUnavailable: The broker did not answer.
     """
     with connection(app) as client:
         found = client.scan_iter(match=f"{KEY}*", count=1000)

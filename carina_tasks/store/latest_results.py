@@ -33,6 +33,11 @@ class LatestResults:
         """Keep `value` under `name` for `ttl` seconds, in place of the one before.
 
         A broker that is away is only logged.
+
+        Args:
+            name: Name of the result.
+            value: The result.
+            ttl: Seconds until it expires.
         """
         try:
             with connection(self._app) as client:
@@ -45,7 +50,8 @@ class LatestResults:
 
         A result of another release that cannot be decoded counts as none.
 
-        Raises BrokerUnavailable.
+        Raises:
+            BrokerUnavailable: The broker did not answer.
         """
         with connection(self._app) as client:
             data = client.get(KEY + name)

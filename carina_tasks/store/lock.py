@@ -39,6 +39,11 @@ def hold(app: Celery, name: str, ttl: float) -> Iterator[HeldLock | None]:
     """Yield a Hold on `name`, renewed until the block ends, or None when another worker has it.
 
     A process that is killed renews no more, so another one takes over after `ttl` seconds.
+
+    Args:
+        app: The Celery application.
+        name: Name of the lock.
+        ttl: Seconds until it expires.
     """
     lock = None
     try:

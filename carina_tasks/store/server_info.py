@@ -42,7 +42,11 @@ class BrokerInfo(msgspec.Struct, frozen=True):
 
 
 def look(app: Celery) -> BrokerInfo:
-    """Return what Redis reports. Raises BrokerUnavailable."""
+    """Return what Redis reports.
+
+    Raises:
+        BrokerUnavailable: The broker did not answer.
+    """
     with connection(app) as client:
         client.ping()
         begun = time.monotonic()

@@ -78,7 +78,8 @@ def recent(app: Celery) -> tuple[list[TaskResult], bool]:
 
     At most `MOST` are read.
 
-    Raises BrokerUnavailable.
+    Raises:
+        BrokerUnavailable: The broker did not answer.
     """
     found: list[TaskResult] = []
     seen = 0
@@ -98,7 +99,11 @@ def recent(app: Celery) -> tuple[list[TaskResult], bool]:
 
 
 def one(app: Celery, task_id: str) -> TaskResult | None:
-    """Return what is stored of one control task, or None. Raises BrokerUnavailable."""
+    """Return what is stored of one control task, or None.
+
+    Raises:
+        BrokerUnavailable: The broker did not answer.
+    """
     with connection(app) as client:
         return read(task_id, client.getrange(RESULT_KEY + task_id, 0, LARGEST))
 
@@ -151,6 +156,15 @@ def _result(raw: msgspec.Raw) -> _Result:
 
 
 def keep_for(app: Celery, task_id: str, seconds: int) -> None:
-    """Let the stored result of a task expire in so many seconds. Raises BrokerUnavailable."""
+    """Let the stored result of a task expire in so many seconds.
+
+    Args:
+        app: The Celery application.
+        task_id: The task.
+        seconds: Seconds until the result expires.
+
+    Raises:
+        BrokerUnavailable: The broker did not answer.
+    """
     with connection(app) as client:
         client.expire(RESULT_KEY + task_id, seconds)

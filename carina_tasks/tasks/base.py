@@ -60,7 +60,8 @@ class ControlTask(Task):  # type: ignore[misc]
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> SentTask:
         """Send the task.
 
-        Raises BadInput for a wrong argument, TypeError for a wrong number of them.
+        Raises:
+            BadInput: For a wrong argument, TypeError for a wrong number of them.
         """
         inspect.signature(self.run).bind(*(args or ()), **(kwargs or {}))
         self.check(*(args or ()), **(kwargs or {}))
@@ -92,6 +93,14 @@ class ControlTask(Task):  # type: ignore[misc]
 
         Celery has one lifetime for all results of a process, and does not read `result_expires` of
         a task.
+
+        Args:
+            status: The state of the task.
+            retval: What it returned.
+            task_id: Its id.
+            args: Its arguments.
+            kwargs: Its named arguments.
+            einfo: Its exception.
         """
         if self.kept is None or self.request.ignore_result:
             return
@@ -123,7 +132,8 @@ class NodeTask(Task):  # type: ignore[misc]
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send the task to a node's queue.
 
-        Raises BadInput without one: no worker of another queue could run it.
+        Raises:
+            BadInput: Without one: no worker of another queue could run it.
         """
         if not str(options.get("queue", "")).startswith(queues.NODE_PREFIX):
             name = self.run.__name__
@@ -136,9 +146,14 @@ class NodeTask(Task):  # type: ignore[misc]
     def ask(self, node: str, request: msgspec.Struct | None = None) -> Any:
         """Send the task to the queue of `node`, wait, and return the answer as a `ResultView`.
 
-        Raises BadInput, NodeSilent, NodeFailed, BadAnswer or BrokerUnavailable.
-
         >>> inventory.ask("10.20.9.153").volumes        # doctest: +SKIP
+
+        Raises:
+            BadInput: `node` is no valid name.
+            NodeSilent: The node did not answer in time.
+            NodeFailed: The task failed on the node.
+            BadAnswer: The answer is not of the type that was asked for.
+            BrokerUnavailable: Redis does not answer.
         """
         return ResultView(node_calls().ask(names.node_name(node), self.name, request, self.answer))
 
@@ -158,7 +173,8 @@ def log_context(task: Task, **facts: str) -> AbstractContextManager[None]:
 def this_node() -> str:
     """Return the node that this worker serves: NODE_NAME, or the one of its queue ``node.<name>``.
 
-    Raises BadInput.
+    Raises:
+        BadInput: An argument is not what the task takes.
     """
     name = settings.current().node_name
     if name:

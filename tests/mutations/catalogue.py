@@ -912,7 +912,7 @@ GUARDS = (
         "the task fails or is tried again",
         (
             Edit(
-                K + "api:_error",
+                K + "responses:error_of",
                 "reason == 'NotFound' and details.get('name') == wanted",
                 "True",
                 "test_kube_api.py::test_no_other_404_is_absence",

@@ -10,7 +10,8 @@ import pytest
 
 from carina_tasks.errors import BadInput, LvmBusy, LvmFailed, LvmNoSpace, LvmNotFound, LvmTimeout
 from carina_tasks.lvm import command
-from carina_tasks.lvm.command import Lvm, failed, translate
+from carina_tasks.lvm.command import Lvm
+from carina_tasks.lvm.errors import failed, translate
 
 
 def script(folder: Path, body: str) -> tuple[str, ...]:

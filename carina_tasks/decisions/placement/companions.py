@@ -56,7 +56,15 @@ def companion_of(
 
     A Carina volume that stays, a Demand, or None for nothing.
 
-    Raises BadObject when the pod cannot run anywhere with that claim as it is.
+    Args:
+        snapshot: The cluster as it was read.
+        pod: The pod.
+        name: Name of the claim.
+        wanted: Names of the logic volumes that move.
+        source: The node that the logic volumes leave.
+
+    Raises:
+        BadObject: The pod cannot run anywhere with that claim as it is.
     """
     key = f"{pod.meta.namespace}/{name}"
     claim = snapshot.claims.get(key)

@@ -120,7 +120,11 @@ class Shape:
 
 
 def shape(pod: Pod) -> Shape:
-    """Return a pod with its constraints. Raises BadObject when one of them cannot be read."""
+    """Return a pod with its constraints.
+
+    Raises:
+        BadObject: One of them cannot be read.
+    """
     try:
         return _shape(pod, read(pod.spec, PodSpec))
     except BadObject as exc:
@@ -128,7 +132,11 @@ def shape(pod: Pod) -> Shape:
 
 
 def footprint(pod: Pod) -> Footprint:
-    """Return what a pod that stays means for others. Raises BadObject when that cannot be read."""
+    """Return what a pod that stays means for others.
+
+    Raises:
+        BadObject: It cannot be read.
+    """
     affinity, containers = pod.spec.get("affinity"), pod.spec.get("containers") or ()
     if (
         not affinity

@@ -72,7 +72,13 @@ def wanted_size(logic_volume: LogicVolume, snapshot: ClusterSnapshot) -> int:
 def make_groups(
     snapshot: ClusterSnapshot, wanted: Sequence[LogicVolume], source: str
 ) -> tuple[PodGroup, ...]:
-    """Return the groups of these volumes; each volume is in exactly one."""
+    """Return the groups of these volumes; each volume is in exactly one.
+
+    Args:
+        snapshot: The cluster as it was read.
+        wanted: The logic volumes that move.
+        source: The node that the logic volumes leave.
+    """
     left = frozenset(
         {source} | {logic_volume.journal.source for logic_volume in wanted if logic_volume.journal}
     )

@@ -49,6 +49,14 @@ def plan(
     `source` is the node that they leave; it may or may not be in the world any more. A node without
     an inventory is a node whose worker does not answer. With `only`, no other node is a candidate.
     The same arguments give the same answer, in whatever order mappings are.
+
+    Args:
+        snapshot: The cluster as it was read.
+        inventories: What each node reported.
+        wanted: The logic volumes to place, all of `source`.
+        source: The node that the logic volumes leave.
+        rules: What the settings allow.
+        only: The only node that may be chosen; empty: any.
     """
     unique = {logic_volume.name: logic_volume for logic_volume in wanted}
     groups = sorted(

@@ -61,6 +61,11 @@ class PodsByNode:
         """Add a pod to a node.
 
         One whose constraints cannot be read makes the node unreadable.
+
+        Args:
+            pod: The pod.
+            node: Name of the node.
+            marks: What the pod requests and keeps away.
         """
         if marks is None:
             try:

@@ -24,6 +24,13 @@ def score(
     """Return the sort key of a node for a group, lowest is best.
 
     `volumes` is Carina volumes by node, plan included.
+
+    Args:
+        one: The node.
+        group: What goes together.
+        by_node: Every pod of the cluster.
+        space: The free bytes of every VG.
+        volumes: Number of Carina volumes on each node.
     """
     left = 0
     if group.needs.keys() <= one.groups.keys():

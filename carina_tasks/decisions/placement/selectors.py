@@ -96,7 +96,8 @@ class NodeSelector:
 def label_selector(raw: LabelSelector | None) -> Selector:
     """Return a label selector; None matches nothing.
 
-    Raises BadObject for an operator without the right values.
+    Raises:
+        BadObject: For an operator without the right values.
     """
     if raw is None:
         return Selector(nothing=True)
@@ -108,7 +109,11 @@ def label_selector(raw: LabelSelector | None) -> Selector:
 
 
 def node_selector(terms: tuple[NodeTerm, ...]) -> NodeSelector:
-    """Return required node affinity. Raises BadObject for an operator without the right values."""
+    """Return required node affinity.
+
+    Raises:
+        BadObject: For an operator without the right values.
+    """
     return NodeSelector(
         tuple(
             (
@@ -121,7 +126,11 @@ def node_selector(terms: tuple[NodeTerm, ...]) -> NodeSelector:
 
 
 def requirement(raw: SelectorRequirement, *, numeric: bool) -> Requirement:
-    """Return one requirement; Gt and Lt only where `numeric`. Raises BadObject."""
+    """Return one requirement; Gt and Lt only where `numeric`.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
     many, none = raw.operator in ("In", "NotIn"), raw.operator in ("Exists", "DoesNotExist")
     if not many and not none and not numeric:
         raise BadObject(f"{raw.operator} is not an operator of a label selector")

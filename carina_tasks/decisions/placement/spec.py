@@ -146,7 +146,11 @@ T = TypeVar("T")
 
 
 def read(raw: object, kind: type[T]) -> T:
-    """Return raw JSON as a `kind`. Raises BadObject, naming the field that is wrong."""
+    """Return raw JSON as a `kind`.
+
+    Raises:
+        BadObject: Naming the field that is wrong.
+    """
     try:
         return msgspec.convert(raw, kind, strict=True)
     except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as exc:

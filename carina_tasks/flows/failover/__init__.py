@@ -1,7 +1,6 @@
 """Failover: what is lost, where it goes, and the steps that bring it there.
 
 ``lost_node``      a node is lost: which logic volumes, and the whole run from check to journal to
-                   rebuild
 ``loss``           is this node lost, and may its failover begin?
 ``planning``       where the logic volumes go, and the journals that record it
 ``rehearse``       every write of a rebuild, tried as a dry run first
@@ -14,4 +13,6 @@
 ``maintenance``    an operator announces that a machine will be away
 ``events``         the Events and annotations that report it
 ``results``        what the tasks return
+``node_events``    one summary of each run, as Events on the lost node
+                   rebuild
 """

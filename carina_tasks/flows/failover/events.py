@@ -10,20 +10,16 @@ relied on.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-
 import structlog
 
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.kube.events import About
 from carina_tasks.model import progress
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import Claim, LogicVolume, Pod
 from carina_tasks.model.snapshot import ClusterSnapshot
-from carina_tasks.observability.audit import about_claim, about_node, about_pod, about_volume
+from carina_tasks.observability.audit import about_claim, about_pod, about_volume
 
 
 def planned(
@@ -33,7 +29,15 @@ def planned(
     journal: Journal,
     but: str = "",
 ) -> None:
-    """Report that the volume has a journal; `but` is the reason when it was planned again."""
+    """Report that the volume has a journal; `but` is the reason when it was planned again.
+
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        logic_volume: The LogicVolume.
+        journal: The journal of the rebuild.
+        but: Why it was planned again; empty for the first plan.
+    """
     message = (
         f"volume {logic_volume.name} is {what_happens(journal)}, under its name: {journal.source} "
         f"-> {journal.target} ({but or journal.reason})"
@@ -59,7 +63,15 @@ def what_happens(journal: Journal) -> str:
 def no_fit(
     ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str
 ) -> None:
-    """Warn that no node can take the volume."""
+    """Warn that no node can take the volume.
+
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        logic_volume: The LogicVolume.
+        node: Name of the node.
+        reason: The reason, for users.
+    """
     message = (
         f"volume {logic_volume.name} of node {node} is unschedulable and is left as it is: {reason}"
     )
@@ -75,7 +87,15 @@ def no_fit(
 def blocked(
     ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str
 ) -> None:
-    """Warn that an annotated pod cannot move, because another pod keeps its volume."""
+    """Warn that an annotated pod cannot move, because another pod keeps its volume.
+
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        logic_volume: The LogicVolume.
+        node: Name of the node.
+        reason: The reason, for users.
+    """
     message = f"volume {logic_volume.name} stays on the NotReady node {node}: {reason}"
     ctx.audit.warn(
         _about(logic_volume, _claim(snapshot, logic_volume))[0],
@@ -89,7 +109,15 @@ def blocked(
 def refused(
     ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str, reason: str
 ) -> None:
-    """Warn that the API server refuses something about this volume; the other volumes continue."""
+    """Warn that the API server refuses something about this volume; the other volumes continue.
+
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        logic_volume: The LogicVolume.
+        node: Name of the node.
+        reason: The reason, for users.
+    """
     message = (
         f"volume {logic_volume.name} of node {node} is left as it is, and tried again every 30 s: "
         f"{reason}"
@@ -111,7 +139,16 @@ def failed(
     phase: int,
     reason: str,
 ) -> None:
-    """Warn that a step of a rebuild fails until the operator has removed the cause."""
+    """Warn that a step of a rebuild fails until the operator has removed the cause.
+
+    Args:
+        ctx: The outside world.
+        logic_volume: The LogicVolume.
+        claim: The claim, None when it does not exist.
+        journal: The journal of the rebuild.
+        phase: Index of the step in `progress.PHASES`.
+        reason: The reason, for users.
+    """
     report_progress(ctx, logic_volume, journal, phase, reason)
     message = (
         f"the rebuild of volume {logic_volume.name} on {journal.target} fails, and is tried again "
@@ -130,7 +167,14 @@ def failed(
 def sweep_failed(
     ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, reason: str
 ) -> None:
-    """Warn that a sweep could not do what it decided about this volume; the others are swept."""
+    """Warn that a sweep could not do what it decided about this volume; the others are swept.
+
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        logic_volume: The LogicVolume.
+        reason: The reason, for users.
+    """
     message = (
         f"volume {logic_volume.name} is as it was, and the next sweep tries it again: {reason}"
     )
@@ -151,7 +195,16 @@ def waits(
     phase: int,
     reason: str,
 ) -> None:
-    """Report why the rebuild waits, when the reason changed."""
+    """Report why the rebuild waits, when the reason changed.
+
+    Args:
+        ctx: The outside world.
+        logic_volume: The LogicVolume.
+        claim: The claim, None when it does not exist.
+        journal: The journal of the rebuild.
+        phase: Index of the step in `progress.PHASES`.
+        reason: The reason, for users.
+    """
     if report_progress(ctx, logic_volume, journal, phase, reason):
         message = f"the rebuild of volume {logic_volume.name} on {journal.target} waits: {reason}"
         ctx.audit.warn(
@@ -170,6 +223,13 @@ def report_progress(
     """Write the progress annotation; return whether it changed.
 
     A wait of hours costs one PATCH.
+
+    Args:
+        ctx: The outside world.
+        logic_volume: The LogicVolume.
+        journal: The journal of the rebuild.
+        phase: Index of the step in `progress.PHASES`.
+        reason: The reason, for users.
     """
     line = progress.progress_line(journal, phase, reason)
     if progress.same_but_for_numbers(logic_volume.progress, line):
@@ -192,6 +252,12 @@ def replaced(
     """Record that the PV was deleted, to be created again.
 
     Its claim gets a ClaimLost of Kubernetes' own at this moment.
+
+    Args:
+        ctx: The outside world.
+        logic_volume: The LogicVolume.
+        claim: The claim, None when it does not exist.
+        journal: The journal of the rebuild.
     """
     message = (
         f"PersistentVolume {logic_volume.name} is replaced under its name, {journal.source} -> "
@@ -220,7 +286,15 @@ def held_by(pod: Pod) -> str:
 def evicted(
     ctx: Context, pod: Pod, logic_volume: LogicVolume, claim: Claim | None, journal: Journal
 ) -> None:
-    """Record that a pod was deleted: on the pod, and on the objects that outlive it."""
+    """Record that a pod was deleted: on the pod, and on the objects that outlive it.
+
+    Args:
+        ctx: The outside world.
+        pod: The pod.
+        logic_volume: The LogicVolume.
+        claim: The claim, None when it does not exist.
+        journal: The journal of the rebuild.
+    """
     there = "was restored from its old copy" if journal.failback else "was rebuilt"
     message = (
         f"pod {pod.meta.key} evicted from node {journal.source}: its volume {there} on "
@@ -244,7 +318,14 @@ def evicted(
 def finished(
     ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal
 ) -> None:
-    """Record that the journal is done, and what the volume holds."""
+    """Record that the journal is done, and what the volume holds.
+
+    Args:
+        ctx: The outside world.
+        logic_volume: The LogicVolume.
+        claim: The claim, None when it does not exist.
+        journal: The journal of the rebuild.
+    """
     first, *others = _about(logic_volume, claim)
     facts = {"volume": logic_volume.name, "source": journal.source, "target": journal.target}
     if journal.given_up:
@@ -297,40 +378,6 @@ def finished(
         ctx.audit.event(about, "Normal", event, message, key=journal.intent)
 
 
-def node_planned(
-    ctx: Context, node: str, targets: Sequence[str], stuck: Sequence[VolumeResult], reason: str
-) -> None:
-    """Report on the lost node how many volumes are rebuilt and how many cannot be."""
-    if targets:
-        message = (
-            f"{_volumes(len(targets))} rebuilt elsewhere, new and empty: {_spread(targets)} "
-            f"({reason})"
-        )
-        ctx.audit.event(about_node(node), "Normal", "FailoverPlanned", message)
-    if stuck:
-        message = (
-            f"{_volumes(len(stuck))} left as they are, no node fits: {stuck[0].volume}: "
-            f"{stuck[0].reason}"
-        )
-        ctx.audit.event(about_node(node), "Warning", "NoNodeFits", message)
-
-
-def node_finished(ctx: Context, results: Iterable[VolumeResult]) -> None:
-    """Report on each lost node, in one Event for this run, how many volumes are rebuilt."""
-    by_node: dict[str, list[VolumeResult]] = {}
-    for result in results:
-        # One that another worker finished has no source here, and is reported by that worker.
-        if result.outcome == "rebuilt" and result.source:
-            by_node.setdefault(result.source, []).append(result)
-    for node, done in by_node.items():
-        message = (
-            f"{_volumes(len(done))} back, new and empty: {_spread([r.target for r in done])} "
-            f"({done[0].reason})"
-        )
-        key = ",".join(sorted(r.volume for r in done))
-        ctx.audit.event(about_node(node), "Normal", "VolumesRebuiltElsewhere", message, key=key)
-
-
 def _about(logic_volume: LogicVolume, claim: Claim | None) -> tuple[About, ...]:
     """Return claim (where there is one) and LogicVolume: the Event is found at either."""
     return (
@@ -342,11 +389,3 @@ def _about(logic_volume: LogicVolume, claim: Claim | None) -> tuple[About, ...]:
 
 def _claim(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Claim | None:
     return snapshot.claims.get(logic_volume.claim_key)
-
-
-def _volumes(number: int) -> str:
-    return f"{number} {'volume of this node is' if number == 1 else 'volumes of this node are'}"
-
-
-def _spread(targets: Iterable[str]) -> str:
-    return ", ".join(f"{number} on {target}" for target, number in sorted(Counter(targets).items()))

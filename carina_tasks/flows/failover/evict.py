@@ -76,6 +76,12 @@ def evict_free(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Evict the annotated pods of the NotReady `node` that no volume holds there.
 
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        node: Name of the NotReady node.
+        reason: The reason, for users.
+
     Returns:
         The names of the pods that were evicted, and of those that could not be, each with its
         reason.

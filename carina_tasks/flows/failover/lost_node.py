@@ -18,7 +18,7 @@ from carina_tasks.decisions import node_loss, selection
 from carina_tasks.errors import Refused
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover import events
+from carina_tasks.flows.failover import events, node_events
 from carina_tasks.flows.failover.advance import advance_all
 from carina_tasks.flows.failover.evict import evict_free
 from carina_tasks.flows.failover.loss import (
@@ -42,7 +42,9 @@ Selected = tuple[selection.Wanted | selection.Skip, ...]
 def rebuild_node(ctx: Context, node: str) -> FailoverResult:
     """Rebuild every volume of the deleted node.
 
-    Raises BadInput, and transient errors when nothing could be decided.
+    Raises:
+        BadInput: A name is invalid.
+        TransientError: Nothing could be decided; the task is tried again.
     """
     names.node_name(node)
     return count_run("rebuild", guarded(ctx, node, lambda: _rebuild_node(ctx, node)))
@@ -51,7 +53,8 @@ def rebuild_node(ctx: Context, node: str) -> FailoverResult:
 def migrate_node(ctx: Context, node: str) -> FailoverResult:
     """Rebuild the volumes of the NotReady node's annotated pods elsewhere, and evict those pods.
 
-    Raises BadInput.
+    Raises:
+        BadInput: An argument is not what the task takes.
     """
     names.node_name(node)
     return count_run("migrate", guarded(ctx, node, lambda: _migrate_node(ctx, node)))
@@ -177,7 +180,7 @@ def _rebuild(
         ctx, snapshot, plan(ctx, snapshot, wanted, node), Cause(kind, node, uid, reason)
     )
     stuck = [result for result in results if result.outcome == "no-fit"]
-    events.node_planned(ctx, node, list(targets.values()), stuck, reason)
+    node_events.planned(ctx, node, list(targets.values()), stuck, reason)
     return results + finish(ctx, advance_all(ctx, list(targets), targets, node))
 
 
@@ -192,7 +195,7 @@ def finish(ctx: Context, results: Iterable[VolumeResult | NeedsTarget]) -> list[
             again.setdefault(result.journal.target, []).append(result)
     for target, needs in again.items():
         done += replan(ctx, target, needs)
-    events.node_finished(ctx, done)
+    node_events.finished(ctx, done)
     return done
 
 

@@ -76,7 +76,8 @@ def start(ctx: Context, node: str, seconds: float, reason: str) -> Maintenance:
 def end(ctx: Context, node: str) -> Maintenance:
     """End the maintenance of `node`; return what it was.
 
-    Raises BadInput when the node is in none.
+    Raises:
+        BadInput: The node is in none.
     """
     names.node_name(node)
     entry = ctx.state.read().maintenance.get(node)

@@ -72,6 +72,13 @@ def begin(
     journal is written before the first volume is touched. A volume whose companion could not be
     journalled waits: resume journals the companion first. `copies` has the LVs of the volumes that
     are failed back, by name.
+
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        verdicts: Where each logic volume goes.
+        cause: Why they leave their node.
+        copies: The LVs of those that are failed back, by name.
     """
     results: list[VolumeResult] = []
     wanted: dict[str, tuple[LogicVolume, Journal]] = {}
@@ -194,6 +201,13 @@ def plan(
     When `source` is lost, whatever else leaves it by a plan of its own is planned along, so that
     the volumes of one pod do not wait for each other forever when one is journalled and the other
     is not.
+
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        wanted: The logic volumes to place, all of `source`.
+        source: The node that the logic volumes leave.
+        inventories: What each node reported.
     """
     if inventories is None:
         candidates = [n.name for n in snapshot.nodes.values() if n.is_ready and n.name != source]

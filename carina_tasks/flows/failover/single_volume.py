@@ -18,8 +18,17 @@ from carina_tasks.model.local import Inventory
 def rebuild_volume(ctx: Context, node: str, volume: str, force: str) -> FailoverResult:
     """Rebuild `volume` of `node` on another node if `force` is its name.
 
-    The node is named so that a message that comes twice does not move the volume twice. Raises
-    BadInput, and transient errors when nothing could be decided.
+    The node is named so that a message that comes twice does not move the volume twice.
+
+    Args:
+        ctx: The outside world.
+        node: Name of the node.
+        volume: Name of the volume.
+        force: The volume's name, as confirmation.
+
+    Raises:
+        BadInput: A name is invalid.
+        TransientError: Nothing could be decided; the task is tried again.
     """
     names.node_name(node)
     names.object_name(volume)

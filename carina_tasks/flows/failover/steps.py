@@ -194,13 +194,27 @@ def _bind(ctx: Context, claim: Claim, name: str) -> None:
 
 
 def report_waiting(ctx: Context, view: rebuild.RebuildView, phase: int, reason: str) -> None:
-    """Record what holds the volume up, when that is news."""
+    """Record what holds the volume up, when that is news.
+
+    Args:
+        ctx: The outside world.
+        view: What was observed.
+        phase: Index of the step in `progress.PHASES`.
+        reason: The reason, for users.
+    """
     events.waits(ctx, view.logic_volume, view.claim, view.journal, phase, reason)
 
 
 def unfinished_result(
     name: str, reason: str, journal: Journal | None = None, *, again: bool = False
 ) -> VolumeResult:
-    """Return the result of a volume whose journal stays, for resume."""
+    """Return the result of a volume whose journal stays, for resume.
+
+    Args:
+        name: Name of the logic volume.
+        reason: The reason, for users.
+        journal: Its journal, when it has one.
+        again: Whether it can be resumed at once.
+    """
     source, target = (journal.source, journal.target) if journal else ("", "")
     return VolumeResult(name, "unfinished", reason, source, target, again)

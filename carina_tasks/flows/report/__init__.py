@@ -9,4 +9,5 @@
 ``doctor``         does everything that failover needs exist, and is it configured correctly?
 ``history``        the audit trail of a volume or a node
 ``gauges``         the state of the whole cluster, as Prometheus gauges
+``problem``        one problem, and the list of them
 """

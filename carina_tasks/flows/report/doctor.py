@@ -39,6 +39,12 @@ def examine(
     """Return every check, those of the broker first.
 
     `processes` gave a heartbeat at the broker.
+
+    Args:
+        ctx: The outside world.
+        here: What this process reports about itself.
+        broker: What Redis reports, or why it does not.
+        processes: The processes that send heartbeats.
     """
     checks = list(_broker(broker, processes))
     api = list(_api(ctx, broker, processes))

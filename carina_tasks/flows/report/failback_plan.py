@@ -51,7 +51,9 @@ class FailbackPlan(msgspec.Struct, frozen=True):
 def plan_failback(ctx: Context, node: str) -> FailbackPlan:
     """Return the old copies on `node`.
 
-    Raises BadInput, and the adapters' errors when the node or the cluster does not answer.
+    Raises:
+        BadInput: The name is invalid.
+        CarinaTasksError: The node or the API server does not answer.
     """
     names.node_name(node)
     snapshot = ctx.cluster.observe()

@@ -57,7 +57,15 @@ def of_broker(
 ) -> None:
     """Add what the broker knows: queues, heartbeats, and what tasks found last.
 
-    Raises BrokerUnavailable.
+    Args:
+        ctx: The outside world.
+        families: Collects the gauges.
+        nodes: Names of the nodes.
+        ask: Returns the lengths of queues.
+        now: Seconds since the epoch, by the API server's clock.
+
+    Raises:
+        BrokerUnavailable: The broker did not answer.
     """
     nodes = sorted(nodes)
     for name, found in ask(

@@ -37,10 +37,11 @@ class HistoryResult(msgspec.Struct, frozen=True, omit_defaults=True):
 def history(ctx: Context, target: str) -> HistoryResult:
     """Return what happened to the volume or node `target`, the oldest first.
 
-    Raises BadInput when nothing is known of it.
-
     LogicVolumes remember their last failovers for as long as they live, Events are kept for an hour
     unless the API server is configured otherwise.
+
+    Raises:
+        BadInput: Nothing is known of it.
     """
     names.object_name(target)
     snapshot = ctx.cluster.observe()

@@ -42,7 +42,9 @@ class PlanResult(msgspec.Struct, frozen=True):
 def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
     """Return verdict, target and reason for each volume of `node`.
 
-    Raises BadInput, and the adapters' errors.
+    Raises:
+        BadInput: The name is invalid.
+        CarinaTasksError: The API server does not answer.
     """
     names.node_name(node)
     snapshot = ctx.cluster.observe()
@@ -101,6 +103,13 @@ def planned(
 
     The workers of the other nodes are asked, unless their answers are there already
     (`inventories`).
+
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        node: Name of the node.
+        not_ready: Whether the node is NotReady and not deleted.
+        inventories: What each node reported.
     """
     if not not_ready:
         # As the failover will see it: without the node, what its pods and labels give to others is

@@ -106,7 +106,8 @@ def still_true(found: Readiness, snapshot: ClusterSnapshot) -> bool:
 def last(ctx: Context) -> Readiness | None:
     """Return the last result, or None when there is none that still counts.
 
-    Raises BrokerUnavailable.
+    Raises:
+        BrokerUnavailable: The broker did not answer.
     """
     return ctx.findings.last(RESULT_NAME, Readiness)
 

@@ -46,8 +46,8 @@ def retry(ctx: Context, target: str, stored: Callable[[str], TaskResult | None])
 
     `stored` looks a task up.
 
-    Raises BadInput when there is nothing of that name, Paused or MassFailure while nothing would be
-    done.
+    Raises:
+        BadInput: There is nothing of that name, Paused or MassFailure while nothing would be done.
     """
     ctx.check_pause()
     snapshot = ctx.cluster.observe()

@@ -4,4 +4,6 @@
 ``logic_volumes``  LogicVolumes against PersistentVolumes
 ``trash``          what the sweeps removed, and how an operator restores it
 ``results``        what the tasks return
+``removal``        what the sweep of local volumes asks a node to remove
+``rules``          rules that the sweep and the trash share
 """

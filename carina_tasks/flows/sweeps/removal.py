@@ -42,6 +42,13 @@ def remove_all(
 
     Old copies that a failover left have a retention of their own, so they may go into the trash
     when other orphans do not.
+
+    Args:
+        ctx: The outside world.
+        inventory: What the node reported.
+        snapshot: The cluster as it was read.
+        doomed: The orphans, each with its reason.
+        failed: Gets a line for each object that could not be handled.
     """
     old = [one for one in doomed if is_old_copy(one[0], inventory.node, snapshot)]
     others = [one for one in doomed if one not in old]
@@ -135,7 +142,14 @@ def _remove(
 def purge(
     ctx: Context, inventory: Inventory, snapshot: ClusterSnapshot, failed: list[str]
 ) -> list[str]:
-    """Remove permanently what has been in the trash for long enough."""
+    """Remove permanently what has been in the trash for long enough.
+
+    Args:
+        ctx: The outside world.
+        inventory: What the node reported.
+        snapshot: The cluster as it was read.
+        failed: Gets a line for each object that could not be handled.
+    """
     reasons: dict[tuple[str, str], str] = {}
     doomed: list[LocalVolume] = []
     for lv in inventory.volumes:
@@ -182,7 +196,13 @@ def purge(
 
 
 def accepted(said: Iterable[LvResult], node: str, failed: list[str]) -> list[LvResult]:
-    """Return what was not refused, and note in `failed` what was."""
+    """Return what was not refused, and note in `failed` what was.
+
+    Args:
+        said: The results.
+        node: Name of the node.
+        failed: Gets a line for each object that could not be handled.
+    """
     for done in said:
         if done.outcome == "failed":
             failed.append(f"{done.group}/{done.name}: {done.reason}")
@@ -193,7 +213,14 @@ def accepted(said: Iterable[LvResult], node: str, failed: list[str]) -> list[LvR
 
 
 def report_line(node: str, done: LvResult, what: str, reason: str) -> str:
-    """Return the text of an audit record: which LV of `node`, what was done with it, and why."""
+    """Return the text of an audit record: which LV of `node`, what was done with it, and why.
+
+    Args:
+        node: Name of the node.
+        done: The result.
+        what: What was done.
+        reason: The reason, for users.
+    """
     return f"local volume {done.group}/{done.name} of node {node} {what}: {reason}"
 
 

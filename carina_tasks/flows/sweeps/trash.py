@@ -26,7 +26,9 @@ RESTORE = "carina.volume.restore"
 def list_trash(ctx: Context, nodes: Iterable[str] = ()) -> TrashResult:
     """Return what lies in the trash of `nodes` (default: all), the oldest first.
 
-    Raises BadInput, and the adapters' errors.
+    Raises:
+        BadInput: A name is invalid.
+        CarinaTasksError: The API server does not answer.
     """
     wanted = [names.node_name(node) for node in nodes] or _all_nodes(ctx)
     now, volumes, silent = ctx.cluster.now(), [], []
@@ -49,8 +51,9 @@ def restore(ctx: Context, node: str, wanted: str) -> RestoreResult:
 
     Its name there, its UUID, or its old name when only one had it.
 
-    Raises BadInput when nothing or more than one fits, NodeFailed when the node could not do it,
-    and the adapters' errors.
+    Raises:
+        BadInput: Nothing or more than one fits, NodeFailed when the node could not do it, and the
+            adapters' errors.
     """
     names.node_name(node)
     inventory = ask_nodes.inventories(ctx, [node])[node]

@@ -1,4 +1,15 @@
-"""The resources that are served from the start, one module for each family of kinds."""
+"""The resources that are served from the start, one module for each family of kinds.
+
+``base``       what a served resource is
+``custom``     customResourceDefinitions, and the resources that they make
+``event``      events of the core group
+``namespace``  namespaces
+``node``       nodes
+``plain``      kinds that are little more than data
+``pod``        pods
+``volumes``    persistentVolumes and PersistentVolumeClaims
+``workloads``  statefulSets and Deployments: objects only, their controllers are not here
+"""
 
 from .base import Behaviour, Column, Resource
 from .custom import DEFINITIONS, resources_of

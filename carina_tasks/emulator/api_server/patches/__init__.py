@@ -1,4 +1,13 @@
-"""The four ways to change an object by a patch."""
+"""The four ways to change an object by a patch.
+
+``apply``         server-side apply: create or merge, with field owners and conflicts
+``fields``        who owns which field: `metadata.managedFields`
+``json_patch``    JSON patch (RFC 6902)
+``keys``          which lists are merged, and by which key (the API's `patchMergeKey`)
+``last_applied``  the way from `kubectl apply` to `kubectl apply --server-side`
+``merge``         JSON merge patch (RFC 7396)
+``strategic``     strategic merge patch, for built-in kinds
+"""
 
 from .apply import server_side_apply
 from .fields import track_update
