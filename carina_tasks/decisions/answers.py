@@ -3,8 +3,7 @@
 Only those that were asked for, once each, with an outcome that such a task can have.
 
 A node may be broken, or broken into: what it reports about LVs that it was not asked about is not
-acted on and not recorded as if it had been done (design section 2, "Nothing in a message or an
-answer is believed").
+acted on and not recorded as if it had been done. Source: docs/design.md, section 2.
 """
 
 from __future__ import annotations

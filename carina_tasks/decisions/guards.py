@@ -1,6 +1,6 @@
 """Guards that look at the whole.
 
-Pause, mass failure, and how many orphans one sweep may remove (design §5).
+Pause, mass failure, and how many orphans one sweep may remove (docs/design.md, section 5).
 """
 
 from __future__ import annotations

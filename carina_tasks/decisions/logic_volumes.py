@@ -1,7 +1,7 @@
 """Keep or delete this LogicVolume, or help one that is being deleted?
 
 Source: Carina's failover manual ("every ten minutes LogicVolumes are compared with the PVs");
-design §5.
+docs/design.md, section 5.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Is this node gone, or NotReady for long enough?
 
 Sources: Kubernetes "Nodes", heartbeats and conditions; "Non-graceful node shutdown handling";
-Carina's failover manual; design §5 and §8. Times are seconds since the epoch by the API server's
-clock.
+Carina's failover manual; docs/design.md, section 5. Times are seconds since the epoch by the API
+server's clock.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Is the local volume of this LogicVolume missing?
 
 The one rule that must never be wrong: an LV is removed only if nothing can still need it. Source:
-design §5; carina issues 53, 95, 177 (volumes removed that should not have been).
+docs/design.md, section 5; carina issues 53, 95, 177 (volumes removed that should not have been).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which step comes next for this volume's journal?
 
 A pure function of what is observed: no task trusts where it thinks it was, so any process may die
-after any step and any other continues. The order of the steps is design §4; each step's docstring
-gives the reason it is safe to die after it.
+after any step and any other continues. The order of the steps is docs/design.md, section 4; each
+step's docstring gives the reason it is safe to die after it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Pure functions on a report.
 
-The rules are those of the design's section 5 ("Guards"). What cannot be undone is checked twice:
+The rules are those of section 5 of docs/design.md. What cannot be undone is checked twice:
 here, on a report, to have a reason; and again by lvm2 itself, under the VG's lock, through the
 command's selection.
 

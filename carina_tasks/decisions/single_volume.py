@@ -2,8 +2,8 @@
 
 Nothing is lost that could prove anything here, so the operator's confirmation replaces the proof:
 the volume's name, typed out. No confirmation replaces this: no pod may be using the volume. Its
-pods would run on with the old copy beside new ones with the empty one. Source: design sections 4
-and 5.
+pods would run on with the old copy beside new ones with the empty one. Source: docs/design.md,
+sections 4 and 5.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The guards of the design's section 5, and how each is taken out."""
+"""The guards of section 5 of docs/design.md, and how each is taken out."""
 
 from __future__ import annotations
 

@@ -4,18 +4,15 @@ Written to behave as the real ones do where carina-tasks can notice, and no furt
 
 ``loop``          runs them all, one after another, whenever something changed
 ``informer``      what each sees of the cluster: a list and a watch, as client-go's informers
-``binder``        claims and volumes: Bound, Lost, Released (kube-controller-manager,
+``binder``        PVs and claims: Bound, Lost, Released
 ``protection``    finalizers of volumes and claims that nothing uses any more
-``provisioner``   a claim with a selected node gets LogicVolume, LV and PersistentVolume (Carina and
+``provisioner``   a claim with a selected node gets LogicVolume, LV and PV
 ``workloads``     StatefulSets make their claims and pods again (in parallel, without updates)
 ``scheduler``     pods go to a Ready, schedulable node that their volumes allow
 ``kubelet``       nodes heartbeat; their pods run, and end when they are deleted
 ``node_life``     a silent node becomes Unknown and tainted; pods of deleted nodes are collected
-``stateful_set``  A StatefulSet as its controller reads it
+``stateful_set``  a StatefulSet as its controller reads it
 ``view``          everything the controllers see, and the writes that they share
-                 persistent-volume-binder)
-                 its CSI provisioner)
-                 after a while
 
 Not here: taint-based eviction (300 s in a real cluster), rolling updates, resource fit, topology
 spread. On real parts the same promises are shown by the system tests.

@@ -14,5 +14,4 @@
 ``events``         the Events and annotations that report it
 ``results``        what the tasks return
 ``node_events``    one summary of each run, as Events on the lost node
-                   rebuild
 """
