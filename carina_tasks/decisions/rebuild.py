@@ -10,14 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from carina_tasks.decisions import eviction
-from carina_tasks.decisions.pv_manifest import (
-    is_complete,
-    manifest_of,
-    policy_of,
-    replacement,
-    wanted_size,
-)
+from carina_tasks.decisions import eviction, pv_manifest
 from carina_tasks.errors import BadObject
 from carina_tasks.model import quantity, well_known
 
@@ -282,7 +275,7 @@ def next_step(view: RebuildView) -> Step:
             f"LogicVolume names {logic_volume.node}, its journal {journal.target}: somebody "
             "changed one of them"
         )
-    if not is_complete(journal.manifest, logic_volume.name):
+    if not pv_manifest.is_complete(journal.manifest, logic_volume.name):
         return RefuseRebuild(
             "its journal holds no PersistentVolume of its name: the operator must repair the "
             "journal"
@@ -294,7 +287,7 @@ def next_step(view: RebuildView) -> Step:
     if local is not None:
         return local
     if pv is None:
-        return CreatePersistentVolume(replacement(view.journal, view.lv))
+        return CreatePersistentVolume(pv_manifest.replacement(view.journal, view.lv))
     if pv.meta.deleting is not None:
         return StripFinalizers()
     if not on_target:
@@ -303,7 +296,7 @@ def next_step(view: RebuildView) -> Step:
 
 
 def _local_step(view: RebuildView, on_target: bool) -> Step | None:
-    journal, size = view.journal, wanted_size(view.logic_volume, view.journal.manifest)
+    journal, size = view.journal, pv_manifest.wanted_size(view.logic_volume, view.journal.manifest)
     if journal.given_up and not journal.copy:
         # The source had no LV of it when the failback was planned. Whatever is done with that, an
         # empty one is no answer.
@@ -342,7 +335,7 @@ def _step_before_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
             f"PersistentVolume names {', '.join(pv.nodes) or 'no node'}, its journal "
             f"{view.journal.source} and {view.journal.target}: another client changed it"
         )
-    manifest = manifest_of(pv, policy=policy_of(pv, view.journal.manifest))
+    manifest = pv_manifest.manifest_of(pv, policy=pv_manifest.policy_of(pv, view.journal.manifest))
     if manifest != view.journal.manifest:
         return RefreshManifest(manifest)
     return RetainPersistentVolume() if pv.policy != "Retain" else DeletePersistentVolume()
@@ -354,7 +347,7 @@ def _step_after_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
     if claim is not None and ours and not (claim.phase == "Bound" and pv.phase == "Bound"):
         return BindClaim()
     if well_known.RETAINED in pv.meta.annotations:
-        return RestorePolicy(policy_of(pv, view.journal.manifest))
+        return RestorePolicy(pv_manifest.policy_of(pv, view.journal.manifest))
     if claim is not None and ours and 0 < view.journal.copy_bytes < pv.capacity:
         return ReportCapacity(view.journal.copy_bytes)
     if evicted := tuple(

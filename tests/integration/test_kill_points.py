@@ -5,8 +5,8 @@ found.
 import pytest
 
 from tests.killpoints.catalogue import CATALOGUE
-from tests.killpoints.mutants import MUTANTS, Mutant
 from tests.killpoints.runner import every_point
+from tests.planted.catalogue import BUGS, KillPoints, planted
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -20,13 +20,23 @@ def test_every_point(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert not report.broken, "\n".join(map(str, report.broken[:10]))
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.bug.replace(" ", "-"))
-def test_a_planted_bug_is_found(mutant: Mutant, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("bug", "scenario"),
+    [
+        (bug.name, finder.scenario)
+        for bug in BUGS
+        for finder in bug.found_by
+        if isinstance(finder, KillPoints)
+    ],
+)
+def test_a_planted_bug_is_found(
+    bug: str, scenario: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With the bug in the product's code, at least one history does not end as promised."""
-    make, variants = CATALOGUE[mutant.finder]
-    with mutant.patch():
+    make, variants = CATALOGUE[scenario]
+    with planted(bug):
         report = every_point(make, variants, stop=True)
     with capsys.disabled():
         found = f"by {report.broken[0]}" if report.broken else "NOT FOUND"
-        print(f"\nplanted: {mutant.bug}: after {report.histories} histories {found}"[:300])
+        print(f"\nplanted: {bug}: after {report.histories} histories {found}"[:300])
     assert report.broken

@@ -10,25 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.planted.catalogue import BUGS, Simulation
+
 HISTORIES = 1500
 """A number and not a time, so that every run has the same ones; `make sim` runs 10000."""
 
 FOUND_WITHIN = {
-    "acts-on-one-tick": 50,
-    "no-journal": 300,
-    "drops-metadata": 20,
-    "renames": 20,
-    "moves-what-is-not-annotated": 50,
-    "panics": 200,
-    "pause-ignored": 100,
-    "second-get-left-out": 20,
-    "open-volume-removed": 20,
-    "mark-age-ignored": 300,
-    "cordon-ignored": 500,
-    "maintenance-ignored": 300,
-    "locked-lv-deactivated": 50,
-    "failback-forgets-the-newer-copy": 300,
-    "unzeroed-counts-as-created": 20,
+    bug.name: finder.within
+    for bug in BUGS
+    for finder in bug.found_by
+    if isinstance(finder, Simulation) and finder.within
 }
 """Planted bugs that are found soon, and after how many histories at most; `docs/reliability.md` has
 the others.

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.mutations.catalogue import GUARDS, Edit, table
-from tests.mutations.runner import copy_of_code, survives
+from tests.planted.edits import Edit, copy_of_code, survives
+from tests.planted.guards import GUARDS, table
 
 WORKERS = 2
 

@@ -12,7 +12,8 @@ import sys
 import time
 from collections import Counter
 
-from tests.sim import bugs, runner
+from tests.planted.catalogue import planted
+from tests.sim import runner
 
 
 def main() -> int:
@@ -28,11 +29,11 @@ def main() -> int:
     parser.add_argument(
         "--plant",
         default="",
-        help="plant a known bug (see tests/sim/bugs.py) and stop when it is found",
+        help="plant a known bug (see tests/planted/catalogue.py) and stop when it is found",
     )
     parser.add_argument("--stop", action="store_true", help="stop at the first broken history")
     args = parser.parse_args()
-    with bugs.planted(args.plant):
+    with planted(args.plant):
         return show(args.seed) if args.show else run(args)
 
 

@@ -5,18 +5,21 @@ from pathlib import Path
 import pytest
 
 from carina_tasks.settings import Settings
-from tests.mutations.catalogue import GUARDS, table
-from tests.mutations.runner import ROOT, copy_of_code, file_of, places_of, survives
+from tests.planted.catalogue import BUGS, Chaos
+from tests.planted.edits import ROOT, copy_of_code, file_of, places_of, survives
+from tests.planted.guards import GUARDS, table
 
 EDITS = [edit for guard in GUARDS for edit in guard.edits]
+CHAOS = [finder.edit for bug in BUGS for finder in bug.found_by if isinstance(finder, Chaos)]
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.where}:{edit.test}")
+@pytest.mark.parametrize("edit", EDITS + CHAOS, ids=lambda edit: f"{edit.where}:{edit.test}")
 def test_each_place_and_each_test_is_there(edit):
     """The code that an edit replaces is in its function once, and its test exists."""
     assert len(places_of(edit, (ROOT / file_of(edit)).read_text())) == 1
     file, _, name = edit.test.partition("::")
-    assert f"def {name}(" in (ROOT / "tests/unit" / file).read_text() or not name
+    folder = ROOT if file.startswith("tests/") else ROOT / "tests/unit"
+    assert f"def {name}(" in (folder / file).read_text() or not name
 
 
 def test_the_settings_are_there():

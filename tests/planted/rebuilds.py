@@ -1,21 +1,18 @@
-"""Bugs planted on purpose: the harness is only worth something if it finds each of them.
-
-Each is a patch of the product's code and the entry of the catalogue that must break with it.
-"""
+"""Patches of the product's code for the time of a block: faults in the steps of a rebuild."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
 import msgspec.structs
 
-from carina_tasks.decisions import colocation, eviction, logic_volumes, orphans, rebuild, selection
+from carina_tasks.decisions import eviction, logic_volumes, orphans, rebuild
 from carina_tasks.flows import one_object
-from carina_tasks.flows.failover import advance, planning, steps
+from carina_tasks.flows.failover import advance, planning
 from carina_tasks.flows.failover import events as telling
 from carina_tasks.flows.sweeps import logic_volumes as sweep_logic
 from carina_tasks.kube.api import Api
@@ -28,24 +25,19 @@ from tests.killpoints.sim import Sim
 Patch = Callable[[], AbstractContextManager[Any]]
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One planted bug."""
-
-    bug: str
-    finder: str
-    """Name of the entry of the catalogue that finds it."""
-    patch: Patch
-
-
-def _next_step(change: Callable[[rebuild.RebuildView, rebuild.Step], rebuild.Step]) -> Patch:
+def next_step(found: rebuild.Step, taken: rebuild.Step) -> Patch:
+    """Return what lets a rebuild do `taken` where `found` is the next step."""
     original = rebuild.next_step
-    return lambda: mock.patch.object(
-        rebuild, "next_step", lambda view: change(view, original(view))
-    )
+
+    def changed(view: rebuild.RebuildView) -> rebuild.Step:
+        step = original(view)
+        return taken if step == found else step
+
+    return lambda: mock.patch.object(rebuild, "next_step", changed)
 
 
-def _status_stays() -> AbstractContextManager[Any]:
+def status_stays() -> AbstractContextManager[Any]:
+    """Replace the PV while the LogicVolume still has a status."""
     original = rebuild.next_step
 
     def next_step(view: rebuild.RebuildView) -> rebuild.Step:
@@ -59,14 +51,17 @@ def _status_stays() -> AbstractContextManager[Any]:
     return mock.patch.object(rebuild, "next_step", next_step)
 
 
-def _whole_status_cleared() -> AbstractContextManager[Any]:
+def whole_status_cleared() -> AbstractContextManager[Any]:
+    """Clear the LogicVolume's status with its volumeID."""
+
     def clear_status(self: ClusterWrites, volume: Any, message: str) -> Any:
         return self._status(volume, {"status": "", "code": 0, "volumeID": ""})
 
     return mock.patch.object(ClusterWrites, "clear_status", clear_status)
 
 
-def _event_after_the_journal() -> AbstractContextManager[Any]:
+def event_after_the_journal() -> AbstractContextManager[Any]:
+    """Write the Event for the owner after the journal was dropped."""
     tell, act, stack = telling.finished, advance.act, ExitStack()
 
     def act_then_tell(ctx: Any, view: Any, step: Any) -> Any:
@@ -80,7 +75,8 @@ def _event_after_the_journal() -> AbstractContextManager[Any]:
     return stack
 
 
-def _manifest_in_memory() -> AbstractContextManager[Any]:
+def manifest_in_memory() -> AbstractContextManager[Any]:
+    """Keep the PV's manifest in the memory of the process instead of the journal."""
     to_json, from_json, run = Journal.to_json, Journal.from_json, Sim._run
     memory: dict[str, dict[str, Any]] = {}
 
@@ -103,7 +99,9 @@ def _manifest_in_memory() -> AbstractContextManager[Any]:
     return stack
 
 
-def _deletes_without_preconditions() -> AbstractContextManager[Any]:
+def deletes_without_preconditions() -> AbstractContextManager[Any]:
+    """Delete without UID and resourceVersion."""
+
     def delete(
         self: Api,
         path: str,
@@ -120,7 +118,9 @@ def _deletes_without_preconditions() -> AbstractContextManager[Any]:
     return mock.patch.object(Api, "delete", delete)
 
 
-def _touch_without_version() -> AbstractContextManager[Any]:
+def touch_without_version() -> AbstractContextManager[Any]:
+    """Annotate the claim without its resourceVersion, and never remove what is left."""
+
     def touch(self: ClusterWrites, claim: Any, now: float) -> None:
         body = {"metadata": {"uid": claim.meta.uid, "annotations": {well_known.TOUCH: str(now)}}}
         self._api.merge(
@@ -135,14 +135,8 @@ def _touch_without_version() -> AbstractContextManager[Any]:
     return stack
 
 
-def _mark_age_ignored() -> AbstractContextManager[Any]:
-    original = orphans.OrphanRules
-    return mock.patch.object(
-        orphans, "OrphanRules", lambda **rules: original(**rules | {"mark_age": 0.0})
-    )
-
-
-def _journal_no_shield() -> AbstractContextManager[Any]:
+def journal_no_shield() -> AbstractContextManager[Any]:
+    """Let the sweep of LogicVolumes ignore the journal."""
     original = logic_volumes.judge_logic_volume
 
     def judge(volume: Any, pv: Any, claim: Any, now: float, grace: float) -> Any:
@@ -169,7 +163,8 @@ def intent_tag_at_once() -> AbstractContextManager[Any]:
     return mock.patch.object(commands, "create", create)
 
 
-def _finished_pod_deleted() -> AbstractContextManager[Any]:
+def finished_pod_deleted() -> AbstractContextManager[Any]:
+    """Delete a pod that has run to its end."""
     original = eviction.judge_pod
 
     def judge(pod: Any, kind: str, *, alive: bool) -> Any:
@@ -182,14 +177,17 @@ def _finished_pod_deleted() -> AbstractContextManager[Any]:
     return mock.patch.object(eviction, "judge_pod", judge)
 
 
-def _denial_ends_the_flow() -> AbstractContextManager[Any]:
+def denial_ends_the_flow() -> AbstractContextManager[Any]:
+    """Let an error of one object end the whole flow."""
+
     def check(ctx: Any, exc: Exception) -> None:
         raise exc
 
     return mock.patch.object(one_object, "check", check)
 
 
-def _rehearsal_left_out() -> AbstractContextManager[Any]:
+def rehearsal_left_out() -> AbstractContextManager[Any]:
+    """Begin without the dry runs."""
     stack = ExitStack()
     stack.enter_context(mock.patch.object(planning, "rehearse", mock.Mock(return_value={})))
     return stack
@@ -229,77 +227,3 @@ def unzeroed_counts() -> AbstractContextManager[Any]:
         return original(volume, intent, before, well_known.TAG_INTENT)
 
     return mock.patch.object(commands, "confirm", confirm)
-
-
-MUTANTS = (
-    Mutant(
-        "an LV that is not zeroed is shown to a pod that reads the device",
-        "rebuild",
-        unzeroed_counts,
-    ),
-    Mutant("a failback forgets the newer copy", "failback", newer_copy_forgotten),
-    Mutant(
-        "a failback parts the volumes of a pod",
-        "failback",
-        lambda: mock.patch.object(steps, "_parted_from", return_value=""),
-    ),
-    Mutant("the finished pod is deleted", "migrate", _finished_pod_deleted),
-    Mutant("one denial ends the flow", "frozen", _denial_ends_the_flow),
-    Mutant("nothing is tried beforehand", "frozen", _rehearsal_left_out),
-    Mutant("the status is not cleared before the PV goes", "rebuild", _status_stays),
-    Mutant("the status is cleared with its volumeID", "rebuild", _whole_status_cleared),
-    Mutant(
-        "the PV is deleted without Retain",
-        "rebuild",
-        _next_step(
-            lambda view, step: (
-                rebuild.DeletePersistentVolume()
-                if step == rebuild.RetainPersistentVolume()
-                else step
-            )
-        ),
-    ),
-    Mutant(
-        "the journal goes before status Success",
-        "rebuild",
-        _next_step(
-            lambda view, step: rebuild.DropJournal() if step == rebuild.SetSuccess() else step
-        ),
-    ),
-    Mutant("the journal goes before the owner is told", "rebuild", _event_after_the_journal),
-    Mutant("the manifest of the PV is in memory alone", "rebuild", _manifest_in_memory),
-    Mutant(
-        "the touch is left on the claim",
-        "rebuild",
-        _next_step(
-            lambda view, step: (
-                rebuild.SetSuccess() if step == rebuild.RemoveClaimAnnotation() else step
-            )
-        ),
-    ),
-    Mutant(
-        "deletions without UID and resourceVersion",
-        "another worker",
-        _deletes_without_preconditions,
-    ),
-    Mutant(
-        "touches without resourceVersion, left ones not removed",
-        "another worker",
-        _touch_without_version,
-    ),
-    Mutant(
-        "the sweep of LogicVolumes ignores the journal", "a sweep in between", _journal_no_shield
-    ),
-    Mutant(
-        "what leaves a dead target is not planned together",
-        "replan",
-        lambda: mock.patch.object(selection, "leaving", return_value=[]),
-    ),
-    Mutant(
-        "what a failover left behind is not fetched",
-        "the node returns anywhere",
-        lambda: mock.patch.object(colocation, "separated", return_value=()),
-    ),
-    Mutant("the age of a mark is ignored", "another sweep", _mark_age_ignored),
-    Mutant("an unwiped LV counts as created", "rebuild", intent_tag_at_once),
-)

@@ -4,23 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Edit:
-    """One guard taken out of one function, and the test that must fail then.
-
-    The code is compared as syntax trees, within the function: neither its file, its line, nor its
-    formatting matters.
-    """
-
-    where: str
-    """Module and qualified name of the function: ``carina_tasks.decisions.node_loss:absent``."""
-    old: str
-    """One expression or statement of it."""
-    new: str
-    """What stands there without the guard."""
-    test: str
-    """File and name, below `tests/unit` unless it begins with `tests/`."""
+from tests.planted.edits import Edit
 
 
 @dataclass(frozen=True)

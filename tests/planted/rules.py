@@ -1,50 +1,46 @@
-"""Bugs planted on purpose: the simulation is only worth something if it finds each of them.
-
-The first are what Carina's own controller does (docs/reliability.md says where that was seen); the
-others take one guard of the product away each. Every one is a patch of the product's code for the
-time of a run.
+"""Patches of the product's code for the time of a block: what Carina's own controller does, and a
+rule or a guard less.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 from unittest import mock
 
 import msgspec.structs
 
-from carina_tasks.decisions import colocation, guards, node_loss, orphans, rebuild, selection
+from carina_tasks.decisions import node_loss, orphans
 from carina_tasks.emulator.lvm import program
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover import lost_node
-from carina_tasks.flows.sweeps import local_volumes, removal
+from carina_tasks.flows.sweeps import removal
 from carina_tasks.flows.sweeps import rules as sweep_rules
 from carina_tasks.kube.api import Api, Listing
 from carina_tasks.kube.cluster import Cluster
-from carina_tasks.kube.state import StateMap
 from carina_tasks.lvm import commands, report
 from carina_tasks.model.journal import Journal
-from tests.killpoints.mutants import intent_tag_at_once, newer_copy_forgotten, unzeroed_counts
 from tests.sim.control import ControlWorkers
 
 Patch = Callable[[], AbstractContextManager[Any]]
 
 
-def _patched(where: Any, name: str, change: Callable[[Any], Any]) -> Patch:
+def patched(where: Any, name: str, change: Callable[[Any], Any]) -> Patch:
+    """Return what patches `name` of `where` with a change of the original."""
     return lambda: mock.patch.object(where, name, change(getattr(where, name)))
 
 
-def _one_tick(original: Any) -> Any:
+def one_tick(original: Any) -> Any:
+    """Take a node that is NotReady at this moment for lost."""
     return lambda node, lease, alive, now, rules: original(
         node, None, False, now, node_loss.NotReadyRules(0, 0, 0, 0)
     )
 
 
 @contextmanager
-def _errors_are_absence() -> Iterator[None]:
+def errors_are_absence() -> Iterator[None]:
     """Take a list that failed for empty, and an object whose read failed for absent, as Carina's
     clean-up does.
     """
@@ -69,7 +65,7 @@ def _errors_are_absence() -> Iterator[None]:
 
 
 @contextmanager
-def _no_journal() -> Iterator[None]:
+def no_journal() -> Iterator[None]:
     """Keep what is to be created again in the memory of the process alone."""
     memory: dict[str, dict[str, Any]] = {}
     to_json, from_json, start = Journal.to_json, Journal.from_json, ControlWorkers.start
@@ -94,7 +90,9 @@ def _no_journal() -> Iterator[None]:
         yield
 
 
-def _without_metadata(original: Any) -> Any:
+def without_metadata(original: Any) -> Any:
+    """Drop the annotations of the PV, as Carina does."""
+
     def manifest_of(pv: Any, policy: str) -> dict[str, Any]:
         manifest: dict[str, Any] = original(pv, policy)
         manifest["metadata"].pop("annotations", None)
@@ -103,7 +101,9 @@ def _without_metadata(original: Any) -> Any:
     return manifest_of
 
 
-def _renamed(original: Any) -> Any:
+def renamed(original: Any) -> Any:
+    """Create the PV under another name, as Carina does."""
+
     def replacement(*arguments: Any) -> dict[str, Any]:
         body: dict[str, Any] = original(*arguments)
         body["metadata"]["name"] += "-1"
@@ -112,7 +112,9 @@ def _renamed(original: Any) -> Any:
     return replacement
 
 
-def _panics(original: Any) -> Any:
+def panics(original: Any) -> Any:
+    """Fail at a LogicVolume whose claim does not exist, as Carina does."""
+
     def of_deleted_node(world: Any, node: str) -> Any:
         for volume in world.logic_volumes.values():
             if volume.node == node:
@@ -123,7 +125,7 @@ def _panics(original: Any) -> Any:
 
 
 @contextmanager
-def _open_removed() -> Iterator[None]:
+def open_removed() -> Iterator[None]:
     """Nobody asks whether a volume is open: not the worker, not the selection in its commands, not
     lvm2 itself.
     """
@@ -159,7 +161,7 @@ def _open_removed() -> Iterator[None]:
 
 
 @contextmanager
-def _locked_ignored() -> Iterator[None]:
+def locked_ignored() -> Iterator[None]:
     """Do not look at what lvm is working on, neither in the decision nor in lvm's selection."""
     same = commands._same
     with (
@@ -169,7 +171,9 @@ def _locked_ignored() -> Iterator[None]:
         yield
 
 
-def _first_look_counts(original: Any) -> Any:
+def first_look_counts(original: Any) -> Any:
+    """Mark and remove by the lists alone."""
+
     def judge(ctx: Context, local: Any, inventory: Any, world: Any) -> Any:
         name = local.name.removeprefix("volume-")
         limits = sweep_rules.orphan_rules(ctx)
@@ -185,7 +189,9 @@ def _first_look_counts(original: Any) -> Any:
     return judge
 
 
-def _confirmed_at_once(original: Any) -> Any:
+def confirmed_at_once(original: Any) -> Any:
+    """Read a deleted node once instead of twice."""
+
     def confirm(ctx: Context, node: str) -> Any:
         first, _ = ctx.cluster.node(node)
         return node_loss.absent(node, first, first, 0.0)
@@ -194,7 +200,7 @@ def _confirmed_at_once(original: Any) -> Any:
 
 
 @contextmanager
-def _retention_ignored() -> Iterator[None]:
+def retention_ignored() -> Iterator[None]:
     """Purge at once, and tell the node that it may."""
     limits, request = sweep_rules.orphan_rules, removal.PurgeLvs
 
@@ -211,46 +217,3 @@ def _retention_ignored() -> Iterator[None]:
         mock.patch.object(removal, "PurgeLvs", later),
     ):
         yield
-
-
-BUGS: Final[dict[str, Patch]] = {
-    # Carina's
-    "acts-on-one-tick": _patched(node_loss, "not_ready", _one_tick),
-    "errors-are-absence": _errors_are_absence,
-    "no-journal": _no_journal,
-    "drops-metadata": _patched(rebuild, "manifest_of", _without_metadata),
-    "renames": _patched(rebuild, "replacement", _renamed),
-    "moves-what-is-not-annotated": _patched(
-        selection, "_only_annotated", lambda _: lambda world, wanted, node: wanted
-    ),
-    "panics": _patched(selection, "of_deleted_node", _panics),
-    # A guard less
-    "pause-ignored": _patched(Context, "check_pause", lambda _: lambda self: None),
-    "mass-failure-ignored": _patched(
-        guards, "mass_failure", lambda _: lambda *arguments: guards.GuardAllows("")
-    ),
-    "open-volume-removed": _open_removed,
-    "mark-age-ignored": _patched(
-        orphans, "OrphanRules", lambda original: lambda **r: original(**r | {"mark_age": 0.0})
-    ),
-    "list-alone-marks-and-removes": _patched(local_volumes, "_judge", _first_look_counts),
-    "second-get-left-out": _patched(lost_node, "confirm_absence", _confirmed_at_once),
-    "retention-ignored": _retention_ignored,
-    "unwiped-counts-as-created": intent_tag_at_once,
-    "unzeroed-counts-as-created": unzeroed_counts,
-    "locked-lv-deactivated": _locked_ignored,
-    "cordon-ignored": _patched(
-        node_loss, "NotReadyRules", lambda original: lambda **r: original(**r | {"cordoned": 0.0})
-    ),
-    "maintenance-ignored": _patched(
-        StateMap, "read", lambda read: lambda self: replace(read(self), maintenance={})
-    ),
-    "failback-forgets-the-newer-copy": newer_copy_forgotten,
-    "left-behind-stays": _patched(colocation, "parted", lambda _: lambda *arguments: ()),
-}
-"""Every planted bug by name."""
-
-
-def planted(name: str) -> AbstractContextManager[Any]:
-    """Plant the bug of that name for the time of the block; none without a name."""
-    return BUGS[name]() if name else nullcontext()
