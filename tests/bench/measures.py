@@ -180,7 +180,7 @@ def real_lvm() -> Iterator[Lvm | None]:
     if parts.missing("root", "lvm2"):
         yield None
         return
-    from tests.system.test_lvm_loop import loop_node
+    from tests.lab.loop_node import loop_node
 
     with tempfile.TemporaryDirectory() as folder:
         try:

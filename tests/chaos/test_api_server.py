@@ -8,11 +8,9 @@ import time
 import pytest
 
 from tests.chaos.promise import GIB, ONE, TWO
-from tests.chaos.proxy import Json, Proxy, Request
+from tests.chaos.proxy import Json, Proxy
 from tests.chaos.stand_ins import Loop
 from tests.chaos.story import Story
-from tests.lab.lab import Lab
-from tests.system.product import Product
 
 
 def test_the_api_server_is_down_in_mid_rebuild(story: Story) -> None:
@@ -162,13 +160,6 @@ def test_the_controller_manager_is_down(story: Story) -> None:
     story.end(f"{waiting} of 3 waited")
 
 
-def through(proxy: Proxy, lab: Lab, **settings: str) -> Product:
-    """Return a product that reaches the API server by the proxy only."""
-    product = Product(lab, **settings)
-    product.env["KUBECONFIG"] = str(proxy.kubeconfig)
-    return product
-
-
 def cut(dice: random.Random, *kinds: str):
     """Return what leaves each item of lists of these kinds out, half the time; the list stays
     valid.
@@ -183,8 +174,3 @@ def cut(dice: random.Random, *kinds: str):
 
 def whole(_path: str, _list: Json) -> None:
     """Leave a list as it is."""
-
-
-def journal(request: Request) -> bool:
-    """Match the request that writes a journal."""
-    return request.writes_journal

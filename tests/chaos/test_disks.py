@@ -7,11 +7,11 @@ from __future__ import annotations
 import re
 import time
 
+from tests.chaos.logs import product_log
 from tests.chaos.promise import GIB, ONE, THREE, TWO
 from tests.chaos.proxy import Proxy
+from tests.chaos.requests import journal
 from tests.chaos.story import Story
-from tests.chaos.test_api_server import journal
-from tests.chaos.test_nodes import product_log
 from tests.lab.uml.node import UmlNode
 from tests.lab.volumes import VG
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.chaos.logs import product_log
 from tests.chaos.promise import GIB, ONE, THREE, TWO, Promise
 from tests.chaos.proxy import Proxy, Request
+from tests.chaos.requests import journal, through
 from tests.chaos.story import Case
-from tests.chaos.test_api_server import journal, through
 from tests.lab import kube as k
 from tests.lab.lab import Lab
 from tests.lab.uml.node import UmlNode
@@ -443,12 +444,6 @@ def later(seconds: float, act: Callable[[], object]) -> None:
         threading.Timer(seconds, act).start()
     else:
         act()
-
-
-def product_log(lab: Lab) -> str:
-    """Return what the control worker said of planning again."""
-    text = "\n".join(lab.logs(400).values())
-    return "\n".join(line for line in text.splitlines() if "planned again" in line)
 
 
 def back(lab: Lab, node: str) -> None:

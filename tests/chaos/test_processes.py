@@ -9,8 +9,8 @@ import pytest
 
 from tests.chaos.promise import ONE, Promise
 from tests.chaos.proxy import Proxy, Request
+from tests.chaos.requests import through
 from tests.chaos.story import Case, Story
-from tests.chaos.test_api_server import through
 from tests.lab.lab import Lab
 from tests.lab.sender import Sender
 from tests.lab.sentinel import Sentinel

@@ -3,13 +3,12 @@
 import contextlib
 import json
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import yaml
 
+from tests.contract.kubectl import background
 from tests.contract.objects import claim, event, logic_volume, node, pod, stateful_set, volume
 from tests.contract.server import LOGIC_VOLUMES, NODES, VOLUMES, Server
 from tests.lab import parts
@@ -21,24 +20,6 @@ pytestmark = pytest.mark.contract
 def _kubectl() -> None:
     """Need kubectl, for the emulator's half too."""
     parts.require("kubectl")
-
-
-@contextlib.contextmanager
-def background(cluster: Server, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run kubectl beside the test; it is killed at the end, so that a failing test cannot hang on
-    it.
-    """
-    command = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", *arguments]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as process:
-        guard = threading.Timer(60, process.kill)
-        guard.start()
-        try:
-            yield process
-        finally:
-            guard.cancel()
-            process.kill()
 
 
 def manifest(*objects: dict) -> str:

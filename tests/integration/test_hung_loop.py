@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from carina_tasks.demo.children import free_port
 from tests.integration.embedded import Embedded
 from tests.integration.waiting import probe, until
-from tests.unit.test_metrics import free_port
 
 PROGRAM = """
 import importlib, sys, time

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from carina_tasks.demo.children import free_port
 from tests.integration.embedded import Embedded
-from tests.unit.test_metrics import free_port
 
 PROCESSES = {
     "node worker": (["-m", "workers.node"], {"NODE_NAME": "json-node"}),

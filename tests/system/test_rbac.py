@@ -5,13 +5,11 @@ server's audit log is the witness.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.lab import kube as k
 from tests.lab import paths
@@ -19,6 +17,7 @@ from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.volumes import Volume
 from tests.system.apiserver import with_flags
+from tests.system.manifests import manifests
 from tests.system.product import Product
 
 ONE, TWO, THREE = "10.20.9.151", "10.20.9.152", "10.20.9.153"
@@ -76,17 +75,6 @@ class Run:
     lab: Lab
     requests: tuple[Request, ...]
     kubeconfigs: dict[str, Path]
-
-
-def manifests() -> list[dict]:
-    """Return the objects of deploy/ as kubectl builds them."""
-    done = subprocess.run(
-        [paths.kubectl_binary(), "kustomize", paths.REPOSITORY / "deploy"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return list(yaml.safe_load_all(done.stdout))
 
 
 def granted(account: str) -> set[Right]:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tests.lab import paths, ports
 from tests.lab.processes import start, wait_until
-from tests.system.test_deploy import ACL, ONE
 
+ACL = paths.REPOSITORY / "deploy" / "redis" / "acl.py"
+ONE = "10.20.9.151"
 ASK = (
     "from carina_tasks.celery import app; from carina_tasks.tasks.node import inventory; "
     f"print('of', inventory.ask('{ONE}').node)"

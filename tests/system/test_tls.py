@@ -15,11 +15,11 @@ import pytest
 from carina_tasks import settings
 from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.celery import make_app
+from carina_tasks.demo.children import free_port
 from carina_tasks.emulator.lvm.install import install
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.model.local import Inventory
 from carina_tasks.store import heartbeat
-from tests.unit.test_metrics import free_port
 
 GIB = 1 << 30
 

@@ -10,7 +10,7 @@ from carina_tasks.flows.failover.lost_node import migrate_node
 from carina_tasks.flows.failover.resume import resume
 from tests.unit.builders import NOW, claim, inventory, journal, logic_volume, node, pod, pv, world
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
-from tests.unit.test_flows_failover import check_rebuilt, nodes
+from tests.unit.builders_rebuilt import check_rebuilt, nodes
 
 A, B, C = "pvc-1", "pvc-2", "pvc-3"
 

@@ -1,6 +1,5 @@
 """Which old copies a node holds, and whether each could be the volume again."""
 
-import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -9,7 +8,6 @@ from carina_tasks.decisions.failback import FailbackImpossible, FailbackPossible
 from carina_tasks.errors import NodeSilent
 from carina_tasks.flows.report.failback_plan import plan_failback
 from carina_tasks.model import well_known
-from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.progress import PastFailover
 from carina_tasks.model.quantity import GIB
 from tests.unit.builders import (
@@ -23,22 +21,9 @@ from tests.unit.builders import (
     pv,
     world,
 )
+from tests.unit.builders_failback import LEFT, closed, failed_over
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
-from tests.unit.test_flows_trash import lying
-
-LEFT = PastFailover("2026-01-02T03:04:05Z", "rebuild", "n1", "n2", "node n1 was deleted", "i1")
-
-
-def closed(**more) -> LocalVolume:
-    """Make the old copy of the volume, in its place and closed."""
-    return local_volume(**{"active": False, **more})
-
-
-def failed_over(*history: PastFailover, **more):
-    """Make the LogicVolume on n2, with what its annotations remember."""
-    made = logic_volume(on="n2", **more)
-    made["metadata"]["annotations"][well_known.HISTORY] = msgspec.json.encode(history).decode()
-    return made
+from tests.unit.builders_trash import lying
 
 
 def verdict(

@@ -41,8 +41,7 @@ from tests.unit.builders import (
     pv,
 )
 from tests.unit.builders_flow import FakeApi, FakeNodes, Killed, context, cut_pods
-
-VOLUMES = ("pvc-1", "pvc-2")
+from tests.unit.builders_rebuilt import VOLUMES, check_rebuilt, nodes
 
 
 def deleted(*more, names=VOLUMES, ready=("n2", "n3")):
@@ -51,32 +50,6 @@ def deleted(*more, names=VOLUMES, ready=("n2", "n3")):
     for name in names:
         parts += [logic_volume(name), pv(name), claim(name), pod(f"pod-{name}", name)]
     return FakeApi(*parts, *more)
-
-
-def nodes(*names):
-    """Make workers with room."""
-    return FakeNodes(*(inventory(name) for name in names or ("n2", "n3")))
-
-
-def check_rebuilt(api, fake, names=VOLUMES):
-    """Check everything that a rebuild promises of each volume."""
-    for name in names:
-        volume, new = api.one("LogicVolume", name), api.one("PersistentVolume", name)
-        target = volume["spec"]["nodeName"]
-        assert target in fake.now
-        assert volume["status"]["status"] == "Success"
-        assert volume["status"]["volumeID"] == f"volume-{name}"
-        assert well_known.JOURNAL not in volume["metadata"]["annotations"]
-        assert new["spec"]["nodeAffinity"] == affinity(target)
-        assert new["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
-        assert new["spec"]["claimRef"]["uid"] == f"uid-claim-{name}"
-        assert new["spec"]["fieldOfTomorrow"] == {"kept": [1, 2, 3]}
-        assert new["metadata"]["labels"] == {"team": "db"}
-        held = api.one("PersistentVolumeClaim", name="claim-" + name)
-        assert held["status"]["phase"] == "Bound"
-        assert held["metadata"]["annotations"] == {}
-        assert fake.now[target].find("carina-vg-hdd", f"volume-{name}").size == 5 * GIB
-        assert paths.pod("default", f"pod-{name}") not in api.objects
 
 
 def test_a_deleted_nodes_volumes_are_rebuilt_under_their_names():

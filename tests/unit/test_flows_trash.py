@@ -9,17 +9,7 @@ from carina_tasks.model import objects, well_known
 from carina_tasks.model.messages import LvResult, LvResults
 from tests.unit.builders import NOW, VG, inventory, local_volume, logic_volume, node, pv
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
-
-
-def lying(number, name="volume-pvc-1", age=100, uuid="", **more):
-    """Make a volume in the trash."""
-    uuid = uuid or f"{number:06}-bbbb-cccc-dddd-eeee-ffff-gggggg"
-    tags = (
-        f"{well_known.TAG_TRASH_NAME}{name}",
-        f"{well_known.TAG_TRASH_AT}{int(NOW - age)}",
-        f"{well_known.TAG_TRASH_WHY}a_reason",
-    )
-    return local_volume(f"trash-{uuid}", uuid=uuid, tags=tags, active=False, **more)
+from tests.unit.builders_trash import lying
 
 
 def test_the_trash_of_all_nodes_is_listed_the_oldest_first():

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from types import SimpleNamespace
 
 import fakeredis
 import pytest
@@ -10,12 +9,8 @@ import structlog
 
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.store.heartbeat import Heartbeat, alive
+from tests.unit.builders_app import app
 from tests.unit.builders_redis import away
-
-
-def app(client):
-    """Make what the heartbeat looks at."""
-    return SimpleNamespace(backend=SimpleNamespace(client=client))
 
 
 def test_it_beats_with_a_time_to_live_and_stops():

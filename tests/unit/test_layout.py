@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -57,3 +58,14 @@ def test_files_are_small() -> None:
         if (lines := len(path.read_text().splitlines())) > 400
     }
     assert long == {}
+
+
+def test_no_test_imports_another() -> None:
+    """What two tests need is in a module of its own, so that a test can be read and moved alone."""
+    lines = {
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for line in path.read_text().splitlines()
+        if re.match(r"\s*from tests\.[\w.]*\btest_\w+ import|\s*import tests\.[\w.]*\btest_", line)
+    }
+    assert lines == set()

@@ -29,7 +29,7 @@ from carina_tasks.decisions.removal import (
     decide_restore,
 )
 from carina_tasks.model import well_known
-from carina_tasks.model.local import Inventory, LocalVolume, VolumeGroup
+from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.messages import (
     CreateLvs,
     LvInTrash,
@@ -39,38 +39,11 @@ from carina_tasks.model.messages import (
     RestoreLv,
 )
 from carina_tasks.model.quantity import GIB
+from tests.unit.builders_lvm import VG, in_trash, node, uuid, volume
 
-VG = "carina-vg-hdd"
 INTENT = "9b2cbb3d-88f0-4b0c-a3ca-0c2b0d3f1f6b"
 OTHER = "00000000-88f0-4b0c-a3ca-0c2b0d3f1f6b"
 OURS = well_known.TAG_INTENT + INTENT
-EXTENT = 4 << 20
-
-
-def uuid(number: int = 0) -> str:
-    """Return an lvm UUID that is different for each number."""
-    return f"aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-{number:06d}"
-
-
-def volume(name: str = "volume-a", **changes) -> LocalVolume:
-    """Return a closed linear volume of 5 GiB."""
-    values = {
-        "group": VG,
-        "name": name,
-        "uuid": uuid(),
-        "size": 5 * GIB,
-        "is_open": False,
-        "active": True,
-        "layout": "linear",
-        "role": "public",
-    }
-    return LocalVolume(**(values | changes))
-
-
-def node(*lvs: LocalVolume, free: int = 100 * GIB, groups: int = 1) -> Inventory:
-    """Return the inventory of a node with one VG."""
-    group = VolumeGroup(name=VG, uuid=uuid(), size=200 * GIB, free=free, extent=EXTENT)
-    return Inventory(node="n1", groups=(group,) * groups, volumes=lvs)
 
 
 def wanted(name: str = "volume-a", **changes) -> LvToCreate:
@@ -85,23 +58,6 @@ def create_one(
     request = CreateLvs(reserve=reserve, volumes=(want or wanted(),), trash_at=trash_at)
     (decision,) = decide_create(request, inventory)
     return decision
-
-
-def in_trash(number: int, at: int, size: int = 5 * GIB, **changes) -> LocalVolume:
-    """Return a volume that lies in the trash since `at`."""
-    tags = (
-        f"{well_known.TAG_TRASH_NAME}volume-old{number}",
-        f"{well_known.TAG_TRASH_AT}{at}",
-        f"{well_known.TAG_TRASH_WHY}orphan",
-    )
-    values = {
-        "name": f"trash-{uuid(number)}",
-        "uuid": uuid(number),
-        "size": size,
-        "active": False,
-        "tags": tags,
-    }
-    return volume(**(values | changes))
 
 
 def mark_one(found: LocalVolume):

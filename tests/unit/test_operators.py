@@ -35,10 +35,10 @@ from carina_tasks.store import task_results
 from carina_tasks.store.task_results import TaskResult
 from carina_tasks.views import tables
 from tests.unit import builders as b
+from tests.unit.builders_app import app
 from tests.unit.builders_flow import FakeApi, FakeNodes, context
 from tests.unit.builders_redis import away
-from tests.unit.test_flows_trash import lying
-from tests.unit.test_heartbeat import app
+from tests.unit.builders_trash import lying
 
 TASK = "11111111-2222-3333-4444-555555555555"
 NAME = b.NAME

@@ -19,12 +19,12 @@ from prometheus_client import CollectorRegistry
 
 from carina_tasks import liveness, vital
 from carina_tasks.decisions.hints import Hint
+from carina_tasks.demo.children import free_port
 from carina_tasks.errors import ApiUnavailable, BrokerUnavailable
 from carina_tasks.liveness import LOOP_LIMIT, TASK_LIMIT, Liveness
 from carina_tasks.node_watch import publisher
 from carina_tasks.observability import web
 from carina_tasks.store import heartbeat
-from tests.unit.test_metrics import free_port
 
 PROGRAM = """
 import time
