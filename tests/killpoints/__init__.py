@@ -1,1 +1,1 @@
-"""Kill at every step: a deterministic harness, in one process and in virtual time."""
+"""Kill at every step: each write, command, question, answer and message may be the last."""

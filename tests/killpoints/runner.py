@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from tests.killpoints.clock import virtual_world
-from tests.killpoints.faults import KILLS, NEEDS_EVERY_NODE, Fault, Point
+from tests.harness.clock import virtual_world
+from tests.harness.faults import KILLS, NEEDS_EVERY_NODE, Fault, Point
 from tests.killpoints.scenarios import Scenario
 
 

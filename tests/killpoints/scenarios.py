@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from carina_tasks.emulator.api_server.kinds import PODS
 from carina_tasks.model import well_known
 from carina_tasks.settings import Settings, load
-from tests.killpoints import promises
-from tests.killpoints.api import Denial
-from tests.killpoints.clock import START, Clock, virtual_world
-from tests.killpoints.faults import Fault
-from tests.killpoints.promises import Before
-from tests.killpoints.sim import QUICK, SETTINGS, Sim, fork, fork_nodes
-from tests.killpoints.stage import Stage
+from tests.harness import promises
+from tests.harness.api import Denial
+from tests.harness.clock import START, Clock, virtual_world
+from tests.harness.faults import Fault
+from tests.harness.promises import Before
+from tests.harness.sim import QUICK, SETTINGS, Sim, fork, fork_nodes
+from tests.harness.stage import Stage
 
 SHORT_TRASH = load({"CARINA_TASKS_TRASH_RETENTION": "500", **QUICK})
 """What one sweep puts into the trash, the next one purges."""

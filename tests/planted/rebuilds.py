@@ -20,7 +20,7 @@ from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.lvm import commands
 from carina_tasks.model import well_known
 from carina_tasks.model.journal import Journal
-from tests.killpoints.sim import Sim
+from tests.harness.sim import Sim
 
 Patch = Callable[[], AbstractContextManager[Any]]
 

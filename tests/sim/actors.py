@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from tests.killpoints.clock import Clock
+from tests.harness.clock import Clock
 
 
 class Killed(GreenletExit):

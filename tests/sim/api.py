@@ -15,7 +15,7 @@ import yaml
 from carina_tasks.emulator.api_server.cluster import Cluster
 from carina_tasks.errors import ApiUnavailable
 from carina_tasks.kube.api import Api, Raw
-from tests.killpoints.api import Answer, answer_of, is_dry_run, written
+from tests.harness.api import Answer, answer_of, is_dry_run, written
 from tests.sim.actors import Actors, Killed
 from tests.sim.chance import Chance
 

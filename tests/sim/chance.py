@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.killpoints.clock import START, Clock
+from tests.harness.clock import START, Clock
 
 
 @dataclass

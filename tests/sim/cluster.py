@@ -19,7 +19,7 @@ from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.store import Change, clone
 from carina_tasks.emulator.api_server.writes import create
 from carina_tasks.model import quantity, well_known
-from tests.killpoints.controllers import JSON, PROVISIONER, Controllers, is_ready
+from tests.harness.controllers import JSON, PROVISIONER, Controllers, is_ready
 from tests.sim.actors import Actors
 from tests.sim.chance import Chance
 from tests.sim.nodes import Machine

@@ -11,8 +11,8 @@ from carina_tasks.emulator.api_server.kinds import (
 )
 from carina_tasks.emulator.api_server.kinds.event import EVENTS
 from carina_tasks.model import quantity, well_known
-from tests.killpoints.controllers import JSON, is_ready, nodes_of
-from tests.killpoints.promises import bare
+from tests.harness.controllers import JSON, is_ready, nodes_of
+from tests.harness.promises import bare
 
 if TYPE_CHECKING:
     from tests.sim.history import History

@@ -38,11 +38,11 @@ from carina_tasks.settings import load
 from carina_tasks.store.latest_results import LatestResults
 from carina_tasks.tasks import failover, sweep, trash
 from carina_tasks.tasks.base import ControlTask
-from tests.killpoints import nodes as killpoint_nodes
-from tests.killpoints.clock import START, Clock, use, virtual_world
-from tests.killpoints.promises import Before
-from tests.killpoints.sim import fork
-from tests.killpoints.stage import Stage
+from tests.harness import nodes as killpoint_nodes
+from tests.harness.clock import START, Clock, use, virtual_world
+from tests.harness.promises import Before
+from tests.harness.sim import fork
+from tests.harness.stage import Stage
 from tests.sim import end
 from tests.sim.actors import Actors, Executor
 from tests.sim.api import SimApi

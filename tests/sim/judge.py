@@ -19,8 +19,8 @@ from carina_tasks.emulator.lvm.state import Volume
 from carina_tasks.model import names, well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import LocalVolume
-from tests.killpoints.controllers import JSON, is_ready
-from tests.killpoints.promises import not_zeroed
+from tests.harness.controllers import JSON, is_ready
+from tests.harness.promises import not_zeroed
 from tests.sim.chance import Chance
 from tests.sim.cluster import Kubernetes
 

@@ -16,7 +16,7 @@ from greenlet import getcurrent
 from carina_tasks.emulator.lvm import program
 from carina_tasks.errors import LvmTimeout
 from carina_tasks.lvm.command import Lvm, Reported
-from tests.killpoints.nodes import Removed, SimNode, serve
+from tests.harness.nodes import Removed, SimNode, serve
 from tests.sim.actors import Actors, Killed, Process
 from tests.sim.broker import Broker, Message
 from tests.sim.chance import Chance
@@ -155,7 +155,7 @@ def load(path: str) -> object:
 
 def skewed_time() -> float:
     """Return the time by the clock of the machine that runs lvm now."""
-    from tests.killpoints.clock import _Current
+    from tests.harness.clock import _Current
 
     return _Current.clock.now + _state[0].skew
 

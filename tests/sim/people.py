@@ -19,8 +19,8 @@ from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.store import clone
 from carina_tasks.emulator.api_server.writes import create, patch
 from carina_tasks.model import quantity, well_known
-from tests.killpoints.controllers import claims_of, is_ready
-from tests.killpoints.stage import MERGE
+from tests.harness.controllers import claims_of, is_ready
+from tests.harness.stage import MERGE
 from tests.sim.broker import Message
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from carina_tasks.emulator.api_server.kinds import PODS
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.writes import patch
 from carina_tasks.model import maintenance
-from tests.killpoints.stage import MERGE
+from tests.harness.stage import MERGE
 
 if TYPE_CHECKING:
     from tests.sim.history import History

@@ -10,13 +10,13 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from carina_tasks.model import well_known
-from tests.killpoints.controllers import is_ready
-from tests.killpoints.nodes import SimNode
+from tests.harness.controllers import is_ready
+from tests.harness.nodes import SimNode
 from tests.sim.broker import Message
 from tests.sim.nodes import Machine
 
 if TYPE_CHECKING:
-    from tests.killpoints.controllers import JSON
+    from tests.harness.controllers import JSON
     from tests.sim.history import History
 
 LOOKS = 4

@@ -34,8 +34,8 @@ from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.store import clone
 from carina_tasks.emulator.api_server.writes import create
 from carina_tasks.model import quantity, well_known
-from tests.killpoints.clock import Clock
-from tests.killpoints.nodes import GIB, SimNode
+from tests.harness.clock import Clock
+from tests.harness.nodes import GIB, SimNode
 
 JSON = dict[str, Any]
 PV_PROTECTION = "kubernetes.io/pv-protection"

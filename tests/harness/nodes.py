@@ -35,7 +35,7 @@ from carina_tasks.model.messages import (
     to_json,
 )
 from carina_tasks.store.answers import read_answer
-from tests.killpoints.faults import Killed, NodeKilled, Points
+from tests.harness.faults import Killed, NodeKilled, Points
 
 GIB = 1 << 30
 VG = "carina-vg-hdd"

@@ -18,9 +18,9 @@ from carina_tasks.emulator.api_server.kinds import (
 from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.api_server.writes import create, patch
 from carina_tasks.model import well_known
-from tests.killpoints.clock import START, Clock, use
-from tests.killpoints.controllers import JSON, PROVISIONER
-from tests.killpoints.nodes import VG, SimNode
+from tests.harness.clock import START, Clock, use
+from tests.harness.controllers import JSON, PROVISIONER
+from tests.harness.nodes import VG, SimNode
 
 LONG_AGO = 100_000.0
 MERGE = "application/merge-patch+json"

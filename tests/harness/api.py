@@ -25,8 +25,8 @@ from carina_tasks.emulator.api_server.routes import resource_target
 from carina_tasks.errors import ApiUnavailable
 from carina_tasks.kube.api import Api, Raw
 from carina_tasks.model import well_known
-from tests.killpoints.clock import Clock
-from tests.killpoints.faults import Killed, Points
+from tests.harness.clock import Clock
+from tests.harness.faults import Killed, Points
 
 
 @dataclass

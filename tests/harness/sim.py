@@ -31,11 +31,11 @@ from carina_tasks.model.local import LocalVolume
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings, load
 from carina_tasks.store.lock import HeldLock
-from tests.killpoints.api import InProcessApi
-from tests.killpoints.clock import Clock, use
-from tests.killpoints.controllers import JSON, Controllers
-from tests.killpoints.faults import Fault, Killed, Points
-from tests.killpoints.nodes import InProcessCalls, InProcessLvm, SimNode
+from tests.harness.api import InProcessApi
+from tests.harness.clock import Clock, use
+from tests.harness.controllers import JSON, Controllers
+from tests.harness.faults import Fault, Killed, Points
+from tests.harness.nodes import InProcessCalls, InProcessLvm, SimNode
 from tests.unit.builders_flow import FakeFindings
 
 RESUME, SWEEP = 30.0, 600.0

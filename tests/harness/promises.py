@@ -19,8 +19,8 @@ from carina_tasks.emulator.api_server.kinds.node import NODES
 from carina_tasks.emulator.lvm.state import Volume
 from carina_tasks.kube import paths
 from carina_tasks.model import progress, quantity, well_known
-from tests.killpoints.controllers import JSON, PROVISIONER, nodes_of
-from tests.killpoints.sim import Sim
+from tests.harness.controllers import JSON, PROVISIONER, nodes_of
+from tests.harness.sim import Sim
 
 NO_EVENT = "no Event reports that it is new and empty"
 
