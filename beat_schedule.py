@@ -11,25 +11,26 @@ from __future__ import annotations
 from celery.schedules import crontab
 
 from carina_tasks.celery import app
+from carina_tasks.model import task_names
 
 BEAT_SCHEDULE = {
     "sweep-local-volumes": {
-        "task": "carina.sweep.local_volumes",
+        "task": task_names.SWEEP_LOCAL_VOLUMES,
         "schedule": crontab(minute="*/10"),
         "options": {"expires": 600},
     },
     "sweep-logic-volumes": {
-        "task": "carina.sweep.logic_volumes",
+        "task": task_names.SWEEP_LOGIC_VOLUMES,
         "schedule": crontab(minute="*/10"),
         "options": {"expires": 600},
     },
     "resume": {
-        "task": "carina.failover.resume",
+        "task": task_names.RESUME,
         "schedule": 30.0,
         "options": {"expires": 30},
     },
     "readiness": {
-        "task": "carina.failover.readiness",
+        "task": task_names.READINESS,
         # Between the sweeps, which ask all nodes as well. The answer is kept elsewhere, and is no
         # result for a day.
         "schedule": crontab(minute="2-59/5"),

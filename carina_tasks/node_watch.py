@@ -24,7 +24,7 @@ from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, connect
 from carina_tasks.kube.cluster import parse
 from carina_tasks.liveness import OF_THIS_PROCESS
-from carina_tasks.model import objects
+from carina_tasks.model import objects, task_names
 from carina_tasks.observability import logs, metrics
 from carina_tasks.store import client, heartbeat
 from carina_tasks.vital import VitalThread
@@ -34,9 +34,9 @@ PAUSES = (1, 2, 5, 10, 30)
 
 WATCH_SECONDS = 240
 TASKS = {
-    "deleted": "carina.failover.rebuild_node",
-    "not-ready": "carina.failover.migrate_node",
-    "changed": "carina.failover.readiness",
+    "deleted": task_names.REBUILD_NODE,
+    "not-ready": task_names.MIGRATE_NODE,
+    "changed": task_names.READINESS,
 }
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, width
-from carina_tasks.flows.ask_nodes import INVENTORY
-from carina_tasks.model import names
+from carina_tasks.model import names, task_names
 from carina_tasks.model.local import Inventory
 from carina_tasks.runtime.node_calls import node_calls
 from carina_tasks.views import inventory, tables
@@ -30,7 +29,7 @@ def command(node: str, output: str) -> None:
     Asks the node's worker over the broker, so it works in both profiles. `celery inspect
     carina_volumes` reports the same in the open profile only.
     """
-    found = node_calls().ask(names.node_name(node), INVENTORY, None, Inventory)
+    found = node_calls().ask(names.node_name(node), task_names.INVENTORY, None, Inventory)
     if output == "json":
         click.echo(as_json(found))
         return

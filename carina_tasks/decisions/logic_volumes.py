@@ -67,7 +67,7 @@ def judge_logic_volume(
         return KeepLogicVolume("it is being rebuilt")
     if meta.owners:
         return KeepLogicVolume(f"it belongs to {meta.owners[0].kind} {meta.owners[0].name}")
-    if logic_volume.manage_type != well_known.MANAGE_TYPE_LVM:
+    if not logic_volume.is_lvm:
         return KeepLogicVolume(
             f"its {well_known.MANAGE_TYPE} is {logic_volume.manage_type or 'not set'!r}, not "
             f"{well_known.MANAGE_TYPE_LVM!r}"

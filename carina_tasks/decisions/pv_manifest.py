@@ -32,12 +32,9 @@ def is_block(manifest: dict[str, Any]) -> bool:
 
 
 def wanted_size(logic_volume: LogicVolume, manifest: dict[str, Any]) -> int:
-    """Return the bytes of the new LV.
-
-    The LogicVolume's size now, never below the PV's capacity, in whole GiB.
-    """
+    """Return the bytes of the new LV of a PV with this manifest."""
     capacity = ((manifest.get("spec") or {}).get("capacity") or {}).get("storage")
-    return quantity.whole_gib(max(logic_volume.size, quantity.to_bytes(capacity)))
+    return logic_volume.rebuilt_size(quantity.to_bytes(capacity))
 
 
 def manifest_of(pv: PersistentVolume, policy: str) -> dict[str, Any]:

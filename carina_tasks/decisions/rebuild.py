@@ -235,7 +235,7 @@ PHASES: dict[type[Step], int] = {
     SetSuccess: 4,
     DropJournal: 4,
 }
-"""Where in `story.PHASES` each step is. Waiting and planning again is for the local volume alone.
+"""Where in `progress.PHASES` each step is. Only the local volume waits or is planned again.
 """
 
 METRIC_LABELS: dict[type[Step], str] = {

@@ -161,10 +161,7 @@ def managed(logic_volume: LogicVolume) -> bool:
 
     Old releases of Carina wrote no type; for those the PersistentVolume decides.
     """
-    return not logic_volume.meta.owners and logic_volume.manage_type in (
-        "",
-        well_known.MANAGE_TYPE_LVM,
-    )
+    return not logic_volume.meta.owners and logic_volume.has_lv
 
 
 def _on(snapshot: ClusterSnapshot, node: str) -> list[LogicVolume]:

@@ -12,24 +12,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from carina_tasks.model import task_names
+
 WORK: Mapping[str, str] = {
-    "carina.failover.rebuild_node": "rebuild node",
-    "carina.failover.migrate_node": "migrate node",
-    "carina.failover.failback": "fail volumes back to node",
-    "carina.failover.plan": "plan the loss of node",
-    "carina.failover.resume": "resume what is unfinished",
-    "carina.failover.rebuild_volume": "rebuild volume",
-    "carina.failover.readiness": "readiness of every node",
-    "carina.trash.list": "list the trash",
-    "carina.trash.restore": "restore from the trash of node",
-    "carina.sweep.local_volumes": "sweep local volumes",
-    "carina.sweep.logic_volumes": "sweep LogicVolumes",
-    "carina.node.inventory": "inventory of node",
-    "carina.volume.create": "create on node",
-    "carina.volume.mark": "mark on node",
-    "carina.volume.remove": "remove on node",
-    "carina.volume.purge": "purge on node",
-    "carina.volume.restore": "restore on node",
+    task_names.REBUILD_NODE: "rebuild node",
+    task_names.MIGRATE_NODE: "migrate node",
+    task_names.FAILBACK: "fail volumes back to node",
+    task_names.PLAN: "plan the loss of node",
+    task_names.RESUME: "resume what is unfinished",
+    task_names.REBUILD_VOLUME: "rebuild volume",
+    task_names.READINESS: "readiness of every node",
+    task_names.LIST_TRASH: "list the trash",
+    task_names.RESTORE: "restore from the trash of node",
+    task_names.SWEEP_LOCAL_VOLUMES: "sweep local volumes",
+    task_names.SWEEP_LOGIC_VOLUMES: "sweep LogicVolumes",
+    task_names.INVENTORY: "inventory of node",
+    task_names.CREATE_VOLUMES: "create on node",
+    task_names.MARK_VOLUMES: "mark on node",
+    task_names.REMOVE_VOLUMES: "remove on node",
+    task_names.PURGE_VOLUMES: "purge on node",
+    task_names.RESTORE_VOLUME: "restore on node",
 }
 """What each task does; the node follows. One that is not named here is called by its own name, in
 words.

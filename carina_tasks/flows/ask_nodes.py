@@ -11,12 +11,12 @@ from dataclasses import replace
 from carina_tasks.decisions import answers
 from carina_tasks.errors import ApiUnavailable, BadAnswer, CarinaTasksError, NodeSilent
 from carina_tasks.flows.context import Context
+from carina_tasks.model import task_names
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import LvInTrash, LvResult, LvResults, LvTarget, LvToCreate
 from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.observability.audit import about_node
 
-INVENTORY = "carina.node.inventory"
 LISTS = 3
 """Lists of pods that are asked for until all are there: pods come while one lists and counts."""
 
@@ -33,7 +33,7 @@ def inventories(ctx: Context, nodes: Iterable[str]) -> dict[str, Inventory | Car
             asked[node] = None
         else:
             results[node] = NodeSilent(f"the worker of node {node} sends no heartbeat")
-    results.update(ctx.nodes.ask_all(asked, INVENTORY, Inventory))
+    results.update(ctx.nodes.ask_all(asked, task_names.INVENTORY, Inventory))
     for node, result in results.items():
         if isinstance(result, BadAnswer):
             _report_bad_answer(ctx, node, result.message)

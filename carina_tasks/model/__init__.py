@@ -12,6 +12,7 @@
 ``pods``         pods
 ``process``      what a process reports with its heartbeat
 ``snapshot``     the cluster as it was read at one moment
+``task_names``   the names of all tasks
 ``times``        durations and times as text
 ``well_known``   annotations, labels, finalizers, taints and LVM tags, Carina's and ours
 """

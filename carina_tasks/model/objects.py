@@ -147,6 +147,24 @@ class LogicVolume:
     journal_error: str = ""
     """Why the journal annotation does not parse; such a volume is left alone and reported."""
 
+    def rebuilt_size(self, promised: int) -> int:
+        """Return the bytes of its new LV: never below `promised`, the PV's capacity, in whole GiB.
+
+        An LV that is smaller than the PV's capacity breaks a promise to its pod, and Carina makes
+        LVs of whole GiB.
+        """
+        return quantity.whole_gib(max(self.size, promised))
+
+    @property
+    def is_lvm(self) -> bool:
+        """Whether Carina manages it as an LV and wrote so; `raw` and `host` have no LV."""
+        return self.manage_type == well_known.MANAGE_TYPE_LVM
+
+    @property
+    def has_lv(self) -> bool:
+        """Whether it has an LV; old releases of Carina wrote no manage type for theirs."""
+        return self.is_lvm or not self.manage_type
+
     @property
     def claim_key(self) -> str:
         """Its claim as ``namespace/name``, the key of `ClusterSnapshot.claims`."""

@@ -42,6 +42,11 @@ class PastFailover(msgspec.Struct, frozen=True):
     """
 
 
+def phase_text(phase: int) -> str:
+    """Return a step as users read it everywhere: ``2/5 create the local volume``."""
+    return f"{phase + 1}/{len(PHASES)} {PHASES[phase]}"
+
+
 def progress_line(journal: Journal, phase: int = 0, waiting: str = "") -> str:
     """Return the one line of a rebuild that is under way.
 
@@ -54,7 +59,7 @@ def progress_line(journal: Journal, phase: int = 0, waiting: str = "") -> str:
     """
     why = f"waits: {waiting}" if waiting else journal.reason
     line = (
-        f"{phase + 1}/{len(PHASES)} {PHASES[phase]}: {journal.source} -> {journal.target} since "
+        f"{phase_text(phase)}: {journal.source} -> {journal.target} since "
         f"{timestamp(journal.started)}, {why}"
     )
     return line[:1000]

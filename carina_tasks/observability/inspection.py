@@ -9,13 +9,15 @@ from typing import Any
 
 from celery.worker.control import inspect_command
 
+from carina_tasks.model import task_names
+
 
 @inspect_command(name="carina_volumes", default_timeout=10.0)  # type: ignore[untyped-decorator]
 def carina_volumes(state: Any) -> dict[str, Any]:
     """Volume groups and LVs of a node, as lvm2 reports them now (give it time: -t 10)."""
-    if "carina.node.inventory" not in state.app.tasks or not _serves_a_node(state.app):
+    if task_names.INVENTORY not in state.app.tasks or not _serves_a_node(state.app):
         return {"error": "this worker serves no node"}
-    found = state.app.tasks["carina.node.inventory"].run()
+    found = state.app.tasks[task_names.INVENTORY].run()
     return {
         "groups": [f"{g.name} {g.size >> 30}Gi, {g.free >> 30}Gi free" for g in found.groups],
         "volumes": [

@@ -21,7 +21,7 @@ from carina_tasks.flows.report.loss_plan import PlanResult, plan_node
 from carina_tasks.flows.report.readiness import Readiness
 from carina_tasks.flows.report.status import Status
 from carina_tasks.flows.report.status import status as flow_status
-from carina_tasks.model import names
+from carina_tasks.model import names, task_names
 from carina_tasks.runtime.context import context
 from carina_tasks.store import heartbeat
 from carina_tasks.tasks.base import ROUTINE, ControlTask
@@ -55,7 +55,7 @@ def _check_plan(node: object, not_ready: object = False) -> None:
 
 @shared_task(
     base=ControlTask,
-    name="carina.failover.rebuild_node",
+    name=task_names.REBUILD_NODE,
     expires=300,
     check=staticmethod(_check_node),
 )
@@ -76,7 +76,7 @@ def rebuild_node(node: str) -> FailoverResult:
 
 @shared_task(
     base=ControlTask,
-    name="carina.failover.migrate_node",
+    name=task_names.MIGRATE_NODE,
     expires=300,
     check=staticmethod(_check_node),
 )
@@ -93,7 +93,7 @@ def migrate_node(node: str) -> FailoverResult:
 
 @shared_task(
     base=ControlTask,
-    name="carina.failover.rebuild_volume",
+    name=task_names.REBUILD_VOLUME,
     expires=300,
     check=staticmethod(_check_volume),
 )
@@ -112,7 +112,7 @@ def rebuild_volume(node: str, volume: str, force: str = "") -> FailoverResult:
 
 @shared_task(
     base=ControlTask,
-    name="carina.failover.failback",
+    name=task_names.FAILBACK,
     expires=300,
     check=staticmethod(_check_failback),
 )
@@ -130,7 +130,7 @@ def failback(node: str, volumes: Sequence[str] = (), confirm: Sequence[str] = ()
 
 @shared_task(
     base=ControlTask,
-    name="carina.failover.plan",
+    name=task_names.PLAN,
     expires=60,
     kept=ROUTINE,
     check=staticmethod(_check_plan),
@@ -150,7 +150,7 @@ def plan(node: str, not_ready: bool = False) -> PlanResult:
     return plan_node(context(), node, not_ready)
 
 
-@shared_task(base=ControlTask, name="carina.failover.readiness", expires=300, kept=ROUTINE)
+@shared_task(base=ControlTask, name=task_names.READINESS, expires=300, kept=ROUTINE)
 def readiness() -> Readiness:
     """Say for every node whether its loss now would leave a volume that no node fits.
 
@@ -163,7 +163,7 @@ def readiness() -> Readiness:
     return flow_readiness.readiness(context())
 
 
-@shared_task(base=ControlTask, name="carina.failover.resume", expires=60, kept=ROUTINE)
+@shared_task(base=ControlTask, name=task_names.RESUME, expires=60, kept=ROUTINE)
 def resume(hinted: bool = False) -> ResumeResult:
     """Resume every unfinished rebuild, and send the failovers that the node watch missed.
 
@@ -199,7 +199,7 @@ def _at_once(result: R) -> R:
     return result
 
 
-@shared_task(base=ControlTask, name="carina.failover.status", expires=60, kept=ROUTINE)
+@shared_task(base=ControlTask, name=task_names.STATUS, expires=60, kept=ROUTINE)
 def status() -> Status:
     """Say what is happening: pause, nodes and their workers, rebuilds under way.
 

@@ -6,12 +6,13 @@ from celery import shared_task
 
 import carina_tasks.views.inventory  # noqa: F401 - how a shell prints an Inventory
 from carina_tasks.lvm import report
+from carina_tasks.model import task_names
 from carina_tasks.model.local import Inventory
 from carina_tasks.runtime.node_lvm import lvm
 from carina_tasks.tasks.base import NodeTask, this_node
 
 
-@shared_task(base=NodeTask, name="carina.node.inventory", answer=Inventory)
+@shared_task(base=NodeTask, name=task_names.INVENTORY, answer=Inventory)
 def inventory() -> Inventory:
     """Return the node's volume groups and logical volumes as lvm2 reports them now.
 

@@ -10,7 +10,7 @@ from carina_tasks.errors import BadInput
 from carina_tasks.flows.sweeps.local_volumes import sweep_local_volumes as sweep_local
 from carina_tasks.flows.sweeps.logic_volumes import sweep_logic_volumes as sweep_logic
 from carina_tasks.flows.sweeps.results import LocalSweepResult, LogicSweepResult
-from carina_tasks.model import names
+from carina_tasks.model import names, task_names
 from carina_tasks.runtime.context import context
 from carina_tasks.tasks.base import ControlTask
 from carina_tasks.tasks.failover import MISSED, rebuild_node
@@ -28,7 +28,7 @@ def _check_confirm(confirm: object = None) -> None:
 
 @shared_task(
     base=ControlTask,
-    name="carina.sweep.local_volumes",
+    name=task_names.SWEEP_LOCAL_VOLUMES,
     expires=600,
     check=staticmethod(_check_confirm),
 )
@@ -46,7 +46,7 @@ def sweep_local_volumes(confirm: Mapping[str, int] | None = None) -> LocalSweepR
     return sweep_local(context(), confirm)
 
 
-@shared_task(base=ControlTask, name="carina.sweep.logic_volumes", expires=600)
+@shared_task(base=ControlTask, name=task_names.SWEEP_LOGIC_VOLUMES, expires=600)
 def sweep_logic_volumes() -> LogicSweepResult:
     """Compare the LogicVolumes with the PersistentVolumes.
 

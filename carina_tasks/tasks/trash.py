@@ -7,7 +7,7 @@ from celery import shared_task
 from carina_tasks.errors import BadInput
 from carina_tasks.flows.sweeps import trash
 from carina_tasks.flows.sweeps.results import RestoreResult, TrashResult
-from carina_tasks.model import names
+from carina_tasks.model import names, task_names
 from carina_tasks.runtime.context import context
 from carina_tasks.tasks.base import ROUTINE, ControlTask
 
@@ -25,7 +25,7 @@ def _check_restore(node: object, volume: object) -> None:
 
 @shared_task(
     base=ControlTask,
-    name="carina.trash.list",
+    name=task_names.LIST_TRASH,
     expires=60,
     kept=ROUTINE,
     check=staticmethod(_check_nodes),
@@ -39,7 +39,7 @@ def list_trash(*nodes: str) -> TrashResult:
 
 
 @shared_task(
-    base=ControlTask, name="carina.trash.restore", expires=300, check=staticmethod(_check_restore)
+    base=ControlTask, name=task_names.RESTORE, expires=300, check=staticmethod(_check_restore)
 )
 def restore(node: str, volume: str) -> RestoreResult:
     """Bring `volume` back from the trash of `node`, under its old name.

@@ -200,7 +200,7 @@ BUGS: Final = (
             Simulation(),
             KillPoints("the node returns anywhere"),
             _chaos(
-                "flows.failover.resume:_go_on",
+                "flows.failover.resume:_advance_journals",
                 "colocation.separated",
                 "(lambda *_: ())",
                 "test_returns.py::test_a_failover_is_cut_off_between_the_journals_of_one_pod",

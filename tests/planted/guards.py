@@ -447,7 +447,7 @@ GUARDS = (
                 "test_company.py::test_it_stays_where_it_is",
             ),
             Edit(
-                F + "failover.resume:_go_on",
+                F + "failover.resume:_advance_journals",
                 "next((name for name in journal.together if name in left), '')",
                 "''",
                 "test_company.py::test_while_it_cannot_follow_the_other_is_not_begun",

@@ -19,11 +19,6 @@ from carina_tasks.flows.report.problem import Problem, ProblemsResult
 from carina_tasks.flows.report.problems import find_problems
 from carina_tasks.flows.report.readiness import NodeReadiness, Readiness
 from carina_tasks.flows.report.retry import (
-    LOCAL,
-    LOGIC,
-    MIGRATE,
-    REBUILD,
-    RESUME,
     Retry,
     retry,
     retry_all,
@@ -31,6 +26,13 @@ from carina_tasks.flows.report.retry import (
 from carina_tasks.flows.report.status import status
 from carina_tasks.flows.sweeps.results import MissingVolume, Swept, SweptNode
 from carina_tasks.kube import paths
+from carina_tasks.model.task_names import (
+    MIGRATE_NODE,
+    REBUILD_NODE,
+    RESUME,
+    SWEEP_LOCAL_VOLUMES,
+    SWEEP_LOGIC_VOLUMES,
+)
 from carina_tasks.store import task_results
 from carina_tasks.store.task_results import TaskResult
 from carina_tasks.views import tables
@@ -263,17 +265,22 @@ def nothing(_):
     ("make", "target", "task", "args"),
     [
         (lambda: journalled(), NAME, RESUME, ()),
-        (lambda: (FakeApi(b.node("n2"), *volume()), FakeNodes()), NAME, REBUILD, ("n1",)),
-        (lambda: (FakeApi(b.node("n2"), *volume()), FakeNodes()), "n1", REBUILD, ("n1",)),
+        (lambda: (FakeApi(b.node("n2"), *volume()), FakeNodes()), NAME, REBUILD_NODE, ("n1",)),
+        (lambda: (FakeApi(b.node("n2"), *volume()), FakeNodes()), "n1", REBUILD_NODE, ("n1",)),
         (
             lambda: (FakeApi(b.node("n1", ready="False"), *volume()), FakeNodes()),
             NAME,
-            MIGRATE,
+            MIGRATE_NODE,
             ("n1",),
         ),
-        (lambda: (FakeApi(b.node("n1"), b.logic_volume(on="n1")), FakeNodes()), NAME, LOGIC, ()),
-        (healthy, "n1", LOCAL, ()),
-        (healthy, NAME, LOCAL, ()),
+        (
+            lambda: (FakeApi(b.node("n1"), b.logic_volume(on="n1")), FakeNodes()),
+            NAME,
+            SWEEP_LOGIC_VOLUMES,
+            (),
+        ),
+        (healthy, "n1", SWEEP_LOCAL_VOLUMES, ()),
+        (healthy, NAME, SWEEP_LOCAL_VOLUMES, ()),
     ],
 )
 def test_the_objects_say_what_is_sent(make, target, task, args):
@@ -289,13 +296,17 @@ def test_the_objects_say_what_is_sent(make, target, task, args):
 @pytest.mark.parametrize(
     ("ran", "task", "args"),
     [
-        (TaskResult(TASK, REBUILD, ("n9",), "FAILURE", 1), "", ()),
-        (TaskResult(TASK, REBUILD, ("n2",), "FAILURE", 1), LOCAL, ()),
-        (TaskResult(TASK, MIGRATE, ("n1",), "SUCCESS", 1, "refused"), REBUILD, ("n1",)),
-        (TaskResult(TASK, REBUILD, ("../x",), "FAILURE", 1), "", ()),
-        (TaskResult(TASK, REBUILD, ({"a": 1},), "FAILURE", 1), "", ()),
-        (TaskResult(TASK, REBUILD, ("n1", "n2"), "FAILURE", 1), "", ()),
-        (TaskResult(TASK, LOCAL, ({"n1": 300},), "FAILURE", 1), LOCAL, ()),
+        (TaskResult(TASK, REBUILD_NODE, ("n9",), "FAILURE", 1), "", ()),
+        (TaskResult(TASK, REBUILD_NODE, ("n2",), "FAILURE", 1), SWEEP_LOCAL_VOLUMES, ()),
+        (TaskResult(TASK, MIGRATE_NODE, ("n1",), "SUCCESS", 1, "refused"), REBUILD_NODE, ("n1",)),
+        (TaskResult(TASK, REBUILD_NODE, ("../x",), "FAILURE", 1), "", ()),
+        (TaskResult(TASK, REBUILD_NODE, ({"a": 1},), "FAILURE", 1), "", ()),
+        (TaskResult(TASK, REBUILD_NODE, ("n1", "n2"), "FAILURE", 1), "", ()),
+        (
+            TaskResult(TASK, SWEEP_LOCAL_VOLUMES, ({"n1": 300},), "FAILURE", 1),
+            SWEEP_LOCAL_VOLUMES,
+            (),
+        ),
         (TaskResult(TASK, "carina.volume.remove", ({"volumes": []},), "FAILURE", 1), "", ()),
         (TaskResult(TASK, "os.system", ("reboot",), "FAILURE", 1), "", ()),
         (None, "", ()),
@@ -317,9 +328,9 @@ def test_a_stored_message_is_never_sent_again(ran, task, args):
 def test_a_task_for_no_node_is_not_looked_at_further(args):
     """What stands in a stored message is no node's name until it passes as one."""
     found = retry(
-        context(*healthy()), TASK, lambda _: TaskResult(TASK, REBUILD, args, "FAILURE", 1)
+        context(*healthy()), TASK, lambda _: TaskResult(TASK, REBUILD_NODE, args, "FAILURE", 1)
     )
-    assert found == Retry(TASK, f"{REBUILD} is no task that resumes anything")
+    assert found == Retry(TASK, f"{REBUILD_NODE} is no task that resumes anything")
 
 
 def test_nothing_is_sent_while_paused():
@@ -351,7 +362,7 @@ def test_all_sends_each_task_once():
         ),
     )
     rebuild, person = retry_all(context(api, FakeNodes()), found, nothing)
-    assert (rebuild.task, rebuild.args) == (REBUILD, ("n1",))
+    assert (rebuild.task, rebuild.args) == (REBUILD_NODE, ("n1",))
     assert person == Retry("n2", "cap: the operator must check at it: confirm")
 
 
@@ -662,18 +673,21 @@ def test_without_the_api_server_the_workers_are_shown():
 @pytest.mark.parametrize(
     ("change", "step"),
     [
-        (lambda api: None, "1/5 intend"),
+        (lambda api: None, "1/5 planned"),
         (
             lambda api: api.objects[paths.logic_volume(NAME)]["status"].update(status=""),
-            "2/5 create",
+            "2/5 create the local volume",
         ),
-        (lambda api: api.objects.pop(paths.persistent_volume(NAME)), "3/5 replace PV"),
+        (
+            lambda api: api.objects.pop(paths.persistent_volume(NAME)),
+            "3/5 replace the PersistentVolume",
+        ),
         (
             lambda api: (
                 api.objects.update({paths.persistent_volume(NAME): b.pv(on="n2")}),
                 api.objects[paths.claim("default", f"claim-{NAME}")]["status"].update(phase="Lost"),
             ),
-            "3/5 bind claim",
+            "3/5 replace the PersistentVolume",
         ),
         (
             lambda api: api.objects.update({paths.persistent_volume(NAME): b.pv(on="n2")}),

@@ -16,7 +16,6 @@ from carina_tasks.decisions.placement.companions import Demand, companion_of, zo
 from carina_tasks.decisions.placement.constraints import Shape, shape
 from carina_tasks.errors import BadObject
 from carina_tasks.model.objects import LogicVolume, Pod
-from carina_tasks.model.quantity import whole_gib
 from carina_tasks.model.snapshot import ClusterSnapshot
 
 
@@ -60,13 +59,10 @@ class PodGroup:
         return (-self.size, -len(self.pods), self.logic_volumes[0].name)
 
 
-def wanted_size(logic_volume: LogicVolume, snapshot: ClusterSnapshot) -> int:
-    """Return the bytes that its new LV takes.
-
-    Whole GiB, and never below the capacity that the PV promises.
-    """
-    promised = snapshot.persistent_volumes.get(logic_volume.name)
-    return whole_gib(max(logic_volume.size, promised.capacity if promised else 0))
+def planned_size(logic_volume: LogicVolume, snapshot: ClusterSnapshot) -> int:
+    """Return the bytes that the new LV of a logic volume takes."""
+    pv = snapshot.persistent_volumes.get(logic_volume.name)
+    return logic_volume.rebuilt_size(pv.capacity if pv else 0)
 
 
 def make_groups(
@@ -118,7 +114,7 @@ def _group(
     logic_volumes = sorted(logic_volumes, key=lambda logic_volume: logic_volume.name)
     needs: Counter[str] = Counter()
     for logic_volume in logic_volumes:
-        needs[logic_volume.group] += wanted_size(logic_volume, snapshot)
+        needs[logic_volume.group] += planned_size(logic_volume, snapshot)
     elsewhere = next(
         (p for p in users if not _moves(p, snapshot, left) and p.node and p.node not in left), None
     )

@@ -14,17 +14,13 @@ counted back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from carina_tasks.decisions.placement.candidate import Candidate
-from carina_tasks.decisions.placement.groups import PodGroup, wanted_size
+from carina_tasks.decisions.placement.groups import PodGroup, planned_size
 from carina_tasks.model import names
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
-
-WITH_AN_LV: Final = ("", "lvm")
-"""Manage types of LogicVolumes that have an LV; `raw` and `host` have none."""
 
 
 class Space:
@@ -51,9 +47,9 @@ class Space:
                 if logic_volume.journal
                 else {logic_volume.node}
             )
-            if logic_volume.manage_type in WITH_AN_LV:
+            if logic_volume.has_lv:
                 for node in nodes & by_name.keys():
-                    self._claim(by_name[node], logic_volume, wanted_size(logic_volume, snapshot))
+                    self._claim(by_name[node], logic_volume, planned_size(logic_volume, snapshot))
 
     def available(self, one: Candidate, group: PodGroup) -> dict[str, int]:
         """Return the bytes that the group may take of each of its VGs on the node.

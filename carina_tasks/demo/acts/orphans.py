@@ -14,7 +14,7 @@ from carina_tasks.demo.acts.scene import Scene, wait_out_the_schedule
 from carina_tasks.demo.acts.silent import SILENT_NODE, THIRD_NODE
 from carina_tasks.demo.nodes import GROUP, OTHER_GROUP
 from carina_tasks.kube import paths
-from carina_tasks.model import quantity
+from carina_tasks.model import quantity, task_names
 
 ORPHAN = "volume-pvc-00000000-0000-4000-8000-00000000000a"
 OPEN = "volume-pvc-00000000-0000-4000-8000-00000000000b"
@@ -22,7 +22,7 @@ ELSEWHERE = "volume-pvc-00000000-0000-4000-8000-00000000000c"
 FOREIGN = "backup-of-somebody"
 WITHOUT_PV = "pvc-00000000-0000-4000-8000-00000000000d"
 WITHOUT_LV = "data-lost-0"
-LOCAL_SWEEP, LOGIC_SWEEP = "carina.sweep.local_volumes", "carina.sweep.logic_volumes"
+LOCAL_SWEEP, LOGIC_SWEEP = task_names.SWEEP_LOCAL_VOLUMES, task_names.SWEEP_LOGIC_VOLUMES
 TIMEOUT = 12.0
 
 
@@ -63,7 +63,7 @@ def play(scene: Scene) -> None:
         and f"{GROUP}/{ORPHAN}" in removed,
     )
     screen.progress("that was a mistake, says somebody")
-    scene.call("carina.trash.restore", THIRD_NODE, ORPHAN)
+    scene.call(task_names.RESTORE, THIRD_NODE, ORPHAN)
     back = node.find(ORPHAN)
     screen.promise(
         "S1",

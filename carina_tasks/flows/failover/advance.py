@@ -42,12 +42,12 @@ from carina_tasks.flows.failover.steps import (
 )
 from carina_tasks.flows.threads import spread
 from carina_tasks.kube.events import About
+from carina_tasks.model import task_names
 from carina_tasks.model.messages import CreateLvs, LvResult, LvResults, LvToCreate, batch_time
 from carina_tasks.model.names import local_volume_of
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node
 
-CREATE = "carina.volume.create"
 BATCH = 50
 """Volumes of one request to a node: a node that falls silent is noticed within two minutes, however
 many there are.
@@ -236,7 +236,7 @@ def _create(ctx: Context, target: str, needs: Sequence[NeedsLocalVolume]) -> dic
             target,
             request.volumes,
             answers.CREATE,
-            lambda: ctx.nodes.ask(target, CREATE, request, LvResults, more=more),
+            lambda: ctx.nodes.ask(target, task_names.CREATE_VOLUMES, request, LvResults, more=more),
         )
     for purged in said:
         if purged.outcome == "purged":

@@ -76,7 +76,7 @@ def resume(ctx: Context) -> ResumeResult:
         with ctx.lock("resume") as hold:
             if hold is not None:
                 approved = min(only) if only else ""
-                results = _go_on(
+                results = _advance_journals(
                     ctx, journalled, nodes, ask_nodes.with_pods_again(ctx, snapshot), approved
                 )
     count_logic_volumes(results)
@@ -85,7 +85,7 @@ def resume(ctx: Context) -> ResumeResult:
     )
 
 
-def _go_on(
+def _advance_journals(
     ctx: Context,
     logic_volumes: list[LogicVolume],
     nodes: dict[str, Node | None],

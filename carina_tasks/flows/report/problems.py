@@ -249,7 +249,7 @@ def _kept(ctx: Context, snapshot: ClusterSnapshot) -> Iterator[Problem]:
         if (
             logic_volume.name in snapshot.persistent_volumes
             or logic_volume.journalled
-            or logic_volume.manage_type != well_known.MANAGE_TYPE_LVM
+            or not logic_volume.is_lvm
         ):
             continue
         age = snapshot.now - (logic_volume.meta.deleting or logic_volume.meta.created)

@@ -17,15 +17,12 @@ import msgspec
 from carina_tasks.errors import BadInput
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.report.problem import ProblemsResult
-from carina_tasks.model import names
+from carina_tasks.model import names, task_names
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.store.task_results import TaskResult
 
-REBUILD, MIGRATE = "carina.failover.rebuild_node", "carina.failover.migrate_node"
-RESUME = "carina.failover.resume"
-LOCAL, LOGIC = "carina.sweep.local_volumes", "carina.sweep.logic_volumes"
-FOR_ALL = (RESUME, LOCAL, LOGIC)
+FOR_ALL = (task_names.RESUME, task_names.SWEEP_LOCAL_VOLUMES, task_names.SWEEP_LOGIC_VOLUMES)
 _TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -95,7 +92,7 @@ def _of_task(snapshot: ClusterSnapshot, task_id: str, stored: TaskResult | None)
         return Retry(task_id, "no finished task of that id is stored: results are kept for a day")
     if stored.task in FOR_ALL:
         return Retry(task_id, f"it ended {stored.state}; it takes no arguments", stored.task)
-    if stored.task in (REBUILD, MIGRATE) and _is_node(stored.args):
+    if stored.task in (task_names.REBUILD_NODE, task_names.MIGRATE_NODE) and _is_node(stored.args):
         one = _of_node(snapshot, str(stored.args[0]))
         return Retry(task_id, one.reason, one.task, one.args)
     return Retry(task_id, f"{stored.task} is no task that resumes anything")
@@ -113,19 +110,23 @@ def _of_volume(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Retry:
         return Retry(logic_volume.name, f"{logic_volume.journal_error}: put it right first")
     if logic_volume.journal is not None:
         return Retry(
-            logic_volume.name, f"its rebuild on {logic_volume.journal.target} is unfinished", RESUME
+            logic_volume.name,
+            f"its rebuild on {logic_volume.journal.target} is unfinished",
+            task_names.RESUME,
         )
     if logic_volume.name not in snapshot.persistent_volumes:
         return Retry(
             logic_volume.name,
             "it has no PersistentVolume: the sweep of LogicVolumes judges it",
-            LOGIC,
+            task_names.SWEEP_LOGIC_VOLUMES,
         )
     one = _of_node(snapshot, logic_volume.node)
-    if one.task != LOCAL:
+    if one.task != task_names.SWEEP_LOCAL_VOLUMES:
         return Retry(logic_volume.name, one.reason, one.task, one.args)
     return Retry(
-        logic_volume.name, f"{one.reason}; whether its local volume is there is reported", LOCAL
+        logic_volume.name,
+        f"{one.reason}; whether its local volume is there is reported",
+        task_names.SWEEP_LOCAL_VOLUMES,
     )
 
 
@@ -136,9 +137,11 @@ def _of_node(snapshot: ClusterSnapshot, node: str) -> Retry:
             return Retry(
                 node, f"there is no node {node}, and no LogicVolume names it: nothing is left to do"
             )
-        return Retry(node, f"node {node} does not exist", REBUILD, (node,))
+        return Retry(node, f"node {node} does not exist", task_names.REBUILD_NODE, (node,))
     if not found.is_ready:
-        return Retry(node, f"node {node} is not Ready", MIGRATE, (node,))
+        return Retry(node, f"node {node} is not Ready", task_names.MIGRATE_NODE, (node,))
     return Retry(
-        node, f"node {node} is Ready: nothing to fail over, its local volumes are swept", LOCAL
+        node,
+        f"node {node} is Ready: nothing to fail over, its local volumes are swept",
+        task_names.SWEEP_LOCAL_VOLUMES,
     )

@@ -15,7 +15,7 @@ from carina_tasks.flows.context import Context
 from carina_tasks.flows.report.readiness import Readiness, last, still_true
 from carina_tasks.flows.sweeps import local_volumes, logic_volumes
 from carina_tasks.flows.sweeps.results import Swept
-from carina_tasks.model import times
+from carina_tasks.model import progress, times
 from carina_tasks.model.maintenance import Maintenance
 from carina_tasks.model.objects import LogicVolume, Node
 from carina_tasks.model.snapshot import ClusterSnapshot
@@ -189,20 +189,17 @@ def _step(snapshot: ClusterSnapshot, logic_volume: LogicVolume, target: str) -> 
 
     They do not show whether the node has created the LV.
     """
-    pv, claim = (
-        snapshot.persistent_volumes.get(logic_volume.name),
-        snapshot.claims.get(logic_volume.claim_key),
-    )
+    return progress.phase_text(_phase(snapshot, logic_volume, target))
+
+
+def _phase(snapshot: ClusterSnapshot, logic_volume: LogicVolume, target: str) -> int:
+    pv = snapshot.persistent_volumes.get(logic_volume.name)
+    claim = snapshot.claims.get(logic_volume.claim_key)
     if pv is None or pv.meta.deleting is not None:
-        return "3/5 replace PV"
+        return 2
     if pv.nodes != (target,):
-        return "1/5 intend" if logic_volume.status else "2/5 create"
+        return 0 if logic_volume.status else 1
     if claim is not None and claim.phase != "Bound":
-        return "3/5 bind claim"
-    return (
-        "4/5 evict"
-        if any(
-            p.node and p.node != target for p in snapshot.pods_of(claim.meta.key if claim else "")
-        )
-        else "5/5 finish"
-    )
+        return 2
+    pods = snapshot.pods_of(claim.meta.key if claim else "")
+    return 3 if any(pod.node and pod.node != target for pod in pods) else 4

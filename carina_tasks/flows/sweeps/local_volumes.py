@@ -30,6 +30,7 @@ from carina_tasks.flows.sweeps.results import (
     SweptNode,
     summary_of,
 )
+from carina_tasks.model import task_names
 from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.messages import (
     LvResults,
@@ -42,7 +43,6 @@ from carina_tasks.model.times import moment
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node, about_volume
 
-MARK = "carina.volume.mark"
 RESULT_NAME = "sweep.local_volumes"
 KEPT = 86400
 """Seconds for which the last good sweep is remembered: after a day its age no longer matters.
@@ -160,7 +160,9 @@ def _sweep_node(
             node,
             asked,
             answers.MARK,
-            lambda: ctx.nodes.ask(node, MARK, request, LvResults, more=batch_time(len(asked))),
+            lambda: ctx.nodes.ask(
+                node, task_names.MARK_VOLUMES, request, LvResults, more=batch_time(len(asked))
+            ),
         )
         failed += [f"{v.group}/{v.name}: {v.reason}" for v in said if v.outcome == "failed"]
     trashed, removed = remove_all(ctx, inventory, snapshot, to_remove, failed)

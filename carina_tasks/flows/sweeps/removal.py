@@ -11,6 +11,7 @@ from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.sweeps import rules as sweep_rules
+from carina_tasks.model import task_names
 from carina_tasks.model.local import Inventory, LocalVolume, reason_to_tag
 from carina_tasks.model.messages import (
     LvInTrash,
@@ -25,8 +26,6 @@ from carina_tasks.model.messages import (
 from carina_tasks.model.names import VOLUME_PREFIX
 from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.observability.audit import about_node
-
-REMOVE, PURGE = "carina.volume.remove", "carina.volume.purge"
 
 
 def remove_all(
@@ -108,7 +107,9 @@ def _remove(
         node,
         request.volumes,
         answers.REMOVE,
-        lambda: ctx.nodes.ask(node, REMOVE, request, LvResults, more=batch_time(3 * len(doomed))),
+        lambda: ctx.nodes.ask(
+            node, task_names.REMOVE_VOLUMES, request, LvResults, more=batch_time(3 * len(doomed))
+        ),
     )
     reasons = {(lv.group, lv.name): reason for lv, reason in doomed}
     trashed, removed = [], []
@@ -176,7 +177,9 @@ def purge(
         node,
         request.volumes,
         answers.PURGE,
-        lambda: ctx.nodes.ask(node, PURGE, request, LvResults, more=batch_time(2 * len(doomed))),
+        lambda: ctx.nodes.ask(
+            node, task_names.PURGE_VOLUMES, request, LvResults, more=batch_time(2 * len(doomed))
+        ),
     )
     purged = []
     for done in accepted(said, node, failed):

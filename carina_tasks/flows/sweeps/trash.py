@@ -15,12 +15,10 @@ from carina_tasks.errors import BadInput, CarinaTasksError, NodeFailed
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.sweeps.results import RestoreResult, TrashedVolume, TrashResult
-from carina_tasks.model import names, quantity, well_known
+from carina_tasks.model import names, quantity, task_names, well_known
 from carina_tasks.model.local import Inventory, LocalVolume, TrashTags
 from carina_tasks.model.messages import LvInTrash, LvResults, LvTarget, RestoreLv, batch_time
 from carina_tasks.observability.audit import about_node
-
-RESTORE = "carina.volume.restore"
 
 
 def list_trash(ctx: Context, nodes: Iterable[str] = ()) -> TrashResult:
@@ -71,7 +69,9 @@ def restore(ctx: Context, node: str, wanted: str) -> RestoreResult:
         node,
         asked,
         answers.RESTORE,
-        lambda: ctx.nodes.ask(node, RESTORE, request, LvResults, more=batch_time(4)),
+        lambda: ctx.nodes.ask(
+            node, task_names.RESTORE_VOLUME, request, LvResults, more=batch_time(4)
+        ),
     )
     if not any(done.outcome == "restored" and done.uuid == lv.uuid for done in said):
         reasons = "; ".join(done.reason for done in said) or "it gave no reason"
