@@ -40,10 +40,10 @@ def events(api: Api) -> tuple[PastEvent, ...]:
     The API server keeps them for an hour unless configured otherwise.
     """
     found = api.list(paths.EVENTS, {"fieldSelector": "source=carina-tasks"}).items
-    return tuple(sorted(map(_told, found), key=lambda told: told.last))
+    return tuple(sorted(map(_past_event, found), key=lambda event: event.last))
 
 
-def _told(raw: Raw) -> PastEvent:
+def _past_event(raw: Raw) -> PastEvent:
     about = raw.get("involvedObject")
     about = about if isinstance(about, dict) else {}
     count = raw.get("count")

@@ -28,7 +28,7 @@ from carina_tasks.model import progress
 
 SOONEST, LATEST = 30.0, 600.0
 """Seconds between two writes of one Event: news after 30; the same again after as long as it has
-been said for, 600 at most.
+been repeated for, 600 at most.
 An API server forgets an Event that was not written for an hour.
 """
 REMEMBERED = 4096
@@ -70,7 +70,7 @@ class Events:
 
     def __init__(self, api: Api, now: Callable[[], float] = time.time) -> None:
         self._api, self._now = api, now
-        self._said: dict[str, _Sent] = {}
+        self._sent: dict[str, _Sent] = {}
 
     def say(
         self,
@@ -94,7 +94,7 @@ class Events:
             "\0".join((about.kind, about.uid, type_, reason, key)).encode()
         ).hexdigest()[:16]
         name = f"{about.name[:200].rstrip('.-')}.{digest}"
-        before = self._said.get(name)
+        before = self._sent.get(name)
         if before is not None and not before.due(message, now):
             return
         try:
@@ -113,27 +113,27 @@ class Events:
         except AlreadyExists:
             # By this process before it forgot, or by another worker.
             old = self._api.get(f"{path}/{name}")
-            said = _Sent(
+            sent = _Sent(
                 _seconds(old, "firstTimestamp"),
                 _seconds(old, "lastTimestamp"),
                 str(old.get("message") or ""),
             )
-            if not said.due(message, now):
-                return said
+            if not sent.due(message, now):
+                return sent
             again = {
                 "count": _count(old) + 1,
                 "lastTimestamp": progress.timestamp(now),
                 "message": message,
             }
             self._api.merge(f"{path}/{name}", again)
-            return _Sent(said.first, now, message)
+            return _Sent(sent.first, now, message)
         return _Sent(now, now, message)
 
-    def _remember(self, name: str, said: _Sent) -> None:
-        if len(self._said) >= REMEMBERED:
+    def _remember(self, name: str, sent: _Sent) -> None:
+        if len(self._sent) >= REMEMBERED:
             # What is asked of the API server once too often costs a request, and nothing else.
-            self._said.clear()
-        self._said[name] = said
+            self._sent.clear()
+        self._sent[name] = sent
 
 
 def _event(name: str, about: About, type_: str, reason: str, message: str, now: float) -> Raw:

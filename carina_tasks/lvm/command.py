@@ -75,7 +75,7 @@ class Reported:
 
     output: str
     """Its stdout."""
-    said: str
+    stderr: str
     """Its stderr."""
     code: int
     """Its exit code: 5 (failed) when lvm could not read a part of what it reports."""
@@ -139,7 +139,7 @@ class Lvm:
             lines += [shell_line(command), f"{MARK}{number}"]
         deadline = self.timeout + self.batch_timeout * (len(commands) - 1)
         done = self._observed("shell", [], ("\n".join(lines) + "\n").encode(), deadline)
-        return Batch(by_command(done.said, len(commands)), done.output)
+        return Batch(by_command(done.stderr, len(commands)), done.output)
 
     def _observed(
         self,
@@ -154,7 +154,7 @@ class Lvm:
         try:
             done = self._call(argv, stdin, timeout)
             if done.code and not (partial and done.code == _FAILED and done.output.strip()):
-                raise translate(done.said, done.code)
+                raise translate(done.stderr, done.code)
         except CarinaTasksError as exc:
             outcome = type(exc).__name__
             raise
@@ -183,10 +183,12 @@ class Lvm:
                 f"cannot run {self.binary[0]!r}: {exc.strerror}; is lvm2 installed?"
             ) from exc
         try:
-            output, said, ended = _exchange(process, stdin, time.monotonic() + timeout, self.grace)
+            output, stderr, ended = _exchange(
+                process, stdin, time.monotonic() + timeout, self.grace
+            )
         finally:
             code = self._end(process)
-        text = said.decode(errors="replace")
+        text = stderr.decode(errors="replace")
         if not ended:
             words = " ".join([*self.binary[-1:], *argv[:1]])
             raise LvmTimeout(
@@ -245,8 +247,8 @@ def _exchange(
                     feed.stop()
                     raise LvmFailed(f"lvm wrote more than {OUTPUT_LIMIT >> 20} MiB and was ended")
         feed.stop()
-        said, words = (bytes(piece) for piece in collected.values())
-    return said, words, in_time
+        output, errors = (bytes(piece) for piece in collected.values())
+    return output, errors, in_time
 
 
 class _Feed:

@@ -104,7 +104,7 @@ def activate(lv: LocalVolume) -> Command:
     return ("lvchange", "-y", "-a", "y", "-S", _same(lv), _path(lv))
 
 
-def put_aside(decision: MoveToTrash) -> list[Command]:
+def prepare_trash(decision: MoveToTrash) -> list[Command]:
     """Return the commands that tag an LV for the trash and deactivate it, if allowed."""
     removal = decision.removal
     changes = [word for value in decision.tags_off for word in ("--deltag", value)]

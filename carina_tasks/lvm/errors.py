@@ -39,9 +39,9 @@ _PATTERNS: Final = (
 )
 
 
-def translate(said: str, code: int = 5) -> CarinaTasksError:
+def translate(stderr: str, code: int = 5) -> CarinaTasksError:
     """Return what lvm wrote to stderr as one of our errors; its message is lvm's own."""
-    errors = errors_in(said)
+    errors = errors_in(stderr)
     reason = errors[:REASON]
     for kind, pattern in _PATTERNS:
         if pattern.search(errors):
@@ -49,19 +49,19 @@ def translate(said: str, code: int = 5) -> CarinaTasksError:
     return LvmFailed(reason or f"lvm failed with exit code {code} and printed nothing", code=code)
 
 
-def failed(said: str) -> bool:
+def failed(stderr: str) -> bool:
     """Return whether lvm wrote something that is more than a warning."""
-    return bool(errors_in(said))
+    return bool(errors_in(stderr))
 
 
-def by_command(said: str, count: int) -> tuple[str, ...]:
+def by_command(stderr: str, count: int) -> tuple[str, ...]:
     """Split the stderr of a batch at the marks.
 
     What follows a missing mark belongs to the command before it.
     """
     parts: list[list[str]] = [[] for _ in range(count)]
     at = 0
-    for line in said.splitlines():
+    for line in stderr.splitlines():
         mark = line.find(MARK)
         if mark < 0:
             parts[min(at, count - 1)].append(line)
@@ -71,9 +71,9 @@ def by_command(said: str, count: int) -> tuple[str, ...]:
     return tuple("\n".join(part) for part in parts)
 
 
-def errors_in(said: str) -> str:
+def errors_in(stderr: str) -> str:
     """Return the lines of stderr that are no warnings, as one line."""
-    lines = (line.strip() for line in said.splitlines())
+    lines = (line.strip() for line in stderr.splitlines())
     return "; ".join(
         line for line in lines if line and not line.startswith(("WARNING:", "File descriptor "))
     )

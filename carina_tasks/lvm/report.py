@@ -177,12 +177,12 @@ def inventory(lvm: Lvm, node: str) -> Inventory:
             "lvm reported trouble beside its report",
             exit_code=reported.code,
             lines=others[:_LINES],
-            stderr=reported.said,
+            stderr=reported.stderr,
         )
     try:
         return parse(text, node)
     except LvmReportUnreadable as exc:
-        wrote = "; ".join([*others, *reported.said.split("\n")])
+        wrote = "; ".join([*others, *reported.stderr.split("\n")])
         raise LvmReportUnreadable(
             f"{exc.message}; lvm wrote: {wrote[:500] or 'nothing else'}"
         ) from exc

@@ -45,14 +45,14 @@ def purged(removal: RemoveLv) -> LvResult:
 
 
 def created(
-    wanted: LvToCreate, decision: CreateDecision, said: str | None, after: Inventory
+    wanted: LvToCreate, decision: CreateDecision, stderr: str | None, after: Inventory
 ) -> LvResult:
     """Return the result of one LV of a creation, as the second report shows it.
 
     Args:
         wanted: The LV that was asked for.
         decision: What was decided about it before lvm ran.
-        said: What lvm printed for it, None when it ran nothing.
+        stderr: What lvm printed for it, None when it ran nothing.
         after: The second report.
     """
     if isinstance(decision, RefuseLv):
@@ -67,7 +67,7 @@ def created(
     )
     size = decision.size if isinstance(decision, Growing) else wanted.size
     if found is None or not ours or found.size < size or found.inactive:
-        return not_done(wanted, said, missing(found))
+        return not_done(wanted, stderr, missing(found))
     match decision:
         case ReplaceLv(stale):
             removal = stale.removal if isinstance(stale, MoveToTrash) else stale
@@ -81,33 +81,33 @@ def created(
 
 
 def marked(
-    target: LvTarget, decision: MarkDecision, said: str | None, after: Inventory
+    target: LvTarget, decision: MarkDecision, stderr: str | None, after: Inventory
 ) -> LvResult:
     """Return the result of one LV that a sweep marked or unmarked, from the second report.
 
     Args:
         target: The LV that was asked for.
         decision: What was decided about it before lvm ran.
-        said: What lvm printed for it, None when it ran nothing.
+        stderr: What lvm printed for it, None when it ran nothing.
         after: The second report.
     """
     if isinstance(decision, LvAbsent | RefuseLv):
         return not_there(target, decision)
     found = by_uuid(after.volumes, target.uuid)
     if found is None:
-        return not_done(target, said)
+        return not_done(target, stderr)
     tags = [tag for tag in found.tags if tag.startswith(well_known.TAG_ORPHAN)]
     if isinstance(decision, UntagOrphan):
-        return not_done(target, said) if tags else result(target, "unmarked", found)
+        return not_done(target, stderr) if tags else result(target, "unmarked", found)
     return (
-        result(target, "marked", found) if found.marked_at is not None else not_done(target, said)
+        result(target, "marked", found) if found.marked_at is not None else not_done(target, stderr)
     )
 
 
 def removed(
     target: LvTarget | LvInTrash,
     decision: RemoveDecision,
-    said: str | None,
+    stderr: str | None,
     after: Inventory,
     outcome: str,
 ) -> LvResult:
@@ -116,7 +116,7 @@ def removed(
     Args:
         target: The LV that was asked for.
         decision: What was decided about it before lvm ran.
-        said: What lvm printed for it, None when it ran nothing.
+        stderr: What lvm printed for it, None when it ran nothing.
         after: The second report.
         outcome: The outcome of an LV that is gone: ``removed`` or ``purged``.
     """
@@ -125,15 +125,15 @@ def removed(
     found = by_uuid(after.volumes, target.uuid)
     if isinstance(decision, MoveToTrash):
         if found is None or found.trashed is None:
-            return not_done(target, said)
+            return not_done(target, stderr)
         return result(target, "trashed", found, decision.removal.reason)
     if found is not None:
-        return not_done(target, said)
+        return not_done(target, stderr)
     reason = decision.reason
     if decision.pool is not None and by_uuid(after.volumes, decision.pool.uuid) is not None:
         reason = (
             f"{reason}; its thin pool {decision.pool.name} is still there: "
-            f"{translate(said or '').message}"
+            f"{translate(stderr or '').message}"
         )
     return result(target, outcome, decision.lv, reason)
 
@@ -191,16 +191,16 @@ def missing(found: LocalVolume | None) -> str:
     return CHANGED
 
 
-def not_done(wanted: Wanted, said: str | None, missing: str = CHANGED) -> LvResult:
+def not_done(wanted: Wanted, stderr: str | None, missing: str = CHANGED) -> LvResult:
     """Return the failure of an LV: lvm's own message, or what is `missing`.
 
     Args:
         wanted: The LV that was asked for.
-        said: What lvm printed, None when it ran nothing.
+        stderr: What lvm printed, None when it ran nothing.
         missing: What the second report lacks.
     """
-    if said and failed(said):
-        error = translate(said)
+    if stderr and failed(stderr):
+        error = translate(stderr)
         reason, transient = error.message, isinstance(error, TransientError)
     else:
         reason, transient = missing, True

@@ -94,7 +94,7 @@ def create_volumes(lvm: Lvm, node: str, request: CreateLvs, zero: Look | None = 
     """
     before = inventory(lvm, node)
     decisions = decide.decide_create(request, before)
-    aside, aside_said = _put_aside(
+    aside, prepared_stderr = _prepare_trash(
         lvm, node, [d.stale if isinstance(d, ReplaceLv) else d for d in decisions], before
     )
     first = _run(
@@ -103,14 +103,16 @@ def create_volumes(lvm: Lvm, node: str, request: CreateLvs, zero: Look | None = 
     )
     made = inventory(lvm, node) if first.ran else aside
     looks = [zero(d.lv) if isinstance(d, ZeroLv) and zero is not None else None for d in decisions]
-    wanted = zip(request.volumes, decisions, first.said, looks, strict=True)
+    wanted = zip(request.volumes, decisions, first.stderr, looks, strict=True)
     last = _run(
         lvm,
         [_finish_commands(w, d, words, made, first.output, look) for w, d, words, look in wanted],
     )
     after = inventory(lvm, node) if last.ran else made
-    said = [_joined(*words) for words in zip(aside_said, first.said, last.said, strict=True)]
-    results = zip(request.volumes, decisions, said, looks, strict=True)
+    stderr = [
+        _joined(*words) for words in zip(prepared_stderr, first.stderr, last.stderr, strict=True)
+    ]
+    results = zip(request.volumes, decisions, stderr, looks, strict=True)
     done = [
         _zeroing(w, after, look, zero) or created(w, d, words, after)
         for w, d, words, look in results
@@ -136,7 +138,9 @@ def mark_volumes(lvm: Lvm, node: str, request: MarkLvs) -> LvResults:
     decisions = decide.decide_mark(request, before)
     ran = _run(lvm, [_mark_commands(d) for d in decisions])
     after = inventory(lvm, node) if ran.ran else before
-    results = zip((*request.mark, *request.unmark), decisions, map(_joined, ran.said), strict=True)
+    results = zip(
+        (*request.mark, *request.unmark), decisions, map(_joined, ran.stderr), strict=True
+    )
     return LvResults(
         node=node, volumes=tuple(marked(t, d, words, after) for t, d, words in results)
     )
@@ -156,10 +160,12 @@ def remove_volumes(lvm: Lvm, node: str, request: RemoveLvs) -> LvResults:
     """
     before = inventory(lvm, node)
     decisions = decide_removal.decide_remove(request, before)
-    aside, aside_said = _put_aside(lvm, node, decisions, before)
+    aside, prepared_stderr = _prepare_trash(lvm, node, decisions, before)
     ran = _run(lvm, [_remove_commands(d, aside) for d in decisions])
     after = inventory(lvm, node) if ran.ran else aside
-    results = zip(request.volumes, decisions, map(_joined, aside_said, ran.said), strict=True)
+    results = zip(
+        request.volumes, decisions, map(_joined, prepared_stderr, ran.stderr), strict=True
+    )
     return LvResults(
         node=node, volumes=tuple(removed(t, d, words, after, "removed") for t, d, words in results)
     )
@@ -177,7 +183,7 @@ def purge_volumes(lvm: Lvm, node: str, request: PurgeLvs) -> LvResults:
     decisions = decide_removal.decide_purge(request, before)
     ran = _run(lvm, [commands.remove(d) if isinstance(d, RemoveLv) else [] for d in decisions])
     after = inventory(lvm, node) if ran.ran else before
-    results = zip(request.volumes, decisions, map(_joined, ran.said), strict=True)
+    results = zip(request.volumes, decisions, map(_joined, ran.stderr), strict=True)
     return LvResults(
         node=node, volumes=tuple(removed(t, d, words, after, "purged") for t, d, words in results)
     )
@@ -196,7 +202,7 @@ def restore_volume(lvm: Lvm, node: str, request: RestoreLv) -> LvResults:
     decision = decide_removal.decide_restore(request, inventory(lvm, node))
     if not isinstance(decision, RestoreFromTrash):
         return LvResults(node=node, volumes=(not_there(request.volume, decision),))
-    (said,) = map(_joined, _run(lvm, [commands.restore(decision)]).said)
+    (stderr,) = map(_joined, _run(lvm, [commands.restore(decision)]).stderr)
     found = by_uuid(inventory(lvm, node).volumes, request.volume.uuid)
     if (
         found is None
@@ -204,12 +210,12 @@ def restore_volume(lvm: Lvm, node: str, request: RestoreLv) -> LvResults:
         or found.restored_at is None
         or not found.active
     ):
-        return LvResults(node=node, volumes=(not_done(request.volume, said),))
+        return LvResults(node=node, volumes=(not_done(request.volume, stderr),))
     back = LvInTrash(request.volume.group, found.name, found.uuid)
     return LvResults(node=node, volumes=(result(back, "restored", found),))
 
 
-def _put_aside(
+def _prepare_trash(
     lvm: Lvm, node: str, decisions: Sequence[object], before: Inventory
 ) -> tuple[Inventory, list[tuple[str, ...] | None]]:
     """Tag and deactivate what goes into the trash.
@@ -218,9 +224,12 @@ def _put_aside(
     """
     ran = _run(
         lvm,
-        [commands.put_aside(each) if isinstance(each, MoveToTrash) else [] for each in decisions],
+        [
+            commands.prepare_trash(each) if isinstance(each, MoveToTrash) else []
+            for each in decisions
+        ],
     )
-    return (inventory(lvm, node) if ran.ran else before), ran.said
+    return (inventory(lvm, node) if ran.ran else before), ran.stderr
 
 
 def _into_trash(decision: MoveToTrash, aside: Inventory) -> list[Command]:
@@ -248,7 +257,7 @@ def _remove_commands(decision: RemoveDecision, aside: Inventory) -> list[Command
 class Ran:
     """What lvm wrote while it ran the commands of several LVs."""
 
-    said: list[tuple[str, ...] | None]
+    stderr: list[tuple[str, ...] | None]
     """For each LV: what lvm wrote to stderr for each of its commands; None where it had none."""
     output: str
     """Its stdout."""
@@ -256,7 +265,7 @@ class Ran:
     @property
     def ran(self) -> bool:
         """Whether there was any command."""
-        return any(words is not None for words in self.said)
+        return any(words is not None for words in self.stderr)
 
 
 def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> Ran:
@@ -276,11 +285,11 @@ def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> Ran:
         [c for number, each in enumerate(wanted) if number not in refused for c in each]
     )
     errors = iter(batch.errors)
-    said: list[tuple[str, ...] | None] = [
+    stderr: list[tuple[str, ...] | None] = [
         (refused[number],) if number in refused else tuple(next(errors) for _ in each) or None
         for number, each in enumerate(wanted)
     ]
-    return Ran(said, batch.output)
+    return Ran(stderr, batch.output)
 
 
 def _joined(*words: tuple[str, ...] | None) -> str | None:
@@ -312,7 +321,7 @@ def _create_commands(
 def _finish_commands(
     wanted: LvToCreate,
     decision: CreateDecision,
-    said: tuple[str, ...] | None,
+    stderr: tuple[str, ...] | None,
     made: Inventory,
     output: str,
     look: Looked | None,
@@ -334,7 +343,7 @@ def _finish_commands(
         return [*(done if isinstance(look, Zeroed) else []), *device]
     # Its last line is the proof. What lvm wrote to stderr is none: a host's lvm.conf(5) may make it
     # talkative.
-    if said is None or not commands.created(wanted.name, output):
+    if stderr is None or not commands.created(wanted.name, output):
         return []
     after = well_known.TAG_ZEROING if wanted.zero else well_known.TAG_INTENT
     return [commands.confirm(lv, wanted.intent, well_known.TAG_CREATING, after), *device]

@@ -132,13 +132,13 @@ class Zero:
         )
         try:
             left = (work.begun or 0.0) + self.timeout - self.clock()
-            said, _ = process.communicate(timeout=max(left, 0.1))
+            stderr, _ = process.communicate(timeout=max(left, 0.1))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             work.late = True
             return f"it was not zeroed within {self.timeout:g} s"
         return (
-            f"it was not zeroed: {said.strip()[:500] or f'exit code {process.returncode}'}"
+            f"it was not zeroed: {stderr.strip()[:500] or f'exit code {process.returncode}'}"
             if process.returncode
             else ""
         )

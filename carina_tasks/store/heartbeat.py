@@ -56,7 +56,7 @@ OWN = (
 
 
 class Heartbeat(VitalThread):
-    """Sends heartbeats until `stop`: the value `said` under `key`."""
+    """Sends heartbeats until `stop`: the value `process_info` under `key`."""
 
     def __init__(
         self,
@@ -64,13 +64,13 @@ class Heartbeat(VitalThread):
         node: str,
         interval: float,
         ttl: float,
-        said: Process | None = None,
+        process_info: Process | None = None,
         key: str = KEY,
     ) -> None:
         self._ended = threading.Event()
         super().__init__("heartbeat", self._beat, self._ended.is_set)
         self._app, self._node, self._interval, self._ttl = app, node, interval, ttl
-        self._said, self._key = said or Process("node", node), key
+        self._info, self._key = process_info or Process("node", node), key
 
     def _beat(self) -> None:
         """Renew the key; say once when the broker is away, and once when it is back."""
@@ -89,7 +89,7 @@ class Heartbeat(VitalThread):
                 continue
             hung = False
             try:
-                _beat(self._app, self._key + self._node, self._said, self._ttl)
+                _beat(self._app, self._key + self._node, self._info, self._ttl)
                 OF_THIS_PROCESS.broker_is_away(False)
                 if away:
                     log.info("heartbeat: the broker is back")
@@ -118,11 +118,18 @@ def of_this_process(app: Celery, role: Role, conf: Settings) -> Heartbeat:
         role: What the process does.
         conf: The settings of this process.
     """
-    said = process(role, conf)
+    process_info = process(role, conf)
     if role == "node":
-        return Heartbeat(app, conf.node_name, conf.heartbeat_interval, conf.heartbeat_ttl, said)
+        return Heartbeat(
+            app, conf.node_name, conf.heartbeat_interval, conf.heartbeat_ttl, process_info
+        )
     return Heartbeat(
-        app, f"{role}.{said.name}", conf.heartbeat_interval, conf.heartbeat_ttl, said, OTHERS
+        app,
+        f"{role}.{process_info.name}",
+        conf.heartbeat_interval,
+        conf.heartbeat_ttl,
+        process_info,
+        OTHERS,
     )
 
 
@@ -131,11 +138,11 @@ def beat_is_alive(app: Celery, conf: Settings) -> None:
 
     That is what it lives for.
     """
-    said = process("beat", conf)
+    process_info = process("beat", conf)
 
     def published(**_: Any) -> None:
         try:
-            _beat(app, f"{OTHERS}beat.{said.name}", said, BEAT_TTL)
+            _beat(app, f"{OTHERS}beat.{process_info.name}", process_info, BEAT_TTL)
         except BrokerUnavailable as exc:
             structlog.get_logger().warning("beat: no heartbeat was left", error=exc.message)
 
@@ -183,8 +190,8 @@ def processes(app: Celery) -> list[Process]:
     return found
 
 
-def _beat(app: Celery, key: str, said: Process, ttl: float) -> None:
-    value = msgspec.json.encode(msgspec.structs.replace(said, at=time.time()))
+def _beat(app: Celery, key: str, process_info: Process, ttl: float) -> None:
+    value = msgspec.json.encode(msgspec.structs.replace(process_info, at=time.time()))
     with connection(app) as client:
         client.set(key, value, ex=max(1, int(ttl)))
 
@@ -192,10 +199,10 @@ def _beat(app: Celery, key: str, said: Process, ttl: float) -> None:
 def _read(name: str, data: bytes, *, node: bool) -> Process:
     role, _, host = ("node", "", name) if node else name.partition(".")
     try:
-        said = msgspec.json.decode(data, type=Process)
+        process_info = msgspec.json.decode(data, type=Process)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        said = Process("node", name)
-    return msgspec.structs.replace(said, role=msgspec.convert(role, Role), name=host[:300])
+        process_info = Process("node", name)
+    return msgspec.structs.replace(process_info, role=msgspec.convert(role, Role), name=host[:300])
 
 
 def alive(app: Celery, node: str) -> bool:

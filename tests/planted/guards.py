@@ -265,8 +265,8 @@ GUARDS = (
             ),
             Edit(
                 L + "volumes:_finish_commands",
-                "said is None or not commands.created(wanted.name, output)",
-                "said is None",
+                "stderr is None or not commands.created(wanted.name, output)",
+                "stderr is None",
                 "test_sim_lvm_adapter.py",
             ),
             Edit(

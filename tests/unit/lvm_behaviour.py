@@ -436,7 +436,7 @@ def test_a_pvmove_that_began_after_the_report_is_respected(knowing_node: Node):
     with node.lock("volume-a"):
         before = node.volumes()["volume-a"]
         tagged = commands.tag(decided.lv, ["carina-tasks.x=1"], [])
-        node.lvm.batch([*commands.put_aside(aside), *commands.remove(decided), tagged])
+        node.lvm.batch([*commands.prepare_trash(aside), *commands.remove(decided), tagged])
         assert node.volumes()["volume-a"] == before
 
 
@@ -534,7 +534,7 @@ def test_what_is_open_does_not_go_to_the_trash(knowing_node: Node):
     decided = discard(decision(node, target), 5000, "a test")
     assert isinstance(decided, MoveToTrash)
     with node.hold("volume-a"):
-        node.lvm.batch(commands.put_aside(decided))
+        node.lvm.batch(commands.prepare_trash(decided))
     (there,) = node.volumes().values()
     assert (there.name, there.active, there.tags) == ("volume-a", True, (MARK,))
 
@@ -548,7 +548,7 @@ def test_a_way_into_the_trash_that_broke_off_is_gone_to_its_end_or_back(knowing_
     for target in (a, b):
         decided = discard(decision(node, target), 4000, "a test")
         assert isinstance(decided, MoveToTrash)
-        node.lvm.batch(commands.put_aside(decided))
+        node.lvm.batch(commands.prepare_trash(decided))
     assert not any(lv.active for lv in node.volumes().values())
     assert outcomes(remove(node, a, trash_at=5000)) == ["trashed"]
     request = MarkLvs(at=1, unmark=(b,))

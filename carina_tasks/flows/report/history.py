@@ -52,7 +52,7 @@ def history(ctx: Context, target: str) -> HistoryResult:
     ]
     records += _under_way(snapshot, target)
     try:
-        records += _said(ctx.cluster.events(), target, logic_volume)
+        records += _events_about(ctx.cluster.events(), target, logic_volume)
     except ApiDenied as exc:
         unknown = (f"our Events cannot be read: {exc.message}",)
     if not records and logic_volume is None and target not in snapshot.nodes:
@@ -91,7 +91,7 @@ def _under_way(snapshot: ClusterSnapshot, target: str) -> list[Record]:
     ]
 
 
-def _said(
+def _events_about(
     events: Iterable[PastEvent], target: str, logic_volume: LogicVolume | None
 ) -> list[Record]:
     """Return the Events about the target, once each, though several objects have the same one.
@@ -100,11 +100,11 @@ def _said(
     """
     records: dict[tuple[str, str], Record] = {}
     claim = logic_volume.claim_key if logic_volume else ""
-    for said in events:
-        mine = said.name == target or (claim and f"{said.namespace}/{said.name}" == claim)
-        if mine or (said.kind == "Pod" and _names(said.message, target)):
-            record = Record(int(said.last), said.about, said.reason, said.message, said.count)
-            records.setdefault((said.reason, said.message), record)
+    for event in events:
+        mine = event.name == target or (claim and f"{event.namespace}/{event.name}" == claim)
+        if mine or (event.kind == "Pod" and _names(event.message, target)):
+            record = Record(int(event.last), event.about, event.reason, event.message, event.count)
+            records.setdefault((event.reason, event.message), record)
     return list(records.values())
 
 

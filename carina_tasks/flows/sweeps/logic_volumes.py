@@ -66,7 +66,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
             one_object.check(ctx, exc)
             failed.append(f"{logic_volume.name}: {exc.message}")
             events.sweep_failed(ctx, snapshot, logic_volume, exc.message)
-    _untouch(ctx, snapshot, failed)
+    _remove_annotations(ctx, snapshot, failed)
     for line in (unreadable := unreadable_lines(snapshot.unreadable)):
         ctx.audit.guarded("Unreadable", line)
     metrics.SWEEP_SECONDS.labels("logic_volumes").observe(ctx.monotonic() - began)
@@ -87,7 +87,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
     )
 
 
-def _untouch(ctx: Context, snapshot: ClusterSnapshot, failed: list[str]) -> None:
+def _remove_annotations(ctx: Context, snapshot: ClusterSnapshot, failed: list[str]) -> None:
     """Remove the annotations that a slow or dead worker left on claims without a rebuild."""
     for claim in snapshot.claims.values():
         logic_volume = snapshot.logic_volumes.get(claim.pv_name)

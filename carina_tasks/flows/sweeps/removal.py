@@ -102,7 +102,7 @@ def _remove(
     )
     # Three commands each: tags, deactivation, the new name.
     node = inventory.node
-    said = ask_nodes.accepted_results(
+    results = ask_nodes.accepted_results(
         ctx,
         node,
         request.volumes,
@@ -113,7 +113,7 @@ def _remove(
     )
     reasons = {(lv.group, lv.name): reason for lv, reason in doomed}
     trashed, removed = [], []
-    for done in accepted(said, node, failed):
+    for done in accepted(results, node, failed):
         reason = reasons.get((done.group, done.name), "")
         if done.outcome == "trashed":
             trashed.append(f"{done.group}/{done.name}")
@@ -172,7 +172,7 @@ def purge(
         volumes=tuple(LvInTrash(v.group, v.name, v.uuid) for v in doomed),
     )
     node = inventory.node
-    said = ask_nodes.accepted_results(
+    results = ask_nodes.accepted_results(
         ctx,
         node,
         request.volumes,
@@ -182,7 +182,7 @@ def purge(
         ),
     )
     purged = []
-    for done in accepted(said, node, failed):
+    for done in accepted(results, node, failed):
         if done.outcome == "purged":
             purged.append(f"{done.group}/{done.name}")
             reason = reasons.get((done.group, done.name), "")
@@ -198,21 +198,21 @@ def purge(
     return purged
 
 
-def accepted(said: Iterable[LvResult], node: str, failed: list[str]) -> list[LvResult]:
+def accepted(results: Iterable[LvResult], node: str, failed: list[str]) -> list[LvResult]:
     """Return what was not refused, and note in `failed` what was.
 
     Args:
-        said: The results.
+        results: The results.
         node: Name of the node.
         failed: Gets a line for each object that could not be handled.
     """
-    for done in said:
+    for done in results:
         if done.outcome == "failed":
             failed.append(f"{done.group}/{done.name}: {done.reason}")
             structlog.get_logger().warning(
                 "a local volume was not removed", node=node, volume=done.name, reason=done.reason
             )
-    return [done for done in said if done.outcome != "failed"]
+    return [done for done in results if done.outcome != "failed"]
 
 
 def report_line(node: str, done: LvResult, what: str, reason: str) -> str:

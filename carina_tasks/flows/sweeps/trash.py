@@ -36,7 +36,7 @@ def list_trash(ctx: Context, nodes: Iterable[str] = ()) -> TrashResult:
             silent.append(f"{node}: {answer.message}")
             continue
         volumes += [
-            _shown(ctx, node, v, v.trashed, now, wanting)
+            _trashed_volume(ctx, node, v, v.trashed, now, wanting)
             for v in answer.volumes
             if v.trashed is not None
         ]
@@ -99,7 +99,7 @@ def _all_nodes(ctx: Context) -> list[str]:
     return sorted(ctx.cluster.nodes().names)
 
 
-def _shown(
+def _trashed_volume(
     ctx: Context, node: str, lv: LocalVolume, trashed: TrashTags, now: float, wanting: Set[str]
 ) -> TrashedVolume:
     age = max(0, int(now) - trashed.at)
