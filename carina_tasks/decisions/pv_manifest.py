@@ -80,7 +80,11 @@ def replacement(journal: Journal, lv_result: LvResult | None = None) -> dict[str
     """
     manifest, target = copy_of(journal.manifest), journal.target
     meta, spec = manifest["metadata"], manifest["spec"]
-    meta.setdefault("annotations", {}).setdefault(well_known.PROVISIONED_BY, well_known.CSI_DRIVER)
+    # A client may have written null where Kubernetes leaves a map out.
+    meta["annotations"] = {
+        well_known.PROVISIONED_BY: well_known.CSI_DRIVER,
+        **(meta.get("annotations") or {}),
+    }
     spec["nodeAffinity"] = {
         "required": {
             "nodeSelectorTerms": [
@@ -92,8 +96,8 @@ def replacement(journal: Journal, lv_result: LvResult | None = None) -> dict[str
             ]
         }
     }
-    attributes = spec["csi"].setdefault("volumeAttributes", {})
-    attributes[well_known.ATTRIBUTE_NODE] = target
+    attributes = {**(spec["csi"].get("volumeAttributes") or {}), well_known.ATTRIBUTE_NODE: target}
+    spec["csi"]["volumeAttributes"] = attributes
     if lv_result is not None and lv_result.major >= 0:
         for key, value in (
             (well_known.ATTRIBUTE_MAJOR, lv_result.major),

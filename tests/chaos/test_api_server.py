@@ -101,7 +101,7 @@ def test_lists_of_nodes_are_cut_short(story: Story, proxy: Proxy) -> None:
     """Lists of nodes lack nodes during sweeps and resumes: no living node's volume moves."""
     story.tell(
         "lists of nodes lack half their items for 15 s of sweeps and resumes",
-        "nothing moves, nothing is removed, nobody is called",
+        "nothing moves, nothing is removed, no alert fires",
     )
     promise = story.begin("control", "node_watch")
     before = story.uuids(ONE)
@@ -126,7 +126,7 @@ def test_an_orphan_still_goes_behind_cut_lists(story: Story, proxy: Proxy) -> No
     half the time, stay.
     """
     story.tell(
-        "lists cut short while one real orphan stands beside owned LVs",
+        "lists cut short while one real orphan is beside owned LVs",
         "the orphan goes, and it alone",
     )
     promise = story.begin("control")

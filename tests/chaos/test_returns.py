@@ -16,7 +16,7 @@ from tests.lab.world import pod
 @pytest.mark.parametrize("disks", ["its old disks", "new disks"])
 def test_a_node_returns_under_its_name(story: Story, disks: str) -> None:
     """A deleted node comes back with a new UID: nothing moves back by itself; when the new place is
-    lost it is a target, and its old copies are handed to nobody.
+    lost it is a target, and its old copies go to no pod.
     """
     story.tell(
         f"node deleted, its volumes moved, back under its name with a new UID and {disks}; then "

@@ -24,7 +24,7 @@ class Command:
 
 ELSEWHERE = {
     r"kubectl -n kube-system create configmap": (
-        "tests/contract/test_story.py",
+        "tests/contract/test_progress.py",
         "kubectl sends protobuf, which the emulator does not read",
     ),
     r"make demo": ("tests/integration/test_demo.py", "it is a stack of its own"),

@@ -97,7 +97,7 @@ GUARDS = (
         "mass failure, and never without a healthy target",
         "guards.mass_failure",
         "MASS_FAILURE_SHARE",
-        "latch, " + GUARDED,
+        "stop, " + GUARDED,
         (
             Edit(
                 D + "guards:_mass_failure",
@@ -150,7 +150,7 @@ GUARDS = (
         ),
     ),
     Guard(
-        "pause and latch come first",
+        "pause and mass-failure stop come first",
         "Context.check_pause",
         "ConfigMap",
         GUARDED,
@@ -339,7 +339,7 @@ GUARDS = (
     ),
     Guard(
         "which pods are ended, and once",
-        "eviction.judge",
+        "eviction.judge_pod",
         "annotation",
         "left, with a reason",
         (
@@ -377,7 +377,7 @@ GUARDS = (
     ),
     Guard(
         "every pod is seen: two lists, and a count",
-        "observe.with_pods_again",
+        "ask_nodes.with_pods_again",
         "",
         "the task is tried again",
         (
@@ -397,7 +397,7 @@ GUARDS = (
                 F + "failover.single_volume:_rebuild_volume",
                 "ask_nodes.with_pods_again(ctx, ctx.cluster.observe())",
                 "ctx.cluster.observe()",
-                "test_by_hand.py::test_a_pod_that_lists_lack_still_uses_it",
+                "test_single_volume.py::test_a_pod_that_lists_lack_still_uses_it",
             ),
         ),
     ),
@@ -429,7 +429,7 @@ GUARDS = (
     ),
     Guard(
         "what follows a volume of its pod",
-        "company.parted",
+        "colocation.separated",
         "annotation",
         SKIPPED,
         (
@@ -437,33 +437,33 @@ GUARDS = (
                 D + "colocation:_still",
                 "key in left",
                 "left and (key := min(left))",
-                "test_company.py::test_it_stays_where_it_is",
+                "test_colocation.py::test_it_stays_where_it_is",
             ),
             Edit(
                 D + "colocation:_follows",
                 "isinstance(selection.of_companion(snapshot, logic_volume, journal), "
                 "selection.Wanted)",
                 "True",
-                "test_company.py::test_it_stays_where_it_is",
+                "test_colocation.py::test_it_stays_where_it_is",
             ),
             Edit(
                 F + "failover.resume:_advance_journals",
                 "next((name for name in journal.together if name in left), '')",
                 "''",
-                "test_company.py::test_while_it_cannot_follow_the_other_is_not_begun",
+                "test_colocation.py::test_while_it_cannot_follow_the_other_is_not_begun",
             ),
             Edit(
                 F + "failover.planning:begin",
                 "{name: journal.target for name, journal in journals.items() if not unwritten & "
                 "set(journal.together)}",
                 "{name: journal.target for name, journal in journals.items()}",
-                "test_company.py::test_a_volume_is_not_begun_while_the_other_of_its_pod_has_no_journal",
+                "test_colocation.py::test_a_volume_is_not_begun_while_the_other_of_its_pod_has_no_journal",
             ),
         ),
     ),
     Guard(
-        "an orphan is wanted by nobody",
-        "orphans.judge",
+        "nothing needs an orphan",
+        "orphans.judge_local_volume",
         "MANAGED_GROUPS",
         "kept, counted",
         (
@@ -507,7 +507,7 @@ GUARDS = (
     ),
     Guard(
         "its age, its mark and the age of that",
-        "orphans.judge",
+        "orphans.judge_local_volume",
         "ORPHAN_GRACE, ORPHAN_MARK_AGE",
         "kept, counted",
         (
@@ -646,7 +646,7 @@ GUARDS = (
     ),
     Guard(
         "a failback uses the LV that the operator confirmed, or none",
-        "failback.judge, local_volume.decide_create",
+        "failback.judge_copy, local_volume.decide_create",
         "",
         "result `refused`, or given up",
         (
@@ -723,7 +723,7 @@ GUARDS = (
     ),
     Guard(
         "a volume does not leave a target that has another of its pod",
-        "company.held_by",
+        "colocation.held_by",
         "",
         "it waits",
         (
@@ -738,7 +738,7 @@ GUARDS = (
     ),
     Guard(
         "a list that lacks a PV proves nothing",
-        "observe.with_pvs_by_name",
+        "ask_nodes.with_pvs_by_name",
         "",
         "read by name",
         (
@@ -752,7 +752,7 @@ GUARDS = (
     ),
     Guard(
         "a failback ends no pod by force",
-        "eviction.judge",
+        "eviction.judge_pod",
         "",
         "normal grace period",
         (
@@ -850,8 +850,8 @@ GUARDS = (
         ),
     ),
     Guard(
-        "a LogicVolume that somebody may want",
-        "logic_volumes.judge",
+        "a LogicVolume that may be needed",
+        "logic_volumes.judge_logic_volume",
         "LOGIC_VOLUME_GRACE",
         "kept, noted",
         (
@@ -925,13 +925,13 @@ GUARDS = (
                 K + "writes:_guarded",
                 "{'uid': meta.uid, 'resourceVersion': meta.version}",
                 "{'uid': meta.uid}",
-                "test_volumes_writes.py::test_an_object_that_changed_is_never_written",
+                "test_writes.py::test_an_object_that_changed_is_never_written",
             ),
             Edit(
                 K + "writes:_guarded",
                 "{'uid': meta.uid, 'resourceVersion': meta.version}",
                 "{'resourceVersion': meta.version}",
-                "test_volumes_writes.py::test_an_object_of_another_uid_is_never_written",
+                "test_writes.py::test_an_object_of_another_uid_is_never_written",
             ),
             Edit(
                 K + "api:Api.delete",
@@ -963,7 +963,7 @@ GUARDS = (
     ),
     Guard(
         "what a node answers",
-        "read_answer, answers.counts",
+        "read_answer, answers.accept",
         "ANSWER_LIMIT",
         "Event, guards_total",
         (
@@ -1009,31 +1009,31 @@ GUARDS = (
                 D + "single_volume:forced",
                 "force == logic_volume.name",
                 "True",
-                "test_by_hand.py::test_it_is_refused",
+                "test_single_volume.py::test_it_is_refused",
             ),
             Edit(
                 D + "single_volume:unused",
                 "pod.phase != 'Pending'",
                 "False",
-                "test_by_hand.py::test_it_is_refused",
+                "test_single_volume.py::test_it_is_refused",
             ),
             Edit(
                 D + "single_volume:unused",
                 "lv is not None and lv.is_open",
                 "False",
-                "test_by_hand.py::test_it_is_refused",
+                "test_single_volume.py::test_it_is_refused",
             ),
             Edit(
                 D + "single_volume:live",
                 "not node.is_ready",
                 "False",
-                "test_by_hand.py::test_it_is_refused",
+                "test_single_volume.py::test_it_is_refused",
             ),
             Edit(
                 F + "failover.single_volume:_rebuild_volume",
                 "logic_volume is None or logic_volume.node != node",
                 "logic_volume is None",
-                "test_by_hand.py::test_a_message_that_comes_twice_moves_it_once",
+                "test_single_volume.py::test_a_message_that_comes_twice_moves_it_once",
             ),
         ),
     ),
@@ -1064,7 +1064,7 @@ GUARDS = (
 def table() -> str:
     """Return the guards as docs/reliability.md shows them."""
     rows = [
-        "| guard | function | setting | when it says no | taken out, this fails |",
+        "| guard | function | setting | when it refuses | taken out, this fails |",
         "|---|---|---|---|---|",
     ]
     for guard in GUARDS:

@@ -2,6 +2,7 @@
 
 import copy
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -353,6 +354,19 @@ def test_size_counts_for_success_too():
     """A volume that says Success at an older size gets its status written again."""
     model = Model(pv=pv(on="n2"), status="Success", current=3, local=done())
     assert isinstance(model.next(), rebuild.SetSuccess)
+
+
+@pytest.mark.parametrize("absent", [{}, {"annotations": None}])
+def test_a_map_that_is_null_counts_as_empty(absent):
+    """A client wrote null where Kubernetes leaves a map out: the PV is created all the same."""
+    manifest = pv_manifest.manifest_of(objects.parse_persistent_volume(pv()), policy="Delete")
+    manifest["metadata"].pop("annotations")
+    manifest["metadata"] |= absent
+    manifest["spec"]["csi"]["volumeAttributes"] = None
+    found = journal()
+    made = pv_manifest.replacement(msgspec.structs.replace(found, manifest=manifest))
+    assert made["metadata"]["annotations"] == {well_known.PROVISIONED_BY: well_known.CSI_DRIVER}
+    assert made["spec"]["csi"]["volumeAttributes"] == {well_known.ATTRIBUTE_NODE: found.target}
 
 
 def test_the_manifest_is_a_copy():
