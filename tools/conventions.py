@@ -3,6 +3,7 @@
 * A package's docstring is its table of contents: it names every module, and no other.
 * A public function with three or more parameters documents them under ``Args:``.
 * Errors are documented under ``Raises:``, not in a sentence.
+* A function has at most 60 lines, its docstring not counted, and a file at most 400.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ PACKAGE = ROOT / "carina_tasks"
 OUTSIDE = ("emulator", "demo")
 """Packages whose functions follow the API that they emulate, and its documentation."""
 PARAMETERS = 3
+LINES, FILE_LINES = 60, 400
 ENTRY = re.compile(r"^``(\w+)/?``", re.M)
 SENTENCE = re.compile(r"(?:^|[.] |\n)Raises [A-Z]\w+")
 
@@ -38,6 +40,11 @@ def violations(path: Path) -> Iterator[str]:
             yield f"{where}: {line}"
     if set(where.parts) & set(OUTSIDE):
         return
+    if (lines := len(path.read_text().splitlines())) > FILE_LINES:
+        yield f"{where}: it has {lines} lines, more than {FILE_LINES}"
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and (lines := length(function)) > LINES:
+            yield f"{where}:{function.lineno}: {function.name}: {lines} lines, more than {LINES}"
     for function in public_functions(tree):
         for line in sections(function):
             yield f"{where}:{function.lineno}: {function.name}: {line}"
@@ -56,6 +63,13 @@ def contents(folder: Path, docstring: str) -> Iterator[str]:
         yield f"its table of contents lacks {', '.join(sorted(missing))}"
     if unknown := named - modules:
         yield f"its table of contents names {', '.join(sorted(unknown))}, which do not exist"
+
+
+def length(function: ast.FunctionDef) -> int:
+    """Return the lines of a function without its docstring."""
+    first = function.body[0]
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if ast.get_docstring(function) else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
 
 
 def public_functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:

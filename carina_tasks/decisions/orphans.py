@@ -44,12 +44,14 @@ class KeepLv:
 
     reason: str
     why: KeepReason
-    """The kind of reason, for those who count."""
+    """The kind of reason, for the metrics."""
+    error: str = ""
+    """Why it could not be judged; empty when it could."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnmarkOrphan:
-    """It was marked as an orphan and is none: take the mark off."""
+    """It was marked as an orphan and is not one: remove the mark."""
 
     reason: str
 

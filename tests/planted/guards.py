@@ -414,9 +414,9 @@ GUARDS = (
                 "test_selection.py::test_after_that_it_is_a_volume_of_that_node_like_any_other",
             ),
             Edit(
-                F + "failover.planning:replan",
-                "isinstance((stays := selection.of_lost_target(snapshot, found)), selection.Skip)",
-                "(stays := None)",
+                F + "failover.planning:_stays",
+                "isinstance(verdict, selection.Skip)",
+                "False",
                 FAILOVER + "test_a_volume_that_was_written_to_meanwhile_is_not_planned_again",
             ),
             Edit(
@@ -693,7 +693,7 @@ GUARDS = (
                 FAILBACK + "test_an_answer_about_another_lv_is_not_believed",
             ),
             Edit(
-                F + "failover.planning:replan",
+                F + "failover.planning:_stays",
                 "found.journal.failback and (not found.journal.given_up) and "
                 "selection.still_empty(snapshot, found)",
                 "False and selection.still_empty(snapshot, found)",
@@ -728,7 +728,7 @@ GUARDS = (
         "it waits",
         (
             Edit(
-                F + "failover.planning:replan",
+                F + "failover.planning:_stays",
                 "colocation.held_by(snapshot, found.journal, maintenance)",
                 "''",
                 FAILOVER
@@ -818,12 +818,9 @@ GUARDS = (
                 "test_guards.py::test_a_person_confirms_the_very_number",
             ),
             Edit(
-                F + "sweeps.local_volumes:_sweep_node",
-                "if isinstance(cap, guards.GuardStops):\n    ctx.audit.guarded('OrphanCap', f'node "
-                "{node}: {cap.reason}', about_node(node))\n    outcome, reason, to_remove = "
-                "('refused', cap.reason, [])",
-                "if False:\n    ctx.audit.guarded('OrphanCap', f'node {node}: {cap.reason}', "
-                "about_node(node))\n    outcome, reason, to_remove = ('refused', cap.reason, [])",
+                F + "sweeps.local_volumes:_act_on",
+                "isinstance(judged.cap, guards.GuardStops)",
+                "False",
                 SWEEPS + "test_above_the_cap_nothing_is_removed_until_a_person_names_the_number",
             ),
         ),

@@ -131,7 +131,9 @@ def touch_without_version() -> AbstractContextManager[Any]:
     # A touch that is left is removed by the sweep: only without both guards does it stay.
     stack = ExitStack()
     stack.enter_context(mock.patch.object(ClusterWrites, "annotate_claim", touch))
-    stack.enter_context(mock.patch.object(sweep_logic, "_remove_annotations", mock.Mock()))
+    stack.enter_context(
+        mock.patch.object(sweep_logic, "_remove_annotations", mock.Mock(return_value=[]))
+    )
     return stack
 
 

@@ -6,7 +6,7 @@ And another target, when that one cannot take them.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -235,108 +235,105 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
     companions = {name for need in needs for name in need.journal.together}
     snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
     snapshot = ask_nodes.with_pvs_by_name(ctx, snapshot, by_name.keys() | companions)
-    fresh, results = [], []
+    fresh: dict[str, LogicVolume] = {}
+    results = []
     for name, need in by_name.items():
         found = snapshot.logic_volumes.get(name)
-        if found is None or found.journal is None or found.journal.intent != need.journal.intent:
-            results.append(VolumeResult(name, "unfinished", "another worker continued with it"))
-        elif (
-            found.journal.failback
-            and not found.journal.given_up
-            and selection.still_empty(snapshot, found)
-        ):
-            results.append(_give_up(ctx, snapshot, found, found.journal, need.reason))
-        elif held := colocation.held_by(snapshot, found.journal, maintenance):
-            events.report_progress(ctx, found, found.journal, 1, f"{need.reason}; {held}")
-            results.append(
-                VolumeResult(name, "unfinished", f"{need.reason}; {held}", target=target)
-            )
-        elif isinstance(stays := selection.of_lost_target(snapshot, found), selection.Skip):
-            events.report_progress(ctx, found, found.journal, 1, f"{need.reason}; {stays.reason}")
-            results.append(
-                VolumeResult(name, "unfinished", f"{need.reason}; {stays.reason}", target=target)
-            )
-        else:
-            fresh.append((found, found.journal))
-    journals = {logic_volume.name: journal for logic_volume, journal in fresh}
-    for verdict in (
-        plan(ctx, snapshot, [logic_volume for logic_volume, _ in fresh], target) if fresh else ()
-    ):
-        logic_volume, need, journal = (
-            verdict.logic_volume,
-            by_name[verdict.logic_volume.name],
-            journals[verdict.logic_volume.name],
-        )
-        pv = snapshot.persistent_volumes.get(logic_volume.name)
-        moves_on = pv is not None and pv.nodes == (target,) and journal.source != target
-        source = target if moves_on else journal.source
-        if isinstance(verdict, placement.Unschedulable):
-            events.no_fit(
-                ctx,
-                snapshot,
-                logic_volume,
-                target,
-                f"{need.reason}; and no other node: {verdict.reason}",
-            )
-            events.report_progress(
-                ctx, logic_volume, journal, 1, f"{need.reason}; and no other node: {verdict.reason}"
-            )
-            results.append(
-                VolumeResult(
-                    logic_volume.name,
-                    "unfinished",
-                    f"{need.reason}; {verdict.reason}",
-                    source,
-                    target,
-                )
-            )
-            continue
-        changed = msgspec.structs.replace(
-            journal,
-            intent=str(uuid.uuid4()),
-            source=source,
-            target=verdict.node,
-            stale=verdict.stale,
-            together=_company(journal, verdict),
-        )
-        if journal.failback:
-            # It is a volume of the lost node like any other now: its old and its newer copy stay
-            # where they are.
-            kind: Kind = "migrate" if target in snapshot.nodes else "rebuild"
-            changed = msgspec.structs.replace(
-                changed,
-                kind=kind,
-                reason=need.reason[:1000],
-                copy="",
-                copy_bytes=0,
-                before="",
-                given_up=False,
-            )
-        conflict = _evict_first(ctx, snapshot, logic_volume, journal) if moves_on else None
-        conflict = conflict or _write(ctx, snapshot, logic_volume, changed)
-        if conflict is not None:
-            results.append(conflict)
-            continue
-        events.planned(ctx, snapshot, logic_volume, changed, need.reason)
-        structlog.get_logger().warning(
-            "planned again",
-            volume=logic_volume.name,
-            source=source,
-            target=verdict.node,
-            before=target,
-            reason=need.reason,
-        )
-        results.append(
-            VolumeResult(
-                logic_volume.name,
-                "unfinished",
-                f"planned again: {need.reason}",
-                source,
-                verdict.node,
-                again=True,
-            )
-        )
+        stays = _stays(ctx, snapshot, need, found, maintenance)
+        if stays is not None:
+            results.append(stays)
+        elif found is not None:
+            fresh[name] = found
+    verdicts = plan(ctx, snapshot, list(fresh.values()), target) if fresh else ()
+    for verdict in verdicts:
+        found = fresh[verdict.logic_volume.name]
+        if found.journal is not None:
+            need = by_name[found.name]
+            results.append(_replan_one(ctx, snapshot, verdict, found.journal, need, target))
     return results
+
+
+def _stays(
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    need: NeedsTarget,
+    found: LogicVolume | None,
+    maintenance: Set[str],
+) -> VolumeResult | None:
+    """Return the result of a logic volume that must not be planned again now, else None."""
+    name, target = need.logic_volume.name, need.journal.target
+    if found is None or found.journal is None or found.journal.intent != need.journal.intent:
+        return VolumeResult(name, "unfinished", "another worker continued with it")
+    if (
+        found.journal.failback
+        and not found.journal.given_up
+        and selection.still_empty(snapshot, found)
+    ):
+        return _give_up(ctx, snapshot, found, found.journal, need.reason)
+    reason = colocation.held_by(snapshot, found.journal, maintenance)
+    if not reason:
+        verdict = selection.of_lost_target(snapshot, found)
+        reason = verdict.reason if isinstance(verdict, selection.Skip) else ""
+    if not reason:
+        return None
+    events.report_progress(ctx, found, found.journal, 1, f"{need.reason}; {reason}")
+    return VolumeResult(name, "unfinished", f"{need.reason}; {reason}", target=target)
+
+
+def _replan_one(
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    verdict: placement.Placement | placement.Unschedulable,
+    journal: Journal,
+    need: NeedsTarget,
+    target: str,
+) -> VolumeResult:
+    logic_volume = verdict.logic_volume
+    pv = snapshot.persistent_volumes.get(logic_volume.name)
+    moves_on = pv is not None and pv.nodes == (target,) and journal.source != target
+    source = target if moves_on else journal.source
+    if isinstance(verdict, placement.Unschedulable):
+        reason = f"{need.reason}; and no other node: {verdict.reason}"
+        events.no_fit(ctx, snapshot, logic_volume, target, reason)
+        events.report_progress(ctx, logic_volume, journal, 1, reason)
+        short = f"{need.reason}; {verdict.reason}"
+        return VolumeResult(logic_volume.name, "unfinished", short, source, target)
+    changed = msgspec.structs.replace(
+        journal,
+        intent=str(uuid.uuid4()),
+        source=source,
+        target=verdict.node,
+        stale=verdict.stale,
+        together=_company(journal, verdict),
+    )
+    if journal.failback:
+        # It is a volume of the lost node like any other now: its old and its newer copy stay where
+        # they are.
+        kind: Kind = "migrate" if target in snapshot.nodes else "rebuild"
+        changed = msgspec.structs.replace(
+            changed,
+            kind=kind,
+            reason=need.reason[:1000],
+            copy="",
+            copy_bytes=0,
+            before="",
+            given_up=False,
+        )
+    conflict = _evict_first(ctx, snapshot, logic_volume, journal) if moves_on else None
+    conflict = conflict or _write(ctx, snapshot, logic_volume, changed)
+    if conflict is not None:
+        return conflict
+    events.planned(ctx, snapshot, logic_volume, changed, need.reason)
+    structlog.get_logger().warning(
+        "planned again",
+        volume=logic_volume.name,
+        source=source,
+        target=verdict.node,
+        before=target,
+        reason=need.reason,
+    )
+    reason = f"planned again: {need.reason}"
+    return VolumeResult(logic_volume.name, "unfinished", reason, source, verdict.node, again=True)
 
 
 def _give_up(

@@ -45,23 +45,15 @@ Advance = VolumeResult | NeedsLocalVolume | NeedsTarget
 
 def act(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance | None:
     """Do one step; return a result when the volume is done with for now, None to look again."""
+    result = _result_of(ctx, view, step)
+    if result is not None:
+        return result
     logic_volume, journal, pv, writes = view.logic_volume, view.journal, view.pv, ctx.writes
     match step:
         case rebuild.ClearStatus():
             writes.clear_status(
                 logic_volume,
                 f"{events.what_happens(journal)}: {journal.source} -> {journal.target}",
-            )
-        case rebuild.CreateLocalVolume(size):
-            return NeedsLocalVolume(logic_volume, view.claim, journal, size, _zero(ctx, view))
-        case rebuild.RecordStaleLv(lv_uuid):
-            named = msgspec.structs.replace(journal, stale=lv_uuid)
-            return NeedsLocalVolume(
-                writes.write_journal(logic_volume, named, rebuild.PHASES[type(step)]),
-                view.claim,
-                named,
-                pv_manifest.wanted_size(logic_volume, journal.manifest),
-                _zero(ctx, view),
             )
         case rebuild.RefreshManifest(manifest):
             fresh = msgspec.structs.replace(journal, manifest=manifest)
@@ -101,6 +93,26 @@ def act(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance 
                 lv_result.major if lv_result else -1,
                 lv_result.minor if lv_result else -1,
             )
+        case _:
+            raise LostMidway(f"{logic_volume.name}: an object went away between reading and acting")
+    return None
+
+
+def _result_of(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance | None:
+    """Do a step that ends this pass over the volume; return None for any other step."""
+    logic_volume, journal, writes = view.logic_volume, view.journal, ctx.writes
+    match step:
+        case rebuild.CreateLocalVolume(size):
+            return NeedsLocalVolume(logic_volume, view.claim, journal, size, _zero(ctx, view))
+        case rebuild.RecordStaleLv(lv_uuid):
+            named = msgspec.structs.replace(journal, stale=lv_uuid)
+            return NeedsLocalVolume(
+                writes.write_journal(logic_volume, named, rebuild.PHASES[type(step)]),
+                view.claim,
+                named,
+                pv_manifest.wanted_size(logic_volume, journal.manifest),
+                _zero(ctx, view),
+            )
         case rebuild.DropJournal():
             # The Event comes first. A worker that dies in between leaves the journal, and the next
             # worker writes the Event again. In the other order the owner of the claim would never
@@ -131,8 +143,6 @@ def act(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance 
             return VolumeResult(
                 logic_volume.name, "refused", reason, journal.source, journal.target
             )
-        case _:
-            raise LostMidway(f"{logic_volume.name}: an object went away between reading and acting")
     return None
 
 

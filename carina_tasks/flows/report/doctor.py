@@ -72,6 +72,26 @@ def _broker(broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process])
         "OK",
         f"{broker.version} answers in {broker.seconds * 1000:.1f} ms, as user {broker.user or '?'}",
     )
+    yield from _memory(broker)
+    if broker.role != "master":
+        text = "is a replica: it refuses every write, so nothing can be asked of anybody"
+        yield Check(
+            "broker",
+            "FAIL",
+            text,
+            "point CARINA_TASKS_BROKER_URL at the master, or at the Sentinels",
+        )
+    if broker.others and not processes:
+        numbers = ", ".join(map(str, broker.others))
+        text = (
+            f"database {broker.database} has no process of carina-tasks, and database {numbers} "
+            "has: the URLs differ in their last number"
+        )
+        yield Check("broker", "FAIL", text, "make CARINA_TASKS_BROKER_URL the same everywhere")
+    yield from _users(broker, processes)
+
+
+def _memory(broker: BrokerInfo) -> Iterator[Check]:
     if broker.eviction != "noeviction":
         text = (
             f"maxmemory-policy is {broker.eviction or 'not known'}: a queue that is evicted is a "
@@ -93,21 +113,9 @@ def _broker(broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process])
         f"uses {broker.used >> 20} MiB {limit}; persistence: {broker.persistence} (none is needed)"
     )
     yield Check("broker", fullness, text, "docs/redis.md, Sizing" if fullness != "OK" else "")
-    if broker.role != "master":
-        text = "is a replica: it refuses every write, so nothing can be asked of anybody"
-        yield Check(
-            "broker",
-            "FAIL",
-            text,
-            "point CARINA_TASKS_BROKER_URL at the master, or at the Sentinels",
-        )
-    if broker.others and not processes:
-        numbers = ", ".join(map(str, broker.others))
-        text = (
-            f"database {broker.database} has no process of carina-tasks, and database {numbers} "
-            "has: the URLs differ in their last number"
-        )
-        yield Check("broker", "FAIL", text, "make CARINA_TASKS_BROKER_URL the same everywhere")
+
+
+def _users(broker: BrokerInfo, processes: Sequence[Process]) -> Iterator[Check]:
     sealed = any(p.profile == "sealed" for p in processes)
     if broker.stranger == "let in":
         text = "accepts every client without a password: any of them can have volumes removed"

@@ -10,7 +10,9 @@ read later. And before a volume is removed, both objects are asked for once more
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -19,8 +21,8 @@ from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
+from carina_tasks.flows.sweeps import removal
 from carina_tasks.flows.sweeps import rules as sweep_rules
-from carina_tasks.flows.sweeps.removal import is_old_copy, purge, remove_all, target_of
 from carina_tasks.flows.sweeps.results import (
     KeptVolumes,
     LocalSweepNode,
@@ -56,37 +58,34 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     """
     ctx.check_pause()
     began = ctx.monotonic()
-    swept: list[tuple[SweptNode, Counter[str]]] = []
-    ready: list[str] = []
     nodes = ctx.cluster.nodes()
+    ready = [node.name for node in nodes.values.values() if node.is_ready]
     results = [LocalSweepNode(name, "failed", why) for name, why in nodes.unreadable.items()]
-    for node in nodes.values.values():
-        if node.is_ready:
-            ready.append(node.name)
-        else:
-            results.append(LocalSweepNode(node.name, "skipped", "the node is not Ready"))
+    results += [
+        LocalSweepNode(name, "skipped", "the node is not Ready")
+        for name in nodes.values
+        if name not in ready
+    ]
     ctx.progress(f"asking {len(ready)} nodes what they hold")
     inventories = ask_nodes.inventories(ctx, ready)
     snapshot = ctx.cluster.observe()
+    judged: list[_Judged] = []
     for number, (name, inventory) in enumerate(sorted(inventories.items()), 1):
         ctx.progress(f"node {number} of {len(inventories)}: {name}")
         if isinstance(inventory, CarinaTasksError):
             results.append(LocalSweepNode(name, "failed", inventory.message))
             continue
         try:
-            results.append(
-                _sweep_node(ctx, inventory, snapshot, (confirm or {}).get(name, 0), swept)
-            )
+            # What was found counts whatever becomes of the requests to the node.
+            judged.append(_judge_node(ctx, inventory, snapshot, (confirm or {}).get(name, 0)))
+            results.append(_act_on(ctx, judged[-1], snapshot))
         except CarinaTasksError as exc:
             # An error on one node stops no other node.
             results.append(LocalSweepNode(name, "failed", exc.message))
     metrics.SWEEP_SECONDS.labels("local_volumes").observe(ctx.monotonic() - began)
-    missing = tuple(MissingVolume(volume, node.node) for node in results for volume in node.missing)
-    kept = tuple(KeptVolumes(*pair) for pair in sorted(_sum(kept for _, kept in swept).items()))
-    found = tuple(msgspec.structs.replace(one, at=int(snapshot.now)) for one, _ in swept)
-    if found or not ready:
+    if judged or not ready:
         # A sweep that reached no node is no success.
-        _keep(ctx, snapshot, Swept(int(snapshot.now), missing, found, kept))
+        _keep(ctx, snapshot, judged, results)
     return LocalSweepResult(
         nodes=tuple(results),
         unreadable=unreadable_lines(snapshot.unreadable),
@@ -94,101 +93,127 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     )
 
 
-def _keep(ctx: Context, snapshot: ClusterSnapshot, now: Swept) -> None:
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What the sweep found on one node, before it asks the node for anything."""
+
+    inventory: Inventory
+    verdicts: tuple[tuple[LocalVolume, orphans.OrphanVerdict], ...]
+    missing: tuple[str, ...]
+    """LogicVolumes whose LV the node has not."""
+    troubles: tuple[str, ...]
+    """What is wrong with the node itself."""
+    cap: guards.GuardAllows | guards.GuardStops
+    """Whether so many orphans may be removed."""
+    found: SweptNode
+
+    def lvs(self, kind: type[orphans.MarkOrphan | orphans.UnmarkOrphan]) -> list[LocalVolume]:
+        """Return the LVs with that verdict."""
+        return [lv for lv, verdict in self.verdicts if isinstance(verdict, kind)]
+
+    @property
+    def doomed(self) -> list[tuple[LocalVolume, str]]:
+        """The LVs to remove, each with its reason."""
+        return [(lv, v.reason) for lv, v in self.verdicts if isinstance(v, orphans.RemoveOrphan)]
+
+    @property
+    def kept(self) -> list[orphans.KeepLv]:
+        """The verdicts about the LVs that stay."""
+        return [v for _, v in self.verdicts if isinstance(v, orphans.KeepLv)]
+
+
+def _keep(
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    judged: Sequence[_Judged],
+    results: Sequence[LocalSweepNode],
+) -> None:
     """Keep what was found, and of nodes that were not swept this time what was found there last."""
     before = ctx.findings.last(RESULT_NAME, Swept)
-    reached = {one.node for one in now.nodes}
-    old = (
-        [one for one in before.nodes if one.node not in reached and one.node in snapshot.nodes]
-        if before
-        else []
+    now = [msgspec.structs.replace(one.found, at=int(snapshot.now)) for one in judged]
+    reached = {one.node for one in now}
+    if before:
+        now += [n for n in before.nodes if n.node not in reached and n.node in snapshot.nodes]
+    kept = Counter(verdict.why for one in judged for verdict in one.kept)
+    swept = Swept(
+        int(snapshot.now),
+        tuple(MissingVolume(name, node.node) for node in results for name in node.missing),
+        tuple(sorted(now, key=lambda one: one.node)),
+        tuple(KeptVolumes(*pair) for pair in sorted(kept.items())),
     )
-    nodes = tuple(sorted([*now.nodes, *old], key=lambda one: one.node))
-    ctx.findings.keep(RESULT_NAME, msgspec.structs.replace(now, nodes=nodes), KEPT)
+    ctx.findings.keep(RESULT_NAME, swept, KEPT)
 
 
-def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
-    return sum(counters, Counter())
-
-
-def _sweep_node(
-    ctx: Context,
-    inventory: Inventory,
-    snapshot: ClusterSnapshot,
-    confirmed: int,
-    swept: list[tuple[SweptNode, Counter[str]]],
-) -> LocalSweepNode:
-    node = inventory.node
-    failed: list[str] = []
-    verdicts = [
-        (lv, _judge_alone(ctx, lv, inventory, snapshot, failed)) for lv in inventory.volumes
-    ]
-    to_mark = [lv for lv, verdict in verdicts if isinstance(verdict, orphans.MarkOrphan)]
-    to_unmark = [lv for lv, verdict in verdicts if isinstance(verdict, orphans.UnmarkOrphan)]
-    to_remove = [
-        (lv, verdict.reason)
-        for lv, verdict in verdicts
-        if isinstance(verdict, orphans.RemoveOrphan)
-    ]
+def _judge_node(
+    ctx: Context, inventory: Inventory, snapshot: ClusterSnapshot, confirmed: int
+) -> _Judged:
+    verdicts = tuple((lv, _judge_alone(ctx, lv, inventory, snapshot)) for lv in inventory.volumes)
     missing, troubles = _report_missing(ctx, snapshot, inventory)
-    outcome, reason = "swept", "; ".join(troubles)
-
-    volumes = sum(lv.name.startswith(VOLUME_PREFIX) for lv in inventory.volumes)
+    doomed = sum(isinstance(verdict, orphans.RemoveOrphan) for _, verdict in verdicts)
+    lvs = sum(lv.name.startswith(VOLUME_PREFIX) for lv in inventory.volumes)
     cap = guards.orphan_cap(
-        len(to_remove), volumes, ctx.settings.orphan_limit, ctx.settings.orphan_share, confirmed
+        doomed, lvs, ctx.settings.orphan_limit, ctx.settings.orphan_share, confirmed
     )
-    over = len(to_remove) if isinstance(cap, guards.GuardStops) else 0
-    # Noted before anything is asked of the node: what is missing is so whatever comes of the rest.
-    swept.append(
-        (
-            _found(ctx, inventory, snapshot, len(missing), over),
-            Counter(v.why for _, v in verdicts if isinstance(v, orphans.KeepLv)),
-        )
+    over = doomed if isinstance(cap, guards.GuardStops) else 0
+    found = _found(ctx, inventory, snapshot, len(missing), over)
+    return _Judged(inventory, verdicts, missing, troubles, cap, found)
+
+
+def _act_on(ctx: Context, judged: _Judged, snapshot: ClusterSnapshot) -> LocalSweepNode:
+    node, doomed = judged.inventory.node, judged.doomed
+    outcome: Literal["swept", "refused"] = "swept"
+    reason = "; ".join(judged.troubles)
+    if isinstance(judged.cap, guards.GuardStops):
+        ctx.audit.guarded("OrphanCap", f"node {node}: {judged.cap.reason}", about_node(node))
+        outcome, reason, doomed = "refused", judged.cap.reason, []
+    not_judged = removal.Done(failed=tuple(v.error for v in judged.kept if v.error))
+    done = (
+        not_judged
+        + _mark(ctx, judged, snapshot)
+        + removal.remove_all(ctx, judged.inventory, snapshot, doomed)
+        + removal.purge(ctx, judged.inventory, snapshot)
     )
-    if isinstance(cap, guards.GuardStops):
-        ctx.audit.guarded("OrphanCap", f"node {node}: {cap.reason}", about_node(node))
-        outcome, reason, to_remove = "refused", cap.reason, []
-    if to_mark or to_unmark:
-        request = MarkLvs(
-            at=int(snapshot.now),
-            mark=tuple(map(target_of, to_mark)),
-            unmark=tuple(map(target_of, to_unmark)),
-        )
-        asked = (*request.mark, *request.unmark)
-        said = ask_nodes.accepted_results(
-            ctx,
-            node,
-            asked,
-            answers.MARK,
-            lambda: ctx.nodes.ask(
-                node, task_names.MARK_VOLUMES, request, LvResults, more=batch_time(len(asked))
-            ),
-        )
-        failed += [f"{v.group}/{v.name}: {v.reason}" for v in said if v.outcome == "failed"]
-    trashed, removed = remove_all(ctx, inventory, snapshot, to_remove, failed)
-    purged = purge(ctx, inventory, snapshot, failed)
-    told: dict[str, Sized] = {
-        "marked": to_mark,
-        "unmarked": to_unmark,
-        "trashed": trashed,
-        "removed": removed,
-        "purged": purged,
-        "failed": failed,
-    }
-    for what, which in told.items():
-        metrics.ORPHANS.labels(what).inc(len(which))
+    for what in ("marked", "unmarked", "trashed", "removed", "purged", "failed"):
+        metrics.ORPHANS.labels(what).inc(len(getattr(done, what)))
     return LocalSweepNode(
         node=node,
-        outcome="refused" if outcome == "refused" else "swept",
+        outcome=outcome,
         reason=reason,
-        kept=sum(isinstance(verdict, orphans.KeepLv) for _, verdict in verdicts),
-        marked=tuple(f"{v.group}/{v.name}" for v in to_mark),
-        unmarked=tuple(f"{v.group}/{v.name}" for v in to_unmark),
-        trashed=tuple(trashed),
-        removed=tuple(removed),
-        purged=tuple(purged),
-        failed=tuple(failed),
-        missing=missing,
+        kept=len(judged.kept),
+        marked=done.marked,
+        unmarked=done.unmarked,
+        trashed=done.trashed,
+        removed=done.removed,
+        purged=done.purged,
+        failed=done.failed,
+        missing=judged.missing,
+    )
+
+
+def _mark(ctx: Context, judged: _Judged, snapshot: ClusterSnapshot) -> removal.Done:
+    mark, unmark = judged.lvs(orphans.MarkOrphan), judged.lvs(orphans.UnmarkOrphan)
+    if not mark and not unmark:
+        return removal.Done()
+    node = judged.inventory.node
+    request = MarkLvs(
+        at=int(snapshot.now),
+        mark=tuple(map(removal.target_of, mark)),
+        unmark=tuple(map(removal.target_of, unmark)),
+    )
+    asked = (*request.mark, *request.unmark)
+    results = ask_nodes.accepted_results(
+        ctx,
+        node,
+        asked,
+        answers.MARK,
+        lambda: ctx.nodes.ask(
+            node, task_names.MARK_VOLUMES, request, LvResults, more=batch_time(len(asked))
+        ),
+    )
+    return removal.Done(
+        marked=tuple(f"{lv.group}/{lv.name}" for lv in mark),
+        unmarked=tuple(f"{lv.group}/{lv.name}" for lv in unmark),
+        failed=tuple(f"{r.group}/{r.name}: {r.reason}" for r in results if r.outcome == "failed"),
     )
 
 
@@ -201,7 +226,7 @@ def _found(
         v
         for v in inventory.volumes
         if v.name.startswith((VOLUME_PREFIX, TRASH_PREFIX))
-        and is_old_copy(v, inventory.node, snapshot)
+        and removal.is_old_copy(v, inventory.node, snapshot)
     ]
     kept = max(ctx.settings.trash_retention, ctx.settings.old_copy_retention)
     until = min((int((v.trashed.at if v.trashed else snapshot.now) + kept) for v in old), default=0)
@@ -253,22 +278,21 @@ def _judge(
 
 
 def _judge_alone(
-    ctx: Context,
-    lv: LocalVolume,
-    inventory: Inventory,
-    snapshot: ClusterSnapshot,
-    failed: list[str],
+    ctx: Context, lv: LocalVolume, inventory: Inventory, snapshot: ClusterSnapshot
 ) -> orphans.OrphanVerdict:
     """Judge one LV; keep it, and no other, when the API server refuses to say what it is."""
     try:
         return _judge(ctx, lv, inventory, snapshot)
     except CarinaTasksError as exc:
         one_object.check(ctx, exc)
-        failed.append(f"{lv.group}/{lv.name}: {exc.message}")
         name = lv.name.removeprefix(VOLUME_PREFIX)
         if name in snapshot.logic_volumes:
             events.sweep_failed(ctx, snapshot, snapshot.logic_volumes[name], exc.message)
-        return orphans.KeepLv("the API server does not say whether it is wanted", "unreadable")
+        return orphans.KeepLv(
+            "the API server does not report whether it is needed",
+            "unreadable",
+            error=f"{lv.group}/{lv.name}: {exc.message}",
+        )
 
 
 def _report_missing(

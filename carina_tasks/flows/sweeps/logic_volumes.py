@@ -66,7 +66,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
             one_object.check(ctx, exc)
             failed.append(f"{logic_volume.name}: {exc.message}")
             events.sweep_failed(ctx, snapshot, logic_volume, exc.message)
-    _remove_annotations(ctx, snapshot, failed)
+    failed += _remove_annotations(ctx, snapshot)
     for line in (unreadable := unreadable_lines(snapshot.unreadable)):
         ctx.audit.guarded("Unreadable", line)
     metrics.SWEEP_SECONDS.labels("logic_volumes").observe(ctx.monotonic() - began)
@@ -87,8 +87,13 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
     )
 
 
-def _remove_annotations(ctx: Context, snapshot: ClusterSnapshot, failed: list[str]) -> None:
-    """Remove the annotations that a slow or dead worker left on claims without a rebuild."""
+def _remove_annotations(ctx: Context, snapshot: ClusterSnapshot) -> list[str]:
+    """Remove the annotations that a slow or dead worker left on claims without a rebuild.
+
+    Returns:
+        One line for each claim that could not be changed.
+    """
+    failed = []
     for claim in snapshot.claims.values():
         logic_volume = snapshot.logic_volumes.get(claim.pv_name)
         if (
@@ -102,6 +107,7 @@ def _remove_annotations(ctx: Context, snapshot: ClusterSnapshot, failed: list[st
         except CarinaTasksError as exc:
             one_object.check(ctx, exc)
             failed.append(f"claim {claim.meta.key}: {exc.message}")
+    return failed
 
 
 def _judge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 import structlog
 
@@ -28,16 +29,29 @@ from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.observability.audit import about_node
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a node did for the sweep. LVs are ``group/name``; `failed` has the reason behind it."""
+
+    marked: tuple[str, ...] = ()
+    unmarked: tuple[str, ...] = ()
+    trashed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    purged: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+    def __add__(self, other: Done) -> Done:
+        """Return both together."""
+        return Done(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
 def remove_all(
     ctx: Context,
     inventory: Inventory,
     snapshot: ClusterSnapshot,
     doomed: list[tuple[LocalVolume, str]],
-    failed: list[str],
-) -> tuple[list[str], list[str]]:
+) -> Done:
     """Remove the orphans of one node.
-
-    Return the names that are in its trash now, and those that were removed permanently.
 
     Old copies that a failover left have a retention of their own, so they may go into the trash
     when other orphans do not.
@@ -47,17 +61,14 @@ def remove_all(
         inventory: What the node reported.
         snapshot: The cluster as it was read.
         doomed: The orphans, each with its reason.
-        failed: Gets a line for each object that could not be handled.
     """
     old = [one for one in doomed if is_old_copy(one[0], inventory.node, snapshot)]
     others = [one for one in doomed if one not in old]
-    conf = ctx.settings
-    trashed, removed = _remove(
-        ctx, inventory, others, int(snapshot.now) if conf.trash_retention else 0, failed
-    )
+    conf, now = ctx.settings, int(snapshot.now)
     kept = max(conf.trash_retention, conf.old_copy_retention)
-    more, gone = _remove(ctx, inventory, old, int(snapshot.now) if kept else 0, failed)
-    return trashed + more, removed + gone
+    return _remove(ctx, inventory, others, now if conf.trash_retention else 0) + _remove(
+        ctx, inventory, old, now if kept else 0
+    )
 
 
 def is_old_copy(lv: LocalVolume, node: str, snapshot: ClusterSnapshot) -> bool:
@@ -73,25 +84,18 @@ def is_old_copy(lv: LocalVolume, node: str, snapshot: ClusterSnapshot) -> bool:
 
 
 def _remove(
-    ctx: Context,
-    inventory: Inventory,
-    doomed: list[tuple[LocalVolume, str]],
-    trash_at: int,
-    failed: list[str],
-) -> tuple[list[str], list[str]]:
+    ctx: Context, inventory: Inventory, doomed: list[tuple[LocalVolume, str]], trash_at: int
+) -> Done:
     """Have the node remove these orphans.
-
-    Return the names that are in its trash now, and those that were removed permanently.
 
     Args:
         ctx: The outside world.
         inventory: What the node reported.
         doomed: The orphans, each with its reason.
         trash_at: Seconds since the epoch that the trash notes; 0: remove them permanently.
-        failed: Gets a line for each that the node refused.
     """
     if not doomed:
-        return [], []
+        return Done()
     # The node checks mark, UUID and openness again, under its volume group's lock.
     request = RemoveLvs(
         marked_before=max(lv.marked_at or 0 for lv, _ in doomed),
@@ -112,47 +116,35 @@ def _remove(
         ),
     )
     reasons = {(lv.group, lv.name): reason for lv, reason in doomed}
-    trashed, removed = [], []
-    for done in accepted(results, node, failed):
-        reason = reasons.get((done.group, done.name), "")
-        if done.outcome == "trashed":
-            trashed.append(f"{done.group}/{done.name}")
-            text = report_line(node, done, "put into the trash", reason)
+    for result in results:
+        reason = reasons.get((result.group, result.name), "")
+        if result.outcome == "trashed":
+            text = report_line(node, result, "put into the trash", reason)
             ctx.audit.acted(
                 "trash-local-volume",
                 about_node(node),
                 text,
                 "OrphanTrashed",
                 node=node,
-                volume=done.name,
+                volume=result.name,
             )
-        elif done.outcome == "removed":
-            removed.append(f"{done.group}/{done.name}")
-            text = report_line(node, done, "removed permanently", reason)
+        elif result.outcome == "removed":
+            text = report_line(node, result, "removed permanently", reason)
             ctx.audit.acted(
                 "remove-local-volume",
                 about_node(node),
                 text,
                 "OrphanRemoved",
                 node=node,
-                volume=done.name,
+                volume=result.name,
             )
-    return trashed, removed
+    return _done(node, results)
 
 
-def purge(
-    ctx: Context, inventory: Inventory, snapshot: ClusterSnapshot, failed: list[str]
-) -> list[str]:
-    """Remove permanently what has been in the trash for long enough.
-
-    Args:
-        ctx: The outside world.
-        inventory: What the node reported.
-        snapshot: The cluster as it was read.
-        failed: Gets a line for each object that could not be handled.
-    """
+def purge(ctx: Context, inventory: Inventory, snapshot: ClusterSnapshot) -> Done:
+    """Remove permanently what has been in the trash for long enough."""
     reasons: dict[tuple[str, str], str] = {}
-    doomed: list[LocalVolume] = []
+    failed: list[str] = []
     for lv in inventory.volumes:
         if lv.trashed is None:
             continue
@@ -163,10 +155,11 @@ def purge(
             failed.append(f"{lv.group}/{lv.name}: {exc.message}")
             continue
         if isinstance(verdict, orphans.PurgeTrash):
-            doomed.append(lv)
             reasons[lv.group, lv.name] = f"{lv.trashed.name}, {verdict.reason}"
+    doomed = [lv for lv in inventory.volumes if (lv.group, lv.name) in reasons]
+    not_judged = Done(failed=tuple(failed))
     if not doomed:
-        return []
+        return not_judged
     request = PurgeLvs(
         trashed_before=int(snapshot.now - ctx.settings.trash_retention),
         volumes=tuple(LvInTrash(v.group, v.name, v.uuid) for v in doomed),
@@ -181,38 +174,37 @@ def purge(
             node, task_names.PURGE_VOLUMES, request, LvResults, more=batch_time(2 * len(doomed))
         ),
     )
-    purged = []
-    for done in accepted(results, node, failed):
-        if done.outcome == "purged":
-            purged.append(f"{done.group}/{done.name}")
-            reason = reasons.get((done.group, done.name), "")
-            text = report_line(node, done, "removed permanently", reason)
+    for result in results:
+        if result.outcome == "purged":
+            reason = reasons.get((result.group, result.name), "")
+            text = report_line(node, result, "removed permanently", reason)
             ctx.audit.acted(
                 "purge-local-volume",
                 about_node(node),
                 text,
                 "TrashPurged",
                 node=node,
-                volume=done.name,
+                volume=result.name,
             )
-    return purged
+    return not_judged + _done(node, results)
 
 
-def accepted(results: Iterable[LvResult], node: str, failed: list[str]) -> list[LvResult]:
-    """Return what was not refused, and note in `failed` what was.
-
-    Args:
-        results: The results.
-        node: Name of the node.
-        failed: Gets a line for each object that could not be handled.
-    """
-    for done in results:
-        if done.outcome == "failed":
-            failed.append(f"{done.group}/{done.name}: {done.reason}")
+def _done(node: str, results: Iterable[LvResult]) -> Done:
+    """Return the results by their outcome; a removal that failed is logged."""
+    names: dict[str, list[str]] = {"trashed": [], "removed": [], "purged": [], "failed": []}
+    for result in results:
+        line = f"{result.group}/{result.name}"
+        if result.outcome == "failed":
+            line += f": {result.reason}"
             structlog.get_logger().warning(
-                "a local volume was not removed", node=node, volume=done.name, reason=done.reason
+                "a local volume was not removed",
+                node=node,
+                volume=result.name,
+                reason=result.reason,
             )
-    return [done for done in results if done.outcome != "failed"]
+        if result.outcome in names:
+            names[result.outcome].append(line)
+    return Done(**{outcome: tuple(lines) for outcome, lines in names.items()})
 
 
 def report_line(node: str, done: LvResult, what: str, reason: str) -> str:
