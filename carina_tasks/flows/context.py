@@ -36,7 +36,7 @@ class Context:
     state: StateMap
     nodes: NodeCalls
     audit: Audit
-    findings: LatestResults
+    latest_results: LatestResults
     lock: Locks
     worker_alive: Callable[[str], bool]
     sleep: Callable[[float], None]

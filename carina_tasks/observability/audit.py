@@ -16,7 +16,7 @@ from carina_tasks.observability.logs import AUDIT
 
 
 class Audit:
-    """Records acts, refusals and findings."""
+    """Records acts, refusals and warnings."""
 
     def __init__(self, events: Events) -> None:
         self._events = events

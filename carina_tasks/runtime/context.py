@@ -50,7 +50,7 @@ def _context() -> Context:
         state=StateMap(api, conf.namespace),
         nodes=node_calls(),
         audit=Audit(Events(api)),
-        findings=LatestResults(app),
+        latest_results=LatestResults(app),
         lock=lambda name: lock.hold(app, name, conf.lock_ttl),
         worker_alive=lambda node: heartbeat.alive(app, node),
         sleep=time.sleep,

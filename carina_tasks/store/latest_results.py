@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class LatestResults:
-    """Keeps and gives back findings. Safe to share between threads."""
+    """Stores and returns the latest result of each control task. Safe to share between threads."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app

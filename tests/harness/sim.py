@@ -36,7 +36,7 @@ from tests.harness.clock import Clock, use
 from tests.harness.controllers import JSON, Controllers
 from tests.harness.faults import Fault, Killed, Points
 from tests.harness.nodes import InProcessCalls, InProcessLvm, SimNode
-from tests.unit.builders_flow import FakeFindings
+from tests.unit.builders_flow import FakeLatestResults
 
 RESUME, SWEEP = 30.0, 600.0
 QUICK = {
@@ -78,7 +78,7 @@ class Sim:
         """What the task ``restore`` brings back."""
         self.confirmed: tuple[str, ...] = ()
         """The volumes that the operator fails back."""
-        self._findings: Any = FakeFindings()
+        self._findings: Any = FakeLatestResults()
         self._locks: dict[str, float] = {}
         self._hints: list[tuple[str, str]] = []
         self._late: list[tuple[float, int, Callable[[], object]]] = []
@@ -170,7 +170,7 @@ class Sim:
             state=StateMap(self.api, self.settings.namespace),
             nodes=InProcessCalls(self.nodes, self._gate, self.points, self.advance, self._later),
             audit=Audit(Events(self.api, lambda: self.clock.now)),
-            findings=self._findings,
+            latest_results=self._findings,
             lock=self._lock,
             worker_alive=lambda node: node in self.nodes and self.nodes[node].alive,
             sleep=self.advance,

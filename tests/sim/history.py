@@ -280,7 +280,7 @@ class History:
                 self.actors.sleep,
             ),  # type: ignore[arg-type]
             audit=Audit(Events(api)),
-            findings=LatestResults(self.broker),  # type: ignore[arg-type]
+            latest_results=LatestResults(self.broker),  # type: ignore[arg-type]
             lock=self.broker.lock,
             worker_alive=lambda node: self.nodes.alive(node),
             sleep=self.actors.sleep,

@@ -258,7 +258,7 @@ def _merge(target: Json, patch: Json) -> None:
             target[key] = value
 
 
-class FakeFindings:
+class FakeLatestResults:
     """`LatestResults` in a dict; they go through JSON, as in Redis."""
 
     def __init__(self) -> None:
@@ -447,7 +447,7 @@ def context(api: FakeApi, nodes: FakeNodes, *, held: bool = False, **settings: s
     conf: Settings = load(environ)
     fake: Any = api
     asked: Any = nodes
-    findings: Any = FakeFindings()
+    latest_results: Any = FakeLatestResults()
     return Context(
         settings=conf,
         cluster=Cluster(fake),
@@ -455,7 +455,7 @@ def context(api: FakeApi, nodes: FakeNodes, *, held: bool = False, **settings: s
         state=StateMap(fake, conf.namespace),
         nodes=asked,
         audit=Audit(Events(fake)),
-        findings=findings,
+        latest_results=latest_results,
         lock=lock,
         worker_alive=lambda node: node in nodes.now,
         sleep=sleep,

@@ -93,7 +93,7 @@ def run(api=None, broker=GOOD, found=ALL, swept=b.NOW - 60):
     """Return area, verdict and finding of every check that is not OK."""
     ctx = context(api or Api(b.node("n1")), FakeNodes())
     for name in ("local", "logic"):
-        ctx.findings.keep(f"sweep.{name}_volumes", Swept(int(swept)), 1)
+        ctx.latest_results.keep(f"sweep.{name}_volumes", Swept(int(swept)), 1)
     return [c for c in examine(ctx, HERE, broker, found) if c.verdict != "OK"]
 
 

@@ -303,7 +303,7 @@ def test_what_a_sweep_found_is_kept_for_the_metrics():
     fake = FakeNodes(inventory("n1", trashed, young), inventory("n2", *orphans(12, marked=400)))
     ctx = context(FakeApi(node("n1"), node("n2"), logic_volume(), pv()), fake)
     sweep_local_volumes(ctx)
-    found = ctx.findings.last("sweep.local_volumes", Swept)
+    found = ctx.latest_results.last("sweep.local_volumes", Swept)
     assert (found.at, found.missing) == (int(NOW), (MissingVolume("pvc-1", "n1"),))
     assert found.nodes == (
         SweptNode("n1", missing=1, trash=1, trash_bytes=trashed.size, at=int(NOW)),
@@ -311,7 +311,7 @@ def test_what_a_sweep_found_is_kept_for_the_metrics():
     )
     assert found.kept == (KeptVolumes("foreign-name", 1), KeptVolumes("young", 1))
     assert sweep_logic_volumes(ctx).kept == 1
-    assert ctx.findings.last("sweep.logic_volumes", Swept).at == int(NOW)
+    assert ctx.latest_results.last("sweep.logic_volumes", Swept).at == int(NOW)
 
 
 def test_what_a_sweep_did_is_counted():
@@ -346,7 +346,7 @@ def test_a_sweep_that_fails_is_no_good_sweep():
     for flow in (sweep_local_volumes, sweep_logic_volumes):
         with pytest.raises(ApiUnavailable):
             flow(ctx)
-    assert ctx.findings.kept == {}
+    assert ctx.latest_results.kept == {}
 
 
 def test_one_nodes_trouble_is_its_own():
@@ -520,10 +520,10 @@ def test_a_sweep_that_reached_no_node_is_no_success():
     """
     ctx = context(FakeApi(node("n1")), FakeNodes())
     sweep_local_volumes(ctx)
-    assert ctx.findings.last("sweep.local_volumes", Swept) is None
+    assert ctx.latest_results.last("sweep.local_volumes", Swept) is None
     ctx = context(FakeApi(node("n1", ready="Unknown")), FakeNodes())
     sweep_local_volumes(ctx)
-    assert ctx.findings.last("sweep.local_volumes", Swept) is not None
+    assert ctx.latest_results.last("sweep.local_volumes", Swept) is not None
 
 
 def test_a_node_that_was_not_swept_keeps_when_it_was():
@@ -534,9 +534,9 @@ def test_a_node_that_was_not_swept_keeps_when_it_was():
     before = Swept(
         1, (), (SweptNode("n1", at=1), SweptNode("n2", trash=3, at=1), SweptNode("n9", at=1))
     )
-    ctx.findings.keep("sweep.local_volumes", before, 1)
+    ctx.latest_results.keep("sweep.local_volumes", before, 1)
     sweep_local_volumes(ctx)
-    found = ctx.findings.last("sweep.local_volumes", Swept)
+    found = ctx.latest_results.last("sweep.local_volumes", Swept)
     assert found.nodes == (SweptNode("n1", at=int(NOW)), SweptNode("n2", trash=3, at=1))
 
 
@@ -554,7 +554,7 @@ def test_old_copies_are_told_of_and_kept_though_there_is_no_trash():
     assert (
         "node n1 holds the data that 1 volumes had before they were failed over" in event["message"]
     )
-    found = {one.node: one for one in ctx.findings.last("sweep.local_volumes", Swept).nodes}
+    found = {one.node: one for one in ctx.latest_results.last("sweep.local_volumes", Swept).nodes}
     assert (found["n1"].old_copies, found["n1"].old_until, found["n2"].old_copies) == (
         1,
         int(NOW) + 86400,

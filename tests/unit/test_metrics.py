@@ -126,7 +126,7 @@ def test_what_tasks_found_is_told_for_nodes_that_are_there():
     )
     readiness(ctx)
     swept = (SweptNode("n1", missing=3, trash=2, trash_bytes=7), SweptNode("n2", over_cap=12))
-    ctx.findings.keep(
+    ctx.latest_results.keep(
         "sweep.local_volumes", Swept(at=int(NOW), nodes=swept, kept=(KeptVolumes("open", 4),)), 60
     )
     found = of_broker(ctx, "n1", "n2")

@@ -574,7 +574,7 @@ def test_all_well_is_said():
 def test_what_lies_in_the_trash_is_said():
     """So that whoever looks for a volume in the night knows that it may be there."""
     ctx = context(*healthy())
-    ctx.findings.keep(
+    ctx.latest_results.keep(
         "sweep.local_volumes",
         Swept(1, nodes=(SweptNode("n1", trash=2), SweptNode("n2", trash=1))),
         1,
@@ -592,7 +592,7 @@ def test_a_node_that_may_not_be_lost_is_no_alarm_now():
         for name in ctx.cluster.observe().nodes
         if name != "n1"
     )
-    ctx.findings.keep(
+    ctx.latest_results.keep(
         "readiness", Readiness(int(b.NOW), "1 of 2 nodes may be lost", (stuck, *others)), 1
     )
     text = shown(ctx)
@@ -609,7 +609,7 @@ def test_a_node_that_may_not_be_lost_is_no_alarm_now():
             "STOPPED by the mass-failure guard: 2 of 3",
         ),
         (
-            lambda ctx, api: ctx.findings.keep(
+            lambda ctx, api: ctx.latest_results.keep(
                 "sweep.local_volumes", Swept(1, (MissingVolume(NAME, "n1"),)), 1
             ),
             "LOCAL VOLUME MISSING",
@@ -635,7 +635,7 @@ def test_what_is_wrong_is_said(change, words):
 def test_what_was_missing_and_moved_since_is_not_missing():
     """The last sweep saw it on a node that it has left: nobody need look there."""
     ctx = context(*healthy())
-    ctx.findings.keep(
+    ctx.latest_results.keep(
         "sweep.local_volumes",
         Swept(1, (MissingVolume(NAME, "n7"), MissingVolume("pvc-gone", "n1"))),
         1,

@@ -238,7 +238,7 @@ def _sweeps(ctx: Context, now: float) -> Iterator[Check]:
         ("logic_volumes", logic_volumes.RESULT_NAME),
     ):
         try:
-            last = ctx.findings.last(finding, Swept)
+            last = ctx.latest_results.last(finding, Swept)
         except CarinaTasksError:
             continue
         yield doctor.sweep(name, None if last is None else max(0.0, now - last.at))

@@ -94,7 +94,7 @@ def _readiness(ctx: Context, families: Families, nodes: set[str]) -> None:
 
 
 def _sweep(ctx: Context, families: Families, sweep: str, finding: str, nodes: set[str]) -> None:
-    found = ctx.findings.last(finding, Swept)
+    found = ctx.latest_results.last(finding, Swept)
     if found is None:
         return
     families.put("carina_tasks_sweep_last_success_timestamp_seconds", found.at, sweep)

@@ -89,7 +89,7 @@ def readiness(ctx: Context) -> Readiness:
         nodes=nodes,
         unreadable=unreadable_lines(snapshot.unreadable),
     )
-    ctx.findings.keep(RESULT_NAME, result, KEPT)
+    ctx.latest_results.keep(RESULT_NAME, result, KEPT)
     return result
 
 
@@ -109,7 +109,7 @@ def last(ctx: Context) -> Readiness | None:
     Raises:
         BrokerUnavailable: The broker did not answer.
     """
-    return ctx.findings.last(RESULT_NAME, Readiness)
+    return ctx.latest_results.last(RESULT_NAME, Readiness)
 
 
 def _check_broker(answers: Mapping[str, Inventory | CarinaTasksError]) -> None:

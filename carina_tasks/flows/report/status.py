@@ -146,8 +146,8 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
         nodes_changed=found is not None and not current,
         local_sweep=None
         if broker
-        else _still(ctx.findings.last(local_volumes.RESULT_NAME, Swept), snapshot),
-        logic_sweep=None if broker else ctx.findings.last(logic_volumes.RESULT_NAME, Swept),
+        else _still(ctx.latest_results.last(local_volumes.RESULT_NAME, Swept), snapshot),
+        logic_sweep=None if broker else ctx.latest_results.last(logic_volumes.RESULT_NAME, Swept),
         unreadable=len(snapshot.unreadable)
         + sum(bool(v.journal_error) for v in snapshot.logic_volumes.values()),
         broker=broker,

@@ -63,8 +63,8 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     results = [LocalSweepNode(name, "failed", why) for name, why in nodes.unreadable.items()]
     results += [
         LocalSweepNode(name, "skipped", "the node is not Ready")
-        for name in nodes.values
-        if name not in ready
+        for name, node in nodes.values.items()
+        if not node.is_ready
     ]
     ctx.progress(f"asking {len(ready)} nodes what they hold")
     inventories = ask_nodes.inventories(ctx, ready)
@@ -129,7 +129,7 @@ def _keep(
     results: Sequence[LocalSweepNode],
 ) -> None:
     """Keep what was found, and of nodes that were not swept this time what was found there last."""
-    before = ctx.findings.last(RESULT_NAME, Swept)
+    before = ctx.latest_results.last(RESULT_NAME, Swept)
     now = [msgspec.structs.replace(one.found, at=int(snapshot.now)) for one in judged]
     reached = {one.node for one in now}
     if before:
@@ -141,7 +141,7 @@ def _keep(
         tuple(sorted(now, key=lambda one: one.node)),
         tuple(KeptVolumes(*pair) for pair in sorted(kept.items())),
     )
-    ctx.findings.keep(RESULT_NAME, swept, KEPT)
+    ctx.latest_results.keep(RESULT_NAME, swept, KEPT)
 
 
 def _judge_node(

@@ -70,7 +70,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
     for line in (unreadable := unreadable_lines(snapshot.unreadable)):
         ctx.audit.guarded("Unreadable", line)
     metrics.SWEEP_SECONDS.labels("logic_volumes").observe(ctx.monotonic() - began)
-    ctx.findings.keep(RESULT_NAME, Swept(int(snapshot.now)), local_volumes.KEPT)
+    ctx.latest_results.keep(RESULT_NAME, Swept(int(snapshot.now)), local_volumes.KEPT)
     used = {
         v.node
         for v in snapshot.logic_volumes.values()
