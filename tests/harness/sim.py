@@ -31,12 +31,12 @@ from carina_tasks.model.local import LocalVolume
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings, load
 from carina_tasks.store.lock import HeldLock
+from tests.builders.flow import FakeLatestResults
 from tests.harness.api import InProcessApi
 from tests.harness.clock import Clock, use
 from tests.harness.controllers import JSON, Controllers
 from tests.harness.faults import Fault, Killed, Points
 from tests.harness.nodes import InProcessCalls, InProcessLvm, SimNode
-from tests.unit.builders_flow import FakeLatestResults
 
 RESUME, SWEEP = 30.0, 600.0
 QUICK = {

@@ -13,7 +13,8 @@ from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import LvResults, LvTarget
 from carina_tasks.observability import metrics
 from carina_tasks.store.answers import read_answer
-from tests.unit.builders import (
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import (
     UUID_LV,
     VG,
     claim,
@@ -24,7 +25,6 @@ from tests.unit.builders import (
     node,
     pv,
 )
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
 ASKED = [LvTarget(VG, "volume-pvc-1", UUID_LV), LvTarget(VG, "volume-pvc-2", UUID_LV)]
 

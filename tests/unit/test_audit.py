@@ -4,7 +4,7 @@ import structlog
 from prometheus_client import REGISTRY
 
 from carina_tasks.observability.audit import Audit, about_node, about_volume
-from tests.unit.builders import logic_volume, world
+from tests.builders.kubernetes import logic_volume, world
 
 
 class Said:

@@ -18,8 +18,8 @@ from carina_tasks.errors import BadAnswer, BadInput, BrokerUnavailable, NodeFail
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import CreateLvs, LvResults, LvToCreate, to_json
 from carina_tasks.store.answers import RESULT_KEY, read_answer
-from tests.unit.builders import INTENT, done, inventory, local_volume
-from tests.unit.builders_redis import away
+from tests.builders.kubernetes import INTENT, done, inventory, local_volume
+from tests.builders.redis import away
 
 LIMIT = 16 << 20
 TASK = "carina.node.inventory"

@@ -7,8 +7,8 @@ import pytest
 from carina_tasks.errors import ApiUnavailable
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import Cluster
-from tests.unit.builders import claim, logic_volume, node, pod, pv
-from tests.unit.builders_flow import FakeApi
+from tests.builders.flow import FakeApi
+from tests.builders.kubernetes import claim, logic_volume, node, pod, pv
 
 
 def test_logic_volumes_are_listed_before_persistent_volumes():

@@ -8,9 +8,19 @@ import pytest
 from carina_tasks.decisions.colocation import Diverging, LeftBehind, held_by, separated
 from carina_tasks.flows.failover.lost_node import migrate_node
 from carina_tasks.flows.failover.resume import resume
-from tests.unit.builders import NOW, claim, inventory, journal, logic_volume, node, pod, pv, world
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
-from tests.unit.builders_rebuilt import check_rebuilt, nodes
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import (
+    NOW,
+    claim,
+    inventory,
+    journal,
+    logic_volume,
+    node,
+    pod,
+    pv,
+    world,
+)
+from tests.builders.rebuilt import check_rebuilt, nodes
 
 A, B, C = "pvc-1", "pvc-2", "pvc-3"
 

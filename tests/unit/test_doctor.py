@@ -21,10 +21,10 @@ from carina_tasks.settings import load
 from carina_tasks.store import heartbeat
 from carina_tasks.store.heartbeat import KEY, LARGEST, OTHERS, processes
 from carina_tasks.store.server_info import BrokerInfo
-from tests.unit import builders as b
-from tests.unit.builders_app import app
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
-from tests.unit.builders_redis import away
+from tests.builders import kubernetes as b
+from tests.builders.app import app
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.redis import away
 
 HERE = Process("control", "here", "0.1.0", "5.7", "7")
 ALL = [

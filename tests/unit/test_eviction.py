@@ -19,9 +19,9 @@ from carina_tasks.flows.report.problems import find_problems
 from carina_tasks.kube import paths
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import objects, well_known
-from tests.unit import builders as b
-from tests.unit.builders import NOW, at, claim, journal, logic_volume, node, pv, world
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
+from tests.builders import kubernetes as b
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import NOW, at, claim, journal, logic_volume, node, pv, world
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 KINDS = ("migrate", "rebuild", "failback")

@@ -10,7 +10,9 @@ from carina_tasks.flows.report.failback_plan import plan_failback
 from carina_tasks.model import well_known
 from carina_tasks.model.progress import PastFailover
 from carina_tasks.model.quantity import GIB
-from tests.unit.builders import (
+from tests.builders.failback import LEFT, closed, failed_over
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import (
     LONG_AGO,
     NAME,
     inventory,
@@ -21,9 +23,7 @@ from tests.unit.builders import (
     pv,
     world,
 )
-from tests.unit.builders_failback import LEFT, closed, failed_over
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
-from tests.unit.builders_trash import lying
+from tests.builders.trash import lying
 
 
 def verdict(

@@ -6,8 +6,8 @@ from carina_tasks.errors import NodeSilent
 from carina_tasks.flows.failover.lost_node import rebuild_node
 from carina_tasks.flows.failover.resume import resume
 from carina_tasks.model import well_known
-from tests.unit.builders import claim, inventory, journal, logic_volume, node, pod, pv
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import claim, inventory, journal, logic_volume, node, pod, pv
 
 
 def deleted(number):

@@ -15,10 +15,20 @@ from carina_tasks.kube import paths
 from carina_tasks.model import well_known
 from carina_tasks.model.messages import LvResult, LvResults
 from carina_tasks.model.quantity import GIB
-from tests.unit.builders import NAME, VG, affinity, claim, inventory, local_volume, node, pod, pv
-from tests.unit.builders_failback import LEFT, closed, failed_over
-from tests.unit.builders_flow import FakeApi, FakeNodes, Killed, context
-from tests.unit.builders_trash import lying
+from tests.builders.failback import LEFT, closed, failed_over
+from tests.builders.flow import FakeApi, FakeNodes, Killed, context
+from tests.builders.kubernetes import (
+    NAME,
+    VG,
+    affinity,
+    claim,
+    inventory,
+    local_volume,
+    node,
+    pod,
+    pv,
+)
+from tests.builders.trash import lying
 
 OLD, IN_USE = "oldold-bbbb-cccc-dddd-eeee-ffff-gggggg", "inuses-bbbb-cccc-dddd-eeee-ffff-gggggg"
 OTHER = "others-bbbb-cccc-dddd-eeee-ffff-gggggg"

@@ -27,7 +27,8 @@ from carina_tasks.model import well_known
 from carina_tasks.model.messages import LvResults
 from carina_tasks.model.quantity import GIB
 from carina_tasks.observability import metrics
-from tests.unit.builders import (
+from tests.builders.flow import FakeApi, FakeNodes, Killed, context, cut_pods
+from tests.builders.kubernetes import (
     NOW,
     affinity,
     claim,
@@ -40,8 +41,7 @@ from tests.unit.builders import (
     pod,
     pv,
 )
-from tests.unit.builders_flow import FakeApi, FakeNodes, Killed, context, cut_pods
-from tests.unit.builders_rebuilt import VOLUMES, check_rebuilt, nodes
+from tests.builders.rebuilt import VOLUMES, check_rebuilt, nodes
 
 
 def deleted(*more, names=VOLUMES, ready=("n2", "n3")):

@@ -18,7 +18,8 @@ from carina_tasks.flows.sweeps.trash import list_trash
 from carina_tasks.kube import paths
 from carina_tasks.model import names, well_known
 from carina_tasks.model.local import Inventory
-from tests.unit.builders import (
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import (
     NOW,
     at,
     claim,
@@ -29,7 +30,6 @@ from tests.unit.builders import (
     node,
     pv,
 )
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
 MARK, REMOVE = "carina.volume.mark", "carina.volume.remove"
 

@@ -7,9 +7,9 @@ from carina_tasks.errors import BadInput, NodeFailed, NodeSilent
 from carina_tasks.flows.sweeps.trash import list_trash, restore
 from carina_tasks.model import objects, well_known
 from carina_tasks.model.messages import LvResult, LvResults
-from tests.unit.builders import NOW, VG, inventory, local_volume, logic_volume, node, pv
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
-from tests.unit.builders_trash import lying
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import NOW, VG, inventory, local_volume, logic_volume, node, pv
+from tests.builders.trash import lying
 
 
 def test_the_trash_of_all_nodes_is_listed_the_oldest_first():

@@ -47,9 +47,8 @@ from carina_tasks.settings import Settings, load
 from carina_tasks.tasks import failover as failover_tasks
 from carina_tasks.tasks import sweep as sweep_tasks
 from carina_tasks.tasks import trash as trash_tasks
-from tests.fuzz import grammar
-from tests.fuzz.mutate import HOSTILE, JUNK, broken
-from tests.unit.builders import (
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import (
     INTENT,
     NOW,
     UUID_LV,
@@ -64,7 +63,8 @@ from tests.unit.builders import (
     pod,
     pv,
 )
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
+from tests.fuzz import grammar
+from tests.fuzz.mutate import HOSTILE, JUNK, broken
 from tools.reference import tasks_page
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))

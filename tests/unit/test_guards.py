@@ -11,7 +11,7 @@ from carina_tasks.decisions.guards import (
     mass_failure,
     orphan_cap,
 )
-from tests.unit.builders import NOW, logic_volume, node, world
+from tests.builders.kubernetes import NOW, logic_volume, node, world
 
 
 def cluster(ready: int, sick: int = 0, absent: int = 0):

@@ -9,8 +9,8 @@ import structlog
 
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.store.heartbeat import Heartbeat, alive
-from tests.unit.builders_app import app
-from tests.unit.builders_redis import away
+from tests.builders.app import app
+from tests.builders.redis import away
 
 
 def test_it_beats_with_a_time_to_live_and_stops():

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from carina_tasks.decisions.hints import NodeWatchState
 from carina_tasks.model import objects
-from tests.unit.builders import NOW, node
+from tests.builders.kubernetes import NOW, node
 
 AFTER, EVERY = 60, 30
 OUT_OF_SERVICE = {

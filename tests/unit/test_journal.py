@@ -10,8 +10,8 @@ from carina_tasks.decisions import rebuild
 from carina_tasks.errors import BadObject
 from carina_tasks.model import objects
 from carina_tasks.model.journal import Journal
-from tests.unit.builders import done, journal, logic_volume
-from tests.unit.builders_rebuild import Model
+from tests.builders.kubernetes import done, journal, logic_volume
+from tests.builders.rebuild import Model
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),

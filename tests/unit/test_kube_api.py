@@ -24,8 +24,8 @@ from carina_tasks.errors import (
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, connect
 from carina_tasks.kube.cluster import Cluster
-from tests.unit.builders import pv
-from tests.unit.builders_http import Answer, page, serving, status
+from tests.builders.http import Answer, page, serving, status
+from tests.builders.kubernetes import pv
 
 PATH = paths.persistent_volume("pvc-1")
 

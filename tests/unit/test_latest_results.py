@@ -9,7 +9,7 @@ import structlog
 
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.store.latest_results import KEY, LatestResults
-from tests.unit.builders_redis import away
+from tests.builders.redis import away
 
 
 class Seen(msgspec.Struct):

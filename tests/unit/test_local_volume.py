@@ -39,7 +39,7 @@ from carina_tasks.model.messages import (
     RestoreLv,
 )
 from carina_tasks.model.quantity import GIB
-from tests.unit.builders_lvm import VG, in_trash, node, uuid, volume
+from tests.builders.lvm import VG, in_trash, node, uuid, volume
 
 INTENT = "9b2cbb3d-88f0-4b0c-a3ca-0c2b0d3f1f6b"
 OTHER = "00000000-88f0-4b0c-a3ca-0c2b0d3f1f6b"

@@ -7,7 +7,7 @@ import pytest
 from redis.lock import Lock
 
 from carina_tasks.store.lock import HeldLock, hold
-from tests.unit.builders_redis import Scripted, away
+from tests.builders.redis import Scripted, away
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from carina_tasks.decisions.logic_volumes import (
     judge_logic_volume,
 )
 from carina_tasks.model import objects, well_known
-from tests.unit.builders import NOW, at, claim, journal, logic_volume, pv
+from tests.builders.kubernetes import NOW, at, claim, journal, logic_volume, pv
 
 GRACE = 600.0
 

@@ -24,8 +24,17 @@ from carina_tasks.model import maintenance as model
 from carina_tasks.model import times, well_known
 from carina_tasks.observability import metrics
 from carina_tasks.views import tables
-from tests.unit.builders import NOW, claim, inventory, local_volume, logic_volume, node, pod, pv
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import (
+    NOW,
+    claim,
+    inventory,
+    local_volume,
+    logic_volume,
+    node,
+    pod,
+    pv,
+)
 
 MAP = paths.config_map("kube-system", well_known.STATE_CONFIG_MAP)
 

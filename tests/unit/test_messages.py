@@ -21,7 +21,7 @@ from carina_tasks.model.messages import (
     RemoveLvs,
     RestoreLv,
 )
-from tests.unit.builders import INTENT, UUID_LV, done, inventory, local_volume
+from tests.builders.kubernetes import INTENT, UUID_LV, done, inventory, local_volume
 
 CREATE = CreateLvs(reserve=0, volumes=(LvToCreate("vg", "volume-x", 1 << 30, INTENT),))
 REQUESTS = [

@@ -23,9 +23,19 @@ from carina_tasks.observability import metrics
 from carina_tasks.observability.metrics import AboutProcess, Families
 from carina_tasks.runtime import observer as module
 from carina_tasks.runtime.observer import Observer
-from tests.unit.builders import NOW, at, claim, inventory, journal, logic_volume, node, pod, pv
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
-from tests.unit.builders_redis import away
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import (
+    NOW,
+    at,
+    claim,
+    inventory,
+    journal,
+    logic_volume,
+    node,
+    pod,
+    pv,
+)
+from tests.builders.redis import away
 from tools.reference import metrics_page
 
 

@@ -5,7 +5,16 @@ import pytest
 from carina_tasks.decisions.orphans import missing_local_volumes
 from carina_tasks.model import objects
 from carina_tasks.model.local import Inventory
-from tests.unit.builders import NAME, NOW, at, inventory, journal, local_volume, logic_volume, world
+from tests.builders.kubernetes import (
+    NAME,
+    NOW,
+    at,
+    inventory,
+    journal,
+    local_volume,
+    logic_volume,
+    world,
+)
 
 
 def names(found):

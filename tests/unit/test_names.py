@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from carina_tasks.errors import BadInput
 from carina_tasks.model import names
 from carina_tasks.model.messages import MarkLvs, read_request
-from tests.unit.builders import UUID_LV
+from tests.builders.kubernetes import UUID_LV
 
 CHECKS = [
     names.node_name,

@@ -8,7 +8,7 @@ from carina_tasks.decisions import node_loss
 from carina_tasks.decisions.node_loss import Lost, NotLost, NotYet
 from carina_tasks.model import objects
 from carina_tasks.model.objects import Lease, ObjectMeta
-from tests.unit.builders import NOW, node
+from tests.builders.kubernetes import NOW, node
 
 RULES = node_loss.NotReadyRules(after=60, witnessed=300, lease_fresh=40, cordoned=1800)
 

@@ -13,7 +13,7 @@ from carina_tasks.decisions.hints import Hint
 from carina_tasks.errors import ApiDenied, ApiGone, ApiUnavailable, BadObject, BrokerUnavailable
 from carina_tasks.kube.api import Listing, WatchEvent
 from carina_tasks.node_watch import NodeWatch, publisher
-from tests.unit.builders import NOW, node
+from tests.builders.kubernetes import NOW, node
 
 
 class Api:

@@ -13,7 +13,18 @@ from carina_tasks.errors import BadObject
 from carina_tasks.kube.cluster import parse
 from carina_tasks.model import objects, well_known
 from carina_tasks.model.quantity import GIB
-from tests.unit.builders import NAME, NOW, PARSERS, at, claim, journal, logic_volume, node, pod, pv
+from tests.builders.kubernetes import (
+    NAME,
+    NOW,
+    PARSERS,
+    at,
+    claim,
+    journal,
+    logic_volume,
+    node,
+    pod,
+    pv,
+)
 
 
 def test_a_logic_volume_is_read_whole():

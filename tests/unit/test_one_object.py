@@ -26,7 +26,8 @@ from carina_tasks.flows.sweeps.trash import restore
 from carina_tasks.kube import paths
 from carina_tasks.model import objects, well_known
 from carina_tasks.store.task_results import TaskResult
-from tests.unit.builders import (
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import (
     NOW,
     claim,
     inventory,
@@ -37,7 +38,6 @@ from tests.unit.builders import (
     pod,
     pv,
 )
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
 
 ANSWERS = [
     ApiDenied("by a policy", status=403),

@@ -36,11 +36,11 @@ from carina_tasks.model.task_names import (
 from carina_tasks.store import task_results
 from carina_tasks.store.task_results import TaskResult
 from carina_tasks.views import tables
-from tests.unit import builders as b
-from tests.unit.builders_app import app
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
-from tests.unit.builders_redis import away
-from tests.unit.builders_trash import lying
+from tests.builders import kubernetes as b
+from tests.builders.app import app
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.redis import away
+from tests.builders.trash import lying
 
 TASK = "11111111-2222-3333-4444-555555555555"
 NAME = b.NAME

@@ -15,7 +15,7 @@ from carina_tasks.decisions.orphans import (
     judge_trash,
 )
 from carina_tasks.model import objects, well_known
-from tests.unit.builders import (
+from tests.builders.kubernetes import (
     NAME,
     NOW,
     UUID_LV,

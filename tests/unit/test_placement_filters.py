@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from carina_tasks.decisions.placement import Placement, Unschedulable
-from tests.unit.placement_objects import (
+from tests.builders.placement import (
     HOSTNAME,
     LOST,
     VG,

@@ -16,7 +16,7 @@ from carina_tasks.model import objects, well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.quantity import GIB
 from carina_tasks.model.snapshot import ClusterSnapshot
-from tests.unit.placement_objects import (
+from tests.builders.placement import (
     HOSTNAME,
     LOST,
     NO_RESERVE,

@@ -6,7 +6,7 @@ import msgspec.structs
 import pytest
 
 from carina_tasks.model import objects, progress, well_known
-from tests.unit.builders import journal, logic_volume
+from tests.builders.kubernetes import journal, logic_volume
 
 
 def test_progress_is_one_line_that_says_step_way_time_and_reason():

@@ -14,8 +14,8 @@ from carina_tasks.flows.report.loss_plan import plan_node
 from carina_tasks.flows.report.readiness import readiness
 from carina_tasks.flows.report.status import status
 from carina_tasks.kube import paths
-from tests.unit.builders import claim, inventory, journal, logic_volume, node, pod, pv
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.builders.kubernetes import claim, inventory, journal, logic_volume, node, pod, pv
 
 INVENTORY = "carina.node.inventory"
 

@@ -11,9 +11,9 @@ from carina_tasks.decisions import pv_manifest, rebuild
 from carina_tasks.errors import BadInput
 from carina_tasks.model import objects, well_known
 from carina_tasks.model.quantity import GIB
-from tests.unit import builders
-from tests.unit.builders import affinity, at, done, journal, logic_volume, pod, pv
-from tests.unit.builders_rebuild import Model
+from tests.builders import kubernetes
+from tests.builders.kubernetes import affinity, at, done, journal, logic_volume, pod, pv
+from tests.builders.rebuild import Model
 
 RESIZING = [{"type": "FileSystemResizePending", "status": "True"}]
 
@@ -45,7 +45,7 @@ def test_status_is_emptied_before_anything_else():
     """While the PV is the old one or gone, a status is emptied first: carina-controller would
     delete the LogicVolume.
     """
-    for volume in (pv(), None, pv(deletionTimestamp=at(builders.NOW))):
+    for volume in (pv(), None, pv(deletionTimestamp=at(kubernetes.NOW))):
         assert isinstance(Model(pv=volume, local=done()).next(), rebuild.ClearStatus)
 
 
@@ -69,7 +69,7 @@ def pvs():
         finalizers=st.sampled_from([[], ["kubernetes.io/pv-protection"]]),
     )
     deleting = st.builds(
-        pv, deletionTimestamp=st.just(at(builders.NOW)), on=st.sampled_from(["n1", "n2"])
+        pv, deletionTimestamp=st.just(at(kubernetes.NOW)), on=st.sampled_from(["n1", "n2"])
     )
     new = st.builds(pv, on=st.just("n2"), policy=st.sampled_from(["Delete", "Retain"]))
     return st.one_of(
@@ -84,7 +84,7 @@ def pvs():
 def claims():
     """Make every kind of claim: bound, lost, touched, resizing, another client's, none."""
     made = st.builds(
-        builders.claim,
+        kubernetes.claim,
         phase=st.sampled_from(["Bound", "Lost"]),
         uid=st.sampled_from(["", "uid-of-a-newer-claim"]),
         annotations=st.sampled_from([{}, {well_known.TOUCH: "1"}, {"mine": "1"}]),
@@ -307,8 +307,8 @@ def test_an_lv_that_the_rebuild_did_not_create_is_named_in_the_journal_first():
     """The node leaves it alone until the journal names it; once the PV names the target, a pod may
     use it: wait.
     """
-    taken = done(outcome="taken", uuid=builders.UUID_LV, reason="it may hold data")
-    assert Model(status="", local=taken).next() == rebuild.RecordStaleLv(builders.UUID_LV)
+    taken = done(outcome="taken", uuid=kubernetes.UUID_LV, reason="it may hold data")
+    assert Model(status="", local=taken).next() == rebuild.RecordStaleLv(kubernetes.UUID_LV)
     assert Model(pv=pv(on="n2"), local=taken).next() == rebuild.RebuildWaits("n2: it may hold data")
 
 
@@ -334,7 +334,7 @@ def test_a_claim_of_another_uid_is_left_alone():
     """The claim was created again since: it is not bound, not touched, not cleared, and the rebuild
     ends.
     """
-    other = builders.claim(phase="Pending", uid="uid-new")
+    other = kubernetes.claim(phase="Pending", uid="uid-new")
     model = Model(claim=other)
     assert not {"BindClaim", "RemoveClaimAnnotation", "ClearResize"} & set(kinds(model.run()))
 
@@ -344,7 +344,7 @@ def test_stale_resize_conditions_are_cleared_only_at_full_size():
     kubelet continues.
     """
     for capacity, cleared in (("5Gi", True), ("3Gi", False)):
-        held = builders.claim()
+        held = kubernetes.claim()
         held["status"] |= {"conditions": list(RESIZING), "capacity": {"storage": capacity}}
         model = Model(claim=held, pv=pv(on="n2"), status="", local=done())
         assert ("ClearResize" in kinds(model.run())) == cleared

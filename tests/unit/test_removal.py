@@ -19,7 +19,7 @@ from carina_tasks.decisions.removal import (
 from carina_tasks.model import well_known
 from carina_tasks.model.local import LocalVolume, reason_to_tag, tag_to_reason
 from carina_tasks.model.messages import LvInTrash, LvToRemove, PurgeLvs, RemoveLvs, RestoreLv
-from tests.unit.builders_lvm import VG, in_trash, node, uuid, volume
+from tests.builders.lvm import VG, in_trash, node, uuid, volume
 
 
 def remove_one(found: LocalVolume, *others: LocalVolume, before: int = 1000, trash_at: int = 0):

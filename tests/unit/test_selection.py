@@ -11,7 +11,7 @@ from carina_tasks.decisions.selection import (
     of_lost_target,
     of_not_ready_node,
 )
-from tests.unit.builders import NOW, at, claim, journal, logic_volume, node, pod, pv, world
+from tests.builders.kubernetes import NOW, at, claim, journal, logic_volume, node, pod, pv, world
 
 OWNED = {"ownerReferences": [{"kind": "LogicVolume", "name": "half", "uid": "u"}]}
 

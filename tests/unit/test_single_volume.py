@@ -14,8 +14,17 @@ from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
 from carina_tasks.flows.failover.single_volume import rebuild_volume
 from carina_tasks.model import well_known
 from carina_tasks.model.journal import Journal
-from tests.unit.builders import claim, inventory, journal, local_volume, logic_volume, node, pod, pv
-from tests.unit.builders_flow import FakeApi, FakeNodes, context, cut_pods
+from tests.builders.flow import FakeApi, FakeNodes, context, cut_pods
+from tests.builders.kubernetes import (
+    claim,
+    inventory,
+    journal,
+    local_volume,
+    logic_volume,
+    node,
+    pod,
+    pv,
+)
 
 NAME = "pvc-1"
 

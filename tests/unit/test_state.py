@@ -4,7 +4,7 @@ import pytest
 
 from carina_tasks.errors import ApiUnavailable, MassFailure, Paused
 from carina_tasks.kube.state import OperatorState, StateMap
-from tests.unit.builders_flow import FakeApi, FakeNodes, context
+from tests.builders.flow import FakeApi, FakeNodes, context
 
 
 def test_without_a_config_map_nothing_is_paused():

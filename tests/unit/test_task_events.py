@@ -9,7 +9,7 @@ from carina_tasks.errors import NodeSilent
 from carina_tasks.model.messages import LvResults
 from carina_tasks.runtime import task_events
 from carina_tasks.runtime.task_events import ProgressEvents
-from tests.unit.builders import done
+from tests.builders.kubernetes import done
 
 
 def test_progress_is_told_at_most_once_a_second():

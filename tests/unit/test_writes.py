@@ -8,8 +8,8 @@ from carina_tasks.errors import ApiConflict, LostMidway, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import objects, well_known
-from tests.unit.builders import NOW, at, claim, journal, logic_volume, pod, pv
-from tests.unit.builders_flow import FakeApi
+from tests.builders.flow import FakeApi
+from tests.builders.kubernetes import NOW, at, claim, journal, logic_volume, pod, pv
 
 LV = objects.parse_logic_volume(logic_volume())
 PV = objects.parse_persistent_volume(pv())

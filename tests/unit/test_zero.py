@@ -11,7 +11,7 @@ import pytest
 
 from carina_tasks.lvm import zero as module
 from carina_tasks.lvm.zero import NotZeroed, Zero, Zeroed, Zeroing
-from tests.unit.builders import VG, local_volume
+from tests.builders.kubernetes import VG, local_volume
 
 LV = local_volume("volume-a", size=4 << 30)
 

@@ -40,8 +40,8 @@ from carina_tasks.model.messages import (
 from carina_tasks.observability.audit import Audit
 from carina_tasks.settings import Settings, load
 from carina_tasks.store.lock import HeldLock
-from tests.unit import builders
-from tests.unit.builders import Json
+from tests.builders import kubernetes
+from tests.builders.kubernetes import Json
 
 COLLECTIONS = {
     "Node": lambda m: paths.node(m["name"]),
@@ -87,14 +87,14 @@ class FakeApi:
 
     def read(self, path: str) -> tuple[Json, float]:
         """Return the object and the clock."""
-        return ({} if path == "/version" else self.get(path)), builders.NOW
+        return ({} if path == "/version" else self.get(path)), kubernetes.NOW
 
     def list(self, path: str, query: Mapping[str, str] | None = None) -> Listing:
         """Return every object below `path`."""
         self.reads.append(path)
         prefix, kind = path.rsplit("/", 1)
         if path == paths.EVENTS:
-            return Listing(tuple(copy.deepcopy(self.events)), str(self.version), builders.NOW)
+            return Listing(tuple(copy.deepcopy(self.events)), str(self.version), kubernetes.NOW)
         items = [
             copy.deepcopy(raw)
             for key, raw in self.objects.items()
@@ -103,7 +103,7 @@ class FakeApi:
         node = (query or {}).get("fieldSelector", "").removeprefix("spec.nodeName=")
         if node:
             items = [raw for raw in items if _field(raw, "nodeName") == node]
-        return Listing(tuple(items), str(self.version), builders.NOW)
+        return Listing(tuple(items), str(self.version), kubernetes.NOW)
 
     def count(self, path: str) -> int | None:
         """Return how many objects there are below `path`, whatever its list says."""
@@ -176,7 +176,7 @@ class FakeApi:
             raw = self._checked(
                 path, {"uid": uid} | ({"resourceVersion": version} if version else {})
             )
-            raw["metadata"]["deletionTimestamp"] = builders.at(builders.NOW)
+            raw["metadata"]["deletionTimestamp"] = kubernetes.at(kubernetes.NOW)
             if raw["kind"] == "Pod":
                 raw["metadata"]["deletionGracePeriodSeconds"] = 30 if grace is None else grace
             raw["metadata"]["resourceVersion"] = str(self.version)
@@ -379,7 +379,7 @@ class FakeNodes:
             return self._bring_back(node, wanted)
         old = self.now[node].find(wanted.group, wanted.name)
         if old is None or old.size < wanted.size:
-            made = builders.local_volume(
+            made = kubernetes.local_volume(
                 wanted.name,
                 group=wanted.group,
                 size=wanted.size,

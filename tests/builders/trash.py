@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from carina_tasks.model import well_known
-from tests.unit.builders import NOW, local_volume
+from tests.builders.kubernetes import NOW, local_volume
 
 
 def lying(number, name="volume-pvc-1", age=100, uuid="", **more):

@@ -14,20 +14,20 @@ from carina_tasks.model import objects, well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.messages import LvResult
 from carina_tasks.model.quantity import GIB
-from tests.unit import builders
-from tests.unit.builders import Json
+from tests.builders import kubernetes
+from tests.builders.kubernetes import Json
 
 
 @dataclass
 class Model:
     """One volume's objects, as the API server and the target node would hold them."""
 
-    journal: Journal | None = field(default_factory=builders.journal)
+    journal: Journal | None = field(default_factory=kubernetes.journal)
     status: str = "Success"
     size: int = 5
     current: int = 5
-    pv: Json | None = field(default_factory=builders.pv)
-    claim: Json | None = field(default_factory=builders.claim)
+    pv: Json | None = field(default_factory=kubernetes.pv)
+    claim: Json | None = field(default_factory=kubernetes.claim)
     pods: list[Json] = field(default_factory=list)
     local: LvResult | None = None
     made: int = 0
@@ -37,7 +37,7 @@ class Model:
     def view(self) -> rebuild.RebuildView:
         """Observe everything, through the parsers."""
         assert self.journal is not None
-        raw = builders.logic_volume(
+        raw = kubernetes.logic_volume(
             on=self.journal.target, status=self.status, size=f"{self.size}Gi", journal=self.journal
         )
         raw["status"]["currentSize"] = f"{self.current}Gi"
@@ -64,7 +64,7 @@ class Model:
                 self.status, self.current = "", self.size
             case rebuild.CreateLocalVolume(size):
                 self.made = max(self.made, size // GIB)
-                self.local = builders.done(size=self.made * GIB, major=252, minor=9)
+                self.local = kubernetes.done(size=self.made * GIB, major=252, minor=9)
             case rebuild.RefreshManifest(manifest):
                 self.journal = msgspec.structs.replace(self.journal, manifest=manifest)
             case rebuild.RetainPersistentVolume() if self.pv:
@@ -74,7 +74,7 @@ class Model:
                     well_known.RETAINED: "true",
                 }
             case rebuild.DeletePersistentVolume() if self.pv:
-                self.pv["metadata"]["deletionTimestamp"] = builders.at(builders.NOW)
+                self.pv["metadata"]["deletionTimestamp"] = kubernetes.at(kubernetes.NOW)
                 if not self.pv["metadata"].get("finalizers"):
                     self._gone()
             case rebuild.StripFinalizers() if self.pv:

@@ -7,7 +7,7 @@ import msgspec
 from carina_tasks.model import well_known
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.progress import PastFailover
-from tests.unit.builders import (
+from tests.builders.kubernetes import (
     local_volume,
     logic_volume,
 )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from carina_tasks.kube import paths
 from carina_tasks.model import well_known
 from carina_tasks.model.quantity import GIB
-from tests.unit.builders import (
+from tests.builders.flow import FakeNodes
+from tests.builders.kubernetes import (
     affinity,
     inventory,
 )
-from tests.unit.builders_flow import FakeNodes
 
 VOLUMES = ("pvc-1", "pvc-2")
 
