@@ -217,7 +217,7 @@ def _beat_lives(sender: Any, **_: Any) -> None:
 
 @before_task_publish.connect  # type: ignore[untyped-decorator]
 def _stamp(headers: dict[str, Any], **_: Any) -> None:
-    """Say in each message when it was sent.
+    """Add to each message when it was sent.
 
     The age of what waits in a queue is not known otherwise.
     """

@@ -53,7 +53,7 @@ class ClearStatus:
 
 @dataclass(frozen=True, slots=True)
 class CreateLocalVolume:
-    """Have the target node make the LV: idempotent, tagged with the intent."""
+    """Ask the target node to create the LV: idempotent, tagged with the intent."""
 
     size: int
 

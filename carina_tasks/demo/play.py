@@ -50,7 +50,7 @@ def run(*, keep: bool, changed: Mapping[str, str]) -> int:
 
 
 def _failed(stage: Stage, screen: Screen, exc: Exception) -> int:
-    """Say in a line why the demo ended, and show the logs.
+    """Print why the demo ended, and the logs.
 
     The rest is for whoever looks into the folder.
     """

@@ -271,8 +271,8 @@ class Ran:
 def _run(lvm: Lvm, wanted: Sequence[Sequence[Command]]) -> Ran:
     """Run the commands of all LVs in one lvm shell.
 
-    An LV with a word that no lvm shell takes (a tag with a '#', put there manually) fails alone,
-    and holds no other up.
+    An LV with an argument that no lvm shell takes (a tag with a '#', put there manually) fails
+    alone, and holds no other up.
     """
     refused: dict[int, str] = {}
     for number, each in enumerate(wanted):

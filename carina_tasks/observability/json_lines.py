@@ -102,7 +102,7 @@ def _is_object(line: str) -> bool:
 
 
 def install(urls: Iterable[str]) -> None:
-    """Let this process write JSON alone from now on.
+    """Make this process write only JSON from now on.
 
     `urls` are those whose passwords never appear. Twice is once.
     """
@@ -127,7 +127,7 @@ def _say(text: object, *_: object, **__: object) -> None:
 
 
 def of_this_command(log_format: str, urls: Iterable[str]) -> None:
-    """Do so when the settings want JSON and this is a ``celery`` command that runs on."""
+    """Install it when the settings ask for JSON and this ``celery`` command keeps running."""
     if log_format == "json" and DAEMONS & set(sys.argv[1:]):
         install(urls)
 

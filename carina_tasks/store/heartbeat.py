@@ -134,7 +134,7 @@ def of_this_process(app: Celery, role: Role, conf: Settings) -> Heartbeat:
 
 
 def beat_is_alive(app: Celery, conf: Settings) -> None:
-    """Let this process, which is beat, give a sign whenever it has put a task on a queue.
+    """Send a heartbeat whenever this process, which is beat, has put a task on a queue.
 
     That is what it lives for.
     """

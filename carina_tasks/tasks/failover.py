@@ -136,7 +136,7 @@ def failback(node: str, volumes: Sequence[str] = (), confirm: Sequence[str] = ()
     check=staticmethod(_check_plan),
 )
 def plan(node: str, not_ready: bool = False) -> PlanResult:
-    """Say what the loss of `node` would do: verdict, target and reason for each volume.
+    """Return what the loss of `node` would do: outcome, target and reason for each volume.
 
     Nothing is written.
 
@@ -152,7 +152,7 @@ def plan(node: str, not_ready: bool = False) -> PlanResult:
 
 @shared_task(base=ControlTask, name=task_names.READINESS, expires=300, kept=ROUTINE)
 def readiness() -> Readiness:
-    """Say for every node whether its loss now would leave a volume that no node fits.
+    """Return for every node whether its loss now would leave a volume that no node fits.
 
     Nothing is written.
 
@@ -187,7 +187,7 @@ R = TypeVar("R", FailoverResult, ResumeResult)
 
 
 def _at_once(result: R) -> R:
-    """Ask for a resume when a volume may continue now.
+    """Send a resume when a volume may continue now.
 
     A hint: without it the schedule runs again within 30 s.
     """
@@ -201,7 +201,7 @@ def _at_once(result: R) -> R:
 
 @shared_task(base=ControlTask, name=task_names.STATUS, expires=60, kept=ROUTINE)
 def status() -> Status:
-    """Say what is happening: pause, nodes and their workers, rebuilds under way.
+    """Return the status: pause, nodes and their workers, rebuilds under way.
 
     Nothing is written.
 

@@ -31,7 +31,7 @@ def _check_restore(node: object, volume: object) -> None:
     check=staticmethod(_check_nodes),
 )
 def list_trash(*nodes: str) -> TrashResult:
-    """Say what lies in the trash of `nodes` (default: all), the oldest first. Nothing is written.
+    """Return what is in the trash of `nodes` (default: all), oldest first. Nothing is written.
 
     >>> list_trash.delay("10.20.9.153").get(timeout=60)  # doctest: +SKIP
     """

@@ -82,7 +82,7 @@ def _if_lost(node: NodeReadiness | None) -> str:
 
 
 def _nowhere(now: Status) -> Table | None:
-    """Say what would happen to nodes that are not ready to be lost."""
+    """Return what the loss of each node would leave unschedulable."""
     rows: list[tuple[object, ...]] = []
     for node in now.readiness.nodes if now.readiness else ():
         rows += [(volume.volume, node.node, volume.reason) for volume in node.volumes]

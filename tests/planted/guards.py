@@ -998,7 +998,7 @@ GUARDS = (
     ),
     Guard(
         "manually: unused, on a live node, its name typed out",
-        "by_hand.live, unused, forced",
+        "single_volume.live, unused, forced",
         "argument",
         REFUSED,
         (

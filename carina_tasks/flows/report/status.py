@@ -155,7 +155,7 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
 
 
 def _note(ctx: Context, node: Node | None, entry: Maintenance | None) -> str:
-    """Say what holds the failover of a node back, or makes it faster; empty when nothing does."""
+    """Return what delays the failover of a node or speeds it up; empty when nothing does."""
     if entry is not None:
         return str(entry)
     if node is None or node.is_ready:

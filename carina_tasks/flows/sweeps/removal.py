@@ -86,7 +86,7 @@ def is_old_copy(lv: LocalVolume, node: str, snapshot: ClusterSnapshot) -> bool:
 def _remove(
     ctx: Context, inventory: Inventory, doomed: list[tuple[LocalVolume, str]], trash_at: int
 ) -> Done:
-    """Have the node remove these orphans.
+    """Ask the node to remove these orphans.
 
     Args:
         ctx: The outside world.

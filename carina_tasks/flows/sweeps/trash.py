@@ -136,7 +136,7 @@ def _find(inventory: Inventory, wanted: str) -> tuple[LocalVolume, str]:
 
 
 def _advise(ctx: Context, node: str, lv: LocalVolume, old: str) -> RestoreResult:
-    """Say what is left to do.
+    """Return what is left to do.
 
     Nothing, or a PersistentVolume to make, or a decision between two copies.
     """
