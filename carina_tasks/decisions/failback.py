@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from carina_tasks.decisions import removal
+from carina_tasks.decisions import removal, selection
 from carina_tasks.decisions.pv_manifest import is_block, wanted_size
 from carina_tasks.model import quantity
 from carina_tasks.model.names import VOLUME_PREFIX
@@ -123,6 +123,7 @@ def judge_copy(
         _node_forbids(inventory.node, snapshot)
         or _cluster_forbids(snapshot, logic_volume, pv)
         or _lv_forbids(lv, inventory, logic_volume)
+        or _selection_forbids(snapshot, logic_volume)
     )
     if why or pv is None:
         return FailbackImpossible(why)
@@ -151,6 +152,12 @@ def judge_copy(
         f"its LV is closed; it would be extended from {quantity.show(lv.size)} to "
         f"{quantity.show(wanted)}"
     )
+
+
+def _selection_forbids(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> str:
+    """Return why no rebuild may move the volume: a failback is one, with the old copy."""
+    selected = selection.of_volume(snapshot, logic_volume)
+    return selected.reason if isinstance(selected, selection.Skip) else ""
 
 
 def data_until(logic_volume: LogicVolume, node: str) -> int:

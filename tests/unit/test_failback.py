@@ -52,6 +52,13 @@ def test_a_closed_copy_that_is_large_enough_could_be_the_volume_again():
     assert isinstance(verdict(closed()), FailbackPossible)
 
 
+def managed_as(kind):
+    """Return the LogicVolume of the failover, with another manage type."""
+    raw = failed_over()
+    raw["metadata"]["annotations"][well_known.MANAGE_TYPE] = kind
+    return raw
+
+
 REFUSED = {
     "open": ({"local": closed(is_open=True)}, "it is open"),
     "another group": ({"local": closed(group="carina-vg-ssd")}, "volume group carina-vg-ssd"),
@@ -83,6 +90,7 @@ REFUSED = {
     "unreadable journal": ({"local": closed(), "lv": failed_over(journal="{")}, "being rebuilt"),
     "no PV": ({"local": closed(), "volume": {}}, "not there"),
     "PV elsewhere": ({"local": closed(), "volume": pv(on="n3")}, "names n3"),
+    "managed otherwise": ({"local": closed(), "lv": managed_as("raw")}, "not by LVM"),
     "too small": ({"local": closed(size=3 * GIB), "free": 11}, "1Gi to extend it"),
 }
 

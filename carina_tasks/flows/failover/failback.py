@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from carina_tasks.decisions import failback as decide
-from carina_tasks.decisions import placement, selection
+from carina_tasks.decisions import placement
 from carina_tasks.decisions.pv_manifest import is_block, wanted_size
 from carina_tasks.errors import BadInput, CarinaTasksError
 from carina_tasks.flows import ask_nodes
@@ -128,9 +128,6 @@ def _forbids(
     logic_volume: LogicVolume,
 ) -> str:
     """Return why the old copy cannot be the volume again as things are, empty when it can."""
-    selected = selection.of_volume(snapshot, logic_volume)
-    if isinstance(selected, selection.Skip):
-        return selected.reason
     conf = ctx.settings
     verdict = decide.judge_copy(
         lv, inventory, snapshot, logic_volume, conf.reserve, zero_block=conf.zero_block
