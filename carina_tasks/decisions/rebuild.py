@@ -272,7 +272,7 @@ def next_step(view: RebuildView) -> Step:
     logic_volume, journal, pv = view.logic_volume, view.journal, view.pv
     if logic_volume.node != journal.target:
         return RefuseRebuild(
-            f"LogicVolume names {logic_volume.node}, its journal {journal.target}: somebody "
+            f"LogicVolume names {logic_volume.node}, its journal {journal.target}: another client "
             "changed one of them"
         )
     if not pv_manifest.is_complete(journal.manifest, logic_volume.name):

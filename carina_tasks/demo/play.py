@@ -52,7 +52,7 @@ def run(*, keep: bool, changed: Mapping[str, str]) -> int:
 def _failed(stage: Stage, screen: Screen, exc: Exception) -> int:
     """Print why the demo ended, and the logs.
 
-    The rest is for whoever looks into the folder.
+    The rest is in the folder.
     """
     stage.keep_folder = True
     stage.folder.joinpath("demo.log").write_text("".join(traceback.format_exception(exc)))

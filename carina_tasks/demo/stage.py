@@ -46,7 +46,7 @@ SHORTENED: Mapping[str, str] = {
     "CARINA_TASKS_NODE_DEADLINE": "10",
     "CARINA_TASKS_WATCH_PUBLISH_INTERVAL": "5",
 }
-"""Settings by which nobody waits ten minutes: the same guards, with shorter times."""
+"""Settings with shorter times, so that the demo takes seconds: the same guards."""
 PROCESSES = ("control", "beat", "watch", "flower")
 _TRIES = 3
 

@@ -49,7 +49,7 @@ class ControlTask(Task):  # type: ignore[misc]
     # Characters of the result in the event that Flower sees: a thousand volumes with a reason each.
     resultrepr_maxsize = 1 << 18
     kept: int | None = None
-    """Seconds for which the broker keeps the result; None: as long as Celery's result_expires says,
+    """Seconds for which the broker keeps the result; None: as long as Celery's result_expires,
     a day.
     """
 
@@ -81,7 +81,7 @@ class ControlTask(Task):  # type: ignore[misc]
             raise self.retry(exc=exc, countdown=PAUSES[self.request.retries]) from exc
         except Refused as exc:
             # A guard's no is an answer and no failure: it runs again every 30 seconds while
-            # somebody has paused us.
+            # an operator has paused us.
             return {"outcome": "refused", "reason": exc.message}
         # Called as a function, in a shell, it is shown to the operator.
         return ResultView(result) if self.request.called_directly else msgspec.to_builtins(result)

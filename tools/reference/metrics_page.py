@@ -23,14 +23,14 @@ worker, node worker, node watch and beat, however they were started. Flower has 
 on its own port. With them come what Python's client adds of itself (`process_…`, `python_…`).
 
 Counters and histograms are a process's own: add them up (`sum by (…) (rate(…[5m]))`). Gauges of a
-control worker are of the whole cluster, and every control worker says the same, within 15 s: take
+control worker are of the whole cluster, and all control workers report the same, within 15 s: take
 one (`max by (…) (…)`), never the sum. What cannot be read any more is not shown:
-`carina_tasks_observed_timestamp_seconds` tells since when.
+`carina_tasks_observed_timestamp_seconds` shows since when.
 
 Names of nodes are the only labels that grow with the cluster. No volume, claim or pod is a label:
 their names are in Events, logs and task results.
 
-**Pools that fork.** The default pool of a control worker is threads, and its endpoint tells
+**Pools that fork.** The default pool of a control worker is threads, and its endpoint covers
 everything. With `celery -A carina_tasks worker -P processes` each child counts for itself (`-P
 prefork` is celery's word for "as configured", and stays with threads). Set
 `PROMETHEUS_MULTIPROC_DIR` to a folder that is empty at each start, and the endpoint adds the

@@ -62,7 +62,7 @@ def play(scene: Scene) -> None:
         and gone
         and f"{GROUP}/{ORPHAN}" in removed,
     )
-    screen.progress("that was a mistake, says somebody")
+    screen.progress("that was a mistake: the operator restores it")
     scene.call(task_names.RESTORE, THIRD_NODE, ORPHAN)
     back = node.find(ORPHAN)
     screen.promise(

@@ -284,7 +284,7 @@ class ApiHandler(RequestHandler):
     def _review(self) -> JSON:
         """Answer an access review.
 
-        The caller may do everything here, because nobody is asked who they are.
+        Every caller may do everything here: there is no authentication.
         """
         body = self._body()
         if not isinstance(body, dict) or not isinstance(body.get("spec"), dict):

@@ -1,7 +1,7 @@
 """Objects, their versions, a bounded history, and the fan-out to watchers.
 
 Everything runs in one thread, so each call is atomic. Stored objects are never changed in place:
-whoever wants to change one copies it first (`clone`), which is what lets lists, history and
+a caller that changes one copies it first (`clone`), which is what lets lists, history and
 watchers share them.
 """
 

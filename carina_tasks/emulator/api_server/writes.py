@@ -139,7 +139,7 @@ def update(
     *,
     applied: bool = False,
 ) -> JSON:
-    """Make `obj` (a copy that nobody shares) the new state of `old`, by the rules of its kind."""
+    """Make `obj`, a copy of its own, the new state of `old`, by the rules of its kind."""
     resource, behaviour = target.resource, target.resource.behaviour
     metadata, before = obj["metadata"], old["metadata"]
     version = metadata.get("resourceVersion")

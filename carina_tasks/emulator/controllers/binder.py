@@ -2,7 +2,7 @@
 
 As kube-controller-manager's persistent-volume-binder does it: a volume is looked at whenever it
 changes, a claim only when *it* changes, when its volume goes, or at the resync every 15 seconds. So
-a claim whose volume was replaced stays Lost until somebody touches it. Source:
+a claim whose volume was replaced stays Lost until a client changes it. Source:
 pkg/controller/volume/persistentvolume/pv_controller.go, ``syncClaim`` and ``syncVolume``.
 """
 

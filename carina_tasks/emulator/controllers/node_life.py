@@ -30,7 +30,7 @@ class NodeLife:
         self._last = 0.0
 
     def step(self, now: float) -> None:
-        """Judge every node, and collect what nobody else will."""
+        """Judge every node, and collect what no other controller collects."""
         # After a pause of our own (a busy machine) the heartbeats have had no chance either.
         paused, self._last = now - self._last > GRACE / 2, now
         for node in self._view.nodes.all():

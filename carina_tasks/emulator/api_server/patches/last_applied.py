@@ -1,7 +1,7 @@
 """The way from `kubectl apply` to `kubectl apply --server-side`.
 
 kubectl's client-side apply keeps its manifest in an annotation. The API server knows it: its fields
-are no conflict for the manager `kubectl` as long as nobody has changed them since, and kubectl's
+are no conflict for the manager `kubectl` as long as no client has changed them since, and kubectl's
 server-side apply keeps it up to date.
 """
 
