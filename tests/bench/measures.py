@@ -42,7 +42,7 @@ def rebuild(embedded: Embedded, volumes: int, turns: int) -> Figure:
     """Measure the task `rebuild_node`, and nothing but the API writes of a rebuild: no decision, no
     look, no LVM.
     """
-    # The task is called here, once, and nobody else's message comes in between.
+    # The task is called here, once, and no other message comes in between.
     for process in ("watch", "beat"):
         embedded.end(process)
 

@@ -14,7 +14,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-"""It runs as root in a test machine, and asks nobody outside for anything."""
+"""It runs as root in a test machine, and loads nothing from outside."""
 
 
 def launch(playwright: Playwright) -> Browser:

@@ -79,7 +79,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def known(browser: Browser) -> Iterator[Page]:
-    """Open a page of somebody who has the password."""
+    """Open a page as a user who has the password."""
     context = browser.new_context(
         viewport={"width": 1500, "height": 900},
         http_credentials={"username": USER, "password": PASSWORD},

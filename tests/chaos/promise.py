@@ -128,7 +128,7 @@ class Promise:
                     if lv["lv_name"].startswith("trash-"):
                         continue
                     name = lv["lv_name"].removeprefix("volume-")
-                    assert name in names, f"{lv['lv_name']} of {node} is nobody's"
+                    assert name in names, f"{lv['lv_name']} of {node} belongs to no LogicVolume"
                     copies[name].append(node)
                     if volumes[name]["spec"]["nodeName"] == node:
                         assert ORPHAN not in lv["lv_tags"], (

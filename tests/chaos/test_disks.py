@@ -16,7 +16,7 @@ from tests.lab.uml.node import UmlNode
 from tests.lab.volumes import VG
 
 DISK = "disk"
-# the first of the node, which has no LV then; nobody makes /dev/mapper/disk without udev
+# the first of the node, which has no LV then; without udev /dev/mapper/disk is not made
 DEVICE = "/dev/dm-0"
 TABLE = f"0 {20 * GIB // 512} linear /dev/ubda 0"
 

@@ -118,7 +118,7 @@ def test_redis_is_emptied_again_and_again(lab: Lab, case: Case) -> None:
 @pytest.mark.parametrize("lock_ttl", ["30", "0.01"])
 def test_two_workers_on_one_failover(lab: Lab, case: Case, lock_ttl: str) -> None:
     """Two control workers get the same task four times at once, with the lock and with one that
-    holds nobody: done once.
+    delays no other worker: done once.
     """
     case(
         f"two control workers, the same rebuild 4 times at once and 4 resumes (lock_ttl {lock_ttl} "

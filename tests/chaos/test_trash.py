@@ -13,8 +13,8 @@ from tests.lab.volumes import VG
 
 
 def test_a_wrong_removal_is_brought_back_while_paused(story: Story) -> None:
-    """Two orphans, one thin with a pool of its own, were somebody's: with everything paused a
-    person has both back, with data.
+    """Two orphans, one thin with a pool of its own, were still needed: with everything paused the
+    operator restores both, with their data.
     """
     story.tell(
         "two LVs with data removed as orphans (one thin, with its pool), then `carina pause` and "
@@ -68,7 +68,7 @@ def test_a_rebuild_takes_the_space_of_the_trash(story: Story) -> None:
 
 
 def to_trash(promise: Promise) -> list[str]:
-    """Run sweeps until what is nobody's lies in the trash; return what went."""
+    """Run sweeps until every orphan is in the trash; return what went."""
     went = promise.sweep(2)
     time.sleep(1)  # the trash is ordered by whole seconds
     return went

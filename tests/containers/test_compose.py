@@ -56,7 +56,7 @@ class Compose:
         return run(["podman", *arguments], self.env)
 
     def kubectl(self, *arguments: str) -> str:
-        """Run kubectl against the published port, as somebody outside does."""
+        """Run kubectl against the published port, as a client outside does."""
         return run(
             [
                 str(paths.kubectl_binary()),
@@ -174,7 +174,7 @@ def test_the_runtime_image_holds_no_emulator(up: Compose, module: str) -> None:
 
 @pytest.mark.timeout(900)
 def test_every_service_stays_up(up: Compose) -> None:
-    """All nine containers run, those of the product as nobody in particular, and both node workers
+    """All nine containers run, those of the product without root, and both node workers
     are seen in Flower.
     """
     up.wait("four volumes", lambda: len(up.table()) == len(NAMES), 60)

@@ -31,6 +31,6 @@ def test_an_administrator_may(cluster: Server, kind: str, who: dict[str, object]
 
 
 def test_a_review_without_a_spec_is_refused(cluster: Server) -> None:
-    """Nobody is told yes to nothing."""
+    """An empty review is not allowed."""
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
     assert cluster.http("POST", f"{REVIEWS}/selfsubjectaccessreviews", body).code >= 400

@@ -54,5 +54,5 @@ def check(line: str) -> None:
     words = shlex.split(line, posix=True)
     # No word of a line holds a line break, so joined by them they are told apart again.
     assert any(one.fullmatch("\n".join(words)) for one in LINES), (
-        f"an lvm command that nobody wrote: {line!r}"
+        f"an lvm command outside the grammar: {line!r}"
     )

@@ -120,7 +120,7 @@ class InProcessApi(Api):
         self._timeout, self._page_size, self._observe, self._host = 15.0, 500, None, "in-process"
         self.writes: list[tuple[str, str]] = []
         self.denied: tuple[Denial, ...] = ()
-        """What is refused now, and will be until somebody allows it."""
+        """What is refused now, and will be until it is allowed."""
 
     def _send(  # type: ignore[override]
         self,
@@ -137,7 +137,7 @@ class InProcessApi(Api):
             return self._handle(verb, path, query or {}, body, content_type)
         variant = self._points.at("api", f"{verb} {path} {written(body)}".strip())
         if variant == "denied":
-            # From now on this verb on this object is refused, as by a policy that somebody has just
+            # From now on this verb on this object is refused, as by a policy that was just
             # applied.
             self.denied = (
                 *self.denied,
@@ -178,7 +178,7 @@ def answer_of(
 ) -> Answer:
     """Return the API server's answer to one request, an error too."""
     headers = {"Date": formatdate(now, usegmt=True)}
-    # Through bytes and back, so that nobody holds an object of the store.
+    # Through bytes and back, so that no caller holds an object of the store.
     sent = msgspec.json.decode(msgspec.json.encode(body)) if body is not None else None
     try:
         status, value = handle(cluster, verb, path, query, sent, content_type)

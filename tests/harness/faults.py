@@ -82,7 +82,7 @@ class Points:
         if fault.variant in KILLS[kind]:
             return fault.variant
         if self.disturb is None:
-            raise AssertionError(f"nobody knows the variant {fault.variant}")
+            raise AssertionError(f"unknown variant {fault.variant}")
         self._quiet += 1
         try:
             return self.disturb(fault.variant)

@@ -288,7 +288,7 @@ def ended_once(sim: Sim, name: str, finalizer: str) -> list[str]:
     """
     pod = sim.controllers.get(PODS, name, "default")
     if pod is None:
-        return [f"pod {name} is gone, and nobody took {finalizer} off"]
+        return [f"pod {name} is gone, and {finalizer} was not removed"]
     types = [c["type"] for c in pod["status"].get("conditions") or () if c["status"] == "True"]
     wrong = [
         (
@@ -345,7 +345,7 @@ def no_strays(sim: Sim, lost: Iterable[str] = ()) -> list[str]:
                     sim.controllers.logic_volumes, name.removeprefix("volume-")
                 )
                 if found is None or found["spec"]["nodeName"] != node.name:
-                    wrong.append(f"{node.name}: {name} is nobody's")
+                    wrong.append(f"{node.name}: {name} belongs to no LogicVolume")
     return wrong
 
 

@@ -186,7 +186,7 @@ class Sim:
         try:
             yield HeldLock(None)
         except Killed:
-            # Nobody releases the lock of a dead process: it ends with its time to live.
+            # The lock of a dead process is not released: it ends with its time to live.
             raise
         except BaseException:
             self._locks.pop(name, None)

@@ -1,4 +1,4 @@
-"""`make bench` runs: what it measures happens, and the table reports it. Its figures are nobody's
+"""`make bench` runs: what it measures happens, and the table reports it. Its figures are no test's
 promise.
 """
 

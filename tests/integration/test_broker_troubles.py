@@ -175,7 +175,9 @@ def test_a_broker_that_hangs_ends_no_worker(parts: Parts) -> None:
 
 
 def test_a_broker_that_wants_a_password_all_at_once_ends_no_worker(parts: Parts) -> None:
-    """Somebody sets a password: the worker continues trying, and works again when it is removed."""
+    """An operator sets a password: the worker continues trying, and works again when it is
+    removed.
+    """
     parts.client.config_set("requirepass", "secret")
     parts.client.client_kill_filter(_type="normal", skipme=True)
     time.sleep(5)

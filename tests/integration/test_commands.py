@@ -76,7 +76,7 @@ def test_a_volume_without_a_place_is_seen_and_retried(embedded: Embedded) -> Non
     assert (finding["kind"], finding["what"], finding["node"]) == ("no-fit", name, ONE)
     assert "unschedulable" in finding["reason"]
     assert shown(embedded, "plan", ONE, code=1)
-    # Nobody else shall bring it back: what the operator types does.
+    # No schedule shall bring it back: the operator's command does.
     embedded.end("beat")
     embedded.end("watch")
     for node in (TWO, THREE):

@@ -2,7 +2,7 @@
 
 A node is kwok's by the annotation `kwok.x-k8s.io/node: <name>`; the process for another name leaves
 it alone. kwok sends its status and Lease, and makes pods that are bound to it Running. It never
-makes a Node: one that was deleted stays deleted until somebody creates it again.
+makes a Node: one that was deleted stays deleted until a test creates it again.
 """
 
 import signal

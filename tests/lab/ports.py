@@ -4,7 +4,7 @@ import socket
 
 
 def free(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Return `count` different ports that nobody listens on now."""
+    """Return `count` different ports without a listener."""
     held = [socket.socket() for _ in range(count)]
     try:
         for one in held:

@@ -113,7 +113,7 @@ def end_recorded(folder: Path) -> list[int]:
 
     A group's id may have been given to a stranger since. After a reboot every id is a stranger's,
     and so is a leader that was not started when we started ours; while any member of our group
-    lives, the kernel gives its id to nobody.
+    lives, the kernel does not use its id again.
     """
     ended = []
     for record in (folder / "groups").glob("*"):

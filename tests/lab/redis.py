@@ -152,7 +152,7 @@ class RedisServer:
             self.start()
 
     def freeze(self) -> None:
-        """Stop the server where it stands: connections stay open and nobody answers."""
+        """Stop the server where it stands: connections stay open without an answer."""
         self._running().signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

@@ -2,7 +2,7 @@
 
 The place is held by a lock on a file, which the kernel lets go of when its holder ends, however it
 ends. A guardian, a process of its own, waits for that and then ends what the dead holder left:
-process groups and network namespace. If the guardian was killed too, whoever gets the place next
+process groups and network namespace. If the guardian was killed too, the next holder
 does the same. A place whose lock is held is never touched.
 """
 
@@ -35,7 +35,7 @@ class Slot:
         self._lock = lock
         shutil.rmtree(self.folder, ignore_errors=True)
         open_folder(self.folder)
-        # It reads a pipe that nobody writes to: the end of that pipe is the end of this process.
+        # It reads a pipe without a writer: the end of that pipe is the end of this process.
         self._guardian = subprocess.Popen(
             [sys.executable, "-m", "tests.lab.slot", str(number)],
             stdin=subprocess.PIPE,

@@ -31,7 +31,7 @@ if __name__ == "__main__":
             copies.put(copy_of_code(Path(folder, str(number))))
 
         def tried(edit: Edit) -> str:
-            """Take it out of a copy that nobody else uses now."""
+            """Take it out of a copy that no other thread uses now."""
             copy = copies.get()
             try:
                 return survives(edit, copy)

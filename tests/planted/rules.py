@@ -126,7 +126,8 @@ def panics(original: Any) -> Any:
 
 @contextmanager
 def open_removed() -> Iterator[None]:
-    """Nobody asks whether a volume is open: not the worker, not the selection in its commands, not
+    """Nothing checks whether a volume is open: not the worker, not the selection in its commands,
+    not
     lvm2 itself.
     """
     volume, may_go = report._volume, commands._may_go

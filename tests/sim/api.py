@@ -38,7 +38,7 @@ class SimApi(Api):
         self._timeout, self._page_size, self._observe, self._host = 15.0, page, None, "in-process"
         self._before, self._after = before, after
         self.forbidden: frozenset[str] = frozenset()
-        """Resources that nobody may read now."""
+        """Resources that are not readable now."""
         self.lacking: frozenset[str] = frozenset()
         """Names that the lists of LogicVolumes and PersistentVolumes leave out now, without a word.
         """

@@ -22,7 +22,7 @@ from tests.sim.chance import Chance
 
 @dataclass
 class Message:
-    """A task that somebody asked for."""
+    """A task that was sent."""
 
     task: str
     args: list[Any]

@@ -84,7 +84,7 @@ class ControlWorkers:
             self.actors.later(after, lambda: self.start(int(worker.name.rpartition("-")[2])))
 
     def pump(self) -> None:
-        """Let whoever has time take messages."""
+        """Let idle workers take messages."""
         for worker in list(self.workers):
             if worker.dead:
                 self._replace(worker, self.chance.rng.uniform(2.0, 40.0))

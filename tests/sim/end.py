@@ -96,7 +96,7 @@ def _excused(history: History, logic: JSON, node: str) -> bool:
     """Return whether it waits for a good reason that people were told."""
     found = history.kubernetes.node(node)
     if _journalled(logic) and found is not None:
-        # Its target is silent, and may hold it: nobody takes it away from there.
+        # Its target is silent, and may hold it: nothing removes it from there.
         return not is_ready(found)
     if found is not None or (
         _journalled(logic) and not _tied_to_given_up(history, logic["metadata"]["name"])
@@ -156,7 +156,7 @@ def _disks(history: History) -> list[str]:
                     # Made while its node's clock was ahead: it is young until that time has come.
                     history.chance.did["orphans from the future, kept"] += 1
                 else:
-                    found.append(f"{machine.name}: {volume.name} is nobody's")
+                    found.append(f"{machine.name}: {volume.name} belongs to no LogicVolume")
             elif any(tag.startswith(well_known.TAG_ORPHAN) for tag in volume.tags):
                 found.append(f"{machine.name}: {volume.name} is marked, and is wanted")
         if "backup" not in machine.disks.volumes():
@@ -173,7 +173,7 @@ def _left(history: History) -> list[str]:
         if node is not None and is_ready(node):
             found.append(f"{name}: its journal is left: {history.last_reason(name)}")
         elif not history.last_reason(name):
-            found.append(f"{name}: its journal is left, and nobody gives the reason")
+            found.append(f"{name}: its journal is left without a reason")
     return found
 
 

@@ -35,7 +35,7 @@ TWO_SWEEPS = (600.0, 2400.0)
 
 
 class People:
-    """Whoever acts on the cluster beside the product and the controllers."""
+    """Users who act on the cluster beside the product and the controllers."""
 
     def __init__(self, history: History) -> None:
         self.h = history
@@ -195,7 +195,7 @@ class People:
         self._fault("clock-step", f"{m.name} {m.skew:+.0f} s")
 
     def fill_group(self) -> None:
-        """Somebody takes most of a volume group."""
+        """Take most of a volume group."""
         m = self._machine()
         group = m.disks.state.groups[0]
         gib = (group.free >> 30) - self.rng.randrange(10, 16)
@@ -363,7 +363,7 @@ class People:
             delete(self.h.cluster, Target(PODS, "default", pod["metadata"]["name"]))
 
     def delete_claim(self) -> None:
-        """Somebody gives up a claim with the pods that use it."""
+        """Delete a claim with the pods that use it."""
         claims = self.h.controllers.all(PERSISTENT_VOLUME_CLAIMS)
         if not claims:
             return

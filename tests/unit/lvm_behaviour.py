@@ -760,7 +760,7 @@ def test_an_lv_that_could_not_be_zeroed_does_not_count(
 
 
 def test_an_lv_of_another_rebuild_that_was_not_zeroed_is_created_again(knowing_node: Node):
-    """Its zeroing ended with its rebuild: what is there is of nobody."""
+    """Its zeroing ended with its rebuild: what is there belongs to none."""
     node = knowing_node
     first = zeroed(node, lambda lv: Zeroing("0 %"))
     other = LvToCreate(VG, "volume-a", GIB, OTHER, zero=True)

@@ -28,7 +28,7 @@ def test_every_entry_expires_before_the_next_is_due():
 
 
 def test_every_entry_is_a_task_of_ours():
-    """A name that nobody registers would be dropped in silence."""
+    """A name without a registered task would be dropped in silence."""
     app.loader.import_default_modules()
     assert {entry["task"] for entry in BEAT_SCHEDULE.values()} <= set(app.tasks)
     assert app.conf.beat_schedule == BEAT_SCHEDULE

@@ -265,7 +265,7 @@ def test_a_node_that_does_not_answer_is_silent_after_the_deadline():
 
 
 def test_each_node_has_an_answer_or_a_reason_of_its_own():
-    """One answers, one is silent, one lies, one has no name: nobody holds another up."""
+    """One answers, one is silent, one lies, one has no name: none delays another."""
     app = App(lambda node: {"n1": answers("n1"), "n3": answers("n1")}.get(node))
     got = asking(app).ask_all(dict.fromkeys(("n1", "n2", "n3", "N 4")), TASK, Inventory)
     assert {node: type(value) for node, value in got.items()} == {

@@ -83,7 +83,7 @@ STAYS = {
 
 @pytest.mark.parametrize("why", STAYS)
 def test_it_stays_where_it_is(why):
-    """What nobody decided, or what no longer holds, moves no volume of a living node."""
+    """What was not decided, or no longer applies, moves no volume of a living node."""
     first, other, pods = STAYS[why]
     assert of(*first, *other, *pods) == []
 

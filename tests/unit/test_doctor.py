@@ -195,7 +195,7 @@ def test_carinas_controller_without_its_verbs_is_well():
 
 
 def test_what_cannot_be_asked_is_no_ok():
-    """Without the right to ask for others the verdict is WARN, with the commands for whoever has
+    """Without the right to ask for others the verdict is WARN, with the commands for a user who has
     it.
     """
     check = doctor.carinas_failover(ACCOUNT, {"delete pods": None})

@@ -95,7 +95,7 @@ def test_a_quiet_process_asks_the_api_server_nothing():
 
 
 def test_news_is_written_at_once_after_half_a_minute():
-    """Another reason, and not only another number: whoever looks should not read what was true ten
+    """Another reason, and not only another number: a reader should not see what was true ten
     minutes ago.
     """
     api, clock = Api(), Time()

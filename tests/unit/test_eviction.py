@@ -97,7 +97,8 @@ def test_a_live_node_ends_its_pods_itself():
 
 
 def test_each_half_of_an_eviction_is_done_once():
-    """Marked and not deleted: the deletion is left to do. Deleted by somebody with grace 0: its
+    """Marked and not deleted: the deletion is left to do. Deleted by another client with grace 0:
+    its
     status is. Both: nothing.
     """
     assert verdict(pod(phase="Failed", marked=True)) == EvictPod(
@@ -149,7 +150,7 @@ def test_who_shares_a_claim_with_an_annotated_pod(other, blocks):
 
 
 def test_a_pod_that_has_the_claim_alone_blocks_nobody():
-    """Nothing could move with it, so nobody is warned."""
+    """Nothing could move with it, so there is no warning."""
     assert not of_not_ready_node(cluster(pod("b", "pvc-1", annotated=None)), "n1")[0].blocked
 
 

@@ -61,7 +61,7 @@ def test_a_volume_that_has_nowhere_to_go_is_not_counted_as_rebuilt():
 
 
 def test_who_asked_stands_behind_what_is_done():
-    """The reason of whoever sent the task is there to be read and searched."""
+    """The sender's reason can be read and searched."""
     what, _ = row(
         "carina.failover.migrate_node",
         (NODE,),

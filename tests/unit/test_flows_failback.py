@@ -199,7 +199,7 @@ def test_a_name_that_fits_nothing_or_two_copies_is_bad_input():
 
 
 def test_a_pause_stops_it():
-    """Whoever paused everything meant this too."""
+    """A pause of everything includes this."""
     api, fake = failed_over_to_n2(), both_copies()
     ctx = context(api, fake)
     ctx.state.write(paused="true")

@@ -242,7 +242,8 @@ def test_killed_at_any_write_another_process_ends_it(after):
 
 @pytest.mark.parametrize("number", range(1, 9))
 def test_an_object_that_changes_at_any_moment_is_read_again(number):
-    """Somebody touches LogicVolume and PV just before our write: 409, read again, and it ends all
+    """Another client changes LogicVolume and PV just before our write: 409, read again, and it ends
+    all
     the same.
     """
     api, fake = deleted(names=("pvc-1",)), nodes()
@@ -260,7 +261,7 @@ def test_an_object_that_changes_at_any_moment_is_read_again(number):
 
 
 def test_a_pv_of_another_uid_is_not_deleted():
-    """The PV was replaced by somebody between our read and our delete: theirs stays, and the
+    """The PV was replaced by another client between our read and our delete: theirs stays, and the
     operator
     is asked.
     """
@@ -356,7 +357,7 @@ def test_a_state_that_cannot_be_read_is_not_no(flow):
 
 
 def test_a_node_that_exists_is_not_rebuilt():
-    """Whoever reports that n2 was deleted is wrong, and nothing is written."""
+    """A message that n2 was deleted is wrong, and nothing is written."""
     api, fake = deleted(), nodes()
     result = rebuild_node(context(api, fake), "n2")
     assert (result.outcome, api.log) == ("refused", [])
@@ -708,7 +709,7 @@ def halfway(annotated, *, second="n1"):
 @pytest.mark.parametrize("first", ["resume", "migrate"])
 @pytest.mark.parametrize("second", ["n1", "n2"])
 def test_a_not_ready_target_with_half_of_an_annotated_pod_blocks_nothing(first, second):
-    """One volume is done there, the other under way: both leave together, whoever of resume and
+    """One volume is done there, the other under way: both leave together, whichever of resume and
     migrate comes first.
     """
     api, fake = halfway(True, second=second), nodes("n3", "n4")
@@ -758,7 +759,7 @@ def test_a_not_ready_target_with_half_of_another_pod_keeps_both(second):
 
 
 def test_a_pod_of_the_first_node_is_evicted_before_the_second_becomes_the_source():
-    """The PV was made for n2, its pod still hangs on n1, n2 goes: with n2 as source nobody would
+    """The PV was made for n2, its pod still hangs on n1, n2 goes: with n2 as source no step would
     look at n1 again.
     """
     api = FakeApi(
@@ -879,7 +880,8 @@ def test_an_old_copy_on_the_target_is_put_aside_though_there_is_no_trash(trash, 
 
 
 def test_a_write_that_always_conflicts_ends():
-    """Somebody changes the object forever: it stops after so many steps, unfinished, not in an
+    """Another client changes the object forever: it stops after so many steps, unfinished, not in
+    an
     endless loop.
     """
     api = deleted(names=("pvc-1",))

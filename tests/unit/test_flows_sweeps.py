@@ -177,7 +177,7 @@ def test_before_removal_both_objects_are_asked_for_by_name(kind):
 
 @pytest.mark.parametrize("kind", ["logic_volume", "persistent_volume"])
 def test_before_a_mark_both_objects_are_asked_for_by_name(kind):
-    """The lists were cut short: no mark is put on a volume that somebody owns, and only those to be
+    """The lists were cut short: no mark is put on a volume that has an owner, and only those to be
     marked are asked for.
     """
     api = FakeApi(node("n1"), logic_volume("pvc-2"), pv("pvc-2"))
@@ -215,7 +215,7 @@ def test_one_object_that_cannot_be_read_keeps_its_local_volume_and_no_other():
 
 
 def test_an_unreadable_logic_volume_keeps_its_local_volume():
-    """A LogicVolume with a field missing exists all the same, and nobody asks for it by name to
+    """A LogicVolume with a field missing exists all the same, and it is not read by name to
     find that out again.
     """
     broken = logic_volume()
@@ -382,7 +382,7 @@ def test_pause_and_latch_come_before_everything(flow, key):
 
 
 def test_a_logic_volume_without_a_pv_is_deleted_with_preconditions_and_its_finalizer_taken_off():
-    """UID and resourceVersion as they were read, then Carina's finalizer and nobody else's."""
+    """UID and resourceVersion as they were read, then Carina's finalizer and no other."""
     api = FakeApi(
         node("n1"), logic_volume(finalizers=[well_known.LOGIC_VOLUME_FINALIZER, "other/one"])
     )

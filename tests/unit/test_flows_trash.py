@@ -49,7 +49,7 @@ def test_a_volume_comes_back_by_any_of_its_names(wanted):
 
 
 def test_restoring_works_while_everything_is_paused():
-    """Somebody stopped the sweeps because they removed too much."""
+    """An operator stopped the sweeps because they removed too much."""
     state = {
         "kind": "ConfigMap",
         "metadata": {"name": well_known.STATE_CONFIG_MAP, "namespace": "kube-system"},
@@ -100,7 +100,7 @@ def test_what_is_not_clear_is_not_restored():
     [("volume-pvc-2", ""), ("volume-pvc-1", "000009-bbbb-cccc-dddd-eeee-ffff-gggggg")],
 )
 def test_that_another_volume_came_back_is_no_answer(name, uuid):
-    """A node that selects a volume that nobody asked for, or of another one under its name, has
+    """A node that reports a volume that it was not asked for, or of another one under its name, has
     restored nothing.
     """
     api, fake = FakeApi(node("n1")), FakeNodes(inventory("n1", lying(1)))

@@ -48,7 +48,7 @@ def test_two_of_three_stops(sick, absent):
 )
 def test_a_person_is_called_when_it_has_lasted(since, absent, verdict):
     """After an outage of the API server every node is NotReady for some seconds: nothing is done,
-    and nobody is woken.
+    and no alert fires.
     """
     sick = [node(f"s{i}", ready="Unknown", since=NOW - seconds) for i, seconds in enumerate(since)]
     seen = world(

@@ -59,7 +59,7 @@ def test_nonsense_is_unreadable_and_nothing_worse(text):
 
 
 def test_an_unreadable_journal_still_counts_as_one():
-    """The volume is being rebuilt by somebody: sweeps keep off, and the reason is told."""
+    """The volume is being rebuilt: sweeps leave it alone, and the reason is reported."""
     volume = objects.parse_logic_volume(logic_volume(journal="{"))
     assert volume.journal is None
     assert volume.journalled

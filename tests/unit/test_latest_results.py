@@ -46,7 +46,7 @@ def test_another_releases_finding_is_none():
 
 
 def test_without_a_broker_nothing_is_kept_and_nothing_fails():
-    """The task that found something has done its work; who asks is told that nobody knows."""
+    """The task that found something has done its work; its reader learns that it is unknown."""
     kept = findings(away())
     with structlog.testing.capture_logs() as said:
         kept.keep("seen", Seen(1), 60)

@@ -95,8 +95,8 @@ def test_an_orphan_mark_comes_off_what_the_rebuild_uses():
 
 
 def test_an_lv_is_never_adopted_by_its_name():
-    """An LV of the name that this rebuild did not create is taken, whatever its size and whoever's
-    intent it has.
+    """An LV of the name that this rebuild did not create is taken, whatever its size and
+    whichever intent it has.
     """
     for changes in (
         {},

@@ -28,7 +28,7 @@ def verdict(raw, volume=None, held=None):
 
 
 def test_one_without_a_pv_older_than_the_grace_is_deleted():
-    """Nobody wants it any more: deleted."""
+    """Nothing needs it any more: deleted."""
     assert verdict(logic_volume()) == DeleteLogicVolume("it has no PersistentVolume")
 
 
@@ -59,7 +59,8 @@ def test_a_pv_keeps_it_even_in_deletion():
 
 
 def test_a_claim_that_still_names_it_keeps_it():
-    """A PV deleted by mistake leaves its claim behind; the data is kept for whoever makes the PV
+    """A PV deleted by mistake leaves its claim behind; the data is kept for the operator who
+    creates the PV
     again.
     """
     assert isinstance(verdict(logic_volume(), held=claim()), KeepLogicVolume)

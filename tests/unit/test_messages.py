@@ -90,7 +90,7 @@ def changed(**fields):
     ],
 )
 def test_a_wrong_field_is_named(body, named):
-    """Whoever called with a wrong field reads which."""
+    """The error names the wrong field."""
     with pytest.raises(BadInput, match=named):
         messages.read_request(body, CreateLvs)
 

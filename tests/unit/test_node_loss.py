@@ -59,7 +59,7 @@ def test_without_witnesses_the_short_wait_counts_to_the_second():
 
 
 def test_unknown_counts_as_not_ready():
-    """A node that nobody hears from (Unknown) is lost like one that says False itself."""
+    """A node that sends nothing (Unknown) is lost like one that reports False itself."""
     assert isinstance(
         node_loss.not_ready(parsed(ready="Unknown", since=NOW - 61), None, False, NOW, RULES), Lost
     )
@@ -124,7 +124,8 @@ CORDONS = [
 
 @pytest.mark.parametrize("cordon", CORDONS)
 def test_a_cordoned_node_waits_longest(cordon):
-    """Its absence is planned: 1799 s are too short, whoever answers, and the reason for the Event
+    """Its absence is planned: 1799 s are too short, whichever witness answers, and the reason for
+    the Event
     stays the same meanwhile.
     """
     for sign, alive in ((None, False), (lease(1), True)):

@@ -70,7 +70,7 @@ def test_a_size_may_be_a_number_or_a_string(size):
 
 
 def test_a_new_logic_volume_has_no_status_yet():
-    """A LogicVolume whose status nobody wrote is read as empty."""
+    """A LogicVolume without a status is read as empty."""
     raw = logic_volume()
     del raw["status"]
     volume = objects.parse_logic_volume(raw)

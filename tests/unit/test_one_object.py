@@ -191,7 +191,7 @@ def test_just_before_the_pv_goes_it_is_asked_once_more(write):
 
 
 def test_annotations_without_room_for_the_journal_are_told_before_anything_is_written():
-    """261 kB of somebody's annotations: no request is tried for it, and the reason has the
+    """261 kB of foreign annotations: no request is tried for it, and the reason has the
     numbers.
     """
     api = cluster()

@@ -81,7 +81,7 @@ def test_nothing_failed():
 
 
 def test_nothing_is_written():
-    """Whoever looks changes nothing: no object, no Event, no node task but the inventory."""
+    """A look changes nothing: no object, no Event, no node task but the inventory."""
     api, nodes = journalled(started=int(b.NOW - 600))
     find_problems(context(api, nodes), [])
     assert (api.log, api.events, nodes.tasks()) == ([], [], [])
@@ -203,7 +203,7 @@ def test_a_task_that_failed_and_has_gone_well_since_is_no_news():
 
 
 def test_without_the_broker_it_says_what_it_can():
-    """And what it cannot: a list that looks empty because nobody could be asked is the worst
+    """And what it cannot: a list that looks empty because no node could be asked is the worst
     answer.
     """
     result = find_problems(context(*journalled(started=int(b.NOW - 600))), None)
@@ -227,7 +227,7 @@ def _no_broker(_):
 
 @pytest.mark.parametrize(("ready", "kinds"), [("True", []), ("False", [("waiting", "n1")])])
 def test_a_node_that_is_not_lost_yet_is_waited_for(ready, kinds):
-    """Nobody need do anything: it continues by itself, and so the exit code is that of a good
+    """No operator is needed: it continues by itself, and so the exit code is that of a good
     day.
     """
     api = FakeApi(b.node("n1", ready=ready, since=b.NOW - 20), b.node("n2"), *volume())
@@ -248,7 +248,7 @@ def test_volumes_that_have_a_place_are_waited_for():
 
 
 def test_a_silent_worker_is_found():
-    """Whether its volumes are there nobody knows, and nothing can be rebuilt there."""
+    """Whether its volumes are there is unknown, and nothing can be rebuilt there."""
     api, _ = healthy()
     result = find_problems(context(api, FakeNodes(b.inventory("n1", b.local_volume()))), [])
     assert (of(result), result.need_a_person) == ([("silent", "n2")], True)
@@ -334,7 +334,7 @@ def test_a_task_for_no_node_is_not_looked_at_further(args):
 
 
 def test_nothing_is_sent_while_paused():
-    """It would be refused; better said here, by whoever typed."""
+    """It would be refused; better here, where it was typed."""
     ctx = context(*healthy())
     ctx.state.write(paused="moving racks")
     with pytest.raises(Paused, match="moving racks"):
@@ -572,7 +572,7 @@ def test_all_well_is_said():
 
 
 def test_what_lies_in_the_trash_is_said():
-    """So that whoever looks for a volume in the night knows that it may be there."""
+    """So that an on-call engineer who looks for a volume knows that it may be there."""
     ctx = context(*healthy())
     ctx.latest_results.keep(
         "sweep.local_volumes",
@@ -633,7 +633,7 @@ def test_what_is_wrong_is_said(change, words):
 
 
 def test_what_was_missing_and_moved_since_is_not_missing():
-    """The last sweep saw it on a node that it has left: nobody need look there."""
+    """The last sweep saw it on a node that it has left: it is not reported."""
     ctx = context(*healthy())
     ctx.latest_results.keep(
         "sweep.local_volumes",
@@ -696,7 +696,7 @@ def test_without_the_api_server_the_workers_are_shown():
     ],
 )
 def test_a_rebuild_shows_its_step(change, step):
-    """From the objects: whoever looks sees it continue."""
+    """From the objects: its progress is visible."""
     api, nodes = journalled()
     change(api)
     assert step in shown(context(api, nodes))

@@ -235,7 +235,8 @@ def test_the_trash_is_purged_after_its_retention():
 
 
 def test_what_the_cluster_expects_again_is_not_purged():
-    """Its LogicVolume or PV names this node, and no volume of the old name is there: somebody may
+    """Its LogicVolume or PV names this node, and no volume of the old name is there: an operator
+    may
     want it back.
     """
     assert isinstance(trashed(9999, lv=logic_volume()), KeepLv)
@@ -246,7 +247,7 @@ def test_what_the_cluster_expects_again_is_not_purged():
 
 
 def test_what_lvm_is_working_on_is_left_alone():
-    """Neither mark, unmark, trash nor purge, whoever wants it; when the work has ended it is judged
+    """Neither mark, unmark, trash nor purge, needed or not; when the work has ended it is judged
     as ever.
     """
     moving = "it is locked, as during a pvmove"

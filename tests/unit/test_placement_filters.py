@@ -91,7 +91,7 @@ def test_a_node_that_is_not_ready_takes_nothing(ready: str) -> None:
 
 
 def test_a_node_without_an_inventory_takes_nothing() -> None:
-    """Without an answer of its worker nobody knows what is free there."""
+    """Without an answer of its worker its free space is unknown."""
     cluster = world([node(LOST), node("n2")], [logic_volume("v")])
     assert reason(plan_all(cluster, {})["v"]) == "0/1 nodes fit: n2: its worker does not answer"
 

@@ -183,7 +183,7 @@ def test_all_nodes_are_judged_with_one_look():
 
 
 def test_a_broker_that_is_away_is_no_answer():
-    """Questions that reached nobody say nothing about the nodes: an error, and the last answer
+    """Requests that reached no node prove nothing about the nodes: an error, and the last answer
     stays.
     """
     api, fake = (

@@ -83,13 +83,13 @@ def test_what_is_not_plainly_ours_is_skipped_with_its_reason(lv, volume, why):
 
 
 def test_a_released_volume_that_is_retained_is_rebuilt():
-    """Somebody keeps it on purpose; it moves like the others."""
+    """It is kept on purpose; it moves like the others."""
     kept = {**pv(policy="Retain"), "status": {"phase": "Released"}}
     assert isinstance(of_deleted_node(cluster(volume=kept), "n1")[0], Wanted)
 
 
 def test_not_ready_takes_only_volumes_of_annotated_pods():
-    """Annotated: wanted. Not annotated, annotated otherwise, or used by nobody: left."""
+    """Annotated: wanted. Not annotated, annotated otherwise, or unused: left."""
     assert isinstance(
         of_not_ready_node(cluster(pod("a", "pvc-1", annotated=True)), "n1")[0], Wanted
     )

@@ -75,7 +75,7 @@ def test_no_setting_is_left_out_here():
 
 
 def test_all_wrong_ones_are_named_at_once():
-    """Nobody wants to start five times."""
+    """All errors are reported at once."""
     with pytest.raises(BadSetting) as caught:
         load({PREFIX + "PAGE_SIZE": "0", PREFIX + "LOG_LEVEL": "loud"})
     assert "PAGE_SIZE" in caught.value.message

@@ -182,7 +182,7 @@ def test_the_guards_of_a_failover_stand_before_it():
 
 
 def test_a_live_node_is_never_rebuilt_or_migrated_by_hand():
-    """Whoever calls the tasks of lost nodes for a live one is refused, whatever its pods say."""
+    """A call of the tasks of lost nodes for a live one is refused, whatever its pods say."""
     api, fake = live(pod("a", NAME, annotated=True))
     for flow in (rebuild_node, migrate_node):
         assert flow(context(api, fake), "n1").outcome == "refused"

@@ -43,7 +43,7 @@ def test_every_page_is_in_it(site):
 
 
 def test_nothing_is_loaded_from_elsewhere(site):
-    """No script, style, font or picture of another host: it is read without a network, and nobody
+    """No script, style, font or picture of another host: it is read without a network, and no host
     learns who reads it.
     """
     loaded = []

@@ -169,7 +169,7 @@ def test_finalizers_that_come_back_for_ever_are_told():
 
 
 def test_another_pv_of_the_name_keeps_its_finalizers():
-    """A PV that somebody made meanwhile is not stripped."""
+    """A PV that another client created meanwhile is not stripped."""
     api = FakeApi(pv(uid="uid-theirs"))
     ClusterWrites(api, sleep=lambda _: None).strip_finalizers(PV)
     assert (
@@ -197,7 +197,7 @@ def test_only_resize_conditions_are_cleared():
 
 
 def test_a_pod_of_another_uid_is_not_evicted():
-    """A pod that was created again under its name before we came lives, and nobody is bothered."""
+    """A pod that was created again under its name before we came lives, without an error."""
     api = FakeApi(pod("a", uid="uid-newer"))
     ClusterWrites(api).evict(objects.parse_pod(pod("a")))
     assert api.one("Pod", "a")["metadata"] == pod("a", uid="uid-newer")["metadata"]
