@@ -83,7 +83,7 @@ def transport_options(conf: Settings, role: Role) -> dict[str, Any]:
 def tls_options(conf: Settings) -> dict[str, Any]:
     """Return how the broker's certificate is verified.
 
-    With its name, against `broker_ca` or the system's authorities.
+    Its name is checked, and its signature by `broker_ca` or the system's authorities.
 
     Celery raises ValueError for a ``rediss://`` URL without these, and Flower would verify nothing.
     """

@@ -2,7 +2,7 @@
 
 One root. Below it three answers to the only question a caller has: *transient* (try again later),
 *permanent* (trying again changes nothing), *refused* (a guard refused, and the operator may
-overrule yes). Exceptions of libraries are translated in the adapters and never travel further. The
+overrule it). Exceptions of libraries are translated in the adapters and never travel further. The
 docstring of an error is its message when none is given.
 """
 
@@ -16,7 +16,9 @@ class CarinaTasksError(Exception):
     """Something in carina-tasks failed."""
 
     def __init__(self, message: str = "", **facts: Any) -> None:
-        self.message = message or inspect.getdoc(type(self)) or type(self).__name__
+        # One line, because logs, results and Events show it as one.
+        default = " ".join((inspect.getdoc(type(self)) or type(self).__name__).split())
+        self.message = message or default
         self.facts = facts
         super().__init__(self.message)
 
@@ -29,7 +31,6 @@ class CarinaTasksError(Exception):
 
 
 # --- transient: try again later
-# -------------------------------------------------------------------------------------
 
 
 class TransientError(CarinaTasksError):
@@ -69,11 +70,10 @@ class LvmBusy(TransientError):
 
 
 class LostMidway(TransientError):
-    """The rebuild is under way but not finished; resume resumes it."""
+    """The rebuild is under way but not finished; resume continues it."""
 
 
 # --- permanent: trying again changes nothing
-# ------------------------------------------------------------------------
 
 
 class PermanentError(CarinaTasksError):
@@ -150,7 +150,6 @@ class NodeFailed(PermanentError):
 
 
 # --- refused by a guard
-# ---------------------------------------------------------------------------------------
 
 
 class Refused(CarinaTasksError):

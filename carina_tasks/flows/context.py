@@ -65,7 +65,7 @@ class Context:
     def approved_alone(self) -> frozenset[str] | None:
         """Return the only nodes that may be failed over; None means all.
 
-        That is so while the mass-failure guard stops all others.
+        A set means that the mass-failure guard stops all other nodes.
 
         Raises:
             Paused: The operator paused carina-tasks.

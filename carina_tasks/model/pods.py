@@ -1,6 +1,6 @@
 """Pods as frozen values.
 
-Where one is, which claims it uses, what it asks for, and how far its end has come.
+A pod's node, its claims, its requests, and how far its deletion has come.
 """
 
 from __future__ import annotations

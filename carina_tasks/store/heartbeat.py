@@ -136,7 +136,7 @@ def of_this_process(app: Celery, role: Role, conf: Settings) -> Heartbeat:
 def beat_is_alive(app: Celery, conf: Settings) -> None:
     """Send a heartbeat whenever this process, which is beat, has put a task on a queue.
 
-    That is what it lives for.
+    That is its only work.
     """
     process_info = process("beat", conf)
 

@@ -351,5 +351,6 @@ def test_every_error_has_words_of_its_own():
     ]
     for kind in kinds:
         assert kind().message
+        assert "\n" not in kind().message
         if kind is not CarinaTasksError:
             assert issubclass(kind, errors.TransientError | errors.PermanentError | errors.Refused)

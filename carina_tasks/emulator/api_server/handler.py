@@ -96,7 +96,6 @@ class ApiHandler(RequestHandler):
             )
 
     # -- what a request says
-    # ------------------------------------------------------------------------------------------
 
     def _query(self, name: str) -> str:
         return self.get_query_argument(name, "")
@@ -145,7 +144,6 @@ class ApiHandler(RequestHandler):
         )
 
     # -- what it is answered
-    # ------------------------------------------------------------------------------------------
 
     def _send(self, data: JSON, code: int = 200) -> None:
         try:
@@ -163,7 +161,6 @@ class ApiHandler(RequestHandler):
         self._send(obj if plain else view.one(obj, target.resource), code)
 
     # -- verbs
-    # ----------------------------------------------------------------------------------------------
 
     async def _get(self) -> None:
         target = resource_target(self.cluster.registry, self.request.path)

@@ -1,6 +1,6 @@
-"""Where the volumes of a node go, and the journals that record it.
+"""Where the logic volumes of a node go, and the journals that record it.
 
-And another target, when that one cannot take them.
+Also the choice of another target, when the first one cannot take them.
 """
 
 from __future__ import annotations
@@ -389,8 +389,8 @@ def _evict_first(
 
 
 def _company(before: Journal, verdict: placement.Placement) -> tuple[str, ...]:
-    """Return whom the volume is together with.
+    """Return the logic volumes that belong together with this one.
 
-    Also those that it was planned with at first, which may be done by now.
+    Those that it was planned with at first count too, although they may be finished by now.
     """
     return tuple(sorted({*before.together, *verdict.together}))

@@ -1,6 +1,6 @@
-"""What did not work and will not by itself, or has been at it for too long.
+"""Problems: what failed and needs an operator, or has taken too long.
 
-With reason, since when, and what to type.
+Each has its reason, its begin and the command that helps.
 
 The API server and the nodes are asked now, by the same decisions that the tasks take. Task results
 in the broker only add the last word on what is journalled, and failures that left no trace on an

@@ -96,7 +96,7 @@ def readiness(ctx: Context) -> Readiness:
 def still_true(found: Readiness, snapshot: ClusterSnapshot) -> bool:
     """Return whether `found` is about the nodes of `snapshot` as they are now.
 
-    Which exist, are Ready, are cordoned.
+    The same nodes must exist, be Ready and be cordoned.
     """
     return {one.node: one.state for one in found.nodes} == {
         name: _state(snapshot, name) for name in snapshot.nodes
