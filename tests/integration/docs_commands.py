@@ -24,11 +24,11 @@ class Command:
 
 ELSEWHERE = {
     r"kubectl -n kube-system create configmap": (
-        "tests/contract/test_progress.py",
+        "tests/contract/test_story.py",
         "kubectl sends protobuf, which the emulator does not read",
     ),
     r"make demo": ("tests/integration/test_demo.py", "it is a stack of its own"),
-    r"make test$": (".ci/run", "it is what runs this"),
+    r"make test( PYTEST_ARGS=.*)?$": (".ci/run", "it is what runs this"),
     r"make (lint|lab)$": (".ci/run", "takes minutes, and root"),
     r"(docker|podman) build|podman push|cd deploy && kustomize": (
         "tests/containers/test_compose.py",
