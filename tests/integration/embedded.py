@@ -21,6 +21,7 @@ from carina_tasks.model import well_known
 
 ONE, TWO, THREE = "10.20.9.152", "10.20.9.153", "10.20.9.154"
 NODES = (ONE, TWO, THREE)
+CELERY = (sys.executable, "-m", "celery", "-A", "carina_tasks")
 GIB = 1 << 30
 SETTINGS = {
     "confirm_absence": "1",
@@ -107,7 +108,7 @@ class Embedded:
         prints.
         """
         done = subprocess.run(
-            [sys.executable, "-m", "celery", "-A", "carina_tasks", *arguments],
+            [*CELERY, *arguments],
             env={**self.stage.children.env, **self.stage.env},
             cwd=self.stage.folder,
             input=stdin,
@@ -210,6 +211,13 @@ class Embedded:
 
         with urllib.request.urlopen(self.stage.flower_url + path, timeout=10) as answer:
             return json.load(answer)
+
+    def another_flower(self, port: int, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a Flower beside the stage's own, with other settings; the test ends it."""
+        return subprocess.Popen(
+            [*CELERY, "flower", f"--port={port}", "--address=127.0.0.1"],
+            env={**self.stage.env, "FLOWER_UNAUTHENTICATED_API": "true", **environment},
+        )
 
     def log(self, process: str) -> str:
         """Return the log of a process."""

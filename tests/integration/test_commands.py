@@ -17,9 +17,7 @@ from typing import Any
 import pytest
 
 from carina_tasks.kube import paths
-from tests.integration.embedded import GIB, NODES, ONE, THREE, TWO, Embedded
-
-CELERY = (sys.executable, "-m", "celery", "-A", "carina_tasks")
+from tests.integration.embedded import CELERY, GIB, NODES, ONE, THREE, TWO, Embedded
 
 
 def run(embedded: Embedded, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -205,8 +203,8 @@ def test_a_nodes_volumes_by_command_and_by_inspect(embedded: Embedded) -> None:
 
 
 def watching(embedded: Embedded, **options: Any) -> subprocess.Popen[Any]:
-    """Start `carina status --watch`. Whoever runs the tests in the background has told their
-    processes to ignore SIGINT.
+    """Start `carina status --watch`. A shell that runs the tests in the background has SIGINT
+    ignored in all their processes: `env` sets the default again.
     """
     return subprocess.Popen(
         ["env", "--default-signal=INT", *CELERY, "carina", "status", "--watch", "0.5"],

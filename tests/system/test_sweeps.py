@@ -79,31 +79,10 @@ def test_thin_volume_and_pool_go_together(lab: Lab) -> None:
     product = Product(lab, trash_retention="1")
     product.start("control")
     node = lab.nodes[THREE]
-    node.run(
-        "lvcreate",
-        "-qy",
-        "-T",
-        "-L",
-        "1G",
-        "-V",
-        "1G",
-        "-n",
-        "volume-old",
-        "carina-vg-hdd/thin-old",
-    )
-    node.run(
-        "lvcreate",
-        "-qy",
-        "-T",
-        "-L",
-        "1G",
-        "-V",
-        "1G",
-        "-n",
-        "volume-a",
-        "carina-vg-hdd/thin-shared",
-    )
-    node.run("lvcreate", "-qy", "-T", "-V", "1G", "-n", "volume-b", "carina-vg-hdd/thin-shared")
+    create = ("lvcreate", "-qy", "-T", "-V", "1G", "-n")
+    node.run(*create, "volume-old", "-L", "1G", "carina-vg-hdd/thin-old")
+    node.run(*create, "volume-a", "-L", "1G", "carina-vg-hdd/thin-shared")
+    node.run(*create, "volume-b", "carina-vg-hdd/thin-shared")
     product.call("carina.sweep.local_volumes")
     time.sleep(3)
     result = product.of(product.call("carina.sweep.local_volumes"), THREE)
