@@ -69,8 +69,8 @@ def mass_failure(
     Counted as lost: nodes whose Ready condition is not True, and nodes that do not exist though a
     LogicVolume names them. Above `share` it is more probably the network or the control plane than
     the nodes, and every volume moved would be data thrown away. The operator who resumes approves
-    of the nodes that are lost then, and of no others. Without a single healthy node there is
-    nowhere to go either.
+    of the nodes that are lost then, and of no others. Without a single healthy node the guard
+    stops too, because no node could take a volume.
 
     It is a Stop, for which the operator is called, when it has lasted for `after` seconds. When the
     API server comes back after a minute away, every node is NotReady until its kubelet has renewed

@@ -193,8 +193,8 @@ def test_the_target_is_full(lab: Lab, case: Case) -> None:
 
 
 def test_every_target_is_full(lab: Lab, case: Case) -> None:
-    """The only target fills up and no other is there: it is told in an Event, and continues when
-    there is space.
+    """The only target fills up and no other is there: an Event gives the reason, and the rebuild
+    continues when there is space.
     """
     case(
         "the only target's VG filled before create, emptied 20 s later",

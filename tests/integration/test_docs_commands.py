@@ -135,8 +135,8 @@ def _in_a_terminal(text: str, env: dict[str, str], folder: Path, seconds: float)
     and what it said.
 
     One signal to the whole group, as a terminal sends it: timeout(1) sends its child two, and the
-    second one ends Python's own ending with a traceback. Whoever runs the tests in the background
-    may have had the signal ignored: not here.
+    second one ends Python's own ending with a traceback. A shell that runs the tests in the
+    background has SIGINT ignored in all their processes: `env` sets the default again.
     """
     with subprocess.Popen(
         ["env", "--default-signal=INT", "bash", "-o", "pipefail", "-c", text],

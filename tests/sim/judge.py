@@ -256,8 +256,9 @@ class Judge:
         )
 
     def _mass_failure(self, name: str, leaves: str) -> None:
-        """Judge a failover by what has been lost for so long that whoever began it saw it: that
-        must not be too much.
+        """Judge a failover by the nodes that were already lost when the control worker began it.
+
+        They must not be too many.
         """
         nodes = {n["metadata"]["name"] for n in self.controllers.all(NODES)}
         named = {

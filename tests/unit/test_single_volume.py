@@ -1,6 +1,5 @@
-"""One volume of a live node, rebuilt because the operator reports it; and nothing else of a live
-node,
-whoever reports it.
+"""One volume of a live node, rebuilt because the operator reports it. No other report rebuilds
+anything of a live node.
 """
 
 import json

@@ -2,9 +2,9 @@
 
 The one with the fewest pods.
 
-A claim without a volume waits for its first consumer: it is told the node first (as
-WaitForFirstConsumer has it), and the pod follows when it is Bound. Resources, spread and affinities
-are left out.
+A claim without a PV waits for its first consumer (WaitForFirstConsumer): the scheduler first
+writes the selected node on the claim, and binds the pod when the claim is Bound. Resources, spread
+and affinities are left out.
 """
 
 from __future__ import annotations

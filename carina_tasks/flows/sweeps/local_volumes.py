@@ -265,8 +265,7 @@ def _judge(
     )
     if not isinstance(verdict, orphans.MarkOrphan | orphans.RemoveOrphan):
         return verdict
-    # A list can be stale or cut short by a proxy in between: ask for these
-    # two by name.
+    # A proxy can make a list stale or cut it short: ask for these two by name.
     return orphans.judge_local_volume(
         lv,
         inventory,
