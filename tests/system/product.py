@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.lab import kube as k
+from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.processes import Process
 from tests.lab.sender import Sender
@@ -63,12 +64,13 @@ class Product:
             self.lab.start_workers(
                 {"CARINA_TASKS_NODE_PROFILE": profile, **self.node_env}, sealed=sealed
             )
-            client = self.redis.client
-            self.lab.world.wait(
-                "all node workers give a sign",
-                lambda: all(client.exists(f"alive.{name}") for name in self.lab.names),
-                30,
-            )
+            try:
+                self._wait_for_heartbeats()
+            except LabError:
+                nodes = [self.lab.nodes[name] for name in self._silent()]
+                if not [node for node in nodes if node.boot_if_worker_is_held()]:
+                    raise
+                self._wait_for_heartbeats()
         started = []
         for name in processes:
             if name == "beat":
@@ -83,6 +85,13 @@ class Product:
             sign = READY.get(name, "ready.")
             self.lab.world.wait(f"{name} is ready", lambda p=process, s=sign: s in p.tail(500), 30)
         return started
+
+    def _wait_for_heartbeats(self) -> None:
+        self.lab.world.wait("all node workers send a heartbeat", lambda: not self._silent(), 30)
+
+    def _silent(self) -> list[str]:
+        client = self.redis.client
+        return [name for name in self.lab.names if not client.exists(f"alive.{name}")]
 
     def typed(self, *arguments: str) -> tuple[int, str]:
         """Run a ``celery -A carina_tasks`` command; return its exit code and what it prints on

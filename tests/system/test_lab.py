@@ -13,6 +13,7 @@ from tests.lab import kube as k
 from tests.lab import parts, paths
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab, wait_for
+from tests.lab.uml.node import UmlNode
 
 ONE, TWO, THREE = "10.20.9.151", "10.20.9.152", "10.20.9.153"
 GIB = 1 << 30
@@ -336,3 +337,29 @@ def test_processes_of_the_host(lab: Lab) -> None:
     print(f"clean: {lab.clean():.1f} s")
     assert not process.alive
     assert lab.lvs() == {name: {} for name in lab.names}
+
+
+def test_a_worker_that_the_kernel_holds_is_ended_by_a_boot(lab: Lab) -> None:
+    """A worker that outlives SIGKILL, here in a write to a frozen file system, costs a boot and no
+    later test.
+    """
+    node = lab.nodes[ONE]
+    node.create_lv("frozen", GIB // 8)
+    point = node.mount("frozen")
+    node.run("fsfreeze", "--freeze", point)
+    lab.start_workers(argv=("-c", f"open('{point}/file', 'w').write('x')"), only=[ONE])
+    lab.world.wait(
+        "the worker hangs",
+        lambda: node.run("cat", f"/proc/{pid(node)}/stat").stdout.split()[2] == "D",
+    )
+    assert node.boot_if_worker_is_held()
+    script = "import time; print('second'); time.sleep(100)"
+    lab.start_workers(argv=("-c", script), only=[ONE])
+    lab.world.wait("the second runs", lambda: "second" in node.worker_log.read_text())
+    assert not node.boot_if_worker_is_held()
+    node.stop_worker()
+
+
+def pid(node: UmlNode) -> int:
+    """Return the process ID of a node's worker."""
+    return int(node.worker_status()["pid"])

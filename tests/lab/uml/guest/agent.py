@@ -119,7 +119,10 @@ class Worker:
         return await self.status()
 
     async def stop(self, number: int = signal.SIGTERM, timeout: float = 10) -> Json:
-        """End it, with SIGKILL after `timeout` seconds, and do not start it again."""
+        """End it, with SIGKILL after `timeout` seconds, and do not start it again.
+
+        Raises TimeoutError when it outlives SIGKILL: the kernel holds it, whatever program it is.
+        """
         self.wanted = None
         if self.task:
             if process := self.running():
@@ -127,7 +130,9 @@ class Worker:
             done, _ = await asyncio.wait([self.task], timeout=timeout)
             if not done:
                 await self.kill()
-                await self.task
+                done, _ = await asyncio.wait([self.task], timeout=5)
+            if not done:
+                raise TimeoutError("the worker outlives SIGKILL: this node's kernel holds it")
             self.task = None
         return await self.status()
 
