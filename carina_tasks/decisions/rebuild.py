@@ -295,6 +295,23 @@ def next_step(view: RebuildView) -> Step:
     return _step_after_replacement(view, pv)
 
 
+AFTER_EVICTION = (RemoveClaimAnnotation, ClearResize, SetSuccess, DropJournal)
+
+
+def asks_for_pods(step: Step, *, gone: bool) -> bool:
+    """Return whether the source's pods must be listed before `step` is done.
+
+    They are listed before the first step that follows the eviction, and once more before the
+    journal is dropped, for a pod that was bound to the source meanwhile. No other step looks at
+    them, so a volume costs two lists, however many steps it has.
+
+    Args:
+        step: What `next_step` returns of a view without pods.
+        gone: Whether they were listed in this run, and none was left to evict.
+    """
+    return isinstance(step, DropJournal) or (isinstance(step, AFTER_EVICTION) and not gone)
+
+
 def _local_step(view: RebuildView, on_target: bool) -> Step | None:
     journal, size = view.journal, pv_manifest.wanted_size(view.logic_volume, view.journal.manifest)
     if journal.given_up and not journal.copy:

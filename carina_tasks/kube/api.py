@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import urllib3
 import yaml
 from kubernetes import client, config
@@ -28,6 +29,7 @@ from carina_tasks.errors import (
     DryRunUnsupported,
 )
 from carina_tasks.kube.responses import DRY_RUN, MERGE, NO_DRY_RUN, date_of, error_of, list_of
+from carina_tasks.kube.slim import slim
 
 Raw = dict[str, Any]
 Observe = Callable[[str, str, float, int], None]
@@ -125,7 +127,7 @@ class Api:
         return self._call("GET", path)
 
     def list(self, path: str, query: Mapping[str, str] | None = None) -> Listing:
-        """Return every object at `path`, all pages of it.
+        """Return every object at `path`, all pages of it, each cut down to what is read (`slim`).
 
         Raises:
             ApiUnavailable: For anything that is not a whole list.
@@ -140,7 +142,7 @@ class Api:
             }
             page, date = self._call("GET", path, query=page_query)
             meta, got = list_of(path, page)
-            items += got
+            items += map(slim, got)
             version, now, more = (
                 version or meta.get("resourceVersion", ""),
                 now or date,
@@ -329,8 +331,8 @@ class Api:
     @staticmethod
     def _decode(verb: str, path: str, data: bytes) -> Raw:
         try:
-            value = json.loads(data)
-        except (ValueError, RecursionError) as exc:
+            value = msgspec.json.decode(data)
+        except (msgspec.DecodeError, ValueError, RecursionError) as exc:
             raise ApiUnavailable(f"{verb} {path}: the answer is not JSON") from exc
         if not isinstance(value, dict):
             raise ApiUnavailable(f"{verb} {path}: the answer is not an object")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import msgspec
@@ -14,8 +16,10 @@ from carina_tasks.kube import event_history, paths, rights
 from carina_tasks.kube.api import Api, Listing, Raw
 from carina_tasks.kube.event_history import PastEvent
 from carina_tasks.kube.rights import Right
+from carina_tasks.kube.shared import SharedReading
 from carina_tasks.model import objects
 from carina_tasks.model.objects import Claim, Lease, LogicVolume, Node, PersistentVolume
+from carina_tasks.model.pods import claims_of
 from carina_tasks.model.snapshot import ClusterSnapshot, Unreadable
 
 T = TypeVar("T")
@@ -66,6 +70,11 @@ class Cluster:
 
     def __init__(self, api: Api) -> None:
         self.api = api
+        self._snapshots = SharedReading(self._observe)
+        self._pods = SharedReading(self._list_pods)
+        self._pods_on: dict[tuple[str, str], SharedReading[tuple[Raw, ...]]] = {}
+        """By node and namespace."""
+        self._lock = threading.Lock()
 
     def nodes(self) -> Listed[Node]:
         """Return all nodes. Raises the adapter's errors when the list is not complete."""
@@ -123,10 +132,15 @@ class Cluster:
     def observe(self) -> ClusterSnapshot:
         """Return the whole cluster as far as a failover or a sweep looks at it.
 
-        Every list is complete or an error is raised: nothing is ever decided on a part.
+        Every list is complete or an error is raised: nothing is ever decided on a part. Every list
+        begins after the call, and threads that ask at the same time share it.
+
         LogicVolumes are listed before PersistentVolumes, so one that has just got its PV is never
         seen without.
         """
+        return self._snapshots.get()
+
+    def _observe(self) -> ClusterSnapshot:
         with ThreadPoolExecutor(4) as pool:
             lists = {
                 path: pool.submit(self.api.list, path)
@@ -228,6 +242,9 @@ class Cluster:
         Raises:
             BadObject: A pod that cannot be read is no pod that may be overlooked.
         """
+        return self._pods.get()
+
+    def _list_pods(self) -> tuple[objects.Pod, ...]:
         return tuple(parse(raw, objects.parse_pod) for raw in self.api.list(paths.PODS).items)
 
     def pod_count(self) -> int | None:
@@ -242,11 +259,17 @@ class Cluster:
             namespace: Namespace of the objects.
             claim: Name of the claim.
         """
-        listing = self.api.list(
-            f"/api/v1/namespaces/{namespace}/pods", {"fieldSelector": f"spec.nodeName={node}"}
-        )
-        pods = (parse(raw, objects.parse_pod) for raw in listing.items)
+        with self._lock:
+            reading = self._pods_on.setdefault(
+                (node, namespace), SharedReading(partial(self._list_pods_on, node, namespace))
+            )
+        # Only those of the claim are read in full: the volumes of a node ask one after the other.
+        pods = (parse(raw, objects.parse_pod) for raw in reading.get() if _may_use(raw, claim))
         return tuple(pod for pod in pods if claim in pod.claims)
+
+    def _list_pods_on(self, node: str, namespace: str) -> tuple[Raw, ...]:
+        query = {"fieldSelector": f"spec.nodeName={node}"}
+        return self.api.list(f"/api/v1/namespaces/{namespace}/pods", query).items
 
     def _listed(self, path: str, parser: Callable[[Raw], T]) -> Listed[T]:
         values: dict[str, T] = {}
@@ -263,6 +286,14 @@ class Cluster:
             return parse(self.api.get(path), parser)
         except NotFound:
             return None
+
+
+def _may_use(raw: Raw, claim: str) -> bool:
+    """Return whether a pod uses the claim; True as well when only its reader can say."""
+    try:
+        return claim in claims_of(raw["metadata"]["name"], raw.get("spec") or {})
+    except (TypeError, AttributeError, KeyError):
+        return True
 
 
 def _name(raw: Raw) -> str:

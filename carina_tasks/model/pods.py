@@ -87,22 +87,27 @@ def parse_pod(raw: Raw) -> Pod:
         BadObject: An object in the cluster lacks a field or has a wrong one.
     """
     meta, spec, status = parse_meta(raw), raw.get("spec") or {}, raw.get("status") or {}
-    claims = []
-    for volume in spec.get("volumes") or ():
-        if "persistentVolumeClaim" in volume:
-            claims.append((volume["persistentVolumeClaim"] or {}).get("claimName", ""))
-        elif "ephemeral" in volume:
-            claims.append(f"{meta.name}-{volume.get('name', '')}")
     return Pod(
         meta=meta,
         node=spec.get("nodeName") or "",
         phase=status.get("phase") or "",
-        claims=tuple(c for c in claims if c),
+        claims=claims_of(meta.name, spec),
         requests=_pod_requests(spec, meta.key),
         spec=spec,
         conditions=tuple(status.get("conditions") or ()),
         grace=(raw.get("metadata") or {}).get("deletionGracePeriodSeconds"),
     )
+
+
+def claims_of(name: str, spec: Raw) -> tuple[str, ...]:
+    """Return the names of the claims of the pod `name`, those of ephemeral volumes included."""
+    claims = []
+    for volume in spec.get("volumes") or ():
+        if "persistentVolumeClaim" in volume:
+            claims.append((volume["persistentVolumeClaim"] or {}).get("claimName", ""))
+        elif "ephemeral" in volume:
+            claims.append(f"{name}-{volume.get('name', '')}")
+    return tuple(claim for claim in claims if claim)
 
 
 def _pod_requests(spec: Raw, key: str) -> dict[str, Decimal]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from carina_tasks.model.objects import (
     Claim,
@@ -30,7 +31,7 @@ class Unreadable:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClusterSnapshot:
     """Complete lists of every kind that a decision looks at.
 
@@ -57,9 +58,17 @@ class ClusterSnapshot:
 
     def pods_of(self, claim_key: str) -> tuple[Pod, ...]:
         """Return the pods that use the claim ``namespace/name`` and have not run to their end."""
-        namespace, _, name = claim_key.partition("/")
-        return tuple(
-            p
-            for p in self.pods
-            if p.meta.namespace == namespace and name in p.claims and not p.finished
-        )
+        return self._pods_by_claim.get(claim_key, ())
+
+    @cached_property
+    def unreadable_names(self) -> frozenset[str]:
+        """The names of the objects that cannot be read."""
+        return frozenset(one.name for one in self.unreadable)
+
+    @cached_property
+    def _pods_by_claim(self) -> Mapping[str, tuple[Pod, ...]]:
+        found: dict[str, list[Pod]] = {}
+        for pod in self.pods:
+            for claim in dict.fromkeys(() if pod.finished else pod.claims):
+                found.setdefault(f"{pod.meta.namespace}/{claim}", []).append(pod)
+        return {key: tuple(pods) for key, pods in found.items()}

@@ -74,6 +74,33 @@ def test_every_journal_is_written_before_anything_is_touched():
         assert body["metadata"]["resourceVersion"]
 
 
+def test_a_pod_that_is_bound_to_the_source_at_the_last_moment_is_evicted_too():
+    """It tolerates everything and names the node: the pods are listed again before the journal
+    goes, and its volume is no longer there.
+    """
+    api, fake = deleted(names=("pvc-1",)), nodes()
+    late = pod("late", "pvc-1")
+
+    def bind(verb, path):
+        if path.endswith("/status") and api.one("PersistentVolume", "pvc-1"):
+            on = api.one("PersistentVolume", "pvc-1")["spec"]["nodeAffinity"]
+            if "n1" not in str(on) and paths.pod("default", "late") not in api.objects:
+                api.objects[paths.pod("default", "late")] = copy.deepcopy(late)
+
+    api.on_write = bind
+    assert rebuild_node(context(api, fake), "n1").outcome == "done"
+    assert not [raw for raw in api.objects.values() if raw["kind"] == "Pod"]
+
+
+def test_the_pods_of_the_source_are_listed_for_their_eviction_and_at_the_end():
+    """A list for each step of each volume made the cost grow with the square of the volumes."""
+    api, fake = deleted(), nodes()
+    rebuild_node(context(api, fake), "n1")
+    lists = api.reads.count("/api/v1/namespaces/default/pods")
+    # Before the eviction, after it, and before the journal goes.
+    assert lists <= 3 * len(VOLUMES)
+
+
 def test_no_pv_is_ever_deleted_with_a_status_set():
     """At each deletion the LogicVolume has a journal, an empty status, its volumeID, and the PV is
     retained.

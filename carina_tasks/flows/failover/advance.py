@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import msgspec.structs
@@ -276,6 +276,7 @@ def _step_by_step(ctx: Context, name: str, local: CreatedLv | None) -> Advance:
     log = structlog.get_logger()
     view: rebuild.RebuildView | VolumeResult | None = None
     step: rebuild.Step | None = None
+    gone = False
     for _ in range(MOST_STEPS):
         try:
             view = _view(ctx, name, local)
@@ -286,6 +287,10 @@ def _step_by_step(ctx: Context, name: str, local: CreatedLv | None) -> Advance:
                 intent=view.journal.intent, node=view.journal.source, target=view.journal.target
             )
             step = rebuild.next_step(view)
+            if rebuild.asks_for_pods(step, gone=gone):
+                view = _with_pods(ctx, view)
+                step = rebuild.next_step(view)
+                gone = not isinstance(step, rebuild.EvictPods)
             log.debug("next step", step=rebuild.METRIC_LABELS[type(step)])
             result = _timed(ctx, view, step)
             if result is not None:
@@ -329,7 +334,6 @@ def _view(ctx: Context, name: str, local: CreatedLv | None) -> rebuild.RebuildVi
         ctx.cluster.claim(logic_volume.namespace, logic_volume.claim),
         ctx.cluster.persistent_volume(name),
     )
-    pods = ctx.cluster.pods_on(journal.source, logic_volume.namespace, logic_volume.claim)
     return rebuild.RebuildView(
         logic_volume=logic_volume,
         journal=journal,
@@ -338,13 +342,13 @@ def _view(ctx: Context, name: str, local: CreatedLv | None) -> rebuild.RebuildVi
         # Planned again since the node was asked, it has another id: then the answer is about
         # another LV.
         lv=local.done if local is not None and local.intent == journal.intent else None,
-        pods=pods,
-        # Asked for where it matters: the pods are evicted last.
-        source_alive=bool(pods)
-        and pv is not None
-        and pv.nodes == (journal.target,)
-        and source_alive(ctx, journal.source),
     )
+
+
+def _with_pods(ctx: Context, view: rebuild.RebuildView) -> rebuild.RebuildView:
+    logic_volume, source = view.logic_volume, view.journal.source
+    pods = ctx.cluster.pods_on(source, logic_volume.namespace, logic_volume.claim)
+    return replace(view, pods=pods, source_alive=bool(pods) and source_alive(ctx, source))
 
 
 def _timed(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance | None:

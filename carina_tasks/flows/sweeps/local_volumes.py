@@ -252,7 +252,7 @@ def _judge(
     ctx: Context, lv: LocalVolume, inventory: Inventory, snapshot: ClusterSnapshot
 ) -> orphans.OrphanVerdict:
     name = lv.name.removeprefix(VOLUME_PREFIX)
-    if any(u.name == name for u in snapshot.unreadable):
+    if name in snapshot.unreadable_names:
         return orphans.KeepLv("an object of its name cannot be read", "unreadable")
     rules = sweep_rules.orphan_rules(ctx)
     verdict = orphans.judge_local_volume(

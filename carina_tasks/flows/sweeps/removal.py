@@ -62,8 +62,10 @@ def remove_all(
         snapshot: The cluster as it was read.
         doomed: The orphans, each with its reason.
     """
-    old = [one for one in doomed if is_old_copy(one[0], inventory.node, snapshot)]
-    others = [one for one in doomed if one not in old]
+    old: list[tuple[LocalVolume, str]] = []
+    others: list[tuple[LocalVolume, str]] = []
+    for one in doomed:
+        (old if is_old_copy(one[0], inventory.node, snapshot) else others).append(one)
     conf, now = ctx.settings, int(snapshot.now)
     kept = max(conf.trash_retention, conf.old_copy_retention)
     return _remove(ctx, inventory, others, now if conf.trash_retention else 0) + _remove(
