@@ -20,7 +20,8 @@ def run(quick: bool) -> Iterator[Figure]:
     try:
         embedded.reset()
         yield measures.node_ask(embedded, 5 if quick else 200)
-        yield measures.rebuild(embedded, n, turns)
+        for volumes in (n, 4 * n):
+            yield measures.rebuild(embedded, volumes, turns)
         yield measures.lvm_batch(
             measures.simulated_lvm(embedded, ONE), "simulated lvm", measures.GROUP, n, turns
         )

@@ -906,7 +906,7 @@ GUARDS = (
             ),
             Edit(
                 F + "sweeps.local_volumes:_judge",
-                "any((u.name == name for u in snapshot.unreadable))",
+                "name in snapshot.unreadable_names",
                 "False",
                 SWEEPS + "test_an_unreadable_logic_volume_keeps_its_local_volume",
             ),
@@ -1031,6 +1031,36 @@ GUARDS = (
                 "logic_volume is None or logic_volume.node != node",
                 "logic_volume is None",
                 "test_single_volume.py::test_a_message_that_comes_twice_moves_it_once",
+            ),
+        ),
+    ),
+    Guard(
+        "the source's pods are listed again before the journal is dropped",
+        "rebuild.asks_for_pods",
+        "",
+        "the pod is evicted too",
+        (
+            Edit(
+                D + "rebuild:asks_for_pods",
+                "isinstance(step, DropJournal) or (isinstance(step, AFTER_EVICTION) and "
+                "(not gone))",
+                "isinstance(step, AFTER_EVICTION) and (not gone)",
+                FAILOVER
+                + "test_a_pod_that_is_bound_to_the_source_at_the_last_moment_is_evicted_too",
+            ),
+        ),
+    ),
+    Guard(
+        "a shared reading begins after the question",
+        "shared.SharedReading.get",
+        "",
+        "a later reading is waited for",
+        (
+            Edit(
+                K + "shared:SharedReading.get",
+                "self._next = None",
+                "pass",
+                "test_shared_reading.py::test_a_question_during_a_reading_gets_a_later_one",
             ),
         ),
     ),

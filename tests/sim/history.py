@@ -55,6 +55,7 @@ from tests.sim.nodes import Machine, NodeWorkers, changing, skewed_time
 from tests.sim.nodes import load as load_disks
 from tests.sim.people import People
 from tests.sim.planned import Planned
+from tests.sim.readings import SimulatedReading
 from tests.sim.undoing import Undoing
 
 QUICK = {
@@ -140,6 +141,7 @@ def simulated_world() -> Iterator[None]:
         _empty()
         for module in (advance, cluster, rehearse):
             stack.enter_context(mock.patch.object(module, "ThreadPoolExecutor", Executor))
+        stack.enter_context(mock.patch.object(cluster, "SharedReading", SimulatedReading))
         for module in (failover, sweep, trash):
             stack.enter_context(mock.patch.object(module, "context", _of_running))
         stack.enter_context(mock.patch.object(ControlTask, "send", _send))
