@@ -16,11 +16,14 @@ from tests.integration.embedded import ONE, Embedded
 def run(quick: bool) -> Iterator[Figure]:
     """Measure one figure after the other, on one embedded stack."""
     embedded = Embedded({"confirm_absence": "0"})
-    n, turns = (5, 1) if quick else (40, 5)
+    n, turns = (8, 1) if quick else (40, 5)
     try:
         embedded.reset()
         yield measures.node_ask(embedded, 5 if quick else 200)
-        for volumes in (n, 4 * n):
+        # The task is called by the measurement, once, and no other message comes in between.
+        for process in ("watch", "beat"):
+            embedded.end(process)
+        for volumes in (n // 4, n):
             yield measures.rebuild(embedded, volumes, turns)
         yield measures.lvm_batch(
             measures.simulated_lvm(embedded, ONE), "simulated lvm", measures.GROUP, n, turns

@@ -42,10 +42,6 @@ def rebuild(embedded: Embedded, volumes: int, turns: int) -> Figure:
     """Measure the task `rebuild_node`, and nothing but the API writes of a rebuild: no decision, no
     look, no LVM.
     """
-    # The task is called here, once, and no other message comes in between.
-    for process in ("watch", "beat"):
-        embedded.end(process)
-
     def prepared() -> list[str]:
         embedded.reset_objects()
         return _volumes(embedded, volumes)
