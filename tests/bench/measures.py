@@ -42,6 +42,7 @@ def rebuild(embedded: Embedded, volumes: int, turns: int) -> Figure:
     """Measure the task `rebuild_node`, and nothing but the API writes of a rebuild: no decision, no
     look, no LVM.
     """
+
     def prepared() -> list[str]:
         embedded.reset_objects()
         return _volumes(embedded, volumes)
