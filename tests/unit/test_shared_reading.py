@@ -1,6 +1,7 @@
 """One reading for all who ask at the same time, and none that is older than the question."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -62,9 +63,11 @@ def test_eight_threads_cost_two_readings():
     (first,) = waits_for_the_next(shared, 1)
     assert slow.begun.acquire(timeout=10)
     later = waits_for_the_next(shared, 7)
-    while not shared._next:
-        pass
-    threading.Event().wait(0.3)  # until all seven have joined it
+    # One of the seven leads the next reading, and six wait for it.
+    end = time.monotonic() + 10
+    while not (shared._next and len(shared._next._condition._waiters) == 6):
+        assert time.monotonic() < end
+        time.sleep(0.01)
     slow.let.release(2)
     assert [first.result(10), *{future.result(10) for future in later}] == [1, 2]
 
