@@ -303,7 +303,8 @@ def asks_for_pods(step: Step, *, gone: bool) -> bool:
 
     They are listed before the first step that follows the eviction, and once more before the
     journal is dropped, for a pod that was bound to the source meanwhile. No other step looks at
-    them, so a volume costs two lists, however many steps it has.
+    them, so a volume costs three lists at most, however many steps it has: one more when a pod
+    was evicted.
 
     Args:
         step: What `next_step` returns of a view without pods.

@@ -67,8 +67,8 @@ class Product:
             try:
                 self._wait_for_heartbeats()
             except LabError:
-                nodes = [self.lab.nodes[name] for name in self._silent()]
-                if not [node for node in nodes if node.boot_if_worker_is_held()]:
+                held = [self.lab.nodes[name].boot_if_worker_is_held() for name in self._silent()]
+                if not any(held):
                     raise
                 self._wait_for_heartbeats()
         started = []

@@ -226,6 +226,16 @@ def test_an_empty_list_may_have_no_items():
         assert api.list(paths.NODES).items == ()
 
 
+def test_a_list_keeps_what_is_read_and_a_single_object_stays_whole():
+    """What is written back is read by its name; a list of a large cluster must fit into memory."""
+    raw = pv()
+    raw["metadata"]["managedFields"] = [{"manager": "csi-provisioner"}]
+    listing = {"kind": "PersistentVolumeList", "metadata": {}, "items": [raw]}
+    with serving(Answer(body=listing), Answer(body=raw)) as (api, _):
+        assert api.list(paths.PERSISTENT_VOLUMES).items == (pv(),)
+        assert api.get(PATH) == raw
+
+
 def test_a_partial_world_is_no_world():
     """One of the lists of an observation fails: the whole observation does."""
     with (

@@ -30,7 +30,7 @@ AFFINITY = {
 
 
 def users_pod():
-    """Make a pod as a user's cluster has them: most of it concerns nobody here."""
+    """Make a pod as a user's cluster has them: this project does not read most of its fields."""
     raw = pod("web-0", "pvc-1", labels={"app": "web"})
     raw["metadata"]["managedFields"] = [{"manager": "kubelet", "fieldsV1": {"f:status": {}}}] * 5
     raw["metadata"]["deletionGracePeriodSeconds"] = 7

@@ -313,7 +313,7 @@ def _on_nodes(
 def _above_the_cap(
     ctx: Context, snapshot: ClusterSnapshot, inventory: Inventory
 ) -> Iterator[Problem]:
-    rules, unreadable = orphan_rules(ctx), {one.name for one in snapshot.unreadable}
+    rules, unreadable = orphan_rules(ctx), snapshot.unreadable_names
     doomed = []
     for lv in inventory.volumes:
         name = lv.name.removeprefix(VOLUME_PREFIX)
