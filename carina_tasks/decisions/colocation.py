@@ -74,6 +74,14 @@ def separated(
             ):
                 reason = f"{leader.name}, which its pod uses too, goes to {journal.target}"
                 found[name] = Diverging(other, leader, reason)
+            elif (
+                leader.name not in found
+                and leader.node not in lost
+                and _arrived(snapshot, other, journal, lost)
+                and selection.still_empty(snapshot, leader)
+            ):
+                reason = f"{name}, which its pod uses too, is on {other.node}"
+                found[leader.name] = Diverging(leader, other, reason)
     return tuple(found.values())
 
 
@@ -111,6 +119,20 @@ def _follows(snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Jour
     if logic_volume.node != journal.source:
         return False
     return isinstance(selection.of_companion(snapshot, logic_volume, journal), selection.Wanted)
+
+
+def _arrived(
+    snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal, lost: Set[str]
+) -> bool:
+    """Return whether this one is on a node that the other can follow to.
+
+    That node was the target of both until the other was planned again alone, and it returned.
+    """
+    return (
+        not logic_volume.journalled
+        and logic_volume.node in snapshot.nodes
+        and logic_volume.node not in {journal.source, *lost}
+    )
 
 
 def _strays(snapshot: ClusterSnapshot, logic_volume: LogicVolume, leader: LogicVolume) -> bool:

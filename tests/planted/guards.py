@@ -414,7 +414,7 @@ GUARDS = (
                 "test_selection.py::test_after_that_it_is_a_volume_of_that_node_like_any_other",
             ),
             Edit(
-                F + "failover.planning:_stays",
+                F + "failover.replanning:_stays",
                 "isinstance(verdict, selection.Skip)",
                 "False",
                 FAILOVER + "test_a_volume_that_was_written_to_meanwhile_is_not_planned_again",
@@ -693,7 +693,7 @@ GUARDS = (
                 FAILBACK + "test_an_answer_about_another_lv_is_not_believed",
             ),
             Edit(
-                F + "failover.planning:_stays",
+                F + "failover.replanning:_stays",
                 "found.journal.failback and (not found.journal.given_up) and "
                 "selection.still_empty(snapshot, found)",
                 "False and selection.still_empty(snapshot, found)",
@@ -728,7 +728,7 @@ GUARDS = (
         "it waits",
         (
             Edit(
-                F + "failover.planning:_stays",
+                F + "failover.replanning:_stays",
                 "colocation.held_by(snapshot, found.journal, maintenance)",
                 "''",
                 FAILOVER
@@ -743,7 +743,7 @@ GUARDS = (
         "read by name",
         (
             Edit(
-                F + "failover.planning:replan",
+                F + "failover.replanning:replan",
                 "snapshot = ask_nodes.with_pvs_by_name(ctx, snapshot, by_name.keys() | companions)",
                 "pass",
                 FAILOVER + "test_a_list_that_lacks_a_pv_is_no_proof_that_a_volume_is_empty",

@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 
 from carina_tasks.decisions.colocation import Diverging, LeftBehind, held_by, separated
+from carina_tasks.errors import ApiDenied
 from carina_tasks.flows.failover.lost_node import migrate_node
 from carina_tasks.flows.failover.resume import resume
 from tests.builders.flow import FakeApi, FakeNodes, context
@@ -118,6 +119,33 @@ def test_of_two_that_go_to_different_nodes_the_empty_one_gives_way(first, second
 def test_nobody_strays_while_one_of_the_targets_is_lost(lost):
     """What went there is planned again, and by that goes where the other is."""
     assert of(*on_its_way(A, "n2", B), *on_its_way(B, "n3", A), node("n3"), BOTH, lost={lost}) == []
+
+
+def arrived(name="n3", **more):
+    """Make the other volume, finished on a node that is neither source nor target of the first."""
+    return [logic_volume(B, name, **more), pv(B, name), claim(B)]
+
+
+def test_the_one_that_is_left_goes_where_the_other_has_arrived():
+    """Planned again alone while the target of both was away, it would be a pod's second node
+    (simulation, seed 638).
+    """
+    assert of(*on_its_way(A, "n2", B), *arrived(), node("n3"), BOTH) == [(A, Diverging)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "lost"),
+    [
+        (on_its_way(A, "n2", B, there=True), [*arrived(), node("n3")], set()),
+        (on_its_way(A, "n2", B), arrived(), set()),
+        (on_its_way(A, "n2", B), [*arrived(), node("n3")], {"n2"}),
+        (on_its_way(A, "n2", B), [*arrived(), node("n3")], {"n3"}),
+    ],
+    ids=["written to", "that node is gone", "its target is lost", "that node is lost"],
+)
+def test_it_does_not_follow_what_it_cannot_join(first, second, lost):
+    """A volume that a pod may have written to stays, and nothing follows to a node that is lost."""
+    assert of(*first, *second, BOTH, lost=lost) == []
 
 
 # --- resume ---
@@ -241,3 +269,28 @@ def test_a_target_in_maintenance_keeps_the_volumes_of_a_pod_together():
     other = journal("pvc-2", together=("pvc-1",))
     assert held_by(found, other, ()) == ""
     assert "pvc-1" in held_by(found, other, ("n2",))
+
+
+def test_what_holds_one_up_holds_up_the_others_of_its_pod():
+    """The target of both was deleted, and the pod of the one cannot be evicted: the journal of the
+    other is not written either.
+    """
+    bound = pod("web-0", A, B, on="n1", annotated=True)
+    raws = [*on_its_way(A, "n2", B), *on_its_way(B, "n2", A, there=True)]
+    api = FakeApi(node("n3"), node("n4"), *raws, bound)
+    ctx = context(api, nodes("n3", "n4"), mass_failure_share="0.9")
+    before = {name: ctx.cluster.logic_volume(name).journal for name in (A, B)}
+
+    def refuse(verb, path):
+        if "/pods/" in path:
+            raise ApiDenied("the API server refuses it", status=403)
+
+    api.on_write = refuse
+    results = {one.volume: one for one in resume(ctx).volumes}
+    assert f"waits for {B}" in results[A].reason
+    assert {name: ctx.cluster.logic_volume(name).journal for name in (A, B)} == before
+    api.on_write = lambda verb, path: None
+    resume(ctx)
+    targets = {ctx.cluster.logic_volume(name).journal.target for name in (A, B)}
+    assert len(targets) == 1
+    assert targets <= {"n3", "n4"}

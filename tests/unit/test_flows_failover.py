@@ -18,7 +18,7 @@ from carina_tasks.errors import (
 )
 from carina_tasks.flows.failover.advance import REPLANNED, advance_all
 from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
-from carina_tasks.flows.failover.planning import replan
+from carina_tasks.flows.failover.replanning import replan
 from carina_tasks.flows.failover.resume import resume
 from carina_tasks.flows.failover.steps import NeedsTarget
 from carina_tasks.kube import paths

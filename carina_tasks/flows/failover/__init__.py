@@ -3,6 +3,7 @@
 ``lost_node``      a node is lost: which logic volumes, and the whole run from check to journal to
 ``loss``           is this node lost, and may its failover begin?
 ``planning``       where the logic volumes go, and the journals that record it
+``replanning``     another target for those that the first one cannot take
 ``rehearse``       every write of a rebuild, tried as a dry run first
 ``advance``        one journalled logic volume, step by step, and a batch of them
 ``steps``          one step, done

@@ -27,7 +27,8 @@ from carina_tasks.flows.failover.loss import (
     judge_not_ready,
     not_lost,
 )
-from carina_tasks.flows.failover.planning import Cause, Kind, begin, plan, replan
+from carina_tasks.flows.failover.planning import Cause, Kind, begin, plan
+from carina_tasks.flows.failover.replanning import replan
 from carina_tasks.flows.failover.results import FailoverResult, VolumeResult
 from carina_tasks.flows.failover.steps import NeedsTarget
 from carina_tasks.model import names

@@ -1,28 +1,22 @@
-"""Where the logic volumes of a node go, and the journals that record it.
-
-Also the choice of another target, when the first one cannot take them.
-"""
+"""Where the logic volumes of a node go, and the journals that record it."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-import msgspec.structs
 import structlog
 
-from carina_tasks.decisions import colocation, placement, pv_manifest, selection
+from carina_tasks.decisions import placement, pv_manifest, selection
 from carina_tasks.errors import ApiConflict, CarinaTasksError, NotFound, PermanentError
 from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
-from carina_tasks.flows.failover.evict import evict_users
 from carina_tasks.flows.failover.rehearse import rehearse
 from carina_tasks.flows.failover.results import VolumeResult
-from carina_tasks.flows.failover.steps import NeedsTarget
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.objects import LogicVolume
@@ -98,7 +92,7 @@ def begin(
     refused = rehearse(ctx, snapshot, wanted)
     journals: dict[str, Journal] = {}
     for name, (logic_volume, journal) in wanted.items():
-        result = _refused(ctx, snapshot, logic_volume, journal, refused) or _write(
+        result = _refused(ctx, snapshot, logic_volume, journal, refused) or write_journal(
             ctx, snapshot, logic_volume, journal
         )
         if result is not None:
@@ -162,12 +156,19 @@ def _refused(
     return None
 
 
-def _write(
+def write_journal(
     ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal
 ) -> VolumeResult | None:
     """Write the journal; return a result only when it was not written.
 
-    Raises what concerns more than this volume.
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        logic_volume: The LogicVolume as it was planned.
+        journal: The journal that it gets.
+
+    Raises:
+        CarinaTasksError: What concerns more than this volume.
     """
     try:
         ctx.writes.write_journal(logic_volume, journal)
@@ -220,177 +221,3 @@ def plan(
     )
     rules = placement.PlacementRules(reserve=ctx.settings.reserve)
     return placement.plan(snapshot, inventories, [*wanted, *along], source, rules)[: len(wanted)]
-
-
-def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[VolumeResult]:
-    """Choose another target for the journalled logic volumes that `target` cannot take.
-
-    Their journals are written again.
-
-    All of them in one go, because volumes of one pod go together. resume continues from there. When
-    the PV of one already is on the target that failed, that target is its source now.
-    """
-    maintenance = ctx.state.read().maintenance.keys()
-    by_name = {need.logic_volume.name: need for need in needs}
-    companions = {name for need in needs for name in need.journal.together}
-    snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
-    snapshot = ask_nodes.with_pvs_by_name(ctx, snapshot, by_name.keys() | companions)
-    fresh: dict[str, LogicVolume] = {}
-    results = []
-    for name, need in by_name.items():
-        found = snapshot.logic_volumes.get(name)
-        stays = _stays(ctx, snapshot, need, found, maintenance)
-        if stays is not None:
-            results.append(stays)
-        elif found is not None:
-            fresh[name] = found
-    verdicts = plan(ctx, snapshot, list(fresh.values()), target) if fresh else ()
-    for verdict in verdicts:
-        found = fresh[verdict.logic_volume.name]
-        if found.journal is not None:
-            need = by_name[found.name]
-            results.append(_replan_one(ctx, snapshot, verdict, found.journal, need, target))
-    return results
-
-
-def _stays(
-    ctx: Context,
-    snapshot: ClusterSnapshot,
-    need: NeedsTarget,
-    found: LogicVolume | None,
-    maintenance: Set[str],
-) -> VolumeResult | None:
-    """Return the result of a logic volume that must not be planned again now, else None."""
-    name, target = need.logic_volume.name, need.journal.target
-    if found is None or found.journal is None or found.journal.intent != need.journal.intent:
-        return VolumeResult(name, "unfinished", "another worker continued with it")
-    if (
-        found.journal.failback
-        and not found.journal.given_up
-        and selection.still_empty(snapshot, found)
-    ):
-        return _give_up(ctx, snapshot, found, found.journal, need.reason)
-    reason = colocation.held_by(snapshot, found.journal, maintenance)
-    if not reason:
-        verdict = selection.of_lost_target(snapshot, found)
-        reason = verdict.reason if isinstance(verdict, selection.Skip) else ""
-    if not reason:
-        return None
-    events.report_progress(ctx, found, found.journal, 1, f"{need.reason}; {reason}")
-    return VolumeResult(name, "unfinished", f"{need.reason}; {reason}", target=target)
-
-
-def _replan_one(
-    ctx: Context,
-    snapshot: ClusterSnapshot,
-    verdict: placement.Placement | placement.Unschedulable,
-    journal: Journal,
-    need: NeedsTarget,
-    target: str,
-) -> VolumeResult:
-    logic_volume = verdict.logic_volume
-    pv = snapshot.persistent_volumes.get(logic_volume.name)
-    moves_on = pv is not None and pv.nodes == (target,) and journal.source != target
-    source = target if moves_on else journal.source
-    if isinstance(verdict, placement.Unschedulable):
-        reason = f"{need.reason}; and no other node: {verdict.reason}"
-        events.no_fit(ctx, snapshot, logic_volume, target, reason)
-        events.report_progress(ctx, logic_volume, journal, 1, reason)
-        short = f"{need.reason}; {verdict.reason}"
-        return VolumeResult(logic_volume.name, "unfinished", short, source, target)
-    changed = msgspec.structs.replace(
-        journal,
-        intent=str(uuid.uuid4()),
-        source=source,
-        target=verdict.node,
-        stale=verdict.stale,
-        together=_company(journal, verdict),
-    )
-    if journal.failback:
-        # It is a volume of the lost node like any other now: its old and its newer copy stay where
-        # they are.
-        kind: Kind = "migrate" if target in snapshot.nodes else "rebuild"
-        changed = msgspec.structs.replace(
-            changed,
-            kind=kind,
-            reason=need.reason[:1000],
-            copy="",
-            copy_bytes=0,
-            before="",
-            given_up=False,
-        )
-    conflict = _evict_first(ctx, snapshot, logic_volume, journal) if moves_on else None
-    conflict = conflict or _write(ctx, snapshot, logic_volume, changed)
-    if conflict is not None:
-        return conflict
-    events.planned(ctx, snapshot, logic_volume, changed, need.reason)
-    structlog.get_logger().warning(
-        "planned again",
-        volume=logic_volume.name,
-        source=source,
-        target=verdict.node,
-        before=target,
-        reason=need.reason,
-    )
-    reason = f"planned again: {need.reason}"
-    return VolumeResult(logic_volume.name, "unfinished", reason, source, verdict.node, again=True)
-
-
-def _give_up(
-    ctx: Context,
-    snapshot: ClusterSnapshot,
-    logic_volume: LogicVolume,
-    journal: Journal,
-    reason: str,
-) -> VolumeResult:
-    """Turn a failback round whose old copy cannot be restored.
-
-    The LV that was in use stays the volume.
-    """
-    back = msgspec.structs.replace(
-        journal,
-        intent=str(uuid.uuid4()),
-        source=journal.target,
-        target=journal.source,
-        reason=f"the failback to {journal.target} was given up: {reason}"[:1000],
-        copy=journal.before,
-        copy_bytes=0,
-        before="",
-        given_up=True,
-        stale="",
-        together=(),
-    )
-    conflict = _write(ctx, snapshot, logic_volume, back)
-    if conflict is not None:
-        return conflict
-    structlog.get_logger().warning(
-        "a failback is given up", volume=logic_volume.name, target=journal.target, reason=reason
-    )
-    return VolumeResult(
-        logic_volume.name, "unfinished", back.reason, back.source, back.target, again=True
-    )
-
-
-def _evict_first(
-    ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal
-) -> VolumeResult | None:
-    """Evict the pods of the first source before the journal names another source.
-
-    Afterwards nothing would find them.
-    """
-    try:
-        evict_users(ctx, logic_volume, journal)
-    except CarinaTasksError as exc:
-        one_object.check(ctx, exc)
-        reason = f"its pods were not evicted from {journal.source}: {exc.message}"
-        events.refused(ctx, snapshot, logic_volume, journal.source, reason)
-        return VolumeResult(logic_volume.name, "unfinished", reason, journal.source, journal.target)
-    return None
-
-
-def _company(before: Journal, verdict: placement.Placement) -> tuple[str, ...]:
-    """Return the logic volumes that belong together with this one.
-
-    Those that it was planned with at first count too, although they may be finished by now.
-    """
-    return tuple(sorted({*before.together, *verdict.together}))
