@@ -22,7 +22,7 @@ from carina_tasks.decisions.hints import Hint, NodeWatchState
 from carina_tasks.errors import ApiGone, BrokerUnavailable, CarinaTasksError
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, connect
-from carina_tasks.kube.cluster import parse
+from carina_tasks.kube.parsing import parse
 from carina_tasks.liveness import OF_THIS_PROCESS
 from carina_tasks.model import objects, task_names
 from carina_tasks.observability import logs, metrics

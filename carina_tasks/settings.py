@@ -256,6 +256,13 @@ class Settings(BaseSettings):
     page_size: Annotated[int, Field(ge=1, le=10000)] = Field(
         500, description="Objects per page of a list (limit/continue). Default 500: kubectl's own."
     )
+    watch_stale_after: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
+        90.0,
+        description="Seconds without an event or a bookmark of the API server after which a "
+        "control worker relies on its watches no more, and lists the cluster for each task. 0: it "
+        "never watches. Default 90: a watch ends after 60 s and begins again, with a bookmark "
+        "before its end.",
+    )
     watch_publish_interval: PositiveSeconds = Field(
         30.0,
         description="Seconds after which the node watch reports again that a node is lost, while "

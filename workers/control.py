@@ -19,8 +19,9 @@ def main() -> int:
         conf = settings.current()
         logs.begin(conf)
         from carina_tasks.celery import app
-        from carina_tasks.runtime.context import context
+        from carina_tasks.runtime.context import context, watch_cluster
 
+        watch_cluster()
         context()
     except CarinaTasksError as exc:
         logs.fail(f"carina-tasks control worker: {exc.message}")

@@ -96,19 +96,30 @@ def with_pvs_by_name(
     )
 
 
-def with_pods_again(ctx: Context, snapshot: ClusterSnapshot) -> ClusterSnapshot:
-    """Return the snapshot with every pod that the API server counts.
+def confirmed(ctx: Context, snapshot: ClusterSnapshot, nodes: Iterable[str]) -> ClusterSnapshot:
+    """Return the snapshot with what decides whether something may move read again.
 
-    The pods of a second list are added to those of the first.
+    Nodes, and the pods of the nodes that volumes leave with those that are not scheduled; when
+    these do not account for every pod that the API server counts, all pods. The pods of each list
+    are added to those that were seen before: one that a list lacks (something in between can cut
+    it short) may be the one that is not annotated.
 
-    A pod that the lists lack (something in between can cut a list short) may be the one that is not
-    annotated.
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        nodes: Names of the nodes that volumes leave.
 
     Raises:
-        ApiUnavailable: More lists do not bring them together either.
+        ApiUnavailable: More lists do not bring the pods together either.
     """
+    snapshot = ctx.cluster.with_nodes_again(snapshot)
     pods = {pod.meta.uid: pod for pod in snapshot.pods}
-    total: int | None = None
+    if snapshot.watched:
+        # What was bound to another node when it was seen last is replaced by what it is now.
+        pods |= {pod.meta.uid: pod for pod in ctx.cluster.pods_to_move(nodes)}
+        total = ctx.cluster.pod_count()
+        if total is not None and total <= len(pods):
+            return replace(snapshot, pods=tuple(pods.values()))
     for _ in range(LISTS):
         pods |= {pod.meta.uid: pod for pod in ctx.cluster.pods()}
         total = ctx.cluster.pod_count()

@@ -9,6 +9,9 @@
 ``event_history``  our Events, read back: what was reported about an object, and since when
 ``responses``      HTTP responses, as lists and as errors of ours
 ``rights``         the verbs of deploy/rbac.yaml, and whether the credentials at hand have them
+``informer``       the cluster as watches show it: a suspicion that costs no list
+``parsing``        an object's JSON as a frozen value
+``reflector``      one kind, listed and then watched
 ``shared``         one reading for all threads that ask at the same time
 ``slim``           what a list keeps of each object
 ``writes``         the writes of rebuilds and sweeps, guarded by UID and resourceVersion

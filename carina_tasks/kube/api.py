@@ -151,16 +151,22 @@ class Api:
             if not more:
                 return Listing(tuple(items), version, now)
 
-    def count(self, path: str) -> int | None:
+    def count(self, path: str, version: str = "") -> int | None:
         """Return how many objects are at `path`; None when the API server does not say.
 
         A page of one, and how many remain by its answer (`remainingItemCount` of ListMeta,
         Kubernetes API reference).
 
+        Args:
+            path: Path of the kind in the API.
+            version: resourceVersion at which they are counted; empty: now.
+
         Raises:
             ApiUnavailable: The Kubernetes API server did not answer.
+            ApiGone: `version` is too old.
         """
-        meta, items = list_of(path, self._call("GET", path, query={"limit": "1"})[0])
+        at = {"resourceVersion": version, "resourceVersionMatch": "Exact"} if version else {}
+        meta, items = list_of(path, self._call("GET", path, query={"limit": "1", **at})[0])
         remaining = meta.get("remainingItemCount")
         if isinstance(remaining, int) and remaining > 0:
             # Then the page was full, whatever arrived of it.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
-import msgspec
+import structlog
 
 from carina_tasks.errors import BadObject, NotFound
 from carina_tasks.kube import event_history, paths, rights
 from carina_tasks.kube.api import Api, Listing, Raw
 from carina_tasks.kube.event_history import PastEvent
+from carina_tasks.kube.informer import Behind, Informer, WatchedKind
+from carina_tasks.kube.parsing import name_of, parse
 from carina_tasks.kube.rights import Right
 from carina_tasks.kube.shared import SharedReading
 from carina_tasks.model import objects
@@ -23,31 +25,6 @@ from carina_tasks.model.pods import claims_of
 from carina_tasks.model.snapshot import ClusterSnapshot, Unreadable
 
 T = TypeVar("T")
-
-
-def parse(raw: Raw, parser: Callable[[Raw], T]) -> T:
-    """Return `raw` read by `parser`.
-
-    Raises:
-        BadObject: Whatever is wrong with it.
-    """
-    try:
-        value = parser(raw)
-        # A parser takes the values as they are; that each field has its declared type is checked
-        # here, for all of them.
-        msgspec.convert(msgspec.to_builtins(value), type(value))
-    except (
-        msgspec.ValidationError,
-        TypeError,
-        AttributeError,
-        KeyError,
-        ValueError,
-        RecursionError,
-    ) as exc:
-        meta = raw.get("metadata")
-        name = meta.get("name") if isinstance(meta, dict) else "?"
-        raise BadObject(f"{name}: a field has a wrong type: {exc}", name=str(name)) from exc
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +45,14 @@ class Listed(Generic[T]):
 class Cluster:
     """What the API server knows, as frozen values. Safe to share between threads."""
 
-    def __init__(self, api: Api) -> None:
-        self.api = api
+    def __init__(self, api: Api, informer: Informer | None = None) -> None:
+        """Make the reader.
+
+        Args:
+            api: The API server.
+            informer: What long-lived processes watch; without one, everything is listed.
+        """
+        self.api, self._informer = api, informer
         self._snapshots = SharedReading(self._observe)
         self._pods = SharedReading(self._list_pods)
         self._pods_on: dict[tuple[str, str], SharedReading[tuple[Raw, ...]]] = {}
@@ -77,12 +60,20 @@ class Cluster:
         self._lock = threading.Lock()
 
     def nodes(self) -> Listed[Node]:
-        """Return all nodes. Raises the adapter's errors when the list is not complete."""
-        return self._listed(paths.NODES, objects.parse_node)
+        """Return all nodes, from the watch when there is one.
+
+        Raises the adapter's errors when a list is not complete.
+        """
+        watched = self._watched(lambda informer: informer.nodes)
+        return watched or self._listed(paths.NODES, objects.parse_node)
 
     def logic_volumes(self) -> Listed[LogicVolume]:
-        """Return all LogicVolumes. Raises the adapter's errors when the list is not complete."""
-        return self._listed(paths.LOGIC_VOLUMES, objects.parse_logic_volume)
+        """Return all LogicVolumes, from the watch when there is one.
+
+        Raises the adapter's errors when a list is not complete.
+        """
+        watched = self._watched(lambda informer: informer.logic_volumes)
+        return watched or self._listed(paths.LOGIC_VOLUMES, objects.parse_logic_volume)
 
     def is_named(self, node: str) -> bool:
         """Return whether a LogicVolume names `node`, also one that cannot be read otherwise."""
@@ -132,13 +123,51 @@ class Cluster:
     def observe(self) -> ClusterSnapshot:
         """Return the whole cluster as far as a failover or a sweep looks at it.
 
-        Every list is complete or an error is raised: nothing is ever decided on a part. Every list
-        begins after the call, and threads that ask at the same time share it.
+        From the watches where they run: a moment old, so it is a suspicion (`watched`), and
+        whatever follows from it is confirmed. Otherwise from lists, which begin after the call;
+        threads that ask at the same time share them. Every list is complete or an error is raised:
+        nothing is ever decided on a part.
 
-        LogicVolumes are listed before PersistentVolumes, so one that has just got its PV is never
+        LogicVolumes are taken before PersistentVolumes, so one that has just got its PV is never
         seen without.
+
+        Raises:
+            ApiUnavailable: The API server does not answer, whatever the watches show.
         """
-        return self._snapshots.get()
+        if self._informer is None:
+            return self._snapshots.get()
+        found = self._informer.snapshot(self.now())
+        if isinstance(found, Behind):
+            structlog.get_logger().warning("the cluster is listed", reason=found.reason)
+            return self._snapshots.get()
+        return found
+
+    def with_nodes_again(self, snapshot: ClusterSnapshot) -> ClusterSnapshot:
+        """Return a watched snapshot with the nodes as a list of now has them.
+
+        The guard against mass failure counts them, and a watch that lags would count too few lost.
+        """
+        if not snapshot.watched:
+            return snapshot
+        found = self._listed(paths.NODES, objects.parse_node)
+        others = tuple(one for one in snapshot.unreadable if one.kind != "Node")
+        bad = tuple(Unreadable("Node", name, why) for name, why in found.unreadable.items())
+        return replace(snapshot, nodes=found.values, unreadable=(*others, *bad))
+
+    def pods_to_move(self, nodes: Iterable[str]) -> tuple[objects.Pod, ...]:
+        """Return the pods that are bound to these nodes, and those bound to none, read again.
+
+        Args:
+            nodes: Names of the nodes.
+
+        Raises:
+            BadObject: A pod that cannot be read is no pod that may be overlooked.
+        """
+        return tuple(
+            parse(raw, objects.parse_pod)
+            for node in ("", *sorted(set(nodes)))
+            for raw in self.api.list(paths.PODS, {"fieldSelector": f"spec.nodeName={node}"}).items
+        )
 
     def _observe(self) -> ClusterSnapshot:
         with ThreadPoolExecutor(4) as pool:
@@ -149,7 +178,6 @@ class Cluster:
                     paths.PODS,
                     paths.CLAIMS,
                     paths.STORAGE_CLASSES,
-                    paths.NODE_LEASES,
                 )
             }
             logic_volumes = self.api.list(paths.LOGIC_VOLUMES)
@@ -164,7 +192,7 @@ class Cluster:
                     values.append(parse(raw, parser))
                 except BadObject as exc:
                     bad.append(
-                        Unreadable(kind, str(exc.facts.get("name") or _name(raw)), exc.message)
+                        Unreadable(kind, str(exc.facts.get("name") or name_of(raw)), exc.message)
                     )
             return values
 
@@ -188,10 +216,6 @@ class Cluster:
                 for c in each(
                     "StorageClass", got[paths.STORAGE_CLASSES], objects.parse_storage_class
                 )
-            },
-            leases={
-                lease.meta.name: lease
-                for lease in each("Lease", got[paths.NODE_LEASES], objects.parse_lease)
             },
             unreadable=tuple(bad),
         )
@@ -271,14 +295,24 @@ class Cluster:
         query = {"fieldSelector": f"spec.nodeName={node}"}
         return self.api.list(f"/api/v1/namespaces/{namespace}/pods", query).items
 
+    def _watched(self, of: Callable[[Informer], WatchedKind[T]]) -> Listed[T] | None:
+        """Return one cluster-scoped kind from its watch; None when that shows nothing now."""
+        if self._informer is None:
+            return None
+        kind = of(self._informer)
+        if self._informer.behind(kind) is not None:
+            return None
+        view = kind.view()
+        return Listed(view.values, view.unreadable)
+
     def _listed(self, path: str, parser: Callable[[Raw], T]) -> Listed[T]:
         values: dict[str, T] = {}
         unreadable: dict[str, str] = {}
         for raw in self.api.list(path).items:
             try:
-                values[_name(raw)] = parse(raw, parser)
+                values[name_of(raw)] = parse(raw, parser)
             except BadObject as exc:
-                unreadable[str(exc.facts.get("name") or _name(raw))] = exc.message
+                unreadable[str(exc.facts.get("name") or name_of(raw))] = exc.message
         return Listed(values, unreadable)
 
     def _get(self, path: str, parser: Callable[[Raw], T]) -> T | None:
@@ -294,8 +328,3 @@ def _may_use(raw: Raw, claim: str) -> bool:
         return claim in claims_of(raw["metadata"]["name"], raw.get("spec") or {})
     except (TypeError, AttributeError, KeyError):
         return True
-
-
-def _name(raw: Raw) -> str:
-    meta = raw.get("metadata")
-    return str(meta.get("name")) if isinstance(meta, dict) else "?"

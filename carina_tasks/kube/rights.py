@@ -19,15 +19,15 @@ CLIENT: str = kubernetes.__version__
 REVIEWS = "/apis/authorization.k8s.io/v1"
 CARINA = "carina.storage.io"
 _ALL = (
-    ("", "nodes", "get list"),
-    ("", "pods", "list delete"),
+    ("", "nodes", "get list watch"),
+    ("", "pods", "list watch delete"),
     ("", "pods/status", "patch"),
-    ("", "persistentvolumeclaims", "get list patch"),
+    ("", "persistentvolumeclaims", "get list watch patch"),
     ("", "persistentvolumeclaims/status", "patch"),
-    ("", "persistentvolumes", "get list create patch delete"),
-    (CARINA, "logicvolumes", "get list patch delete"),
+    ("", "persistentvolumes", "get list watch create patch delete"),
+    (CARINA, "logicvolumes", "get list watch patch delete"),
     (CARINA, "logicvolumes/status", "patch"),
-    ("storage.k8s.io", "storageclasses", "list"),
+    ("storage.k8s.io", "storageclasses", "list watch"),
     ("", "events", "create get list patch"),
 )
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from carina_tasks.errors import ApiConflict, LostMidway, NotFound
 from carina_tasks.kube import paths
-from carina_tasks.kube.cluster import parse
 from carina_tasks.kube.dry_run import DryRun, Raw, TryApi, WriteApi
+from carina_tasks.kube.parsing import parse
 from carina_tasks.model import names, objects, progress, quantity, well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import Claim, LogicVolume, ObjectMeta, PersistentVolume, Pod

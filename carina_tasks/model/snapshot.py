@@ -8,7 +8,6 @@ from functools import cached_property
 
 from carina_tasks.model.objects import (
     Claim,
-    Lease,
     LogicVolume,
     Node,
     PersistentVolume,
@@ -48,9 +47,9 @@ class ClusterSnapshot:
     """PersistentVolumes of every driver, by name."""
     logic_volumes: Mapping[str, LogicVolume] = field(default_factory=dict)
     classes: Mapping[str, StorageClass] = field(default_factory=dict)
-    leases: Mapping[str, Lease] = field(default_factory=dict)
-    """Node leases (namespace kube-node-lease), by node name."""
     unreadable: tuple[Unreadable, ...] = ()
+    watched: bool = False
+    """Whether watches showed it, so that it may be some seconds old."""
 
     def without(self, node: str) -> ClusterSnapshot:
         """Return the same cluster with `node` deleted: all else is as it was."""

@@ -74,6 +74,12 @@ LVM_SECONDS = Histogram(
 HINTS = Counter(
     "carina_tasks_hints_total", "Messages of the node watch, by kind of loss.", ["kind"]
 )
+SNAPSHOTS = Counter(
+    "carina_tasks_snapshots_total",
+    "Times a task looked at the whole cluster: as its watches show it, or by lists, because they "
+    "showed nothing (still reading, or silent).",
+    ["source"],
+)
 WATCHING = Gauge(
     "carina_tasks_watch_connected",
     "1 while this node watch follows the nodes, 0 while it cannot.",
@@ -101,6 +107,7 @@ KNOWN: Mapping[Counter, tuple[tuple[str, ...], ...]] = {
     GUARDS: tuple(
         (guard,) for guard in ("BadAnswer", "MassFailure", "OrphanCap", "Paused", "Unreadable")
     ),
+    SNAPSHOTS: (("watches",), ("lists",)),
     FAILOVERS: tuple(
         (kind, outcome)
         for kind in ("rebuild", "migrate", "by-hand", "failback")
@@ -272,6 +279,11 @@ def begin_at_zero() -> None:
     for counter, labels in KNOWN.items():
         for values in labels:
             counter.labels(*values)
+
+
+def observe_snapshot(source: str) -> None:
+    """Count a look at the whole cluster by where it came from: ``watches`` or ``lists``."""
+    SNAPSHOTS.labels(source).inc()
 
 
 def observe_api(verb: str, _path: str, seconds: float, status: int) -> None:

@@ -17,6 +17,7 @@ from carina_tasks.flows.context import Context
 from carina_tasks.kube.api import connect
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
+from carina_tasks.kube.informer import Informer
 from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.observability import metrics
@@ -27,6 +28,13 @@ from carina_tasks.store import heartbeat, lock
 from carina_tasks.store.latest_results import LatestResults
 
 _once = threading.Lock()
+_long_lived = threading.Event()
+"""Whether this process lives long enough to watch the cluster; a command lists it once."""
+
+
+def watch_cluster() -> None:
+    """Let the context of this process watch the cluster; called before it is made."""
+    _long_lived.set()
 
 
 def context() -> Context:
@@ -43,9 +51,13 @@ def context() -> Context:
 def _context() -> Context:
     conf, app = settings.current(), current_app._get_current_object()
     api = connect(conf.api_timeout, conf.page_size, metrics.observe_api)
+    informer = None
+    if _long_lived.is_set() and conf.watch_stale_after:
+        informer = Informer(api, conf.watch_stale_after, observe=metrics.observe_snapshot)
+        informer.start()
     return Context(
         settings=conf,
-        cluster=Cluster(api),
+        cluster=Cluster(api, informer),
         writes=ClusterWrites(api),
         state=StateMap(api, conf.namespace),
         nodes=node_calls(),

@@ -48,6 +48,11 @@ class Schedule(Collector):
 def _serve_worker(instance: Any, **_: Any) -> None:
     """Serve before the first message is taken, and before the pool forks."""
     conf = settings.current()
+    if not conf.node_name:
+        # Not on a node: there is no API server to watch.
+        from carina_tasks.runtime.context import watch_cluster
+
+        watch_cluster()
     if not conf.metrics_port:
         return
     forking = instance.pool_cls.__module__ == FORKING

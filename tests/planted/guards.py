@@ -377,25 +377,25 @@ GUARDS = (
     ),
     Guard(
         "every pod is seen: two lists, and a count",
-        "ask_nodes.with_pods_again",
+        "ask_nodes.confirmed",
         "",
         "the task is tried again",
         (
             Edit(
-                F + "ask_nodes:with_pods_again",
+                F + "ask_nodes:confirmed",
                 "{pod.meta.uid: pod for pod in snapshot.pods}",
                 "{}",
                 FAILOVER + "test_a_list_of_pods_that_was_cut_short_moves_nothing_of_those_it_lacks",
             ),
             Edit(
-                F + "ask_nodes:with_pods_again",
+                F + "ask_nodes:confirmed",
                 "total is None or total <= len(pods)",
                 "True",
                 FAILOVER + "test_lists_of_pods_that_hold_fewer_than_are_counted_begin_nothing",
             ),
             Edit(
                 F + "failover.single_volume:_rebuild_volume",
-                "ask_nodes.with_pods_again(ctx, ctx.cluster.observe())",
+                "ask_nodes.confirmed(ctx, ctx.cluster.observe(), [node])",
                 "ctx.cluster.observe()",
                 "test_single_volume.py::test_a_pod_that_lists_lack_still_uses_it",
             ),

@@ -16,7 +16,7 @@ from carina_tasks.decisions.hints import NodeWatchState
 from carina_tasks.errors import CarinaTasksError, TransientError
 from carina_tasks.flows.context import Context
 from carina_tasks.kube import paths
-from carina_tasks.kube.cluster import parse
+from carina_tasks.kube.parsing import parse
 from carina_tasks.model import objects
 from carina_tasks.tasks import failover, sweep, trash
 from carina_tasks.tasks.base import PAUSES

@@ -33,7 +33,6 @@ def test_logic_volumes_are_listed_before_persistent_volumes():
         paths.PERSISTENT_VOLUMES,
         paths.LOGIC_VOLUMES,
         paths.STORAGE_CLASSES,
-        paths.NODE_LEASES,
     ],
 )
 def test_one_list_that_fails_fails_the_whole(path):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carina_tasks.errors import BadObject
-from carina_tasks.kube.cluster import parse
+from carina_tasks.kube.parsing import parse
 from carina_tasks.model import objects, well_known
 from carina_tasks.model.quantity import GIB
 from tests.builders.kubernetes import (

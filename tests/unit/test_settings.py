@@ -46,6 +46,7 @@ WRONG = {
     "API_TIMEOUT": ["0"],
     "PAGE_SIZE": ["0", "10001"],
     "WATCH_PUBLISH_INTERVAL": ["0"],
+    "WATCH_STALE_AFTER": ["-1", "3601", "never"],
     "BROKER_CA": ["/etc/ca.pem"],
     "BROKER_MASTER_NAME": ["mymaster"],
     "ZERO_BLOCK": ["maybe"],

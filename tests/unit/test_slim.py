@@ -8,7 +8,7 @@ import pytest
 
 from carina_tasks.decisions.placement.spec import PodSpec, read
 from carina_tasks.errors import BadObject
-from carina_tasks.kube.cluster import parse
+from carina_tasks.kube.parsing import parse
 from carina_tasks.kube.slim import slim
 from carina_tasks.model.objects import parse_pod
 from tests.builders.kubernetes import pod, pv

@@ -59,7 +59,11 @@ def _failback(
 ) -> FailoverResult:
     # One node that was approved alone is no excuse: the volumes leave others.
     ctx.check_pause()
-    snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    seen = ctx.cluster.observe()
+    moved = {
+        logic_volume.node for logic_volume in seen.logic_volumes.values() if logic_volume.history
+    }
+    snapshot = ask_nodes.confirmed(ctx, seen, {node, *moved})
     check_mass_failure(ctx, snapshot)
     inventory = ask_nodes.inventories(ctx, [node])[node]
     if isinstance(inventory, CarinaTasksError):

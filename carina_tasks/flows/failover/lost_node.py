@@ -93,7 +93,7 @@ def _rebuild_node(ctx: Context, node: str) -> FailoverResult:
     loss = confirm_absence(ctx, node)
     if not isinstance(loss, node_loss.Lost):
         return not_lost(ctx, node, loss)
-    snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    snapshot = ask_nodes.confirmed(ctx, ctx.cluster.observe(), [node])
     if node in snapshot.nodes:
         return FailoverResult(node, "refused", f"node {node} has come back")
     selected = selection.of_deleted_node(snapshot, node)
@@ -110,7 +110,7 @@ def _migrate_node(ctx: Context, node: str) -> FailoverResult:
     loss = judge_not_ready(ctx, node)
     if not isinstance(loss, node_loss.Lost):
         return not_lost(ctx, node, loss)
-    snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    snapshot = ask_nodes.confirmed(ctx, ctx.cluster.observe(), [node])
     check_mass_failure(ctx, snapshot, node)
     evicted, stuck = evict_free(ctx, snapshot, node, loss.reason)
     selected = selection.of_not_ready_node(snapshot, node)

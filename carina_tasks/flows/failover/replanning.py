@@ -33,7 +33,8 @@ def replan(ctx: Context, target: str, needs: Sequence[NeedsTarget]) -> list[Volu
     maintenance = ctx.state.read().maintenance.keys()
     by_name = {need.logic_volume.name: need for need in needs}
     companions = {name for need in needs for name in need.journal.together}
-    snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    left = {target, *(need.journal.source for need in needs)}
+    snapshot = ask_nodes.confirmed(ctx, ctx.cluster.observe(), left)
     snapshot = ask_nodes.with_pvs_by_name(ctx, snapshot, by_name.keys() | companions)
     fresh: dict[str, LogicVolume] = {}
     results = []

@@ -67,7 +67,8 @@ def resume(ctx: Context) -> ResumeResult:
                 ctx.writes.write_progress(logic_volume, None)
     if journalled:
         try:
-            snapshot = ctx.cluster.observe()
+            ends = {end for v in journalled if v.journal for end in (v.journal.source, v.node)}
+            snapshot = ask_nodes.confirmed(ctx, ctx.cluster.observe(), ends)
             if only is None:
                 check_mass_failure(ctx, snapshot)
         except Refused as exc:
@@ -76,9 +77,7 @@ def resume(ctx: Context) -> ResumeResult:
         with ctx.lock("resume") as hold:
             if hold is not None:
                 approved = min(only) if only else ""
-                results = _advance_journals(
-                    ctx, journalled, nodes, ask_nodes.with_pods_again(ctx, snapshot), approved
-                )
+                results = _advance_journals(ctx, journalled, nodes, snapshot, approved)
     count_logic_volumes(results)
     return ResumeResult(
         volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick)

@@ -38,7 +38,7 @@ def rebuild_volume(ctx: Context, node: str, volume: str, force: str) -> Failover
 
 
 def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverResult:
-    snapshot = ask_nodes.with_pods_again(ctx, ctx.cluster.observe())
+    snapshot = ask_nodes.confirmed(ctx, ctx.cluster.observe(), [node])
     logic_volume = snapshot.logic_volumes.get(name)
     if logic_volume is None or logic_volume.node != node:
         where = f"it is on {logic_volume.node}" if logic_volume is not None else "there is none"

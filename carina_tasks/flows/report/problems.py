@@ -174,7 +174,7 @@ def _lost(
         since = int(node.ready_since) if node else 0
         if node is not None:
             loss = node_loss.not_ready(
-                node, snapshot.leases.get(name), _alive(ctx, name), snapshot.now, rules
+                node, ctx.cluster.lease(name), _alive(ctx, name), snapshot.now, rules
             )
             if not isinstance(loss, node_loss.Lost):
                 yield Problem("waiting", name, loss.reason, node=name, since=since)
