@@ -58,6 +58,10 @@ def judge_pod(pod: Pod, kind: str, *, alive: bool) -> EvictPod | LeavePod:
             pod,
             "it is a static pod: its kubelet runs it from a file, whatever the API server holds",
         )
+    if pod.failed_by_us and not pod.deleted_at_once:
+        # The worker that wrote its status died before the deletion. The pod has ended, so whatever
+        # its annotation is now, only its object is left.
+        return EvictPod(pod, at_once=True)
     if kind == "migrate" and not pod.migration_allowed:
         return LeavePod(pod, f'it is not annotated {well_known.MIGRATION_ALLOWED}: "true"')
     if kind == "migrate" and pod.of_daemon_set:
@@ -72,10 +76,7 @@ def judge_pod(pod: Pod, kind: str, *, alive: bool) -> EvictPod | LeavePod:
     return EvictPod(pod, at_once=True, fail=True, delete=not pod.deleted_at_once)
 
 
-def _finished(pod: Pod) -> EvictPod | LeavePod:
-    if pod.failed_by_us and not pod.deleted_at_once:
-        # The worker that wrote its status died before the deletion.
-        return EvictPod(pod, at_once=True)
+def _finished(pod: Pod) -> LeavePod:
     if pod.meta.deleting is not None and pod.meta.finalizers:
         names = ", ".join(pod.meta.finalizers)
         return LeavePod(

@@ -20,9 +20,11 @@ from carina_tasks.decisions import (
     rebuild,
     selection,
 )
+from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import lost_node, steps
 from carina_tasks.flows.sweeps import local_volumes
+from carina_tasks.kube.informer import WatchedKind
 from carina_tasks.kube.state import StateMap
 from tests.planted import rebuilds, rules
 from tests.planted.edits import Edit
@@ -172,6 +174,18 @@ BUGS: Final = (
         "maintenance-ignored",
         (Simulation(300),),
         rules.patched(StateMap, "read", lambda o: lambda self: replace(o(self), maintenance={})),
+    ),
+    # What the watches show is a suspicion
+    Bug(
+        "acts-on-what-watches-show",
+        (Simulation(),),
+        rules.patched(ask_nodes, "confirmed", lambda _: lambda ctx, snapshot, nodes: snapshot),
+    ),
+    Bug("trusts-a-silent-watch", (Simulation(),), rules.silent_watch_trusted),
+    Bug(
+        "forgets-pods-when-a-watch-begins-again",
+        (Simulation(),),
+        rules.patched(WatchedKind, "listed", rules.without_the_last),
     ),
     # A step of a rebuild
     Bug(

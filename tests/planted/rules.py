@@ -15,11 +15,13 @@ import msgspec.structs
 from carina_tasks.decisions import node_loss, orphans
 from carina_tasks.emulator.lvm import program
 from carina_tasks.errors import CarinaTasksError
+from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.sweeps import removal
 from carina_tasks.flows.sweeps import rules as sweep_rules
 from carina_tasks.kube.api import Api, Listing
 from carina_tasks.kube.cluster import Cluster
+from carina_tasks.kube.informer import WatchedKind
 from carina_tasks.lvm import commands, report
 from carina_tasks.model.journal import Journal
 from tests.sim.control import ControlWorkers
@@ -218,3 +220,26 @@ def retention_ignored() -> Iterator[None]:
         mock.patch.object(removal, "PurgeLvs", later),
     ):
         yield
+
+
+@contextmanager
+def silent_watch_trusted() -> Iterator[None]:
+    """Rely on watches that have shown nothing for however long, and read nothing again."""
+    silent = lambda self: None if self._heard is None else 0.0  # noqa: E731
+    confirmed = lambda ctx, snapshot, nodes: snapshot  # noqa: E731
+    with (
+        mock.patch.object(WatchedKind, "silent", silent),
+        mock.patch.object(ask_nodes, "confirmed", confirmed),
+    ):
+        yield
+
+
+def without_the_last(original: Any) -> Any:
+    """Leave the last pod of a list out when a watch begins again."""
+
+    def listed(self: WatchedKind[Any], listing: Any) -> None:
+        again = self.kind == "pods" and self._heard is not None
+        items = listing.items[:-1] if again else listing.items
+        original(self, replace(listing, items=items))
+
+    return listed

@@ -57,6 +57,7 @@ from tests.sim.people import People
 from tests.sim.planned import Planned
 from tests.sim.readings import SimulatedReading
 from tests.sim.undoing import Undoing
+from tests.sim.watches import Watches, resources_of
 
 QUICK = {
     "CARINA_TASKS_NOT_READY_AFTER": "60",
@@ -272,7 +273,7 @@ class History:
     def _context(self, api: SimApi) -> Context:
         return Context(
             settings=self.settings,
-            cluster=Cluster(api),
+            cluster=Cluster(api, self._watches()),
             writes=ClusterWrites(api, self.actors.sleep),
             state=StateMap(api, self.settings.namespace),
             nodes=NodeCalls(
@@ -288,6 +289,13 @@ class History:
             sleep=self.actors.sleep,
             monotonic=lambda: self.clock.now,
         )
+
+    def _watches(self) -> Watches | None:
+        """Return what control workers watch; in every fifth history they list, as commands do."""
+        if self.seed % 5 == 0:
+            return None
+        resources = resources_of(self.controllers.logic_volumes.id)
+        return Watches(self.cluster, resources, self.actors, self.chance, self.seed)
 
     def _remember(self) -> Before:
         names = lambda objects: {o["metadata"]["name"]: o for o in objects}  # noqa: E731

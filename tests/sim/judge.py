@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from carina_tasks.settings import Settings
     from tests.sim.planned import Planned
 
+READ_BEFORE = 60.0
+"""Seconds from a task's list of pods to the journals that follow, asking the nodes included."""
 GOES_ON = 150.0
 """Seconds for which a task that began before a pause may resume what it holds in hand."""
 
@@ -53,6 +55,8 @@ class Judge:
         """UUIDs of LVs that came back from the trash: sweeps leave them alone for a day."""
         self.asked: dict[str, set[str]] = {}
         """UUIDs of the old copies that an operator wanted back, by LogicVolume."""
+        self.revoked: dict[str, float] = {}
+        """When a pod's annotation was taken off, by the pod's UID."""
         self._trashed: dict[str, float] = {}
 
     # --- the API server ---
@@ -197,11 +201,17 @@ class Judge:
                 if (
                     pod["spec"].get("nodeName") == lost
                     and name in self.controllers.volumes_of(pod)
-                    and not _annotated(pod)
+                    and not self._annotated_lately(pod)
                 ):
                     self.chance.wrong(
                         f"{name} is migrated, and pod {pod['metadata']['name']} is not annotated"
                     )
+
+    def _annotated_lately(self, pod: JSON) -> bool:
+        """Return whether the pod is annotated, or was when a task that still runs read it."""
+        since = self.revoked.get(pod["metadata"]["uid"])
+        lately = since is not None and self.chance.clock.now - since <= READ_BEFORE
+        return lately or _annotated(pod)
 
     def _again(self, name: str, old: Journal, journal: Journal) -> None:
         self.chance.did["failbacks given up" if journal.given_up else "planned again"] += 1
@@ -288,7 +298,10 @@ class Judge:
 
     def _pod(self, name: str, body: JSON) -> None:
         pod = self.controllers.get(PODS, name, "default")
-        if pod is None or _annotated(pod) or not _meets(pod, body):
+        if pod is None or self._annotated_lately(pod) or not _meets(pod, body):
+            return
+        if pod["status"].get("phase") == "Failed":
+            # The first half of its eviction is done: it has ended.
             return
         node = pod["spec"].get("nodeName", "")
         journals = [self.journal_of(volume) for volume in self.controllers.volumes_of(pod)]

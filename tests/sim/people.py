@@ -41,6 +41,7 @@ class People:
         self.h = history
         self.rng = history.chance.rng
         self.one = Random(f"{history.seed}/approves-one")
+        self.revokes = Random(f"{history.seed}/revokes")
         """Dice of their own, so that the other histories stay as they were."""
 
     def troubles(self) -> list[Callable[[], None]]:
@@ -137,10 +138,26 @@ class People:
         m = self._machine()
         self._fault("machine-off", m.name)
         self.power_off(m)
+        if self.revokes.random() < 0.3:
+            self.h.actors.later(self.revokes.uniform(0.0, 30.0), lambda: self.revoke(m.name))
         if self.rng.random() < 0.7:
             self._back(
                 m, self.rng.choice((20.0, 90.0, 150.0, 500.0, 900.0)) * self.rng.uniform(0.7, 1.3)
             )
+
+    def revoke(self, node: str) -> None:
+        """Take the annotation off the pods of a node that fails: they are to wait for it."""
+        if self.h.chance.calm:
+            return
+        for pod in self.h.controllers.all(PODS):
+            meta = pod["metadata"]
+            annotated = (meta.get("annotations") or {}).get(well_known.MIGRATION_ALLOWED) == "true"
+            if pod["spec"].get("nodeName") == node and annotated:
+                self._fault("annotation-revoked", meta["name"])
+                self.h.judge.revoked[meta["uid"]] = self.h.actors.clock.now
+                target = Target(PODS, meta["namespace"], meta["name"])
+                without = {"metadata": {"annotations": {well_known.MIGRATION_ALLOWED: None}}}
+                patch(self.h.cluster, target, MERGE, without)
 
     def cut_network(self) -> None:
         """Let a machine live on unheard, with its pods and their open volumes."""

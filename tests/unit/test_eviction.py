@@ -112,6 +112,15 @@ def test_each_half_of_an_eviction_is_done_once():
     assert "x/y" in done.reason
 
 
+def test_an_eviction_that_was_begun_is_ended_although_the_annotation_was_taken_off():
+    """The pod has ended by then; left alone, its object would keep its name from a new pod
+    (simulation, seed 130).
+    """
+    found = verdict(pod(phase="Failed", marked=True, annotated=None))
+    assert isinstance(found, EvictPod)
+    assert found.at_once
+
+
 # --- which volumes may move ---
 
 
