@@ -208,8 +208,10 @@ class Api:
         version: str = "",
         grace: int | None = None,
         dry_run: bool = False,
-    ) -> None:
+    ) -> Raw:
         """Delete the object of that UID (and resourceVersion).
+
+        Return it as it is while finalizers keep it, else a Status.
 
         Args:
             path: Path of the object in the API.
@@ -228,7 +230,7 @@ class Api:
             body["dryRun"] = ["All"]
         if grace is not None:
             body["gracePeriodSeconds"] = grace
-        self._call("DELETE", path, body=body)
+        return self._call("DELETE", path, body=body)[0]
 
     def watch(self, path: str, version: str, seconds: int) -> Iterator[WatchEvent]:
         """Yield what changes at `path` after `version`, for `seconds`.

@@ -32,7 +32,7 @@ class WriteApi(Protocol):
         """Apply a merge patch."""
         ...
 
-    def delete(self, path: str, *, uid: str, version: str = "", grace: int | None = None) -> None:
+    def delete(self, path: str, *, uid: str, version: str = "", grace: int | None = None) -> Raw:
         """Delete an object.
 
         Args:
@@ -79,7 +79,7 @@ class TryApi(Protocol):
         version: str = "",
         grace: int | None = None,
         dry_run: bool = False,
-    ) -> None:
+    ) -> Raw:
         """Delete an object.
 
         Args:
@@ -115,7 +115,7 @@ class DryRun:
         """Try a merge patch."""
         return self._api.merge(path, body, dry_run=True)
 
-    def delete(self, path: str, *, uid: str, version: str = "", grace: int | None = None) -> None:
+    def delete(self, path: str, *, uid: str, version: str = "", grace: int | None = None) -> Raw:
         """Try a deletion.
 
         Args:
@@ -124,4 +124,4 @@ class DryRun:
             version: resourceVersion that the object must have; empty: any.
             grace: Grace period in seconds; None: the object's own.
         """
-        self._api.delete(path, uid=uid, version=version, grace=grace, dry_run=True)
+        return self._api.delete(path, uid=uid, version=version, grace=grace, dry_run=True)

@@ -160,14 +160,14 @@ class ClusterWrites:
 
     # --- PersistentVolume ---
 
-    def retain(self, pv: PersistentVolume) -> None:
-        """Set this PV's policy to Retain, and say that it was us."""
+    def retain(self, pv: PersistentVolume) -> PersistentVolume:
+        """Set this PV's policy to Retain, and record that it was us; return it as it is now."""
         body = _guarded(pv.meta, {well_known.RETAINED: "true"}) | {
             "spec": {"persistentVolumeReclaimPolicy": "Retain"}
         }
-        self._api.merge(paths.persistent_volume(pv.meta.name), body)
+        return _pv(self._api.merge(paths.persistent_volume(pv.meta.name), body))
 
-    def restore_policy(self, pv: PersistentVolume, policy: str) -> None:
+    def restore_policy(self, pv: PersistentVolume, policy: str) -> PersistentVolume:
         """Set the policy of this PV back to what it was before `retain`.
 
         Raises:
@@ -176,34 +176,43 @@ class ClusterWrites:
         body = _guarded(pv.meta, {well_known.RETAINED: None}) | {
             "spec": {"persistentVolumeReclaimPolicy": policy}
         }
-        self._api.merge(paths.persistent_volume(pv.meta.name), body)
+        return _pv(self._api.merge(paths.persistent_volume(pv.meta.name), body))
 
-    def delete_persistent_volume(self, pv: PersistentVolume) -> None:
+    def delete_persistent_volume(self, pv: PersistentVolume) -> PersistentVolume | None:
         """Delete this PV, unchanged since it was read.
+
+        Return it as finalizers keep it; None when it is gone.
 
         Raises:
             NotFound: It is gone already.
+            ApiConflict: It has changed.
         """
-        self._api.delete(
+        left = self._api.delete(
             paths.persistent_volume(pv.meta.name), uid=pv.meta.uid, version=pv.meta.version
         )
+        return _pv(left) if left.get("kind") == "PersistentVolume" else None
 
     def strip_finalizers(self, pv: PersistentVolume, tries: int = 50) -> None:
         """Remove the finalizers of the PV that is being deleted.
 
         Ends when it is gone, or another PV has its name.
 
-        A provisioner puts its finalizer back within 3 to 34 ms (measured), so this is repeated.
+        An object that is being deleted goes with its last finalizer, so an answer without any is
+        its end. A provisioner puts its finalizer back within 3 to 34 ms (measured), so this is
+        repeated.
 
         Raises:
             LostMidway: The PV still exists after `tries` tries.
         """
         for _ in range(tries):
             try:
-                self._api.merge(
+                left = self._api.merge(
                     paths.persistent_volume(pv.meta.name),
                     {"metadata": {"uid": pv.meta.uid, "finalizers": None}},
                 )
+                meta = left.get("metadata") or {}
+                if meta.get("deletionTimestamp") and not meta.get("finalizers"):
+                    return
                 fresh = self._api.get(paths.persistent_volume(pv.meta.name))
             except (NotFound, ApiConflict):
                 return
@@ -214,13 +223,13 @@ class ClusterWrites:
             f"PersistentVolume {pv.meta.name} keeps its finalizers: another client puts them back"
         )
 
-    def create_persistent_volume(self, body: Raw) -> None:
-        """Make a PV.
+    def create_persistent_volume(self, body: Raw) -> PersistentVolume:
+        """Make a PV, and return it.
 
         Raises:
             AlreadyExists: An object of that name is already there.
         """
-        self._api.create(paths.PERSISTENT_VOLUMES, body)
+        return _pv(self._api.create(paths.PERSISTENT_VOLUMES, body))
 
     # --- claim and pods ---
 
@@ -234,10 +243,10 @@ class ClusterWrites:
         body = _guarded(claim.meta, {well_known.TOUCH: f"{now:.3f}"})
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
 
-    def remove_claim_annotation(self, claim: Claim) -> None:
-        """Take the touch annotation off."""
+    def remove_claim_annotation(self, claim: Claim) -> Claim:
+        """Take the touch annotation off, and return the claim as it is now."""
         body = {"metadata": {"uid": claim.meta.uid, "annotations": {well_known.TOUCH: None}}}
-        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
+        return _claim(self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body))
 
     def report_capacity(self, claim: Claim, size: int) -> None:
         """Write the bytes `size` as the capacity in the claim's status.
@@ -248,8 +257,8 @@ class ClusterWrites:
         body = _guarded(claim.meta) | {"status": {"capacity": {"storage": quantity.show(size)}}}
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name) + "/status", body)
 
-    def clear_resize(self, claim: Claim, types: tuple[str, ...]) -> None:
-        """Take the conditions of these types off the claim's status.
+    def clear_resize(self, claim: Claim, types: tuple[str, ...]) -> Claim:
+        """Take the conditions of these types off the claim's status; return it as it is now.
 
         Raises:
             ApiConflict: The claim has changed.
@@ -257,7 +266,8 @@ class ClusterWrites:
         conditions = (claim.raw.get("status") or {}).get("conditions") or ()
         left = [condition for condition in conditions if condition.get("type") not in types]
         body = _guarded(claim.meta) | {"status": {"conditions": left or None}}
-        self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name) + "/status", body)
+        path = paths.claim(claim.meta.namespace, claim.meta.name) + "/status"
+        return _claim(self._api.merge(path, body))
 
     def fail_pod(self, pod: Pod, message: str, now: float) -> None:
         """Write into the pod's status that it has ended and why, before it is deleted.
@@ -317,3 +327,11 @@ def _guarded(meta: ObjectMeta, annotations: dict[str, str | None] | None = None)
 
 def _logic_volume(raw: Raw) -> LogicVolume:
     return parse(raw, objects.parse_logic_volume)
+
+
+def _pv(raw: Raw) -> PersistentVolume:
+    return parse(raw, objects.parse_persistent_volume)
+
+
+def _claim(raw: Raw) -> Claim:
+    return parse(raw, objects.parse_claim)

@@ -166,12 +166,12 @@ class FakeApi:
         version: str = "",
         grace: int | None = None,
         dry_run: bool = False,
-    ) -> None:
-        """Delete, or begin to when finalizers hold it."""
+    ) -> Json:
+        """Delete, or begin to when finalizers hold it; return what is left."""
         if dry_run:
             self.on_try("delete", path)
             self._checked(path, {"uid": uid} | ({"resourceVersion": version} if version else {}))
-            return
+            return {"kind": "Status"}
         with self._write("delete", path, {"uid": uid, "resourceVersion": version, "grace": grace}):
             raw = self._checked(
                 path, {"uid": uid} | ({"resourceVersion": version} if version else {})
@@ -181,12 +181,16 @@ class FakeApi:
                 raw["metadata"]["deletionGracePeriodSeconds"] = 30 if grace is None else grace
             raw["metadata"]["resourceVersion"] = str(self.version)
             self._settle(path)
+            left = self.objects.get(path)
+            return copy.deepcopy(left) if left is not None else {"kind": "Status"}
 
     @contextlib.contextmanager
     def _write(self, verb: str, path: str, body: Json) -> Iterator[None]:
         number = len(self.log)
         self.version += 1
         self.on_write(verb, path)
+        if self.kill_at is not None and number > self.kill_at:
+            raise Killed  # The process is dead, whichever of its threads asks.
         if self.kill_at == number and not self.kill_after:
             raise Killed
         self.log.append((verb, path, copy.deepcopy(body)))

@@ -363,8 +363,8 @@ GUARDS = (
             ),
             Edit(
                 D + "eviction:judge_pod",
-                "not pod.deleted_at_once",
-                "True",
+                "pod.failed_by_us and (not pod.deleted_at_once)",
+                "pod.failed_by_us",
                 "test_eviction.py::test_each_half_of_an_eviction_is_done_once",
             ),
             Edit(
@@ -454,9 +454,8 @@ GUARDS = (
             ),
             Edit(
                 F + "failover.planning:begin",
-                "{name: journal.target for name, journal in journals.items() if not unwritten & "
-                "set(journal.together)}",
-                "{name: journal.target for name, journal in journals.items()}",
+                "[name for name, one in views.items() if unwritten & set(one.journal.together)]",
+                "[]",
                 "test_colocation.py::test_a_volume_is_not_begun_while_the_other_of_its_pod_has_no_journal",
             ),
         ),
@@ -708,14 +707,14 @@ GUARDS = (
         "given up",
         (
             Edit(
-                F + "failover.advance:_all_or_none",
+                F + "failover.lv_batches:all_or_none",
                 "need.journal.failback and other and (name not in failed)",
                 "False",
                 FAILBACK + "test_one_copy_that_cannot_be_restored_gives_up_the_other_of_its_pod",
             ),
             Edit(
-                F + "failover.steps:act",
-                "_parted_from(ctx, journal)",
+                F + "failover.steps:_with_pv",
+                "_parted_from(ctx, view.journal)",
                 "''",
                 FAILBACK + "test_a_volume_whose_other_was_given_up_meanwhile_is_given_up",
             ),

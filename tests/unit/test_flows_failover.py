@@ -933,7 +933,7 @@ def test_a_node_makes_no_lv_of_a_plan_for_another_node():
         node("n2"), node("n3"), logic_volume(on="n2", journal=journal(target="n2")), pv(), claim()
     )
     fake = nodes("n2", "n3")
-    (result,) = advance_all(context(api, fake), ["pvc-1"], {"pvc-1": "n3"})
+    (result,) = advance_all(context(api, fake), {"pvc-1": "n3"})
     assert (result.outcome, result.again, result.reason) == ("unfinished", True, REPLANNED)
     assert fake.asked == []
 
@@ -958,6 +958,6 @@ def test_an_answer_of_an_earlier_plan_counts_no_more():
 
     fake.ask = ask_and_replan
     before = api.one("PersistentVolume", "pvc-1")["metadata"]["uid"]
-    (result,) = advance_all(context(api, fake), ["pvc-1"], {"pvc-1": "n2"})
+    (result,) = advance_all(context(api, fake), {"pvc-1": "n2"})
     assert (result.outcome, result.reason) == ("unfinished", REPLANNED)
     assert api.one("PersistentVolume", "pvc-1")["metadata"]["uid"] == before

@@ -196,8 +196,9 @@ def _of_source(
     }
     uid = snapshot.nodes[source].meta.uid if source in snapshot.nodes else ""
     reason = f"an operator had the old copy on {node} restored"
-    targets, left = begin(ctx, snapshot, places, Cause("failback", source, uid, reason), both)
-    return results + left + finish(ctx, advance_all(ctx, list(targets), targets, source))
+    views, left = begin(ctx, snapshot, places, Cause("failback", source, uid, reason), both)
+    targets = {name: view.journal.target for name, view in views.items()}
+    return results + left + finish(ctx, advance_all(ctx, targets, source, views))
 
 
 def _copies(

@@ -177,12 +177,13 @@ def _rebuild(
 ) -> list[VolumeResult]:
     uid = snapshot.nodes[node].meta.uid if node in snapshot.nodes else ""
     # Planned in one go: they share what room there is.
-    targets, results = begin(
+    views, results = begin(
         ctx, snapshot, plan(ctx, snapshot, wanted, node), Cause(kind, node, uid, reason)
     )
     stuck = [result for result in results if result.outcome == "no-fit"]
+    targets = {name: view.journal.target for name, view in views.items()}
     node_events.planned(ctx, node, list(targets.values()), stuck, reason)
-    return results + finish(ctx, advance_all(ctx, list(targets), targets, node))
+    return results + finish(ctx, advance_all(ctx, targets, node, views))
 
 
 def finish(ctx: Context, results: Iterable[VolumeResult | NeedsTarget]) -> list[VolumeResult]:

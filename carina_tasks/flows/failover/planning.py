@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
 import structlog
 
-from carina_tasks.decisions import placement, pv_manifest, selection
+from carina_tasks.decisions import placement, pv_manifest, rebuild, selection
 from carina_tasks.errors import ApiConflict, CarinaTasksError, NotFound, PermanentError
 from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
 from carina_tasks.flows.failover.rehearse import rehearse
 from carina_tasks.flows.failover.results import VolumeResult
+from carina_tasks.flows.threads import spread
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.objects import LogicVolume
@@ -57,10 +59,10 @@ def begin(
     verdicts: Iterable[placement.Placement | placement.Unschedulable],
     cause: Cause,
     copies: Mapping[str, Copies] = MappingProxyType({}),
-) -> tuple[dict[str, str], list[VolumeResult]]:
+) -> tuple[dict[str, rebuild.RebuildView], list[VolumeResult]]:
     """Write the journals of what was planned.
 
-    Return the targets of those that may continue, and what became of the others.
+    Return those that may continue, as they were written, and what became of the others.
 
     What the API server would refuse is left as it is, with what goes together with it. Every
     journal is written before the first volume is touched. A volume whose companion could not be
@@ -89,29 +91,44 @@ def begin(
             structlog.get_logger().info(
                 "planned", volume=logic_volume.name, target=verdict.node, reason=verdict.reason
             )
+    views: dict[str, rebuild.RebuildView] = {}
+    for view in _write_all(ctx, snapshot, wanted):
+        if isinstance(view, VolumeResult):
+            results.append(view)
+        else:
+            views[view.logic_volume.name] = view
+    unwritten = wanted.keys() - views.keys()
+    parted = [name for name, one in views.items() if unwritten & set(one.journal.together)]
+    for name in parted:
+        reason = "another volume of its pod changed since the plan, and is journalled first"
+        target = views.pop(name).journal.target
+        results.append(VolumeResult(name, "unfinished", reason, cause.node, target, again=True))
+    return views, results
+
+
+def _write_all(
+    ctx: Context, snapshot: ClusterSnapshot, wanted: Mapping[str, tuple[LogicVolume, Journal]]
+) -> list[rebuild.RebuildView | VolumeResult]:
+    """Write the journals, several at a time, but those that the API server would refuse."""
     refused = rehearse(ctx, snapshot, wanted)
-    journals: dict[str, Journal] = {}
-    for name, (logic_volume, journal) in wanted.items():
+
+    def begun(item: tuple[LogicVolume, Journal]) -> rebuild.RebuildView | VolumeResult:
+        logic_volume, journal = item
         result = _refused(ctx, snapshot, logic_volume, journal, refused) or write_journal(
             ctx, snapshot, logic_volume, journal
         )
-        if result is not None:
-            results.append(result)
-            continue
-        journals[name] = journal
+        if isinstance(result, VolumeResult):
+            return result
         events.planned(ctx, snapshot, logic_volume, journal)
-    unwritten = wanted.keys() - journals.keys()
-    targets = {
-        name: journal.target
-        for name, journal in journals.items()
-        if not unwritten & set(journal.together)
-    }
-    for name in journals.keys() - targets.keys():
-        reason = "another volume of its pod changed since the plan, and is journalled first"
-        results.append(
-            VolumeResult(name, "unfinished", reason, cause.node, journals[name].target, again=True)
+        pv = snapshot.persistent_volumes[logic_volume.name]
+        return rebuild.RebuildView(
+            result, journal, pv, snapshot.claims.get(logic_volume.claim_key), lv=None
         )
-    return targets, results
+
+    if not wanted:
+        return []
+    with ThreadPoolExecutor(min(len(wanted), ctx.settings.concurrency)) as pool:
+        return list(spread(pool, begun, wanted.values()))
 
 
 def _journal(
@@ -158,8 +175,8 @@ def _refused(
 
 def write_journal(
     ctx: Context, snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal
-) -> VolumeResult | None:
-    """Write the journal; return a result only when it was not written.
+) -> LogicVolume | VolumeResult:
+    """Write the journal; return the LogicVolume with it, or the result when it was not written.
 
     Args:
         ctx: The outside world.
@@ -171,7 +188,7 @@ def write_journal(
         CarinaTasksError: What concerns more than this volume.
     """
     try:
-        ctx.writes.write_journal(logic_volume, journal)
+        return ctx.writes.write_journal(logic_volume, journal)
     except (ApiConflict, NotFound) as exc:
         return VolumeResult(
             logic_volume.name,
@@ -187,7 +204,6 @@ def write_journal(
             "failed" if isinstance(exc, PermanentError) else "unfinished"
         )
         return VolumeResult(logic_volume.name, outcome, reason, journal.source, journal.target)
-    return None
 
 
 def plan(

@@ -131,9 +131,9 @@ def _replan_one(
             given_up=False,
         )
     conflict = _evict_first(ctx, snapshot, logic_volume, journal) if moves_on else None
-    conflict = conflict or write_journal(ctx, snapshot, logic_volume, changed)
-    if conflict is not None:
-        return conflict
+    written = conflict or write_journal(ctx, snapshot, logic_volume, changed)
+    if isinstance(written, VolumeResult):
+        return written
     events.planned(ctx, snapshot, logic_volume, changed, need.reason)
     structlog.get_logger().warning(
         "planned again",
@@ -185,9 +185,9 @@ def _give_up(
         stale="",
         together=(),
     )
-    conflict = write_journal(ctx, snapshot, logic_volume, back)
-    if conflict is not None:
-        return conflict
+    written = write_journal(ctx, snapshot, logic_volume, back)
+    if isinstance(written, VolumeResult):
+        return written
     structlog.get_logger().warning(
         "a failback is given up", volume=logic_volume.name, target=journal.target, reason=reason
     )

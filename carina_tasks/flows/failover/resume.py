@@ -133,7 +133,7 @@ def _advance_journals(
             )
         else:
             targets[logic_volume.name] = journal.target
-    return finish(ctx, [*waiting, *stranded, *advance_all(ctx, list(targets), targets, approved)])
+    return finish(ctx, [*waiting, *stranded, *advance_all(ctx, targets, approved)])
 
 
 def _fetch(
@@ -171,7 +171,8 @@ def _fetch(
             fetched, stuck = begin(
                 ctx, snapshot, there or plan(ctx, snapshot, behind, journal.source), cause
             )
-            targets |= {} if there else fetched
+            if not there:
+                targets |= {name: view.journal.target for name, view in fetched.items()}
             left |= {result.volume: result.reason for result in stuck}
     return targets, left
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec.structs
@@ -43,59 +43,84 @@ class NeedsTarget:
 Advance = VolumeResult | NeedsLocalVolume | NeedsTarget
 
 
-def act(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance | None:
-    """Do one step; return a result when the volume is done with for now, None to look again."""
+def act(
+    ctx: Context, view: rebuild.RebuildView, step: rebuild.Step
+) -> Advance | rebuild.RebuildView | None:
+    """Do one step.
+
+    Return a result when the volume is done with for now. Else the view after the step: what the
+    API server answers to a write is the newest reading of that object. None when another component
+    may have changed more than the step did: then everything is read again. A view that is older
+    than it looks harms nothing, because every write names the version that it changes.
+
+    Args:
+        ctx: The outside world.
+        view: What was observed.
+        step: What `rebuild.next_step` returns of it.
+    """
     result = _result_of(ctx, view, step)
     if result is not None:
         return result
     logic_volume, journal, pv, writes = view.logic_volume, view.journal, view.pv, ctx.writes
     match step:
         case rebuild.ClearStatus():
-            writes.clear_status(
-                logic_volume,
-                f"{events.what_happens(journal)}: {journal.source} -> {journal.target}",
-            )
+            what = f"{events.what_happens(journal)}: {journal.source} -> {journal.target}"
+            return replace(view, logic_volume=writes.clear_status(logic_volume, what))
         case rebuild.RefreshManifest(manifest):
             fresh = msgspec.structs.replace(journal, manifest=manifest)
-            writes.write_journal(logic_volume, fresh, rebuild.PHASES[type(step)])
-        case rebuild.RetainPersistentVolume() if pv is not None:
-            writes.retain(pv)
-        case rebuild.DeletePersistentVolume() if pv is not None:
-            if reason := _parted_from(ctx, journal):
-                return NeedsTarget(logic_volume, journal, reason)
-            # The last moment at which nothing is lost.
-            rehearse.replacement(ctx, pv, pv_manifest.replacement(journal, view.lv))
-            writes.delete_persistent_volume(pv)
-            events.replaced(ctx, logic_volume, view.claim, journal)
-        case rebuild.StripFinalizers() if pv is not None:
-            writes.strip_finalizers(pv)
-        case rebuild.CreatePersistentVolume(body):
-            writes.create_persistent_volume(body)
-        case rebuild.BindClaim() if view.claim is not None:
-            _bind(ctx, view.claim, logic_volume.name)
+            written = writes.write_journal(logic_volume, fresh, rebuild.PHASES[type(step)])
+            return replace(view, logic_volume=written, journal=fresh)
+        case rebuild.SetSuccess():
+            major, minor = (view.lv.major, view.lv.minor) if view.lv else (-1, -1)
+            return replace(view, logic_volume=writes.set_success(logic_volume, major, minor))
         case rebuild.EvictPods(pods):
             evict(ctx, pods, logic_volume, view.claim, journal)
-        case rebuild.RemoveClaimAnnotation() if view.claim is not None:
-            writes.remove_claim_annotation(view.claim)
-        case rebuild.ClearResize() if view.claim is not None:
-            writes.clear_resize(view.claim, rebuild.RESIZE_CONDITIONS)
+            return replace(view, pods=())
+        case _ if pv is not None or isinstance(step, rebuild.CreatePersistentVolume):
+            return _with_pv(ctx, view, step)
+    raise LostMidway(f"{logic_volume.name}: an object went away between reading and acting")
+
+
+def _with_pv(
+    ctx: Context, view: rebuild.RebuildView, step: rebuild.Step
+) -> Advance | rebuild.RebuildView | None:
+    """Do a step of the PV or its claim."""
+    logic_volume, pv, claim, writes = view.logic_volume, view.pv, view.claim, ctx.writes
+    match step:
+        case rebuild.RetainPersistentVolume() if pv is not None:
+            return replace(view, pv=writes.retain(pv))
+        case rebuild.DeletePersistentVolume() if pv is not None:
+            if reason := _parted_from(ctx, view.journal):
+                return NeedsTarget(logic_volume, view.journal, reason)
+            # The last moment at which nothing is lost.
+            rehearse.replacement(ctx, pv, pv_manifest.replacement(view.journal, view.lv))
+            left = writes.delete_persistent_volume(pv)
+            events.replaced(ctx, logic_volume, claim, view.journal)
+            return replace(view, pv=left)
+        case rebuild.StripFinalizers() if pv is not None:
+            writes.strip_finalizers(pv)
+            return replace(view, pv=None)
+        case rebuild.CreatePersistentVolume(body):
+            # A PV that is made has no version to name, so the journal is read again before.
+            now = ctx.cluster.logic_volume(logic_volume.name)
+            if now is None or now.meta.version != logic_volume.meta.version:
+                return None
+            return replace(view, pv=writes.create_persistent_volume(body))
         case rebuild.RestorePolicy(policy) if pv is not None:
-            writes.restore_policy(pv, policy)
-        case rebuild.ReportCapacity(size) if view.claim is not None:
-            writes.report_capacity(view.claim, size)
+            return replace(view, pv=writes.restore_policy(pv, policy))
+        case rebuild.BindClaim() if claim is not None:
+            return _bind(ctx, view, claim)
+        case rebuild.RemoveClaimAnnotation() if claim is not None:
+            return replace(view, claim=writes.remove_claim_annotation(claim))
+        case rebuild.ClearResize() if claim is not None:
+            return replace(view, claim=writes.clear_resize(claim, rebuild.RESIZE_CONDITIONS))
+        case rebuild.ReportCapacity(size) if claim is not None:
+            writes.report_capacity(claim, size)
             # Once: after that the claim is the kubelet's, which reports what it has expanded.
-            reported = msgspec.structs.replace(journal, copy_bytes=0)
+            reported = msgspec.structs.replace(view.journal, copy_bytes=0)
             writes.write_journal(logic_volume, reported, rebuild.PHASES[type(step)])
-        case rebuild.SetSuccess():
-            lv_result = view.lv
-            writes.set_success(
-                logic_volume,
-                lv_result.major if lv_result else -1,
-                lv_result.minor if lv_result else -1,
-            )
-        case _:
-            raise LostMidway(f"{logic_volume.name}: an object went away between reading and acting")
-    return None
+            return None
+    raise LostMidway(f"{logic_volume.name}: an object went away between reading and acting")
 
 
 def _result_of(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance | None:
@@ -184,19 +209,31 @@ def _held(view: rebuild.RebuildView) -> str:
     return "".join(f"; pod {leave.pod.meta.key}: {leave.reason}" for leave in leaves)
 
 
-def _bind(ctx: Context, claim: Claim, name: str) -> None:
-    """Touch the claim until it and the PV are Bound. Raises LostMidway when that takes too long."""
+def _bind(ctx: Context, view: rebuild.RebuildView, claim: Claim) -> rebuild.RebuildView | None:
+    """Touch the claim until it and the PV are Bound.
+
+    Return the view with both, None when one of them went.
+
+    Raises:
+        LostMidway: That takes too long.
+    """
+    name = view.logic_volume.name
     end = ctx.monotonic() + ctx.settings.bind_timeout
-    while ctx.monotonic() < end:
-        ctx.writes.annotate_claim(claim, ctx.monotonic())
+    # The volume controller has seen the PV go, and marked the claim.
+    fresh = ctx.cluster.claim(claim.meta.namespace, claim.meta.name)
+    while fresh is not None and ctx.monotonic() < end:
+        ctx.writes.annotate_claim(fresh, ctx.monotonic())
         ctx.sleep(ctx.settings.touch_interval)
-        fresh, pv = (
-            ctx.cluster.claim(claim.meta.namespace, claim.meta.name),
-            ctx.cluster.persistent_volume(name),
-        )
-        if fresh is None or pv is None or (fresh.phase == "Bound" and pv.phase == "Bound"):
-            return
-        claim = fresh
+        fresh = ctx.cluster.claim(claim.meta.namespace, claim.meta.name)
+        if fresh is None or fresh.phase != "Bound":
+            continue
+        pv = ctx.cluster.persistent_volume(name)
+        if pv is None:
+            return None
+        if pv.phase == "Bound":
+            return replace(view, claim=fresh, pv=pv)
+    if fresh is None:
+        return None
     raise LostMidway(
         f"claim {claim.meta.key} is not Bound {ctx.settings.bind_timeout:.0f} s after its volume "
         "was made: is kube-controller-manager running?"
