@@ -58,7 +58,7 @@ MEANINGS: Final = (
         "the Sentinels' own: CARINA_TASKS_SENTINEL_USER and CARINA_TASKS_SENTINEL_PASSWORD)",
     ),
     (
-        r"NOAUTH|[Aa]uthentication required",
+        r"NOAUTH|[Aa]uthentication required|HELLO must be called",
         "it wants a password: write USER:PASSWORD@ before the host in CARINA_TASKS_BROKER_URL (for "
         "the Sentinels' own: CARINA_TASKS_SENTINEL_PASSWORD)",
     ),

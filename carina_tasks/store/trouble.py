@@ -24,8 +24,10 @@ PATIENCE = 2
 
 def of_app(app: Celery, exc: BaseException) -> str:
     """Return why the broker of `app` cannot be used."""
-    options = app.conf.broker_transport_options or {}
-    return sentence(exc, str(app.conf.broker_url).split(";"), options.get("sentinel_kwargs") or {})
+    if not _of_sentinel(exc):
+        return explain(exc)
+    options = app.conf.broker_transport_options["sentinel_kwargs"]
+    return sentence(exc, str(app.conf.broker_url).split(";"), options)
 
 
 def sentence(exc: BaseException, urls: Iterable[str], sentinel: Mapping[str, Any]) -> str:
@@ -36,7 +38,7 @@ def sentence(exc: BaseException, urls: Iterable[str], sentinel: Mapping[str, Any
         urls: The addresses of the broker, or of its Sentinels.
         sentinel: redis-py's options of a connection to a Sentinel.
     """
-    if not any(isinstance(cause, MasterNotFoundError) for cause in causes(exc)):
+    if not _of_sentinel(exc):
         return explain(exc)
     hosts = [_address(url) for url in urls]
     # In threads: one that is away holds up none of the others.
@@ -48,6 +50,10 @@ def sentence(exc: BaseException, urls: Iterable[str], sentinel: Mapping[str, Any
     for (host, port), error in known or (failed if len(failed) == len(hosts) else []):
         return f"no Sentinel names a master; the one at {host}:{port}: {explain(error)}"
     return explain(exc)
+
+
+def _of_sentinel(exc: BaseException) -> bool:
+    return any(isinstance(cause, MasterNotFoundError) for cause in causes(exc))
 
 
 def _address(url: str) -> tuple[str, int]:
