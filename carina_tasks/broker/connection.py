@@ -29,8 +29,9 @@ class ExplainedConnection(Connection):
 
             def reported(exc: Exception, interval: float) -> None:
                 urls = list(self.alt) or [self.as_uri(include_password=True)]
-                options = (self.transport_options or {}).get("sentinel_kwargs") or {}
-                errback(BrokerUnavailable(trouble.sentence(exc, urls, options)), interval)
+                sentinel = (self.transport_options or {}).get("sentinel_kwargs") or {}
+                why = trouble.sentence(exc, urls, sentinel, tls=bool(self.ssl))
+                errback(BrokerUnavailable(why), interval)
 
         return super().ensure_connection(reported, *args, **options)  # type: ignore[no-untyped-call]
 

@@ -47,8 +47,8 @@ MEANINGS: Final = (
         "that is not expired, of an authority that the server trusts",
     ),
     (
-        r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|UNEXPECTED_EOF|handshake operation timed out"
-        r"|EOF occurred in violation of protocol",
+        r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|handshake operation timed out"
+        r"|connecting to .*(UNEXPECTED_EOF|EOF occurred in violation of protocol)",
         "it does not answer with TLS: is this its TLS port? Without TLS CARINA_TASKS_BROKER_URL "
         "begins with redis:// (for Sentinel: no CARINA_TASKS_SENTINEL_TLS)",
     ),
@@ -63,12 +63,6 @@ MEANINGS: Final = (
         "the Sentinels' own: CARINA_TASKS_SENTINEL_PASSWORD)",
     ),
     (
-        r"Connection closed by server|Connection reset by peer|Connection lost",
-        "it closed the connection without an answer: a port that takes only TLS does that to "
-        "redis:// (write rediss://, for Sentinel set CARINA_TASKS_SENTINEL_TLS=true), and a server "
-        "that restarts",
-    ),
-    (
         r"No master found for",
         "no Sentinel names a master: CARINA_TASKS_BROKER_MASTER_NAME should be the name that the "
         "Sentinels give it (redis-cli -p 26379 sentinel masters)",
@@ -79,20 +73,39 @@ more exact stands before one that is less.
 """
 
 
-def explain(exc: BaseException) -> str:
+CLOSED: Final = (
+    r"Connection closed by server|Connection reset by peer|Connection lost|Broken pipe"
+    r"|UNEXPECTED_EOF|EOF occurred in violation of protocol"
+)
+CLOSED_WITH_TLS: Final = (
+    "it closed the connection right after the TLS handshake: a server that wants a certificate of "
+    "this process, or refuses the certificate that it has, does that "
+    "(CARINA_TASKS_BROKER_CERTIFICATE), and one that restarts"
+)
+CLOSED_WITHOUT: Final = (
+    "it closed the connection without an answer: a port that takes only TLS does that to redis:// "
+    "(write rediss://, for Sentinel set CARINA_TASKS_SENTINEL_TLS=true), and a server that restarts"
+)
+
+
+def explain(exc: BaseException, *, tls: bool = False) -> str:
     """Return what an error means for an operator, with its text in parentheses, on one line.
 
     Libraries wrap errors in others that say less, so the causes are read too. An error that is not
     known is returned as its text.
+
+    Args:
+        exc: What the client library raised.
+        tls: Whether the connection was to be encrypted.
     """
     shown = _shown(exc)
-    meaning = _meaning(exc)
+    meaning = _meaning(exc, tls)
     return f"{meaning} ({shown})" if meaning else shown
 
 
 def is_known(exc: BaseException) -> bool:
     """Return whether `explain` knows more of an error than its text."""
-    return bool(_meaning(exc))
+    return bool(_meaning(exc, False))
 
 
 def causes(exc: BaseException) -> Iterator[BaseException]:
@@ -105,9 +118,10 @@ def causes(exc: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _meaning(exc: BaseException) -> str:
+def _meaning(exc: BaseException, tls: bool) -> str:
+    closed = (CLOSED, CLOSED_WITH_TLS if tls else CLOSED_WITHOUT)
     for cause in causes(exc):
-        for pattern, meaning in MEANINGS:
+        for pattern, meaning in (*MEANINGS, closed):
             if re.search(pattern, str(cause)):
                 return meaning
     return ""

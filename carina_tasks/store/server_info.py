@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import msgspec
 import redis
 from celery import Celery
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
+from redis.retry import Retry
 
+from carina_tasks.decisions.broker_trouble import CLOSED
 from carina_tasks.store.client import connection
 
 
@@ -160,6 +164,7 @@ def _stranger(client: Any) -> str:
         ssl=tls,
         socket_timeout=2,
         socket_connect_timeout=2,
+        retry=Retry(NoBackoff(), 0),
         **verified,
     )
     try:
@@ -168,7 +173,8 @@ def _stranger(client: Any) -> str:
         return "refused"
     except (redis.RedisError, OSError) as exc:
         # It wants a certificate of its clients.
-        return "refused" if "CERTIFICATE_REQUIRED" in str(exc) else ""
+        wanted = re.search(f"CERTIFICATE_REQUIRED|{CLOSED}", str(exc))
+        return "refused" if tls and wanted else ""
     finally:
         other.close()
     return "let in"

@@ -24,22 +24,27 @@ PATIENCE = 2
 
 def of_app(app: Celery, exc: BaseException) -> str:
     """Return why the broker of `app` cannot be used."""
+    conf = app.conf
     if not _of_sentinel(exc):
-        return explain(exc)
-    options = app.conf.broker_transport_options["sentinel_kwargs"]
-    return sentence(exc, str(app.conf.broker_url).split(";"), options)
+        return explain(exc, tls=bool(conf.broker_use_ssl))
+    options = (conf.broker_transport_options or {}).get("sentinel_kwargs") or {}
+    urls = str(conf.broker_url).split(";")
+    return sentence(exc, urls, options, tls=bool(conf.broker_use_ssl))
 
 
-def sentence(exc: BaseException, urls: Iterable[str], sentinel: Mapping[str, Any]) -> str:
+def sentence(
+    exc: BaseException, urls: Iterable[str], sentinel: Mapping[str, Any], *, tls: bool
+) -> str:
     """Return why a broker cannot be used.
 
     Args:
         exc: What the client library raised.
         urls: The addresses of the broker, or of its Sentinels.
         sentinel: redis-py's options of a connection to a Sentinel.
+        tls: Whether connections are encrypted.
     """
     if not _of_sentinel(exc):
-        return explain(exc)
+        return explain(exc, tls=tls)
     hosts = [_address(url) for url in urls]
     # In threads: one that is away holds up none of the others.
     with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
@@ -48,7 +53,7 @@ def sentence(exc: BaseException, urls: Iterable[str], sentinel: Mapping[str, Any
     known = [(host, why) for host, why in failed if is_known(why)]
     # One that is away is no reason while another answers.
     for (host, port), error in known or (failed if len(failed) == len(hosts) else []):
-        return f"no Sentinel names a master; the one at {host}:{port}: {explain(error)}"
+        return f"no Sentinel names a master; the one at {host}:{port}: {explain(error, tls=tls)}"
     return explain(exc)
 
 

@@ -7,4 +7,6 @@ from types import SimpleNamespace
 
 def app(client):
     """Make what the heartbeat looks at."""
-    return SimpleNamespace(backend=SimpleNamespace(client=client))
+    return SimpleNamespace(
+        backend=SimpleNamespace(client=client), conf=SimpleNamespace(broker_use_ssl=None)
+    )

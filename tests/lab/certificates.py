@@ -42,6 +42,19 @@ class Authority:
         """Return the file with its certificate."""
         return self._pair.certificate
 
+    def server_options(self, pair: Pair, clients: str = "no") -> list[str]:
+        """Return redis-server's options for TLS with this certificate.
+
+        Args:
+            pair: The server's certificate.
+            clients: ``yes`` where clients need a certificate of this authority.
+        """
+        return [
+            *("--tls-cert-file", str(pair.certificate), "--tls-key-file", str(pair.key)),
+            *("--tls-ca-cert-file", str(self.file), "--tls-auth-clients", clients),
+            *("--tls-replication", "yes"),
+        ]
+
     def sign(self, name: str, names: str = NAMES, *, expired: bool = False) -> Pair:
         """Return a new certificate with its key.
 
