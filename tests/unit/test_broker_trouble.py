@@ -14,8 +14,6 @@ from carina_tasks.settings import load
 from carina_tasks.store import trouble
 
 FAILED = "Error 1 connecting to h:1. [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
-    "Error 1 connecting to h:6379. [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
-)
 SAID = {
     FAILED + "self-signed certificate in certificate chain (_ssl.c:1006).": "BROKER_CA",
     FAILED + "unable to get local issuer certificate (_ssl.c:1006).": "BROKER_CA",
