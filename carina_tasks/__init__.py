@@ -13,6 +13,7 @@ Where to look, from the outside in:
 ``model``          values, names and quantities
 ``errors``         the error tree
 ``settings``       every setting, with type, unit, default and why
+``broker_settings`` the part of them that is about the connection to the broker
 ``observability``  logs, audit records, metrics
 ``cli``            the ``celery carina`` commands
 ``demo``           the demo: a stage, three acts and a summary

@@ -7,8 +7,8 @@ line) is *control*.
 
 from __future__ import annotations
 
+import logging
 import os
-import ssl
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from carina_tasks import environment, queues, settings
+from carina_tasks.broker import tls
+from carina_tasks.broker.connection import ExplainedAMQP
 from carina_tasks.broker.loop import Turns
 from carina_tasks.broker.queue_lengths import SENT_AT
 from carina_tasks.errors import BadSetting
@@ -80,19 +82,6 @@ def transport_options(conf: Settings, role: Role) -> dict[str, Any]:
     return options
 
 
-def tls_options(conf: Settings) -> dict[str, Any]:
-    """Return how the broker's certificate is verified.
-
-    Its name is checked, and its signature by `broker_ca` or the system's authorities.
-
-    Celery raises ValueError for a ``rediss://`` URL without these, and Flower would verify nothing.
-    """
-    if not conf.broker_url.startswith("rediss://"):
-        return {}
-    trusted = {"ssl_ca_certs": conf.broker_ca} if conf.broker_ca else {}
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, **trusted}
-
-
 def sentinel_options(conf: Settings) -> dict[str, Any]:
     """Return the options of a Sentinel broker.
 
@@ -103,9 +92,10 @@ def sentinel_options(conf: Settings) -> dict[str, Any]:
         return {}
     own = {"username": conf.sentinel_user, "password": conf.sentinel_password}
     credentials = {key: value for key, value in own.items() if value}
+    encrypted = {"ssl": True, **tls.options(conf)} if conf.broker_tls else {}
     return {
         "master_name": conf.broker_master_name,
-        "sentinel_kwargs": {"retry": Retry(NoBackoff(), 0), **credentials},
+        "sentinel_kwargs": {"retry": Retry(NoBackoff(), 0), **credentials, **encrypted},
     }
 
 
@@ -142,16 +132,21 @@ class Application(Celery):  # type: ignore[misc]
 
 
 def make_app(conf: Settings, role: Role) -> Celery:
-    """Return the Celery application of a process with `role`."""
-    app = Application("carina_tasks", amqp=queues.KnownQueuesAMQP, set_as_current=True)
+    """Return the Celery application of a process with `role`.
+
+    Raises:
+        BadSetting: A file of the TLS settings cannot be used.
+    """
+    tls.check(conf)
+    app = Application("carina_tasks", amqp=ExplainedAMQP, set_as_current=True)
     options = transport_options(conf, role)
     observed = role == "control" or conf.node_profile == "open"
     app.conf.update(
         broker_url=conf.broker_url,
         result_backend=conf.broker_url,
         broker_transport_options=options,
-        broker_use_ssl=tls_options(conf) or None,
-        redis_backend_use_ssl=tls_options(conf) or None,
+        broker_use_ssl=tls.options(conf) or None,
+        redis_backend_use_ssl=tls.options(conf) or None,
         result_backend_transport_options=sentinel_options(conf),
         redis_socket_timeout=10,
         redis_socket_connect_timeout=2,
@@ -199,7 +194,7 @@ def _configure_logs(**_: Any) -> None:
     Without a receiver Celery would set up its own format.
     """
     conf = settings.current()
-    logs.configure(conf.log_format, conf.log_level, conf.audit_log, [conf.broker_url])
+    logs.configure(conf.log_format, conf.log_level, conf.audit_log, conf.secrets)
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
@@ -228,11 +223,15 @@ def _app_of_this_process() -> Celery:
     try:
         conf = settings.current()
         environment.check_environment(os.environ)
+        json_lines.of_this_command(conf.log_format, conf.secrets)
+        made = make_app(conf, "node" if conf.node_name else "control")
     except BadSetting as exc:
         # Imported by every celery command: one line that explains what to do, not a stack trace.
         logs.fail(f"carina-tasks: {exc.message}")
-    json_lines.of_this_command(conf.log_format, [conf.broker_url])
-    return make_app(conf, "node" if conf.node_name else "control")
+    if text := tls.warning(conf):
+        # Not structlog: before a process has set its log up, that writes to standard output.
+        logging.getLogger(__name__).warning(text)
+    return made
 
 
 app = _app_of_this_process()

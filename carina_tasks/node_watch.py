@@ -26,7 +26,7 @@ from carina_tasks.kube.parsing import parse
 from carina_tasks.liveness import OF_THIS_PROCESS
 from carina_tasks.model import objects, task_names
 from carina_tasks.observability import logs, metrics
-from carina_tasks.store import client, heartbeat
+from carina_tasks.store import client, heartbeat, trouble
 from carina_tasks.vital import VitalThread
 
 PAUSES = (1, 2, 5, 10, 30)
@@ -157,7 +157,8 @@ def publisher(app: Celery) -> Callable[[Hint], None]:
                 retry_policy={"max_retries": 1},
             )
         except BROKER_ERRORS as exc:
-            raise BrokerUnavailable(f"the broker takes no message: {exc}") from exc
+            why = trouble.of_app(app, exc)
+            raise BrokerUnavailable(f"the broker takes no message: {why}") from exc
 
     return publish
 

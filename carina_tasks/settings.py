@@ -11,58 +11,28 @@ import os
 import re
 from functools import cache
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AliasChoices,
     BeforeValidator,
     Field,
     ValidationError,
-    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from carina_tasks.broker_settings import BrokerSettings
 from carina_tasks.environment import PREFIX, check_names, from_environment, variable_of
 from carina_tasks.errors import BadInput, BadSetting
 from carina_tasks.model import names, quantity
 from carina_tasks.setting_types import PositiveSeconds, Seconds, Share, size, words
 
 
-class Settings(BaseSettings):
-    """What a process of carina-tasks needs to know."""
+class Settings(BrokerSettings):
+    """What a process of carina-tasks needs to know; the broker's part is `BrokerSettings`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True
-    )
-
-    # --- broker ---
-    broker_url: str = Field(
-        "redis://127.0.0.1:6379/0",
-        description="URL of Redis or Valkey: broker and result backend in one. redis://, "
-        "rediss://, redis+socket:// or sentinel://. Default: a Redis on this machine, as Celery's "
-        "own tutorial has it.",
-    )
-    broker_ca: str = Field(
-        "",
-        description="File with the certificates of the authorities that sign the broker's, PEM, "
-        "for rediss://. Its certificate and name are always verified. Default: the system's own "
-        "authorities.",
-    )
-    broker_master_name: str = Field(
-        "",
-        description="Name of the Sentinel master, with a sentinel:// broker_url. Default: none.",
-        validate_default=True,
-    )
-    sentinel_user: str = Field(
-        "",
-        description="User at the Sentinels themselves, where they have one. Default: none, as "
-        "Redis installs them.",
-    )
-    sentinel_password: str = Field(
-        "",
-        description="Password of the Sentinels themselves; the one in broker_url is that of the "
-        "Redis servers. Default: none, as Redis installs them.",
     )
 
     # --- node worker ---
@@ -309,49 +279,6 @@ class Settings(BaseSettings):
         if not all(re.sub(r"\[[^]]*\]|[*?]", "", pattern) for pattern in value):
             raise ValueError(
                 "a pattern that matches every volume group would put the system's own at risk"
-            )
-        return value
-
-    @field_validator("broker_url")
-    @classmethod
-    def _is_broker(cls, value: str) -> str:
-        if not value.startswith(
-            ("redis://", "rediss://", "redis+socket://", "sentinel://", "memory://")
-        ):
-            raise ValueError(
-                "it should start with redis://, rediss://, redis+socket:// or sentinel://"
-            )
-        if "?" in value and not value.startswith("redis+socket://"):
-            raise ValueError(
-                "it should have no ?…: TLS is set with rediss:// and BROKER_CA, the database by "
-                "the number at the end"
-            )
-        try:
-            # Read here, where the URL is not shown: the libraries quote a piece of the password
-            # when it is no number.
-            [urlsplit(url).port for url in value.split(";")]
-        except ValueError:
-            raise ValueError(
-                "it cannot be read: a password with / : @ ? # % [ or ] in it is written "
-                "percent-encoded"
-            ) from None
-        return value
-
-    @field_validator("broker_ca")
-    @classmethod
-    def _is_for_tls(cls, value: str, info: ValidationInfo) -> str:
-        if value and not str(info.data.get("broker_url", "rediss://")).startswith("rediss://"):
-            raise ValueError("it goes with rediss:// alone; Sentinel over TLS is not supported")
-        return value
-
-    @field_validator("broker_master_name")
-    @classmethod
-    def _is_for_sentinel(cls, value: str, info: ValidationInfo) -> str:
-        sentinel = str(info.data.get("broker_url", "")).startswith("sentinel://")
-        if sentinel != bool(value) and "broker_url" in info.data:
-            raise ValueError(
-                "it goes with a sentinel:// broker_url: the name that the Sentinels give to their "
-                "master"
             )
         return value
 

@@ -21,6 +21,7 @@ from carina_tasks import queues
 from carina_tasks.errors import BrokerUnavailable, CarinaTasksError, NodeSilent
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import LvResults, describe_request, to_json
+from carina_tasks.store import trouble
 from carina_tasks.store.answers import fetch, read_answer
 
 T = TypeVar("T", Inventory, LvResults)
@@ -144,7 +145,7 @@ class NodeCalls:
             )
         except BROKER_ERRORS as exc:
             raise BrokerUnavailable(
-                f"the broker does not take a message for {node}: {exc}"
+                f"the broker does not take a message for {node}: {trouble.of_app(self._app, exc)}"
             ) from exc
         return Pending(node, task_id, time.monotonic() + self._deadline + more, answer)
 

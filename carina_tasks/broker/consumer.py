@@ -16,7 +16,9 @@ from typing import Final
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
+from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.liveness import OF_THIS_PROCESS
+from carina_tasks.store import trouble
 
 PAUSES: Final = (1, 2, 5, 10, 20)
 """Seconds before each new try."""
@@ -32,7 +34,8 @@ class PatientConsumer(Consumer):  # type: ignore[misc]
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Log it, and pause."""
-        super().on_connection_error_before_connected(exc)
+        explained = BrokerUnavailable(trouble.of_app(self.app, exc))
+        super().on_connection_error_before_connected(explained)
         self._pause()
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:

@@ -75,7 +75,7 @@ def carina() -> None:
     conf = settings.current()
     audit = "stderr" if conf.audit_log in logs.STREAMS else conf.audit_log
     try:
-        logs.configure(conf.log_format, "warning", audit, [conf.broker_url])
+        logs.configure(conf.log_format, "warning", audit, conf.secrets)
     except CarinaTasksError as exc:
         raise CouldNot(exc.message) from exc
     _be_impatient()

@@ -19,7 +19,7 @@ from carina_tasks.cli.output import (
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.flows.report.retry import Retry, retry, retry_all
 from carina_tasks.runtime.context import context
-from carina_tasks.store import task_results
+from carina_tasks.store import task_results, trouble
 
 
 @click.command(
@@ -78,5 +78,5 @@ def _send(one: Retry) -> Retry:
     try:
         answer = app.tasks[one.task].apply_async(one.args, retry_policy={"max_retries": 1})
     except (OperationalError, OSError) as exc:
-        raise BrokerUnavailable(f"the broker takes no message: {exc}") from exc
+        raise BrokerUnavailable(f"the broker takes no message: {trouble.of_app(app, exc)}") from exc
     return msgspec.structs.replace(one, id=answer.id)

@@ -2,6 +2,7 @@
 
 ``placement``      where can the volumes of a lost node go?
 ``answers``        which results in a node's answer are accepted
+``broker_trouble`` what an error of the connection to the broker means, and what to do
 ``colocation``     are the volumes of one pod still planned for one node?
 ``doctor``         one check of `carina doctor` a function
 ``eviction``       what becomes of a pod whose volume leaves its node

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from carina_tasks.model.process import Process
@@ -18,6 +19,8 @@ SKEW_WARN, SKEW_FAIL = 5.0, 60.0
 """Seconds between two clocks. Ages are minutes, so 5 s do no harm; with 60 a NotReady node may move
 a minute too early.
 """
+CERTIFICATE_WARN = 14 * 86400
+"""Seconds before the end of the broker's certificate: time to find who renews it, and to do so."""
 OVERDUE = 1500
 """Seconds after which a sweep is overdue: two and a half of its intervals."""
 
@@ -30,6 +33,32 @@ class Check:
     verdict: CheckResult
     finding: str
     do: str = ""
+
+
+def connection(tls: str, verified: str, ends: float | None, now: float) -> Check:
+    """Judge how the connection to the broker is protected.
+
+    Args:
+        tls: The protocol, empty without TLS.
+        verified: The setting `broker_verify`.
+        ends: When the broker's certificate expires, seconds since the epoch; None: not known.
+        now: Seconds since the epoch.
+    """
+    area = "broker's connection"
+    if not tls:
+        text = "not encrypted: who can read the network between can read the passwords"
+        return Check(area, "OK", text)
+    if verified != "full":
+        what = "certificate" if verified == "none" else "host name"
+        text = f"{tls}, and the broker's {what} is not verified: it may be anybody"
+        return Check(area, "WARN", text, "unset CARINA_TASKS_BROKER_VERIFY (docs/redis.md, TLS)")
+    if ends is None:
+        return Check(area, "OK", f"{tls}, certificate and host name are verified")
+    day = f"{datetime.fromtimestamp(ends, UTC):%Y-%m-%d}"
+    if ends - now < CERTIFICATE_WARN:
+        text = f"{tls}; the broker's certificate ends on {day}, and every connection with it"
+        return Check(area, "WARN", text, "renew the broker's certificate (docs/redis.md, TLS)")
+    return Check(area, "OK", f"{tls}, certificate and host name are verified; valid until {day}")
 
 
 def workers(nodes: Collection[str], processes: Sequence[Process]) -> list[Check]:

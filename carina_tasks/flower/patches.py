@@ -11,19 +11,24 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+from celery import Celery
+from flower import urls
 from flower.api import BaseApiHandler
 from flower.views import tasks as task_pages
 from flower.views.monitor import Metrics
-from tornado.web import authenticated
+from tornado.ioloop import IOLoop
+from tornado.web import RequestHandler, authenticated
 
+from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.flower import rows
+from carina_tasks.store import client
 
 HEADINGS = {"args": "What", "uuid": "Details"}
 """What the columns are called; Flower's own headings of these are args and UUID."""
 
 
 def apply() -> None:
-    """Protect /metrics, ask for the password, name the columns, show details in full."""
+    """Protect /metrics, ask for the password, name the columns, show details, answer /readyz."""
     # Flower serves it to everybody, whatever --basic-auth is: names of nodes and tasks, how many,
     # how long.
     Metrics.get = authenticated(Metrics.get)
@@ -33,6 +38,28 @@ def apply() -> None:
         task_pages.TASK_COLUMNS[slug] = heading
     _ = task_pages.TaskView.format_task
     task_pages.TaskView.format_task = _details
+    # The first that matches counts, and Flower's last one matches everything.
+    urls.handlers.insert(0, (r"/readyz", Ready))
+
+
+class Ready(RequestHandler):
+    """Answers 503 while the broker cannot be used: Kubernetes' readiness probe.
+
+    Flower's own /healthcheck answers whatever the broker does. Without a password, so it says
+    nothing that is for operators alone.
+    """
+
+    async def get(self) -> None:
+        """Ask the broker in a thread, so that no page waits for it."""
+        app: Celery = self.application.capp  # type: ignore[attr-defined]
+        try:
+            await IOLoop.current().run_in_executor(None, client.ping, app)
+        except BrokerUnavailable as exc:
+            logging.getLogger(__name__).warning("not ready: %s", exc.message)
+            self.set_status(HTTPStatus.SERVICE_UNAVAILABLE)
+            self.write("broker: cannot be used, see the log\n")
+            return
+        self.write("broker: ok\n")
 
 
 _flowers_write_error = BaseApiHandler.write_error

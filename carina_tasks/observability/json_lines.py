@@ -101,12 +101,12 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def install(urls: Iterable[str]) -> None:
+def install(secrets: Iterable[str]) -> None:
     """Make this process write only JSON from now on.
 
-    `urls` are those whose passwords never appear. Twice is once.
+    `secrets` are as in `logs.passwords`. Twice is once.
     """
-    hidden = logs.passwords(urls)
+    hidden = logs.passwords(secrets)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None or isinstance(stream, JsonLines):
@@ -126,10 +126,10 @@ def _say(text: object, *_: object, **__: object) -> None:
     sys.stdout.write(f"{str(text).strip()}\n")
 
 
-def of_this_command(log_format: str, urls: Iterable[str]) -> None:
+def of_this_command(log_format: str, secrets: Iterable[str]) -> None:
     """Install it when the settings ask for JSON and this ``celery`` command keeps running."""
     if log_format == "json" and DAEMONS & set(sys.argv[1:]):
-        install(urls)
+        install(secrets)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

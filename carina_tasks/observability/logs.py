@@ -41,14 +41,13 @@ def configure(fmt: str, level: str, audit: str = "stderr", secrets: Iterable[str
 
     The log to stderr, the audit to `audit`.
 
-    `audit` is ``stdout``, ``stderr`` or the path of a file; `secrets` are URLs whose passwords
-    never appear.
+    `audit` is ``stdout``, ``stderr`` or the path of a file; `secrets` are as in `passwords`.
 
     Args:
         fmt: ``console`` or ``json``.
         level: The lowest level that is logged.
         audit: The stream of the audit log.
-        secrets: Passwords that are never printed.
+        secrets: URLs whose passwords never appear, and passwords.
 
     Raises:
         BadSetting: The file cannot be opened.
@@ -105,13 +104,15 @@ def configure(fmt: str, level: str, audit: str = "stderr", secrets: Iterable[str
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def passwords(urls: Iterable[str]) -> frozenset[str]:
-    """Return the passwords in `urls`, plain and quoted.
+def passwords(secrets: Iterable[str]) -> frozenset[str]:
+    """Return the passwords in `secrets`, plain and quoted.
 
-    A Sentinel URL holds several, separated by ``;``.
+    Each is a password, or a URL with one in it. A Sentinel URL holds several, separated by ``;``.
     """
-    found = set()
-    for url in ";".join(urls).split(";"):
+    given = list(secrets)
+    plain = [text for text in given if "://" not in text]
+    found = {form for text in plain for form in (text, quote(text, safe=""), repr(text)[1:-1])}
+    for url in ";".join(text for text in given if "://" in text).split(";"):
         # By hand where it does not parse: a password with a slash in it is still one.
         _, _, rest = url.partition("://")
         try:
@@ -171,8 +172,8 @@ def begin(conf: Settings) -> None:
     from carina_tasks.observability import json_lines
 
     if conf.log_format == "json":
-        json_lines.install([conf.broker_url])
-    configure(conf.log_format, conf.log_level, conf.audit_log, [conf.broker_url])
+        json_lines.install(conf.secrets)
+    configure(conf.log_format, conf.log_level, conf.audit_log, conf.secrets)
 
 
 def fail(text: str) -> NoReturn:
@@ -183,5 +184,6 @@ def fail(text: str) -> NoReturn:
     from carina_tasks.observability import json_lines
 
     if os.environ.get(f"{PREFIX}LOG_FORMAT", "").strip().lower() == "json":
-        json_lines.install([os.environ.get(f"{PREFIX}BROKER_URL", "")])
+        names = ("BROKER_URL", "SENTINEL_PASSWORD", "BROKER_KEY_PASSWORD")
+        json_lines.install([os.environ.get(PREFIX + name, "") for name in names])
     sys.exit(text)

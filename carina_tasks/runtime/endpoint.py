@@ -91,6 +91,7 @@ def _serve_beat(sender: beat.Service, **_: Any) -> None:
         settings.current().metrics_port,
         AboutProcess(carina_tasks.__version__, "beat"),
         Schedule(sender.scheduler),
+        checks={"broker": partial(client.ping, sender.app)},
     )
 
 

@@ -8,4 +8,5 @@
 ``task_results``    what Celery's result backend still knows of control tasks
 ``lock``            one worker at a time per failover: saves double work, never carries safety
 ``server_info``     what the server reports about itself
+``trouble``         why the broker cannot be used, in one sentence
 """

@@ -14,6 +14,7 @@ import redis
 from celery import Celery
 
 from carina_tasks.errors import BrokerUnavailable
+from carina_tasks.store import trouble
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def connection(app: Celery) -> Iterator[Any]:
     try:
         yield app.backend.client
     except (redis.RedisError, OSError) as exc:
-        raise BrokerUnavailable(f"Redis does not answer: {exc}") from exc
+        raise BrokerUnavailable(f"Redis cannot be used: {trouble.of_app(app, exc)}") from exc
 
 
 def ping(app: Celery) -> None:

@@ -41,6 +41,9 @@ frequent one.
 OWN = (
     "broker_url",
     "broker_ca",
+    "broker_certificate",
+    "broker_key",
+    "broker_key_password",
     "broker_master_name",
     "sentinel_user",
     "sentinel_password",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 import time
 from typing import Any
 
 import msgspec
 import redis
 from celery import Celery
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
+from redis.retry import Retry
 
+from carina_tasks.decisions.broker_trouble import CLOSED
 from carina_tasks.store.client import connection
 
 
@@ -39,6 +44,11 @@ class BrokerInfo(msgspec.Struct, frozen=True):
     """What a client without a password gets: ``let in``, ``refused``, or empty when it could not be
     tried.
     """
+    tls: str = ""
+    """The protocol of our connection, such as ``TLSv1.3``; empty without TLS."""
+    certificate_ends: float | None = None
+    """When the broker's certificate expires, seconds since the epoch; None when it is not verified.
+    """
 
 
 def look(app: Celery) -> BrokerInfo:
@@ -54,6 +64,7 @@ def look(app: Celery) -> BrokerInfo:
         seconds = time.monotonic() - begun
         clock, micros = client.time()
         info = client.info()
+        protocol, ends = _tls(client)
     aof, saved = (
         info.get("aof_enabled"),
         info.get("rdb_last_save_time", 0) > info.get("uptime_in_seconds", 0),
@@ -75,6 +86,8 @@ def look(app: Celery) -> BrokerInfo:
         others=_others(client, info),
         user=_whoami(client),
         stranger=_stranger(client),
+        tls=protocol,
+        certificate_ends=ends,
     )
 
 
@@ -109,6 +122,20 @@ def _others(client: Any, info: dict[str, Any]) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def _tls(client: Any) -> tuple[str, float | None]:
+    """Return the TLS protocol of a connection, and when the broker's certificate ends."""
+    one = client.connection_pool.get_connection()
+    try:
+        # redis-py has no public name for it.
+        socket = getattr(one, "_sock", None)
+        if not isinstance(socket, ssl.SSLSocket):
+            return "", None
+        ends = (socket.getpeercert() or {}).get("notAfter")
+        return socket.version() or "TLS", ssl.cert_time_to_seconds(str(ends)) if ends else None
+    finally:
+        client.connection_pool.release(one)
+
+
 def _version(info: dict[str, Any]) -> str:
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']}"
@@ -124,26 +151,30 @@ def _whoami(client: Any) -> str:
 
 
 def _stranger(client: Any) -> str:
-    """Knock without a password, once, at the address that we are connected to."""
+    """Knock once at the address that we are connected to, without a password or certificate."""
     options = dict(client.connection_pool.connection_kwargs)
     if not {"host", "port"} <= options.keys():
         return ""
     tls = issubclass(client.connection_pool.connection_class, redis.SSLConnection)
-    verified = {key: value for key, value in options.items() if key.startswith("ssl_")}
+    names = ("ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs")
+    verified = {key: options[key] for key in names if key in options}
     other = redis.Redis(
         host=options["host"],
         port=options["port"],
         ssl=tls,
         socket_timeout=2,
         socket_connect_timeout=2,
+        retry=Retry(NoBackoff(), 0),
         **verified,
     )
     try:
         other.ping()
     except AuthenticationError:
         return "refused"
-    except (redis.RedisError, OSError):
-        return ""
+    except (redis.RedisError, OSError) as exc:
+        # It wants a certificate of its clients.
+        wanted = re.search(f"CERTIFICATE_REQUIRED|{CLOSED}", str(exc))
+        return "refused" if tls and wanted else ""
     finally:
         other.close()
     return "let in"

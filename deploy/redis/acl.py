@@ -11,7 +11,8 @@ writes into the folder `redis-users` (keep it as you keep private keys)
     <node>.url           for /etc/carina-tasks/redis-url on that node, and on no other
 
 Called again it keeps the users that are there and adds what is new, so that a node can join.
-`--remove` takes nodes out. Needs Python's standard library only.
+`--remove` takes nodes out. `--scheme rediss` writes URLs for TLS; what else TLS takes is in
+docs/redis.md. Needs Python's standard library only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import re
 import secrets
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 NODE_RULES = (
     "-@all +hello +auth +ping +client|setname +multi +exec +brpop +llen +get +set +setex +publish "
@@ -48,6 +49,9 @@ SHARED = {
 }
 """File, user and rules of those that are no node; names of nodes begin with a letter or digit."""
 
+HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?)(:[0-9]{1,5})?")
+"""Host and port; an IPv6 address in brackets."""
+
 NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
@@ -65,13 +69,13 @@ def main() -> int:
     parser.add_argument(
         "--address",
         default="carina-tasks-redis.kube-system.svc:6379",
-        help="HOST:PORT[,HOST:PORT…][/DB] of Redis, or of every Sentinel",
+        help="HOST:PORT[,HOST:PORT…][/DB] of Redis, or of every Sentinel; IPv6 as [ADDRESS]:PORT",
     )
     parser.add_argument(
         "--scheme",
         default="redis",
         choices=("redis", "rediss", "sentinel"),
-        help="rediss: with TLS",
+        help="rediss: with TLS. sentinel: with TLS where CARINA_TASKS_SENTINEL_TLS is true",
     )
     parser.add_argument("--folder", type=Path, default=Path("redis-users"))
     parser.add_argument(
@@ -81,6 +85,15 @@ def main() -> int:
     reserved = {"default", *(user for user, _ in SHARED.values())}
     if bad := [node for node in options.nodes if not NODE_NAME.fullmatch(node) or node in reserved]:
         sys.stderr.write(f"these cannot be names of nodes' users: {', '.join(bad)}" + "\n")
+        return 1
+    hosts, _, database = options.address.partition("/")
+    addresses = hosts.split(",")
+    several = len(addresses) > 1 and options.scheme != "sentinel"
+    if several or not all(map(HOST.fullmatch, addresses)) or database.strip("0123456789"):
+        sys.stderr.write(
+            "--address takes HOST:PORT/DB, IPv6 as [ADDRESS]:PORT; several with commas between "
+            "them go with --scheme sentinel\n"
+        )
         return 1
 
     options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -92,13 +105,13 @@ def main() -> int:
             path.unlink(missing_ok=True)
             continue
         name, rules = SHARED.get(user) or (user, NODE_RULES.format(node=user))
-        password = urlsplit(path.read_text().strip()).password if path.exists() else None
-        password = password or secrets.token_urlsafe(24)
-        hosts, _, database = options.address.partition("/")
-        urls = [
-            f"{options.scheme}://{name}:{password}@{host}/{database or 0}"
-            for host in hosts.split(",")
-        ]
+        try:
+            password = known_password(path) or secrets.token_urlsafe(24)
+        except ValueError:
+            sys.stderr.write(f"{path} holds no URL: restore it, or remove it for a new password\n")
+            return 1
+        login = f"{name}:{quote(password, safe='')}"
+        urls = [f"{options.scheme}://{login}@{host}/{database or 0}" for host in addresses]
         write(path, ";".join(urls) + "\n")
         lines.append(line(name, rules, password))
     # Without it Redis' default user needs no password and may do everything.
@@ -106,6 +119,20 @@ def main() -> int:
     write(options.folder / "users.acl", text)
     sys.stdout.write(text)
     return 0
+
+
+def known_password(path: Path) -> str:
+    """Return the password in a file of an earlier call, empty when there is no file.
+
+    Raises:
+        ValueError: The file holds no URL with a password.
+    """
+    if not path.exists():
+        return ""
+    found = unquote(urlsplit(path.read_text().strip()).password or "")
+    if not found:
+        raise ValueError
+    return found
 
 
 def write(path: Path, text: str) -> None:

@@ -44,6 +44,7 @@ class Broker:
     _locks: dict[str, tuple[object, float]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     backend: Any = None
+    conf: Any = None
 
     def __post_init__(self) -> None:
         # What NodeCalls and LatestResults use of a Celery application.
@@ -53,6 +54,7 @@ class Broker:
             set=lambda key, value, ex: self.answers.update({key: value}),
         )
         self.backend = SimpleNamespace(client=client)
+        self.conf = SimpleNamespace(broker_use_ssl=None)
 
     def send_task(
         self, name: str, *, args: list[Any], queue: Any, expires: float, task_id: str = "", **_: Any

@@ -40,12 +40,12 @@ def workloads() -> list[dict]:
 
 
 def overlay(folder: Path) -> Path:
-    """Write a kustomization like an operator's own: deploy/ with the profile `open`."""
+    """Write a kustomization like an operator's own: deploy/ with the profile `open`, and TLS."""
     # kustomize takes no absolute paths.
     base = os.path.relpath(DEPLOY, folder.resolve())
     (folder / "kustomization.yaml").write_text(
         f"resources: [{base}]\ncomponents: [{base}/open, {base}/flower/controls, "
-        f"{base}/flower/claim]\n"
+        f"{base}/flower/claim, {base}/tls, {base}/tls/client]\n"
     )
     return folder
 
@@ -113,6 +113,41 @@ def drop(lab: Lab, pods: str) -> int:
     for pod in found:
         lab.kube.delete(f"{k.pods(NAMESPACE)}/{pod['metadata']['name']}", grace=0)
     return len(found)
+
+
+def test_every_workload_gets_the_certificates(tmp_path: Path) -> None:
+    """With the components of deploy/tls each has the Secret's folder, and the settings that name
+    its files; without them none has.
+    """
+    done = subprocess.run(
+        [paths.kubectl_binary(), "kustomize", overlay(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    made = [
+        one for one in yaml.safe_load_all(done.stdout) if one["kind"] in {"Deployment", "DaemonSet"}
+    ]
+    assert len(made) == 5
+    for one in made:
+        pod = one["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        [mount] = [m for m in container["volumeMounts"] if m["name"] == "redis-tls"]
+        files = {
+            e["name"]: str(e.get("value")).removeprefix(mount["mountPath"] + "/")
+            for e in container["env"]
+        }
+        assert {
+            name: files.get(f"CARINA_TASKS_BROKER_{name}") for name in ("CA", "CERTIFICATE", "KEY")
+        } == {
+            "CA": "ca.crt",
+            "CERTIFICATE": "tls.crt",
+            "KEY": "tls.key",
+        }
+        assert {"name": "redis-tls", "secret": {"secretName": "carina-tasks-redis-tls"}} in pod[
+            "volumes"
+        ]
+    assert "BROKER_CA" not in json.dumps(workloads())
 
 
 def test_only_two_get_a_token() -> None:

@@ -10,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.lab import paths, ports
+from tests.lab.certificates import Authority
 from tests.lab.processes import start, wait_until
 
 ACL = paths.REPOSITORY / "deploy" / "redis" / "acl.py"
@@ -21,9 +24,10 @@ ASK = (
 )
 
 
-def test_a_master_dies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_a_master_dies(tmp_path: Path, tls: bool) -> None:
     """A sealed node worker and a control process, given a sentinel:// URL, find the new master
-    within seconds.
+    within seconds. With TLS, Sentinel and servers take nothing else, and want certificates.
     """
     first, second, sentinel, nobody = ports.free(4)
     users = tmp_path / "users"
@@ -47,6 +51,17 @@ def test_a_master_dies(tmp_path: Path) -> None:
         "CARINA_TASKS_BROKER_MASTER_NAME": "mymaster",
         "CARINA_TASKS_SENTINEL_PASSWORD": "watch",
     }
+    secure: list[str] = []
+    if tls:
+        authority = Authority(tmp_path / "tls")
+        pair, own = authority.sign("server"), authority.sign("client")
+        secure = authority.server_options(pair, clients="yes")
+        base |= {
+            "CARINA_TASKS_SENTINEL_TLS": "true",
+            "CARINA_TASKS_BROKER_CA": str(authority.file),
+            "CARINA_TASKS_BROKER_CERTIFICATE": str(own.certificate),
+            "CARINA_TASKS_BROKER_KEY": str(own.key),
+        }
     lvm = tmp_path / "lvm"
     lvm.write_text("#!/bin/sh\necho '{\"report\": []}'\n")
     lvm.chmod(0o755)
@@ -62,8 +77,8 @@ def test_a_master_dies(tmp_path: Path) -> None:
             )
             argv = [
                 "redis-server",
-                "--port",
-                str(port),
+                *(["--port", "0", "--tls-port", str(port)] if tls else ["--port", str(port)]),
+                *secure,
                 "--bind",
                 "127.0.0.1",
                 "--save",
@@ -90,8 +105,15 @@ def test_a_master_dies(tmp_path: Path) -> None:
             "the replica follows", lambda: "sync: Finished" in servers[1].tail(), 20, watch=servers
         )
         conf = tmp_path / "sentinel.conf"
+        pairs = [
+            f"{name.removeprefix('--')} {value}"
+            for name, value in zip(secure[::2], secure[1::2], strict=True)
+        ]
+        listen = "\n".join(
+            ["port 0", f"tls-port {sentinel}", *pairs] if tls else [f"port {sentinel}"]
+        )
         conf.write_text(
-            f"port {sentinel}\nrequirepass watch\nbind 127.0.0.1\ndir {tmp_path}\n"
+            f"{listen}\nrequirepass watch\nbind 127.0.0.1\ndir {tmp_path}\n"
             f"sentinel monitor mymaster 127.0.0.1 {first} 1\n"
             "sentinel auth-user mymaster replica\nsentinel auth-pass mymaster secret\n"
             "sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster "

@@ -18,6 +18,7 @@ from carina_tasks.errors import BadAnswer, BadInput, BrokerUnavailable, NodeFail
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import CreateLvs, LvResults, LvToCreate, to_json
 from carina_tasks.store.answers import RESULT_KEY, read_answer
+from tests.builders.app import CONF
 from tests.builders.kubernetes import INTENT, done, inventory, local_volume
 from tests.builders.redis import away
 
@@ -171,7 +172,7 @@ class App:
         """Answer each task with the bytes that `answer` makes of its node."""
         self.sent, self.answer, self.broken = [], answer, broken
         self.client = fakeredis.FakeRedis()
-        self.backend = self
+        self.backend, self.conf = self, CONF
 
     def send_task(self, name, **options):
         """Keep what was sent; store the answer."""

@@ -335,3 +335,23 @@ def test_a_broker_that_cannot_work_fails(broker, found, verdict, words):
     """
     (check,) = [c for c in run(broker=broker, found=found) if words in c.finding]
     assert (check.verdict, bool(check.do)) == (verdict, True)
+
+
+@pytest.mark.parametrize(
+    ("tls", "verified", "left", "verdict", "words"),
+    [
+        ("", "full", None, "OK", "not encrypted"),
+        ("TLSv1.3", "full", 90, "OK", "valid until"),
+        ("TLSv1.3", "full", None, "OK", "are verified"),
+        ("TLSv1.3", "full", 13, "WARN", "ends on"),
+        ("TLSv1.3", "authority", 90, "WARN", "host name is not verified"),
+        ("TLSv1.3", "none", None, "WARN", "certificate is not verified"),
+    ],
+)
+def test_the_connection_to_the_broker_is_judged(tls, verified, left, verdict, words):
+    """A certificate that ends within two weeks, and one that nobody verifies, are a warning."""
+    ends = None if left is None else b.NOW + left * 86400
+    check = doctor.connection(tls, verified, ends, b.NOW)
+    assert check.verdict == verdict
+    assert words in check.finding
+    assert bool(check.do) == (verdict != "OK")

@@ -1,7 +1,5 @@
 """What control tasks found last, in Redis."""
 
-from types import SimpleNamespace
-
 import fakeredis
 import msgspec
 import pytest
@@ -9,6 +7,7 @@ import structlog
 
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.store.latest_results import KEY, LatestResults
+from tests.builders.app import app
 from tests.builders.redis import away
 
 
@@ -20,7 +19,7 @@ class Seen(msgspec.Struct):
 
 def findings(client):
     """Make findings on a client."""
-    return LatestResults(SimpleNamespace(backend=SimpleNamespace(client=client)))
+    return LatestResults(app(client))
 
 
 def test_the_last_one_is_kept_for_a_time():

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from structlog.contextvars import get_contextvars
 
+from carina_tasks import settings
 from carina_tasks.errors import BadSetting
 from carina_tasks.flows.threads import spread
 from carina_tasks.observability import logs
@@ -156,6 +157,22 @@ def test_no_password_is_shown_whoever_quotes_it(text):
     shown = logs.without_secrets(f"error: {text}, and more", logs.passwords(URLS))
     assert not re.search("s3cret|other|:x@", shown)
     assert shown.endswith(", and more")
+
+
+def test_passwords_that_stand_in_no_url_are_hidden_too():
+    """The Sentinels' own and that of a client's key, also with a semicolon in it."""
+    conf = settings.load(
+        {
+            "CARINA_TASKS_BROKER_URL": "sentinel://:first;pass@h:1/0".replace(";", "%3B"),
+            "CARINA_TASKS_BROKER_MASTER_NAME": "m",
+            "CARINA_TASKS_SENTINEL_TLS": "true",
+            "CARINA_TASKS_SENTINEL_PASSWORD": "second;pass",
+            "CARINA_TASKS_BROKER_CERTIFICATE": "/c",
+            "CARINA_TASKS_BROKER_KEY_PASSWORD": "third/pass",
+        }
+    )
+    text = "first;pass first%3Bpass second;pass second%3Bpass third/pass third%2Fpass"
+    assert "pass" not in logs.without_secrets(text, logs.passwords(conf.secrets))
 
 
 def test_text_without_a_secret_stays_as_it_is():

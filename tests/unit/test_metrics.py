@@ -3,7 +3,6 @@
 import ast
 import urllib.request
 from pathlib import Path
-from types import SimpleNamespace
 
 import fakeredis
 import msgspec
@@ -23,6 +22,7 @@ from carina_tasks.observability import metrics
 from carina_tasks.observability.metrics import AboutProcess, Families
 from carina_tasks.runtime import observer as module
 from carina_tasks.runtime.observer import Observer
+from tests.builders.app import app
 from tests.builders.flow import FakeApi, FakeNodes, context
 from tests.builders.kubernetes import (
     NOW,
@@ -37,11 +37,6 @@ from tests.builders.kubernetes import (
 )
 from tests.builders.redis import away
 from tools.reference import metrics_page
-
-
-def app(client):
-    """Make what is looked at of a Celery application."""
-    return SimpleNamespace(backend=SimpleNamespace(client=client))
 
 
 def values(families):

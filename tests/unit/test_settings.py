@@ -14,6 +14,17 @@ WRONG = {
         "localhost",
         "rediss://h:6379/0?ssl_cert_reqs=none",
         "redis://h:6379?db=1",
+        "redis://h:1/0;redis://i:1/0",
+        "sentinel://h:1;rediss://i:1",
+        "redis://u:a;b@h:1/0",
+        "redis://u:a#b@h:1/0",
+        "redis://u:a/b@h:1/0",
+        "redis://u:1/b@h:1/0",
+        "redis://h:1/name",
+        "redis://h:65536/0",
+        "redis://[::1/0",
+        "redis://:x@/0",
+        "rediss://",
     ],
     "NODE_NAME": ["N1", "n1;x", "a/b"],
     "NODE_PROFILE": ["closed", "OPEN"],
@@ -48,7 +59,12 @@ WRONG = {
     "WATCH_PUBLISH_INTERVAL": ["0"],
     "WATCH_STALE_AFTER": ["-1", "3601", "never"],
     "BROKER_CA": ["/etc/ca.pem"],
+    "BROKER_CERTIFICATE": ["/etc/tls.crt"],
+    "BROKER_KEY": ["/etc/tls.key"],
+    "BROKER_KEY_PASSWORD": ["secret"],
+    "BROKER_VERIFY": ["none", "authority", "no", "false"],
     "BROKER_MASTER_NAME": ["mymaster"],
+    "SENTINEL_TLS": ["true", "perhaps"],
     "ZERO_BLOCK": ["maybe"],
     "ZERO_TIMEOUT": ["0"],
     "LOG_FORMAT": ["xml"],
@@ -166,3 +182,46 @@ def test_celerys_own_variables_are_refused(name):
     with pytest.raises(BadSetting, match=name):
         environment.check_environment({name: "redis://elsewhere/0"})
     environment.check_environment({name: "", "PATH": "/bin"})
+
+
+SENTINEL = {
+    PREFIX + "BROKER_URL": "sentinel://:x@a:26379/0;sentinel://:x@[::1]:26379/0",
+    PREFIX + "BROKER_MASTER_NAME": "mymaster",
+}
+TLS = {PREFIX + "BROKER_URL": "rediss://u:p%40ss@[::1]:6379/3\n"}
+"""As `kubectl create secret --from-file` gives it to a process: with the end of its line."""
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        (TLS | {PREFIX + "BROKER_KEY": "/k"}, "BROKER_KEY: a key is of no use without"),
+        (TLS | {PREFIX + "BROKER_KEY_PASSWORD": "x"}, "BROKER_KEY_PASSWORD: a key is of no use"),
+        (TLS | {PREFIX + "SENTINEL_TLS": "true"}, "begin BROKER_URL with rediss://"),
+        (SENTINEL | {PREFIX + "BROKER_CA": "/ca"}, "BROKER_CA: .* set SENTINEL_TLS=true"),
+        (SENTINEL | {PREFIX + "BROKER_VERIFY": "none"}, "BROKER_VERIFY: it is for TLS"),
+    ],
+)
+def test_settings_of_tls_go_together(environ, words):
+    """What cannot work is refused, with what to set."""
+    with pytest.raises(BadSetting, match=words):
+        load(environ)
+
+
+def test_tls_is_by_the_url_or_for_sentinel_by_a_setting():
+    """Verified in full by default; the end of a line is no part of a URL."""
+    assert not load({}).broker_tls
+    assert not load(SENTINEL).broker_tls
+    assert load(SENTINEL | {PREFIX + "SENTINEL_TLS": "true", PREFIX + "BROKER_CA": "/c"}).broker_tls
+    conf = load(TLS | {PREFIX + "BROKER_CERTIFICATE": "/c", PREFIX + "BROKER_KEY": "/k"})
+    assert (conf.broker_tls, conf.broker_verify) == (True, "full")
+    assert conf.broker_url.endswith("/3")
+
+
+@pytest.mark.parametrize("url", [u for u in WRONG["BROKER_URL"] if "@" in u])
+def test_a_wrong_url_is_not_shown(url):
+    """What was meant as a password may stand anywhere in it."""
+    with pytest.raises(BadSetting) as caught:
+        load({PREFIX + "BROKER_URL": url})
+    assert url not in caught.value.message
+    assert url.split("@")[0].removeprefix("redis://") not in caught.value.message

@@ -25,6 +25,7 @@ from carina_tasks.liveness import LOOP_LIMIT, TASK_LIMIT, Liveness
 from carina_tasks.node_watch import publisher
 from carina_tasks.observability import web
 from carina_tasks.store import heartbeat
+from tests.builders import app as builders
 
 PROGRAM = """
 import time
@@ -131,7 +132,7 @@ def test_a_hung_worker_sends_no_heartbeat(hung):
     turns.
     """
     client = fakeredis.FakeRedis()
-    app = SimpleNamespace(backend=SimpleNamespace(client=client))
+    app = builders.app(client)
     beat = heartbeat.Heartbeat(app, "n1", 0.01, 20)
     beat.start()
     time.sleep(0.2)
@@ -195,7 +196,9 @@ def test_whatever_celery_raises_is_our_error(error: Exception):
         raise error
 
     with pytest.raises(BrokerUnavailable):
-        publisher(SimpleNamespace(send_task=send_task))(Hint("n1", "deleted", "why"))
+        publisher(SimpleNamespace(send_task=send_task, conf=builders.CONF))(
+            Hint("n1", "deleted", "why")
+        )
 
 
 def test_nothing_subscribes_to_results_that_nobody_reads():

@@ -55,9 +55,10 @@ def page() -> str:
 
 
 def _groups() -> list[tuple[str, list[str]]]:
-    """Return the settings under the headings that the class has in its source, in its order."""
+    """Return the settings under the headings of their classes' source, in its order."""
     groups: list[tuple[str, list[str]]] = []
-    for line in inspect.getsource(Settings).splitlines():
+    classes = [c for c in reversed(Settings.__mro__) if c.__module__.startswith("carina_tasks")]
+    for line in "".join(map(inspect.getsource, classes)).splitlines():
         if heading := re.fullmatch(r"    # --- (.+) ---", line):
             groups.append((heading[1], []))
         elif (field := re.match(r"    (\w+):", line)) and field[1] in Settings.model_fields:

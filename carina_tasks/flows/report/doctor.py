@@ -46,7 +46,7 @@ def examine(
         broker: What Redis reports, or why it does not.
         processes: The processes that send heartbeats.
     """
-    checks = list(_broker(broker, processes))
+    checks = list(_broker(ctx, broker, processes))
     api = list(_api(ctx, broker, processes))
     checks += api
     if isinstance(broker, BrokerInfo):
@@ -57,7 +57,9 @@ def examine(
     return (*checks, Check("versions", "OK", text))
 
 
-def _broker(broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process]) -> Iterator[Check]:
+def _broker(
+    ctx: Context, broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process]
+) -> Iterator[Check]:
     if isinstance(broker, CarinaTasksError):
         do = "redis-cli -u $CARINA_TASKS_BROKER_URL ping"
         yield Check(
@@ -72,6 +74,8 @@ def _broker(broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process])
         "OK",
         f"{broker.version} answers in {broker.seconds * 1000:.1f} ms, as user {broker.user or '?'}",
     )
+    verified = ctx.settings.broker_verify
+    yield doctor.connection(broker.tls, verified, broker.certificate_ends, broker.clock)
     yield from _memory(broker)
     if broker.role != "master":
         text = "is a replica: it refuses every write, so nothing can be asked of anybody"
