@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis
 
@@ -34,13 +36,11 @@ def idle_node_worker(embedded: Embedded, seconds: float) -> Iterator[Figure]:
         env[f"CARINA_TASKS_{name}"] = str(getattr(load({}), name.lower()))
     env |= {"NODE_NAME": "idle", "CARINA_TASKS_NODE_PROFILE": "sealed"}
 
-    before = _clients(client)
     ours = stage.children.start("node-idle", [sys.executable, "-m", "workers.node"], **env)
     embedded.eventually("the node worker lives", lambda: client.exists("alive.idle"), 30)
-    with_ours = _settled(client)
     bare = stage.children.start("bare", [sys.executable, "-c", BARE, stage.broker_url])
     embedded.eventually("the bare worker is ready", lambda: " ready." in bare.text(), 30)
-    with_both = _settled(client)
+    time.sleep(1)
     try:
         spent = [_cpu(child) for child in (ours, bare)]
         time.sleep(seconds)
@@ -49,10 +49,12 @@ def idle_node_worker(embedded: Embedded, seconds: float) -> Iterator[Figure]:
             for child, was in zip((ours, bare), spent, strict=True)
         ]
         memory = [_rss(child) for child in (ours, bare)]
+        port = urlsplit(stage.broker_url).port
+        assert port is not None
+        connections = [_connections(child, port) for child in (ours, bare)]
     finally:
         stage.children.kill(ours)
         stage.children.kill(bare)
-    connections = (with_ours - before, with_both - with_ours)
     for what, unit, values in (
         ("memory", "MB", memory),
         # A worker that used no tick of the clock used less than one.
@@ -65,17 +67,12 @@ def idle_node_worker(embedded: Embedded, seconds: float) -> Iterator[Figure]:
         )
 
 
-def _clients(client: redis.Redis) -> int:
-    return int(client.info("clients")["connected_clients"])
-
-
-def _settled(client: redis.Redis) -> int:
-    """Return the connections once they have been the same for a second."""
-    seen = [_clients(client)]
-    while len(seen) < 5 or len(set(seen[-5:])) > 1:
-        time.sleep(0.25)
-        seen.append(_clients(client))
-    return seen[-1]
+def _connections(child: Child, port: int) -> int:
+    """Return how many connections a process has to `port`, as the kernel counts them."""
+    open_files = Path(f"/proc/{child.popen.pid}/fd").iterdir()
+    sockets = {os.readlink(path) for path in open_files}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and f"socket:[{row[9]}]" in sockets for row in rows)
 
 
 def _cpu(child: Child) -> float:
