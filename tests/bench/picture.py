@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.bench.__main__ import OUTPUT
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 760, 440, 70, 50, 20, 250
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 830, 440, 70, 50, 20, 320
 COLOURS = ("#1b6ac9", "#c2410c", "#15803d", "#7e22ce")
 
 Point = tuple[float, float]
