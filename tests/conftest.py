@@ -2,6 +2,7 @@
 there.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,31 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     tier = tier_of(item)
     if tier in WHOLE_TIER:
         parts.require(*parts.TIERS[tier])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print one line for each tier whose tests were skipped, with what it lacks."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    for line in skipped_tiers([(each.nodeid, each.longrepr[2]) for each in skipped]):
+        terminalreporter.write_line(line)
+
+
+def skipped_tiers(skipped: list[tuple[str, str]]) -> list[str]:
+    """Return a line for each tier.
+
+    `skipped` has the id of each skipped test (``tests/<tier>/…``) and why it was skipped.
+    """
+    tests: Counter[str] = Counter()
+    lacks: dict[str, dict[str, None]] = {}
+    for test, why in skipped:
+        tier = Path(test).parts[1]
+        tests[tier] += 1
+        reasons = why.removeprefix("Skipped: ").removeprefix(parts.LACKS).split("; ")
+        lacks.setdefault(tier, {}).update(dict.fromkeys(reasons))
+    return [
+        f"SKIPPED {tier}: {number} tests, lacking: {'; '.join(lacks[tier])}"
+        for tier, number in sorted(tests.items())
+    ]
 
 
 def tier_of(item: pytest.Item) -> str | None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
-from tests.bench import measures
-from tests.bench.figures import Figure, conditions, table
+from tests.bench import alone, idle, measures
+from tests.bench.figures import Figure, conditions, record, table
 from tests.integration.embedded import ONE, Embedded
+from tests.lab import paths
+
+OUTPUT = paths.REPOSITORY / "build" / "bench.json"
 
 
 def run(quick: bool) -> Iterator[Figure]:
@@ -20,10 +25,11 @@ def run(quick: bool) -> Iterator[Figure]:
     try:
         embedded.reset()
         yield measures.node_ask(embedded, 5 if quick else 200)
+        yield from idle.idle_node_worker(embedded, 2 if quick else 30)
         # The task is called by the measurement, once, and no other message comes in between.
         for process in ("watch", "beat"):
             embedded.end(process)
-        for volumes in (n // 4, n):
+        for volumes in (n // 4, n) if quick else (10, 40, 90):
             yield measures.rebuild(embedded, volumes, turns)
         yield measures.lvm_batch(
             measures.simulated_lvm(embedded, ONE), "simulated lvm", measures.GROUP, n, turns
@@ -33,6 +39,7 @@ def run(quick: bool) -> Iterator[Figure]:
         yield measures.threads(embedded, n, 1 if quick else 3)
     finally:
         embedded.stop()
+    yield from alone.rows(quick)
     with measures.real_lvm() as lvm:
         if lvm is not None:
             yield measures.lvm_batch(lvm, "lvm2 on a loop device", "carina-vg-hdd", n, turns)
@@ -44,7 +51,11 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="small, one turn: to see that it runs, not to quote"
     )
-    quick = parser.parse_args().quick
+    parser.add_argument(
+        "--output", type=Path, default=OUTPUT, help="the same as JSON (default: build/bench.json)"
+    )
+    options = parser.parse_args()
+    quick = options.quick
     load, begun = os.getloadavg()[0], time.monotonic()
     figures = []
     for figure in run(quick):
@@ -52,6 +63,8 @@ def main() -> int:
         print(
             f"{figure.what}: {figure.ratio:.2f} times {figure.bare_is}", file=sys.stderr, flush=True
         )
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(record(figures, load), indent=1) + "\n")
     print(f"{table(figures)}\n\n{conditions(load)} {time.monotonic() - begun:.0f} s.")
     return 0
 

@@ -5,21 +5,31 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib import metadata
 
 Measure = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One kind of work, done in two ways by turns; seconds of each turn."""
+    """One kind of work, done in two ways by turns; `unit`s of each turn."""
 
     what: str
     ours: tuple[float, ...]
     bare: tuple[float, ...]
     bare_is: str
     """What ours is compared with."""
+    unit: str = "s"
+    """Seconds, or ``MB``, ``% of a core``, ``connections``."""
+    series: str = ""
+    """The kind of work without its size; empty when only one size is measured."""
+    size: int = 0
+    """How much of it: volumes, objects, nodes."""
+    peak: float = 0.0
+    """Peak RSS of the process that did ours and nothing else (MB); 0 where it is not measured."""
 
     @property
     def ratio(self) -> float:
@@ -45,9 +55,10 @@ def table(figures: Sequence[Figure]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for one in figures:
-        ours, bare = _spread(one.ours), _spread(one.bare)
+        ours, bare = _spread(one.ours, one.unit), _spread(one.bare, one.unit)
+        what = f"{one.what}, peak {one.peak:.0f} MB" if one.peak else one.what
         lines.append(
-            f"| {one.what} | {ours} | {one.bare_is} | {bare} | {one.ratio:.2f} | {len(one.ours)} |"
+            f"| {what} | {ours} | {one.bare_is} | {bare} | {one.ratio:.2f} | {len(one.ours)} |"
         )
     return "\n".join(lines)
 
@@ -62,10 +73,29 @@ def conditions(load_before: float) -> str:
     )
 
 
-def _spread(seconds: Sequence[float]) -> str:
-    median = statistics.median(seconds)
-    unit, factor = ("s", 1.0) if median >= 1 else ("ms", 1000.0)
-    low, high = min(seconds) * factor, max(seconds) * factor
+def record(figures: Sequence[Figure], load_before: float) -> dict[str, object]:
+    """Return the machine, the versions and every row as data: what build/bench.json holds."""
+    packages = ("celery", "redis", "kubernetes", "msgspec")
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": {
+            "cores": os.cpu_count(),
+            "architecture": platform.machine(),
+            "kernel": platform.release(),
+            "load": [load_before, os.getloadavg()[0]],
+        },
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in packages},
+        "rows": [asdict(one) | {"ratio": one.ratio} for one in figures],
+    }
+
+
+def _spread(values: Sequence[float], unit: str) -> str:
+    median = statistics.median(values)
+    factor = 1.0
+    if unit == "s" and median < 1:
+        unit, factor = "ms", 1000.0
+    low, high = min(values) * factor, max(values) * factor
     return f"{_digits(median * factor)} {unit} ({_digits(low)} to {_digits(high)})"
 
 

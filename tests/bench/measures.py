@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,10 @@ def rebuild(embedded: Embedded, volumes: int, turns: int) -> Figure:
             list(pool.map(lambda name: _bare_rebuild(embedded, volumes[name]), names))
         return time.monotonic() - begun
 
-    return by_turns(
+    figure = by_turns(
         f"rebuild of {volumes} volumes", "the API writes alone, 8 at a time", ours, bare, turns
     )
+    return replace(figure, series="rebuild of volumes", size=volumes)
 
 
 def _volumes(embedded: Embedded, number: int) -> list[str]:

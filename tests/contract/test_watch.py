@@ -1,9 +1,11 @@
 """Watches: from where, what each sees, bookmarks, the end of history."""
 
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
+from carina_tasks.emulator.api_server import ApiServer
 from tests.contract.objects import config_map, logic_volume
 from tests.contract.server import LOGIC_VOLUMES, TABLE, Server
 
@@ -131,10 +133,12 @@ def test_bookmark_before_the_end(cluster: Server, config_maps: str) -> None:
         bookmarks = list(events)
     assert {event["type"] for event in bookmarks} == {"BOOKMARK"}
     last = bookmarks[-1]["object"]
-    assert (last["kind"], last["apiVersion"]) == ("ConfigMap", "v1")
-    assert int(last["metadata"]["resourceVersion"]) > int(start)
+    newest = last["metadata"]["resourceVersion"]
+    shape = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"resourceVersion": newest}}
+    assert last == shape
+    assert int(newest) > int(start)
     cluster.create(config_maps, config_map("b"))
-    with cluster.watch(config_maps, resourceVersion=last["metadata"]["resourceVersion"]) as events:
+    with cluster.watch(config_maps, resourceVersion=newest) as events:
         assert seen([next(events)]) == [("ADDED", "b")]
 
 
@@ -159,6 +163,97 @@ def test_initial_events(cluster: Server, config_maps: str) -> None:
     assert seen([added]) == [("ADDED", "a")]
     assert end["type"] == "BOOKMARK"
     assert end["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+def test_initial_events_by_default(cluster: Server, config_maps: str) -> None:
+    """A watch from no version is one with sendInitialEvents: a bookmark tells where these end."""
+    with cluster.watch(config_maps, allowWatchBookmarks="true") as events:
+        assert next(events)["object"]["metadata"]["annotations"] == {
+            "k8s.io/initial-events-end": "true"
+        }
+
+
+NO_OLDER = {"resourceVersionMatch": "NotOlderThan"}
+
+
+@pytest.mark.parametrize("query", [{}, {"resourceVersion": "0"}])
+def test_no_initial_events(cluster: Server, config_maps: str, query: dict[str, str]) -> None:
+    """With sendInitialEvents=false a watch sees only what comes."""
+    cluster.create(config_maps, config_map("a"))
+    with cluster.watch(config_maps, sendInitialEvents="false", **NO_OLDER, **query) as events:
+        cluster.create(config_maps, config_map("b"))
+        assert seen([next(events)]) == [("ADDED", "b")]
+
+
+def test_initial_events_of_a_version_to_come(cluster: Server, config_maps: str) -> None:
+    """SendInitialEvents from a version that is not there yet is one ERROR event with a 504."""
+    query = {"resourceVersion": "99999999", "sendInitialEvents": "true", **NO_OLDER}
+    with cluster.watch(config_maps, **query) as events:
+        (error,) = events
+    assert (error["type"], error["object"]["code"]) == ("ERROR", 504)
+    assert error["object"]["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+
+
+LIST_ONLY = "sendInitialEvents is forbidden for list"
+NEEDS_MATCH = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+NEEDS_INITIAL = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+NO_TOKEN = "resourceVersionMatch is forbidden when continue is provided"
+ONLY = 'Unsupported value: "Exact": supported values: "NotOlderThan"'
+
+
+@pytest.mark.parametrize(
+    ("query", "messages"),
+    [
+        ({"watch": "1", "sendInitialEvents": "true"}, [NEEDS_MATCH]),
+        ({"watch": "1", "sendInitialEvents": "false"}, [NEEDS_MATCH]),
+        ({"watch": "1", **NO_OLDER}, [NEEDS_INITIAL]),
+        ({"watch": "1", "resourceVersionMatch": "Exact"}, [NEEDS_INITIAL, ONLY]),
+        ({"watch": "1", "sendInitialEvents": "1", "continue": "x", **NO_OLDER}, [NO_TOKEN]),
+        ({"sendInitialEvents": "false"}, [LIST_ONLY]),
+        (NO_OLDER, ["resourceVersionMatch is forbidden unless resourceVersion is provided"]),
+        ({"resourceVersion": "1", "continue": "x", **NO_OLDER}, [NO_TOKEN]),
+        (
+            {"resourceVersion": "0", "resourceVersionMatch": "Exact"},
+            ['resourceVersionMatch "exact" is forbidden for resourceVersion "0"'],
+        ),
+        (
+            {"resourceVersion": "1", "resourceVersionMatch": "Newest"},
+            ['Unsupported value: "Newest": supported values: "Exact", "NotOlderThan", ""'],
+        ),
+    ],
+)
+def test_refused(
+    cluster: Server, config_maps: str, query: dict[str, str], messages: list[str]
+) -> None:
+    """Parameters that do not go together are refused with every cause."""
+    status = cluster.get(config_maps, **query).refused(422, "Invalid")
+    assert status["details"]["kind"] == "ListOptions"
+    shown = [cause["message"].removeprefix("Forbidden: ") for cause in status["details"]["causes"]]
+    assert shown == messages
+
+
+@pytest.mark.parametrize(("watch", "kind"), [("yes", "ADDED"), ("FALSE", None), ("0", None)])
+def test_flags(cluster: Server, config_maps: str, watch: str, kind: str | None) -> None:
+    """A flag is set by anything but false and 0."""
+    cluster.create(config_maps, config_map("a"))
+    answer = cluster.get(config_maps, watch=watch, timeoutSeconds=1).ok()
+    assert (answer.get("type"), "items" in answer) == (kind, kind is None)
+
+
+def test_an_idle_emulator_sends_bookmarks(tmp_path: Path) -> None:
+    """The emulator sends bookmarks of a quiet kind too, as often as its owner asks.
+
+    The real server does so when its etcd reports progress (kubeadm: every 5 s); the one here has an
+    etcd that does not.
+    """
+    with ApiServer(bookmark_seconds=0.05) as server:
+        emulator = Server("emulator", server.url, tmp_path, server.forget_history)
+        start = version(emulator, LOGIC_VOLUMES)
+        query = {"resourceVersion": start, "allowWatchBookmarks": "true"}
+        with emulator.watch(LOGIC_VOLUMES, **query) as events:
+            first, second = islice(events, 2)
+    assert {first["type"], second["type"]} == {"BOOKMARK"}
+    assert int(start) < int(first["object"]["metadata"]["resourceVersion"])
 
 
 def test_table_columns_once(cluster: Server, prefix: str) -> None:

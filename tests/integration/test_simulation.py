@@ -12,8 +12,10 @@ import pytest
 
 from tests.planted.catalogue import BUGS, Simulation
 
-HISTORIES = 1500
-"""A number and not a time, so that every run has the same ones; `make sim` runs 10000."""
+HISTORIES = 100
+"""A number and not a time, so that every run has the same ones; `.ci/run` runs 1500, `make sim`
+10000.
+"""
 
 FOUND_WITHIN = {
     bug.name: finder.within

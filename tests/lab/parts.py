@@ -16,6 +16,8 @@ import pytest
 
 from tests.lab import paths
 
+LACKS = "lacks a real part: "
+"""What the reason of a skipped test begins with."""
 INSTALL = "tests/lab/install.sh"
 
 
@@ -127,7 +129,7 @@ def require(*names: str) -> None:
     lacking = missing(*names)
     if not lacking:
         return
-    reason = "lacks a real part: " + "; ".join(lacking)
+    reason = LACKS + "; ".join(lacking)
     if in_ci():
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

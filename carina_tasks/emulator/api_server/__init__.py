@@ -13,6 +13,7 @@ rules of each kind, `patches` the four patch formats, `tables` what `kubectl get
 ``handler``       the HTTP server: one handler for every path
 ``kinds``         the built-in resources
 ``kubeconfig``    the kubeconfig for a server without credentials
+``list_options`` which parameters of a list and of a watch go together
 ``naming``        which names, labels and annotation keys Kubernetes allows
 ``negotiation``   media types and shapes of requests and responses
 ``openapi``       OpenAPI, as far as `kubectl apply` reads it

@@ -20,6 +20,9 @@ from .registry import Registry
 from .selectors import Selection, parse_fields, parse_labels
 from .store import Key, Store
 
+BOOKMARK_SECONDS = 60.0
+"""Seconds between two bookmarks of a watch, as from the real server."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -63,8 +66,14 @@ class Page:
 class Cluster:
     """State in memory; every call is atomic as all run in one thread."""
 
-    def __init__(self, history: int = 10_000) -> None:
+    def __init__(self, history: int = 10_000, bookmark_seconds: float = BOOKMARK_SECONDS) -> None:
+        """Make an empty cluster.
+
+        `history` is how many writes a watch can go back, `bookmark_seconds` the time between two
+        bookmarks of a watch.
+        """
         self.store = Store(history)
+        self.bookmark_seconds = bookmark_seconds
         self.registry = Registry()
 
     def get(self, target: Target) -> JSON:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,13 @@ def invalid_value(field: str, shown: str, detail: str) -> Cause:
 def forbidden_value(field: str, detail: str) -> Cause:
     """Return the cause for a change that is never allowed."""
     return Cause("FieldValueForbidden", f"Forbidden: {detail}", field)
+
+
+def unsupported_value(field: str, value: str, supported: Sequence[str]) -> Cause:
+    """Return the cause for a value that is none of those that `field` takes."""
+    listed = ", ".join(json.dumps(each) for each in supported)
+    message = f"Unsupported value: {json.dumps(value)}: supported values: {listed}"
+    return Cause("FieldValueNotSupported", message, field)
 
 
 class StatusError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,12 +25,13 @@ from .errors import (
     no_such_resource,
     required,
 )
+from .list_options import ListOptions
 from .negotiation import Wanted, decode, encode, media_type, wanted
 from .patches import APPLY, merge_patch
 from .routes import resource_target
 from .selectors import Selection
 from .tables import View
-from .watch import WatchOptions, events, parse_initial
+from .watch import WatchOptions, events
 
 _REVIEWS = (
     "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
@@ -101,12 +103,14 @@ class ApiHandler(RequestHandler):
         return self.get_query_argument(name, "")
 
     def _flag(self, name: str) -> bool:
-        return self._query(name).lower() in ("1", "true")
+        """Return a flag as the real server reads it: unset when missing, `false` or `0`."""
+        given = self.get_query_argument(name, None)
+        return given is not None and given.lower() not in ("0", "false")
 
     def _number(self, name: str) -> int:
         text = self._query(name)
         if text and not text.isdigit():
-            raise bad_request(f"{name} is not a number: {text}")
+            raise bad_request(f"strconv.ParseInt: parsing {json.dumps(text)}: invalid syntax")
         return int(text or 0)
 
     def _wanted(self) -> Wanted:
@@ -214,31 +218,39 @@ class ApiHandler(RequestHandler):
             return
         self._send(found)
 
+    def _list_options(self, *, watching: bool) -> ListOptions:
+        options = ListOptions(
+            version=self._query("resourceVersion"),
+            match=self._query("resourceVersionMatch"),
+            token=self._query("continue"),
+            initial=self._flag("sendInitialEvents")
+            if self.get_query_argument("sendInitialEvents", None) is not None
+            else None,
+        )
+        return options.checked(watching=watching)
+
     def _list(self, target: Target) -> None:
+        options = self._list_options(watching=False)
         page = self.cluster.page(
             target.resource,
             target.namespace,
             self._selection(target),
             limit=self._number("limit"),
-            token=self._query("continue"),
-            version=self._query("resourceVersion"),
-            match=self._query("resourceVersionMatch"),
+            token=options.token,
+            version=options.version,
+            match=options.match,
         )
         self._send(self._wanted().view.many(page.objects, target.resource, page.metadata()))
 
     async def _watch(self, target: Target) -> None:
-        bookmarks = self._flag("allowWatchBookmarks")
+        listed = self._list_options(watching=True)
         seconds = self._number("timeoutSeconds")
         options = WatchOptions(
             namespace=target.namespace,
             selection=self._selection(target),
-            version=self._query("resourceVersion"),
-            bookmarks=bookmarks,
-            initial=parse_initial(
-                self._query("sendInitialEvents"),
-                self._query("resourceVersionMatch"),
-                bookmarks=bookmarks,
-            ),
+            version=listed.version,
+            bookmarks=self._flag("allowWatchBookmarks"),
+            initial=bool(listed.initial),
             timeout=float(seconds) if seconds else random.uniform(1800, 3600),  # noqa: S311 - only spreads reconnects,
         )
         view: View = self._wanted().view

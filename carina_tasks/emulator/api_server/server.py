@@ -14,11 +14,14 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from .bootstrap import new_cluster
-from .cluster import Cluster
+from .cluster import BOOKMARK_SECONDS, Cluster
 from .handler import ApiHandler
 from .kubeconfig import write_kubeconfig
 
 T = TypeVar("T")
+
+OWN_LEASE_SECONDS = 10.0
+"""Seconds between two renewals of the real server's own Lease."""
 
 _LARGEST_BODY = 10 * 1024 * 1024
 
@@ -39,6 +42,17 @@ def listen(cluster: Cluster, host: str, port: int) -> tuple[HTTPServer, int]:
     return server, int(sockets[0].getsockname()[1])
 
 
+async def renew_own_lease(cluster: Cluster) -> None:
+    """Count a write every few seconds, forever.
+
+    The real server renews a Lease of its own, so in an idle cluster too its versions move and a
+    watch of a quiet kind gets bookmarks. That Lease is not served here.
+    """
+    while True:
+        await asyncio.sleep(min(OWN_LEASE_SECONDS, cluster.bookmark_seconds))
+        cluster.store.advance()
+
+
 class ApiServer:
     """The emulator in a thread of its own.
 
@@ -46,10 +60,25 @@ class ApiServer:
     ...     config = server.kubeconfig(Path("kubeconfig"))
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, history: int = 10_000) -> None:
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        history: int = 10_000,
+        bookmark_seconds: float = BOOKMARK_SECONDS,
+    ) -> None:
+        """Make a server; it begins with `start`.
+
+        Args:
+            host: Address to listen on.
+            port: Port; 0 takes a free one.
+            history: How many writes a watch can go back.
+            bookmark_seconds: Seconds between two bookmarks of a watch.
+        """
         self._host = host
         self._port = port
-        self._cluster = new_cluster(history)
+        self._cluster = new_cluster(history, bookmark_seconds)
         self._started = threading.Event()
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,7 +123,9 @@ class ApiServer:
         self._stop = asyncio.Event()
         server, self._port = listen(self._cluster, self._host, self._port)
         self._started.set()
+        lease = asyncio.create_task(renew_own_lease(self._cluster))
         await self._stop.wait()
+        lease.cancel()
         server.stop()
         await server.close_all_connections()
 

@@ -98,6 +98,10 @@ class Store:
         self._publish(Change(self.version, "DELETED", resource, key, gone, previous))
         return previous
 
+    def advance(self) -> None:
+        """Count a write of something that is not served here."""
+        self.version += 1
+
     def _publish(self, change: Change) -> None:
         if len(self._history) == self._history.maxlen:
             self._forgotten = self._history[0].version if self._history else change.version

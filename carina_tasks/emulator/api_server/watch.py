@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from .cluster import Cluster, as_version, parse_version
-from .errors import JSON, StatusError, bad_request, expired
+from .errors import JSON, StatusError, expired, too_large_version
 from .kinds import Resource
 from .selectors import Selection
 from .store import Change
 from .tables import View
 
-BOOKMARK_SECONDS = 60.0
-"""A bookmark at least this often, as from the real server."""
 LAST_BOOKMARK_SECONDS = 2.0
-"""And one this long before the watch times out."""
+"""The last bookmark comes this long before the watch times out, as from the real server. A watch
+that is shorter gets none there.
+"""
 BACKLOG = 50_000
 """A watcher that is further behind is cut off, and lists again."""
 
@@ -30,21 +31,9 @@ class WatchOptions:
     selection: Selection = field(default_factory=Selection)
     version: str = ""
     bookmarks: bool = False
-    initial: bool = False
-    """sendInitialEvents: begin with all objects and mark their end by a bookmark."""
+    initial: bool = True
+    """Begin with all objects instead of the changes since `version`."""
     timeout: float = 3600.0
-
-
-def parse_initial(text: str, match: str, *, bookmarks: bool) -> bool:
-    """Check sendInitialEvents against what must come with it; StatusError 422 or 400."""
-    if text not in ("", "true", "1", "false", "0"):
-        raise bad_request(f"sendInitialEvents is not a boolean: {text}")
-    if text in ("true", "1") and (match != "NotOlderThan" or not bookmarks):
-        raise bad_request(
-            "sendInitialEvents requires resourceVersionMatch=NotOlderThan and "
-            "allowWatchBookmarks=true"
-        )
-    return text in ("true", "1")
 
 
 def visible(change: Change, options: WatchOptions) -> tuple[str, JSON] | None:
@@ -81,26 +70,11 @@ async def events(
         else:
             queue.put_nowait(None)
 
-    first: list[tuple[str, JSON]] = []
-    start = parse_version(options.version) if options.version else 0
-    from_now = start == 0 or options.initial
     try:
-        if from_now:
-            for (namespace, _), obj in store.items(resource.id, options.namespace):
-                if options.selection.matches(obj) and (
-                    not options.namespace or namespace == options.namespace
-                ):
-                    first.append(("ADDED", obj))
-        else:
-            first = [
-                seen
-                for change in store.since(resource.id, start)
-                if (seen := visible(change, options))
-            ]
+        first, known = _first(cluster, resource, options)
     except StatusError as error:
-        yield {"type": "ERROR", "object": expired(error.message).status()}
+        yield {"type": "ERROR", "object": error.status()}
         return
-    seen_version = store.version
     stop = store.listen(resource.id, take)
     header = True
 
@@ -116,22 +90,18 @@ async def events(
     try:
         for kind, obj in first:
             yield shown(kind, obj)
-        if options.initial:
-            yield _bookmark(resource, seen_version, view, end=True)
+        if options.initial and options.bookmarks:
+            yield _bookmark(resource, known, view, end=True)
         deadline = time.monotonic() + options.timeout
-        last_bookmark = max(deadline - LAST_BOOKMARK_SECONDS, time.monotonic())
-        next_bookmark = min(time.monotonic() + BOOKMARK_SECONDS, last_bookmark)
+        bookmark_at = _next_bookmark(cluster, options, deadline)
         while (now := time.monotonic()) < deadline:
-            if options.bookmarks and now >= next_bookmark:
+            if now >= bookmark_at:
                 # Everything queued has been sent, so the whole store's version is safe to resume
-                # from. One that the watcher knows already says nothing, and is not sent.
-                if store.version > seen_version:
-                    seen_version = store.version
-                    yield _bookmark(resource, seen_version, view)
-                next_bookmark = (
-                    deadline if now >= last_bookmark else min(now + BOOKMARK_SECONDS, last_bookmark)
-                )
-            until = min(deadline, next_bookmark) if options.bookmarks else deadline
+                # from. The real server does not say what the watcher said when it began.
+                if store.version > known:
+                    yield _bookmark(resource, store.version, view)
+                bookmark_at = _next_bookmark(cluster, options, deadline)
+            until = min(deadline, bookmark_at)
             try:
                 async with asyncio.timeout(max(until - time.monotonic(), 0.001)):
                     change = await queue.get()
@@ -144,6 +114,38 @@ async def events(
                 yield shown(*seen)
     finally:
         stop()
+
+
+def _first(
+    cluster: Cluster, resource: Resource, options: WatchOptions
+) -> tuple[list[tuple[str, JSON]], int]:
+    """Return what a watch begins with, and the version that its watcher then knows.
+
+    Raises StatusError: 400 for a bad version, 410 for one that is forgotten, 504 for one to come.
+    """
+    store = cluster.store
+    start = parse_version(options.version) if options.version else 0
+    if options.initial:
+        if start > store.version:
+            raise too_large_version(start, store.version)
+        there = store.items(resource.id, options.namespace)
+        return [("ADDED", o) for _, o in there if options.selection.matches(o)], store.version
+    if start == 0:
+        return [], store.version
+    try:
+        changes = store.since(resource.id, start)
+    except StatusError as error:
+        raise expired(error.message) from error
+    first = [seen for change in changes if (seen := visible(change, options))]
+    sent = (int(obj["metadata"]["resourceVersion"]) for _, obj in first)
+    return first, max(start, *sent, start)
+
+
+def _next_bookmark(cluster: Cluster, options: WatchOptions, deadline: float) -> float:
+    """Return when the next bookmark is due (monotonic seconds); never is infinity."""
+    now = time.monotonic()
+    due = min(now + cluster.bookmark_seconds, deadline - LAST_BOOKMARK_SECONDS)
+    return due if options.bookmarks and due > now else math.inf
 
 
 def _bookmark(resource: Resource, version: int, view: View, *, end: bool = False) -> JSON:

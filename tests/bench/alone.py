@@ -1,0 +1,171 @@
+"""Figures of one process each, so that its peak of memory is its own.
+
+The parent serves canned objects over HTTP; the child, ``python -m tests.bench.alone WORK NODES
+VOLUMES URL``, reads them with the product's own adapter and prints what it took.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+from kubernetes import client
+
+from carina_tasks.flows.report.readiness import readiness
+from carina_tasks.kube import paths
+from carina_tasks.kube.api import Api
+from carina_tasks.kube.cluster import Cluster
+from tests.bench.figures import Figure
+from tests.builders import kubernetes
+from tests.builders.flow import FakeApi, FakeNodes, context
+from tests.lab.paths import REPOSITORY
+
+PAGE = 500
+NODE, VOLUME = "node-NUMBER", "pvc-NUMBER"
+
+
+def rows(quick: bool) -> Iterator[Figure]:
+    """Measure each kind of work at growing sizes, so that what grows faster than it shows."""
+    for volumes in (200,) if quick else (1_000, 10_000, 100_000):
+        ours = child("read", 10, volumes)
+        bare = child("decode", 10, volumes)
+        yield Figure(
+            f"CPU of reading {volumes} LogicVolumes and their PVs",
+            (ours["cpu"],),
+            (bare["cpu"],),
+            "getting the same pages as dicts",
+            series="reading LogicVolumes and PVs",
+            size=volumes,
+            peak=ours["peak"],
+        )
+    for nodes in (5,) if quick else (50, 200, 500):
+        ours = child("readiness", nodes, nodes * 10)
+        bare = child("read", nodes, nodes * 10)
+        yield Figure(
+            f"CPU of the readiness of {nodes} nodes of 10 volumes",
+            (ours["cpu"],),
+            (bare["cpu"],),
+            "reading them alone",
+            series="readiness of nodes of 10 volumes",
+            size=nodes,
+            peak=ours["peak"],
+        )
+
+
+def child(work: str, nodes: int, volumes: int) -> dict[str, float]:
+    """Do one work in a process of its own; return its CPU (seconds) and peak RSS (MB)."""
+    with canned(nodes, volumes) as url:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.alone", work, str(nodes), str(volumes), url],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@contextmanager
+def canned(nodes: int, volumes: int) -> Iterator[str]:
+    """Serve a cluster that never changes; yield its URL.
+
+    Volumes are spread over the nodes in turn, and each has its claim. There are no pods.
+    """
+    items: dict[str, tuple[int, Callable[[int], bytes]]] = {
+        paths.NODES: (nodes, _copies(kubernetes.node(NODE))),
+        paths.LOGIC_VOLUMES: (volumes, _copies(kubernetes.logic_volume(VOLUME, NODE), nodes)),
+        paths.PERSISTENT_VOLUMES: (volumes, _copies(kubernetes.pv(VOLUME, NODE), nodes)),
+        paths.CLAIMS: (volumes, _copies(kubernetes.claim(VOLUME), nodes)),
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            number, make = items.get(url.path, (0, lambda n: b""))
+            first = int(parse_qs(url.query).get("continue", ["0"])[0])
+            end = min(first + PAGE, number)
+            more = str(end) if end < number else ""
+            meta = json.dumps({"resourceVersion": "1", "continue": more}).encode()
+            listed = b",".join(make(n) for n in range(first, end))
+            body = b'{"kind":"List","metadata":%s,"items":[%s]}' % (meta, listed)
+            found = "/configmaps/" not in url.path
+            if not found:
+                body = b'{"kind":"Status","apiVersion":"v1","code":404,"reason":"NotFound"}'
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
+def _copies(raw: kubernetes.Json, nodes: int = 0) -> Callable[[int], bytes]:
+    """Return what makes copy `n` of an object of `nodes` nodes; 0 when it is a node itself."""
+    text = json.dumps(raw).encode()
+
+    def make(n: int) -> bytes:
+        made = text.replace(b"node-NUMBER", b"node-%d" % (n % nodes if nodes else n))
+        return made.replace(b"pvc-NUMBER", b"pvc-%d" % n)
+
+    return make
+
+
+def main() -> int:
+    """Do what the command line names; print CPU and peak as JSON."""
+    work, nodes, volumes, url = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    configuration = client.Configuration()
+    configuration.host = url
+    api = Api(client.ApiClient(configuration), 60, PAGE)
+    cluster = Cluster(api)
+    if work == "readiness":
+        inventories = [kubernetes.inventory(f"node-{n}", free=200) for n in range(nodes)]
+        ctx = replace(context(FakeApi(), FakeNodes(*inventories)), cluster=cluster)
+    begun = time.process_time()
+    if work == "readiness":
+        result = readiness(ctx)
+        assert len(result.nodes) == nodes, result.reason
+        assert sum(one.places for one in result.nodes) == volumes, result.reason
+    elif work == "read":
+        assert len(cluster.observe().persistent_volumes) == volumes
+    else:
+        _decode(api, volumes)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"cpu": time.process_time() - begun, "peak": peak}))
+    return 0
+
+
+def _decode(api: Api, volumes: int) -> None:
+    """Get the pages of both kinds, and keep nothing of them."""
+    for path in (paths.LOGIC_VOLUMES, paths.PERSISTENT_VOLUMES):
+        got, more = 0, "0"
+        while more:
+            page = api.get(path, {"limit": str(PAGE), "continue": more})
+            got, more = got + len(page["items"]), page["metadata"]["continue"]
+        assert got == volumes
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
