@@ -230,8 +230,7 @@ class Settings(BrokerSettings):
         90.0,
         description="Seconds without an event or a bookmark of the API server after which a "
         "control worker relies on its watches no more, and lists the cluster for each task. 0: it "
-        "never watches. Default 90: a watch ends after 60 s and begins again, with a bookmark "
-        "before its end.",
+        "never watches. Default 90: a watch ends after 60 s and begins again.",
     )
     watch_publish_interval: PositiveSeconds = Field(
         30.0,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from carina_tasks.errors import BadObject, CarinaTasksError
+from carina_tasks.errors import BadObject
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, Listing, Raw, WatchEvent
 from carina_tasks.kube.parsing import name_of, parse
@@ -29,8 +29,8 @@ from carina_tasks.model.snapshot import ClusterSnapshot, Unreadable
 from carina_tasks.vital import VitalThread
 
 WATCH_SECONDS = 60
-"""Seconds of one watch. The API server sends a bookmark shortly before it ends, so a quiet kind is
-heard of this often.
+"""Seconds of one watch, so a quiet kind is heard of this often: the API server sends a bookmark
+shortly before the end, and ends it in order.
 """
 
 T = TypeVar("T")
@@ -99,8 +99,11 @@ class WatchedKind(Generic[T]):
             if event.type != "DELETED":
                 self._put(raw, self._values, self._unreadable)
 
-    def failed(self, exc: CarinaTasksError) -> None:
-        """Do nothing: the time since it was heard of tells."""
+    def ended(self) -> None:
+        """Take note that a watch ended in order: it showed whatever there was to show."""
+        with self._lock:
+            if self._heard is not None:
+                self._heard = self._monotonic()
 
     def silent(self) -> float | None:
         """Return the seconds since anything was heard; None before the first list."""

@@ -7,6 +7,8 @@ server no longer knows the version (410), or the watch breaks, the reflector lis
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -33,8 +35,8 @@ class Sink(Protocol):
         """Take one event. A bookmark has no object, only the version up to which all is known."""
         ...
 
-    def failed(self, exc: CarinaTasksError) -> None:
-        """Take note that the API server cannot be listed or watched now."""
+    def ended(self) -> None:
+        """Take note that a watch lived as long as it should and ended in order."""
         ...
 
 
@@ -42,7 +44,13 @@ class Reflector:
     """Lists and watches the objects at one path, in the thread that calls `run`."""
 
     def __init__(
-        self, api: Api, path: str, sink: Sink, seconds: int, stopped: threading.Event
+        self,
+        api: Api,
+        path: str,
+        sink: Sink,
+        seconds: int,
+        stopped: threading.Event,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make a reflector.
 
@@ -50,38 +58,37 @@ class Reflector:
             api: The API server.
             path: Path of the kind in the API.
             sink: Takes lists and events.
-            seconds: Seconds after which the API server ends a watch. It sends a bookmark before.
+            seconds: Seconds after which the API server ends a watch.
             stopped: Set to end `run` after its next event.
+            monotonic: A clock that never goes back (seconds).
         """
         self._api, self._path, self._sink, self._seconds = api, path, sink, seconds
-        self._stopped = stopped
+        self._stopped, self._monotonic = stopped, monotonic
+        self._version = ""
+        """After which the next watch continues; empty: list first."""
+        self._failures = 0
+        """Tries since anything was heard."""
 
     def run(self) -> None:
         """List and watch until stopped, with growing pauses while the API server is away.
 
         A refusal is tried again too: credentials and roles may be put right while we run.
         """
-        version, failures, log = "", 0, structlog.get_logger()
+        log = structlog.get_logger()
         while not self._stopped.is_set():
             try:
-                if not version:
-                    version = self._list()
-                    failures = 0
-                for event in self._api.watch(self._path, version, self._seconds):
-                    failures = 0
-                    self._sink.changed(event)
-                    version = version_of(event) or version
-                    if self._stopped.is_set():
-                        break
+                if not self._version:
+                    self._version = self._list()
+                    self._failures = 0
+                self._watch()
                 self._stopped.wait(TURN)
             except ApiGone:
-                version = ""
+                self._version = ""
                 self._stopped.wait(TURN)
             except CarinaTasksError as exc:
                 # A watch that broke is continued from the last version that it showed.
-                self._sink.failed(exc)
-                pause = PAUSES[min(failures, len(PAUSES) - 1)]
-                failures += 1
+                pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
+                self._failures += 1
                 log.warning(
                     "a watch failed; trying again",
                     path=self._path,
@@ -89,6 +96,19 @@ class Reflector:
                     seconds=pause,
                 )
                 self._stopped.wait(pause)
+
+    def _watch(self) -> None:
+        begun = self._monotonic()
+        for event in self._api.watch(self._path, self._version, self._seconds):
+            self._failures = 0
+            self._sink.changed(event)
+            self._version = version_of(event) or self._version
+            if self._stopped.is_set():
+                return
+        # A kind that is quiet may get no bookmark: the API server sends none while its etcd reports
+        # no progress. That the server ended the watch when it should shows that it was connected.
+        if self._monotonic() - begun >= 0.9 * self._seconds:
+            self._sink.ended()
 
     def _list(self) -> str:
         listing = self._api.list(self._path)

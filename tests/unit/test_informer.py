@@ -1,5 +1,6 @@
 """What a control worker's watches show, and when they show nothing."""
 
+import itertools
 import os
 
 import pytest
@@ -212,9 +213,9 @@ class Heard:
         """Take note of an event."""
         self.said.append(event.type)
 
-    def failed(self, exc):
-        """Take note of an error."""
-        self.said.append(exc.message)
+    def ended(self):
+        """Take note of the end of a watch."""
+        self.said.append("ended")
 
 
 class Stopped:
@@ -236,10 +237,15 @@ class Stopped:
         self.waits.append(seconds)
 
 
-def run(script):
-    """Run a reflector until the script ends; return what it heard."""
+def run(script, lives=1.0):
+    """Run a reflector until the script ends; return what it heard.
+
+    Each watch lives for so many seconds.
+    """
     heard = Heard()
-    script.reflector = Reflector(script, paths.PODS, heard, 60, Stopped())
+    ticks = itertools.count()
+    clock = lambda: next(ticks) * lives  # noqa: E731
+    script.reflector = Reflector(script, paths.PODS, heard, 60, Stopped(), clock)
     script.reflector.run()
     return heard.said
 
@@ -253,7 +259,7 @@ def test_a_watch_continues_from_the_last_version_that_it_showed():
     """Bookmarks count; a watch that breaks is no reason to list the cluster again."""
     broken = ApiUnavailable("broke")
     script = Script([[event("6"), event("8", "BOOKMARK")], [event("9"), broken], []])
-    assert run(script) == [["a"], "MODIFIED", "BOOKMARK", "MODIFIED", "broke"]
+    assert run(script) == [["a"], "MODIFIED", "BOOKMARK", "MODIFIED"]
     assert script.asked == ["list", "count at 5", "watch 5", "watch 8", "watch 9"]
 
 
@@ -270,9 +276,27 @@ def test_a_list_that_was_cut_short_is_not_taken():
     script = Script(
         [[]], [Listing((pod("a"),), "5", 0.0), Listing((pod("a"), pod("b")), "6", 0.0)], [2, 2]
     )
-    said = run(script)
-    assert "cuts it short" in said[0]
-    assert said[1] == ["a", "b"]
+    assert run(script) == [["a", "b"]]
+    assert script.asked.count("list") == 2
+
+
+@pytest.mark.parametrize(("lives", "heard"), [(60.0, ["ended"]), (1.0, [])])
+def test_a_watch_that_the_server_ended_in_time_was_connected(lives, heard):
+    """A quiet kind may get no bookmark. One that something in between cuts at once counts for
+    nothing.
+    """
+    assert run(Script([[]]), lives) == [["a"], *heard]
+
+
+def test_a_quiet_kind_counts_as_heard_of():
+    """Its watch ended in order, but of what was never listed nothing is known."""
+    watching = Watching(*world()).listed(paths.STORAGE_CLASSES)
+    watching.at += STALE_AFTER + 1
+    for kind in watching.informer.kinds.values():
+        kind.ended()
+    assert "StorageClasses are still being read" in watching.seen().reason
+    watching.informer.kinds[paths.STORAGE_CLASSES].listed(Listing((), "7", 0.0))
+    assert isinstance(watching.seen(), ClusterSnapshot)
 
 
 def test_pauses_grow_while_the_api_server_is_away():
