@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import click
 
-from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
+from carina_tasks.cli.output import (
+    Command,
+    as_json,
+    one_line_errors,
+    output_option,
+    show_verdict,
+    table,
+)
 from carina_tasks.flows.report.failback_plan import plan_failback
-from carina_tasks.flows.report.loss_plan import plan_node
+from carina_tasks.flows.report.loss_plan import PlanResult, plan_node
 from carina_tasks.model import quantity
 from carina_tasks.model.times import moment
 from carina_tasks.runtime.context import context
@@ -54,20 +61,23 @@ def command(node: str, not_ready: bool, failback: bool, output: str) -> None:
     result = plan_node(context(), node, not_ready)
     if output == "json":
         click.echo(as_json(result))
-    elif not result.volumes:
-        click.echo(f"{node} has no volume of Carina's")
     else:
-        click.echo(
-            table(
-                ("VOLUME", "VERDICT", "TARGET", "REASON"),
-                [(v.volume, v.outcome, v.target or "-", v.reason) for v in result.volumes],
-            )
-        )
-        click.echo(result.reason)
-        for line in result.old_copies:
-            click.echo(line)
+        _show(result)
     if any(v.outcome == "no-fit" for v in result.volumes):
         raise SystemExit(1)
+
+
+def _show(result: PlanResult) -> None:
+    show_verdict(result.verdict)
+    if not result.volumes:
+        return
+    rows = [
+        (v.claim, v.pod or "-", v.outcome, v.target or "-", f"{v.reason} ({v.volume})")
+        for v in result.volumes
+    ]
+    click.echo("\n" + table(("CLAIM", "POD", "OUTCOME", "TARGET", "REASON"), rows))
+    for line in result.old_copies:
+        click.echo(line)
 
 
 def _failback(node: str, output: str) -> None:
@@ -77,7 +87,6 @@ def _failback(node: str, output: str) -> None:
     else:
         head = (
             "CLAIM",
-            "VOLUME",
             "OLD COPY",
             "SIZE",
             "DATA UNTIL",
@@ -89,14 +98,13 @@ def _failback(node: str, output: str) -> None:
         rows = [
             (
                 c.claim,
-                c.volume,
                 f"{c.name} ({c.uuid})",
                 quantity.show(c.bytes),
                 _moment(c.data_until),
                 c.in_use,
                 _moment(c.in_use_since),
                 c.outcome,
-                c.reason,
+                f"{c.reason} ({c.volume})",
             )
             for c in result.copies
         ]

@@ -24,6 +24,8 @@ class DoesNotFit:
     """
 
     reason: str
+    kind: str = ""
+    """What stands in the way, for `decisions.advice`; empty: the name of the filter."""
 
 
 FilterVerdict = Fits | DoesNotFit
@@ -52,6 +54,10 @@ class Unschedulable:
 
     logic_volume: LogicVolume
     reason: str
+    obstacles: tuple[tuple[str, str], ...] = ()
+    """Each node that cannot take it, by name, with the kind of obstacle there: the name of the
+    filter, or ``worker`` where the node's worker does not answer.
+    """
 
 
 @dataclass(frozen=True)

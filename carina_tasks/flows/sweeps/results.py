@@ -82,6 +82,8 @@ class TrashedVolume(msgspec.Struct, frozen=True):
     left: int
     """Seconds until it may be purged; 0: the next sweep does, unless the cluster expects it."""
     reason: str
+    claim: str = ""
+    """``namespace/name`` of the claim that its LogicVolume names; empty when that is gone."""
 
 
 class TrashResult(msgspec.Struct, frozen=True):
@@ -129,6 +131,8 @@ class MissingVolume(msgspec.Struct, frozen=True):
 
     volume: str
     node: str
+    claim: str = ""
+    """``namespace/name`` of its claim."""
 
 
 class KeptVolumes(msgspec.Struct, frozen=True):
