@@ -14,6 +14,7 @@ from carina_tasks.cli.output import (
     show_verdict,
     table,
 )
+from carina_tasks.decisions.whose import detailed
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.flows.report.problem import ProblemsResult
 from carina_tasks.flows.report.problems import find_problems
@@ -67,7 +68,7 @@ def _show(found: ProblemsResult) -> None:
             f.pod or "-",
             f.node or "-",
             age(found.now - f.since) if f.since else "-",
-            f"{f.reason} ({f.what})" if f.claim else f.reason,
+            detailed(f.reason, f.what) if f.claim else f.reason,
         )
         for f in found.findings
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from carina_tasks.cli import where
 from carina_tasks.cli.output import (
     Command,
     as_json,
@@ -12,6 +13,7 @@ from carina_tasks.cli.output import (
     show_verdict,
     table,
 )
+from carina_tasks.decisions.whose import detailed
 from carina_tasks.flows.report.failback_plan import plan_failback
 from carina_tasks.flows.report.loss_plan import PlanResult, plan_node
 from carina_tasks.model import quantity
@@ -35,7 +37,7 @@ from carina_tasks.runtime.context import context
         'select(.outcome == "no-fit") | .volume\'',
     ),
 )
-@click.argument("node")
+@click.argument("target", metavar="NODE | NAMESPACE/CLAIM | pod/NAMESPACE/NAME")
 @click.option(
     "--not-ready", is_flag=True, help="The node goes NotReady; without this, it is deleted."
 )
@@ -46,8 +48,10 @@ from carina_tasks.runtime.context import context
 )
 @output_option
 @one_line_errors
-def command(node: str, not_ready: bool, failback: bool, output: str) -> None:
+def command(target: str, not_ready: bool, failback: bool, output: str) -> None:
     """Show what the loss of NODE would do: target and reason for each volume. Nothing is written.
+
+    With a claim, a pod or a volume, NODE is the node that it is on.
 
     The same code as the real run plans it. With --failback it shows which old copies NODE holds
     since a failover, also those of a machine that had another name, and the age of both copies: the
@@ -55,10 +59,12 @@ def command(node: str, not_ready: bool, failback: bool, output: str) -> None:
     """
     if failback and not_ready:
         raise click.UsageError("--failback and --not-ready exclude each other")
+    ctx = context()
+    node = where.node(ctx, target)
     if failback:
         _failback(node, output)
         return
-    result = plan_node(context(), node, not_ready)
+    result = plan_node(ctx, node, not_ready)
     if output == "json":
         click.echo(as_json(result))
     else:
@@ -72,7 +78,7 @@ def _show(result: PlanResult) -> None:
     if not result.volumes:
         return
     rows = [
-        (v.claim, v.pod or "-", v.outcome, v.target or "-", f"{v.reason} ({v.volume})")
+        (v.claim, v.pod or "-", v.outcome, v.target or "-", detailed(v.reason, v.volume))
         for v in result.volumes
     ]
     click.echo("\n" + table(("CLAIM", "POD", "OUTCOME", "TARGET", "REASON"), rows))
@@ -104,7 +110,7 @@ def _failback(node: str, output: str) -> None:
                 c.in_use,
                 _moment(c.in_use_since),
                 c.outcome,
-                f"{c.reason} ({c.volume})",
+                detailed(c.reason, c.volume),
             )
             for c in result.copies
         ]

@@ -43,9 +43,7 @@ def find(snapshot: ClusterSnapshot, word: str) -> Target:
     Raises:
         BadInput: Nothing or more than one thing is called so; it lists what is, or is similar.
     """
-    if not word or len(word) > _LONGEST or not word.isprintable():
-        raise BadInput(f"{word[:60]!r} names nothing: write {FORMS}")
-    found = list(dict.fromkeys(_meanings(snapshot, word)))
+    found = meanings(snapshot, word)
     if len(found) == 1:
         return found[0]
     if found:
@@ -58,6 +56,21 @@ def find(snapshot: ClusterSnapshot, word: str) -> Target:
     near = difflib.get_close_matches(word[:100], dict.fromkeys(known), n=3, cutoff=0.75)
     hint = f"did you mean {' or '.join(near)}?" if near else f"write {FORMS}"
     raise BadInput(f"there is no volume, claim, pod or node {word[:100]}: {hint}")
+
+
+def meanings(snapshot: ClusterSnapshot, word: str) -> tuple[Target, ...]:
+    """Return everything that `word` may mean.
+
+    Args:
+        snapshot: The cluster as it was read.
+        word: What the operator typed, in one of `FORMS`.
+
+    Raises:
+        BadInput: It is empty, too long or not printable.
+    """
+    if not word or len(word) > _LONGEST or not word.isprintable():
+        raise BadInput(f"{word[:60]!r} names nothing: write {FORMS}")
+    return tuple(dict.fromkeys(_meanings(snapshot, word)))
 
 
 def one_volume(snapshot: ClusterSnapshot, word: str) -> str:

@@ -33,6 +33,11 @@ def pod_of(snapshot: ClusterSnapshot, claim: str) -> str:
     return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
+def detailed(text: str, volume: str) -> str:
+    """Return a text with the volume's name at its end, in parentheses, unless it names it."""
+    return text if not volume or volume in text else f"{text} ({volume})"
+
+
 def titled(logic_volume: LogicVolume) -> str:
     """Return the volume as a text names it: ``default/data-mysql-0 (pvc-…)``."""
     return f"{logic_volume.claim_key} ({logic_volume.name})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from carina_tasks.decisions.whose import detailed
 from carina_tasks.flows.report.readiness import NodeReadiness
 from carina_tasks.flows.report.status import Status
 from carina_tasks.flows.sweeps.results import Swept
@@ -22,7 +23,7 @@ def parts(now: Status) -> list[Part]:
     lines.append(_nodes(now))
     if now.unplaced:
         rows: tuple[tuple[object, ...], ...] = tuple(
-            (u.claim, u.pod or "-", u.node, f"{u.reason} ({u.volume})") for u in now.unplaced
+            (u.claim, u.pod or "-", u.node, detailed(u.reason, u.volume)) for u in now.unplaced
         )
         lines.append(Table(("UNSCHEDULED", "POD", "LOST NODE", "REASON"), rows))
     if now.under_way:
@@ -34,7 +35,7 @@ def parts(now: Status) -> list[Part]:
                 j.target,
                 age(j.seconds),
                 j.step,
-                f"{j.reason} ({j.volume})",
+                detailed(j.reason, j.volume),
             )
             for j in now.under_way
         )
@@ -85,7 +86,7 @@ def _nowhere(now: Status) -> Table | None:
                 node.node,
                 volume.claim or "-",
                 volume.pod or "-",
-                f"{volume.reason} ({volume.volume})",
+                detailed(volume.reason, volume.volume),
             )
             for volume in node.volumes
         ]

@@ -41,7 +41,7 @@ def failback(
         node: The node that holds the old copies; registered and Ready, under whatever name.
         wanted: LogicVolumes, claims (``namespace/name``) or UUIDs of LVs; none: every volume that
             has an old copy there.
-        confirmed: Names of LogicVolumes, typed out by the operator: nothing happens until each
+        confirmed: LogicVolumes or claims, typed out by the operator: nothing happens until each
             volume is among them.
 
     Raises:
@@ -78,7 +78,9 @@ def _failback(
             results.append(VolumeResult(logic_volume.name, "refused", why, logic_volume.node, node))
         else:
             possible.append((lv, logic_volume))
-    if unconfirmed := [copy for copy in possible if copy[1].name not in confirmed]:
+    if unconfirmed := [
+        copy for copy in possible if not {copy[1].name, copy[1].claim_key} & set(confirmed)
+    ]:
         return FailoverResult(node, "refused", _ask(node, unconfirmed), tuple(results))
     for source in sorted({logic_volume.node for _, logic_volume in possible}):
         of_source = [copy for copy in possible if copy[1].node == source]
@@ -142,7 +144,7 @@ def _forbids(
 def _ask(node: str, copies: Iterable[Copy]) -> str:
     """Return what the operator is to confirm: what is used again, and what becomes the old copy."""
     lines = [
-        f"{logic_volume.claim_key}: confirm with {logic_volume.name}. The old "
+        f"confirm with {logic_volume.claim_key} or {logic_volume.name}. The old "
         f"copy on {node} (LV {lv.uuid}) has data until "
         f"{_when(decide.data_until(logic_volume, node))}; what was written on {logic_volume.node} "
         f"since {_when(decide.in_use_since(logic_volume))} becomes the old copy"

@@ -25,7 +25,7 @@ class LostVolumes:
 
     unplaced: tuple[Unplaced, ...] = ()
     staying: Mapping[str, int] = field(default_factory=dict)
-    """For each NotReady node whose failover has begun: how many volumes in use wait for its return."""
+    """For each NotReady node whose failover has begun: the volumes in use that wait for it."""
 
 
 def of(ctx: Context, snapshot: ClusterSnapshot, state: OperatorState) -> LostVolumes:
