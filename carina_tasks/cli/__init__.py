@@ -18,6 +18,7 @@ module is imported when it is asked for.
 ``restore``      an LV comes back from the trash
 ``doctor``       does everything that failover needs exist?
 ``output``       how the commands print and end
+``where``        what an operator means by a claim, a pod, a volume or a node
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def command(node: str, wanted: tuple[str, ...], confirm: tuple[str, ...], output
     ctx = context()
     snapshot = ctx.cluster.observe()
     meant = [name for word in wanted for name in where.volumes(snapshot, word)]
-    confirmed = [name for word in confirm for name in where.volumes(snapshot, word)]
+    confirmed = [where.one_volume(snapshot, word) for word in confirm]
     result = failback(ctx, node, meant, confirmed)
     if output == "json":
         click.echo(as_json(result))

@@ -1,4 +1,4 @@
-"""What an operator means by an argument: a claim, a pod, a volume or a node, asked of the cluster."""
+"""What an operator means by an argument: a claim, a pod, a volume or a node of the cluster."""
 
 from __future__ import annotations
 

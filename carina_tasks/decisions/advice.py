@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from carina_tasks.decisions.placement.verdict import Obstacle
+
 CARINA: Final = "celery -A carina_tasks carina"
 _NAMED: Final = 5
 
@@ -36,19 +38,19 @@ def start_worker(namespace: str, node: str) -> str:
 
 
 def for_no_fit(
-    obstacles: Iterable[tuple[str, str]], source: str, namespace: str = "kube-system"
+    obstacles: Iterable[Obstacle], source: str, namespace: str = "kube-system"
 ) -> Advice:
     """Return what helps volumes that no node fits.
 
     Args:
-        obstacles: Node and kind of obstacle (`Unschedulable.obstacles`), of one or more volumes.
+        obstacles: What stands in the way on each node, of one or more volumes.
         source: The node that the volumes leave; the plan of its loss names every reason.
         namespace: The namespace of carina-tasks.
     """
     by_kind: dict[str, list[str]] = {}
-    for node, kind in obstacles:
-        if node not in by_kind.setdefault(kind, []):
-            by_kind[kind].append(node)
+    for one in obstacles:
+        if one.node not in by_kind.setdefault(one.kind, []):
+            by_kind[one.kind].append(one.node)
     if not by_kind:
         return Advice("there is no other Ready node", "add a node that runs Carina")
     for kind, make in _BY_KIND.items():

@@ -14,6 +14,7 @@ from typing import Final, Literal, get_args
 import msgspec
 
 from carina_tasks.decisions.advice import CARINA, for_no_fit, start_worker
+from carina_tasks.decisions.placement.verdict import Obstacle
 
 Level = Literal["HEALTHY", "AT RISK", "WORKING", "DEGRADED", "STOPPED", "UNKNOWN"]
 """``HEALTHY``: nothing is wrong, and any single node may fail. ``AT RISK``: nothing is wrong, but
@@ -64,8 +65,8 @@ class Unplaced(msgspec.Struct, frozen=True):
     """``namespace/name`` of its claim."""
     node: str
     """The lost node."""
-    obstacles: tuple[tuple[str, str], ...] = ()
-    """Each node that cannot take it, and the kind of obstacle there."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """What stands in the way on each node."""
     reason: str = ""
     """The reason in the scheduler's words."""
     pod: str = ""

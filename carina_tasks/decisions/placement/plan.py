@@ -21,6 +21,7 @@ from carina_tasks.decisions.placement.score import Score, score
 from carina_tasks.decisions.placement.space import Space, stale_of
 from carina_tasks.decisions.placement.verdict import (
     DoesNotFit,
+    Obstacle,
     Placement,
     PlacementRules,
     Unschedulable,
@@ -122,7 +123,7 @@ class _Planning:
             misfits[one.name] = misfit
         self._stay(group)
         reason = _no_fit({name: misfit.reason for name, misfit in misfits.items()})
-        obstacles = tuple((name, misfit.kind) for name, misfit in sorted(misfits.items()))
+        obstacles = tuple(Obstacle(name, misfit.kind) for name, misfit in sorted(misfits.items()))
         return {
             logic_volume.name: Unschedulable(logic_volume, reason, obstacles)
             for logic_volume in group.logic_volumes

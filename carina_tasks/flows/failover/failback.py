@@ -21,7 +21,7 @@ from carina_tasks.flows.failover.advance import advance_all
 from carina_tasks.flows.failover.loss import check_mass_failure
 from carina_tasks.flows.failover.lost_node import count_logic_volumes, count_run, finish, guarded
 from carina_tasks.flows.failover.planning import Cause, Copies, begin
-from carina_tasks.flows.failover.results import FailoverResult, VolumeResult
+from carina_tasks.flows.failover.results import FailoverResult, VolumeResult, with_claims
 from carina_tasks.model import names
 from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.objects import LogicVolume
@@ -41,7 +41,7 @@ def failback(
         node: The node that holds the old copies; registered and Ready, under whatever name.
         wanted: LogicVolumes, claims (``namespace/name``) or UUIDs of LVs; none: every volume that
             has an old copy there.
-        confirmed: LogicVolumes or claims, typed out by the operator: nothing happens until each
+        confirmed: Names of LogicVolumes, typed out by the operator: nothing happens until each
             volume is among them.
 
     Raises:
@@ -78,10 +78,10 @@ def _failback(
             results.append(VolumeResult(logic_volume.name, "refused", why, logic_volume.node, node))
         else:
             possible.append((lv, logic_volume))
-    if unconfirmed := [
-        copy for copy in possible if not {copy[1].name, copy[1].claim_key} & set(confirmed)
-    ]:
-        return FailoverResult(node, "refused", _ask(node, unconfirmed), tuple(results))
+    if unconfirmed := [copy for copy in possible if copy[1].name not in confirmed]:
+        return FailoverResult(
+            node, "refused", _ask(node, unconfirmed), with_claims(snapshot, results)
+        )
     for source in sorted({logic_volume.node for _, logic_volume in possible}):
         of_source = [copy for copy in possible if copy[1].node == source]
         results += _of_source(ctx, snapshot, inventory, source, of_source)
@@ -91,9 +91,7 @@ def _failback(
     if done == len(results):
         outcome = "done"
     reason = f"an operator asked for {len(copies)} old copies of node {node}"
-    return FailoverResult(
-        node, outcome, reason, tuple(sorted(results, key=lambda result: result.volume))
-    )
+    return FailoverResult(node, outcome, reason, with_claims(snapshot, results))
 
 
 def _chosen(node: str, copies: Sequence[Copy], wanted: Sequence[str]) -> list[Copy]:
@@ -144,7 +142,7 @@ def _forbids(
 def _ask(node: str, copies: Iterable[Copy]) -> str:
     """Return what the operator is to confirm: what is used again, and what becomes the old copy."""
     lines = [
-        f"confirm with {logic_volume.claim_key} or {logic_volume.name}. The old "
+        f"{logic_volume.claim_key}: confirm with {logic_volume.name}. The old "
         f"copy on {node} (LV {lv.uuid}) has data until "
         f"{_when(decide.data_until(logic_volume, node))}; what was written on {logic_volume.node} "
         f"since {_when(decide.in_use_since(logic_volume))} becomes the old copy"

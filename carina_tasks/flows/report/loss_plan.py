@@ -13,6 +13,7 @@ import msgspec.structs
 
 from carina_tasks.decisions import failback, placement, selection, whose
 from carina_tasks.decisions.advice import CARINA, for_no_fit
+from carina_tasks.decisions.placement.verdict import Obstacle
 from carina_tasks.decisions.verdict import Verdict
 from carina_tasks.errors import BadInput
 from carina_tasks.flows import ask_nodes
@@ -35,8 +36,8 @@ class PlannedVolume(msgspec.Struct, frozen=True, omit_defaults=True):
     """``namespace/name`` of its claim."""
     pod: str = ""
     """The pod that uses it, in the claim's namespace; empty without one."""
-    obstacles: tuple[tuple[str, str], ...] = ()
-    """Of ``no-fit``: each node that cannot take it, and the kind of obstacle there."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """Of ``no-fit``: what stands in the way on each node."""
 
 
 class PlanResult(msgspec.Struct, frozen=True):

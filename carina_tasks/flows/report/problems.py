@@ -357,7 +357,8 @@ def _tasks(stored: Sequence[TaskResult]) -> Iterator[Problem]:
                 what,
                 one.reason,
                 since=int(one.done),
-                do=f"{CARINA} retry {one.id}",
+                # Wrong arguments stay wrong, and a retry looks at none.
+                do="" if one.reason.startswith("BadInput") else f"{CARINA} retry {one.id}",
                 id=one.id,
             )
 
@@ -382,6 +383,6 @@ def _since(item: Problem, events: Sequence[PastEvent]) -> Problem:
     first = [
         e.first
         for e in events
-        if e.type == "Warning" and (e.name in names or item.what in e.message)
+        if e.type == "Warning" and (e.name in names or f"({item.what})" in e.message)
     ]
     return msgspec.structs.replace(item, since=int(min(first, default=0)))

@@ -5,7 +5,7 @@ It also finds deleted nodes that the watch missed.
 
 from __future__ import annotations
 
-from carina_tasks.decisions import logic_volumes, selection
+from carina_tasks.decisions import logic_volumes, selection, whose
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import one_object
 from carina_tasks.flows.context import Context
@@ -43,7 +43,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
                     ctx.audit.acted(
                         "delete-logic-volume",
                         about_volume(logic_volume),
-                        f"LogicVolume {logic_volume.name} deleted: {reason}",
+                        f"LogicVolume {whose.titled(logic_volume)} deleted: {reason}",
                         "LogicVolumeDeleted",
                         volume=logic_volume.name,
                         node=logic_volume.node,
@@ -54,7 +54,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
                     ctx.audit.acted(
                         "help-logic-volume",
                         about_volume(logic_volume),
-                        f"finalizer of LogicVolume {logic_volume.name} removed: {reason}",
+                        f"finalizer of LogicVolume {whose.titled(logic_volume)} removed: {reason}",
                         "FinalizerRemoved",
                         volume=logic_volume.name,
                         node=logic_volume.node,
