@@ -16,7 +16,7 @@ from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.sweeps.results import RestoreResult, TrashedVolume, TrashResult
 from carina_tasks.kube.cluster import Listed
-from carina_tasks.model import names, quantity, task_names, well_known
+from carina_tasks.model import names, quantity, task_names, times, well_known
 from carina_tasks.model.local import Inventory, LocalVolume, TrashTags
 from carina_tasks.model.messages import LvInTrash, LvResults, LvTarget, RestoreLv, batch_time
 from carina_tasks.model.objects import LogicVolume
@@ -163,7 +163,7 @@ def _advise(ctx: Context, node: str, lv: LocalVolume, old: str) -> RestoreResult
             advice = (
                 f"volume {name} lives on node {logic_volume.node} now; this is an older copy. Copy "
                 f"what you need from /dev/{lv.group}/{old} (mount it read-only); the sweeps leave "
-                f"it alone for {ctx.settings.restore_hold:.0f} s and remove it then"
+                f"it alone for {times.age(ctx.settings.restore_hold)} and remove it then"
             )
         return RestoreResult(node, lv.group, old, lv.size, advice)
     have = [
@@ -171,8 +171,8 @@ def _advise(ctx: Context, node: str, lv: LocalVolume, old: str) -> RestoreResult
     ]
     advice = (
         f"the cluster has {' and '.join(have) or 'neither LogicVolume nor PersistentVolume'} of "
-        f"it. Make what is lacking within {ctx.settings.restore_hold:.0f} s, or the sweeps remove "
-        "it again"
+        f"it. Make what is lacking within {times.age(ctx.settings.restore_hold)}, or the "
+        "sweeps remove it again"
     )
     return RestoreResult(node, lv.group, old, lv.size, advice, _manifest(node, lv, name, old))
 
