@@ -131,8 +131,8 @@ def not_ready(
         held = (
             f"node {node.name} is cordoned and NotReady: its volumes are failed over at "
             f"{times.moment(int(node.ready_since + needed))} and not before, {times.age(needed)} "
-            f"after it became NotReady; uncordon it, or taint it {well_known.TAINT_OUT_OF_SERVICE}, "
-            "if it will not come back"
+            "after it became NotReady; uncordon it, or taint it "
+            f"{well_known.TAINT_OUT_OF_SERVICE}, if it will not come back"
         )
     if age < needed:
         return NotYet(

@@ -94,6 +94,8 @@ class NodeFacts(msgspec.Struct, frozen=True):
     """It is lost, and so many of its volumes wait for it to return: their pods may not move."""
     without_place: int = 0
     """Volumes that no node would fit if it were lost now."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """What would stand in their way on the other nodes."""
     stops: bool = False
     """Its loss now would be a mass failure."""
 
@@ -127,7 +129,7 @@ class Facts(msgspec.Struct, frozen=True):
 def judge(facts: Facts) -> Verdict:
     """Return the verdict: the most urgent of what needs the operator, or that nothing does."""
     if facts.api:
-        return Verdict("UNKNOWN", f"the API server does not answer: {facts.api}", "kubectl version")
+        return Verdict("UNKNOWN", facts.api, "kubectl version")
     found = list(_needs_a_person(facts))
     if found:
         return msgspec.structs.replace(found[0], more=len(found) - 1)
@@ -245,14 +247,16 @@ def _well(facts: Facts) -> Verdict:
     risky = [n for n in facts.nodes if n.without_place or n.stops]
     if risky:
         worst = max(risky, key=lambda node: node.without_place)
+        advice = for_no_fit(worst.obstacles, worst.name, facts.namespace)
         loses = (
             f"the loss of node {worst.name} would leave {_number(worst.without_place, 'volume')} "
-            "unscheduled"
+            f"unscheduled ({advice.reason})"
             if worst.without_place
             else f"the loss of node {worst.name} would be a mass failure, and stop everything"
         )
         others = f" (and {_number(len(risky) - 1, 'more node')})" if len(risky) > 1 else ""
-        return Verdict("AT RISK", f"{whole}; {loses}{others}", f"{CARINA} plan {worst.name}")
+        do = advice.do if worst.without_place else f"{CARINA} plan {worst.name}"
+        return Verdict("AT RISK", f"{whole}; {loses}{others}", do)
     if not facts.ready_known:
         return Verdict("HEALTHY", f"{whole}; whether a node may fail is being asked")
     if not facts.nodes:

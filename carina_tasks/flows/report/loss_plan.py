@@ -82,10 +82,12 @@ def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
     volumes = planned(ctx, snapshot, node, not_ready, inventories)
     places = sum(v.outcome == "place" for v in volumes)
     wanted = sum(v.outcome != "skipped" for v in volumes)
-    loss = "went NotReady" if not_ready else "was deleted"
+    what = f"if node {node} {'went NotReady' if not_ready else 'was deleted'}"
+    if node not in snapshot.nodes:
+        what = f"node {node} is deleted"
     return PlanResult(
         node=node,
-        reason=_summary(node, loss, places, wanted, len(volumes) - wanted),
+        reason=_summary(what, places, wanted, len(volumes) - wanted),
         volumes=volumes,
         old_copies=tuple(
             filter(
@@ -96,9 +98,8 @@ def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
     )
 
 
-def _summary(node: str, loss: str, places: int, wanted: int, skipped: int) -> str:
+def _summary(what: str, places: int, wanted: int, skipped: int) -> str:
     """Return what the loss would do, in one clause."""
-    what = f"if node {node} {loss}"
     if not wanted and not skipped:
         return f"{what}: it has no volume of Carina's"
     left = f", {skipped} left alone" if skipped else ""

@@ -191,6 +191,9 @@ def _facts(
             overdue=n.overdue,
             staying=lost.staying.get(n.node, 0),
             without_place=ahead[n.node].without_place if n.node in ahead else 0,
+            obstacles=tuple(o for v in ahead[n.node].volumes for o in v.obstacles)
+            if n.node in ahead
+            else (),
             stops=bool(ahead[n.node].stopped) if n.node in ahead else False,
         )
         for n in now.nodes
