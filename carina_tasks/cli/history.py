@@ -23,7 +23,7 @@ from carina_tasks.runtime.context import context
 @output_option
 @one_line_errors
 def command(target: str, output: str) -> None:
-    """Show what happened to a claim, a pod, a volume or a node, the oldest first.
+    """Show what happened to a claim or a pod or a volume or a node, the oldest first.
 
     From the last failovers that each LogicVolume remembers, and from our Events, which the API
     server keeps for an hour unless it is configured otherwise. Longer back: the audit lines of the

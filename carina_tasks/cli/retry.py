@@ -44,7 +44,7 @@ from carina_tasks.store import task_results
 @output_option
 @one_line_errors
 def command(target: str | None, everything: bool, output: str) -> None:
-    """Send the task that resumes a claim, a pod, a volume, a node, or the task of an id.
+    """Send the task that resumes a claim or a pod or a volume or a node, or a task by its id.
 
     The objects are read again and say what there is to do; a stored message is never sent again.
     What is sent is safe to send: the task looks for itself.
