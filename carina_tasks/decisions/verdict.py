@@ -158,7 +158,7 @@ def _needs_a_person(facts: Facts) -> Iterator[Verdict]:
             "DEGRADED",
             f"{_volumes(len(facts.missing))} missing on {_nodes(nodes)} "
             f"({_some([claim for claim, _ in facts.missing])})",
-            f"{CARINA} volumes {nodes[0]}",
+            f"{CARINA} volumes {facts.missing[0][0] or nodes[0]}",
         )
     if facts.stuck:
         claim, reason = facts.stuck[0]

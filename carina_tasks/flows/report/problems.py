@@ -313,7 +313,7 @@ def _on_nodes(
                 item.logic_volume.name,
                 item.reason,
                 node=name,
-                do=f"{CARINA} volumes {name}",
+                do=f"{CARINA} volumes {item.logic_volume.claim_key}",
             )
         yield from _above_the_cap(ctx, snapshot, inventory)
 

@@ -89,7 +89,7 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     return LocalSweepResult(
         nodes=tuple(results),
         unreadable=unreadable_lines(snapshot.unreadable),
-        summary=summary_of(results),
+        summary=summary_of(results, {v.name: v.claim_key for v in snapshot.logic_volumes.values()}),
     )
 
 

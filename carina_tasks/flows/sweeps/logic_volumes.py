@@ -37,7 +37,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
                 case logic_volumes.KeepLogicVolume(reason):
                     kept += 1
                     if logic_volume.name not in snapshot.persistent_volumes:
-                        noted.append(f"{logic_volume.name}: {reason}")
+                        noted.append(f"{whose.titled(logic_volume)}: {reason}")
                 case logic_volumes.DeleteLogicVolume(reason):
                     ctx.writes.delete_logic_volume(logic_volume)
                     ctx.audit.acted(
@@ -64,7 +64,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
             # What went wrong with one volume holds no other up; it is looked at again by the next
             # sweep.
             one_object.check(ctx, exc)
-            failed.append(f"{logic_volume.name}: {exc.message}")
+            failed.append(f"{whose.titled(logic_volume)}: {exc.message}")
             events.sweep_failed(ctx, snapshot, logic_volume, exc.message)
     failed += _remove_annotations(ctx, snapshot)
     for line in (unreadable := unreadable_lines(snapshot.unreadable)):
