@@ -10,6 +10,9 @@ from carina_tasks.model.times import age, moment
 from carina_tasks.views import tables
 from carina_tasks.views.tables import Part, Table
 
+SHOWN = 20
+"""Rows of volumes that no node fits: as many as leave the rest of the status on one screen."""
+
 
 @tables.of.register
 def parts(now: Status) -> list[Part]:
@@ -23,8 +26,11 @@ def parts(now: Status) -> list[Part]:
     lines.append(_nodes(now))
     if now.unplaced:
         rows: tuple[tuple[object, ...], ...] = tuple(
-            (u.claim, u.pod or "-", u.node, detailed(u.reason, u.volume)) for u in now.unplaced
+            (u.claim, u.pod or "-", u.node, detailed(u.reason, u.volume))
+            for u in now.unplaced[:SHOWN]
         )
+        if (more := len(now.unplaced) - SHOWN) > 0:
+            rows += ((f"and {more} more", "-", "-", "celery -A carina_tasks carina failed"),)
         lines.append(Table(("UNSCHEDULED", "POD", "LOST NODE", "REASON"), rows))
     if now.under_way:
         rows = tuple(

@@ -9,6 +9,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+import carina_tasks.views.status  # noqa: F401 - how a Status prints
 from carina_tasks.cli import maintenance as maintenance_cli
 from carina_tasks.cli import resume as resume_cli
 from carina_tasks.errors import BadInput, MassFailure, Paused

@@ -10,6 +10,7 @@ import fakeredis
 import pytest
 from click.testing import CliRunner
 
+import carina_tasks.views.status  # noqa: F401 - how a Status prints
 from carina_tasks.cli import plan as plan_command
 from carina_tasks.cli import trash as trash_command
 from carina_tasks.errors import ApiUnavailable, BadInput, BrokerUnavailable, Paused
