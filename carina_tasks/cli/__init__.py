@@ -1,7 +1,7 @@
 """The ``celery -A carina_tasks carina …`` commands.
 
-Every ``celery`` command imports every plugin, so nothing but click and what Celery's own has
-loaded already is imported here: a command's
+Every ``celery`` command imports every plugin, so nothing is imported here but click and what Celery
+itself has loaded already: a command's
 module is imported when it is asked for.
 
 ``pause``        stop everything; works without a broker

@@ -60,7 +60,7 @@ def command(target: str, not_ready: bool, failback: bool, output: str) -> None:
     if failback and not_ready:
         raise click.UsageError("--failback and --not-ready exclude each other")
     ctx = context()
-    node = where.node(ctx, target)
+    node = where.node(ctx.cluster.observe(), target)
     if failback:
         _failback(node, output)
         return

@@ -64,10 +64,9 @@ def _where(target: str) -> tuple[str, tuple[str, ...], ClusterSnapshot | None]:
     Without an API server the target is the name of a node, and claims are not known.
     """
     try:
-        ctx = context()
-        snapshot = ctx.cluster.observe()
+        snapshot = context().cluster.observe()
     except (ApiUnavailable, ApiDenied, BadSetting):
         return names.node_name(target), (), None
-    node = where.node(ctx, target)
+    node = where.node(snapshot, target)
     found = targets.meanings(snapshot, target)
     return node, found[0].volumes if found else (), snapshot

@@ -13,21 +13,21 @@ from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.store import heartbeat
 
 
-def node(ctx: Context, word: str) -> str:
+def node(snapshot: ClusterSnapshot, word: str) -> str:
     """Return the node that `word` means, or that holds what it means.
 
     A node that the API server does not know counts while its worker lives: a machine that was
     renamed, or whose node was deleted.
 
     Args:
-        ctx: The outside world.
+        snapshot: The cluster as it was read.
         word: What the operator typed.
 
     Raises:
         BadInput: It means nothing, or several things.
     """
     try:
-        return targets.node_of(ctx.cluster.observe(), word)
+        return targets.node_of(snapshot, word)
     except BadInput:
         if _lives(word):
             return word

@@ -152,6 +152,16 @@ def test_a_node_whose_pods_may_not_migrate_needs_the_operator(cluster):
     assert "1 volume is waiting for it to return: their pods are not allowed to migrate" in line
 
 
+@pytest.mark.parametrize(("age", "asked"), [(5, False), (600, True)])
+def test_a_status_does_not_wait_for_nodes_that_have_just_begun(cluster, age, asked):
+    """While volumes are being rebuilt the nodes are busy, and what no node fits is seen later."""
+    journal = b.journal("pvc-2", started=int(b.NOW - age))
+    cluster.objects[paths.logic_volume("pvc-2")] = b.logic_volume("pvc-2", on="n2", journal=journal)
+    cluster.objects.pop(paths.node("n1"))
+    typed(status_command, code=1 if asked else 0)
+    assert bool(cluster.nodes.asked) is asked
+
+
 def test_events_and_results_name_claim_and_pod():
     """On the claim, on the node, and in the result that Flower shows."""
     parts = [b.logic_volume(), b.pv(), b.claim(), b.pod(POD, "pvc-1", on="n1")]

@@ -1,6 +1,7 @@
 """What becomes of the volumes of lost nodes: which no node fits, and which wait for their node.
 
-The planner is that of the real run. Nodes are asked only while a node is lost. Nothing is written.
+The planner is that of the real run. Nodes are asked only while a node is lost and no
+rebuild has just begun. Nothing is written.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover.loss import not_ready_rules
 from carina_tasks.flows.report.loss_plan import planned
+from carina_tasks.flows.report.problem import PATIENCE
 from carina_tasks.kube.state import OperatorState
 from carina_tasks.model.snapshot import ClusterSnapshot
 
@@ -36,6 +38,12 @@ def of(ctx: Context, snapshot: ClusterSnapshot, state: OperatorState) -> LostVol
         snapshot: The cluster as it was read.
         state: What the operator decided.
     """
+    if any(
+        v.journal is not None and snapshot.now - v.journal.started < PATIENCE
+        for v in snapshot.logic_volumes.values()
+    ):
+        # Nodes are busy with a rebuild that has just begun, and would let the answer wait for it.
+        return LostVolumes()
     open_ = {v.node for v in snapshot.logic_volumes.values() if not v.journalled}
     lost = sorted(
         node for node in guards.lost_nodes(snapshot, planned=state.maintenance) if node in open_
