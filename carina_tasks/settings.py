@@ -23,9 +23,18 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from carina_tasks.broker_settings import BrokerSettings
 from carina_tasks.environment import PREFIX, check_names, from_environment, variable_of
-from carina_tasks.errors import BadInput, BadSetting
-from carina_tasks.model import names, quantity
-from carina_tasks.setting_types import PositiveSeconds, Seconds, Share, size, words
+from carina_tasks.errors import BadSetting
+from carina_tasks.model import quantity
+from carina_tasks.setting_types import (
+    DocsUrl,
+    Namespace,
+    NodeName,
+    PositiveSeconds,
+    Seconds,
+    Share,
+    size,
+    words,
+)
 
 
 class Settings(BrokerSettings):
@@ -36,7 +45,7 @@ class Settings(BrokerSettings):
     )
 
     # --- node worker ---
-    node_name: str = Field(
+    node_name: NodeName = Field(
         "",
         validation_alias=AliasChoices("NODE_NAME", PREFIX + "NODE_NAME", "node_name"),
         description="Name of the Kubernetes node that a node worker serves (the downward API's "
@@ -213,10 +222,16 @@ class Settings(BrokerSettings):
     )
 
     # --- Kubernetes ---
-    namespace: str = Field(
+    namespace: Namespace = Field(
         "kube-system",
         description="Namespace of the ConfigMap that holds pause and latch. Default kube-system: "
         "where Carina lives.",
+    )
+    docs_url: DocsUrl = Field(
+        "",
+        description="Address under which you serve the documentation (`make docs`), for the advice "
+        "of `carina doctor`: https://docs.example.com/carina-tasks. Default: none, and the advice "
+        "names files of the repository.",
     )
     api_timeout: PositiveSeconds = Field(
         15.0,
@@ -255,22 +270,6 @@ class Settings(BrokerSettings):
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         0, description="Port of the Prometheus endpoint of this process; 0 is off. Default 0."
     )
-
-    @field_validator("node_name")
-    @classmethod
-    def _is_name(cls, value: str) -> str:
-        try:
-            return names.node_name(value) if value else value
-        except BadInput as exc:
-            raise ValueError(exc.message) from exc
-
-    @field_validator("namespace")
-    @classmethod
-    def _is_namespace(cls, value: str) -> str:
-        try:
-            return names.namespace_name(value)
-        except BadInput as exc:
-            raise ValueError(exc.message) from exc
 
     @field_validator("managed_groups")
     @classmethod

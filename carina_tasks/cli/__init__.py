@@ -1,6 +1,7 @@
 """The ``celery -A carina_tasks carina …`` commands.
 
-Every ``celery`` command imports every plugin, so nothing but click is imported here: a command's
+Every ``celery`` command imports every plugin, so nothing is imported here but click and what Celery
+itself has loaded already: a command's
 module is imported when it is asked for.
 
 ``pause``        stop everything; works without a broker
@@ -18,13 +19,18 @@ module is imported when it is asked for.
 ``restore``      an LV comes back from the trash
 ``doctor``       does everything that failover needs exist?
 ``output``       how the commands print and end
+``where``        what an operator means by a claim, a pod, a volume or a node
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+from collections.abc import Callable
+from typing import Any
 
 import click
+from celery.bin.result import result
 
 COMMANDS = {
     "doctor": "carina_tasks.cli.doctor",
@@ -60,6 +66,41 @@ class LazyGroup(click.Group):
         module = COMMANDS.get(cmd_name)
         command: click.Command | None = importlib.import_module(module).command if module else None
         return command
+
+
+def _sentence_of_a_failure(command: click.Command) -> None:
+    """Let `celery result ID` say why a task failed, in place of this command's stack trace.
+
+    It is Celery's own command, and has no option for it.
+    """
+    show: Callable[..., Any] | None = command.callback
+    if show is None:
+        return
+
+    @functools.wraps(show)
+    def shown(*args: Any, **kwargs: Any) -> Any:
+        context = click.get_current_context()
+        try:
+            if context.obj.app.AsyncResult(kwargs["task_id"]).state == "PENDING":
+                click.echo(
+                    f"no result of {kwargs['task_id']} is stored yet: waiting for it until Ctrl-C "
+                    "(a mistyped id never has one, and results are kept for a day)",
+                    err=True,
+                )
+            return show(*args, **kwargs)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as exc:
+            # Whatever the task or the broker raised: the exception is the answer here.
+            text = " ".join(str(exc).split()) or "it gives no reason"
+            raise click.ClickException(
+                f"{type(exc).__name__}: {text} (where: the same command with --traceback)"
+            ) from exc
+
+    command.callback = shown
+
+
+_sentence_of_a_failure(result)
 
 
 @click.group(cls=LazyGroup)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+
 import click
 
 from carina_tasks import settings
 from carina_tasks.celery import app
-from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
+from carina_tasks.cli.output import (
+    Command,
+    as_json,
+    one_line_errors,
+    output_option,
+    show_verdict,
+    table,
+)
+from carina_tasks.decisions.doctor import verdict_of
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.flows.report.doctor import examine
 from carina_tasks.runtime.context import context
@@ -37,12 +47,22 @@ def command(output: str) -> None:
         broker, processes = server_info.look(app), heartbeat.processes(app)
     except BrokerUnavailable as exc:
         broker, processes = exc, []
-    checks = examine(context(), heartbeat.process("control", settings.current()), broker, processes)
+    checks = examine(
+        context(),
+        heartbeat.process("control", settings.current()),
+        broker,
+        processes,
+        lambda program: shutil.which(program) is not None,
+    )
     if output == "json":
         click.echo(as_json(checks))
     else:
+        show_verdict(verdict_of(checks))
         click.echo(
-            table(("CHECK", "VERDICT", "FINDING"), [(c.area, c.verdict, c.finding) for c in checks])
+            "\n"
+            + table(
+                ("CHECK", "VERDICT", "FINDING"), [(c.area, c.verdict, c.finding) for c in checks]
+            )
         )
         if todo := list(dict.fromkeys(f"  {c.area}: {c.do}" for c in checks if c.do)):
             click.echo("\nWhat to type, or read:")

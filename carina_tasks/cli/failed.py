@@ -11,8 +11,10 @@ from carina_tasks.cli.output import (
     as_json,
     one_line_errors,
     output_option,
+    show_verdict,
     table,
 )
+from carina_tasks.decisions.whose import detailed
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.flows.report.problem import ProblemsResult
 from carina_tasks.flows.report.problems import find_problems
@@ -47,24 +49,33 @@ def command(output: str) -> None:
     found = look()
     if output == "json":
         click.echo(as_json(found))
-    elif found.findings:
-        rows = [
-            (f.kind, f.what, f.node or "-", age(found.now - f.since) if f.since else "-", f.reason)
-            for f in found.findings
-        ]
-        click.echo(table(("KIND", "WHAT", "NODE", "SINCE", "REASON"), rows))
-        click.echo("\nWhat to type:")
-        for line in dict.fromkeys(f"  {f.do}" for f in found.findings if f.do):
-            click.echo(line)
     else:
-        click.echo(
-            "nothing failed, and nothing is stuck"
-            + (", as far as is known" if found.unknown else "")
-        )
+        _show(found)
     for line in found.unknown if output != "json" else ():
         click.echo(f"not known: {line}", err=True)
     if found.need_a_person:
         raise SystemExit(NEEDS_A_PERSON)
+
+
+def _show(found: ProblemsResult) -> None:
+    show_verdict(found.verdict)
+    if not found.findings:
+        return
+    rows = [
+        (
+            f.kind,
+            f.claim or f.what,
+            f.pod or "-",
+            f.node or "-",
+            age(found.now - f.since) if f.since else "-",
+            detailed(f.reason, f.what) if f.claim else f.reason,
+        )
+        for f in found.findings
+    ]
+    click.echo("\n" + table(("KIND", "WHAT", "POD", "NODE", "SINCE", "REASON"), rows))
+    if todo := dict.fromkeys(f"  {f.do}" for f in found.findings if f.do):
+        click.echo("\nWhat to type or to do:")
+        click.echo("\n".join(todo))
 
 
 def look() -> ProblemsResult:

@@ -13,17 +13,17 @@ from carina_tasks.runtime.context import context
 @click.command(
     "history",
     cls=Command,
-    exits={0: "it was shown", 2: "nothing is known of TARGET, or the API server is away"},
+    exits={0: "it was shown", 2: "nothing is known of it, or the API server is away"},
     examples=(
-        "celery -A carina_tasks carina history pvc-177854eb-f811-4612-92c5-b8bb98126b94",
+        "celery -A carina_tasks carina history default/data-mysql-0",
         "celery -A carina_tasks carina history 10.20.9.154 -o json",
     ),
 )
-@click.argument("target")
+@click.argument("target", metavar="NAMESPACE/CLAIM | pod/NAMESPACE/NAME | NODE | VOLUME")
 @output_option
 @one_line_errors
 def command(target: str, output: str) -> None:
-    """Show what happened to TARGET, a volume or a node, the oldest first.
+    """Show what happened to a claim or a pod or a volume or a node, the oldest first.
 
     From the last failovers that each LogicVolume remembers, and from our Events, which the API
     server keeps for an hour unless it is configured otherwise. Longer back: the audit lines of the

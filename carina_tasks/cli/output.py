@@ -7,6 +7,7 @@ person; 2 it could not look or do (wrong usage, no answer, refused by a guard).
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import sys
@@ -16,8 +17,9 @@ from typing import Any, ParamSpec, TypeVar
 import click
 import msgspec
 
+from carina_tasks.decisions.verdict import Verdict
 from carina_tasks.errors import CarinaTasksError
-from carina_tasks.views.tables import Table
+from carina_tasks.views.tables import Headline, Table
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,6 +94,23 @@ def width() -> int:
     0 when the output goes elsewhere, where nothing is wrapped.
     """
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+
+
+def colour() -> bool:
+    """Return whether the output may be coloured.
+
+    On a terminal only, and not when NO_COLOR is set (https://no-color.org) or TERM is ``dumb``.
+    """
+    return (
+        sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "") != "dumb"
+    )
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Print the verdict as the first line."""
+    click.echo(Headline(verdict.line, verdict.level).text(width(), colour()), color=colour())
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import click
 
-from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
+from carina_tasks.cli import where
+from carina_tasks.cli.output import (
+    Command,
+    as_json,
+    one_line_errors,
+    output_option,
+    show_verdict,
+    table,
+)
+from carina_tasks.decisions.whose import detailed
 from carina_tasks.flows.report.failback_plan import plan_failback
-from carina_tasks.flows.report.loss_plan import plan_node
+from carina_tasks.flows.report.loss_plan import PlanResult, plan_node
 from carina_tasks.model import quantity
 from carina_tasks.model.times import moment
 from carina_tasks.runtime.context import context
@@ -28,7 +37,7 @@ from carina_tasks.runtime.context import context
         'select(.outcome == "no-fit") | .volume\'',
     ),
 )
-@click.argument("node")
+@click.argument("target", metavar="NODE | NAMESPACE/CLAIM | pod/NAMESPACE/NAME")
 @click.option(
     "--not-ready", is_flag=True, help="The node goes NotReady; without this, it is deleted."
 )
@@ -39,8 +48,10 @@ from carina_tasks.runtime.context import context
 )
 @output_option
 @one_line_errors
-def command(node: str, not_ready: bool, failback: bool, output: str) -> None:
+def command(target: str, not_ready: bool, failback: bool, output: str) -> None:
     """Show what the loss of NODE would do: target and reason for each volume. Nothing is written.
+
+    With a claim, a pod or a volume, NODE is the node that it is on.
 
     The same code as the real run plans it. With --failback it shows which old copies NODE holds
     since a failover, also those of a machine that had another name, and the age of both copies: the
@@ -48,26 +59,31 @@ def command(node: str, not_ready: bool, failback: bool, output: str) -> None:
     """
     if failback and not_ready:
         raise click.UsageError("--failback and --not-ready exclude each other")
+    ctx = context()
+    node = where.node(ctx.cluster.observe(), target)
     if failback:
         _failback(node, output)
         return
-    result = plan_node(context(), node, not_ready)
+    result = plan_node(ctx, node, not_ready)
     if output == "json":
         click.echo(as_json(result))
-    elif not result.volumes:
-        click.echo(f"{node} has no volume of Carina's")
     else:
-        click.echo(
-            table(
-                ("VOLUME", "VERDICT", "TARGET", "REASON"),
-                [(v.volume, v.outcome, v.target or "-", v.reason) for v in result.volumes],
-            )
-        )
-        click.echo(result.reason)
-        for line in result.old_copies:
-            click.echo(line)
+        _show(result)
     if any(v.outcome == "no-fit" for v in result.volumes):
         raise SystemExit(1)
+
+
+def _show(result: PlanResult) -> None:
+    show_verdict(result.verdict)
+    if not result.volumes:
+        return
+    rows = [
+        (v.claim, v.pod or "-", v.outcome, v.target or "-", detailed(v.reason, v.volume))
+        for v in result.volumes
+    ]
+    click.echo("\n" + table(("CLAIM", "POD", "OUTCOME", "TARGET", "REASON"), rows))
+    for line in result.old_copies:
+        click.echo(line)
 
 
 def _failback(node: str, output: str) -> None:
@@ -77,7 +93,6 @@ def _failback(node: str, output: str) -> None:
     else:
         head = (
             "CLAIM",
-            "VOLUME",
             "OLD COPY",
             "SIZE",
             "DATA UNTIL",
@@ -89,14 +104,13 @@ def _failback(node: str, output: str) -> None:
         rows = [
             (
                 c.claim,
-                c.volume,
                 f"{c.name} ({c.uuid})",
                 quantity.show(c.bytes),
                 _moment(c.data_until),
                 c.in_use,
                 _moment(c.in_use_since),
                 c.outcome,
-                c.reason,
+                detailed(c.reason, c.volume),
             )
             for c in result.copies
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from carina_tasks.cli import where
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option
 from carina_tasks.flows.sweeps.trash import restore
 from carina_tasks.model import quantity
@@ -21,17 +22,19 @@ from carina_tasks.runtime.context import context
     ),
 )
 @click.argument("node")
-@click.argument("volume")
+@click.argument("volume", metavar="NAMESPACE/CLAIM | pod/NAMESPACE/NAME | VOLUME")
 @output_option
 @one_line_errors
 def command(node: str, volume: str, output: str) -> None:
-    """Bring VOLUME back from the trash of NODE, under its old name and with its data.
+    """Bring a volume back from the trash of NODE, under its old name and with its data.
 
-    VOLUME is what `carina trash` shows: its old name, or its name in the trash. Works while
+    Its claim or its pod, while the cluster has them; else VOLUME is what `carina trash` shows: its
+    old name, or its name in the trash. Works while
     everything is paused. Then it reports what is left to do, with the manifest of a
     PersistentVolume where one is lacking.
     """
-    result = restore(context(), node, volume)
+    ctx = context()
+    result = restore(ctx, node, where.one_volume(ctx.cluster.observe(), volume))
     if output == "json":
         click.echo(as_json(result))
         return

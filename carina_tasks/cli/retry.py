@@ -16,6 +16,7 @@ from carina_tasks.cli.output import (
     output_option,
     table,
 )
+from carina_tasks.decisions.whose import detailed
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.flows.report.retry import Retry, retry, retry_all
 from carina_tasks.runtime.context import context
@@ -31,29 +32,31 @@ from carina_tasks.store import task_results, trouble
         2: "nothing could be: paused, stopped, or the broker or the API server is away",
     },
     examples=(
-        "celery -A carina_tasks carina retry pvc-177854eb-f811-4612-92c5-b8bb98126b94",
+        "celery -A carina_tasks carina retry default/data-mysql-0",
         "celery -A carina_tasks carina retry 10.20.9.154",
         "celery -A carina_tasks carina retry --all",
     ),
 )
-@click.argument("target", required=False)
+@click.argument(
+    "target", required=False, metavar="[NAMESPACE/CLAIM | pod/NAMESPACE/NAME | NODE | TASK-ID]"
+)
 @click.option("--all", "everything", is_flag=True, help="Whatever `carina failed` shows.")
 @output_option
 @one_line_errors
 def command(target: str | None, everything: bool, output: str) -> None:
-    """Send the task that resumes TARGET: the id of a task, a volume or a node.
+    """Send the task that resumes a claim or a pod or a volume or a node, or a task by its id.
 
     The objects are read again and say what there is to do; a stored message is never sent again.
     What is sent is safe to send: the task looks for itself.
     """
     if bool(target) == everything:
-        raise click.UsageError("name a task, a volume or a node, or say --all")
+        raise click.UsageError("name a task, a claim, a pod, a volume or a node, or say --all")
 
     def look_up(task_id: str) -> task_results.TaskResult | None:
         return task_results.one(app, task_id)
 
     if target:
-        retries: tuple[Retry, ...] = (retry(context(), target, look_up),)
+        retries = retry(context(), target, look_up)
     else:
         retries = retry_all(context(), failed.look(), look_up)
     sent = tuple(_send(one) if one.task else one for one in retries)
@@ -61,7 +64,12 @@ def command(target: str | None, everything: bool, output: str) -> None:
         click.echo(as_json(sent))
     elif sent:
         rows = [
-            (one.target, " ".join((one.task, *one.args)) or "-", one.id or "not sent", one.reason)
+            (
+                one.claim or one.target,
+                " ".join((one.task, *one.args)) or "-",
+                one.id or "not sent",
+                detailed(one.reason, one.target if one.claim else ""),
+            )
             for one in sent
         ]
         click.echo(table(("TARGET", "TASK", "ID", "REASON"), rows))

@@ -8,14 +8,14 @@ import click
 
 from carina_tasks.celery import app
 from carina_tasks.cli.output import (
-    COULD_NOT,
     Command,
     as_json,
+    colour,
     one_line_errors,
     output_option,
     width,
 )
-from carina_tasks.flows.report.status import status
+from carina_tasks.flows.report.status import Status, status
 from carina_tasks.model import times
 from carina_tasks.runtime.context import context
 from carina_tasks.store import heartbeat
@@ -32,8 +32,10 @@ emptied first.
     "status",
     cls=Command,
     exits={
-        0: 'it was shown; for "does anything need me?" see `carina failed`',
-        2: "the API server could not be asked",
+        0: "HEALTHY, AT RISK (well now, but one node may not be lost) or WORKING (continues by "
+        "itself); with --watch always, when you end it",
+        1: "DEGRADED or STOPPED: something needs the operator",
+        2: "UNKNOWN: the API server could not be asked",
     },
     examples=(
         "celery -A carina_tasks carina status",
@@ -56,7 +58,8 @@ emptied first.
 def command(output: str, every: float | None) -> None:
     """Show what is happening.
 
-    Whether all is well, each node and its worker, the rebuilds under way.
+    The first line is the verdict: whether all is well, else the reason and what to type. Then each
+    node and its worker, what no node fits, the rebuilds under way.
 
     MISSING is what the last sweep reported, IF LOST what the last `carina.failover.readiness`
     returned: it runs every five minutes, and `plan NODE` asks again. While the broker or the API
@@ -65,7 +68,7 @@ def command(output: str, every: float | None) -> None:
     try:
         while True:
             now = status(context(), lambda: heartbeat.beating(app))
-            text = as_json(now) if output == "json" else tables.text(parts(now), width())
+            text = _text(now, output)
             if every is None:
                 click.echo(text)
                 break
@@ -78,5 +81,9 @@ def command(output: str, every: float | None) -> None:
             time.sleep(every)
     except KeyboardInterrupt:
         return
-    if now.api:
-        raise SystemExit(COULD_NOT)
+    if now.verdict.exit_code:
+        raise SystemExit(now.verdict.exit_code)
+
+
+def _text(now: Status, output: str) -> str:
+    return as_json(now) if output == "json" else tables.text(parts(now), width(), colour())

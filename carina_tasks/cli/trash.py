@@ -6,9 +6,13 @@ from collections import Counter
 
 import click
 
+from carina_tasks.cli import where
 from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
+from carina_tasks.flows.sweeps.results import TrashResult
 from carina_tasks.flows.sweeps.trash import list_trash
+from carina_tasks.model.names import VOLUME_PREFIX
 from carina_tasks.model.quantity import show
+from carina_tasks.model.times import age
 from carina_tasks.runtime.context import context
 
 
@@ -21,17 +25,29 @@ from carina_tasks.runtime.context import context
         "celery -A carina_tasks carina trash 10.20.9.153 -o json",
     ),
 )
-@click.argument("nodes", nargs=-1)
+@click.argument("words", nargs=-1, metavar="[NODE | NAMESPACE/CLAIM | pod/NAMESPACE/NAME]...")
 @output_option
 @one_line_errors
-def command(nodes: tuple[str, ...], output: str) -> None:
-    """Show what the sweeps removed and what can still be brought back, on NODES or on all.
+def command(words: tuple[str, ...], output: str) -> None:
+    """Show what the sweeps removed and what can still be brought back, on nodes or on all.
+
+    With a claim, a pod or a volume, only what was of it, on every node.
 
     The oldest first: that is the order in which a volume group that needs the space lets them go.
     Of several that had the same name on one node, each is shown with its name in the trash, by
     which `carina restore` takes it.
     """
-    result = list_trash(context(), nodes)
+    ctx = context()
+    nodes, volumes = where.nodes_and_volumes(ctx, words)
+    # An old copy lies on another node than the volume is on now: all of them are asked.
+    result = list_trash(ctx, () if volumes else nodes)
+    if words:
+        kept = [
+            v
+            for v in result.volumes
+            if v.node in nodes or v.name.removeprefix(VOLUME_PREFIX) in volumes
+        ]
+        result = TrashResult(tuple(kept), result.silent)
     if output == "json":
         click.echo(as_json(result))
     elif result.volumes:
@@ -40,17 +56,20 @@ def command(nodes: tuple[str, ...], output: str) -> None:
         often = Counter((v.node, v.name) for v in result.volumes)
         rows = [
             (
+                v.claim or "-",
                 v.node,
                 v.group,
-                v.name if often[v.node, v.name] == 1 else f"{v.name} (as {v.trash})",
                 show(v.bytes),
-                f"{v.seconds} s",
-                f"{v.left} s",
+                age(v.seconds),
+                age(v.left),
+                v.name if often[v.node, v.name] == 1 else f"{v.name} (as {v.trash})",
                 v.reason,
             )
             for v in result.volumes
         ]
-        click.echo(table(("NODE", "GROUP", "VOLUME", "SIZE", "AGE", "LEFT", "REASON"), rows))
+        click.echo(
+            table(("CLAIM", "NODE", "GROUP", "SIZE", "AGE", "LEFT", "VOLUME", "REASON"), rows)
+        )
     else:
         click.echo(
             "nothing lies in the trash" + (" of the nodes that answered" if result.silent else "")

@@ -1,6 +1,7 @@
 """Pure functions on frozen values: no I/O, no Celery, no clock, no randomness.
 
 ``placement``      where can the volumes of a lost node go?
+``advice``         what helps a volume that no node fits
 ``answers``        which results in a node's answer are accepted
 ``broker_trouble`` what an error of the connection to the broker means, and what to do
 ``colocation``     are the volumes of one pod still planned for one node?
@@ -18,5 +19,8 @@
 ``removal``        may this LV be removed, and how?
 ``selection``      which logic volumes of a lost node are rebuilt?
 ``single_volume``  may one logic volume of a live node be rebuilt elsewhere?
+``targets``        what an operator means by a claim, a pod, a volume or a node
+``verdict``        the one sentence about the whole cluster, and the command that helps
 ``volume_state``   the state of a LogicVolume, for the metrics
+``whose``          the claim and the pod of a volume
 """

@@ -7,11 +7,14 @@ Pure: what was asked of broker, API server and processes is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from carina_tasks.decisions.verdict import Verdict
+from carina_tasks.model import times
 from carina_tasks.model.process import Process
 
 CheckResult = Literal["OK", "WARN", "FAIL"]
@@ -145,7 +148,7 @@ def sweep(name: str, seconds: float | None) -> Check:
     return Check(
         "sweeps",
         verdict,
-        f"{name}: the last one ended well {seconds:.0f} s ago",
+        f"{name}: the last one ended well {times.age(seconds)} ago",
         do if verdict != "OK" else "",
     )
 
@@ -214,7 +217,9 @@ def settings(here: Process, processes: Sequence[Process]) -> list[Check]:
         for name in names:
             mine, theirs = (one.settings.get(name, "the default") for one in (p, first))
             text = f"{name} is {mine} for {who}, {theirs} for control {first.name}"
-            checks.append(Check("settings", "WARN", text, "set it alike: docs/settings.md"))
+            checks.append(
+                Check("settings", "WARN", text, "set it to the same value: docs/settings.md")
+            )
     return checks or [
         Check(
             "settings",
@@ -245,6 +250,52 @@ def carinas_failover(account: str, verbs: Mapping[str, bool | None]) -> Check:
             do,
         )
     return Check(area, "OK", f"{account} has none of its dangerous verbs")
+
+
+PLACES: Mapping[str, str] = {
+    "kubectl": "where you have kubectl",
+    "redis-cli": "at the broker",
+    "chronyc": "on that machine",
+}
+"""Where a program is that the image of carina-tasks does not have."""
+_PAGE = re.compile(r"docs/([a-z-]+)\.md(?:, ([A-Z][\w ]*))?")
+
+
+def placed(check: Check, namespace: str, docs_url: str, installed: Callable[[str], bool]) -> Check:
+    """Return the check with advice that can be followed where it is read.
+
+    The namespace is the real one, a page is an address, and a command whose program is not
+    installed here says where it is.
+
+    Args:
+        check: The check.
+        namespace: The namespace of carina-tasks.
+        docs_url: Address under which the documentation is served; empty: pages are files.
+        installed: Whether there is a program of that name here.
+    """
+    do = check.do.replace("-n kube-system", f"-n {namespace}")
+    if docs_url:
+        do = _PAGE.sub(lambda found: _address(docs_url, *found.groups()), do)
+    program = do.partition(" ")[0]
+    if program in PLACES and not installed(program):
+        do = f"{PLACES[program]}: {do}"
+    return replace(check, do=do)
+
+
+def _address(docs_url: str, page: str, heading: str | None) -> str:
+    anchor = f"#{heading.strip().lower().replace(' ', '-')}" if heading else ""
+    return f"{docs_url.rstrip('/')}/{page}.html{anchor}"
+
+
+def verdict_of(checks: Sequence[Check]) -> Verdict:
+    """Return the first line of `carina doctor`."""
+    failed = list(dict.fromkeys(check.area for check in checks if check.verdict == "FAIL"))
+    warned = list(dict.fromkeys(check.area for check in checks if check.verdict == "WARN"))
+    if failed:
+        return Verdict("DEGRADED", f"failover does not work: {', '.join(failed)}")
+    if warned:
+        return Verdict("AT RISK", f"failover works; look at: {', '.join(warned)}")
+    return Verdict("HEALTHY", f"all {len(checks)} checks are OK")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from carina_tasks.model import times
+
 if TYPE_CHECKING:
     from carina_tasks.model.objects import Node
 
@@ -99,7 +101,7 @@ class NodeWatchState:
                     Hint(
                         node.name,
                         "not-ready",
-                        f"node {node.name} has been NotReady for {age:.0f} s",
+                        f"node {node.name} has been NotReady for {times.age(age)}",
                     )
                 )
         self._offered = self._changes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from carina_tasks.model import well_known
+from carina_tasks.model import times, well_known
 
 if TYPE_CHECKING:
     from carina_tasks.model.objects import Claim, LogicVolume, PersistentVolume
@@ -79,7 +79,7 @@ def judge_logic_volume(
         if age < grace:
             return KeepLogicVolume("it is being deleted; its finalizer's owner acts first")
         return FinishDeletion(
-            f"it has been hanging in deletion for {age:.0f} s and has no PersistentVolume"
+            f"it has been hanging in deletion for {times.age(age)} and has no PersistentVolume"
         )
     if claim is not None and claim.pv_name == logic_volume.name:
         return KeepLogicVolume(
@@ -87,5 +87,5 @@ def judge_logic_volume(
             "the claim"
         )
     if now - meta.created < grace:
-        return KeepLogicVolume(f"it is younger than {grace:.0f} s")
+        return KeepLogicVolume(f"it is younger than {times.age(grace)}")
     return DeleteLogicVolume("it has no PersistentVolume")

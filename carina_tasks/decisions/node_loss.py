@@ -83,7 +83,7 @@ def absent(name: str, first: Node | None, second: Node | None, confirm: float) -
     present = second or first
     if present is not None:
         return NotLost(f"node {name} exists (uid {present.meta.uid})")
-    return Lost(f"node {name} was deleted (absent for {confirm:.0f} s)")
+    return Lost(f"node {name} was deleted (absent for {times.age(confirm)})")
 
 
 def not_ready(
@@ -120,7 +120,7 @@ def not_ready(
         )
     needed = rules.witnessed if witnesses else rules.after
     but = (
-        f" (but {' and '.join(witnesses)} still answers: {needed:.0f} s needed)"
+        f" (but {' and '.join(witnesses)} still answers: {times.age(needed)} needed)"
         if witnesses
         else ""
     )
@@ -130,14 +130,14 @@ def not_ready(
         but = " (it is cordoned, so its absence is planned)"
         held = (
             f"node {node.name} is cordoned and NotReady: its volumes are failed over at "
-            f"{times.moment(int(node.ready_since + needed))} and not before, {needed:.0f} s after "
-            f"it became NotReady; uncordon it, or taint it {well_known.TAINT_OUT_OF_SERVICE}, if "
-            "it will not come back"
+            f"{times.moment(int(node.ready_since + needed))} and not before, {times.age(needed)} "
+            "after it became NotReady; uncordon it, or taint it "
+            f"{well_known.TAINT_OUT_OF_SERVICE}, if it will not come back"
         )
     if age < needed:
         return NotYet(
-            f"node {node.name} has been NotReady for {age:.0f} of {needed:.0f} s{but}",
+            f"node {node.name} has been NotReady for {times.age(age)} of {times.age(needed)}{but}",
             needed - age,
             held,
         )
-    return Lost(f"node {node.name} has been NotReady ({node.ready}) for {age:.0f} s{but}")
+    return Lost(f"node {node.name} has been NotReady ({node.ready}) for {times.age(age)}{but}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from carina_tasks.decisions import selection
 from carina_tasks.errors import BadInput
-from carina_tasks.model import names, well_known
+from carina_tasks.model import names, times, well_known
 
 if TYPE_CHECKING:
     from carina_tasks.model.local import Inventory, LocalVolume
@@ -140,23 +140,24 @@ def judge_local_volume(
     restored = lv.restored_at
     if restored is not None and now - restored < rules.restore_hold:
         return KeepLv(
-            f"the operator restored it {now - restored:.0f} s ago; it is left alone for "
-            f"{rules.restore_hold:.0f} s",
+            f"the operator restored it {times.age(now - restored)} ago; it is left alone for "
+            f"{times.age(rules.restore_hold)}",
             "restored",
         )
     if now - lv.created < rules.grace:
-        return KeepLv(f"it is younger than {rules.grace:.0f} s", "young")
+        return KeepLv(f"it is younger than {times.age(rules.grace)}", "young")
     marked = lv.marked_at
     if marked is None:
         return MarkOrphan(_why(inventory.node, logic_volume, pv))
     if now - marked < rules.mark_age:
         return KeepLv(
-            f"it was marked {now - marked:.0f} s ago; it is removed {rules.mark_age:.0f} s after "
+            f"it was marked {times.age(now - marked)} ago; it is removed "
+            f"{times.age(rules.mark_age)} after "
             "its mark",
             "marked",
         )
     return RemoveOrphan(
-        f"{_why(inventory.node, logic_volume, pv)}; marked {now - marked:.0f} s ago"
+        f"{_why(inventory.node, logic_volume, pv)}; marked {times.age(now - marked)} ago"
     )
 
 
@@ -188,7 +189,8 @@ def judge_trash(
     age = now - trashed.at
     retention = rules.retention if logic_volume is None else max(rules.retention, rules.old_copies)
     if age < retention:
-        return KeepLv(f"it has been in the trash for {age:.0f} of {retention:.0f} s", "trash")
+        lying = f"it has been in the trash for {times.age(age)} of {times.age(retention)}"
+        return KeepLv(lying, "trash")
     named = (logic_volume is not None and logic_volume.node == inventory.node) or (
         pv is not None and inventory.node in pv.nodes
     )
@@ -198,7 +200,7 @@ def judge_trash(
             "may want it back",
             "trash",
         )
-    return PurgeTrash(f"in the trash for {age:.0f} s ({trashed.why})")
+    return PurgeTrash(f"in the trash for {times.age(age)} ({trashed.why})")
 
 
 def old_copy(lv: LocalVolume, node: str, logic_volume: LogicVolume | None) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from carina_tasks.decisions import whose
 from carina_tasks.decisions.guards import GuardAllows, GuardStops
 from carina_tasks.model import names, well_known
 
@@ -82,8 +83,8 @@ def forced(logic_volume: LogicVolume, force: object) -> GuardAllows | GuardStops
     if force == logic_volume.name:
         return GuardAllows("manually")
     return GuardStops(
-        f"{logic_volume.name} is on the live node {logic_volume.node} and would be new and empty "
-        "elsewhere: "
-        f'say force="{logic_volume.name}" (on the command line --force {logic_volume.name}) if '
-        "that is what you want"
+        f"{whose.titled(logic_volume)} is on the live node {logic_volume.node} and would be new "
+        "and empty elsewhere: "
+        f'say force="{logic_volume.name}" (on the command line --force '
+        f"{logic_volume.claim_key}) if that is what you want"
     )

@@ -132,7 +132,7 @@ def _volumes(result: Json) -> _Came:
     counted = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common())
     to = ", ".join(sorted({str(v["target"]) for v in volumes if v.get("target")}))
     open_ = [v for v in volumes if v["outcome"] in OPEN]
-    why = [f"{v.get('volume') or v.get('name')}: {v.get('reason', '')}" for v in open_[:1]]
+    why = [f"{_name(v)}: {v.get('reason', '')}" for v in open_[:1]]
     why = why or [str(result.get("reason", ""))]
     text = "; ".join(part for part in (f"{counted} on {to}" if to else counted, *why) if part)
     done = f"{len(volumes) - len(open_)} of " if open_ else ""
@@ -143,21 +143,28 @@ def _volume_lines(result: Json) -> list[str]:
     lines = []
     for volume in result.get("volumes") or ():
         if isinstance(volume, dict):
-            name = "/".join(
-                str(volume[key]) for key in ("group", "name", "volume") if volume.get(key)
-            )
+            name = _name(volume)
             way = " → ".join(str(volume[key]) for key in ("source", "target") if volume.get(key))
             reason = volume.get("reason", "")
             # What applies to all of them is shown once, above.
             parts = [
                 name,
+                f"pod {volume['pod']}" if volume.get("pod") else "",
                 str(volume.get("outcome", "")),
                 way,
                 "" if reason == result.get("reason") else str(reason),
+                f"({volume['volume']})" if volume.get("claim") and volume.get("volume") else "",
             ]
             lines.append("  ".join(part for part in parts if part))
     lines += [f"evicted {pod}" for pod in result.get("evicted") or ()]
     return lines + [f"not evicted {pod}" for pod in result.get("stuck") or ()]
+
+
+def _name(volume: Json) -> str:
+    """Return what people know a volume by: its claim; without one, its group and name."""
+    if volume.get("claim"):
+        return str(volume["claim"])
+    return "/".join(str(volume[key]) for key in ("group", "name", "volume") if volume.get(key))
 
 
 def _sentence(result: Json) -> str:

@@ -112,4 +112,5 @@ def timestamp(seconds: float) -> str:
 
 
 def _without_numbers(text: str) -> str:
+    text = re.sub(r"\b(\d+h\d\dm|\d+[smd])\b", "0", text)
     return re.sub(r"\d+(\.\d+)?(?![\d.]| %)", "0", text)

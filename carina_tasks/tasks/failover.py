@@ -206,8 +206,9 @@ def status() -> Status:
     Nothing is written.
 
     >>> status()      # doctest: +SKIP
+    HEALTHY: 2 nodes, 3 volumes, any single node may fail
     NODE          READY   WORKER   VOLUMES   MISSING   IF LOST
-    10.20.9.153   True    alive    3         0         ready
-    all well
+    10.20.9.152   True    alive    0         0         survives
+    10.20.9.153   True    alive    3         0         survives
     """
     return flow_status(context(), lambda: heartbeat.beating(current_app))

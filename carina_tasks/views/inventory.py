@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
-from carina_tasks.model import quantity, times
+from carina_tasks.decisions import whose
+from carina_tasks.model import names, quantity, times
 from carina_tasks.model.local import Inventory, LocalVolume
+from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.views import tables
 
 
 @tables.of.register
 def inventory_tables(inventory: Inventory) -> list[tables.Part]:
     """Return an inventory as tables: its volume groups, then its LVs."""
+    return with_claims(inventory, None)
+
+
+def volume_of(lv: LocalVolume) -> str:
+    """Return the name of the LogicVolume that an LV is or was of; for another LV its own name."""
+    return (lv.old_name or lv.name).removeprefix(names.VOLUME_PREFIX)
+
+
+def with_claims(inventory: Inventory, snapshot: ClusterSnapshot | None) -> list[tables.Part]:
+    """Return an inventory as tables, with the claim of each LV first.
+
+    Args:
+        inventory: What the node reported.
+        snapshot: The cluster; None: claims are not known, and no column shows them.
+    """
     groups = tuple(
         (g.name, quantity.show(g.size), quantity.show(g.free), g.problem) for g in inventory.groups
     )
+    claim = () if snapshot is None else ("CLAIM",)
     volumes = tuple(
-        (v.group, v.name, quantity.show(v.size), "open" if v.is_open else "closed", _note(v))
-        for v in inventory.volumes
+        (
+            *([whose.claim_of(snapshot, volume_of(v)) or "-"] if snapshot is not None else []),
+            v.group,
+            quantity.show(v.size),
+            "open" if v.is_open else "closed",
+            v.name,
+            _note(v),
+        )
+        for v in sorted(inventory.volumes, key=lambda v: _order(v, snapshot))
     )
     parts: list[tables.Part] = [tables.Table(("GROUP", "SIZE", "FREE", "NOTE"), groups)]
     return [
         *parts,
-        tables.Table(("GROUP", "VOLUME", "SIZE", "USE", "NOTE"), volumes)
+        tables.Table((*claim, "GROUP", "SIZE", "USE", "VOLUME", "NOTE"), volumes)
         if volumes
         else "no logical volumes",
     ]
+
+
+def _order(lv: LocalVolume, snapshot: ClusterSnapshot | None) -> tuple[bool, str, str, str]:
+    claim = whose.claim_of(snapshot, volume_of(lv)) if snapshot is not None else ""
+    return (not claim, claim, lv.group, lv.name)
 
 
 def _note(lv: LocalVolume) -> str:

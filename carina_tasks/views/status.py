@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from carina_tasks.decisions.whose import detailed
 from carina_tasks.flows.report.readiness import NodeReadiness
 from carina_tasks.flows.report.status import Status
 from carina_tasks.flows.sweeps.results import Swept
@@ -9,45 +10,46 @@ from carina_tasks.model.times import age, moment
 from carina_tasks.views import tables
 from carina_tasks.views.tables import Part, Table
 
+SHOWN = 20
+"""Rows of volumes that no node fits: as many as leave the rest of the status on one screen."""
+
 
 @tables.of.register
 def parts(now: Status) -> list[Part]:
     """Return the status as lines and tables."""
-    lines: list[Part] = []
-    if now.api:
-        lines.append(f"THE API SERVER IS AWAY: {now.api}")
-    if now.broker:
-        lines.append(
-            f"THE BROKER IS AWAY: {now.broker}. Nothing is failed over meanwhile; volumes in use "
-            "are not concerned."
-        )
-    if now.paused:
-        lines.append(f"PAUSED: {now.paused}")
-    if now.latched:
-        lines.append(f"STOPPED by the mass-failure guard: {now.latched}")
-    lines += [
-        f"OVERDUE: node {n.node} is {n.note}. Nothing of it is failed over. When it is back: "
-        f"carina maintenance end {n.node}"
-        for n in now.nodes
-        if n.overdue
-    ]
-    if now.paused or now.latched:
-        lines.append(
-            "To resume, when you know why it stopped: celery -A carina_tasks carina resume"
-        )
+    lines: list[Part] = [tables.Headline(now.verdict.line, now.verdict.level)]
+    if now.broker and now.verdict.level != "DEGRADED":
+        lines.append(f"The broker is away: {now.broker}. Nothing is failed over meanwhile.")
+    if now.paused and now.latched:
+        # The verdict names the pause alone.
+        lines.append(f"Also stopped by the mass-failure guard: {now.latched}")
     lines.append(_nodes(now))
+    if now.unplaced:
+        rows: tuple[tuple[object, ...], ...] = tuple(
+            (u.claim, u.pod or "-", u.node, detailed(u.reason, u.volume))
+            for u in now.unplaced[:SHOWN]
+        )
+        if (more := len(now.unplaced) - SHOWN) > 0:
+            rows += ((f"and {more} more", "-", "-", "celery -A carina_tasks carina failed"),)
+        lines.append(Table(("UNSCHEDULED", "POD", "LOST NODE", "REASON"), rows))
     if now.under_way:
         rows = tuple(
-            (j.volume, j.source, j.target, age(j.seconds), j.step, j.reason) for j in now.under_way
-        )
-        lines.append(Table(("UNDER WAY", "FROM", "TO", "AGE", "STEP", "REASON"), rows))
-    if now.local_sweep and now.local_sweep.missing:
-        lines.append(
-            Table(
-                ("LOCAL VOLUME MISSING", "NODE"),
-                tuple((m.volume, m.node) for m in now.local_sweep.missing),
+            (
+                j.claim,
+                j.pod or "-",
+                j.source,
+                j.target,
+                age(j.seconds),
+                j.step,
+                detailed(j.reason, j.volume),
             )
+            for j in now.under_way
         )
+        head = ("UNDER WAY", "POD", "FROM", "TO", "AGE", "STEP", "REASON")
+        lines.append(Table(head, rows))
+    if now.local_sweep and now.local_sweep.missing:
+        rows = tuple((m.claim, m.node, m.volume) for m in now.local_sweep.missing)
+        lines.append(Table(("LOCAL VOLUME MISSING", "NODE", "VOLUME"), rows))
     stuck = _nowhere(now)
     lines += [stuck] if stuck else []
     return [*lines, *_last_lines(now)]
@@ -77,22 +79,30 @@ def _if_lost(node: NodeReadiness | None) -> str:
     if node is None:
         return "-"
     if node.without_place:
-        return f"{node.without_place} UNSCHEDULABLE"
-    return "STOPS" if node.stopped else "ready"
+        return f"loses {node.without_place} volume{'' if node.without_place == 1 else 's'}"
+    return "stops failover" if node.stopped else "survives"
 
 
 def _nowhere(now: Status) -> Table | None:
     """Return what the loss of each node would leave unschedulable."""
     rows: list[tuple[object, ...]] = []
     for node in now.readiness.nodes if now.readiness else ():
-        rows += [(volume.volume, node.node, volume.reason) for volume in node.volumes]
-        if more := node.without_place - len(node.volumes):
-            rows.append(
-                (f"and {more} more", node.node, f"celery -A carina_tasks carina plan {node.node}")
+        rows += [
+            (
+                node.node,
+                volume.claim or "-",
+                volume.pod or "-",
+                detailed(volume.reason, volume.volume),
             )
+            for volume in node.volumes
+        ]
+        if more := node.without_place - len(node.volumes):
+            plan = f"celery -A carina_tasks carina plan {node.node}"
+            rows.append((node.node, f"and {more} more", "-", plan))
         if node.stopped:
-            rows.append(("-", node.node, f"the operator would have to resume: {node.stopped}"))
-    return Table(("UNSCHEDULABLE", "IF LOST", "REASON"), tuple(rows)) if rows else None
+            reason = f"the operator would have to resume: {node.stopped}"
+            rows.append((node.node, "-", "-", reason))
+    return Table(("IF LOST", "UNSCHEDULABLE", "POD", "REASON"), tuple(rows)) if rows else None
 
 
 def _last_lines(now: Status) -> list[Part]:
@@ -131,14 +141,9 @@ def _last_lines(now: Status) -> list[Part]:
         )
     if now.unreadable:
         lines.append(f"{now.unreadable} objects cannot be read and are left alone")
-    look = "failed" if not now.broker else "doctor"
-    tomorrow = now.readiness and not all(node.ready for node in now.readiness.nodes)
-    well = "all well now; see above which node had better not be lost" if tomorrow else "all well"
-    lines.append(
-        well
-        if now.well
-        else f"What needs you, and what to type: celery -A carina_tasks carina {look}"
-    )
+    if now.verdict.exit_code:
+        look = "failed" if not now.broker else "doctor"
+        lines.append(f"What needs you, and what to type: celery -A carina_tasks carina {look}")
     return lines
 
 

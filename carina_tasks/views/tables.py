@@ -67,12 +67,52 @@ class Table:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-Part = Table | str
-"""A table, or a line of text beside tables."""
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The verdict: the first line, which begins with its level."""
+
+    line: str
+    level: str
+
+    def text(self, width: int = 0, colour: bool = False) -> str:
+        """Return the line, wrapped to `width` characters (0: any).
+
+        Args:
+            width: Characters of a line.
+            colour: Whether the level is coloured with an escape sequence (ECMA-48) of a terminal.
+        """
+        line = _one_line(self.line)
+        if width and len(line) > width:
+            line = textwrap.fill(line, width, break_on_hyphens=False)
+        return (
+            f"\033[{COLOURS[self.level]}m{self.level}\033[0m{line[len(self.level) :]}"
+            if (colour and line.startswith(self.level))
+            else line
+        )
 
 
-def text(parts: Iterable[Part], width: int = 0) -> str:
-    """Return tables and lines one below the other, with an empty line around each table."""
+COLOURS = {
+    "HEALTHY": "1;32",
+    "WORKING": "1;36",
+    "AT RISK": "1;33",
+    "DEGRADED": "1;31",
+    "STOPPED": "1;31",
+    "UNKNOWN": "1;35",
+}
+"""How a terminal shows each level (SGR): green, cyan, yellow, red, magenta."""
+
+Part = Table | Headline | str
+"""A table, the verdict, or a line of text beside tables."""
+
+
+def text(parts: Iterable[Part], width: int = 0, colour: bool = False) -> str:
+    """Return tables and lines one below the other, with an empty line around each table.
+
+    Args:
+        parts: What is shown.
+        width: Characters of a line; 0: any.
+        colour: Whether a verdict is coloured.
+    """
     blocks: list[str] = []
     lines: list[str] = []
     for part in parts:
@@ -80,6 +120,8 @@ def text(parts: Iterable[Part], width: int = 0) -> str:
             blocks += ["\n".join(lines)] if lines else []
             blocks.append(part.text(width))
             lines = []
+        elif isinstance(part, Headline):
+            lines.append(part.text(width, colour))
         else:
             lines.append(
                 textwrap.fill(part, width, break_on_hyphens=False)
@@ -91,9 +133,15 @@ def text(parts: Iterable[Part], width: int = 0) -> str:
 
 def html(parts: Iterable[Part]) -> str:
     """Return tables and lines as HTML; every text is escaped."""
-    return "".join(
-        part.html() if isinstance(part, Table) else f"<p>{escape(part)}</p>" for part in parts
-    )
+    made = []
+    for part in parts:
+        if isinstance(part, Table):
+            made.append(part.html())
+        elif isinstance(part, Headline):
+            made.append(f"<p><strong>{escape(part.line)}</strong></p>")
+        else:
+            made.append(f"<p>{escape(part)}</p>")
+    return "".join(made)
 
 
 def _one_line(cell: object) -> str:

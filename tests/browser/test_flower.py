@@ -104,8 +104,8 @@ def test_the_search_finds_a_volume(flowers: Flowers, volumes: list[str], page: P
 
 
 def test_a_click_shows_each_volume(flowers: Flowers, volumes: list[str], page: Page) -> None:
-    """A task's own page has a line for each volume: what became of it, from where to where; the
-    reason that all share stands above.
+    """A task's own page has a line for each volume: whose it is, what became of it, from where to
+    where, and its name; the reason that all share stands above.
     """
     find(page, flowers.open, volumes[0], f"rebuild node {THREE} → 5 volumes")
     page.locator("#tasks-table tbody tr", has_text="→ 5 volumes").locator(
@@ -115,8 +115,9 @@ def test_a_click_shows_each_volume(flowers: Flowers, volumes: list[str], page: P
     said = details(page)
     assert said["Name"] == "carina.failover.rebuild_node"
     lines = said["Result"].splitlines()[1:]
-    assert sorted(line.split()[0] for line in lines) == sorted(volumes)
-    assert all(re.search(rf"rebuilt  {re.escape(THREE)} → ({ONE}|{TWO})$", line) for line in lines)
+    assert sorted(line.split()[-1] for line in lines) == sorted(f"({name})" for name in volumes)
+    way = rf"^default/.*rebuilt  {re.escape(THREE)} → ({ONE}|{TWO})  \("
+    assert all(re.search(way, line) for line in lines), lines
 
 
 def test_a_failed_task_says_why(flowers: Flowers, volumes: list[str], page: Page) -> None:

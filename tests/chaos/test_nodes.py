@@ -340,7 +340,7 @@ def test_two_of_three_nodes_fall_silent(lab: Lab, case: Case, moment: str) -> No
         "both are NotReady", lambda: {lab.world.ready(n) for n in (ONE, THREE)} == {"Unknown"}, 40
     )
     lab.world.wait(
-        "it is latched", lambda: "mass-failure guard" in product.celery("carina", "status"), 60
+        "it is latched", lambda: "mass-failure guard" in product.typed("carina", "status")[1], 60
     )
     one_back = moment.startswith("with one")
     if one_back:

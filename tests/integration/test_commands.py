@@ -22,13 +22,20 @@ from tests.integration.embedded import CELERY, GIB, NODES, ONE, THREE, TWO, Embe
 
 def run(embedded: Embedded, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a `carina` command; its exit code is the test's business."""
+    return celery(embedded, "carina", *arguments, **env)
+
+
+def celery(
+    embedded: Embedded, *arguments: str, seconds: float = 90, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a `celery` command; its exit code is the test's business."""
     return subprocess.run(
-        [*CELERY, "carina", *arguments],
+        [*CELERY, *arguments],
         env={**embedded.stage.children.env, **embedded.stage.env, **env},
         cwd=embedded.stage.folder,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=seconds,
         check=False,
     )
 
@@ -50,7 +57,7 @@ def test_all_is_well(embedded: Embedded) -> None:
     """
     embedded.volume("data", ONE)
     embedded.call("carina.sweep.local_volumes")
-    assert "all well" in shown(embedded, "status")
+    assert shown(embedded, "status").startswith("HEALTHY: 3 nodes, 1 volume")
     assert "nothing failed" in shown(embedded, "failed")
     assert json.loads(shown(embedded, "failed", "-o", "json"))["findings"] == []
     assert {n["worker"] for n in json.loads(shown(embedded, "status", "-o", "json"))["nodes"]} == {
@@ -59,9 +66,8 @@ def test_all_is_well(embedded: Embedded) -> None:
 
 
 def test_a_volume_without_a_place_is_seen_and_retried(embedded: Embedded) -> None:
-    """No node fits: failed reports which, why and what to type. When there is room again, what it
-    says
-    to type brings it back.
+    """No node fits: failed reports whose data it is, why, and what to type. That helps, and nothing
+    else is needed.
     """
     name = embedded.volume("data", ONE)
     for node in (TWO, THREE):
@@ -74,13 +80,17 @@ def test_a_volume_without_a_place_is_seen_and_retried(embedded: Embedded) -> Non
     assert (finding["kind"], finding["what"], finding["node"]) == ("no-fit", name, ONE)
     assert "unschedulable" in finding["reason"]
     assert shown(embedded, "plan", ONE, code=1)
+    assert finding["claim"] == "default/data"
+    assert finding["do"] == f"kubectl uncordon {TWO} {THREE}"
+    first = shown(embedded, "status", code=1).splitlines()[0]
+    assert first.startswith(f"DEGRADED: 1 volume of node {ONE} is unscheduled: nodes are cordoned")
+    assert first.endswith(finding["do"])
     # No schedule shall bring it back: the operator's command does.
     embedded.end("beat")
     embedded.end("watch")
     for node in (TWO, THREE):
         embedded.api.merge(paths.node(node), {"spec": {"unschedulable": None}})
-    assert finding["do"] == f"celery -A carina_tasks carina retry {name}"
-    sent = json.loads(shown(embedded, *finding["do"].split()[4:], "-o", "json"))
+    sent = json.loads(shown(embedded, "retry", "default/data", "-o", "json"))
     assert [(one["task"], one["args"]) for one in sent] == [("carina.failover.rebuild_node", [ONE])]
     embedded.wait_rebuilt(name, away_from=ONE)
     assert "nothing failed" in shown(embedded, "failed")
@@ -101,7 +111,7 @@ def test_the_history_of_a_rebuild(embedded: Embedded) -> None:
     records = json.loads(shown(embedded, "history", name, "-o", "json"))["records"]
     assert records == sorted(records, key=lambda record: record["at"])
     assert [r["what"] for r in records].count("rebuild") == 1
-    assert f"{name}: {ONE} -> " in shown(embedded, "history", ONE)
+    assert f"default/data ({name}): {ONE} -> " in shown(embedded, "history", ONE)
     assert "nothing is known of nobody" in run(embedded, "history", "nobody").stderr
 
 
@@ -111,7 +121,7 @@ def test_retry_sends_nothing_while_paused(embedded: Embedded) -> None:
     done = run(embedded, "retry", ONE)
     assert (done.returncode, done.stderr.strip()) == (2, "Error: paused: moving racks")
     assert "moving racks" in shown(embedded, "failed", code=1)
-    assert "PAUSED: moving racks" in shown(embedded, "status")
+    assert shown(embedded, "status", code=1).startswith("STOPPED: paused: moving racks")
     shown(embedded, "resume")
 
 
@@ -136,7 +146,7 @@ def test_without_the_broker_they_say_what_they_can(embedded: Embedded, command: 
     """The cluster is shown, and that the rest is not known."""
     done = run(embedded, command, CARINA_TASKS_BROKER_URL="redis://127.0.0.1:1/0")
     assert "Traceback" not in done.stderr
-    assert done.returncode == {"status": 0, "failed": 1, "doctor": 2}[command], (
+    assert done.returncode == {"status": 1, "failed": 1, "doctor": 2}[command], (
         done.stdout + done.stderr
     )
     assert "broker" in (done.stdout + done.stderr).lower()
@@ -199,7 +209,26 @@ def test_a_nodes_volumes_by_command_and_by_inspect(embedded: Embedded) -> None:
     assert told[f"{ONE}@{ONE}"]["volumes"] == ["carina-vg-hdd/volume-x 3Gi closed"]
     everybody = json.loads(embedded.celery("inspect", "carina_volumes", "-t", "5", "--json"))
     assert sum("error" in answer for answer in everybody.values()) == 1
-    assert run(embedded, "volumes", "nobody", CARINA_TASKS_NODE_DEADLINE="1").returncode == 2
+    keys = embedded.stage.redis.keys("*")
+    typo = run(embedded, "volumes", "nobody")
+    assert (typo.returncode, "there is no volume, claim, pod or node" in typo.stderr) == (2, True)
+    left = set(embedded.stage.redis.keys("*")) - set(keys)
+    assert not [key for key in left if b"nobody" in key], left
+
+
+def test_the_result_of_a_failed_task_is_a_sentence(embedded: Embedded) -> None:
+    """`celery result ID` says why in one line, and ends with 1; the stack trace is one option away.
+    An id that has no result is said to be waited for.
+    """
+    task_id = embedded.send("carina.failover.rebuild_node", "Bad Name")
+    embedded.eventually("it ends", lambda: embedded.stage.app.AsyncResult(task_id).ready())
+    done = celery(embedded, "result", task_id)
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1)
+    assert done.stderr.startswith("Error: BadInput: 'Bad Name' is not a node name")
+    assert "Traceback" in celery(embedded, "result", task_id, "--traceback").stdout
+    with pytest.raises(subprocess.TimeoutExpired) as waiting:
+        celery(embedded, "result", "no-such-id", seconds=4)
+    assert b"no result of no-such-id is stored yet" in (waiting.value.stderr or b"")
 
 
 def watching(embedded: Embedded, **options: Any) -> subprocess.Popen[Any]:

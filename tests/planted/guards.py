@@ -644,6 +644,26 @@ GUARDS = (
         ),
     ),
     Guard(
+        "a name that may mean two things is never guessed at, and a confirmation names one volume",
+        "targets.find, targets.one_volume",
+        "",
+        "the command ends with 2",
+        (
+            Edit(
+                D + "targets:find",
+                "len(found) == 1",
+                "found",
+                "test_targets.py::test_an_ambiguous_word_lists_what_it_may_mean",
+            ),
+            Edit(
+                D + "targets:one_volume",
+                "len(target.volumes) == 1",
+                "target.volumes",
+                "test_oncall.py::test_a_confirmation_that_means_several_volumes_is_none",
+            ),
+        ),
+    ),
+    Guard(
         "a failback uses the LV that the operator confirmed, or none",
         "failback.judge_copy, local_volume.decide_create",
         "",

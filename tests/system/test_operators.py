@@ -116,7 +116,9 @@ def test_readiness_and_its_metrics(lab: Lab) -> None:
     assert [v["volume"] for v in found[ONE]["volumes"]] == [name]
     assert "unschedulable" in found[ONE]["volumes"][0]["reason"]
     text = product.celery("carina", "status")
-    assert "1 UNSCHEDULABLE" in text, text
+    assert "loses 1 volume" in text, text
+    first = text[text.index("AT RISK") :].splitlines()[0]
+    assert first.endswith(f"kubectl uncordon {TWO} {THREE}"), first
     lab.world.wait(
         "the metrics follow", lambda: gauge("carina_tasks_volumes_without_place") == 1, 40
     )
@@ -126,8 +128,8 @@ def test_readiness_and_its_metrics(lab: Lab) -> None:
 
 
 def test_what_a_person_on_call_types(lab: Lab) -> None:
-    """D5: doctor finds nothing but the open Redis; failed names what has no place and what to type,
-    which brings it back; history tells it.
+    """D5: doctor finds nothing but the open Redis; failed names what has no place by its claim, and
+    what to type, which brings it back; history tells it.
     """
     product = Product(lab)
     product.start("control", "beat", "node_watch")
@@ -150,13 +152,20 @@ def test_what_a_person_on_call_types(lab: Lab) -> None:
     code, text = product.typed("carina", "failed", "-o", "json")
     finding = next(f for f in json.loads(text)["findings"] if f["kind"] == "no-fit")
     assert (code, finding["what"], finding["node"]) == (1, name, ONE)
-    for node in (TWO, THREE):
-        lab.kubectl("uncordon", node)
-    assert product.typed(*finding["do"].removeprefix("celery -A carina_tasks ").split())[0] == 0
+    claim = finding["claim"]
+    code, text = product.typed("carina", "status")
+    assert code == 1
+    assert text.splitlines()[0] == (
+        f"DEGRADED: 1 volume of node {ONE} is unscheduled: nodes are cordoned ({claim}): "
+        f"{finding['do']}"
+    )
+    assert finding["do"].startswith("kubectl uncordon ")
+    lab.kubectl(*finding["do"].split()[1:])
+    assert product.typed("carina", "retry", claim)[0] == 0
     product.wait_rebuilt(name, away_from=ONE)
-    told = json.loads(product.typed("carina", "history", name, "-o", "json")[1])["records"]
+    told = json.loads(product.typed("carina", "history", claim, "-o", "json")[1])["records"]
     assert "rebuild" in {record["what"] for record in told}
-    assert f"volume-{name}" in product.typed("carina", "volumes", product.table()[name][2])[1]
+    assert f"volume-{name}" in product.typed("carina", "volumes", claim)[1]
 
 
 def test_pause_and_resume(lab: Lab) -> None:

@@ -123,7 +123,7 @@ ACCOUNT = "system:serviceaccount:default:carina-csi-controller"
         (
             {"broker": msgspec.structs.replace(GOOD, used=255 << 20)},
             "FAIL",
-            "uses 255 MiB of 256 MiB",
+            "uses 255Mi of 256Mi",
         ),
         (
             {"broker": msgspec.structs.replace(GOOD, stranger="let in")},
@@ -161,7 +161,7 @@ ACCOUNT = "system:serviceaccount:default:carina-csi-controller"
             "WARN",
             "RESERVE",
         ),
-        ({"swept": b.NOW - 3600}, "WARN", "3600 s ago"),
+        ({"swept": b.NOW - 3600}, "WARN", "60m ago"),
         (
             {"api": Api(b.node("n1"), denied=[("pods", "delete", "")])},
             "FAIL",
@@ -318,8 +318,8 @@ def test_it_is_said_whose_clocks_are_right():
 @pytest.mark.parametrize(
     ("broker", "found", "verdict", "words"),
     [
-        (structs.replace(GOOD, used=200 << 20), ALL, "WARN", "uses 200 MiB of 256 MiB"),
-        (structs.replace(GOOD, used=240 << 20), ALL, "FAIL", "uses 240 MiB of 256 MiB"),
+        (structs.replace(GOOD, used=200 << 20), ALL, "WARN", "uses 200Mi of 256Mi"),
+        (structs.replace(GOOD, used=240 << 20), ALL, "FAIL", "uses 240Mi of 256Mi"),
         (structs.replace(GOOD, role="slave"), ALL, "FAIL", "is a replica"),
         (
             structs.replace(GOOD, database=1, others=(0,)),

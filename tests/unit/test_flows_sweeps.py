@@ -463,7 +463,7 @@ def test_what_fails_with_one_volume_holds_no_other_up():
 
     api.delete = delete
     result = sweep_logic_volumes(context(api, FakeNodes()))
-    assert (result.deleted, result.failed) == (("b",), ("a: no",))
+    assert (result.deleted, result.failed) == (("b",), ("default/claim-a (a): no",))
 
 
 def test_an_unreadable_pv_keeps_its_logic_volume():

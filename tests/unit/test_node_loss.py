@@ -27,7 +27,7 @@ def test_two_404s_are_absence():
     """A node that two GETs do not find is lost, and the reason says for how long it was
     looked for.
     """
-    assert node_loss.absent("n1", None, None, 10) == Lost("node n1 was deleted (absent for 10 s)")
+    assert node_loss.absent("n1", None, None, 10) == Lost("node n1 was deleted (absent for 10s)")
 
 
 def test_a_node_found_once_is_not_absent():

@@ -10,6 +10,7 @@ import fakeredis
 import pytest
 from click.testing import CliRunner
 
+import carina_tasks.views.status  # noqa: F401 - how a Status prints
 from carina_tasks.cli import plan as plan_command
 from carina_tasks.cli import trash as trash_command
 from carina_tasks.errors import ApiUnavailable, BadInput, BrokerUnavailable, Paused
@@ -288,7 +289,7 @@ def test_the_objects_say_what_is_sent(make, target, task, args):
     Nothing is written.
     """
     api, nodes = make()
-    found = retry(context(api, nodes), target, nothing)
+    (found,) = retry(context(api, nodes), target, nothing)
     assert (found.task, found.args) == (task, args)
     assert api.log == []
 
@@ -317,7 +318,7 @@ def test_a_stored_message_is_never_sent_again(ran, task, args):
     task are not repeated.
     """
     api = FakeApi(b.node("n2"), *volume())
-    found = retry(context(api, FakeNodes()), TASK, lambda _: ran)
+    (found,) = retry(context(api, FakeNodes()), TASK, lambda _: ran)
     assert (found.task, found.args) == (task, args)
     assert found.reason
 
@@ -327,7 +328,7 @@ def test_a_stored_message_is_never_sent_again(ran, task, args):
 )
 def test_a_task_for_no_node_is_not_looked_at_further(args):
     """What stands in a stored message is no node's name until it passes as one."""
-    found = retry(
+    (found,) = retry(
         context(*healthy()), TASK, lambda _: TaskResult(TASK, REBUILD_NODE, args, "FAILURE", 1)
     )
     assert found == Retry(TASK, f"{REBUILD_NODE} is no task that resumes anything")
@@ -567,7 +568,7 @@ def shown(ctx, beating=lambda: ("n1", "n2"), width=0):
 def test_all_well_is_said():
     """Nothing wrong: the operator sees that at once, and nothing to type."""
     text = shown(context(*healthy()))
-    assert text.endswith("all well")
+    assert text.startswith("HEALTHY: 2 nodes, 1 volume")
     assert "failed" not in text
 
 
@@ -596,17 +597,18 @@ def test_a_node_that_may_not_be_lost_is_no_alarm_now():
         "readiness", Readiness(int(b.NOW), "1 of 2 nodes may be lost", (stuck, *others)), 1
     )
     text = shown(ctx)
-    assert "UNSCHEDULABLE" in text
-    assert text.endswith("all well now; see above which node had better not be lost")
+    assert text.startswith("AT RISK: 2 nodes, 1 volume; the loss of node n1 would leave 1 volume")
+    assert "loses 1 volume" in text
+    assert "survives" in text
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda ctx, api: ctx.state.write(paused="racks"), "PAUSED: racks"),
+        (lambda ctx, api: ctx.state.write(paused="racks"), "STOPPED: paused: racks"),
         (
             lambda ctx, api: ctx.state.write(latched="2 of 3"),
-            "STOPPED by the mass-failure guard: 2 of 3",
+            "STOPPED: stopped by the mass-failure guard: 2 of 3",
         ),
         (
             lambda ctx, api: ctx.latest_results.keep(
@@ -616,9 +618,16 @@ def test_a_node_that_may_not_be_lost_is_no_alarm_now():
         ),
         (
             lambda ctx, api: api.objects[paths.logic_volume(NAME)]["spec"].pop("size"),
-            "1 objects cannot be read",
+            "1 object cannot be read",
         ),
-        (lambda ctx, api: api.objects.pop(paths.node("n1")), "deleted"),
+        (
+            lambda ctx, api: (
+                api.objects.pop(paths.node("n1")),
+                api.objects[paths.node("n2")]["spec"].update(unschedulable=True),
+            ),
+            "DEGRADED: 1 volume of node n1 is unscheduled: node n2 is cordoned "
+            "(default/claim-pvc-1): kubectl uncordon n2",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(change, words):
@@ -628,7 +637,8 @@ def test_what_is_wrong_is_said(change, words):
     change(ctx, api)
     text = shown(ctx)
     assert words in text
-    assert "all well" not in text
+    assert "HEALTHY" not in text
+    assert status(ctx, lambda: ("n1", "n2")).verdict.exit_code == 1
     assert "celery -A carina_tasks carina" in text
 
 
@@ -641,7 +651,7 @@ def test_what_was_missing_and_moved_since_is_not_missing():
         1,
     )
     assert "MISSING   IF LOST" in shown(ctx)
-    assert shown(ctx).endswith("all well")
+    assert shown(ctx).startswith("HEALTHY: ")
 
 
 def test_without_the_broker_the_cluster_is_shown():
@@ -651,7 +661,9 @@ def test_without_the_broker_the_cluster_is_shown():
         raise BrokerUnavailable("nobody there")
 
     text = shown(context(*healthy()), beating)
-    assert "THE BROKER IS AWAY: nobody there" in text
+    assert text.startswith(
+        "DEGRADED: the broker does not answer, so nothing is failed over (nobody"
+    )
     assert text.count("unknown") == 2
     assert "silent" not in text
 
@@ -662,12 +674,12 @@ def test_without_the_api_server_the_workers_are_shown():
     ctx = context(api, nodes)
     api.get = lambda *_: (_ for _ in ()).throw(ApiUnavailable("refused"))
     text = shown(ctx)
-    assert text.startswith("THE API SERVER IS AWAY: refused")
+    assert text.startswith("UNKNOWN: refused: kubectl version")
     assert [line.split()[:3] for line in text.splitlines() if line.startswith("n")] == [
         ["n1", "unknown", "alive"],
         ["n2", "unknown", "alive"],
     ]
-    assert "all well" not in text
+    assert "HEALTHY" not in text
 
 
 @pytest.mark.parametrize(
@@ -730,8 +742,7 @@ def typed(monkeypatch, command, api, nodes, *words):
 def test_a_node_without_volumes_has_no_table(monkeypatch):
     """One sentence in place of headings over nothing."""
     text = typed(monkeypatch, plan_command, *healthy(), "n2")
-    assert text.splitlines()[0] == "n2 has no volume of Carina's"
-    assert "VERDICT" not in text
+    assert text == "HEALTHY: if node n2 was deleted: it has no volume of Carina's\n"
 
 
 def test_the_name_in_the_trash_is_shown_where_the_old_one_is_not_enough(monkeypatch):

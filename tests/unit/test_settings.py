@@ -54,6 +54,7 @@ WRONG = {
     "CONCURRENCY": ["0", "65"],
     "LOCK_TTL": ["0"],
     "NAMESPACE": ["", "a.b", "A"],
+    "DOCS_URL": ["docs/", "ftp://docs.example.com", "javascript:alert(1)", "https://a b"],
     "API_TIMEOUT": ["0"],
     "PAGE_SIZE": ["0", "10001"],
     "WATCH_PUBLISH_INTERVAL": ["0"],

@@ -22,13 +22,28 @@ HEAD: Final = """\
 Made by `python -m tools.reference.cli_page > docs/cli.md`; do not edit manually.
 
 `celery -A carina_tasks carina COMMAND`, wherever Celery's other commands run: in a cluster put
-`kubectl -n kube-system exec deploy/carina-tasks-control --` before it. Each takes `--help`.
+`kubectl -n kube-system exec deploy/carina-tasks-control --` before it, or install the plugin
+[`kubectl carina`](install.md#kubectl-carina) and type `kubectl carina COMMAND`. Each takes
+`--help`.
 
 - **Output.** Tables for users; in a terminal they fit its width. `-o json` for scripts, with the
   fields of the classes beside the flows, in `carina_tasks/flows/`, and nothing else on standard
   output.
+- **The first line** of `status`, `failed`, `plan` and `doctor` is the verdict: its level, the
+  reason, and what to type. `HEALTHY`: nothing is wrong, and any single node may fail. `AT RISK`:
+  nothing is wrong, but the loss of one node would need you. `WORKING`: something is being repaired,
+  and continues by itself. `DEGRADED`: something needs you. `STOPPED`: paused, or stopped by the
+  mass-failure guard. `UNKNOWN`: the API server does not answer. `status -o json` has it as
+  `verdict`. The level is coloured on a terminal, unless `NO_COLOR` is set.
 - **Exit codes**, the same for all: 0 well or done, 1 something needs the operator, 2 the command
-  could not look or act.
+  could not look or act. Those of `status` follow the verdict: 0 for `HEALTHY`, `AT RISK` and
+  `WORKING`, 1 for `DEGRADED` and `STOPPED`, 2 for `UNKNOWN`.
+- **Whose data it is.** Tables show the claim and its pod first; `pvc-<uuid>` is a detail. Wherever
+  a command takes a volume it takes `NAMESPACE/CLAIM`, `pod/NAMESPACE/NAME` or the volume's name,
+  and shorter: a claim or a pod by its name alone, while only one is called so. Where it takes a
+  node, a claim or a pod means the node that it is on. A word that may mean several things is an
+  error that lists them as `pvc/NAMESPACE/CLAIM`, `pod/NAMESPACE/NAME`, `lv/NAME` or `node/NAME`;
+  each of these can be typed.
 - **Without a part.** `status`, `failed`, `doctor` say what they can while the broker is away, and
   what they cannot; `pause` and `resume` need the API server alone.
 - **Completion** in the shell, for this and Celery's other commands: `eval

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from carina_tasks.decisions.placement.candidate import Candidate, candidate
@@ -20,6 +21,7 @@ from carina_tasks.decisions.placement.score import Score, score
 from carina_tasks.decisions.placement.space import Space, stale_of
 from carina_tasks.decisions.placement.verdict import (
     DoesNotFit,
+    Obstacle,
     Placement,
     PlacementRules,
     Unschedulable,
@@ -113,16 +115,17 @@ class _Planning:
                 for logic_volume in group.logic_volumes
             }
         self._leave(group)
-        misfits: dict[str, str] = {}
+        misfits: dict[str, DoesNotFit] = {}
         for one in sorted(self._candidates, key=self._score_for(group)):
             misfit = self._first_misfit(one, group)
             if misfit is None:
                 return self._book(one, group)
-            misfits[one.name] = misfit.reason
+            misfits[one.name] = misfit
         self._stay(group)
-        reason = _no_fit(misfits)
+        reason = _no_fit({name: misfit.reason for name, misfit in misfits.items()})
+        obstacles = tuple(Obstacle(name, misfit.kind) for name, misfit in sorted(misfits.items()))
         return {
-            logic_volume.name: Unschedulable(logic_volume, reason)
+            logic_volume.name: Unschedulable(logic_volume, reason, obstacles)
             for logic_volume in group.logic_volumes
         }
 
@@ -134,7 +137,7 @@ class _Planning:
         for fit in FILTERS:
             verdict = fit(given)
             if isinstance(verdict, DoesNotFit):
-                return verdict
+                return verdict if verdict.kind else replace(verdict, kind=fit.__name__)
         return None
 
     def _book(self, one: Candidate, group: PodGroup) -> dict[str, Placement | Unschedulable]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.quantity import GIB, show
 
@@ -24,6 +26,16 @@ class DoesNotFit:
     """
 
     reason: str
+    kind: str = ""
+    """What stands in the way, for `decisions.advice`; empty: the name of the filter."""
+
+
+class Obstacle(msgspec.Struct, frozen=True):
+    """What keeps a node from taking a volume."""
+
+    node: str
+    kind: str
+    """The name of the filter, or ``worker`` where the node's worker does not answer."""
 
 
 FilterVerdict = Fits | DoesNotFit
@@ -52,6 +64,8 @@ class Unschedulable:
 
     logic_volume: LogicVolume
     reason: str
+    obstacles: tuple[Obstacle, ...] = ()
+    """What stands in the way on each node, by name."""
 
 
 @dataclass(frozen=True)

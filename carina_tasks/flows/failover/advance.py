@@ -71,7 +71,7 @@ class ProgressReporter:
         if result.outcome in ("rebuilt", "failed-back"):
             self._progress(
                 f"{next(self._rebuilt)} of {self._volumes} volumes {result.outcome}, the last "
-                f"{result.volume}"
+                f"{result.claim or result.volume}"
             )
         return result
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import structlog
 
+from carina_tasks.decisions import whose
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows.context import Context
 from carina_tasks.kube.events import About
@@ -39,8 +40,8 @@ def planned(
         but: Why it was planned again; empty for the first plan.
     """
     message = (
-        f"volume {logic_volume.name} is {what_happens(journal)}, under its name: {journal.source} "
-        f"-> {journal.target} ({but or journal.reason})"
+        f"{_subject(logic_volume, snapshot)} is {what_happens(journal)}, under its name: "
+        f"{journal.source} -> {journal.target} ({but or journal.reason})"
     )
     for about in _about(logic_volume, _claim(snapshot, logic_volume)):
         if journal.failback:
@@ -73,7 +74,8 @@ def no_fit(
         reason: The reason, for users.
     """
     message = (
-        f"volume {logic_volume.name} of node {node} is unschedulable and is left as it is: {reason}"
+        f"{_subject(logic_volume, snapshot)}, on node {node}, is unschedulable and is left as it "
+        f"is: {reason}"
     )
     ctx.audit.warn(
         _about(logic_volume, _claim(snapshot, logic_volume))[0],
@@ -96,7 +98,7 @@ def blocked(
         node: Name of the node.
         reason: The reason, for users.
     """
-    message = f"volume {logic_volume.name} stays on the NotReady node {node}: {reason}"
+    message = f"{_subject(logic_volume, snapshot)} stays on the NotReady node {node}: {reason}"
     ctx.audit.warn(
         _about(logic_volume, _claim(snapshot, logic_volume))[0],
         "MigrationBlocked",
@@ -119,8 +121,8 @@ def refused(
         reason: The reason, for users.
     """
     message = (
-        f"volume {logic_volume.name} of node {node} is left as it is, and tried again every 30 s: "
-        f"{reason}"
+        f"{_subject(logic_volume, snapshot)}, on node {node}, is left as it is, and tried again "
+        f"every 30 s: {reason}"
     )
     ctx.audit.warn(
         _about(logic_volume, _claim(snapshot, logic_volume))[0],
@@ -151,7 +153,7 @@ def failed(
     """
     report_progress(ctx, logic_volume, journal, phase, reason)
     message = (
-        f"the rebuild of volume {logic_volume.name} on {journal.target} fails, and is tried again "
+        f"the rebuild of {_subject(logic_volume)} on {journal.target} fails, and is tried again "
         f"every 30 s: {reason}"
     )
     ctx.audit.warn(
@@ -175,9 +177,8 @@ def sweep_failed(
         logic_volume: The LogicVolume.
         reason: The reason, for users.
     """
-    message = (
-        f"volume {logic_volume.name} is as it was, and the next sweep tries it again: {reason}"
-    )
+    subject = _subject(logic_volume, snapshot)
+    message = f"{subject} is as it was, and the next sweep tries it again: {reason}"
     ctx.audit.warn(
         _about(logic_volume, _claim(snapshot, logic_volume))[0],
         "SweepFailed",
@@ -206,7 +207,7 @@ def waits(
         reason: The reason, for users.
     """
     if report_progress(ctx, logic_volume, journal, phase, reason):
-        message = f"the rebuild of volume {logic_volume.name} on {journal.target} waits: {reason}"
+        message = f"the rebuild of {_subject(logic_volume)} on {journal.target} waits: {reason}"
         ctx.audit.warn(
             _about(logic_volume, claim)[0],
             "RebuildWaits",
@@ -260,8 +261,9 @@ def replaced(
         journal: The journal of the rebuild.
     """
     message = (
-        f"PersistentVolume {logic_volume.name} is replaced under its name, {journal.source} -> "
-        f"{journal.target}: its claim is Lost for a moment, and that is part of it"
+        f"{_subject(logic_volume)}: its PersistentVolume is replaced under its name, "
+        f"{journal.source} -> {journal.target}: the claim is Lost for a moment, and that is part "
+        "of it"
     )
     first, *others = _about(logic_volume, claim)
     ctx.audit.acted(
@@ -297,8 +299,8 @@ def evicted(
     """
     there = "was restored from its old copy" if journal.failback else "was rebuilt"
     message = (
-        f"pod {pod.meta.key} evicted from node {journal.source}: its volume {there} on "
-        f"{journal.target}"
+        f"pod {pod.meta.key} evicted from node {journal.source}: its "
+        f"{_subject(logic_volume)} {there} on {journal.target}"
     )
     message += held_by(pod)
     ctx.audit.acted(
@@ -331,7 +333,7 @@ def finished(
     if journal.given_up:
         event = "FailbackGivenUp"
         message = (
-            f"volume {logic_volume.name} stays on node {journal.target} with the data that it has: "
+            f"{_subject(logic_volume)} stays on node {journal.target} with the data that it has: "
             f"{journal.reason}"
         )
         ctx.audit.acted(
@@ -346,7 +348,7 @@ def finished(
     elif journal.failback:
         event = "VolumeFailedBack"
         message = (
-            f"volume {logic_volume.name} is on node {journal.target} with the data of its old copy "
+            f"{_subject(logic_volume)} is on node {journal.target} with the data of its old copy "
             f"(LV {journal.copy}); what was written on {journal.source} is the old copy now "
             f"({journal.reason})"
         )
@@ -362,7 +364,7 @@ def finished(
     else:
         event = "VolumeRebuiltEmpty"
         message = (
-            f"volume {logic_volume.name} is new and empty on node {journal.target}: it was on "
+            f"{_subject(logic_volume)} is new and empty on node {journal.target}: it was on "
             f"{journal.source}, and data does not travel ({journal.reason})"
         )
         ctx.audit.acted(
@@ -376,6 +378,12 @@ def finished(
         )
     for about in others:
         ctx.audit.event(about, "Normal", event, message, key=journal.intent)
+
+
+def _subject(logic_volume: LogicVolume, snapshot: ClusterSnapshot | None = None) -> str:
+    """Return the volume as an Event names it: its claim, its name, its pod where it is known."""
+    pod = whose.pod_of(snapshot, logic_volume.claim_key) if snapshot is not None else ""
+    return f"volume {whose.titled(logic_volume)}" + (f" of pod {pod}" if pod else "")
 
 
 def _about(logic_volume: LogicVolume, claim: Claim | None) -> tuple[About, ...]:

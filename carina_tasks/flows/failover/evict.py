@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from carina_tasks.decisions import eviction, selection
+from carina_tasks.decisions import eviction, selection, whose
 from carina_tasks.errors import (
     ApiConflict,
     ApiDenied,
@@ -66,7 +66,8 @@ def evict(
         if end_pod(
             ctx,
             verdict,
-            f"its volume {logic_volume.name} was rebuilt on {journal.target}: {journal.reason}",
+            f"its volume {whose.titled(logic_volume)} was rebuilt on {journal.target}: "
+            f"{journal.reason}",
         ):
             events.evicted(ctx, verdict.pod, logic_volume, claim, journal)
 

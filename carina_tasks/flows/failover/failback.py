@@ -21,7 +21,7 @@ from carina_tasks.flows.failover.advance import advance_all
 from carina_tasks.flows.failover.loss import check_mass_failure
 from carina_tasks.flows.failover.lost_node import count_logic_volumes, count_run, finish, guarded
 from carina_tasks.flows.failover.planning import Cause, Copies, begin
-from carina_tasks.flows.failover.results import FailoverResult, VolumeResult
+from carina_tasks.flows.failover.results import FailoverResult, VolumeResult, with_claims
 from carina_tasks.model import names
 from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.objects import LogicVolume
@@ -79,7 +79,9 @@ def _failback(
         else:
             possible.append((lv, logic_volume))
     if unconfirmed := [copy for copy in possible if copy[1].name not in confirmed]:
-        return FailoverResult(node, "refused", _ask(node, unconfirmed), tuple(results))
+        return FailoverResult(
+            node, "refused", _ask(node, unconfirmed), with_claims(snapshot, results)
+        )
     for source in sorted({logic_volume.node for _, logic_volume in possible}):
         of_source = [copy for copy in possible if copy[1].node == source]
         results += _of_source(ctx, snapshot, inventory, source, of_source)
@@ -89,9 +91,7 @@ def _failback(
     if done == len(results):
         outcome = "done"
     reason = f"an operator asked for {len(copies)} old copies of node {node}"
-    return FailoverResult(
-        node, outcome, reason, tuple(sorted(results, key=lambda result: result.volume))
-    )
+    return FailoverResult(node, outcome, reason, with_claims(snapshot, results))
 
 
 def _chosen(node: str, copies: Sequence[Copy], wanted: Sequence[str]) -> list[Copy]:

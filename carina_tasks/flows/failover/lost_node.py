@@ -29,7 +29,7 @@ from carina_tasks.flows.failover.loss import (
 )
 from carina_tasks.flows.failover.planning import Cause, Kind, begin, plan
 from carina_tasks.flows.failover.replanning import replan
-from carina_tasks.flows.failover.results import FailoverResult, VolumeResult
+from carina_tasks.flows.failover.results import FailoverResult, VolumeResult, with_claims
 from carina_tasks.flows.failover.steps import NeedsTarget
 from carina_tasks.model import names
 from carina_tasks.model.objects import LogicVolume
@@ -160,7 +160,7 @@ def fail_over(
         if wanted or evicted
         else "nothing-to-do",
         reason=reason,
-        volumes=tuple(sorted(results, key=lambda r: r.volume)),
+        volumes=with_claims(snapshot, results),
         evicted=evicted,
         stuck=stuck,
         unreadable=unreadable_lines(snapshot.unreadable),

@@ -30,7 +30,8 @@ def planned(
         ctx.audit.event(about_node(node), "Normal", "FailoverPlanned", message)
     if stuck:
         message = (
-            f"{_volumes(len(stuck))} left as they are, no node fits: {stuck[0].volume}: "
+            f"{_volumes(len(stuck))} left as they are, no node fits: "
+            f"{stuck[0].claim or stuck[0].volume}: "
             f"{stuck[0].reason}"
         )
         ctx.audit.event(about_node(node), "Warning", "NoNodeFits", message)

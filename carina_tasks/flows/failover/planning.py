@@ -82,7 +82,15 @@ def begin(
         logic_volume = verdict.logic_volume
         if isinstance(verdict, placement.Unschedulable):
             events.no_fit(ctx, snapshot, logic_volume, cause.node, verdict.reason)
-            results.append(VolumeResult(logic_volume.name, "no-fit", verdict.reason, cause.node))
+            results.append(
+                VolumeResult(
+                    logic_volume.name,
+                    "no-fit",
+                    verdict.reason,
+                    cause.node,
+                    claim=logic_volume.claim_key,
+                )
+            )
         else:
             wanted[logic_volume.name] = (
                 logic_volume,

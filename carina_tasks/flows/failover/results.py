@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
+import msgspec.structs
+
+from carina_tasks.decisions import whose
+from carina_tasks.model.snapshot import ClusterSnapshot
 
 
 class VolumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -20,6 +25,27 @@ class VolumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
     target: str = ""
     again: bool = False
     """It may continue at once: a resume is asked for in place of waiting for the next one."""
+    claim: str = ""
+    """``namespace/name`` of its claim."""
+    pod: str = ""
+    """The pod that uses it, in the claim's namespace; empty without one."""
+
+
+def with_claims(
+    snapshot: ClusterSnapshot, results: Iterable[VolumeResult]
+) -> tuple[VolumeResult, ...]:
+    """Return the results with claim and pod of each volume, by claim.
+
+    Args:
+        snapshot: The cluster as it was read.
+        results: One for each volume.
+    """
+    named = []
+    for result in results:
+        claim = whose.claim_of(snapshot, result.volume)
+        pod = whose.pod_of(snapshot, claim)
+        named.append(msgspec.structs.replace(result, claim=claim, pod=pod))
+    return tuple(sorted(named, key=lambda result: (result.claim, result.volume)))
 
 
 class FailoverResult(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -27,7 +27,7 @@ from carina_tasks.flows.failover.advance import advance_all
 from carina_tasks.flows.failover.loss import check_mass_failure, confirm_absence, judge_not_ready
 from carina_tasks.flows.failover.lost_node import count_logic_volumes, finish
 from carina_tasks.flows.failover.planning import Cause, begin, plan
-from carina_tasks.flows.failover.results import ResumeResult, VolumeResult
+from carina_tasks.flows.failover.results import ResumeResult, VolumeResult, with_claims
 from carina_tasks.flows.failover.steps import NeedsTarget
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import LogicVolume, Node
@@ -78,6 +78,7 @@ def resume(ctx: Context) -> ResumeResult:
             if hold is not None:
                 approved = min(only) if only else ""
                 results = _advance_journals(ctx, journalled, nodes, snapshot, approved)
+                results = list(with_claims(snapshot, results))
     count_logic_volumes(results)
     return ResumeResult(
         volumes=tuple(results), deleted_nodes=tuple(absent), not_ready_nodes=tuple(sick)

@@ -152,6 +152,7 @@ def _result_of(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> A
                 journal.reason + _held(view),
                 journal.source,
                 journal.target,
+                claim=logic_volume.claim_key,
             )
         case rebuild.RebuildWaits(reason):
             report_waiting(ctx, view, rebuild.PHASES[type(step)], reason)

@@ -4,6 +4,7 @@
 ``problems``       what needs an operator, and the command for it
 ``retry``          which task continues something that failed
 ``loss_plan``      what the loss of a node would do
+``lost_volumes``   which volumes of lost nodes no node fits, and which wait for their node
 ``failback_plan``  which old copies a node holds, and whether each could be the volume again
 ``readiness``      for every node: would all its volumes find another node?
 ``doctor``         does everything that failover needs exist, and is it configured correctly?

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from carina_tasks.decisions import doctor
 from carina_tasks.decisions.doctor import Check
@@ -34,7 +34,11 @@ KINDS = (
 
 
 def examine(
-    ctx: Context, here: Process, broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process]
+    ctx: Context,
+    here: Process,
+    broker: BrokerInfo | CarinaTasksError,
+    processes: Sequence[Process],
+    installed: Callable[[str], bool] = lambda program: True,
 ) -> tuple[Check, ...]:
     """Return every check, those of the broker first.
 
@@ -45,6 +49,7 @@ def examine(
         here: What this process reports about itself.
         broker: What Redis reports, or why it does not.
         processes: The processes that send heartbeats.
+        installed: Whether there is a program of that name where the advice is read.
     """
     checks = list(_broker(ctx, broker, processes))
     api = list(_api(ctx, broker, processes))
@@ -54,14 +59,16 @@ def examine(
         checks += doctor.versions(here, processes)
         checks += doctor.settings(here, processes)
     text = f"of this process: kubernetes client {rights.CLIENT}, Python {platform.python_version()}"
-    return (*checks, Check("versions", "OK", text))
+    checks.append(Check("versions", "OK", text))
+    conf = ctx.settings
+    return tuple(doctor.placed(check, conf.namespace, conf.docs_url, installed) for check in checks)
 
 
 def _broker(
     ctx: Context, broker: BrokerInfo | CarinaTasksError, processes: Sequence[Process]
 ) -> Iterator[Check]:
     if isinstance(broker, CarinaTasksError):
-        do = "redis-cli -u $CARINA_TASKS_BROKER_URL ping"
+        do = "start the broker, or correct CARINA_TASKS_BROKER_URL: docs/redis.md"
         yield Check(
             "broker",
             "FAIL",
@@ -108,14 +115,12 @@ def _memory(broker: BrokerInfo) -> Iterator[Check]:
             text,
             "redis-cli config set maxmemory-policy noeviction" if verdict != "OK" else "",
         )
-    limit = f"of {broker.limit >> 20} MiB" if broker.limit else "and has no limit"
+    limit = f"of {broker.limit >> 20}Mi" if broker.limit else "and has no limit"
     share = broker.used / broker.limit if broker.limit else 0.0
     fullness: doctor.CheckResult = (
         "FAIL" if share > FULL else "WARN" if share > ALMOST_FULL else "OK"
     )
-    text = (
-        f"uses {broker.used >> 20} MiB {limit}; persistence: {broker.persistence} (none is needed)"
-    )
+    text = f"uses {broker.used >> 20}Mi {limit}; persistence: {broker.persistence} (none is needed)"
     yield Check("broker", fullness, text, "docs/redis.md, Sizing" if fullness != "OK" else "")
 
 
@@ -201,7 +206,10 @@ def _rights(ctx: Context) -> Iterator[Check]:
         return
     for right in lacking:
         yield Check(
-            "rights", "FAIL", f"these credentials may not {right}", "kubectl apply -k deploy"
+            "rights",
+            "FAIL",
+            f"these credentials may not {right}",
+            "kubectl apply -k deploy (in the repository of carina-tasks)",
         )
     if not lacking:
         yield Check(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
 
+from carina_tasks.decisions import targets, whose
 from carina_tasks.errors import ApiDenied, BadInput
 from carina_tasks.flows.context import Context
 from carina_tasks.kube.event_history import PastEvent
@@ -35,7 +36,7 @@ class HistoryResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def history(ctx: Context, target: str) -> HistoryResult:
-    """Return what happened to the volume or node `target`, the oldest first.
+    """Return what happened to `target`, a claim, pod, volume or node, the oldest first.
 
     LogicVolumes remember their last failovers for as long as they live, Events are kept for an hour
     unless the API server is configured otherwise.
@@ -43,24 +44,36 @@ def history(ctx: Context, target: str) -> HistoryResult:
     Raises:
         BadInput: Nothing is known of it.
     """
-    names.object_name(target)
     snapshot = ctx.cluster.observe()
     unknown: tuple[str, ...] = ()
-    logic_volume = snapshot.logic_volumes.get(target)
-    records = [
-        record for each in snapshot.logic_volumes.values() for record in _failovers(each, target)
-    ]
-    records += _under_way(snapshot, target)
+    found = targets.meanings(snapshot, target)
+    if found:
+        one = targets.find(snapshot, target)
+        subjects = one.volumes or (one.node,)
+    else:
+        # A node or a volume that is gone: our Events may still tell of it.
+        subjects = (names.object_name(target),)
     try:
-        records += _events_about(ctx.cluster.events(), target, logic_volume)
+        events: tuple[PastEvent, ...] = tuple(ctx.cluster.events())
     except ApiDenied as exc:
-        unknown = (f"our Events cannot be read: {exc.message}",)
-    if not records and logic_volume is None and target not in snapshot.nodes:
+        events, unknown = (), (f"our Events cannot be read: {exc.message}",)
+    records = [record for name in subjects for record in _of_one(snapshot, events, name)]
+    if not records and not found:
         raise BadInput(
-            f"nothing is known of {target}: there is no volume or node of that name, and no Event "
-            "of ours"
+            f"nothing is known of {target}: there is no volume, claim, pod or node of that name, "
+            "and no Event of ours"
         )
+    records = list(dict.fromkeys(records))
     return HistoryResult(target, tuple(sorted(records, key=lambda record: record.at)), unknown)
+
+
+def _of_one(snapshot: ClusterSnapshot, events: Sequence[PastEvent], name: str) -> list[Record]:
+    """Return the records of one volume or node."""
+    records = [
+        record for each in snapshot.logic_volumes.values() for record in _failovers(each, name)
+    ]
+    records += _under_way(snapshot, name)
+    return records + _events_about(events, name, snapshot.logic_volumes.get(name))
 
 
 def _failovers(logic_volume: LogicVolume, target: str) -> list[Record]:
@@ -109,7 +122,7 @@ def _events_about(
 
 
 def _of(logic_volume: LogicVolume, target: str) -> str:
-    return "" if logic_volume.name == target else f"{logic_volume.name}: "
+    return "" if logic_volume.name == target else f"{whose.titled(logic_volume)}: "
 
 
 def _names(message: str, target: str) -> bool:

@@ -9,14 +9,19 @@ from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
+import msgspec.structs
 
-from carina_tasks.decisions import failback, placement, selection
+from carina_tasks.decisions import failback, placement, selection, whose
+from carina_tasks.decisions.advice import CARINA, for_no_fit
+from carina_tasks.decisions.placement.verdict import Obstacle
+from carina_tasks.decisions.verdict import Verdict
 from carina_tasks.errors import BadInput
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import planning
 from carina_tasks.model import names
 from carina_tasks.model.local import Inventory
+from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
 
 
@@ -27,6 +32,12 @@ class PlannedVolume(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: Literal["place", "no-fit", "skipped"]
     reason: str
     target: str = ""
+    claim: str = ""
+    """``namespace/name`` of its claim."""
+    pod: str = ""
+    """The pod that uses it, in the claim's namespace; empty without one."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """Of ``no-fit``: what stands in the way on each node."""
 
 
 class PlanResult(msgspec.Struct, frozen=True):
@@ -37,6 +48,18 @@ class PlanResult(msgspec.Struct, frozen=True):
     volumes: tuple[PlannedVolume, ...] = ()
     old_copies: tuple[str, ...] = ()
     """One line for each other node that holds old copies of these volumes."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The first line of `carina plan`."""
+        stuck = [volume for volume in self.volumes if volume.outcome == "no-fit"]
+        if not stuck:
+            return Verdict("HEALTHY", self.reason)
+        obstacles = [one for volume in stuck for one in volume.obstacles]
+        advice = for_no_fit(obstacles, self.node)
+        # The plan itself is what is read already.
+        do = "" if advice.do.startswith(f"{CARINA} plan") else advice.do
+        return Verdict("AT RISK", f"{self.reason}; {advice.reason}", do)
 
 
 def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
@@ -59,11 +82,12 @@ def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
     volumes = planned(ctx, snapshot, node, not_ready, inventories)
     places = sum(v.outcome == "place" for v in volumes)
     wanted = sum(v.outcome != "skipped" for v in volumes)
-    loss = "went NotReady" if not_ready else "was deleted"
+    what = f"if node {node} {'went NotReady' if not_ready else 'was deleted'}"
+    if node not in snapshot.nodes:
+        what = f"node {node} is deleted"
     return PlanResult(
         node=node,
-        reason=f"if {node} {loss}: {places} of {wanted} volumes would be rebuilt elsewhere, "
-        f"{len(volumes) - wanted} left",
+        reason=_summary(what, places, wanted, len(volumes) - wanted),
         volumes=volumes,
         old_copies=tuple(
             filter(
@@ -72,6 +96,14 @@ def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
             )
         ),
     )
+
+
+def _summary(what: str, places: int, wanted: int, skipped: int) -> str:
+    """Return what the loss would do, in one clause."""
+    if not wanted and not skipped:
+        return f"{what}: it has no volume of Carina's"
+    left = f", {skipped} left alone" if skipped else ""
+    return f"{what}: {places} of {wanted} volumes would be rebuilt elsewhere{left}"
 
 
 def _old_copies(snapshot: ClusterSnapshot, node: str, inventory: Inventory) -> str:
@@ -99,7 +131,7 @@ def planned(
     not_ready: bool = False,
     inventories: Mapping[str, Inventory] | None = None,
 ) -> tuple[PlannedVolume, ...]:
-    """Return what would become of each volume of `node`, by name.
+    """Return what would become of each volume of `node`, by claim.
 
     The workers of the other nodes are asked, unless their answers are there already
     (`inventories`).
@@ -120,15 +152,27 @@ def planned(
     )
     wanted = [s.logic_volume for s in selected if isinstance(s, selection.Wanted)]
     volumes = [
-        PlannedVolume(s.logic_volume.name, "skipped", s.reason)
+        _volume(snapshot, s.logic_volume, "skipped", s.reason)
         for s in selected
         if isinstance(s, selection.Skip)
     ]
     for verdict in planning.plan(ctx, snapshot, wanted, node, inventories) if wanted else ():
         if isinstance(verdict, placement.Placement):
-            volumes.append(
-                PlannedVolume(verdict.logic_volume.name, "place", verdict.reason, verdict.node)
-            )
+            one = _volume(snapshot, verdict.logic_volume, "place", verdict.reason, verdict.node)
         else:
-            volumes.append(PlannedVolume(verdict.logic_volume.name, "no-fit", verdict.reason))
-    return tuple(sorted(volumes, key=lambda v: v.volume))
+            one = _volume(snapshot, verdict.logic_volume, "no-fit", verdict.reason)
+            one = msgspec.structs.replace(one, obstacles=verdict.obstacles)
+        volumes.append(one)
+    return tuple(sorted(volumes, key=lambda v: (v.claim, v.volume)))
+
+
+def _volume(
+    snapshot: ClusterSnapshot,
+    logic_volume: LogicVolume,
+    outcome: Literal["place", "no-fit", "skipped"],
+    reason: str,
+    target: str = "",
+) -> PlannedVolume:
+    claim = logic_volume.claim_key
+    pod = whose.pod_of(snapshot, claim)
+    return PlannedVolume(logic_volume.name, outcome, reason, target, claim, pod)

@@ -15,13 +15,14 @@ from typing import Literal
 import msgspec
 import msgspec.structs
 
-from carina_tasks.decisions import guards, logic_volumes, node_loss, orphans, selection
+from carina_tasks.decisions import guards, logic_volumes, node_loss, orphans, selection, whose
+from carina_tasks.decisions.advice import CARINA, for_no_fit, start_worker
 from carina_tasks.errors import ApiDenied, CarinaTasksError
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover.loss import not_ready_rules
 from carina_tasks.flows.report.loss_plan import planned
-from carina_tasks.flows.report.problem import Problem, ProblemsResult
+from carina_tasks.flows.report.problem import PATIENCE, Problem, ProblemsResult
 from carina_tasks.flows.sweeps.rules import orphan_rules
 from carina_tasks.kube.event_history import PastEvent
 from carina_tasks.model import progress, well_known
@@ -31,11 +32,7 @@ from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.store.task_results import TaskResult
 
-CARINA = "celery -A carina_tasks carina"
 Inventories = dict[str, Inventory | CarinaTasksError]
-PATIENCE = 60
-"""Seconds before a rebuild counts as a problem: it takes seconds, and resume runs every 30.
-"""
 
 
 def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> ProblemsResult:
@@ -70,7 +67,7 @@ def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> Problems
         *([away] if stored is None else ()),
         *_held(ctx),
         *_unreadable(snapshot),
-        *_journals(snapshot, stored or ()),
+        *_journals(ctx, snapshot, stored or (), inventories),
         *_lost(ctx, snapshot, inventories, _last_words(stored or ())),
         *_kept(ctx, snapshot),
         *_held_pods(snapshot),
@@ -79,7 +76,7 @@ def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> Problems
     ]
     return ProblemsResult(
         now=int(snapshot.now),
-        findings=tuple(_since(item, events) for item in found),
+        findings=tuple(_whose(snapshot, _since(item, events)) for item in found),
         unknown=tuple(unknown),
     )
 
@@ -127,8 +124,16 @@ def _unreadable(snapshot: ClusterSnapshot) -> Iterator[Problem]:
             )
 
 
-def _journals(snapshot: ClusterSnapshot, stored: Sequence[TaskResult]) -> Iterator[Problem]:
-    """Yield the rebuilds that are under way for longer than one takes."""
+def _journals(
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    stored: Sequence[TaskResult],
+    inventories: Inventories | None,
+) -> Iterator[Problem]:
+    """Yield the rebuilds that are under way for longer than one takes.
+
+    Each is tried again every 30 s: what helps is to remove what it waits for.
+    """
     last = _last_words(stored)
     for logic_volume in _sorted(snapshot):
         journal = logic_volume.journal
@@ -142,7 +147,12 @@ def _journals(snapshot: ClusterSnapshot, stored: Sequence[TaskResult]) -> Iterat
             or progress.waiting_reason(logic_volume.progress)
             or f"not finished yet: {journal.reason}"
         )
-        do = f"{CARINA} retry {logic_volume.name}"
+        silent = isinstance((inventories or {}).get(journal.target), CarinaTasksError)
+        do = (
+            start_worker(ctx.settings.namespace, journal.target)
+            if silent
+            else f"kubectl describe lv {logic_volume.name}"
+        )
         yield Problem(
             "refused" if outcome == "refused" and known == reason else "unfinished",
             logic_volume.name,
@@ -200,10 +210,10 @@ def _lost(
                     do = f"kubectl get lv,pv {volume.volume} -o yaml"
                     yield Problem("refused", volume.volume, volume.reason, node=name, do=do)
             elif volume.outcome == "no-fit" and inventories is not None:
-                do = f"{CARINA} retry {volume.volume}"
+                do = for_no_fit(volume.obstacles, name, ctx.settings.namespace).do
                 yield Problem("no-fit", volume.volume, volume.reason, node=name, since=since, do=do)
             elif refused := _refused(last.get(volume.volume), since):
-                do = f"change what refuses it, then {CARINA} retry {volume.volume}"
+                do = f"change what refuses it: kubectl describe lv {volume.volume}"
                 reason = f"{refused}; it is tried again every 30 s"
                 yield Problem("refused", volume.volume, reason, node=name, since=since, do=do)
             else:
@@ -215,9 +225,7 @@ def _lost(
                 f"the node {gone}; {waiting} of its volumes "
                 f"{then if inventories is not None else 'wait for the broker'}"
             )
-            yield Problem(
-                "waiting", name, text, node=name, since=since, do=f"{CARINA} retry {name}"
-            )
+            yield Problem("waiting", name, text, node=name, since=since)
 
 
 def _refused(last: tuple[float, str, str] | None, since: int) -> str:
@@ -296,7 +304,7 @@ def _on_nodes(
     """
     for name, inventory in sorted(inventories.items()):
         if isinstance(inventory, CarinaTasksError):
-            do = f"kubectl -n kube-system get pods -o wide --field-selector spec.nodeName={name}"
+            do = start_worker(ctx.settings.namespace, name)
             yield Problem("silent", name, inventory.message, node=name, do=do)
             continue
         for item in orphans.missing_local_volumes(snapshot, inventory, ctx.settings.orphan_grace):
@@ -305,7 +313,7 @@ def _on_nodes(
                 item.logic_volume.name,
                 item.reason,
                 node=name,
-                do=f"{CARINA} volumes {name}",
+                do=f"{CARINA} volumes {item.logic_volume.claim_key}",
             )
         yield from _above_the_cap(ctx, snapshot, inventory)
 
@@ -349,13 +357,22 @@ def _tasks(stored: Sequence[TaskResult]) -> Iterator[Problem]:
                 what,
                 one.reason,
                 since=int(one.done),
-                do=f"{CARINA} retry {one.id}",
+                # Wrong arguments stay wrong, and a retry looks at none.
+                do="" if one.reason.startswith("BadInput") else f"{CARINA} retry {one.id}",
                 id=one.id,
             )
 
 
 def _sorted(snapshot: ClusterSnapshot) -> Iterable[LogicVolume]:
     return sorted(snapshot.logic_volumes.values(), key=lambda logic_volume: logic_volume.name)
+
+
+def _whose(snapshot: ClusterSnapshot, item: Problem) -> Problem:
+    """Return the problem with claim and pod, when it is about a volume."""
+    claim = whose.claim_of(snapshot, item.what)
+    if not claim:
+        return item
+    return msgspec.structs.replace(item, claim=claim, pod=whose.pod_of(snapshot, claim))
 
 
 def _since(item: Problem, events: Sequence[PastEvent]) -> Problem:
@@ -366,6 +383,6 @@ def _since(item: Problem, events: Sequence[PastEvent]) -> Problem:
     first = [
         e.first
         for e in events
-        if e.type == "Warning" and (e.name in names or f"volume {item.what} " in e.message)
+        if e.type == "Warning" and (e.name in names or f"({item.what})" in e.message)
     ]
     return msgspec.structs.replace(item, since=int(min(first, default=0)))

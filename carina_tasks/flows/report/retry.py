@@ -13,7 +13,9 @@ import re
 from collections.abc import Callable, Sequence
 
 import msgspec
+import msgspec.structs
 
+from carina_tasks.decisions import targets
 from carina_tasks.errors import BadInput
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.report.problem import ProblemsResult
@@ -36,30 +38,34 @@ class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
     args: tuple[str, ...] = ()
     id: str = ""
     """Id under which it was sent."""
+    claim: str = ""
+    """``namespace/name`` of the claim, when it is about a volume."""
 
 
-def retry(ctx: Context, target: str, stored: Callable[[str], TaskResult | None]) -> Retry:
-    """Return what is to be sent for `target`: a task's id, a volume or a node.
+def retry(
+    ctx: Context, target: str, stored: Callable[[str], TaskResult | None]
+) -> tuple[Retry, ...]:
+    """Return what is to be sent for `target`: a task's id, a claim, a pod, a volume or a node.
 
     `stored` looks a task up.
 
     Raises:
-        BadInput: There is nothing of that name, Paused or MassFailure while nothing would be done.
+        BadInput: It means nothing or several things, Paused or MassFailure while nothing would be
+            done.
     """
     ctx.check_pause()
     snapshot = ctx.cluster.observe()
     if _TASK_ID.fullmatch(target):
-        return _of_task(snapshot, target, stored(target))
-    names.object_name(target)
-    if target in snapshot.logic_volumes:
-        return _of_volume(snapshot, snapshot.logic_volumes[target])
-    if target in snapshot.nodes or any(
-        logic_volume.node == target for logic_volume in snapshot.logic_volumes.values()
-    ):
-        return _of_node(snapshot, target)
-    raise BadInput(
-        f"there is no volume, node or task {target}: `carina failed` shows what can be retried"
-    )
+        return (_of_task(snapshot, target, stored(target)),)
+    found = targets.find(snapshot, target)
+    if found.node:
+        return (_of_node(snapshot, found.node),)
+    retries: list[Retry] = []
+    for name in found.volumes:
+        one = _of_volume(snapshot, snapshot.logic_volumes[name])
+        if not one.task or (one.task, one.args) not in {(r.task, r.args) for r in retries}:
+            retries.append(one)
+    return tuple(retries)
 
 
 def retry_all(
@@ -106,6 +112,11 @@ def _is_node(args: Sequence[object]) -> bool:
 
 
 def _of_volume(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Retry:
+    one = _task_of_volume(snapshot, logic_volume)
+    return msgspec.structs.replace(one, claim=logic_volume.claim_key)
+
+
+def _task_of_volume(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Retry:
     if logic_volume.journal_error:
         return Retry(logic_volume.name, f"{logic_volume.journal_error}: put it right first")
     if logic_volume.journal is not None:

@@ -10,14 +10,19 @@ from collections.abc import Callable, Iterable
 import msgspec
 import msgspec.structs
 
+from carina_tasks.decisions import verdict, whose
+from carina_tasks.decisions.verdict import Unplaced, Verdict
 from carina_tasks.errors import ApiDenied, ApiUnavailable, BrokerUnavailable
 from carina_tasks.flows.context import Context
+from carina_tasks.flows.report import lost_volumes
+from carina_tasks.flows.report.problem import PATIENCE
 from carina_tasks.flows.report.readiness import Readiness, last, still_true
 from carina_tasks.flows.sweeps import local_volumes, logic_volumes
 from carina_tasks.flows.sweeps.results import Swept
+from carina_tasks.kube.state import OperatorState
 from carina_tasks.model import progress, times
 from carina_tasks.model.maintenance import Maintenance
-from carina_tasks.model.objects import LogicVolume, Node
+from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
 
 
@@ -34,6 +39,9 @@ class NodeStatus(msgspec.Struct, frozen=True):
     """
     overdue: bool = False
     """Its maintenance takes longer than was announced, or its entry cannot be read."""
+    cordoned: bool = False
+    maintenance: bool = False
+    """The operator announced that its machine is away: nothing of it is failed over."""
 
 
 class UnderWay(msgspec.Struct, frozen=True):
@@ -46,6 +54,10 @@ class UnderWay(msgspec.Struct, frozen=True):
     reason: str
     step: str = ""
     """Its step, as far as the objects show it."""
+    claim: str = ""
+    """``namespace/name`` of its claim."""
+    pod: str = ""
+    """The pod that uses it, in the claim's namespace; empty without one."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -74,26 +86,10 @@ class Status(msgspec.Struct, frozen=True):
     """Why the API server could not be asked; then only the workers are known."""
     broker: str = ""
     """Why the broker could not be asked; then workers, readiness and sweeps are not known."""
-
-    @property
-    def well(self) -> bool:
-        """Nothing that is shown needs the operator now.
-
-        What a loss would do (`readiness`) is a matter for tomorrow.
-        """
-        return not (
-            self.paused
-            or self.latched
-            or self.api
-            or self.broker
-            or self.under_way
-            or self.unreadable
-            or any(
-                node.ready != "True" or node.worker != "alive" or node.overdue
-                for node in self.nodes
-            )
-            or (self.local_sweep is not None and self.local_sweep.missing)
-        )
+    unplaced: tuple[Unplaced, ...] = ()
+    """The volumes of lost nodes that no node fits."""
+    verdict: Verdict = Verdict("UNKNOWN", "nothing was asked")
+    """The one sentence about all of this, and what helps."""
 
 
 def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status:
@@ -107,7 +103,22 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
         state, snapshot = ctx.state.read(), ctx.cluster.observe()
     except (ApiUnavailable, ApiDenied) as exc:
         nodes = tuple(NodeStatus(name, "unknown", "alive", 0) for name in sorted(workers))
-        return Status("", "", nodes, (), 0, None, api=exc.message, broker=broker)
+        away = verdict.judge(verdict.Facts(api=exc.message))
+        return Status("", "", nodes, (), 0, None, api=exc.message, broker=broker, verdict=away)
+    now = _read(ctx, state, snapshot, workers, broker)
+    lost = lost_volumes.of(ctx, snapshot, state) if not broker else lost_volumes.LostVolumes()
+    now = msgspec.structs.replace(now, unplaced=lost.unplaced)
+    return msgspec.structs.replace(now, verdict=verdict.judge(_facts(ctx, now, snapshot, lost)))
+
+
+def _read(
+    ctx: Context,
+    state: OperatorState,
+    snapshot: ClusterSnapshot,
+    workers: frozenset[str],
+    broker: str,
+) -> Status:
+    """Return everything but the verdict."""
     names = (
         snapshot.nodes.keys()
         | {v.node for v in snapshot.logic_volumes.values()}
@@ -124,23 +135,14 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
                 ready=snapshot.nodes[name].ready if name in snapshot.nodes else "deleted",
                 worker="unknown" if broker else "alive" if name in workers else "silent",
                 volumes=sum(v.node == name for v in snapshot.logic_volumes.values()),
-                note=_note(ctx, snapshot.nodes.get(name), state.maintenance.get(name)),
+                note=_note(ctx, snapshot, name, state.maintenance.get(name)),
                 overdue=name in state.maintenance and state.maintenance[name].overdue(snapshot.now),
+                cordoned=name in snapshot.nodes and snapshot.nodes[name].cordoned,
+                maintenance=name in state.maintenance,
             )
             for name in sorted(names)
         ),
-        under_way=tuple(
-            UnderWay(
-                v.name,
-                v.journal.source,
-                v.journal.target,
-                int(snapshot.now) - v.journal.started,
-                v.journal.reason,
-                _step(snapshot, v, v.journal.target),
-            )
-            for v in sorted(snapshot.logic_volumes.values(), key=lambda v: v.name)
-            if v.journal is not None
-        ),
+        under_way=_under_way(snapshot),
         at=int(snapshot.now),
         readiness=found if current else None,
         nodes_changed=found is not None and not current,
@@ -154,8 +156,68 @@ def status(ctx: Context, beating: Callable[[], Iterable[str]] = tuple) -> Status
     )
 
 
-def _note(ctx: Context, node: Node | None, entry: Maintenance | None) -> str:
+def _under_way(snapshot: ClusterSnapshot) -> tuple[UnderWay, ...]:
+    """Return the rebuilds that are under way, by claim."""
+    return tuple(
+        UnderWay(
+            volume=v.name,
+            source=v.journal.source,
+            target=v.journal.target,
+            seconds=int(snapshot.now) - v.journal.started,
+            reason=progress.waiting_reason(v.progress) or v.journal.reason,
+            step=_step(snapshot, v, v.journal.target),
+            claim=v.claim_key,
+            pod=whose.pod_of(snapshot, v.claim_key),
+        )
+        for v in sorted(snapshot.logic_volumes.values(), key=lambda v: (v.claim_key, v.name))
+        if v.journal is not None
+    )
+
+
+def _facts(
+    ctx: Context, now: Status, snapshot: ClusterSnapshot, lost: lost_volumes.LostVolumes
+) -> verdict.Facts:
+    """Return what the verdict is decided on."""
+    ahead = {n.node: n for n in now.readiness.nodes} if now.readiness else {}
+    nodes = tuple(
+        verdict.NodeFacts(
+            name=n.node,
+            ready=n.ready,
+            worker=n.worker,
+            volumes=n.volumes,
+            note=n.note,
+            cordoned=n.cordoned,
+            planned=n.maintenance,
+            overdue=n.overdue,
+            staying=lost.staying.get(n.node, 0),
+            without_place=ahead[n.node].without_place if n.node in ahead else 0,
+            obstacles=tuple(o for v in ahead[n.node].volumes for o in v.obstacles)
+            if n.node in ahead
+            else (),
+            stops=bool(ahead[n.node].stopped) if n.node in ahead else False,
+        )
+        for n in now.nodes
+    )
+    missing = now.local_sweep.missing if now.local_sweep else ()
+    return verdict.Facts(
+        nodes=nodes,
+        volumes=len(snapshot.logic_volumes),
+        rebuilding=len(now.under_way),
+        stuck=tuple((u.claim, u.reason) for u in now.under_way if u.seconds >= PATIENCE),
+        unplaced=lost.unplaced,
+        missing=tuple((whose.claim_of(snapshot, m.volume), m.node) for m in missing),
+        unreadable=now.unreadable,
+        paused=now.paused,
+        latched=now.latched,
+        broker=now.broker,
+        ready_known=now.readiness is not None,
+        namespace=ctx.settings.namespace,
+    )
+
+
+def _note(ctx: Context, snapshot: ClusterSnapshot, name: str, entry: Maintenance | None) -> str:
     """Return what delays the failover of a node or speeds it up; empty when nothing does."""
+    node = snapshot.nodes.get(name)
     if entry is not None:
         return str(entry)
     if node is None or node.is_ready:
@@ -165,7 +227,7 @@ def _note(ctx: Context, node: Node | None, entry: Maintenance | None) -> str:
     if node.cordoned:
         at = node.ready_since + max(ctx.settings.not_ready_cordoned, ctx.settings.not_ready_after)
         return f"cordoned: failed over at {times.moment(int(at))}"
-    return ""
+    return f"NotReady for {times.age(snapshot.now - node.ready_since)}"
 
 
 def _workers(beating: Callable[[], Iterable[str]]) -> tuple[str, frozenset[str]]:
@@ -180,7 +242,11 @@ def _still(swept: Swept | None, snapshot: ClusterSnapshot) -> Swept | None:
     if swept is None:
         return None
     expected = {(v.name, v.node) for v in snapshot.logic_volumes.values() if not v.journalled}
-    missing = tuple(one for one in swept.missing if (one.volume, one.node) in expected)
+    missing = tuple(
+        msgspec.structs.replace(one, claim=whose.claim_of(snapshot, one.volume))
+        for one in swept.missing
+        if (one.volume, one.node) in expected
+    )
     return msgspec.structs.replace(swept, missing=missing)
 
 

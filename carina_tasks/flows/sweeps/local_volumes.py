@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from carina_tasks.decisions import answers, guards, orphans
+from carina_tasks.decisions import answers, guards, orphans, whose
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
@@ -89,7 +89,7 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     return LocalSweepResult(
         nodes=tuple(results),
         unreadable=unreadable_lines(snapshot.unreadable),
-        summary=summary_of(results),
+        summary=summary_of(results, {v.name: v.claim_key for v in snapshot.logic_volumes.values()}),
     )
 
 
@@ -301,7 +301,10 @@ def _report_missing(
     found = orphans.missing_local_volumes(snapshot, inventory, ctx.settings.orphan_grace)
     for item in found:
         ctx.audit.warn(
-            about_volume(item.logic_volume), "LocalVolumeMissing", item.reason, node=inventory.node
+            about_volume(item.logic_volume),
+            "LocalVolumeMissing",
+            f"{whose.titled(item.logic_volume)}: {item.reason}",
+            node=inventory.node,
         )
     return tuple(item.logic_volume.name for item in found), tuple(
         sorted({item.trouble for item in found if item.trouble})

@@ -5,7 +5,7 @@ It also finds deleted nodes that the watch missed.
 
 from __future__ import annotations
 
-from carina_tasks.decisions import logic_volumes, selection
+from carina_tasks.decisions import logic_volumes, selection, whose
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import one_object
 from carina_tasks.flows.context import Context
@@ -37,13 +37,13 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
                 case logic_volumes.KeepLogicVolume(reason):
                     kept += 1
                     if logic_volume.name not in snapshot.persistent_volumes:
-                        noted.append(f"{logic_volume.name}: {reason}")
+                        noted.append(f"{whose.titled(logic_volume)}: {reason}")
                 case logic_volumes.DeleteLogicVolume(reason):
                     ctx.writes.delete_logic_volume(logic_volume)
                     ctx.audit.acted(
                         "delete-logic-volume",
                         about_volume(logic_volume),
-                        f"LogicVolume {logic_volume.name} deleted: {reason}",
+                        f"LogicVolume {whose.titled(logic_volume)} deleted: {reason}",
                         "LogicVolumeDeleted",
                         volume=logic_volume.name,
                         node=logic_volume.node,
@@ -54,7 +54,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
                     ctx.audit.acted(
                         "help-logic-volume",
                         about_volume(logic_volume),
-                        f"finalizer of LogicVolume {logic_volume.name} removed: {reason}",
+                        f"finalizer of LogicVolume {whose.titled(logic_volume)} removed: {reason}",
                         "FinalizerRemoved",
                         volume=logic_volume.name,
                         node=logic_volume.node,
@@ -64,7 +64,7 @@ def sweep_logic_volumes(ctx: Context) -> LogicSweepResult:
             # What went wrong with one volume holds no other up; it is looked at again by the next
             # sweep.
             one_object.check(ctx, exc)
-            failed.append(f"{logic_volume.name}: {exc.message}")
+            failed.append(f"{whose.titled(logic_volume)}: {exc.message}")
             events.sweep_failed(ctx, snapshot, logic_volume, exc.message)
     failed += _remove_annotations(ctx, snapshot)
     for line in (unreadable := unreadable_lines(snapshot.unreadable)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -36,14 +36,19 @@ class LocalSweepResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line for users: how many of what, and the names of what is missing or was refused."""
 
 
-def summary_of(nodes: Sequence[LocalSweepNode]) -> str:
-    """Return what people ask first: was every node swept, what went, what is missing."""
+def summary_of(nodes: Sequence[LocalSweepNode], claims: Mapping[str, str]) -> str:
+    """Return what people ask first: was every node swept, what went, what is missing.
+
+    Args:
+        nodes: What the sweep did on each node.
+        claims: The claim of each LogicVolume, by its name.
+    """
     parts = [
         f"{sum(n.outcome == 'swept' for n in nodes)} of {len(nodes)} nodes swept",
         f"{sum(n.kept for n in nodes)} kept",
     ]
     for what in ("marked", "unmarked", "trashed", "removed", "purged", "failed", "missing"):
-        names = [name for node in nodes for name in getattr(node, what)]
+        names = [claims.get(name, name) for node in nodes for name in getattr(node, what)]
         if names:
             parts.append(
                 f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
@@ -82,6 +87,8 @@ class TrashedVolume(msgspec.Struct, frozen=True):
     left: int
     """Seconds until it may be purged; 0: the next sweep does, unless the cluster expects it."""
     reason: str
+    claim: str = ""
+    """``namespace/name`` of the claim that its LogicVolume names; empty when that is gone."""
 
 
 class TrashResult(msgspec.Struct, frozen=True):
@@ -129,6 +136,8 @@ class MissingVolume(msgspec.Struct, frozen=True):
 
     volume: str
     node: str
+    claim: str = ""
+    """``namespace/name`` of its claim."""
 
 
 class KeptVolumes(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ too much wants just that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 
 import yaml
 
@@ -15,9 +15,11 @@ from carina_tasks.errors import BadInput, CarinaTasksError, NodeFailed
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.sweeps.results import RestoreResult, TrashedVolume, TrashResult
-from carina_tasks.model import names, quantity, task_names, well_known
+from carina_tasks.kube.cluster import Listed
+from carina_tasks.model import names, quantity, task_names, times, well_known
 from carina_tasks.model.local import Inventory, LocalVolume, TrashTags
 from carina_tasks.model.messages import LvInTrash, LvResults, LvTarget, RestoreLv, batch_time
+from carina_tasks.model.objects import LogicVolume
 from carina_tasks.observability.audit import about_node
 
 
@@ -30,7 +32,7 @@ def list_trash(ctx: Context, nodes: Iterable[str] = ()) -> TrashResult:
     """
     wanted = [names.node_name(node) for node in nodes] or _all_nodes(ctx)
     now, volumes, silent = ctx.cluster.now(), [], []
-    wanting = ctx.cluster.logic_volumes().names
+    wanting = ctx.cluster.logic_volumes()
     for node, answer in ask_nodes.inventories(ctx, wanted).items():
         if isinstance(answer, CarinaTasksError):
             silent.append(f"{node}: {answer.message}")
@@ -100,11 +102,19 @@ def _all_nodes(ctx: Context) -> list[str]:
 
 
 def _trashed_volume(
-    ctx: Context, node: str, lv: LocalVolume, trashed: TrashTags, now: float, wanting: Set[str]
+    ctx: Context,
+    node: str,
+    lv: LocalVolume,
+    trashed: TrashTags,
+    now: float,
+    wanting: Listed[LogicVolume],
 ) -> TrashedVolume:
     age = max(0, int(now) - trashed.at)
     conf = ctx.settings
-    old_copy = trashed.name.removeprefix(names.VOLUME_PREFIX) in wanting
+    name = trashed.name.removeprefix(names.VOLUME_PREFIX)
+    old_copy = name in wanting.names
+    logic_volume = wanting.values.get(name)
+    claim = logic_volume.claim_key if logic_volume is not None else ""
     left = max(
         0,
         int(
@@ -112,7 +122,9 @@ def _trashed_volume(
         )
         - age,
     )
-    return TrashedVolume(node, lv.group, trashed.name, lv.name, lv.size, age, left, trashed.why)
+    return TrashedVolume(
+        node, lv.group, trashed.name, lv.name, lv.size, age, left, trashed.why, claim
+    )
 
 
 def _find(inventory: Inventory, wanted: str) -> tuple[LocalVolume, str]:
@@ -151,7 +163,7 @@ def _advise(ctx: Context, node: str, lv: LocalVolume, old: str) -> RestoreResult
             advice = (
                 f"volume {name} lives on node {logic_volume.node} now; this is an older copy. Copy "
                 f"what you need from /dev/{lv.group}/{old} (mount it read-only); the sweeps leave "
-                f"it alone for {ctx.settings.restore_hold:.0f} s and remove it then"
+                f"it alone for {times.age(ctx.settings.restore_hold)} and remove it then"
             )
         return RestoreResult(node, lv.group, old, lv.size, advice)
     have = [
@@ -159,8 +171,8 @@ def _advise(ctx: Context, node: str, lv: LocalVolume, old: str) -> RestoreResult
     ]
     advice = (
         f"the cluster has {' and '.join(have) or 'neither LogicVolume nor PersistentVolume'} of "
-        f"it. Make what is lacking within {ctx.settings.restore_hold:.0f} s, or the sweeps remove "
-        "it again"
+        f"it. Make what is lacking within {times.age(ctx.settings.restore_hold)}, or the "
+        "sweeps remove it again"
     )
     return RestoreResult(node, lv.group, old, lv.size, advice, _manifest(node, lv, name, old))
 

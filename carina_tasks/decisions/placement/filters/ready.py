@@ -16,7 +16,7 @@ def ready(given: FilterInput) -> FilterVerdict:
     if not given.candidate.node.is_ready:
         return DoesNotFit(f"is not ready (Ready is {given.candidate.node.ready})")
     if not given.candidate.answered:
-        return DoesNotFit("its worker does not answer")
+        return DoesNotFit("its worker does not answer", "worker")
     if reason := given.pods.unreadable.get(given.candidate.name):
         return DoesNotFit(f"has a pod that cannot be read: {reason}")
     return FITS
