@@ -1,7 +1,8 @@
 """Pure functions on frozen values: no I/O, no Celery, no clock, no randomness.
 
-``placement``      where can the volumes of a lost node go?
+``placement``        where can the volumes of a lost node go?
 ``answers``        which results in a node's answer are accepted
+``carina_failover``  can Carina's own failover act beside ours?
 ``colocation``     are the volumes of one pod still planned for one node?
 ``doctor``         one check of `carina doctor` a function
 ``eviction``       what becomes of a pod whose volume leaves its node

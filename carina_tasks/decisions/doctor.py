@@ -11,6 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from carina_tasks.decisions.carina_failover import (
+    VERBS,
+    CarinaFailover,
+    FailoverOff,
+    FailoverUnknown,
+)
 from carina_tasks.model.process import Process
 
 CheckResult = Literal["OK", "WARN", "FAIL"]
@@ -195,27 +201,21 @@ def settings(here: Process, processes: Sequence[Process]) -> list[Check]:
     ]
 
 
-def carinas_failover(account: str, verbs: Mapping[str, bool | None]) -> Check:
-    """Judge whether Carina's own failover can still act.
+def carinas_failover(account: str, found: CarinaFailover) -> Check:
+    """Return the check of what Carina's own failover can still do.
 
-    `verbs` has, for each dangerous verb, whether its account may use it.
+    Args:
+        account: The user as which Carina's controller runs.
+        found: The judgement.
     """
-    area, has = "Carina's own failover", [verb for verb, allowed in verbs.items() if allowed]
-    if has:
-        text = (
-            f"{account} may {', '.join(has)}: on a NotReady node it kills pods and deletes claims "
-            "beside carina-tasks"
-        )
-        return Check(area, "WARN", text, "take these verbs from its ClusterRole: docs/install.md")
-    if any(allowed is None for allowed in verbs.values()):
-        do = "; ".join(f"kubectl auth can-i {verb} --as={account}" for verb in verbs)
-        return Check(
-            area,
-            "WARN",
-            f"{account} runs it, and what it may do cannot be asked with these credentials",
-            do,
-        )
-    return Check(area, "OK", f"{account} has none of its dangerous verbs")
+    area = "Carina's own failover"
+    if isinstance(found, FailoverOff):
+        return Check(area, "OK", found.reason)
+    if isinstance(found, FailoverUnknown):
+        do = "; ".join(f"kubectl auth can-i {verb} {what} --as={account}" for what, verb in VERBS)
+        return Check(area, "WARN", found.reason, do)
+    text = f"{found.reason}: on a NotReady node it kills pods and deletes claims beside ours"
+    return Check(area, "WARN", text, "kubectl apply -k deploy/admission (docs/carina.md)")
 
 
 def _some(names: Sequence[str]) -> str:

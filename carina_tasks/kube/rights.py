@@ -29,6 +29,7 @@ _ALL = (
     (CARINA, "logicvolumes/status", "patch"),
     ("storage.k8s.io", "storageclasses", "list watch"),
     ("", "events", "create get list patch"),
+    ("authorization.k8s.io", "subjectaccessreviews", "create"),
 )
 
 
@@ -70,6 +71,10 @@ def needed(namespace: str) -> tuple[Right, ...]:
         for verb in ("get", "patch")
     ]
     rights.append(Right("", "configmaps", "create", namespace))
+    rights += [
+        Right("admissionregistration.k8s.io", kind, "get", name=paths.ADMISSION_NAME)
+        for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+    ]
     return (
         *rights,
         *(

@@ -104,7 +104,7 @@ TIERS: dict[str, tuple[str, ...]] = {
     "contract": ("apiserver", "kubectl", "helm"),
     "integration": (),
     "browser": ("chromium",),
-    "system": ("root", "controlplane", "kwok", "kubectl", "helm", "uml", "lvm2", "redis-server"),
+    "system": ("root", "controlplane", "kwok", "kubectl", "uml", "lvm2", "redis-server"),
     "containers": ("root", "podman"),
 }
 

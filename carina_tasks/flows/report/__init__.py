@@ -6,6 +6,7 @@
 ``loss_plan``      what the loss of a node would do
 ``failback_plan``  which old copies a node holds, and whether each could be the volume again
 ``readiness``      for every node: would all its volumes find another node?
+``carina_failover``  what Carina's own failover can still do
 ``doctor``         does everything that failover needs exist, and is it configured correctly?
 ``history``        the audit trail of a volume or a node
 ``gauges``         the state of the whole cluster, as Prometheus gauges
