@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from carina_tasks.errors import ApiDenied, NotFound
+from carina_tasks.errors import ApiDenied, ApiUnavailable, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, Raw
 from carina_tasks.model.admission import AdmissionPolicy
@@ -16,21 +16,36 @@ _OPERATIONS = {"DELETE": ("delete",), "CREATE": ("create",), "*": ("create", "de
 
 
 def policy(api: Api) -> AdmissionPolicy | None:
-    """Return the policy; None when there is none, or it may not be read.
+    """Return the policy; None when there is none or it may not be read.
+
+    None as well from an API server that has no such kind (below Kubernetes 1.30).
 
     Raises:
         ApiUnavailable: The API server did not answer.
     """
+    if not _is_served(api):
+        return None
     try:
         spec = _spec(api.get(paths.ADMISSION_POLICY))
     except (NotFound, ApiDenied):
-        # 404 is also the answer of an API server that does not know the kind (below 1.30).
         return None
     try:
         bound = _is_bound(_spec(api.get(paths.ADMISSION_BINDING)))
     except (NotFound, ApiDenied):
         bound = False
     return AdmissionPolicy(_account(spec), _denied(spec), bound)
+
+
+def _is_served(api: Api) -> bool:
+    """Return whether the API server has the kind.
+
+    Asked first: a 404 for a kind that is not served is no proof of absence, and so an error.
+    """
+    try:
+        found = api.get(paths.ADMISSION).get("resources") or ()
+    except (NotFound, ApiUnavailable):
+        return False
+    return "validatingadmissionpolicies" in {one.get("name") for one in found}
 
 
 def _spec(raw: Raw) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from carina_tasks.decisions.carina_failover import (
     FailoverUnknown,
     carina_failover,
 )
-from carina_tasks.errors import ApiDenied, NotFound
+from carina_tasks.errors import ApiDenied, ApiUnavailable, NotFound
 from carina_tasks.kube import admission, paths
 
 ACCOUNT = "system:serviceaccount:kube-system:carina-csi-controller"
@@ -25,8 +25,13 @@ POLICY, BINDING = yaml.safe_load_all(
 class Api:
     """An API server with the policy and its binding, or without."""
 
-    def __init__(self, policy=POLICY, binding=BINDING):
-        self.found = {paths.ADMISSION_POLICY: policy, paths.ADMISSION_BINDING: binding}
+    def __init__(self, policy=POLICY, binding=BINDING, served=True):
+        kinds = {"resources": [{"name": "validatingadmissionpolicies"}]} if served else {}
+        self.found = {
+            paths.ADMISSION: kinds if served is not None else ApiUnavailable("no such group"),
+            paths.ADMISSION_POLICY: policy if served else ApiUnavailable("not this kind"),
+            paths.ADMISSION_BINDING: binding,
+        }
 
     def get(self, path):
         """Return the object, or raise the error that stands in its place."""
@@ -74,6 +79,8 @@ SPEC = ("spec", "matchConstraints")
     [
         (Api(policy=NotFound("404")), "no admission policy"),
         (Api(policy=ApiDenied("403")), "no admission policy"),
+        (Api(served=False), "no admission policy"),
+        (Api(served=None), "no admission policy"),
         (Api(binding=NotFound("404")), "no binding"),
         (Api(binding=ApiDenied("403")), "no binding"),
         (
