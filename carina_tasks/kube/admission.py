@@ -57,7 +57,7 @@ def _account(spec: Mapping[str, Any]) -> str:
 
     CEL is not evaluated: a condition that does not read as ours could mean anything.
     """
-    conditions = spec.get("matchConditions") or ()
+    conditions = spec.get("matchConditions") or []
     if len(conditions) != 1:
         return ""
     found = _CONDITION.fullmatch(str(conditions[0].get("expression")))

@@ -163,6 +163,16 @@ def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
     # An operator asks from within a control worker's pod: our Events are read back.
     assert "VolumeRebuiltEmpty" in control.celery("carina", "history", name)
 
+    # And whether Carina's own failover can act: it has a controller here, and no role.
+    controller = {
+        "metadata": {"name": "carina-controller"},
+        "spec": {"nodeName": TWO, "containers": [{"name": "carina-controller", "image": "i"}]},
+    }
+    lab.kube.create(k.pods(NAMESPACE), controller)
+    found = json.loads(control.celery("carina", "doctor", "-o", "json"))
+    areas = {"rights", "Carina's own failover"}
+    assert [c["verdict"] for c in found if c["area"] in areas] == ["OK", "OK"]
+
     # Sweeps: a LogicVolume without PV; one whose LV is missing: it is said once, however many
     # sweeps see it.
     orphan = Volume(name="pvc-orphan", node=TWO, claim="none", claim_uid="none", size="1Gi")
