@@ -75,13 +75,8 @@ def needed(namespace: str) -> tuple[Right, ...]:
         Right("admissionregistration.k8s.io", kind, "get", name=paths.ADMISSION_NAME)
         for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
     ]
-    return (
-        *rights,
-        *(
-            Right("coordination.k8s.io", "leases", verb, "kube-node-lease")
-            for verb in ("get", "list")
-        ),
-    )
+    rights.append(Right("coordination.k8s.io", "leases", "get", "kube-node-lease"))
+    return tuple(rights)
 
 
 def missing(api: Api, rights: tuple[Right, ...]) -> list[Right]:
