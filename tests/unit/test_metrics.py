@@ -261,6 +261,20 @@ def test_whether_carinas_own_failover_can_act(monkeypatch, controller, allowed, 
     assert len(asked) == 1
 
 
+def test_a_question_about_carina_without_an_answer_hides_no_other_gauge(monkeypatch):
+    """The list of pods fails: pause and nodes are shown all the same."""
+    ctx = context(FakeApi(node("n1")), FakeNodes(inventory("n1")))
+    monkeypatch.setattr(module, "context", lambda: ctx)
+    monkeypatch.setattr(module, "queue_lengths", lambda app, names: {})
+    away = ApiUnavailable("too many pods")
+    monkeypatch.setattr(ctx.cluster, "carinas_controllers", lambda: (_ for _ in ()).throw(away))
+    watcher = Observer()
+    watcher.look()
+    found = {family.name for family in watcher.collect()}
+    assert "carina_tasks_paused" in found
+    assert "carina_tasks_carina_failover_active" not in found
+
+
 def test_a_failover_is_counted_with_its_result_and_its_steps():
     """By kind and outcome, and each step with its time; nothing of it names a volume."""
 
