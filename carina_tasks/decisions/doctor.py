@@ -50,7 +50,7 @@ def workers(nodes: Collection[str], processes: Sequence[Process]) -> list[Check]
                 "WARN" if set(nodes) & alive else "FAIL",
                 f"silent on {len(silent)} of {len(nodes)} nodes: {_some(silent)}. Nothing can be "
                 "rebuilt there, and nothing is swept.",
-                "kubectl -n kube-system get pods -o wide | grep carina-tasks-node",
+                "kubectl get pods -A -o wide | grep carina-tasks-node",
             )
         )
     else:
@@ -84,17 +84,17 @@ def roles(processes: Sequence[Process]) -> list[Check]:
         "control": (
             "FAIL",
             "nothing is decided: no failover, no sweep",
-            "deploy/carina-tasks-control",
+            "carina-tasks-control",
         ),
         "beat": (
             "FAIL",
             "no sweep and no resume runs again; what the watch misses is not found",
-            "deploy/carina-tasks-beat",
+            "carina-tasks-beat",
         ),
         "node-watch": (
             "WARN",
             "a lost node is found by resume, up to 30 s later",
-            "deploy/carina-tasks-node-watch",
+            "carina-tasks-node-watch",
         ),
     }
     checks = []
@@ -105,7 +105,10 @@ def roles(processes: Sequence[Process]) -> list[Check]:
         else:
             checks.append(
                 Check(
-                    role, verdict, f"none alive: {means}", f"kubectl -n kube-system get {workload}"
+                    role,
+                    verdict,
+                    f"none alive: {means}",
+                    f"kubectl get deployments -A | grep {workload}",
                 )
             )
     return checks
@@ -163,7 +166,7 @@ def versions(here: Process, processes: Sequence[Process]) -> list[Check]:
             "versions",
             "WARN",
             f"{version}: {_some(names)}; this is {here.version}",
-            "kubectl -n kube-system rollout status daemonset/carina-tasks-node",
+            "kubectl get daemonsets -A | grep carina-tasks-node",
         )
         for version, names in sorted(other.items())
     ]
@@ -215,7 +218,7 @@ def carinas_failover(account: str, found: CarinaFailover) -> Check:
         do = "; ".join(f"kubectl auth can-i {verb} {what} --as={account}" for what, verb in VERBS)
         return Check(area, "WARN", found.reason, do)
     text = f"{found.reason}: on a NotReady node it kills pods and deletes claims beside ours"
-    return Check(area, "WARN", text, "kubectl apply -k deploy/admission (docs/carina.md)")
+    return Check(area, "WARN", text, "docs/carina.md, Deny Carina's own failover")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -189,7 +189,7 @@ def _rights(ctx: Context) -> Iterator[Check]:
         return
     for right in lacking:
         yield Check(
-            "rights", "FAIL", f"these credentials may not {right}", "kubectl apply -k deploy"
+            "rights", "FAIL", f"these credentials may not {right}", "docs/install.md, Upgrade"
         )
     if not lacking:
         yield Check(

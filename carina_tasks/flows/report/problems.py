@@ -296,7 +296,7 @@ def _on_nodes(
     """
     for name, inventory in sorted(inventories.items()):
         if isinstance(inventory, CarinaTasksError):
-            do = f"kubectl -n kube-system get pods -o wide --field-selector spec.nodeName={name}"
+            do = f"kubectl get pods -A -o wide --field-selector spec.nodeName={name}"
             yield Problem("silent", name, inventory.message, node=name, do=do)
             continue
         for item in orphans.missing_local_volumes(snapshot, inventory, ctx.settings.orphan_grace):
