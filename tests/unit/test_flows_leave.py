@@ -1,5 +1,7 @@
 """Before an uninstall: nothing under way, nothing of ours left, and a refusal changes nothing."""
 
+from dataclasses import replace
+
 import pytest
 
 from carina_tasks.errors import BadObject, RebuildUnderWay
@@ -84,8 +86,6 @@ def test_the_pause_comes_before_the_look():
         seen.append((ctx.state.read().paused, seconds > ctx.settings.confirm_absence))
         raw = api.objects[next(path for path in api.objects if path.endswith("pvc-1"))]
         raw["metadata"]["annotations"][well_known.JOURNAL] = "{"
-
-    from dataclasses import replace
 
     with pytest.raises(RebuildUnderWay):
         leave(replace(ctx, sleep=sleep))
