@@ -156,6 +156,10 @@ class Refused(CarinaTasksError):
     """A guard refused; nothing was changed."""
 
 
+class RebuildUnderWay(Refused):
+    """A rebuild is under way, and without carina-tasks it would never end."""
+
+
 class Paused(Refused):
     """carina-tasks is paused; nothing is changed until the operator resumes it."""
 

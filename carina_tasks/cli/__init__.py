@@ -17,6 +17,7 @@ module is imported when it is asked for.
 ``volumes``      what lvm2 on a node reports
 ``trash``        what the sweeps removed
 ``restore``      an LV comes back from the trash
+``leave``        before an uninstall: nothing is under way, and nothing of ours stays
 ``doctor``       does everything that failover needs exist?
 ``output``       how the commands print and end
 ``where``        what an operator means by a claim, a pod, a volume or a node
@@ -37,6 +38,7 @@ COMMANDS = {
     "failback": "carina_tasks.cli.failback",
     "failed": "carina_tasks.cli.failed",
     "history": "carina_tasks.cli.history",
+    "leave": "carina_tasks.cli.leave",
     "maintenance": "carina_tasks.cli.maintenance",
     "pause": "carina_tasks.cli.pause",
     "plan": "carina_tasks.cli.plan",

@@ -4,6 +4,7 @@
 ``advice``         what helps a volume that no node fits
 ``answers``        which results in a node's answer are accepted
 ``broker_trouble`` what an error of the connection to the broker means, and what to do
+``carina_failover`` can Carina's own failover act beside ours?
 ``colocation``     are the volumes of one pod still planned for one node?
 ``doctor``         one check of `carina doctor` a function
 ``eviction``       what becomes of a pod whose volume leaves its node

@@ -13,6 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from carina_tasks.decisions.carina_failover import (
+    VERBS,
+    CarinaFailover,
+    FailoverOff,
+    FailoverUnknown,
+)
 from carina_tasks.decisions.verdict import Verdict
 from carina_tasks.model import times
 from carina_tasks.model.process import Process
@@ -76,7 +82,7 @@ def workers(nodes: Collection[str], processes: Sequence[Process]) -> list[Check]
                 "WARN" if set(nodes) & alive else "FAIL",
                 f"silent on {len(silent)} of {len(nodes)} nodes: {_some(silent)}. Nothing can be "
                 "rebuilt there, and nothing is swept.",
-                "kubectl -n kube-system get pods -o wide | grep carina-tasks-node",
+                "kubectl get pods -A -o wide | grep carina-tasks-node",
             )
         )
     else:
@@ -110,17 +116,17 @@ def roles(processes: Sequence[Process]) -> list[Check]:
         "control": (
             "FAIL",
             "nothing is decided: no failover, no sweep",
-            "deploy/carina-tasks-control",
+            "carina-tasks-control",
         ),
         "beat": (
             "FAIL",
             "no sweep and no resume runs again; what the watch misses is not found",
-            "deploy/carina-tasks-beat",
+            "carina-tasks-beat",
         ),
         "node-watch": (
             "WARN",
             "a lost node is found by resume, up to 30 s later",
-            "deploy/carina-tasks-node-watch",
+            "carina-tasks-node-watch",
         ),
     }
     checks = []
@@ -131,7 +137,10 @@ def roles(processes: Sequence[Process]) -> list[Check]:
         else:
             checks.append(
                 Check(
-                    role, verdict, f"none alive: {means}", f"kubectl -n kube-system get {workload}"
+                    role,
+                    verdict,
+                    f"none alive: {means}",
+                    f"kubectl get deployments -A | grep {workload}",
                 )
             )
     return checks
@@ -189,7 +198,7 @@ def versions(here: Process, processes: Sequence[Process]) -> list[Check]:
             "versions",
             "WARN",
             f"{version}: {_some(names)}; this is {here.version}",
-            "kubectl -n kube-system rollout status daemonset/carina-tasks-node",
+            "kubectl get daemonsets -A | grep carina-tasks-node",
         )
         for version, names in sorted(other.items())
     ]
@@ -229,27 +238,21 @@ def settings(here: Process, processes: Sequence[Process]) -> list[Check]:
     ]
 
 
-def carinas_failover(account: str, verbs: Mapping[str, bool | None]) -> Check:
-    """Judge whether Carina's own failover can still act.
+def carinas_failover(account: str, found: CarinaFailover) -> Check:
+    """Return the check of what Carina's own failover can still do.
 
-    `verbs` has, for each dangerous verb, whether its account may use it.
+    Args:
+        account: The user as which Carina's controller runs.
+        found: The judgement.
     """
-    area, has = "Carina's own failover", [verb for verb, allowed in verbs.items() if allowed]
-    if has:
-        text = (
-            f"{account} may {', '.join(has)}: on a NotReady node it kills pods and deletes claims "
-            "beside carina-tasks"
-        )
-        return Check(area, "WARN", text, "take these verbs from its ClusterRole: docs/install.md")
-    if any(allowed is None for allowed in verbs.values()):
-        do = "; ".join(f"kubectl auth can-i {verb} --as={account}" for verb in verbs)
-        return Check(
-            area,
-            "WARN",
-            f"{account} runs it, and what it may do cannot be asked with these credentials",
-            do,
-        )
-    return Check(area, "OK", f"{account} has none of its dangerous verbs")
+    area = "Carina's own failover"
+    if isinstance(found, FailoverOff):
+        return Check(area, "OK", found.reason)
+    if isinstance(found, FailoverUnknown):
+        do = "; ".join(f"kubectl auth can-i {verb} {what} --as={account}" for what, verb in VERBS)
+        return Check(area, "WARN", found.reason, do)
+    text = f"{found.reason}: on a NotReady node it kills pods and deletes claims beside ours"
+    return Check(area, "WARN", text, "docs/carina.md, Deny Carina's own failover")
 
 
 PLACES: Mapping[str, str] = {

@@ -1,5 +1,6 @@
 """The Kubernetes API server: the only code that talks to it.
 
+``admission``      the policy that denies Carina's own failover
 ``api``            one request: credentials, timeouts, and HTTP answers as errors of ours
 ``paths``          where each kind lives
 ``cluster``        complete lists and single objects as frozen values

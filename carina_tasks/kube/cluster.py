@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from carina_tasks.errors import BadObject, NotFound
-from carina_tasks.kube import event_history, paths, rights
+from carina_tasks.kube import admission, event_history, paths, rights
 from carina_tasks.kube.api import Api, Listing, Raw
 from carina_tasks.kube.event_history import PastEvent
 from carina_tasks.kube.informer import Behind, Informer, WatchedKind
@@ -20,6 +20,7 @@ from carina_tasks.kube.parsing import name_of, parse
 from carina_tasks.kube.rights import Right
 from carina_tasks.kube.shared import SharedReading
 from carina_tasks.model import objects
+from carina_tasks.model.admission import AdmissionPolicy
 from carina_tasks.model.objects import Claim, Lease, LogicVolume, Node, PersistentVolume
 from carina_tasks.model.pods import claims_of
 from carina_tasks.model.snapshot import ClusterSnapshot, Unreadable
@@ -119,6 +120,10 @@ class Cluster:
     def carinas_controllers(self) -> tuple[str, ...]:
         """Return the service accounts as which Carina's own controller runs."""
         return tuple(rights.carinas_controllers(self.api))
+
+    def carinas_policy(self) -> AdmissionPolicy | None:
+        """Return the admission policy that denies Carina's own failover; None without one."""
+        return admission.policy(self.api)
 
     def observe(self) -> ClusterSnapshot:
         """Return the whole cluster as far as a failover or a sweep looks at it.

@@ -13,6 +13,11 @@ CLAIMS: Final = "/api/v1/persistentvolumeclaims"
 PERSISTENT_VOLUMES: Final = "/api/v1/persistentvolumes"
 LOGIC_VOLUMES: Final = "/apis/carina.storage.io/v1/logicvolumes"
 STORAGE_CLASSES: Final = "/apis/storage.k8s.io/v1/storageclasses"
+ADMISSION_NAME: Final = "carina-tasks-no-carina-failover"
+"""Name of the policy of deploy/admission, and of its binding."""
+ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
+ADMISSION_POLICY: Final = f"{ADMISSION}/validatingadmissionpolicies/{ADMISSION_NAME}"
+ADMISSION_BINDING: Final = f"{ADMISSION}/validatingadmissionpolicybindings/{ADMISSION_NAME}"
 NODE_LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 

@@ -29,6 +29,7 @@ _ALL = (
     (CARINA, "logicvolumes/status", "patch"),
     ("storage.k8s.io", "storageclasses", "list watch"),
     ("", "events", "create get list patch"),
+    ("authorization.k8s.io", "subjectaccessreviews", "create"),
 )
 
 
@@ -70,13 +71,12 @@ def needed(namespace: str) -> tuple[Right, ...]:
         for verb in ("get", "patch")
     ]
     rights.append(Right("", "configmaps", "create", namespace))
-    return (
-        *rights,
-        *(
-            Right("coordination.k8s.io", "leases", verb, "kube-node-lease")
-            for verb in ("get", "list")
-        ),
-    )
+    rights += [
+        Right("admissionregistration.k8s.io", kind, "get", name=paths.ADMISSION_NAME)
+        for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+    ]
+    rights.append(Right("coordination.k8s.io", "leases", "get", "kube-node-lease"))
+    return tuple(rights)
 
 
 def missing(api: Api, rights: tuple[Right, ...]) -> list[Right]:

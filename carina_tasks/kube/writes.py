@@ -81,6 +81,14 @@ class ClusterWrites:
         """
         return self._annotate(logic_volume, {well_known.PROGRESS: line})
 
+    def forget(self, logic_volume: LogicVolume) -> LogicVolume:
+        """Take off what carina-tasks wrote for people: progress and history.
+
+        Raises:
+            ApiConflict: The object has changed.
+        """
+        return self._annotate(logic_volume, {well_known.PROGRESS: None, well_known.HISTORY: None})
+
     def clear_status(self, logic_volume: LogicVolume, message: str) -> LogicVolume:
         """Empty `status.status`, keep `volumeID`, set `currentSize` to the size.
 

@@ -7,6 +7,7 @@
 ``journal``      the rebuild's journal on a LogicVolume
 ``progress``     annotations that users read: the progress line and past failovers
 ``messages``     what a control worker asks a node, and what a node answers
+``admission``    the admission policy that denies Carina's own failover
 ``maintenance``  maintenance of a node, as the ConfigMap holds it
 ``meta``         what every object has
 ``pods``         pods

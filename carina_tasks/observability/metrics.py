@@ -164,6 +164,10 @@ GAUGES: Mapping[str, Described] = {
     "carina_tasks_latched": Described(
         "1 while the mass-failure guard has stopped everything until the operator resumes."
     ),
+    "carina_tasks_carina_failover_active": Described(
+        "1 while Carina's own failover can act beside ours, 0 while RBAC or the admission policy "
+        "denies it; not there while that cannot be asked. Asked every five minutes."
+    ),
     "carina_tasks_maintenance_end_timestamp_seconds": Described(
         "When the maintenance of a node should be over, as the operator announced it; 0 when its "
         "entry cannot be read.",

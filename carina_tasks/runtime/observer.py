@@ -24,6 +24,12 @@ INTERVAL = 15.0
 """
 
 
+CARINA_INTERVAL = 300.0
+"""Seconds between two questions whether Carina's own failover can act: a look lists all pods, and
+the answer changes with an upgrade of Carina.
+"""
+
+
 class Observer(Collector):
     """The collector, and the thread that fills it.
 
@@ -36,6 +42,8 @@ class Observer(Collector):
         self._seen: dict[str, float] = {}
         self._nodes: tuple[str, ...] = ()
         self._away: set[str] = set()
+        self._carina: bool | None = None
+        self._carina_asked = -CARINA_INTERVAL
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Return nothing: no value was read yet when the registry asks."""
@@ -66,6 +74,24 @@ class Observer(Collector):
 
     def _read_api(self, families: Families) -> None:
         self._nodes = gauges.of_api(context(), families)
+        if time.monotonic() - self._carina_asked >= CARINA_INTERVAL:
+            self._carina_asked = time.monotonic()
+            self._carina = self._ask_carina()
+        if self._carina is not None:
+            families.put("carina_tasks_carina_failover_active", self._carina)
+
+    def _ask_carina(self) -> bool | None:
+        """Return whether Carina's own failover can act; None when that is not answered.
+
+        The other gauges of the API server do not depend on it.
+        """
+        try:
+            return gauges.carina_active(context())
+        except CarinaTasksError as exc:
+            structlog.get_logger().warning(
+                "whether Carina's own failover can act is not known", error=exc.message
+            )
+            return None
 
     def _read_broker(self, families: Families) -> None:
         ask = partial(queue_lengths, current_app._get_current_object())

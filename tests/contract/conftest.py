@@ -32,7 +32,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     parts.require("apiserver", "kubectl")
     # Without snapshots a continue token is read from etcd, which a test can make forget; with them
     # it takes minutes.
-    arguments = ("--feature-gates=ListFromCacheSnapshot=false",)
+    # Privileged pods: as in every cluster with a CSI driver.
+    arguments = ("--feature-gates=ListFromCacheSnapshot=false", "--allow-privileged=true")
     options = Options(controllers="", scheduler=False, apiserver_arguments=arguments)
     plane = ControlPlane(tmp_path_factory.mktemp("real"), options)
     with contextlib.ExitStack() as stack:

@@ -27,6 +27,14 @@ ELSEWHERE = {
         "tests/contract/test_story.py",
         "kubectl sends protobuf, which the emulator does not read",
     ),
+    r"helm ": (
+        "tests/contract/test_chart_release.py",
+        "a real API server, and no emulator, is what helm needs",
+    ),
+    r"kubectl -n carina-tasks ": (
+        "tests/contract/test_chart.py",
+        "the chart's objects, by their names; here are processes and no pods",
+    ),
     r"make demo": ("tests/integration/test_demo.py", "it is a stack of its own"),
     r"make test( PYTEST_ARGS=.*)?$": (".ci/run", "it is what runs this"),
     r"make (lint|lab)$": (".ci/run", "takes minutes, and root"),
@@ -65,7 +73,7 @@ ELSEWHERE = {
     ),
     r"ssh ": ("tests/system/test_bad_days.py", "a machine that reboots"),
     r"kubectl get validatingadmissionpolicies": (
-        "tests/system/test_bad_days.py",
+        "tests/contract/test_carina_policy.py",
         "the emulator has no policies",
     ),
     r"promtool ": ("tests/system", "a program of Prometheus'; its own tests run it"),

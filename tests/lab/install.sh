@@ -64,10 +64,13 @@ need_go() {
 # --- Kubernetes control plane and kwok, built from their Go modules, kept outside the repository ---------------------
 settings=$(cd "$repository" && /usr/bin/python3 -c '
 from tests.lab import paths
-print(paths.KUBERNETES_VERSION, paths.KWOK_VERSION, paths.control_plane_folder(), paths.kwok_folder())
+print(paths.KUBERNETES_VERSION, paths.KWOK_VERSION, paths.HELM_VERSION,
+      paths.control_plane_folder(), paths.kwok_folder(), paths.helm_folder())
 print(int(all(map(paths.control_plane_binary, ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]))),
-      int(paths.kwok_binary() is not None), int(paths.kubectl_binary() is not None))')
-read -r kubernetes_version kwok_version control_plane kwok control_plane_there kwok_there kubectl_there <<<"${settings//$'\n'/ }"
+      int(paths.kwok_binary() is not None), int(paths.kubectl_binary() is not None),
+      int(paths.helm_binary() is not None))')
+read -r kubernetes_version kwok_version helm_version control_plane kwok helm \
+  control_plane_there kwok_there kubectl_there helm_there <<<"${settings//$'\n'/ }"
 
 if [ "$control_plane_there" = 0 ] || [ "$kubectl_there" = 0 ]; then
   need_go
@@ -86,6 +89,18 @@ if [ "$kwok_there" = 0 ]; then
     cat "$module/kustomize/stage/$stage.yaml"
   done > "$kwok/.stages.yaml"
   mv "$kwok/.stages.yaml" "$kwok/stages.yaml"
+fi
+if [ "$helm_there" = 0 ]; then
+  need_go
+  say "building helm $helm_version (2 minutes on 2 cores)"
+  # As its Makefile does: without these flags it calls itself v3.21 and takes Kubernetes for 1.20 when no cluster is asked.
+  module=helm.sh/helm/v3 flags="-s -w" minor=${kubernetes_version#v1.}
+  flags+=" -X $module/internal/version.version=$helm_version"
+  for package in chartutil lint/rules; do
+    flags+=" -X $module/pkg/$package.k8sVersionMajor=1 -X $module/pkg/$package.k8sVersionMinor=${minor%%.*}"
+  done
+  mkdir -p "$helm"
+  (cd / && GOBIN="$helm" CGO_ENABLED=0 go install -trimpath -ldflags "$flags" "$module/cmd/helm@$helm_version")
 fi
 if ! command -v kubectl >/dev/null && [ -x "$control_plane/kubectl" ]; then
   ln -s "$control_plane/kubectl" /usr/local/bin/kubectl

@@ -65,6 +65,11 @@ PARTS: dict[str, Part] = {
         f"run {INSTALL} (builds it in about 2 minutes)",
     ),
     "kubectl": Part(lambda: paths.kubectl_binary() is not None, "no kubectl", f"run {INSTALL}"),
+    "helm": Part(
+        lambda: paths.helm_binary() is not None,
+        f"no helm in {paths.helm_folder()} or on PATH",
+        f"run {INSTALL} (builds it in about 2 minutes)",
+    ),
     "uml": Part(
         _user_mode_linux,
         "no user-mode-linux with its modules, iproute2, kmod and /dev/net/tun",
@@ -98,7 +103,7 @@ PARTS: dict[str, Part] = {
 
 TIERS: dict[str, tuple[str, ...]] = {
     "unit": (),
-    "contract": ("apiserver", "kubectl"),
+    "contract": ("apiserver", "kubectl", "helm"),
     "integration": (),
     "browser": ("chromium",),
     "system": ("root", "controlplane", "kwok", "kubectl", "uml", "lvm2", "redis-server"),

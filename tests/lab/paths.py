@@ -16,6 +16,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 KUBERNETES_VERSION = os.environ.get("CARINA_TASKS_LAB_KUBERNETES", "v1.34.4")
 KWOK_VERSION = "v0.8.0"
+HELM_VERSION = "v3.21.4"
 
 
 def cache() -> Path:
@@ -80,3 +81,19 @@ def kwok_binary() -> Path | None:
         if os.access(folder / "kwok", os.X_OK) and (folder / "stages.yaml").is_file()
         else None
     )
+
+
+def helm_folder() -> Path:
+    """Return where `install.sh` puts the `helm` binary."""
+    return cache() / f"helm-{HELM_VERSION}"
+
+
+def helm_binary() -> Path | None:
+    """Find `helm`: the built one, so that every run has the same version, else on PATH; None when
+    it is nowhere.
+    """
+    built = helm_folder() / "helm"
+    if os.access(built, os.X_OK):
+        return built
+    found = shutil.which("helm")
+    return Path(found) if found else None

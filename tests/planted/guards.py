@@ -1104,6 +1104,46 @@ GUARDS = (
             ),
         ),
     ),
+    Guard(
+        "no uninstall during a rebuild",
+        "leave.leave",
+        "CONFIRM_ABSENCE",
+        "exit code 2 of `carina leave`, so `helm uninstall` refuses",
+        (
+            Edit(
+                F + "leave:_forget",
+                "well_known.JOURNAL in logic_volume.meta.annotations",
+                "False",
+                "test_flows_leave.py::test_a_rebuild_under_way_is_not_left",
+            ),
+            Edit(
+                F + "leave:leave",
+                "ctx.state.write(paused=REASON)",
+                "ctx.state.read()",
+                "test_flows_leave.py::test_the_pause_comes_before_the_look",
+            ),
+        ),
+    ),
+    Guard(
+        "Carina's own failover is off only when it is denied",
+        "carina_failover.carina_failover",
+        "",
+        "WARN of `carina doctor`, alert",
+        (
+            Edit(
+                D + "carina_failover:_why_not_denied",
+                "not policy.bound",
+                "False",
+                "test_carina_failover.py::test_a_policy_that_denies_less_counts_for_nothing",
+            ),
+            Edit(
+                D + "carina_failover:_why_not_denied",
+                "policy.account != account",
+                "False",
+                "test_carina_failover.py::test_it_is_for_one_account",
+            ),
+        ),
+    ),
 )
 
 

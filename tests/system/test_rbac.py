@@ -5,6 +5,7 @@ server's audit log is the witness.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +164,8 @@ def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
     # An operator asks from within a control worker's pod: our Events are read back.
     assert "VolumeRebuiltEmpty" in control.celery("carina", "history", name)
 
+    ask_doctor(lab, control)
+
     # Sweeps: a LogicVolume without PV; one whose LV is missing: it is said once, however many
     # sweeps see it.
     orphan = Volume(name="pvc-orphan", node=TWO, claim="none", claim_uid="none", size="1Gi")
@@ -210,6 +213,34 @@ def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
     lab.world.wait(
         "the guard latches", lambda: (lab.kube.find(state) or {}).get("data", {}).get("latched"), 30
     )
+
+
+def ask_doctor(lab: Lab, control: Product) -> None:
+    """Ask whether all rights are there, and whether Carina's own failover can act: Carina has a
+    controller here, and the policy of deploy/admission denies it.
+    """
+    policy = paths.REPOSITORY / "deploy" / "admission"
+    lab.kubectl("apply", "-k", str(policy))
+    container = {"name": "carina-controller", "image": "i"}
+    spec = {"serviceAccountName": "carina-csi-controller", "containers": [container]}
+    pod = f"{k.pods(NAMESPACE)}/carina-controller"
+    try:
+        lab.kube.create(
+            k.pods(NAMESPACE), {"metadata": {"name": "carina-controller"}, "spec": spec}
+        )
+        doctor = lab.process(
+            ["celery", "-A", "carina_tasks", "carina", "doctor"], control.env, "doctor"
+        )
+        # Other things are not well here: there is no beat.
+        assert doctor.popen.wait(90) == 2
+        said = doctor.tail(100)
+        assert re.search(r"^rights +OK ", said, re.M), said
+        assert re.search(
+            r"^Carina's own failover +OK +the admission policy denies it", said, re.M
+        ), said
+    finally:
+        lab.kube.delete(pod, grace=0)
+        lab.kubectl("delete", "-k", str(policy))
 
 
 def requests(log: Path) -> Iterator[Request]:

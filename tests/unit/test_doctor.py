@@ -11,6 +11,7 @@ import yaml
 from msgspec import structs
 
 from carina_tasks.decisions import doctor
+from carina_tasks.decisions.carina_failover import FailoverUnknown
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.flows.report.doctor import examine
 from carina_tasks.flows.sweeps.results import Swept
@@ -182,7 +183,7 @@ def test_what_is_wrong_is_found(change, verdict, words):
 
 
 def test_carinas_controller_without_its_verbs_is_well():
-    """What docs/install.md asks for is what doctor looks for."""
+    """What docs/carina.md asks for on older clusters is what doctor looks for."""
     denied = [
         (resource, verb, ACCOUNT)
         for resource, verb in (
@@ -198,7 +199,7 @@ def test_what_cannot_be_asked_is_no_ok():
     """Without the right to ask for others the verdict is WARN, with the commands for a user who has
     it.
     """
-    check = doctor.carinas_failover(ACCOUNT, {"delete pods": None})
+    check = doctor.carinas_failover(ACCOUNT, FailoverUnknown("cannot be asked"))
     assert check.verdict == "WARN"
     assert f"kubectl auth can-i delete pods --as={ACCOUNT}" in check.do
 

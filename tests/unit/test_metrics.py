@@ -231,6 +231,45 @@ def test_a_source_that_is_away_is_not_shown_as_if_it_were_there(monkeypatch):
     assert "carina_tasks_paused" in seen()
 
 
+@pytest.mark.parametrize(
+    ("controller", "allowed", "active"),
+    [(False, True, False), (True, True, True), (True, False, False), (True, None, None)],
+)
+def test_whether_carinas_own_failover_can_act(monkeypatch, controller, allowed, active):
+    """1, 0, or nothing where that cannot be asked; the pods are not listed again at each look."""
+    controller_pod = pod("carina-controller-0")
+    controller_pod["spec"]["containers"] = [{"name": "x", "image": "carina/carina-controller:0.14"}]
+    api = FakeApi(node("n1"), *([controller_pod] if controller else []))
+    ctx = context(api, FakeNodes(inventory("n1")))
+    monkeypatch.setattr(module, "context", lambda: ctx)
+    monkeypatch.setattr(ctx.cluster, "has_right", lambda account, right: allowed)
+    monkeypatch.setattr(ctx.cluster, "carinas_policy", lambda: None)
+    monkeypatch.setattr(module, "queue_lengths", lambda app, names: {})
+    asked = []
+    real = ctx.cluster.carinas_controllers
+    monkeypatch.setattr(ctx.cluster, "carinas_controllers", lambda: asked.append(1) or real())
+    watcher = Observer()
+    for _ in range(2):
+        watcher.look()
+        found = {s.name: s.value for family in watcher.collect() for s in family.samples}
+        assert found.get("carina_tasks_carina_failover_active") == active
+    assert len(asked) == 1
+
+
+def test_a_question_about_carina_without_an_answer_hides_no_other_gauge(monkeypatch):
+    """The list of pods fails: pause and nodes are shown all the same."""
+    ctx = context(FakeApi(node("n1")), FakeNodes(inventory("n1")))
+    monkeypatch.setattr(module, "context", lambda: ctx)
+    monkeypatch.setattr(module, "queue_lengths", lambda app, names: {})
+    away = ApiUnavailable("too many pods")
+    monkeypatch.setattr(ctx.cluster, "carinas_controllers", lambda: (_ for _ in ()).throw(away))
+    watcher = Observer()
+    watcher.look()
+    found = {family.name for family in watcher.collect()}
+    assert "carina_tasks_paused" in found
+    assert "carina_tasks_carina_failover_active" not in found
+
+
 def test_a_failover_is_counted_with_its_result_and_its_steps():
     """By kind and outcome, and each step with its time; nothing of it names a volume."""
 

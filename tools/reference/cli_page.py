@@ -23,7 +23,7 @@ Made by `python -m tools.reference.cli_page > docs/cli.md`; do not edit manually
 
 `celery -A carina_tasks carina COMMAND`, wherever Celery's other commands run: in a cluster put
 `kubectl -n kube-system exec deploy/carina-tasks-control --` before it, or install the plugin
-[`kubectl carina`](install.md#kubectl-carina) and type `kubectl carina COMMAND`. Each takes
+[`kubectl carina`](install.md#later) and type `kubectl carina COMMAND`. Each takes
 `--help`.
 
 - **Output.** Tables for users; in a terminal they fit its width. `-o json` for scripts, with the

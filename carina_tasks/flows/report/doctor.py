@@ -10,21 +10,13 @@ from carina_tasks.decisions import doctor
 from carina_tasks.decisions.doctor import Check
 from carina_tasks.errors import ApiDenied, ApiUnavailable, CarinaTasksError
 from carina_tasks.flows.context import Context
+from carina_tasks.flows.report import carina_failover
 from carina_tasks.flows.sweeps import local_volumes, logic_volumes
 from carina_tasks.flows.sweeps.results import Swept
 from carina_tasks.kube import rights
-from carina_tasks.kube.rights import Right
 from carina_tasks.model.process import Process
 from carina_tasks.store.server_info import BrokerInfo
 
-DANGEROUS = (
-    ("pods", "delete"),
-    ("persistentvolumeclaims", "delete"),
-    ("persistentvolumeclaims", "create"),
-)
-"""What Carina's own failover on NotReady nodes needs and nothing else of Carina does
-(docs/install.md).
-"""
 ALMOST_FULL, FULL = 0.75, 0.9
 """Shares of the broker's memory limit. At the limit it takes no message, and no failover begins."""
 KINDS = (
@@ -206,10 +198,7 @@ def _rights(ctx: Context) -> Iterator[Check]:
         return
     for right in lacking:
         yield Check(
-            "rights",
-            "FAIL",
-            f"these credentials may not {right}",
-            "kubectl apply -k deploy (in the repository of carina-tasks)",
+            "rights", "FAIL", f"these credentials may not {right}", "docs/install.md, Upgrade"
         )
     if not lacking:
         yield Check(
@@ -258,20 +247,16 @@ def _sweeps(ctx: Context, now: float) -> Iterator[Check]:
 
 def _carina(ctx: Context) -> Iterator[Check]:
     try:
-        accounts = ctx.cluster.carinas_controllers()
+        found = carina_failover.judge(ctx)
     except CarinaTasksError as exc:
         yield Check(
             "Carina's own failover",
             "WARN",
             f"whether it runs is not known: {exc.message}",
-            "docs/install.md",
+            "docs/carina.md",
         )
         return
-    for account in accounts:
-        verbs = {
-            f"{verb} {resource}": ctx.cluster.has_right(account, Right("", resource, verb))
-            for resource, verb in DANGEROUS
-        }
-        yield doctor.carinas_failover(account, verbs)
-    if not accounts:
+    for account, one in found.items():
+        yield doctor.carinas_failover(account, one)
+    if not found:
         yield Check("Carina's own failover", "OK", "no pod of carina-controller runs here")

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from carina_tasks import queues
 from carina_tasks.broker.queue_lengths import QueueLength
 from carina_tasks.decisions import volume_state
+from carina_tasks.decisions.carina_failover import FailoverOn, FailoverUnknown
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.report import readiness
+from carina_tasks.flows.report import carina_failover, readiness
 from carina_tasks.flows.sweeps import local_volumes, logic_volumes
 from carina_tasks.flows.sweeps.results import Swept
 from carina_tasks.observability.metrics import Families
@@ -50,6 +51,17 @@ def of_api(ctx: Context, families: Families) -> tuple[str, ...]:
     for name, ready in nodes.items():
         families.put("carina_tasks_node_ready", ready, name)
     return tuple(nodes)
+
+
+def carina_active(ctx: Context) -> bool | None:
+    """Return whether Carina's own failover can act; None when that cannot be asked.
+
+    Without a controller of Carina's there is none. Lists all pods. Raises the adapters' errors.
+    """
+    found = carina_failover.judge(ctx).values()
+    if any(isinstance(one, FailoverOn) for one in found):
+        return True
+    return None if any(isinstance(one, FailoverUnknown) for one in found) else False
 
 
 def of_broker(
