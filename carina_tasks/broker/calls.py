@@ -1,8 +1,8 @@
 """A control worker asks nodes and waits: straight-line code with a deadline.
 
 A node task's id is ``<node>:<slot>:<uuid>``, and its answer is in the key
-``celery-task-meta-<node>:<slot>``. A node name has no colon, so one Redis ACL pattern ties a node to
-the few keys of its own answers.
+``celery-task-meta-<node>:<slot>``. A node name has no colon, so one Redis ACL pattern ties a node
+to the few keys of its own answers.
 """
 
 from __future__ import annotations

@@ -80,6 +80,22 @@ SNAPSHOTS = Counter(
     "showed nothing (still reading, or silent).",
     ["source"],
 )
+ENROLMENTS = Counter(
+    "carina_tasks_enrolments_total",
+    "Answers of the enrolment service: enrolled, unauthenticated (a token that proves nothing), "
+    "forbidden, cut-off, limited (too often), unavailable (the API server or Redis).",
+    ["outcome"],
+)
+CUT_OFF = Gauge(
+    "carina_tasks_node_cut_off_timestamp_seconds",
+    "When this enrolment service cut a node off from Redis, because it took more than it may.",
+    ["node"],
+    multiprocess_mode="max",
+)
+STRANGERS = Counter(
+    "carina_tasks_strangers_disconnected_total",
+    "Connections of Redis that were closed because nobody had logged in on them.",
+)
 WATCHING = Gauge(
     "carina_tasks_watch_connected",
     "1 while this node watch follows the nodes, 0 while it cannot.",
@@ -93,6 +109,7 @@ KNOWN: Mapping[Counter, tuple[tuple[str, ...], ...]] = {
         for action in (
             "delete-logic-volume",
             "delete-pv",
+            "enrol-node",
             "evict-pod",
             "fail-back",
             "give-up-failback",
@@ -100,12 +117,24 @@ KNOWN: Mapping[Counter, tuple[tuple[str, ...], ...]] = {
             "purge-local-volume",
             "rebuild",
             "remove-local-volume",
+            "remove-node-user",
             "restore-local-volume",
             "trash-local-volume",
         )
     ),
     GUARDS: tuple(
         (guard,) for guard in ("BadAnswer", "MassFailure", "OrphanCap", "Paused", "Unreadable")
+    ),
+    ENROLMENTS: tuple(
+        (outcome,)
+        for outcome in (
+            "enrolled",
+            "unauthenticated",
+            "forbidden",
+            "cut-off",
+            "limited",
+            "unavailable",
+        )
     ),
     SNAPSHOTS: (("watches",), ("lists",)),
     FAILOVERS: tuple(
@@ -223,7 +252,10 @@ GAUGES: Mapping[str, Described] = {
 }
 
 PROCESSES: Mapping[str, str] = {
-    "carina_tasks_api_request_duration_seconds": "control worker, node watch",
+    "carina_tasks_api_request_duration_seconds": "control worker, node watch, enrolment",
+    "carina_tasks_enrolments_total": "enrolment",
+    "carina_tasks_node_cut_off_timestamp_seconds": "enrolment",
+    "carina_tasks_strangers_disconnected_total": "enrolment",
     "carina_tasks_lvm_command_duration_seconds": "node worker",
     "carina_tasks_hints_total": "node watch",
     "carina_tasks_watch_connected": "node watch",

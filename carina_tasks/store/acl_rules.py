@@ -15,13 +15,13 @@ kept: the oldest is overwritten. One digit, so that a glob can name all of them.
 """
 
 NODE_RULES: Final = (
-    "-@all +hello +auth +ping +client|setname +multi +exec +brpop +llen +setex +publish "
+    "-@all +hello +auth +ping +client|setname +multi +exec +brpop +llen +set +setex +publish "
     "~node.{node} ~celery-task-meta-{node}:[0-7] ~alive.{node} &celery-task-meta-{node}:[0-7]"
 )
 """What a node may do: take from its own queue, write its own answers, say that it lives.
 
-Nine keys and its queue, each with a time to live: however it floods, it can keep no more than nine
-values in Redis, and `proto-max-bulk-len` bounds each.
+Nine keys beside its queue: however it floods, it can keep no more than nine values in Redis, and
+`proto-max-bulk-len` bounds each.
 """
 
 CONTROL_RULES: Final = "~* &* +@all -@admin -@dangerous +info +keys"
@@ -38,7 +38,7 @@ Redis 7 or Valkey.
 
 ENROLMENT_RULES: Final = (
     "-@all +hello +auth +ping +select +client|setname +client|list +client|kill "
-    "+acl|setuser +acl|deluser +acl|getuser +acl|list +memory|usage +get +set +setex +ttl +unlink "
+    "+acl|setuser +acl|deluser +acl|list +info +memory|usage +set +setex +pttl +unlink "
     "+multi +exec ~celery-task-meta-*:[0-7] ~alive.* ~carina-tasks.*"
 )
 """The enrolment service. Whoever may run ACL SETUSER can give themselves every right: this user is

@@ -85,9 +85,7 @@ def fetch(app: Celery, task_id: str, limit: int) -> bytes:
         return data
 
 
-def read_answer(
-    data: bytes, node: str, answer: type[T], limit: int, task_id: str = ""
-) -> T | None:
+def read_answer(data: bytes, node: str, answer: type[T], limit: int, task_id: str = "") -> T | None:
     """Return the answer in `data`, or None while the task still runs.
 
     Args:

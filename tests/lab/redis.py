@@ -27,7 +27,7 @@ def node_rules(node: str) -> list[str]:
     return [
         "-@all",
         *("+hello", "+auth", "+ping", "+client|setname", "+multi", "+exec"),
-        *("+brpop", "+llen", "+setex", "+publish"),
+        *("+brpop", "+llen", "+set", "+setex", "+publish"),
         *(
             f"~node.{node}",
             f"~celery-task-meta-{node}:[0-7]",

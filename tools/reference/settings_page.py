@@ -13,12 +13,17 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from carina_tasks.enrolment_settings import EnrolmentSettings
 from carina_tasks.environment import PREFIX
 from carina_tasks.model import quantity
 from carina_tasks.settings import Settings
 
 UNITS: Final = {
     "answer_limit": "bytes",
+    "node_memory": "Kubernetes quantity",
+    "node_connections": "connections",
+    "enrolment_rate": "enrolments",
+    "enrolment_port": "port",
     "orphan_limit": "local volumes",
     "concurrency": "volumes",
     "page_size": "objects",
@@ -55,9 +60,10 @@ def page() -> str:
 
 
 def _groups() -> list[tuple[str, list[str]]]:
-    """Return the settings under the headings that the class has in its source, in its order."""
+    """Return the settings under the headings that the classes have in their source, in order."""
     groups: list[tuple[str, list[str]]] = []
-    for line in inspect.getsource(Settings).splitlines():
+    parts = (Settings, EnrolmentSettings)
+    for line in "\n".join(inspect.getsource(part) for part in parts).splitlines():
         if heading := re.fullmatch(r"    # --- (.+) ---", line):
             groups.append((heading[1], []))
         elif (field := re.match(r"    (\w+):", line)) and field[1] in Settings.model_fields:
@@ -84,7 +90,7 @@ def _value(name: str, field: FieldInfo) -> str:
         return ("share of 1" if bounds.get("le") == 1 else "seconds") + _between(bounds)
     if field.annotation is int:
         unit = UNITS.get(name, "whole number")
-        return unit if name == "reserve" else unit + _between(bounds)
+        return unit if unit == "Kubernetes quantity" else unit + _between(bounds)
     if field.annotation is bool:
         return "true or false"
     return "text" if field.annotation is str else "list, comma separated"
