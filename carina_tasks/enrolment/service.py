@@ -182,7 +182,7 @@ class Enrolment:
         metrics.CUT_OFF.labels(node).set_to_current_time()
         self._audit.warn(
             about_node(node),
-            "CarinaTasksNodeCutOff",
+            "NodeCutOff",
             f"Cut off from Redis for {seconds:.0f} s: {reason}. Look for what else uses this "
             "node's access.",
             node=node,

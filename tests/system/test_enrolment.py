@@ -4,6 +4,7 @@ floods.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -20,6 +21,12 @@ import pytest
 import redis
 import yaml
 
+from carina_tasks import settings
+from carina_tasks.broker.calls import NodeCalls
+from carina_tasks.celery import make_app
+from carina_tasks.errors import BrokerUnavailable
+from carina_tasks.model.local import Inventory
+from carina_tasks.store.acl_rules import ANSWER_SLOTS
 from tests.lab import kube as k
 from tests.lab import parts, paths, ports
 from tests.lab.control_plane import ControlPlane, Options
@@ -68,6 +75,10 @@ class World:
         link.request("POST", path, body, {"Authorization": f"Bearer {token}", **headers})
         response = link.getresponse()
         return response.status, json.loads(response.read() or b"{}")
+
+    def log(self) -> str:
+        """Return what the service has written."""
+        return self.service.log.read_text()
 
     def admin(self) -> redis.Redis:
         """Return Redis as its administrator sees it: who may run ACL commands."""
@@ -133,11 +144,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     try:
         plane.start()
         made = _furnish(plane, folder, started)
-        yield made
-        started += made.processes
+        try:
+            yield made
+        finally:
+            started += made.processes
     finally:
         for process in reversed(started):
-            process.stop(3)
+            process.kill()
         plane.stop()
 
 
@@ -174,7 +187,6 @@ def _furnish(plane: ControlPlane, folder: Path, started: list[Process]) -> World
         "CARINA_TASKS_ENROLMENT_PRIVATE_KEY": str(tls.key),
         "CARINA_TASKS_ENROLMENT_MASTER_KEY": str(folder / "master-key"),
         "CARINA_TASKS_ENROLMENT_RATE": "60",
-        "CARINA_TASKS_CUT_OFF_TIME": "5",
         "CARINA_TASKS_LOG_FORMAT": "json",
     }
     service = start(
@@ -195,7 +207,7 @@ def test_a_node_worker_enrols_and_answers(world: World, tmp_path: Path) -> None:
     worker = world.start_worker("node-one", token, ONE)
     world.wait("the worker is ready", lambda: "ready." in worker.tail(100), 30)
     assert f"of {ONE}" in world.ask(ONE)
-    log = world.service.log.read_text() + worker.log.read_text()
+    log = world.log() + worker.log.read_text()
     with world.admin() as admin:
         line = next(x for x in admin.acl_list() if x.split()[1] == ONE)
         assert token.read_text() not in log
@@ -209,7 +221,7 @@ def test_a_node_worker_enrols_and_answers(world: World, tmp_path: Path) -> None:
         again = next(x for x in admin.acl_list() if x.split()[1] == ONE)
     assert again == line
     assert f"of {ONE}" in world.ask(ONE)
-    passwords = [word for word in world.service.log.read_text().split('"') if len(word) == 43]
+    passwords = [word for word in world.log().split('"') if len(word) == 43]
     assert not passwords, "the log shows what looks like a password"
 
 
@@ -279,7 +291,7 @@ def test_who_does_not_get_in(world: World) -> None:
     with world.admin() as admin:
         assert not any(line.split()[1] in (GONE, "alive") for line in admin.acl_list())
     assert world.post(good)[0] == 200
-    log = world.service.log.read_text()
+    log = world.log()
     assert not any(token in log for token, _, _ in cases.values() if len(token) > 100)
 
 
@@ -330,3 +342,164 @@ def test_the_rights_are_exactly_these(world: World) -> None:
         ("events", "get"),
         ("events", "patch"),
     }
+
+
+def test_the_api_server_takes_the_manifests(world: World, tmp_path: Path) -> None:
+    """deploy/ with the component deploy/enrolment: strictly valid, each setting exists, the node
+    worker has the token of its own audience and no other, and no Secret.
+    """
+    base = os.path.relpath(DEPLOY, tmp_path.resolve())
+    text = f"resources: [{base}]\ncomponents: [{base}/enrolment]\n"
+    (tmp_path / "kustomization.yaml").write_text(text)
+    classes = {"kind": "PriorityClass", "value": 1, "apiVersion": "scheduling.k8s.io/v1"}
+    for name in ("system-cluster-critical", "system-node-critical"):
+        body = {**classes, "metadata": {"name": name}}
+        world.plane.kube.ensure("/apis/scheduling.k8s.io/v1/priorityclasses", body)
+    words = ["apply", "--dry-run=server", "--validate=strict", "-k", str(tmp_path)]
+    said = world.plane.kubectl(*words).splitlines()
+    assert all(line.endswith("(server dry run)") for line in said)
+    objects = list(yaml.safe_load_all(world.plane.kubectl("kustomize", str(tmp_path))))
+    pods = {
+        one["metadata"]["name"]: one["spec"]["template"]["spec"]
+        for one in objects
+        if one["kind"] in ("DaemonSet", "Deployment")
+    }
+    values = {"CARINA_TASKS_NAMESPACE": NAMESPACE, "NODE_NAME": "n1"}
+    for name in ("carina-tasks-enrolment", "carina-tasks-node"):
+        (container,) = pods[name]["containers"]
+        env = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+        conf = {key: value or values.get(key, "redis://r:6379/0") for key, value in env.items()}
+        settings.load(conf)
+    node = pods["carina-tasks-node"]
+    assert "CARINA_TASKS_BROKER_URL" not in {e["name"] for e in node["containers"][0]["env"]}
+    assert node["serviceAccountName"] == ACCOUNT
+    assert node["automountServiceAccountToken"] is False
+    (projected,) = (one["projected"] for one in node["volumes"] if "projected" in one)
+    assert projected["sources"][0] == {
+        "serviceAccountToken": {
+            "audience": "carina-tasks",
+            "expirationSeconds": 600,
+            "path": "token",
+        }
+    }
+    # A kubelet may read every Secret that a pod of its node names.
+    assert "secret" not in json.dumps(node).lower().replace("secrets/carina-tasks", "")
+
+
+FLOODS = ("values", "transactions", "unread", "connections", "keys", "strangers")
+
+
+@pytest.fixture(scope="module")
+def answering(world: World, tmp_path_factory: pytest.TempPathFactory) -> NodeCalls:
+    """Run the worker of node ONE, and return what asks it."""
+    world.pod("bystander")
+    token = tmp_path_factory.mktemp("bystander") / "token"
+    token.write_text(world.token("bystander"))
+    world.start_worker("bystander", token, ONE)
+    url = (world.folder / "users" / "_control.url").read_text().strip()
+    conf = settings.load({"CARINA_TASKS_BROKER_URL": url})
+    calls = NodeCalls(make_app(conf, "control"), 20, 1 << 20)
+    assert calls.ask(ONE, "carina.node.inventory", None, Inventory).node == ONE
+    return calls
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flooding_node_stops_nobody(
+    world: World, answering: NodeCalls, tmp_path: Path, kind: str
+) -> None:
+    """While one stolen access floods, another node answers in time; the flooding node has lost its
+    user, connections and keys within seconds, may not enrol for a while, and an Event says why.
+    """
+    node = f"flood-{kind}"
+    world.plane.kube.create(k.NODES, {"metadata": {"name": node}})
+    world.pod(node, node)
+    token = world.token(node)
+    url = world.post(token)[1]["url"]
+    argv = [sys.executable, "-m", "tests.system.flood", kind, url]
+    flood = start(node, argv, folder=tmp_path, env=world.environment)
+    begun, slowest, asked, cut_off = time.monotonic(), 0.0, 0, 0.0
+    try:
+        while time.monotonic() - begun < 3:
+            sent = time.monotonic()
+            # A broker that is full for a moment: a task is then tried again.
+            with contextlib.suppress(BrokerUnavailable):
+                answering.ask(ONE, "carina.node.inventory", None, Inventory)
+                asked += 1
+                slowest = max(slowest, time.monotonic() - sent)
+            if not cut_off and f'"NodeCutOff", "object": "{node}"' in world.log():
+                cut_off = time.monotonic() - begun
+        status, answer = world.post(token)
+        events = world.plane.kube.list(k.events())
+    finally:
+        flood.kill()
+    with world.control() as client:
+        used, left = client.info("memory")["used_memory"] >> 20, client.keys(f"*{node}*")
+    print(
+        f"\n{kind}: {asked} answers of another node, slowest {slowest:.2f} s; cut off after "
+        f"{cut_off:.1f} s, then {used} MiB in use; {status} {answer.get('reason')}"
+    )
+    assert asked
+    assert slowest < 10
+    mine = [one for one in events if one["involvedObject"]["name"] == node]
+    if kind in ("keys", "strangers"):
+        # Denied, one by one; and nobody knows whose sockets they are.
+        assert (status, mine) == (200, [])
+        assert kind != "keys" or len(left) <= ANSWER_SLOTS
+        return
+    assert status == 429
+    assert [one["reason"] for one in mine] == ["NodeCutOff"]
+    assert left == [f"carina-tasks.cut-off.{node}".encode()]
+    with world.admin() as admin:
+        assert not any(line.split()[1] == node for line in admin.acl_list())
+
+
+MAY = {"setex", "set", "brpop", "llen", "publish", "multi", "exec", "ping", "auth", "hello"}
+
+
+def test_every_other_command_and_key_is_denied(world: World) -> None:
+    """All commands that this server has, with keys of the node's own and of others: its user may
+    run ten, and `client setname`, and only on its own keys.
+    """
+    world.plane.kube.create(k.NODES, {"metadata": {"name": "dry"}})
+    world.pod("dry", "dry")
+    assert world.post(world.token("dry"))[0] == 200
+    with world.admin() as admin:
+        # What docs/enrolment.md says of this user: it can give itself every right.
+        admin.execute_command("ACL", "SETUSER", "everything", "on", "nopass", "~*", "&*", "+@all")
+    root = redis.Redis(port=world.redis_port, username="everything", password="x")
+    try:
+        names = {one.decode() for one in root.execute_command("COMMAND LIST")}
+        assert len(names) > 200
+        arity = {name: info["arity"] for name, info in root.command().items()}
+
+        def allowed(*words: str) -> bool:
+            answer = root.execute_command("ACL DRYRUN", "dry", *words)
+            return answer in (b"OK", "OK", True)
+
+        runs = set()
+        for name in sorted(names):
+            words = [name] + ["node.dry"] * max(0, abs(arity.get(name, 1)) - 1)
+            with contextlib.suppress(redis.ResponseError):
+                if allowed(*words):
+                    runs.add(name)
+        # Those whose first argument is no key of the queue, or that take no argument.
+        assert runs - {"reset", "quit"} == MAY - {"publish"}
+        for subcommand in ("list", "kill", "pause", "no-evict", "reply", "tracking", "unblock"):
+            with contextlib.suppress(redis.ResponseError):
+                assert not allowed("client", subcommand, "x", "y"[: subcommand != "list"])
+        own = ["celery-task-meta-dry:0", "celery-task-meta-dry:7", "alive.dry", "node.dry"]
+        others = [
+            *("celery-task-meta-dry:8", "celery-task-meta-dry:00", "celery-task-meta-dry:"),
+            *("celery-task-meta-dry:0:x", f"celery-task-meta-{ONE}:0", f"alive.{ONE}"),
+            *("alive.dry.x", f"node.{ONE}", "control", "carina-tasks.cut-off.dry", "unacked"),
+        ]
+        assert all(allowed("setex", key, "9", "x") for key in own)
+        for key in others:
+            for words in (("setex", key, "9", "x"), ("set", key, "x"), ("brpop", key, "1")):
+                assert not allowed(*words), words
+        assert allowed("publish", "celery-task-meta-dry:0", "x")
+        for channel in ("celery-task-meta-dry:0:x", f"celery-task-meta-{ONE}:0", "*", "celeryev"):
+            assert not allowed("publish", channel, "x")
+    finally:
+        root.execute_command("ACL", "DELUSER", "everything")
+        root.close()
