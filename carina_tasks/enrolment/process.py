@@ -110,8 +110,9 @@ def _make(conf: Settings) -> tuple[Server, Enrolment]:
     api = connect(conf.api_timeout, conf.page_size, metrics.observe_api)
     cluster = ApiCluster(api, conf.enrolment_audience, conf.namespace)
     enrolment = Enrolment(conf, key, cluster, AclUsers(app), Audit(Events(api)))
-    for labels in metrics.KNOWN[metrics.ENROLMENTS]:
-        metrics.ENROLMENTS.labels(*labels)
+    for counter, labels in metrics.OF_ENROLMENT.items():
+        for label in labels:
+            counter.labels(label)
     metrics.serve(
         conf.metrics_port,
         metrics.AboutProcess(carina_tasks.__version__, "enrolment"),

@@ -109,7 +109,6 @@ KNOWN: Mapping[Counter, tuple[tuple[str, ...], ...]] = {
         for action in (
             "delete-logic-volume",
             "delete-pv",
-            "enrol-node",
             "evict-pod",
             "fail-back",
             "give-up-failback",
@@ -117,24 +116,12 @@ KNOWN: Mapping[Counter, tuple[tuple[str, ...], ...]] = {
             "purge-local-volume",
             "rebuild",
             "remove-local-volume",
-            "remove-node-user",
             "restore-local-volume",
             "trash-local-volume",
         )
     ),
     GUARDS: tuple(
         (guard,) for guard in ("BadAnswer", "MassFailure", "OrphanCap", "Paused", "Unreadable")
-    ),
-    ENROLMENTS: tuple(
-        (outcome,)
-        for outcome in (
-            "enrolled",
-            "unauthenticated",
-            "forbidden",
-            "cut-off",
-            "limited",
-            "unavailable",
-        )
     ),
     SNAPSHOTS: (("watches",), ("lists",)),
     FAILOVERS: tuple(
@@ -159,6 +146,20 @@ KNOWN: Mapping[Counter, tuple[tuple[str, ...], ...]] = {
     ),
 }
 """Labels that a control worker counts from the beginning."""
+
+
+OF_ENROLMENT: Mapping[Counter, tuple[str, ...]] = {
+    AUDIT: ("enrol-node", "remove-node-user"),
+    ENROLMENTS: (
+        "enrolled",
+        "unauthenticated",
+        "forbidden",
+        "cut-off",
+        "limited",
+        "unavailable",
+    ),
+}
+"""Labels that an enrolment service counts from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)

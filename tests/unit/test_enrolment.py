@@ -546,22 +546,8 @@ def test_a_rejected_worker_enrols_again_with_pauses(monkeypatch: Any) -> None:
     assert ended == [3.0]
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"ENROLMENT_URL": "http://plain/v1/enrol"},
-        {"ENROLMENT_URL": "https://"},
-        {"ENROLMENT_BROKER_URL": "redis://user:secret@r/0"},
-        {"ENROLMENT_BROKER_URL": "memory://"},
-        {"ENROLMENT_EPOCHS": ""},
-        {"ENROLMENT_EPOCHS": "one"},
-        {"ENROLMENT_EPOCHS": "4,3,2,1"},
-        {"NODE_MEMORY": "1Ki"},
-    ],
-)
-def test_wrong_settings_are_refused(values: dict[str, str]) -> None:
-    """With the variable's name, and without the secret in it."""
-    name = next(iter(values))
-    with pytest.raises(BadSetting, match=f"CARINA_TASKS_{name}") as caught:
-        settings.load({f"CARINA_TASKS_{key}": value for key, value in values.items()})
-    assert "secret" not in caught.value.message
+def test_a_wrong_url_is_not_shown() -> None:
+    """The message names the variable, and not the password in it."""
+    with pytest.raises(BadSetting, match="CARINA_TASKS_ENROLMENT_BROKER_URL") as caught:
+        settings.load({"CARINA_TASKS_ENROLMENT_BROKER_URL": "redis://user:hidden@r/0"})
+    assert "hidden" not in caught.value.message
