@@ -193,6 +193,8 @@ class Enrolment:
         now, used = self._clock(), self._users.used_memory()
         then, before = self._measured
         if now - then < MEASURED_EVERY and used < before + GROWTH:
+            # The lowest counts: what others have given back is no room for a flood.
+            self._measured = (then, min(before, used))
             return
         self._sizes = self._users.memory(nodes)
         self._measured = (now, used)

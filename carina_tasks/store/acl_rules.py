@@ -38,7 +38,7 @@ Redis 7 or Valkey.
 
 ENROLMENT_RULES: Final = (
     "-@all +hello +auth +ping +select +client|setname +client|list +client|kill "
-    "+acl|setuser +acl|deluser +acl|list +info +memory|usage +set +setex +pttl +unlink "
+    "+acl|setuser +acl|deluser +acl|list +info +memory|usage +set +setex +pttl +del "
     "+multi +exec ~celery-task-meta-*:[0-7] ~alive.* ~carina-tasks.*"
 )
 """The enrolment service. Whoever may run ACL SETUSER can give themselves every right: this user is

@@ -63,7 +63,8 @@ class AclUsers:
         with connection(self._app) as client:
             # DELUSER closes the connections of the user. Nothing can be written after it.
             client.execute_command("ACL", "DELUSER", node)
-            client.unlink(*_keys(node))
+            # DEL and not UNLINK: a Redis that was full has room again when this returns.
+            client.delete(*_keys(node))
 
     @staticmethod
     def digests(passwords: Iterable[str]) -> frozenset[str]:

@@ -551,3 +551,16 @@ def test_a_wrong_url_is_not_shown() -> None:
     with pytest.raises(BadSetting, match="CARINA_TASKS_ENROLMENT_BROKER_URL") as caught:
         settings.load({"CARINA_TASKS_ENROLMENT_BROKER_URL": "redis://user:hidden@r/0"})
     assert "hidden" not in caught.value.message
+
+
+def test_keys_are_measured_when_redis_has_grown() -> None:
+    """Since it was smallest: a flood that fills what others gave back is seen at once. Else they
+    are measured every 30 s.
+    """
+    made, _, users, _ = service()
+    asked: list[int] = []
+    users.memory = lambda nodes: asked.append(users.used) or {}  # type: ignore[method-assign, func-returns-value]
+    for used in (100, 100, 10, 90, 91, 99):
+        users.used = used << 20
+        made.supervise()
+    assert asked == [100 << 20, 90 << 20, 99 << 20]
