@@ -21,13 +21,13 @@ from carina_tasks.store import heartbeat
 def main() -> int:
     """Run the worker until SIGTERM; return its exit code."""
     try:
-        conf = settings.load()
+        conf = client.settings_to_enrol(dict(os.environ)) or settings.load()
         if not conf.node_name:
             raise BadSetting(
                 "NODE_NAME is not set: it names the Kubernetes node that this worker serves"
             )
         logs.begin(conf)
-        if conf.enrolment_url and not os.environ.get(f"{PREFIX}BROKER_URL"):
+        if client.settings_to_enrol(dict(os.environ)):
             os.environ[f"{PREFIX}BROKER_URL"] = client.wait_for_url(conf)
         conf = settings.current()
         logs.begin(conf)

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +22,7 @@ import structlog
 
 from carina_tasks.environment import PREFIX
 from carina_tasks.errors import BadSetting, EnrolmentRefused, EnrolmentUnavailable
-from carina_tasks.settings import Settings
-from carina_tasks.store.acl_rules import digest
+from carina_tasks.settings import Settings, load
 
 TIMEOUT: Final = 20.0
 """Seconds that one request may take: longer than the service's own call to the API server."""
@@ -30,6 +30,22 @@ PAUSES: Final = (1, 2, 5, 10, 20, 30, 60)
 """Seconds before each new try."""
 LONGEST: Final = 65536
 """Bytes of an answer that are read."""
+
+
+def settings_to_enrol(environ: dict[str, str]) -> Settings | None:
+    """Return the settings of a process that has to enrol; None when it has a URL, or needs none.
+
+    Without those of the broker: how its certificate is checked, or what its Sentinels call their
+    master, can only be judged together with the URL that enrolment brings.
+
+    Raises:
+        BadSetting: It names each wrong one.
+    """
+    if not environ.get(f"{PREFIX}ENROLMENT_URL") or environ.get(f"{PREFIX}BROKER_URL"):
+        return None
+    return load(
+        {key: value for key, value in environ.items() if not key.startswith(f"{PREFIX}BROKER_")}
+    )
 
 
 def ask(conf: Settings) -> str:
@@ -113,7 +129,7 @@ class Renewal:
             except (EnrolmentRefused, EnrolmentUnavailable, BadSetting) as exc:
                 log.warning("Redis refuses this node, and enrolling failed", error=exc.message)
                 return
-            if digest(url) == digest(self._conf.broker_url):
+            if url == self._conf.broker_url:
                 log.info("enrolled again: the password is the same")
                 return
             log.info("enrolled again with another password: this worker begins again")
@@ -129,14 +145,8 @@ class Renewal:
         """Replace this process by a new one with the new password; return when there is none."""
         if self._url:
             os.environ[f"{PREFIX}BROKER_URL"] = self._url
-            begin_again()
-
-
-def begin_again() -> None:
-    """Start this process anew in its place: same id, same arguments."""
-    import sys
-
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+            # The same process id and arguments, so that its supervisor sees nothing of it.
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 def _context(conf: Settings) -> ssl.SSLContext:

@@ -46,7 +46,6 @@ class ApiCluster:
         user = status.get("user") or {}
         return verdict.Review(
             authenticated=status.get("authenticated") is True,
-            error=str(status.get("error") or ""),
             user=str(user.get("username") or ""),
             audiences=tuple(status.get("audiences") or ()),
             extra={key: tuple(values) for key, values in (user.get("extra") or {}).items()},

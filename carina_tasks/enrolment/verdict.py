@@ -26,7 +26,6 @@ class Review:
     """What the API server says of a token."""
 
     authenticated: bool
-    error: str = ""
     user: str = ""
     audiences: tuple[str, ...] = ()
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -80,7 +80,7 @@ def test_an_extra_field_with_two_values_is_none() -> None:
     """Nothing is guessed."""
     extra = {verdict.EXTRA + "pod-name": ("a", "b"), verdict.EXTRA + "pod-uid": ("u",)}
     assert isinstance(verdict.identify(review(extra={}), RULES), verdict.Identified)
-    twice = verdict.Review(True, "", USER, ("carina-tasks",), extra)
+    twice = verdict.Review(True, USER, ("carina-tasks",), extra)
     assert isinstance(verdict.identify(twice, RULES), verdict.Refused)
 
 
@@ -564,3 +564,19 @@ def test_keys_are_measured_when_redis_has_grown() -> None:
         users.used = used << 20
         made.supervise()
     assert asked == [100 << 20, 90 << 20, 99 << 20]
+
+
+def test_settings_that_go_with_the_url_wait_for_it() -> None:
+    """A worker that enrols for a Redis with TLS has its authority, and no URL yet."""
+    enrols = {
+        "NODE_NAME": "n1",
+        "CARINA_TASKS_ENROLMENT_URL": "https://e/v1/enrol",
+        "CARINA_TASKS_BROKER_CA": "/ca.pem",
+    }
+    conf = client.settings_to_enrol(enrols)
+    assert conf is not None
+    assert (conf.node_name, conf.enrolment_url) == ("n1", "https://e/v1/enrol")
+    given = enrols | {"CARINA_TASKS_BROKER_URL": "rediss://n1:x@r/0"}
+    assert client.settings_to_enrol(given) is None
+    assert client.settings_to_enrol({"NODE_NAME": "n1"}) is None
+    assert settings.load(given).broker_ca == "/ca.pem"
