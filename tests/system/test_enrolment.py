@@ -8,10 +8,12 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +49,7 @@ class World:
     plane: ControlPlane
     folder: Path
     port: int
+    metrics_port: int
     redis_port: int
     tls: Certificates
     redis: Process
@@ -164,7 +167,7 @@ def _furnish(plane: ControlPlane, folder: Path, started: list[Process]) -> World
     for account in (ACCOUNT, "another"):
         plane.service_account(NAMESPACE, account)
     plane.kubectl("apply", "-f", str(DEPLOY / "enrolment" / "rbac.yaml"), "-n", NAMESPACE)
-    redis_port, port = ports.free(2)
+    redis_port, port, metrics_port = ports.free(3)
     users = folder / "users"
     argv = [sys.executable, ACL, "--folder", users, "--address", f"127.0.0.1:{redis_port}"]
     subprocess.run(argv, check=True, capture_output=True)
@@ -186,6 +189,7 @@ def _furnish(plane: ControlPlane, folder: Path, started: list[Process]) -> World
         "CARINA_TASKS_ENROLMENT_CERTIFICATE": str(tls.certificate),
         "CARINA_TASKS_ENROLMENT_PRIVATE_KEY": str(tls.key),
         "CARINA_TASKS_ENROLMENT_MASTER_KEY": str(folder / "master-key"),
+        "CARINA_TASKS_METRICS_PORT": str(metrics_port),
         "CARINA_TASKS_ENROLMENT_RATE": "60",
         "CARINA_TASKS_LOG_FORMAT": "json",
     }
@@ -194,7 +198,7 @@ def _furnish(plane: ControlPlane, folder: Path, started: list[Process]) -> World
     )
     started.append(service)
     wait_until("the service serves", lambda: "serving" in service.tail(), 20, watch=[service])
-    return World(plane, folder, port, redis_port, tls, server, service, base)
+    return World(plane, folder, port, metrics_port, redis_port, tls, server, service, base)
 
 
 def test_a_node_worker_enrols_and_answers(world: World, tmp_path: Path) -> None:
@@ -446,6 +450,10 @@ def test_a_flooding_node_stops_nobody(
     assert status == 429
     assert [one["reason"] for one in mine] == ["NodeCutOff"]
     assert left == [f"carina-tasks.cut-off.{node}".encode()]
+    with urllib.request.urlopen(f"http://127.0.0.1:{world.metrics_port}/metrics") as answered:
+        metrics = answered.read().decode()
+    assert f'carina_tasks_node_cut_off_timestamp_seconds{{node="{node}"}}' in metrics
+    assert re.search(r'^carina_tasks_enrolments_total{outcome="cut-off"} [1-9]', metrics, re.M)
     with world.admin() as admin:
         assert not any(line.split()[1] == node for line in admin.acl_list())
 
