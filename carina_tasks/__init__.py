@@ -18,6 +18,8 @@ Where to look, from the outside in:
 ``cli``            the ``celery carina`` commands
 ``demo``           the demo: a stage, three acts and a summary
 ``emulator``       an API server, controllers and an lvm for the demo and the tests
+``enrolment``      gives node workers their Redis users, and cuts off who floods Redis
+``enrolment_settings`` the settings of that
 ``environment``    the environment variables that hold the settings
 ``flower``         Flower for operators
 ``liveness``       does the loop of this process turn?

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from celery import Celery
+from celery.backends.base import BaseKeyValueStoreBackend
 from celery.signals import beat_init, before_task_publish, setup_logging, worker_ready
+from celery.states import PENDING
+from kombu.utils.encoding import bytes_to_str
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -30,6 +33,7 @@ from carina_tasks.observability import (
 from carina_tasks.observability import json_lines, logs
 from carina_tasks.settings import Settings
 from carina_tasks.store import heartbeat
+from carina_tasks.store.answers import RESULT_KEY, answer_key
 
 Role = Literal["control", "node"]
 
@@ -105,6 +109,9 @@ class Application(Celery):  # type: ignore[misc]
     `celery call` sends by name and does not look at the task's own `expires`.
     """
 
+    serves_node = False
+    """Whether this process is a node worker, which stores answers and reads none."""
+
     def _get_backend(self) -> Any:
         """Return the result backend without its subscription to results.
 
@@ -116,7 +123,20 @@ class Application(Celery):  # type: ignore[misc]
         """
         backend = super()._get_backend()
         backend.on_task_call = lambda producer, task_id: {}
+        if isinstance(backend, BaseKeyValueStoreBackend):
+            self._answer_in_slots(backend)
         return backend
+
+    def _answer_in_slots(self, backend: Any) -> None:
+        """Let the backend store a node's answers in the few keys that its Redis user may write."""
+        key_of = backend.get_key_for_task
+        backend.get_key_for_task = lambda task_id, key="": key_of(
+            answer_key(bytes_to_str(task_id)).removeprefix(RESULT_KEY), key
+        )
+        if self.serves_node:
+            # Celery keeps a success that it finds under the key. A node reads nothing: what it
+            # would find in the slot is the answer to an earlier question.
+            backend._get_task_meta_for = lambda task_id: {"status": PENDING, "result": None}
 
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
         """Send the task with an expiry.
@@ -139,6 +159,7 @@ def make_app(conf: Settings, role: Role) -> Celery:
     """
     tls.check(conf)
     app = Application("carina_tasks", amqp=ExplainedAMQP, set_as_current=True)
+    app.serves_node = role == "node"
     options = transport_options(conf, role)
     observed = role == "control" or conf.node_profile == "open"
     app.conf.update(

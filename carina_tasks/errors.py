@@ -57,6 +57,10 @@ class BrokerUnavailable(TransientError):
     """The broker did not answer."""
 
 
+class EnrolmentUnavailable(TransientError):
+    """The enrolment service did not answer."""
+
+
 class NodeSilent(TransientError):
     """The node's worker did not answer before the deadline."""
 
@@ -94,6 +98,10 @@ class BadAnswer(PermanentError):
 
 class BadSetting(PermanentError):
     """A setting is missing or wrong."""
+
+
+class EnrolmentRefused(PermanentError):
+    """The enrolment service does not give this node access to Redis."""
 
 
 class ApiDenied(PermanentError):

@@ -1,8 +1,7 @@
 """Every setting: its type, unit, default and why.
 
-Read from the environment as ``CARINA_TASKS_<NAME>``; ``NODE_NAME`` and ``KUBECONFIG`` keep the
-names that the field uses. All of them are checked before anything starts, and a wrong one is named
-together with what it should be.
+Read from the environment as ``CARINA_TASKS_<NAME>``; ``NODE_NAME`` and ``KUBECONFIG`` keep their
+usual names. All are checked before anything starts; a wrong one is named with what it should be.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from carina_tasks.broker_settings import BrokerSettings
+from carina_tasks.enrolment_settings import EnrolmentSettings
 from carina_tasks.environment import PREFIX, check_names, from_environment, variable_of
 from carina_tasks.errors import BadSetting
 from carina_tasks.model import quantity
@@ -37,8 +37,11 @@ from carina_tasks.setting_types import (
 )
 
 
-class Settings(BrokerSettings):
-    """What a process of carina-tasks needs to know; the broker's part is `BrokerSettings`."""
+class Settings(BrokerSettings, EnrolmentSettings):
+    """What a process of carina-tasks needs to know.
+
+    The broker's part is `BrokerSettings`, that of enrolment `EnrolmentSettings`.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True

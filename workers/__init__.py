@@ -1,1 +1,1 @@
-"""The processes: control worker, node worker, node watch."""
+"""The processes: control worker, node worker, node watch, enrolment service."""

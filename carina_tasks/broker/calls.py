@@ -1,13 +1,13 @@
 """A control worker asks nodes and waits: straight-line code with a deadline.
 
-A node task's id is ``<node>:<uuid>``. A node name has no colon, so one Redis ACL pattern
-(``celery-task-meta-<node>:*``) ties a node to its own answers.
+A node task's id is ``<node>:<slot>:<uuid>``, and its answer is in the key
+``celery-task-meta-<node>:<slot>``. A node name has no colon, so one Redis ACL pattern ties a node
+to the few keys of its own answers.
 """
 
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -22,7 +22,7 @@ from carina_tasks.errors import BrokerUnavailable, CarinaTasksError, NodeSilent
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import LvResults, describe_request, to_json
 from carina_tasks.store import trouble
-from carina_tasks.store.answers import fetch, read_answer
+from carina_tasks.store.answers import fetch, new_task_id, read_answer
 
 T = TypeVar("T", Inventory, LvResults)
 
@@ -130,7 +130,7 @@ class NodeCalls:
             answer: The type of the answer.
             more: Seconds added to the deadline, for a batch.
         """
-        task_id = f"{node}:{uuid.uuid4()}"
+        task_id = new_task_id(self._app, node)
         try:
             self._app.send_task(
                 task,
@@ -179,4 +179,6 @@ class NodeCalls:
 
     def _poll(self, question: Pending[T]) -> T | None:
         data = fetch(self._app, question.id, self._limit)
-        return read_answer(data, question.node, question.answer, self._limit) if data else None
+        if not data:
+            return None
+        return read_answer(data, question.node, question.answer, self._limit, question.id)

@@ -5,6 +5,7 @@
 ``paths``          where each kind lives
 ``cluster``        complete lists and single objects as frozen values
 ``events``         Kubernetes Events, aggregated
+``token_review``    whose token is this?
 ``state``          the ConfigMap that holds the pause
 ``dry_run``        writes that the API server only checks
 ``event_history``  our Events, read back: what was reported about an object, and since when
@@ -15,5 +16,6 @@
 ``reflector``      one kind, listed and then watched
 ``shared``         one reading for all threads that ask at the same time
 ``slim``           what a list keeps of each object
+``token_review``   whose token is this?
 ``writes``         the writes of rebuilds and sweeps, guarded by UID and resourceVersion
 """

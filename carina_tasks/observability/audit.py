@@ -48,6 +48,17 @@ class Audit:
         self._log.info(message, action=action, object=about.name, **facts)
         self._events.say(about, "Normal", reason, message, key or str(facts.get("volume", "")))
 
+    def noted(self, action: str, message: str, **facts: str | int) -> None:
+        """Record an act that concerns no object's Events: a log line and the metric.
+
+        Args:
+            action: What was done, a label of the metric.
+            message: The message, for users.
+            **facts: Further fields of the log line.
+        """
+        metrics.AUDIT.labels(action).inc()
+        self._log.info(message, action=action, **facts)
+
     def warn(self, about: About, reason: str, message: str, **facts: str | int) -> None:
         """Record something that the operator should look at.
 

@@ -80,6 +80,22 @@ SNAPSHOTS = Counter(
     "showed nothing (still reading, or silent).",
     ["source"],
 )
+ENROLMENTS = Counter(
+    "carina_tasks_enrolments_total",
+    "Answers of the enrolment service: enrolled, unauthenticated (a token that proves nothing), "
+    "forbidden, cut-off, limited (too often), unavailable (the API server or Redis).",
+    ["outcome"],
+)
+CUT_OFF = Gauge(
+    "carina_tasks_node_cut_off_timestamp_seconds",
+    "When this enrolment service cut a node off from Redis, because it took more than it may.",
+    ["node"],
+    multiprocess_mode="max",
+)
+STRANGERS = Counter(
+    "carina_tasks_strangers_disconnected_total",
+    "Connections of Redis that were closed because nobody had logged in on them.",
+)
 WATCHING = Gauge(
     "carina_tasks_watch_connected",
     "1 while this node watch follows the nodes, 0 while it cannot.",
@@ -130,6 +146,20 @@ KNOWN: Mapping[Counter, tuple[tuple[str, ...], ...]] = {
     ),
 }
 """Labels that a control worker counts from the beginning."""
+
+
+OF_ENROLMENT: Mapping[Counter, tuple[str, ...]] = {
+    AUDIT: ("enrol-node", "remove-node-user"),
+    ENROLMENTS: (
+        "enrolled",
+        "unauthenticated",
+        "forbidden",
+        "cut-off",
+        "limited",
+        "unavailable",
+    ),
+}
+"""Labels that an enrolment service counts from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +257,10 @@ GAUGES: Mapping[str, Described] = {
 }
 
 PROCESSES: Mapping[str, str] = {
-    "carina_tasks_api_request_duration_seconds": "control worker, node watch",
+    "carina_tasks_api_request_duration_seconds": "control worker, node watch, enrolment",
+    "carina_tasks_enrolments_total": "enrolment",
+    "carina_tasks_node_cut_off_timestamp_seconds": "enrolment",
+    "carina_tasks_strangers_disconnected_total": "enrolment",
     "carina_tasks_lvm_command_duration_seconds": "node worker",
     "carina_tasks_hints_total": "node watch",
     "carina_tasks_watch_connected": "node watch",

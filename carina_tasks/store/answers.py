@@ -7,6 +7,8 @@ reads.
 
 from __future__ import annotations
 
+import re
+import uuid
 from typing import Final, TypeVar
 
 import msgspec
@@ -15,13 +17,17 @@ from celery import Celery
 from carina_tasks.errors import BadAnswer, NodeFailed, NodeSilent
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import LvResults
+from carina_tasks.store.acl_rules import ANSWER_SLOTS
 from carina_tasks.store.client import connection
 
 T = TypeVar("T", Inventory, LvResults)
 
 RESULT_KEY: Final = "celery-task-meta-"
 """What Celery's Redis backend puts before the id of a task."""
+SLOT_KEY: Final = "carina-tasks.slot."
+"""Counts the questions to a node, so that its answers take turns in its slots."""
 _LONGEST_MESSAGE = 1 << 16
+_NODE_TASK = re.compile(r"([^:]+:[0-7]):.+")
 
 
 class _Meta(msgspec.Struct):
@@ -29,6 +35,7 @@ class _Meta(msgspec.Struct):
 
     status: str
     result: msgspec.Raw
+    task_id: str = ""
 
 
 class _Failure(msgspec.Struct):
@@ -38,12 +45,35 @@ class _Failure(msgspec.Struct):
     exc_message: msgspec.Raw = msgspec.Raw(b'""')
 
 
+def new_task_id(app: Celery, node: str) -> str:
+    """Return the id of a new question to `node`: ``<node>:<slot>:<uuid>``.
+
+    The slot is the key that the answer will be in. What an earlier answer left there is dropped.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+    """
+    with connection(app) as client:
+        slot = int(client.incr(SLOT_KEY + node)) % ANSWER_SLOTS
+        client.unlink(f"{RESULT_KEY}{node}:{slot}")
+    return f"{node}:{slot}:{uuid.uuid4()}"
+
+
+def answer_key(task_id: str) -> str:
+    """Return the key in which the result of a task is stored.
+
+    A node's answers share the few keys that its Redis user may write; every other task has its own.
+    """
+    found = _NODE_TASK.fullmatch(task_id)
+    return RESULT_KEY + (found[1] if found else task_id)
+
+
 def fetch(app: Celery, task_id: str, limit: int) -> bytes:
     """Return the stored bytes of a task, empty while there are none.
 
     Args:
         app: The Celery application.
-        task_id: The task's id, ``<node>:<uuid>``.
+        task_id: The task's id, ``<node>:<slot>:<uuid>``.
         limit: Bytes of the largest answer. One byte more is read, so that `read_answer` can refuse
             a larger one.
 
@@ -51,11 +81,11 @@ def fetch(app: Celery, task_id: str, limit: int) -> bytes:
         BrokerUnavailable: Redis does not answer.
     """
     with connection(app) as client:
-        data: bytes = client.getrange(RESULT_KEY + task_id, 0, limit)
+        data: bytes = client.getrange(answer_key(task_id), 0, limit)
         return data
 
 
-def read_answer(data: bytes, node: str, answer: type[T], limit: int) -> T | None:
+def read_answer(data: bytes, node: str, answer: type[T], limit: int, task_id: str = "") -> T | None:
     """Return the answer in `data`, or None while the task still runs.
 
     Args:
@@ -63,6 +93,7 @@ def read_answer(data: bytes, node: str, answer: type[T], limit: int) -> T | None
         node: The node that was asked.
         answer: The type that the answer must have.
         limit: Bytes of the largest answer.
+        task_id: Id of the question; the answer to another one, which came late, is none.
 
     Raises:
         BadAnswer: The bytes are not the answer that `node` was asked for.
@@ -73,6 +104,8 @@ def read_answer(data: bytes, node: str, answer: type[T], limit: int) -> T | None
         raise BadAnswer(f"the answer of node {node} is larger than {limit} bytes")
     try:
         meta = msgspec.json.decode(data, type=_Meta)
+        if task_id and meta.task_id and meta.task_id != task_id:
+            return None
         if meta.status == "SUCCESS":
             value = msgspec.json.decode(meta.result, type=answer)
             if value.node != node:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import celery
 import msgspec
@@ -20,6 +20,7 @@ import redis
 import structlog
 from celery import Celery
 from celery.signals import after_task_publish
+from redis.exceptions import AuthenticationError
 
 from carina_tasks import __version__
 from carina_tasks.environment import PREFIX
@@ -51,11 +52,28 @@ OWN = (
     "node_profile",
     "lvm_command",
     "zero_command",
+    "enrolment_url",
+    "enrolment_ca",
+    "enrolment_token_file",
+    "enrolment_certificate",
+    "enrolment_private_key",
+    "enrolment_master_key",
+    "enrolment_port",
     "log_format",
     "log_level",
     "metrics_port",
 )
 """Settings that differ between processes by nature, or hold a password."""
+
+
+class Access(Protocol):
+    """What is told whether Redis takes the password of this process."""
+
+    def accepted(self) -> None:
+        """Redis took it."""
+
+    def rejected(self) -> None:
+        """Redis refused it: WRONGPASS or NOAUTH."""
 
 
 class Heartbeat(VitalThread):
@@ -69,7 +87,9 @@ class Heartbeat(VitalThread):
         ttl: float,
         process_info: Process | None = None,
         key: str = KEY,
+        access: Access | None = None,
     ) -> None:
+        self._access = access
         self._ended = threading.Event()
         super().__init__("heartbeat", self._beat, self._ended.is_set)
         self._app, self._node, self._interval, self._ttl = app, node, interval, ttl
@@ -94,6 +114,8 @@ class Heartbeat(VitalThread):
             try:
                 _beat(self._app, self._key + self._node, self._info, self._ttl)
                 OF_THIS_PROCESS.broker_is_away(False)
+                if self._access:
+                    self._access.accepted()
                 if away:
                     log.info("heartbeat: the broker is back")
                 away = False
@@ -104,6 +126,8 @@ class Heartbeat(VitalThread):
                     )
                 away = True
                 OF_THIS_PROCESS.broker_is_away(True)
+                if self._access and isinstance(exc.__cause__, AuthenticationError):
+                    self._access.rejected()
                 continue
             if self._ended.wait(self._interval):
                 return
@@ -113,18 +137,26 @@ class Heartbeat(VitalThread):
         self._ended.set()
 
 
-def of_this_process(app: Celery, role: Role, conf: Settings) -> Heartbeat:
+def of_this_process(
+    app: Celery, role: Role, conf: Settings, access: Access | None = None
+) -> Heartbeat:
     """Return the heartbeat of a control worker or node watch on this host, or of a node worker.
 
     Args:
         app: The Celery application.
         role: What the process does.
         conf: The settings of this process.
+        access: What is told whether Redis takes the password of a node worker.
     """
     process_info = process(role, conf)
     if role == "node":
         return Heartbeat(
-            app, conf.node_name, conf.heartbeat_interval, conf.heartbeat_ttl, process_info
+            app,
+            conf.node_name,
+            conf.heartbeat_interval,
+            conf.heartbeat_ttl,
+            process_info,
+            access=access,
         )
     return Heartbeat(
         app,

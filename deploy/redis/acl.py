@@ -8,9 +8,11 @@ writes into the folder `redis-users` (keep it as you keep private keys)
     users.acl            for Redis: `aclfile`, then `ACL LOAD`; holds digests, no passwords
     _control.url         for the Secret carina-tasks-redis, key `url`
     _flower.url          for the same Secret, key `flower-url`
+    _enrolment.url       for the Secret carina-tasks-enrolment, key `url` (docs/enrolment.md)
     <node>.url           for /etc/carina-tasks/redis-url on that node, and on no other
 
 Called again it keeps the users that are there and adds what is new, so that a node can join.
+With enrolment, name no nodes: the service makes their users.
 `--remove` takes nodes out. `--scheme rediss` writes URLs for TLS; what else TLS takes is in
 docs/redis.md. Needs Python's standard library only.
 """
@@ -18,46 +20,20 @@ docs/redis.md. Needs Python's standard library only.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
+import runpy
 import secrets
 import sys
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-NODE_RULES = (
-    "-@all +hello +auth +ping +client|setname +multi +exec +brpop +llen +get +set +setex +publish "
-    "~node.{node} ~celery-task-meta-{node}:* ~alive.{node} &celery-task-meta-{node}:*"
-)
-"""What a node may do: take from its own queue, write its own answers, say that it lives.
-docs/redis.md explains each.
-"""
-
-CONTROL_RULES = "~* &* +@all -@admin -@dangerous +info +keys"
-"""Everything but administration. `info` and `keys` are for Flower's broker page and Celery's remote
-control.
-"""
-
-FLOWER_RULES = "%R~* ~_kombu.binding* ~*.reply.celery.pidbox* &* +@all -@admin -@dangerous +info"
-"""Read everything, write what remote control needs, and no queue: Flower's API can start no task.
-Redis 7 or Valkey.
-"""
-
-SHARED = {
-    "_control": ("carina-tasks", CONTROL_RULES),
-    "_flower": ("carina-tasks-flower", FLOWER_RULES),
-}
-"""File, user and rules of those that are no node; names of nodes begin with a letter or digit."""
+RULES = Path(__file__).resolve().parents[2] / "carina_tasks" / "store" / "acl_rules.py"
+"""What each user may do is written there, and read by the enrolment service too."""
 
 HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?)(:[0-9]{1,5})?")
 """Host and port; an IPv6 address in brackets."""
 
 NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-
-
-def line(user: str, rules: str, password: str) -> str:
-    """Return the line of an ACL file; the password stands in it as its SHA-256."""
-    return f"user {user} reset on #{hashlib.sha256(password.encode()).hexdigest()} {rules}"
 
 
 def main() -> int:
@@ -82,7 +58,13 @@ def main() -> int:
         "--remove", action="store_true", help="remove the nodes in place of adding them"
     )
     options = parser.parse_args()
-    reserved = {"default", *(user for user, _ in SHARED.values())}
+    try:
+        rules_of = runpy.run_path(str(RULES))
+    except OSError as exc:
+        sys.stderr.write(f"acl.py needs the repository that it is part of: {exc}" + "\n")
+        return 1
+    shared, node_rules, line = rules_of["SHARED"], rules_of["node_rules"], rules_of["line"]
+    reserved = rules_of["RESERVED"]
     if bad := [node for node in options.nodes if not NODE_NAME.fullmatch(node) or node in reserved]:
         sys.stderr.write(f"these cannot be names of nodes' users: {', '.join(bad)}" + "\n")
         return 1
@@ -99,12 +81,12 @@ def main() -> int:
     options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     known = {path.stem: path for path in options.folder.glob("*.url")}
     lines = []
-    for user in sorted({*SHARED, *known, *options.nodes}):
+    for user in sorted({*shared, *known, *options.nodes}):
         path = options.folder / f"{user}.url"
         if options.remove and user in options.nodes:
             path.unlink(missing_ok=True)
             continue
-        name, rules = SHARED.get(user) or (user, NODE_RULES.format(node=user))
+        name, rules = shared.get(user) or (user, node_rules(user))
         try:
             password = known_password(path) or secrets.token_urlsafe(24)
         except ValueError:

@@ -17,6 +17,7 @@ import redis
 
 from carina_tasks.demo.acts.scene import wait_out_the_schedule
 from carina_tasks.kube import paths
+from carina_tasks.store.answers import answer_key
 from tests.integration.embedded import GIB, ONE, THREE, TWO, Embedded
 
 MIB = 1 << 20
@@ -77,7 +78,7 @@ class Impostor(threading.Thread):
                 continue
             headers = json.loads(taken[1])["headers"]
             self.asked.append(headers["task"])
-            key = f"celery-task-meta-{headers['id']}"
+            key = answer_key(headers["id"])
             self._server.delete(key)
             if isinstance(self.lie, bytes):
                 self._server.set(key, self.lie, ex=60)

@@ -27,12 +27,12 @@ def node_rules(node: str) -> list[str]:
     return [
         "-@all",
         *("+hello", "+auth", "+ping", "+client|setname", "+multi", "+exec"),
-        *("+brpop", "+llen", "+get", "+set", "+setex", "+publish"),
+        *("+brpop", "+llen", "+set", "+setex", "+publish"),
         *(
             f"~node.{node}",
-            f"~celery-task-meta-{node}:*",
+            f"~celery-task-meta-{node}:[0-7]",
             f"~alive.{node}",
-            f"&celery-task-meta-{node}:*",
+            f"&celery-task-meta-{node}:[0-7]",
         ),
     ]
 

@@ -23,6 +23,7 @@ D, F, K, B, L, S = (
 )
 FAILOVER, SWEEPS = "test_flows_failover.py::", "test_flows_sweeps.py::"
 FAILBACK = "test_flows_failback.py::"
+E, ENROLMENT = "carina_tasks.enrolment.", "test_enrolment.py::"
 REFUSED, GUARDED = "result `refused`, log", "result `refused`, Event, guards_total"
 SKIPPED = "reason in the result"
 
@@ -1141,6 +1142,122 @@ GUARDS = (
                 "policy.account != account",
                 "False",
                 "test_carina_failover.py::test_it_is_for_one_account",
+            ),
+        ),
+    ),
+    Guard(
+        "who enrols is a node worker",
+        "enrolment/verdict.py: identify",
+        "ENROLMENT_AUDIENCE, ENROLMENT_ACCOUNT",
+        "HTTP 401 or 403 with the reason, log, enrolments_total",
+        (
+            Edit(
+                E + "verdict:identify",
+                "not review.authenticated",
+                "False",
+                ENROLMENT + "test_a_token_that_is_not_a_node_workers",
+            ),
+            Edit(
+                E + "verdict:identify",
+                "rules.audience not in review.audiences",
+                "False",
+                ENROLMENT + "test_a_refused_token_makes_no_user",
+            ),
+            Edit(
+                E + "verdict:identify",
+                "review.user != rules.user",
+                "False",
+                ENROLMENT + "test_a_token_that_is_not_a_node_workers",
+            ),
+            Edit(
+                E + "verdict:identify",
+                "not pod or not pod_uid",
+                "not pod",
+                ENROLMENT + "test_a_token_that_is_not_a_node_workers",
+            ),
+            Edit(
+                E + "verdict:node_of_pod",
+                "pod is None or pod.uid != found.pod_uid",
+                "pod is None",
+                ENROLMENT + "test_an_older_api_server_does_not_name_the_node",
+            ),
+        ),
+    ),
+    Guard(
+        "the node that enrols exists, and is the one of the token",
+        "enrolment/verdict.py: admit",
+        "",
+        "HTTP 403 with the reason, log, enrolments_total",
+        (
+            Edit(
+                E + "verdict:admit",
+                "names.node_name(name)",
+                "name",
+                ENROLMENT + "test_a_node_that_may_not_enrol",
+            ),
+            Edit(
+                E + "verdict:admit",
+                "name in RESERVED",
+                "False",
+                ENROLMENT + "test_a_node_that_may_not_enrol",
+            ),
+            Edit(
+                E + "verdict:admit",
+                "found.node_uid and found.node_uid != node.uid",
+                "False",
+                ENROLMENT + "test_a_node_that_may_not_enrol",
+            ),
+        ),
+    ),
+    Guard(
+        "a node takes no more of Redis than it may",
+        "enrolment/bounds.py: judge; store/answers.py: answer_key",
+        "NODE_CONNECTIONS, NODE_MEMORY, CUT_OFF_TIME",
+        "user, connections and keys removed, Event, alert",
+        (
+            Edit(
+                E + "bounds:judge",
+                "connections > limits.connections",
+                "False",
+                ENROLMENT + "test_a_flooding_node_is_cut_off",
+            ),
+            Edit(
+                E + "bounds:judge",
+                "memory > limits.memory",
+                "False",
+                ENROLMENT + "test_a_flooding_node_is_cut_off",
+            ),
+            Edit(
+                E + "verdict:not_now",
+                "cut_off_for > 0",
+                "False",
+                ENROLMENT + "test_a_node_that_asks_too_often_waits",
+            ),
+            Edit(
+                E + "service:Enrolment.reconcile",
+                "n not in cut_off",
+                "True",
+                ENROLMENT + "test_an_emptied_redis_is_refilled",
+            ),
+            Edit(
+                S + "answers:answer_key",
+                "found[1] if found else task_id",
+                "task_id",
+                "test_calls.py::test_the_key_is_what_the_acl_allows",
+            ),
+        ),
+    ),
+    Guard(
+        "no Redis user is removed by a list without nodes",
+        "enrolment/service.py: Enrolment.reconcile",
+        "",
+        "log",
+        (
+            Edit(
+                E + "service:Enrolment.reconcile",
+                "known and not nodes",
+                "False",
+                ENROLMENT + "test_no_user_is_removed_when_no_node_is_listed",
             ),
         ),
     ),

@@ -14,7 +14,7 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from carina_tasks.settings import Settings
-from carina_tasks.store.answers import RESULT_KEY
+from carina_tasks.store.answers import answer_key
 from carina_tasks.store.lock import HeldLock
 from tests.sim.actors import Actors, Killed
 from tests.sim.chance import Chance
@@ -43,6 +43,7 @@ class Broker:
     answers: dict[str, bytes] = field(default_factory=dict)
     _locks: dict[str, tuple[object, float]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _slots: Iterator[int] = field(default_factory=itertools.count)
     backend: Any = None
     conf: Any = None
 
@@ -52,6 +53,8 @@ class Broker:
             getrange=lambda key, start, end: self.answers.get(key, b""),
             get=self.answers.get,
             set=lambda key, value, ex: self.answers.update({key: value}),
+            incr=lambda key: next(self._slots),
+            unlink=lambda key: self.answers.pop(key, None),
         )
         self.backend = SimpleNamespace(client=client)
         self.conf = SimpleNamespace(broker_use_ssl=None)
@@ -101,7 +104,9 @@ class Broker:
     def answer(self, message: Message, data: bytes) -> None:
         """Store an answer; it may get lost."""
         if not self.chance.hits("answer-lost"):
-            self.answers[RESULT_KEY + message.id] = data
+            # As Celery does, which knows by it whose answer stands in a slot.
+            whose = b'{"task_id": "' + message.id.encode() + b'", '
+            self.answers[answer_key(message.id)] = whose + data.removeprefix(b"{")
 
     def empty(self) -> None:
         """Forget everything, as FLUSHALL does."""

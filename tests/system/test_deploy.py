@@ -406,7 +406,14 @@ def test_a_node_joins_and_one_leaves(server: tuple[Path, str, Process]) -> None:
         with pytest.raises(redis.exceptions.AuthenticationError):
             new.ping()
         names = [line.split()[1] for line in (users / "users.acl").read_text().splitlines()]
-    assert names == ["default", "10.20.9.152", "10.20.9.153", "carina-tasks", "carina-tasks-flower"]
+    assert names == [
+        "default",
+        "10.20.9.152",
+        "10.20.9.153",
+        "carina-tasks",
+        "carina-tasks-enrolment",
+        "carina-tasks-flower",
+    ]
     assert not (users / f"{ONE}.url").exists()
 
 

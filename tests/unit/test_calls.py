@@ -17,7 +17,7 @@ from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.errors import BadAnswer, BadInput, BrokerUnavailable, NodeFailed, NodeSilent
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import CreateLvs, LvResults, LvToCreate, to_json
-from carina_tasks.store.answers import RESULT_KEY, read_answer
+from carina_tasks.store.answers import RESULT_KEY, answer_key, new_task_id, read_answer
 from tests.builders.app import CONF
 from tests.builders.kubernetes import INTENT, done, inventory, local_volume
 from tests.builders.redis import away
@@ -181,7 +181,7 @@ class App:
         self.sent.append((name, options))
         node = options["task_id"].split(":")[0]
         if self.answer and (data := self.answer(node)):
-            self.client.set(RESULT_KEY + options["task_id"], data)
+            self.client.set(answer_key(options["task_id"]), data)
 
 
 def answers(node):
@@ -326,5 +326,28 @@ def test_a_broker_that_goes_away_while_we_wait_is_unavailable():
 
 
 def test_the_key_is_what_the_acl_allows():
-    """celery-task-meta-<node>:<uuid>: one pattern ties a node to its own answers."""
+    """celery-task-meta-<node>:<slot>: a node can write eight answers, however many ids it makes up;
+    other tasks have a key each.
+    """
     assert RESULT_KEY == "celery-task-meta-"
+    assert answer_key("n1:3:0b0e") == "celery-task-meta-n1:3"
+    assert answer_key("n1:3:x:y") == "celery-task-meta-n1:3"
+    for other in ("0b0e-77", "n1:8:0b0e", "n1:33:0b0e", "n1:0b0e", ":3:0b0e"):
+        assert answer_key(other) == "celery-task-meta-" + other
+
+
+def test_questions_take_turns_in_the_slots():
+    """Eight questions in a row have eight keys, and the ninth begins again."""
+    app = App()
+    ids = [new_task_id(app, "n1") for _ in range(9)]
+    assert len({answer_key(one) for one in ids[:8]}) == 8
+    assert answer_key(ids[8]) == answer_key(ids[0])
+    assert len(set(ids)) == 9
+
+
+def test_a_late_answer_to_another_question_is_none():
+    """What stands in the slot is the answer only when it names the question."""
+    mine, other = "n1:0:mine", "n1:0:other"
+    data = meta(result=RAW, task_id=other)
+    assert read_answer(data, "n1", Inventory, LIMIT, mine) is None
+    assert read_answer(data, "n1", Inventory, LIMIT, other) is not None

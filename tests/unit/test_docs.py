@@ -258,9 +258,12 @@ def test_tiers_are_told() -> None:
 def test_event_table_is_complete() -> None:
     """The runbooks' table of Events has each reason that the code writes, and no other."""
     written = set()
-    for path in (ROOT / "carina_tasks" / "flows").rglob("*.py"):
+    product = ROOT / "carina_tasks"
+    for path in (*(product / "flows").rglob("*.py"), *(product / "enrolment").rglob("*.py")):
         for call in ast.walk(tree(path)):
-            if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("ctx.audit."):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).startswith(
+                ("ctx.audit.", "self._audit.")
+            ):
                 texts = [
                     arg.value
                     for arg in call.args

@@ -71,8 +71,29 @@ WRONG = {
     "LOG_FORMAT": ["xml"],
     "LOG_LEVEL": ["loud"],
     "METRICS_PORT": ["-1", "65536", "http"],
+    "ENROLMENT_URL": ["http://plain/v1/enrol", "https://", "host:8443"],
+    "ENROLMENT_PORT": ["0", "65536", "https"],
+    "ENROLMENT_BROKER_URL": ["redis://user:secret@r/0", "memory://", "redis://r?db=1"],
+    "ENROLMENT_EPOCHS": ["", "one", "4,3,2,1"],
+    "ENROLMENT_RATE": ["0", "601"],
+    "NODE_CONNECTIONS": ["3", "1001"],
+    "NODE_MEMORY": ["1Ki", "40MB"],
+    "CUT_OFF_TIME": ["0", "soon"],
 }
-FREE = {"AUDIT_LOG", "LVM_COMMAND", "ZERO_COMMAND", "SENTINEL_USER", "SENTINEL_PASSWORD"}
+FREE = {
+    "AUDIT_LOG",
+    "LVM_COMMAND",
+    "ZERO_COMMAND",
+    "SENTINEL_USER",
+    "SENTINEL_PASSWORD",
+    "ENROLMENT_CA",
+    "ENROLMENT_TOKEN_FILE",
+    "ENROLMENT_CERTIFICATE",
+    "ENROLMENT_PRIVATE_KEY",
+    "ENROLMENT_MASTER_KEY",
+    "ENROLMENT_AUDIENCE",
+    "ENROLMENT_ACCOUNT",
+}
 """Any text goes: a file, a Sentinel master's name, and a command line."""
 
 

@@ -19,6 +19,10 @@ from carina_tasks.settings import Settings
 
 UNITS: Final = {
     "answer_limit": "bytes",
+    "node_memory": "Kubernetes quantity",
+    "node_connections": "connections",
+    "enrolment_rate": "enrolments",
+    "enrolment_port": "port",
     "orphan_limit": "local volumes",
     "concurrency": "volumes",
     "page_size": "objects",
@@ -85,7 +89,7 @@ def _value(name: str, field: FieldInfo) -> str:
         return ("share of 1" if bounds.get("le") == 1 else "seconds") + _between(bounds)
     if field.annotation is int:
         unit = UNITS.get(name, "whole number")
-        return unit if name == "reserve" else unit + _between(bounds)
+        return unit if unit == "Kubernetes quantity" else unit + _between(bounds)
     if field.annotation is bool:
         return "true or false"
     return "text" if field.annotation is str else "list, comma separated"
