@@ -728,7 +728,7 @@ GUARDS = (
         "given up",
         (
             Edit(
-                F + "failover.lv_batches:all_or_none",
+                F + "failover.advance:_all_or_none",
                 "need.journal.failback and other and (name not in failed)",
                 "False",
                 FAILBACK + "test_one_copy_that_cannot_be_restored_gives_up_the_other_of_its_pod",

@@ -12,8 +12,8 @@ import msgspec.structs
 
 from carina_tasks.decisions import eviction, logic_volumes, orphans, rebuild
 from carina_tasks.flows import one_object
-from carina_tasks.flows.failover import advance, planning
 from carina_tasks.flows.failover import events as telling
+from carina_tasks.flows.failover import planning, stepping
 from carina_tasks.flows.sweeps import logic_volumes as sweep_logic
 from carina_tasks.kube.api import Api
 from carina_tasks.kube.writes import ClusterWrites
@@ -62,7 +62,7 @@ def whole_status_cleared() -> AbstractContextManager[Any]:
 
 def event_after_the_journal() -> AbstractContextManager[Any]:
     """Write the Event for the owner after the journal was dropped."""
-    tell, act, stack = telling.finished, advance.act, ExitStack()
+    tell, act, stack = telling.finished, stepping.act, ExitStack()
 
     def act_then_tell(ctx: Any, view: Any, step: Any) -> Any:
         result = act(ctx, view, step)
@@ -71,7 +71,7 @@ def event_after_the_journal() -> AbstractContextManager[Any]:
         return result
 
     stack.enter_context(mock.patch.object(telling, "finished", mock.Mock(return_value=None)))
-    stack.enter_context(mock.patch.object(advance, "act", act_then_tell))
+    stack.enter_context(mock.patch.object(stepping, "act", act_then_tell))
     return stack
 
 

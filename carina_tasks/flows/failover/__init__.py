@@ -5,8 +5,8 @@
 ``planning``       where the logic volumes go, and the journals that record it
 ``replanning``     another target for those that the first one cannot take
 ``rehearse``       every write of a rebuild, tried as a dry run first
-``advance``        one journalled logic volume, step by step, and a batch of them
-``lv_batches``     the LVs of several volumes, asked of their target in one request
+``advance``        the journalled logic volumes of one run, target by target
+``stepping``       one journalled logic volume, step by step
 ``steps``          one step, done
 ``evict``          pods that are ended, because their logic volume leaves its node
 ``resume``         every journal that is not finished, and what the node watch missed
