@@ -24,7 +24,7 @@ VALUES = Path(__file__).parent / "values"
 FILES = sorted(VALUES.glob("*.yaml"))
 OPERATOR = "monitoring.coreos.com/v1"
 """Kinds of the Prometheus operator: this API server does not have them."""
-ACCOUNTS = ("carina-tasks-control", "carina-tasks-node-watch")
+ACCOUNTS = ("carina-tasks-control", "carina-tasks-node-watch", "carina-tasks-enrolment")
 DENIED = (
     "get secrets",
     "list secrets",
@@ -90,12 +90,28 @@ def test_the_api_server_takes_it(real: Server, prefix: str, values: Path | None)
         (["--set", "settings.NOT_REDDY_AFTER=9"], "'NOT_REDDY_AFTER' not allowed"),
         (["--set", "settings.BROKER_URL=redis://h"], "'BROKER_URL' not allowed"),
         (["--set", "settings.LOG_LEVEL=loud"], "one of 'debug', 'info', 'warning', 'error'"),
-        (["--set", "node.credentials=none"], "/node/credentials': value must be one of 'files'"),
+        (
+            ["--set", "node.credentials=none"],
+            "/node/credentials': value must be one of 'enrolment'",
+        ),
         (["--set", "control.replicas=0"], "/control/replicas': minimum: got 0, want 1"),
         (["--set", "control.replica=1"], "/control': additional properties 'replica'"),
         (["--set", "image.digest=sha256:12"], "/image/digest': 'sha256:12' does not match"),
         (["--set", "broker.bundled.enabled=false"], "name the Secret that holds the broker's URLs"),
         (["--set", "broker.existingSecret=a"], "deploy/redis/acl.py makes"),
+        (
+            ["--set", "broker.existingSecret=a,broker.bundled.existingAclSecret=b"],
+            "name the Secret with master-key and url",
+        ),
+        (
+            [
+                "--set",
+                "broker.existingSecret=a,broker.bundled.enabled=false,enrolment.existingSecret=b",
+            ],
+            "name the broker as nodes reach it",
+        ),
+        (["--set", "enrolment.brokerUrl=redis://me:secret@h"], "/enrolment/brokerUrl'"),
+        (["--set", "enrolment.tls.existingSecret=a"], "go together"),
         (["--set", "broker.ca.existingSecret=a"], "are of an external broker"),
         (["--set", "networkPolicy.metrics=true"], "name who may scrape"),
         (["--kube-version", "1.26.0"], "incompatible with Kubernetes v1.26.0"),
@@ -205,6 +221,10 @@ BESIDE = {
     ("Secret", "carina-tasks-redis"),
     ("Secret", "carina-tasks-redis-acl"),
     ("Secret", "carina-tasks-flower"),
+    ("Secret", "carina-tasks-enrolment"),
+    ("Secret", "carina-tasks-enrolment-tls"),
+    ("ConfigMap", "carina-tasks-enrolment-ca"),
+    ("NetworkPolicy", "carina-tasks-enrolment"),
     ("NetworkPolicy", "carina-tasks-redis"),
     ("Job", "carina-tasks-uninstall"),
     ("Pod", "carina-tasks-test-doctor"),
@@ -220,11 +240,17 @@ deploy/admission, Secrets that are made, and what only helm can do.
 """
 
 
-def test_chart_and_kustomize_mean_the_same(tmp_path: Path) -> None:
-    """The default objects of the chart are those of deploy/, field by field, in any namespace."""
-    ours = meaning(chart.rendered("elsewhere"))
-    theirs = meaning(chart.kustomized(tmp_path, "elsewhere"))
-    assert ours.keys() - theirs.keys() == BESIDE
+@pytest.mark.parametrize("credentials", ["enrolment", "files"])
+def test_chart_and_kustomize_mean_the_same(tmp_path: Path, credentials: str) -> None:
+    """The chart's objects are those of deploy/, field by field, in any namespace; by default those
+    with the component deploy/enrolment.
+    """
+    default = credentials == "enrolment"
+    arguments = () if default else ("--set", f"node.credentials={credentials}")
+    ours = meaning(chart.rendered("elsewhere", *arguments))
+    theirs = meaning(chart.kustomized(tmp_path, "elsewhere", *(["enrolment"] if default else [])))
+    beside = BESIDE if default else {one for one in BESIDE if "enrolment" not in one[1]}
+    assert ours.keys() - theirs.keys() == beside
     assert theirs.keys() <= ours.keys()
     for key, one in theirs.items():
         assert ours[key] == one, key
@@ -297,7 +323,11 @@ def test_in_any_namespace_each_account_has_its_verbs(
     """Every verb of every role answers yes for the account in the release's namespace, no for the
     same name in kube-system, and what must be denied answers no.
     """
-    made = chart.rendered(prefix) if way == "chart" else chart.kustomized(tmp_path, prefix)
+    made = (
+        chart.rendered(prefix)
+        if way == "chart"
+        else chart.kustomized(tmp_path, prefix, "enrolment")
+    )
     objects = [one for one in made if "Role" in one["kind"] or one["kind"] == "ServiceAccount"]
     for name in (prefix, "kube-node-lease"):
         real.http("POST", "/api/v1/namespaces", {"metadata": {"name": name}})

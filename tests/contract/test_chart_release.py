@@ -44,7 +44,13 @@ class Release:
         """Return what the chart's Secrets hold."""
         return {
             f"{name}/{key}": base64.b64decode(value).decode()
-            for name in ("carina-tasks-redis", "carina-tasks-redis-acl", "carina-tasks-flower")
+            for name in (
+                "carina-tasks-redis",
+                "carina-tasks-redis-acl",
+                "carina-tasks-flower",
+                "carina-tasks-enrolment",
+                "carina-tasks-enrolment-tls",
+            )
             for key, value in self.get(f"secrets/{name}")["data"].items()
         }
 

@@ -55,18 +55,24 @@ def rendered(namespace: str, *arguments: str | Path) -> list[dict]:
     return [one for one in yaml.safe_load_all(template(namespace, *arguments)) if one]
 
 
-def kustomized(folder: Path, namespace: str) -> list[dict]:
+def kustomized(folder: Path, namespace: str, *components: str) -> list[dict]:
     """Return the objects of deploy/ in another namespace, set where docs/kustomize.md says.
 
     Args:
         folder: An empty folder, for a copy of deploy/.
         namespace: The namespace.
+        components: Folders of deploy/ that are taken in.
     """
     deploy = shutil.copytree(paths.REPOSITORY / "deploy", folder / "deploy")
-    where = deploy / "namespace.yaml"
-    where.write_text(where.read_text().replace("kube-system", namespace))
+    for where in (
+        deploy / "namespace.yaml",
+        *(deploy / c / "kustomization.yaml" for c in components),
+    ):
+        where.write_text(where.read_text().replace("kube-system", namespace))
+    whole = {"resources": ["deploy"], "components": [f"deploy/{one}" for one in components]}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(whole))
     done = subprocess.run(
-        [str(paths.kubectl_binary()), "kustomize", str(deploy)],
+        [str(paths.kubectl_binary()), "kustomize", str(folder)],
         check=True,
         capture_output=True,
         text=True,

@@ -166,7 +166,11 @@ def _furnish(plane: ControlPlane, folder: Path, started: list[Process]) -> World
     kubeconfig = plane.service_account(NAMESPACE, SERVICE)
     for account in (ACCOUNT, "another"):
         plane.service_account(NAMESPACE, account)
-    plane.kubectl("apply", "-f", str(DEPLOY / "enrolment" / "rbac.yaml"), "-n", NAMESPACE)
+    roles = list(yaml.safe_load_all((DEPLOY / "enrolment" / "rbac.yaml").read_text()))
+    for subject in (subject for one in roles for subject in one.get("subjects", ())):
+        subject["namespace"] = NAMESPACE
+    (folder / "rbac.yaml").write_text(yaml.safe_dump_all(roles))
+    plane.kubectl("apply", "-f", str(folder / "rbac.yaml"), "-n", NAMESPACE)
     redis_port, port, metrics_port = ports.free(3)
     users = folder / "users"
     argv = [sys.executable, ACL, "--folder", users, "--address", f"127.0.0.1:{redis_port}"]

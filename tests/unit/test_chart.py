@@ -54,6 +54,7 @@ def test_nothing_is_copied():
     assert all(DEPLOY in path.resolve().parents for path in links.values())
     assert links.keys() == {
         "dashboard.json",
+        "enrolment-rbac.yaml",
         "podmonitor.yaml",
         "policy.yaml",
         "rbac.yaml",
@@ -63,13 +64,10 @@ def test_nothing_is_copied():
 
 
 def test_the_users_are_those_of_acl_py():
-    """The chart's users of the broker have the rights that acl.py gives them.
-
-    The chart does not run the enrolment service yet, so it has no user for it.
-    """
+    """The chart's users of the broker have the rights that acl.py gives them."""
     text = (chart.CHART / "templates" / "secrets.yaml").read_text()
     users = runpy.run_path(str(DEPLOY.parent / "carina_tasks" / "store" / "acl_rules.py"))["SHARED"]
-    for user, rules in (users[name] for name in ("_control", "_flower")):
+    for user, rules in users.values():
         (line,) = [
             one.strip() for one in text.splitlines() if one.strip().startswith(f"user {user} ")
         ]

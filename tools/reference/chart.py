@@ -33,6 +33,16 @@ BY_THE_CHART: Final = {
     "zero_command": "node.zeroCommand",
     "namespace": "the namespace of the release",
     "metrics_port": "fixed",
+    "enrolment_url": "node.credentials",
+    "enrolment_ca": "enrolment.tls",
+    "enrolment_token_file": "fixed",
+    "enrolment_port": "fixed",
+    "enrolment_certificate": "enrolment.tls",
+    "enrolment_private_key": "enrolment.tls",
+    "enrolment_master_key": "enrolment.existingSecret",
+    "enrolment_broker_url": "enrolment.brokerUrl",
+    "enrolment_audience": "fixed",
+    "enrolment_account": "fixed",
 }
 """Settings that the chart sets itself, and from what."""
 
