@@ -28,8 +28,23 @@ from carina_tasks.errors import (
     BadSetting,
     DryRunUnsupported,
 )
-from carina_tasks.kube.responses import DRY_RUN, MERGE, NO_DRY_RUN, date_of, error_of, list_of
+from carina_tasks.kube.responses import (
+    DRY_RUN,
+    MERGE,
+    NO_DRY_RUN,
+    date_of,
+    error_of,
+    list_of,
+    retry_after,
+)
 from carina_tasks.kube.slim import slim
+
+IN_FLIGHT = 32
+"""Requests of one process that the API server has at a time, six watches among them."""
+BUSY_TRIES = 5
+"""Tries of a request that the API server answers with 429; client-go makes ten."""
+BUSY_LONGEST = 10.0
+"""Seconds that are waited at most between two of them, whatever Retry-After says."""
 
 Raw = dict[str, Any]
 Observe = Callable[[str, str, float, int], None]
@@ -102,8 +117,10 @@ class Api:
         configuration = api_client.configuration
         # Retries are ours to decide: the pool's own would hide a fault and repeat a DELETE.
         configuration.retries = False
-        configuration.connection_pool_maxsize = 32
+        configuration.connection_pool_maxsize = IN_FLIGHT
         self._client.rest_client = client.rest.RESTClientObject(configuration)
+        # A thread that finds no free connection waits for one.
+        self._client.rest_client.pool_manager.connection_pool_kw["block"] = True
         self._host: str = configuration.host.rstrip("/")
         self._timeout = timeout
         self._page_size = page_size
@@ -289,6 +306,26 @@ class Api:
         body: Raw | None = None,
         content_type: str = "application/json",
     ) -> tuple[Raw, float]:
+        for tries in range(1, BUSY_TRIES + 1):
+            status, data, headers = self._once(verb, path, query, body, content_type)
+            pause = retry_after(status, headers.get("Retry-After"))
+            if pause is None or tries == BUSY_TRIES:
+                break
+            # API priority and fairness has not let it in, so nothing was done, whatever the verb.
+            time.sleep(min(pause, BUSY_LONGEST))
+        if not 200 <= status < 300:
+            self._raise_for(verb, path, status, data)
+        return self._decode(verb, path, data), date_of(headers.get("Date"))
+
+    def _once(
+        self,
+        verb: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Raw | None,
+        content_type: str,
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """Send a request once; return status, body and headers of the answer."""
         begun, status = time.monotonic(), 0
         try:
             response = self._send(
@@ -303,9 +340,7 @@ class Api:
         finally:
             if self._observe:
                 self._observe(verb, path, time.monotonic() - begun, status)
-        if not 200 <= status < 300:
-            self._raise_for(verb, path, status, data)
-        return self._decode(verb, path, data), date_of(response.headers.get("Date"))
+        return status, data, response.headers
 
     def _send(
         self,

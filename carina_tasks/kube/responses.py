@@ -91,6 +91,18 @@ def date_of(header: str | None) -> float:
         return time.time()
 
 
+def retry_after(status: int, header: str | None) -> float | None:
+    """Return the seconds after which a request that was not let in is worth another try.
+
+    None for any other answer, and without a number (API priority and fairness always sends one).
+
+    Args:
+        status: The HTTP status.
+        header: The header Retry-After, seconds as text.
+    """
+    return float(header) if status == 429 and header and header.isdecimal() else None
+
+
 def segment(name: str) -> str:
     """Return `name` as one segment of a path."""
     return quote(name, safe="")

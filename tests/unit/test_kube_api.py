@@ -4,6 +4,9 @@ ours.
 
 import json
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from kubernetes import client
@@ -21,6 +24,7 @@ from carina_tasks.errors import (
     CarinaTasksError,
     NotFound,
 )
+from carina_tasks.kube import api as adapter
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, connect
 from carina_tasks.kube.cluster import Cluster
@@ -364,3 +368,66 @@ def test_every_error_has_words_of_its_own():
         assert "\n" not in kind().message
         if kind is not CarinaTasksError:
             assert issubclass(kind, errors.TransientError | errors.PermanentError | errors.Refused)
+
+
+BUSY = Answer(429, {"kind": "Status", "code": 429, "reason": "TooManyRequests"})
+
+
+def sleeping(monkeypatch):
+    """Let the adapter's pauses take no time; return them."""
+    slept = []
+    fake = SimpleNamespace(sleep=slept.append, monotonic=time.monotonic)
+    monkeypatch.setattr(adapter, "time", fake)
+    return slept
+
+
+def busy(after):
+    """Make the answer of an API server that lets nothing in for so many seconds."""
+    return Answer(429, BUSY.body, {"Retry-After": after})
+
+
+@pytest.mark.parametrize("verb", ["get", "create", "delete"])
+def test_a_request_that_was_not_let_in_is_sent_again(verb, monkeypatch):
+    """After as long as the API server asks for, whatever the verb: nothing was done."""
+    slept = sleeping(monkeypatch)
+    calls = {
+        "get": lambda one: one.get("/api/v1/nodes/n1"),
+        "create": lambda one: one.create("/api/v1/nodes", {}),
+        "delete": lambda one: one.delete("/api/v1/nodes/n1", uid="1"),
+    }
+    with serving(busy("1"), busy("3600"), Answer(200, {"kind": "Node"})) as (one, script):
+        assert calls[verb](one)["kind"] == "Node"
+    assert slept == [1.0, adapter.BUSY_LONGEST]
+    assert len(script.asked) == 3
+
+
+@pytest.mark.parametrize("answer", [BUSY, busy("soon"), busy("-1")])
+def test_a_busy_server_that_does_not_say_how_long_is_not_asked_again(answer, monkeypatch):
+    """The task is tried again, with its own pauses."""
+    slept = sleeping(monkeypatch)
+    with serving(answer) as (one, script), pytest.raises(ApiUnavailable) as caught:
+        one.get("/api/v1/nodes/n1")
+    assert (caught.value.facts["status"], len(script.asked), slept) == (429, 1, [])
+
+
+def test_a_server_that_stays_busy_is_given_up(monkeypatch):
+    """A request is tried five times, and the error keeps its status."""
+    sleeping(monkeypatch)
+    with serving(busy("1")) as (one, script), pytest.raises(ApiUnavailable) as caught:
+        one.get("/api/v1/nodes/n1")
+    assert caught.value.facts["status"] == 429
+    assert len(script.asked) == adapter.BUSY_TRIES
+
+
+def test_so_many_requests_are_under_way_and_no_more(monkeypatch):
+    """A thread that finds no free connection waits for one: a failover of many volumes does not
+    become a storm.
+    """
+    monkeypatch.setattr(adapter, "IN_FLIGHT", 2)
+    with serving(Answer(200, {"kind": "Node"}, wait=0.05)) as (one, script):
+        with ThreadPoolExecutor(8) as pool:
+            done = list(pool.map(lambda _: one.get("/api/v1/nodes/n1"), range(8)))
+        pools = one._client.rest_client.pool_manager.pools
+        (made,) = [pools[key] for key in pools.keys()]  # noqa: SIM118
+        assert made.num_connections <= 2
+    assert len(done) == len(script.asked) == 8
