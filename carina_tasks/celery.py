@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,6 +112,8 @@ class Application(Celery):  # type: ignore[misc]
 
     serves_node = False
     """Whether this process is a node worker, which stores answers and reads none."""
+    after_run: Callable[[], object] | None = None
+    """Called after each run of a control task, before its result is stored."""
 
     def _get_backend(self) -> Any:
         """Return the result backend without its subscription to results.

@@ -5,6 +5,7 @@
 ``paths``          where each kind lives
 ``cluster``        complete lists and single objects as frozen values
 ``events``         Kubernetes Events, aggregated
+``event_queue``    Events that no step waits for
 ``token_review``    whose token is this?
 ``state``          the ConfigMap that holds the pause
 ``dry_run``        writes that the API server only checks

@@ -79,6 +79,9 @@ class Events:
         reason: str,
         message: str,
         key: str = "",
+        *,
+        wait: bool = True,
+        at: float | None = None,
     ) -> None:
         """Write the Event, or count up the one that has the same object, reason and key.
 
@@ -88,8 +91,10 @@ class Events:
             reason: The reason, for users.
             message: The message, for users.
             key: Distinguishes Events of one object and reason.
+            wait: Here always: it is written when this returns. `EventQueue` does it later.
+            at: When it happened (seconds since the epoch); None: now.
         """
-        now, message = self._now(), message[:1000]
+        now, message = self._now() if at is None else at, message[:1000]
         digest = hashlib.sha256(
             "\0".join((about.kind, about.uid, type_, reason, key)).encode()
         ).hexdigest()[:16]

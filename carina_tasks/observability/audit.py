@@ -29,6 +29,8 @@ class Audit:
         message: str,
         reason: str,
         key: str = "",
+        *,
+        wait: bool = False,
         **facts: str | int,
     ) -> None:
         """Record something that was done and cannot be undone; `reason` is the Event's (CamelCase).
@@ -42,11 +44,13 @@ class Audit:
             message: The message, for users.
             reason: The Event's reason.
             key: Distinguishes Events of one object and reason.
+            wait: Whether the Event is written when this returns, because it must not be lost.
             **facts: Further fields of the log line.
         """
         metrics.AUDIT.labels(action).inc()
         self._log.info(message, action=action, object=about.name, **facts)
-        self._events.say(about, "Normal", reason, message, key or str(facts.get("volume", "")))
+        key = key or str(facts.get("volume", ""))
+        self._events.say(about, "Normal", reason, message, key, wait=wait)
 
     def noted(self, action: str, message: str, **facts: str | int) -> None:
         """Record an act that concerns no object's Events: a log line and the metric.
@@ -69,7 +73,7 @@ class Audit:
             **facts: Further fields of the log line.
         """
         self._log.warning(message, reason=reason, object=about.name, **facts)
-        self._events.say(about, "Warning", reason, message)
+        self._events.say(about, "Warning", reason, message, wait=False)
 
     def guarded(self, guard: str, message: str, about: About | None = None) -> None:
         """Record that a guard refused.
@@ -82,7 +86,7 @@ class Audit:
         metrics.GUARDS.labels(guard).inc()
         self._log.warning(message, guard=guard)
         if about is not None:
-            self._events.say(about, "Warning", "CarinaTasksRefused", message, guard)
+            self._events.say(about, "Warning", "CarinaTasksRefused", message, guard, wait=False)
 
     def event(
         self,
@@ -101,7 +105,7 @@ class Audit:
             message: The message, for users.
             key: Distinguishes Events of one object and reason.
         """
-        self._events.say(about, type_, reason, message, key)
+        self._events.say(about, type_, reason, message, key, wait=False)
 
 
 def about_volume(logic_volume: LogicVolume) -> About:

@@ -16,6 +16,7 @@ from carina_tasks import settings
 from carina_tasks.flows.context import Context
 from carina_tasks.kube.api import connect
 from carina_tasks.kube.cluster import Cluster
+from carina_tasks.kube.event_queue import EventQueue
 from carina_tasks.kube.events import Events
 from carina_tasks.kube.informer import Informer
 from carina_tasks.kube.state import StateMap
@@ -26,6 +27,9 @@ from carina_tasks.runtime import task_events
 from carina_tasks.runtime.node_calls import node_calls
 from carina_tasks.store import heartbeat, lock
 from carina_tasks.store.latest_results import LatestResults
+
+FLUSH = 10.0
+"""Seconds that a task waits at most, when it is done, for its Events to be written."""
 
 _once = threading.Lock()
 _long_lived = threading.Event()
@@ -55,13 +59,18 @@ def _context() -> Context:
     if _long_lived.is_set() and conf.watch_stale_after:
         informer = Informer(api, conf.watch_stale_after, observe=metrics.observe_snapshot)
         informer.start()
+    events: Events = Events(api)
+    if _long_lived.is_set():
+        events = queued = EventQueue(api)
+        # Who reads a result finds the Events that belong to it, and so does who stops the worker.
+        app.after_run = lambda: queued.flush(FLUSH)
     return Context(
         settings=conf,
         cluster=Cluster(api, informer),
         writes=ClusterWrites(api),
         state=StateMap(api, conf.namespace),
         nodes=node_calls(),
-        audit=Audit(Events(api)),
+        audit=Audit(events),
         latest_results=LatestResults(app),
         lock=lambda name: lock.hold(app, name, conf.lock_ttl),
         worker_alive=lambda node: heartbeat.alive(app, node),

@@ -70,7 +70,11 @@ class ControlTask(Task):  # type: ignore[misc]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task; on a transient error ask Celery for a retry."""
         with log_context(self):
-            return self._run(*args, **kwargs)
+            try:
+                return self._run(*args, **kwargs)
+            finally:
+                if after_run := getattr(self.app, "after_run", None):
+                    after_run()
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         try:

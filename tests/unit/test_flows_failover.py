@@ -23,6 +23,7 @@ from carina_tasks.flows.failover.resume import resume
 from carina_tasks.flows.failover.steps import NeedsTarget
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Listing
+from carina_tasks.kube.events import Events
 from carina_tasks.model import well_known
 from carina_tasks.model.messages import LvResults
 from carina_tasks.model.quantity import GIB
@@ -72,6 +73,23 @@ def test_every_journal_is_written_before_anything_is_touched():
         assert body["spec"]["nodeName"] in ("n2", "n3")
         assert body["metadata"]["uid"]
         assert body["metadata"]["resourceVersion"]
+
+
+def test_that_a_volume_is_empty_is_written_while_its_journal_is_there(monkeypatch):
+    """Every other Event may wait, and be lost with the process: this one may not."""
+    api, fake = deleted(names=("pvc-1",)), nodes()
+    said = []
+
+    def say(self, about, type_, reason, message, key="", *, wait):
+        journalled = (
+            well_known.JOURNAL in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
+        )
+        said.append((about.kind, reason, wait, journalled))
+
+    monkeypatch.setattr(Events, "say", say)
+    assert rebuild_node(context(api, fake), "n1").outcome == "done"
+    assert ("PersistentVolumeClaim", "VolumeRebuiltEmpty", True, True) in said
+    assert {reason for _, reason, wait, _ in said if wait} == {"VolumeRebuiltEmpty"}
 
 
 def test_a_pod_that_is_bound_to_the_source_at_the_last_moment_is_evicted_too():

@@ -329,53 +329,37 @@ def finished(
         journal: The journal of the rebuild.
     """
     first, *others = _about(logic_volume, claim)
-    facts = {"volume": logic_volume.name, "source": journal.source, "target": journal.target}
     if journal.given_up:
-        event = "FailbackGivenUp"
+        action, event = "give-up-failback", "FailbackGivenUp"
         message = (
             f"{_subject(logic_volume)} stays on node {journal.target} with the data that it has: "
             f"{journal.reason}"
         )
-        ctx.audit.acted(
-            "give-up-failback",
-            first,
-            message,
-            "FailbackGivenUp",
-            key=journal.intent,
-            intent=journal.intent,
-            **facts,
-        )
     elif journal.failback:
-        event = "VolumeFailedBack"
+        action, event = "fail-back", "VolumeFailedBack"
         message = (
             f"{_subject(logic_volume)} is on node {journal.target} with the data of its old copy "
             f"(LV {journal.copy}); what was written on {journal.source} is the old copy now "
             f"({journal.reason})"
         )
-        ctx.audit.acted(
-            "fail-back",
-            first,
-            message,
-            "VolumeFailedBack",
-            key=journal.intent,
-            intent=journal.intent,
-            **facts,
-        )
     else:
-        event = "VolumeRebuiltEmpty"
+        action, event = "rebuild", "VolumeRebuiltEmpty"
         message = (
             f"{_subject(logic_volume)} is new and empty on node {journal.target}: it was on "
             f"{journal.source}, and data does not travel ({journal.reason})"
         )
-        ctx.audit.acted(
-            "rebuild",
-            first,
-            message,
-            "VolumeRebuiltEmpty",
-            key=journal.intent,
-            intent=journal.intent,
-            **facts,
-        )
+    ctx.audit.acted(
+        action,
+        first,
+        message,
+        event,
+        key=journal.intent,
+        wait=True,
+        volume=logic_volume.name,
+        source=journal.source,
+        target=journal.target,
+        intent=journal.intent,
+    )
     for about in others:
         ctx.audit.event(about, "Normal", event, message, key=journal.intent)
 
