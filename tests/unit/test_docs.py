@@ -260,16 +260,20 @@ def test_event_table_is_complete() -> None:
     written = set()
     product = ROOT / "carina_tasks"
     for path in (*(product / "flows").rglob("*.py"), *(product / "enrolment").rglob("*.py")):
-        for call in ast.walk(tree(path)):
-            if isinstance(call, ast.Call) and ast.unparse(call.func).startswith(
+        for code in ast.walk(tree(path)):
+            values: list[ast.expr] = []
+            if isinstance(code, ast.Call) and ast.unparse(code.func).startswith(
                 ("ctx.audit.", "self._audit.")
             ):
-                texts = [
-                    arg.value
-                    for arg in call.args
-                    if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
-                ]
-                written |= {text for text in texts if re.fullmatch(r"([A-Z][a-z]+){2,}", text)}
+                values = code.args
+            elif isinstance(code, ast.Assign) and "event" in ast.unparse(code.targets[0]):
+                values = code.value.elts if isinstance(code.value, ast.Tuple) else [code.value]
+            texts = [
+                value.value
+                for value in values
+                if isinstance(value, ast.Constant) and isinstance(value.value, str)
+            ]
+            written |= {text for text in texts if re.fullmatch(r"([A-Z][a-z]+){2,}", text)}
     # Guards are told under one reason; which guard it was is in the metric and the log.
     written = written - {"OrphanCap", "Unreadable", "BadAnswer"} | {"CarinaTasksRefused"}
     table = TEXTS["docs/runbooks.md"].split("## Events\n")[1].split("\n## ")[0]
