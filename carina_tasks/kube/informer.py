@@ -92,7 +92,8 @@ class WatchedKind(Generic[T]):
             if event.type == "BOOKMARK":
                 return
             self._view = None
-            raw = slim(event.object)
+            # A list's items do not repeat their kind; one that comes alone has it.
+            raw = slim({k: v for k, v in event.object.items() if k not in ("kind", "apiVersion")})
             key = key_of(raw)
             self._values.pop(key, None)
             self._unreadable.pop(key, None)
