@@ -16,8 +16,7 @@ from carina_tasks.runtime.context import context
     cls=Command,
     exits={0: "rebuilt", 1: "refused or not finished, with the reason", 2: "it could not be asked"},
     examples=(
-        "celery -A carina_tasks carina rebuild 10.20.9.154 default/data-mysql-0 "
-        "--force default/data-mysql-0",
+        "celery -A carina_tasks carina rebuild 10.20.9.154 default/reports --force default/reports",
     ),
 )
 @click.argument("node")

@@ -267,11 +267,6 @@ BUGS: Final = (
         (KillPoints("another worker"),),
         rebuilds.deletes_without_preconditions,
     ),
-    Bug(
-        "annotation-without-version",
-        (KillPoints("another worker"),),
-        rebuilds.touch_without_version,
-    ),
     Bug("journal-no-shield", (KillPoints("a sweep in between"),), rebuilds.journal_no_shield),
     Bug(
         "dead-target-left-apart",

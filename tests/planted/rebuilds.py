@@ -14,7 +14,6 @@ from carina_tasks.decisions import eviction, logic_volumes, orphans, rebuild
 from carina_tasks.flows import one_object
 from carina_tasks.flows.failover import events as telling
 from carina_tasks.flows.failover import planning, stepping
-from carina_tasks.flows.sweeps import logic_volumes as sweep_logic
 from carina_tasks.kube.api import Api
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.lvm import commands
@@ -116,25 +115,6 @@ def deletes_without_preconditions() -> AbstractContextManager[Any]:
         self._call("DELETE", path, body={"gracePeriodSeconds": grace} if grace is not None else {})
 
     return mock.patch.object(Api, "delete", delete)
-
-
-def touch_without_version() -> AbstractContextManager[Any]:
-    """Annotate the claim without its resourceVersion, and never remove what is left."""
-
-    def touch(self: ClusterWrites, claim: Any, now: float) -> None:
-        body = {"metadata": {"uid": claim.meta.uid, "annotations": {well_known.TOUCH: str(now)}}}
-        self._api.merge(
-            f"/api/v1/namespaces/{claim.meta.namespace}/persistentvolumeclaims/{claim.meta.name}",
-            body,
-        )
-
-    # A touch that is left is removed by the sweep: only without both guards does it stay.
-    stack = ExitStack()
-    stack.enter_context(mock.patch.object(ClusterWrites, "annotate_claim", touch))
-    stack.enter_context(
-        mock.patch.object(sweep_logic, "_remove_annotations", mock.Mock(return_value=[]))
-    )
-    return stack
 
 
 def journal_no_shield() -> AbstractContextManager[Any]:

@@ -29,8 +29,8 @@ GUARDED = {
     "annotate_claim": lambda w: w.annotate_claim(CLAIM, 1.0),
     "remove_claim_annotation": lambda w: w.remove_claim_annotation(CLAIM),
 }
-BY_UID_ALONE = {"annotate_claim", "remove_claim_annotation"}
-"""A touch is meant to come between others' writes: the UID is its only guard."""
+BY_UID_ALONE = {"remove_claim_annotation"}
+"""A touch that was left is taken off whatever else changed: the UID is its only guard."""
 
 
 def cluster(**change):
