@@ -20,6 +20,7 @@ CALLS = {
     "failback": (["failback", ONE], {2}),
     "failed": (["failed"], {1}),
     "history": (["history", "pvc-none"], {0, 2}),
+    "leave": (["leave"], {0}),
     "maintenance": (["maintenance", "list"], {0}),
     "pause": (["pause", "a test"], {0}),
     "plan": (["plan", ONE], {0, 1, 2}),
@@ -59,7 +60,9 @@ def test_every_command_answers_soon_and_in_few_lines(embedded: Embedded, away: s
         begun = time.monotonic()
         done = subprocess.run(
             [*CELERY, "carina", *words],
-            env=embedded.stage.env | {"CARINA_TASKS_BROKER_URL": away},
+            # `leave` waits for as long as a node's absence is confirmed.
+            env=embedded.stage.env
+            | {"CARINA_TASKS_BROKER_URL": away, "CARINA_TASKS_CONFIRM_ABSENCE": "0"},
             capture_output=True,
             text=True,
             check=False,
