@@ -24,7 +24,6 @@ from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import lost_node, steps
 from carina_tasks.flows.sweeps import local_volumes
-from carina_tasks.kube.informer import WatchedKind
 from carina_tasks.kube.state import StateMap
 from tests.planted import rebuilds, rules
 from tests.planted.edits import Edit
@@ -182,11 +181,6 @@ BUGS: Final = (
         rules.patched(ask_nodes, "confirmed", lambda _: lambda ctx, snapshot, nodes: snapshot),
     ),
     Bug("trusts-a-silent-watch", (Simulation(),), rules.silent_watch_trusted),
-    Bug(
-        "forgets-pods-when-a-watch-begins-again",
-        (Simulation(),),
-        rules.patched(WatchedKind, "listed", rules.without_the_last),
-    ),
     # A step of a rebuild
     Bug(
         "unwiped-counts-as-created",

@@ -232,14 +232,3 @@ def silent_watch_trusted() -> Iterator[None]:
         mock.patch.object(ask_nodes, "confirmed", confirmed),
     ):
         yield
-
-
-def without_the_last(original: Any) -> Any:
-    """Leave the last pod of a list out when a watch begins again."""
-
-    def listed(self: WatchedKind[Any], listing: Any) -> None:
-        again = self.kind == "pods" and self._heard is not None
-        items = listing.items[:-1] if again else listing.items
-        original(self, replace(listing, items=items))
-
-    return listed
