@@ -329,37 +329,35 @@ def finished(
         journal: The journal of the rebuild.
     """
     first, *others = _about(logic_volume, claim)
+    key = journal.intent
+    facts = {
+        "volume": logic_volume.name,
+        "source": journal.source,
+        "target": journal.target,
+        "intent": journal.intent,
+    }
     if journal.given_up:
-        action, event = "give-up-failback", "FailbackGivenUp"
+        event = "FailbackGivenUp"
         message = (
             f"{_subject(logic_volume)} stays on node {journal.target} with the data that it has: "
             f"{journal.reason}"
         )
+        ctx.audit.acted("give-up-failback", first, message, event, key, wait=True, **facts)
     elif journal.failback:
-        action, event = "fail-back", "VolumeFailedBack"
+        event = "VolumeFailedBack"
         message = (
             f"{_subject(logic_volume)} is on node {journal.target} with the data of its old copy "
             f"(LV {journal.copy}); what was written on {journal.source} is the old copy now "
             f"({journal.reason})"
         )
+        ctx.audit.acted("fail-back", first, message, event, key, wait=True, **facts)
     else:
-        action, event = "rebuild", "VolumeRebuiltEmpty"
+        event = "VolumeRebuiltEmpty"
         message = (
             f"{_subject(logic_volume)} is new and empty on node {journal.target}: it was on "
             f"{journal.source}, and data does not travel ({journal.reason})"
         )
-    ctx.audit.acted(
-        action,
-        first,
-        message,
-        event,
-        key=journal.intent,
-        wait=True,
-        volume=logic_volume.name,
-        source=journal.source,
-        target=journal.target,
-        intent=journal.intent,
-    )
+        ctx.audit.acted("rebuild", first, message, event, key, wait=True, **facts)
     for about in others:
         ctx.audit.event(about, "Normal", event, message, key=journal.intent)
 
