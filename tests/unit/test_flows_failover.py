@@ -23,6 +23,7 @@ from carina_tasks.flows.failover.resume import resume
 from carina_tasks.flows.failover.steps import NeedsTarget
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Listing
+from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
 from carina_tasks.model import well_known
 from carina_tasks.model.messages import LvResults
@@ -90,6 +91,29 @@ def test_that_a_volume_is_empty_is_written_while_its_journal_is_there(monkeypatc
     assert rebuild_node(context(api, fake), "n1").outcome == "done"
     assert ("PersistentVolumeClaim", "VolumeRebuiltEmpty", True, True) in said
     assert {reason for _, reason, wait, _ in said if wait} == {"VolumeRebuiltEmpty"}
+
+
+def test_a_pod_is_left_alone_when_another_worker_has_finished_meanwhile(monkeypatch):
+    """Its list took long, and without a broker there are no locks: the pods that it shows are none
+    of this rebuild's any more (simulation, seed 784).
+    """
+    api, fake = deleted(names=("pvc-1",)), nodes()
+    real = Cluster.pods_on
+
+    def pods_on(self, node, namespace, claim):
+        found, meta = (
+            real(self, node, namespace, claim),
+            api.one("LogicVolume", "pvc-1")["metadata"],
+        )
+        if meta["annotations"].pop(well_known.JOURNAL, None):
+            meta["resourceVersion"] = "9999"
+        return found
+
+    monkeypatch.setattr(Cluster, "pods_on", pods_on)
+    (result,) = rebuild_node(context(api, fake), "n1").volumes
+    assert "another worker finished it" in result.reason
+    assert [raw for raw in api.objects.values() if raw["kind"] == "Pod"]
+    assert not [path for verb, path, _ in api.log if "/pods/" in path]
 
 
 def test_a_pod_that_is_bound_to_the_source_at_the_last_moment_is_evicted_too():

@@ -74,6 +74,10 @@ def act(
             major, minor = (view.lv.major, view.lv.minor) if view.lv else (-1, -1)
             return replace(view, logic_volume=writes.set_success(logic_volume, major, minor))
         case rebuild.EvictPods(pods):
+            # Another worker may have finished since the journal was read, and then these pods are
+            # none of the rebuild's any more.
+            if not _is_unchanged(ctx, logic_volume):
+                return None
             evict(ctx, pods, logic_volume, view.claim, journal)
             return replace(view, pods=())
         case _ if pv is not None or isinstance(step, rebuild.CreatePersistentVolume):
@@ -102,8 +106,7 @@ def _with_pv(
             return replace(view, pv=None)
         case rebuild.CreatePersistentVolume(body):
             # A PV that is made has no version to name, so the journal is read again before.
-            now = ctx.cluster.logic_volume(logic_volume.name)
-            if now is None or now.meta.version != logic_volume.meta.version:
+            if not _is_unchanged(ctx, logic_volume):
                 return None
             return replace(view, pv=writes.create_persistent_volume(body))
         case rebuild.RestorePolicy(policy) if pv is not None:
@@ -121,6 +124,12 @@ def _with_pv(
             writes.write_journal(logic_volume, reported, rebuild.PHASES[type(step)])
             return None
     raise LostMidway(f"{logic_volume.name}: an object went away between reading and acting")
+
+
+def _is_unchanged(ctx: Context, logic_volume: LogicVolume) -> bool:
+    """Return whether the LogicVolume, and the journal on it, is the one that was read."""
+    now = ctx.cluster.logic_volume(logic_volume.name)
+    return now is not None and now.meta.version == logic_volume.meta.version
 
 
 def _result_of(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> Advance | None:
