@@ -12,6 +12,11 @@ from tests.chaos.proxy import Json, Proxy
 from tests.chaos.stand_ins import Loop
 from tests.chaos.story import Story
 
+LISTS = "0"
+"""WATCH_STALE_AFTER of a control worker that never watches: it lists, as it does when its watches
+show nothing.
+"""
+
 
 def test_the_api_server_is_down_in_mid_rebuild(story: Story) -> None:
     """kube-apiserver stops when the first journal is written, for 30 s: every volume comes back, by
@@ -79,7 +84,7 @@ def test_lists_are_cut_short(story: Story, proxy: Proxy) -> None:
         "lists of LogicVolumes and PVs lack half their items, in 15 s of sweeps and in a rebuild",
         "no owned LV or LogicVolume removed; rebuilt",
     )
-    promise = story.begin(count=4)
+    promise = story.begin(count=4, watch_stale_after=LISTS)
     before = story.uuids(ONE)
     proxy.edit = cut(random.Random(2), "logicvolumes", "persistentvolumes")
     with Loop(
@@ -103,7 +108,7 @@ def test_lists_of_nodes_are_cut_short(story: Story, proxy: Proxy) -> None:
         "lists of nodes lack half their items for 15 s of sweeps and resumes",
         "nothing moves, nothing is removed, no alert fires",
     )
-    promise = story.begin("control", "node_watch")
+    promise = story.begin("control", "node_watch", watch_stale_after=LISTS)
     before = story.uuids(ONE)
     proxy.edit = cut(random.Random(3), "nodes")
     tasks = ("carina.failover.resume", "carina.sweep.local_volumes", "carina.sweep.logic_volumes")
@@ -129,7 +134,7 @@ def test_an_orphan_still_goes_behind_cut_lists(story: Story, proxy: Proxy) -> No
         "lists cut short while one real orphan is beside owned LVs",
         "the orphan goes, and it alone",
     )
-    promise = story.begin("control")
+    promise = story.begin("control", watch_stale_after=LISTS)
     story.lab.nodes[TWO].create_lv("volume-orphan", GIB)
     proxy.edit = cut(random.Random(4), "logicvolumes", "persistentvolumes")
     with Loop(1, lambda: promise.sender.send("carina.sweep.local_volumes")):
