@@ -23,14 +23,12 @@ from carina_tasks.errors import ApiGone, BrokerUnavailable, CarinaTasksError
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, connect
 from carina_tasks.kube.parsing import parse
+from carina_tasks.kube.reflector import PAUSES
 from carina_tasks.liveness import OF_THIS_PROCESS
 from carina_tasks.model import objects, task_names
 from carina_tasks.observability import logs, metrics
 from carina_tasks.store import client, heartbeat, trouble
 from carina_tasks.vital import VitalThread
-
-PAUSES = (1, 2, 5, 10, 30)
-"""Seconds between two tries to reach the API server."""
 
 WATCH_SECONDS = 240
 TASKS = {

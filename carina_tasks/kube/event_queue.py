@@ -11,16 +11,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 
 from carina_tasks.kube.api import Api
-from carina_tasks.kube.events import About, Events
+from carina_tasks.kube.events import Events
 from carina_tasks.vital import VitalThread
 
 SIZE: Final = 2000
-"""Events that may wait; a failover of 500 volumes writes some 3000, while they are written."""
+"""Events that may wait: those of some hundred volumes, and they are written meanwhile."""
 
 Job = Callable[[], None]
 
@@ -41,40 +41,15 @@ class EventQueue(Events):
         self._start = threading.Lock()
         self._process = 0
 
-    def say(
-        self,
-        about: About,
-        type_: Literal["Normal", "Warning"],
-        reason: str,
-        message: str,
-        key: str = "",
-        *,
-        wait: bool = False,
-        at: float | None = None,
-    ) -> None:
-        """Have the Event written; return at once unless `wait`.
-
-        Args:
-            about: The object that it is about.
-            type_: ``Normal`` or ``Warning``.
-            reason: The reason, for users.
-            message: The message, for users.
-            key: Distinguishes Events of one object and reason.
-            wait: Whether it is written when this returns.
-            at: When it happened (seconds since the epoch); None: now.
-        """
-        at = self._now() if at is None else at
-        write = super().say
+    def _deliver(self, write: Job, *, wait: bool) -> None:
         if wait:
-            write(about, type_, reason, message, key, at=at)
+            write()
             return
         self._run()
         try:
-            self._jobs.put_nowait(lambda: write(about, type_, reason, message, key, at=at))
+            self._jobs.put_nowait(write)
         except queue.Full:
-            structlog.get_logger().warning(
-                "an Event is left out: too many wait", about=about.name, reason=reason
-            )
+            structlog.get_logger().warning("an Event is left out: too many wait")
 
     def flush(self, seconds: float) -> bool:
         """Wait until what was said so far is written; return whether it is.

@@ -80,8 +80,7 @@ class Events:
         message: str,
         key: str = "",
         *,
-        wait: bool = True,
-        at: float | None = None,
+        wait: bool = False,
     ) -> None:
         """Write the Event, or count up the one that has the same object, reason and key.
 
@@ -91,10 +90,19 @@ class Events:
             reason: The reason, for users.
             message: The message, for users.
             key: Distinguishes Events of one object and reason.
-            wait: Here always: it is written when this returns. `EventQueue` does it later.
-            at: When it happened (seconds since the epoch); None: now.
+            wait: Whether it must be written when this returns. Here it always is; `EventQueue`
+                writes others later.
         """
-        now, message = self._now() if at is None else at, message[:1000]
+        now, message = self._now(), message[:1000]
+        self._deliver(lambda: self._say(about, type_, reason, message, key, now), wait=wait)
+
+    def _deliver(self, write: Callable[[], None], *, wait: bool) -> None:
+        """Have the Event written."""
+        write()
+
+    def _say(
+        self, about: About, type_: str, reason: str, message: str, key: str, now: float
+    ) -> None:
         digest = hashlib.sha256(
             "\0".join((about.kind, about.uid, type_, reason, key)).encode()
         ).hexdigest()[:16]

@@ -5,8 +5,8 @@ from it alone: objects are read by name before they change, and absence is confi
 informer that is still reading, or that has heard nothing for a while, shows nothing at all.
 
 The official client has a `SharedInformer` (kubernetes.informer). It does not fit: it keeps the
-client's models, which drop unknown fields and need some ten times the memory; it takes a list for
-complete that something in between cut short; and it cannot report when it heard something last.
+client's models, which drop unknown fields; it takes a list for complete that something in between
+cut short; and it cannot report when it heard something last.
 """
 
 from __future__ import annotations
@@ -189,12 +189,6 @@ class Informer:
             if silent > self._stale_after:
                 return Behind(f"the watch of {one.kind} has been silent for {silent:.0f} s")
         return None
-
-    def silences(self) -> dict[str, float]:
-        """Return the seconds since each kind was heard of; those that were never are left out."""
-        return {
-            one.kind: silent for one in self.kinds.values() if (silent := one.silent()) is not None
-        }
 
     def snapshot(self, now: float) -> ClusterSnapshot | Behind:
         """Return the cluster as the watches show it, or why they show nothing.
