@@ -72,9 +72,9 @@ class BrokerSettings(BaseSettings):
         "full",
         description="What is verified of the broker's certificate. full: its authority, its dates, "
         "and that it is for the host in the URL (with Sentinel also for the address that the "
-        "Sentinels name). authority: not the host. none: nothing; whoever is in between can read "
-        "the password and have volumes removed. Every process warns of the last two. Default full: "
-        "without it TLS hides the traffic from nobody who can redirect it.",
+        "Sentinels name). authority: not the host. none: nothing; an attacker on the network path "
+        "can read the password and have volumes removed. Every process warns of the last two. "
+        "Default full: without it, an attacker who can redirect the traffic can read it.",
     )
 
     @field_validator("broker_url")

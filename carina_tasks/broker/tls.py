@@ -16,10 +16,11 @@ from carina_tasks.errors import BadSetting
 from carina_tasks.settings import Settings
 
 _WARNINGS = {
-    "none": f"{PREFIX}BROKER_VERIFY=none: the broker's certificate is not verified, whoever is in "
-    "between can read the password and have volumes removed",
+    "none": f"{PREFIX}BROKER_VERIFY=none: the broker's certificate is not verified, so an attacker "
+    "on the network path can read the password and have volumes removed",
     "authority": f"{PREFIX}BROKER_VERIFY=authority: the broker's certificate may be for any host, "
-    "whoever has one of the same authority can read the password and have volumes removed",
+    "so the owner of any certificate of that authority can read the password and have volumes "
+    "removed",
 }
 
 

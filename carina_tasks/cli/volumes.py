@@ -43,7 +43,7 @@ def command(target: str, output: str) -> None:
     """
     node, volumes, snapshot = _where(target)
     if not heartbeat.alive(app, node):
-        # A message to nobody would lie in Redis, and the answer never come.
+        # No worker would take the message from Redis, and no answer would come.
         raise NodeSilent(
             f"the worker of node {node} sends no heartbeat: "
             f"{start_worker(settings.current().namespace, node)}"

@@ -1,6 +1,6 @@
 """What does an operator mean by this word? A claim, a pod, a volume or a node.
 
-Whoever is on call knows ``namespace/claim`` and the pod, and nobody knows ``pvc-<uuid>`` by heart.
+The on-call engineer knows ``namespace/claim`` and the pod; ``pvc-<uuid>`` is hard to remember.
 A word that fits more than one thing is never guessed at: the error lists what it may mean.
 """
 

@@ -9,7 +9,9 @@ from typing import Final
 UNKNOWN_AGE: Final = 10.0
 """Seconds that a connection may stay without a user. A client logs in with its first command."""
 UNKNOWN_MANY: Final = 100
-"""Connections without a user above which none of them may wait: somebody fills `maxclients`."""
+"""Connections without a user above which all of them are closed at once: a client is filling
+`maxclients`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
