@@ -11,12 +11,12 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from carina_tasks.errors import BadObject, NotFound
+from carina_tasks.errors import NotFound
 from carina_tasks.kube import admission, event_history, paths, rights
 from carina_tasks.kube.api import Api, Listing, Raw
 from carina_tasks.kube.event_history import PastEvent
 from carina_tasks.kube.informer import Behind, Informer, WatchedKind
-from carina_tasks.kube.parsing import name_of, parse
+from carina_tasks.kube.parsing import parse, parse_all
 from carina_tasks.kube.rights import Right
 from carina_tasks.kube.shared import SharedReading
 from carina_tasks.model import objects
@@ -191,15 +191,11 @@ class Cluster:
         bad: list[Unreadable] = []
 
         def each(kind: str, listing: Listing, parser: Callable[[Raw], T]) -> list[T]:
-            values = []
-            for raw in listing.items:
-                try:
-                    values.append(parse(raw, parser))
-                except BadObject as exc:
-                    bad.append(
-                        Unreadable(kind, str(exc.facts.get("name") or name_of(raw)), exc.message)
-                    )
-            return values
+            values, unreadable = parse_all(listing.items, parser)
+            bad.extend(
+                Unreadable(kind, key.rpartition("/")[2], why) for key, why in unreadable.items()
+            )
+            return list(values.values())
 
         return ClusterSnapshot(
             now=volumes.now,
@@ -311,14 +307,7 @@ class Cluster:
         return Listed(view.values, view.unreadable)
 
     def _listed(self, path: str, parser: Callable[[Raw], T]) -> Listed[T]:
-        values: dict[str, T] = {}
-        unreadable: dict[str, str] = {}
-        for raw in self.api.list(path).items:
-            try:
-                values[name_of(raw)] = parse(raw, parser)
-            except BadObject as exc:
-                unreadable[str(exc.facts.get("name") or name_of(raw))] = exc.message
-        return Listed(values, unreadable)
+        return Listed(*parse_all(self.api.list(path).items, parser))
 
     def _get(self, path: str, parser: Callable[[Raw], T]) -> T | None:
         try:

@@ -18,10 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from carina_tasks.errors import BadObject
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, Listing, Raw, WatchEvent
-from carina_tasks.kube.parsing import name_of, parse
+from carina_tasks.kube.parsing import key_of, parse_all
 from carina_tasks.kube.reflector import Reflector
 from carina_tasks.kube.slim import slim
 from carina_tasks.model import objects
@@ -76,10 +75,7 @@ class WatchedKind(Generic[T]):
     def listed(self, listing: Listing) -> None:
         """Replace everything by a complete list: what it lacks is gone."""
         at = self._monotonic()
-        values: dict[str, T] = {}
-        unreadable: dict[str, str] = {}
-        for raw in listing.items:
-            self._put(raw, values, unreadable)
+        values, unreadable = parse_all(listing.items, self._parser)
         with self._lock:
             self._values, self._unreadable, self._view = values, unreadable, None
             self._heard = at
@@ -98,7 +94,9 @@ class WatchedKind(Generic[T]):
             self._values.pop(key, None)
             self._unreadable.pop(key, None)
             if event.type != "DELETED":
-                self._put(raw, self._values, self._unreadable)
+                values, unreadable = parse_all([raw], self._parser)
+                self._values |= values
+                self._unreadable |= unreadable
 
     def ended(self) -> None:
         """Take note that a watch ended in order: it showed whatever there was to show."""
@@ -117,13 +115,6 @@ class WatchedKind(Generic[T]):
             if self._view is None:
                 self._view = KindView(dict(self._values), dict(self._unreadable))
             return self._view
-
-    def _put(self, raw: Raw, values: dict[str, T], unreadable: dict[str, str]) -> None:
-        key = key_of(raw)
-        try:
-            values[key] = parse(raw, self._parser)
-        except BadObject as exc:
-            unreadable[key] = exc.message
 
 
 class Informer:
@@ -229,10 +220,3 @@ class Informer:
             ),
             watched=True,
         )
-
-
-def key_of(raw: Raw) -> str:
-    """Return ``namespace/name`` of an object, or the name alone when it has no namespace."""
-    meta = raw.get("metadata")
-    namespace = meta.get("namespace") if isinstance(meta, dict) else ""
-    return f"{namespace}/{name_of(raw)}" if namespace else name_of(raw)

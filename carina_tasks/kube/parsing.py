@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import msgspec
@@ -42,3 +42,24 @@ def name_of(raw: Raw) -> str:
     """Return the name of an object, ``?`` when it has none."""
     meta = raw.get("metadata")
     return str(meta.get("name")) if isinstance(meta, dict) else "?"
+
+
+def key_of(raw: Raw) -> str:
+    """Return ``namespace/name`` of an object, or the name alone when it has no namespace."""
+    meta = raw.get("metadata")
+    namespace = meta.get("namespace") if isinstance(meta, dict) else ""
+    return f"{namespace}/{name_of(raw)}" if namespace else name_of(raw)
+
+
+def parse_all(
+    items: Iterable[Raw], parser: Callable[[Raw], T]
+) -> tuple[dict[str, T], dict[str, str]]:
+    """Return the objects that can be read, and why each of the others cannot, both by key."""
+    values: dict[str, T] = {}
+    unreadable: dict[str, str] = {}
+    for raw in items:
+        try:
+            values[key_of(raw)] = parse(raw, parser)
+        except BadObject as exc:
+            unreadable[key_of(raw)] = exc.message
+    return values, unreadable
