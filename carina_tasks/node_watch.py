@@ -22,7 +22,6 @@ from carina_tasks.decisions.hints import Hint, NodeWatchState
 from carina_tasks.errors import ApiGone, BrokerUnavailable, CarinaTasksError
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api, connect
-from carina_tasks.kube.parsing import parse
 from carina_tasks.kube.reflector import PAUSES
 from carina_tasks.liveness import OF_THIS_PROCESS
 from carina_tasks.model import objects, task_names
@@ -57,7 +56,7 @@ class NodeWatch:
         while not self._stopped.is_set():
             try:
                 listing = self._api.list(paths.NODES)
-                nodes = [parse(raw, objects.parse_node) for raw in listing.items]
+                nodes = [objects.parse_node(raw) for raw in listing.items]
                 with self._lock:
                     self._state.listed(nodes, listing.now - time.monotonic())
                 self._log.info("watching", nodes=len(nodes))
@@ -87,7 +86,7 @@ class NodeWatch:
             version = str((event.object.get("metadata") or {}).get("resourceVersion") or version)
             if event.type == "BOOKMARK":
                 continue
-            node = parse(event.object, objects.parse_node)
+            node = objects.parse_node(event.object)
             with self._lock:
                 if event.type == "DELETED":
                     self._log.info("node deleted", node=node.name)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from carina_tasks.decisions import removal, selection
-from carina_tasks.decisions.pv_manifest import is_block, wanted_size
 from carina_tasks.model import quantity
 from carina_tasks.model.names import VOLUME_PREFIX
 from carina_tasks.model.progress import timestamp
@@ -127,10 +126,10 @@ def judge_copy(
     )
     if why or pv is None:
         return FailbackImpossible(why)
-    wanted = wanted_size(logic_volume, dict(pv.raw))
+    wanted = logic_volume.rebuilt_size(pv.capacity)
     if lv.size >= wanted:
         return FailbackPossible("its LV is closed and large enough")
-    if zero_block and is_block(dict(pv.raw)):
+    if zero_block and pv.block:
         return FailbackImpossible(
             f"it has {quantity.show(lv.size)}, the volume has {quantity.show(wanted)} now, and "
             "what is added would hold the bytes of other volumes (volumeMode Block)"

@@ -10,7 +10,7 @@ from carina_tasks.model.objects import copy_of
 if TYPE_CHECKING:
     from carina_tasks.model.journal import Journal
     from carina_tasks.model.messages import LvResult
-    from carina_tasks.model.objects import LogicVolume, PersistentVolume
+    from carina_tasks.model.objects import LogicVolume, PersistentVolume, WholePersistentVolume
 
 
 ANNOTATIONS = 256 * 1024
@@ -37,7 +37,7 @@ def wanted_size(logic_volume: LogicVolume, manifest: dict[str, Any]) -> int:
     return logic_volume.rebuilt_size(quantity.to_bytes(capacity))
 
 
-def manifest_of(pv: PersistentVolume, policy: str) -> dict[str, Any]:
+def manifest_of(pv: WholePersistentVolume, policy: str) -> dict[str, Any]:
     """Return what the PV is made from again.
 
     Name, labels, annotations, finalizers, owners and spec, with `policy`.

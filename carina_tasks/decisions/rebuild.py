@@ -11,13 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from carina_tasks.decisions import eviction, pv_manifest
-from carina_tasks.errors import BadObject
 from carina_tasks.model import quantity, well_known
 
 if TYPE_CHECKING:
     from carina_tasks.model.journal import Journal
     from carina_tasks.model.messages import LvResult
-    from carina_tasks.model.objects import Claim, LogicVolume, PersistentVolume, Pod
+    from carina_tasks.model.objects import (
+        Claim,
+        LogicVolume,
+        PersistentVolume,
+        Pod,
+        WholePersistentVolume,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,7 @@ class RebuildView:
 
     logic_volume: LogicVolume
     journal: Journal
-    pv: PersistentVolume | None
+    pv: WholePersistentVolume | None
     claim: Claim | None
     lv: LvResult | None
     """The target's answer about the LV in this pass; None: not asked yet, or outdated."""
@@ -347,7 +352,7 @@ def _local_step(view: RebuildView, on_target: bool) -> Step | None:
     return CreateLocalVolume(size) if view.lv.size < size else None
 
 
-def _step_before_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
+def _step_before_replacement(view: RebuildView, pv: WholePersistentVolume) -> Step:
     if pv.nodes != (view.journal.source,):
         return RefuseRebuild(
             f"PersistentVolume names {', '.join(pv.nodes) or 'no node'}, its journal "
@@ -385,14 +390,9 @@ def _step_after_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
 
 
 def _resize_is_stale(claim: Claim, pv: PersistentVolume) -> bool:
-    try:
-        status = claim.raw.get("status") or {}
-        conditions = {str(condition.get("type")) for condition in status.get("conditions") or ()}
-        storage = (status.get("capacity") or {}).get("storage")
-    except (AttributeError, TypeError) as exc:
-        raise BadObject(f"claim {claim.meta.key}: its status cannot be read: {exc}") from exc
+    conditions = {str(condition.get("type")) for condition in claim.conditions}
     return (
         bool(conditions & set(RESIZE_CONDITIONS))
-        and storage is not None
-        and quantity.to_bytes(storage) == pv.capacity
+        and claim.capacity is not None
+        and quantity.to_bytes(claim.capacity) == pv.capacity
     )

@@ -1,7 +1,8 @@
 """The Kubernetes API server: the only code that talks to it.
 
 ``admission``      the policy that denies Carina's own failover
-``api``            one request: credentials, timeouts, and HTTP answers as errors of ours
+``api``            the verbs: every answer as a value or an error of ours
+``http``           one exchange: credentials, timeouts, and every failure as an error of ours
 ``paths``          where each kind lives
 ``cluster``        complete lists and single objects as frozen values
 ``events``         Kubernetes Events, aggregated
@@ -13,10 +14,11 @@
 ``responses``      HTTP responses, as lists and as errors of ours
 ``rights``         the verbs of deploy/rbac.yaml, and whether the credentials at hand have them
 ``informer``       the cluster as watches show it: a suspicion that costs no list
-``parsing``        an object's JSON as a frozen value
+``kinds``          the kinds that are read, and their decoders
+``parsing``        the API server's bytes as frozen values, or why an object is none
 ``reflector``      one kind, listed and then watched
 ``shared``         one reading for all threads that ask at the same time
-``slim``           what a list keeps of each object
+``snapshots``      complete lists of every kind as one snapshot
 ``token_review``   whose token is this?
 ``writes``         the writes of rebuilds and sweeps, guarded by UID and resourceVersion
 """

@@ -1,21 +1,12 @@
-"""One request to the API server.
-
-Credentials, timeouts, and every answer as a value or an error of ours.
-
-Built on the official client's configuration and connection pool, but with raw JSON bodies: its
-models (37 and newer) drop fields that they do not know, and what we delete must come back whole.
-"""
+"""The verbs of the API server: every answer as a value or an error of ours."""
 
 from __future__ import annotations
 
-import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, TypeVar
 
 import msgspec
 import urllib3
@@ -26,29 +17,18 @@ from kubernetes.config.config_exception import ConfigException
 from carina_tasks.errors import (
     ApiUnavailable,
     BadSetting,
-    DryRunUnsupported,
 )
+from carina_tasks.kube.http import Http, Observe
+from carina_tasks.kube.kinds import Kind
+from carina_tasks.kube.parsing import Change, Named, Objects, read_change, read_page
 from carina_tasks.kube.responses import (
     DRY_RUN,
     MERGE,
-    NO_DRY_RUN,
-    date_of,
-    error_of,
     list_of,
-    retry_after,
 )
-from carina_tasks.kube.slim import slim
-
-IN_FLIGHT = 32
-"""Requests of one process that the API server has at a time, six watches among them."""
-BUSY_TRIES = 5
-"""Tries of a request that the API server answers with 429; client-go makes ten."""
-BUSY_LONGEST = 10.0
-"""Seconds that are waited at most between two of them, whatever Retry-After says."""
 
 Raw = dict[str, Any]
-Observe = Callable[[str, str, float, int], None]
-"""Called after each request with verb, path, seconds and HTTP status (0: no answer)."""
+T = TypeVar("T", bound=Named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +47,14 @@ class WatchEvent:
 
     type: str
     object: Raw
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+_EVENT = msgspec.json.Decoder(_Event)
 
 
 def connect(timeout: float, page_size: int, observe: Observe | None = None) -> Api:
@@ -103,33 +91,8 @@ def connect(timeout: float, page_size: int, observe: Observe | None = None) -> A
     return Api(api_client, timeout, page_size, observe)
 
 
-class Api:
+class Api(Http):
     """The API server. Safe to share between threads."""
-
-    def __init__(
-        self,
-        api_client: client.ApiClient,
-        timeout: float,
-        page_size: int,
-        observe: Observe | None = None,
-    ) -> None:
-        self._client = api_client
-        configuration = api_client.configuration
-        # Retries are ours to decide: the pool's own would hide a fault and repeat a DELETE.
-        configuration.retries = False
-        configuration.connection_pool_maxsize = IN_FLIGHT
-        self._client.rest_client = client.rest.RESTClientObject(configuration)
-        # A thread that finds no free connection waits for one.
-        self._client.rest_client.pool_manager.connection_pool_kw["block"] = True
-        self._host: str = configuration.host.rstrip("/")
-        self._timeout = timeout
-        self._page_size = page_size
-        self._observe = observe
-
-    @property
-    def host(self) -> str:
-        """The API server's URL."""
-        return self._host
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Raw:
         """Return the object at `path`.
@@ -144,12 +107,52 @@ class Api:
         return self._call("GET", path)
 
     def list(self, path: str, query: Mapping[str, str] | None = None) -> Listing:
-        """Return every object at `path`, all pages of it, each cut down to what is read (`slim`).
+        """Return every object at `path`, all pages of it, whole: for kinds of which few exist.
 
         Raises:
             ApiUnavailable: For anything that is not a whole list.
         """
         items: list[Raw] = []
+
+        def take(data: bytes) -> tuple[str, str]:
+            meta, got = list_of(path, self._decode("GET", path, data))
+            items.extend(got)
+            return meta.get("resourceVersion", ""), meta.get("continue") or ""
+
+        version, now = self._pages(path, query, take)
+        return Listing(tuple(items), version, now)
+
+    def read_all(
+        self, kind: Kind[T], query: Mapping[str, str] | None = None, path: str = ""
+    ) -> Objects[T]:
+        """Return every object of a kind as a value; a page is dropped as soon as it is read.
+
+        Args:
+            kind: The kind.
+            query: Selectors.
+            path: Path of the list in the API; empty: that of the whole cluster.
+
+        Raises:
+            ApiUnavailable: For anything that is not a whole list.
+        """
+        path = path or kind.path
+        found: Objects[T] = Objects()
+        version, now = self._pages(path, query, lambda data: read_page(path, kind, data, found))
+        return Objects(found.values, found.unreadable, version, now)
+
+    def _pages(
+        self,
+        path: str,
+        query: Mapping[str, str] | None,
+        take: Callable[[bytes], tuple[str, str]],
+    ) -> tuple[str, float]:
+        """Get every page of a list; return its version and the API server's clock.
+
+        Args:
+            path: Path of the list in the API.
+            query: Selectors.
+            take: Takes one page; returns its version and its continue token.
+        """
         version, now, more = "", 0.0, ""
         while True:
             page_query = {
@@ -157,16 +160,11 @@ class Api:
                 "limit": str(self._page_size),
                 **({"continue": more} if more else {}),
             }
-            page, date = self._call("GET", path, query=page_query)
-            meta, got = list_of(path, page)
-            items += map(slim, got)
-            version, now, more = (
-                version or meta.get("resourceVersion", ""),
-                now or date,
-                meta.get("continue") or "",
-            )
+            data, date = self._answer("GET", path, query=page_query)
+            found, more = take(data)
+            version, now = version or found, now or date
             if not more:
-                return Listing(tuple(items), version, now)
+                return version, now
 
     def count(self, path: str, version: str = "") -> int | None:
         """Return how many objects are at `path`; None when the API server does not say.
@@ -250,7 +248,7 @@ class Api:
         return self._call("DELETE", path, body=body)[0]
 
     def watch(self, path: str, version: str, seconds: int) -> Iterator[WatchEvent]:
-        """Yield what changes at `path` after `version`, for `seconds`.
+        """Yield what changes at `path` after `version`, for `seconds`, whole.
 
         Args:
             path: Path of the object in the API.
@@ -260,6 +258,25 @@ class Api:
         Raises:
             ApiGone: `version` is too old.
         """
+        for type_, data in self._events(path, version, seconds):
+            yield WatchEvent(type_, self._decode("GET", path, data))
+
+    def follow(self, kind: Kind[T], version: str, seconds: int) -> Iterator[Change[T]]:
+        """Yield what changes of a kind after `version`, for `seconds`, as values.
+
+        Args:
+            kind: The kind.
+            version: resourceVersion after which the watch begins.
+            seconds: Seconds after which the server ends it.
+
+        Raises:
+            ApiGone: `version` is too old.
+        """
+        for type_, data in self._events(kind.path, version, seconds):
+            yield read_change(kind, type_, data)
+
+    def _events(self, path: str, version: str, seconds: int) -> Iterator[tuple[str, bytes]]:
+        """Yield type and object of each event of a watch."""
         query = {
             "watch": "1",
             "resourceVersion": version,
@@ -279,121 +296,28 @@ class Api:
             for chunk in response.stream(65536, decode_content=True):
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in filter(None, lines):
-                    event = self._decode("GET", path, line)
-                    found = event.get("object")
-                    if not isinstance(found, dict):
-                        raise ApiUnavailable(f"the watch on {path} sent something that is no event")
-                    if event.get("type") == "ERROR":
-                        code = found.get("code")
-                        self._raise_for(
-                            "GET",
-                            path,
-                            code if isinstance(code, int) else 500,
-                            json.dumps(found).encode(),
-                        )
-                    yield WatchEvent(str(event.get("type")), found)
+                    yield self._event(path, line)
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise ApiUnavailable(f"the watch on {path} broke: {exc}") from exc
         finally:
             response.release_conn()
             response.close()
 
-    def _call(
-        self,
-        verb: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Raw | None = None,
-        content_type: str = "application/json",
-    ) -> tuple[Raw, float]:
-        for tries in range(1, BUSY_TRIES + 1):
-            status, data, headers = self._once(verb, path, query, body, content_type)
-            pause = retry_after(status, headers.get("Retry-After"))
-            if pause is None or tries == BUSY_TRIES:
-                break
-            # API priority and fairness has not let it in, so nothing was done, whatever the verb.
-            time.sleep(min(pause, BUSY_LONGEST))
-        if not 200 <= status < 300:
-            self._raise_for(verb, path, status, data)
-        return self._decode(verb, path, data), date_of(headers.get("Date"))
+    def _event(self, path: str, line: bytes) -> tuple[str, bytes]:
+        """Return type and object of one line of a watch.
 
-    def _once(
-        self,
-        verb: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: Raw | None,
-        content_type: str,
-    ) -> tuple[int, bytes, Mapping[str, str]]:
-        """Send a request once; return status, body and headers of the answer."""
-        begun, status = time.monotonic(), 0
+        Raises:
+            ApiUnavailable: The line is no event.
+            ApiGone: It reports that the version is too old.
+        """
         try:
-            response = self._send(
-                verb, path, query, body, content_type, urllib3.Timeout(total=self._timeout)
-            )
-            try:
-                data, status = response.read(), response.status
-            except (urllib3.exceptions.HTTPError, OSError) as exc:
-                raise ApiUnavailable(f"{verb} {path}: the answer broke off: {exc}") from exc
-            finally:
-                response.release_conn()
-        finally:
-            if self._observe:
-                self._observe(verb, path, time.monotonic() - begun, status)
-        return status, data, response.headers
-
-    def _send(
-        self,
-        verb: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Raw | None = None,
-        content_type: str = "application/json",
-        timeout: urllib3.Timeout | None = None,
-    ) -> urllib3.BaseHTTPResponse:
-        headers: dict[str, str] = {"Accept": "application/json", "User-Agent": "carina-tasks"}
-        if body is not None:
-            headers["Content-Type"] = content_type
-        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, verb, body)
-        url = self._host + path + ("?" + urlencode(query) if query else "")
-        data = None if body is None else json.dumps(body).encode()
-        try:
-            response: urllib3.BaseHTTPResponse = self._client.rest_client.pool_manager.request(
-                verb,
-                url,
-                body=data,
-                headers=headers,
-                timeout=timeout,
-                preload_content=False,
-                retries=False,
-            )
-        except (urllib3.exceptions.HTTPError, OSError) as exc:
-            raise ApiUnavailable(f"the API server at {self._host} does not answer: {exc}") from exc
-        return response
-
-    @staticmethod
-    def _decode(verb: str, path: str, data: bytes) -> Raw:
-        try:
-            value = msgspec.json.decode(data)
+            event = _EVENT.decode(line)
         except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-            raise ApiUnavailable(f"{verb} {path}: the answer is not JSON") from exc
-        if not isinstance(value, dict):
-            raise ApiUnavailable(f"{verb} {path}: the answer is not an object")
-        return value
-
-    @staticmethod
-    def _raise_for(verb: str, path: str, status: int, data: bytes) -> None:
-        try:
-            answer = json.loads(data)
-            answer = answer if isinstance(answer, dict) else {}
-        except (ValueError, RecursionError):
-            answer = {}
-        reason, details = answer.get("reason", ""), answer.get("details")
-        details = details if isinstance(details, dict) else {}
-        text = (
-            f"{verb} {path}: {status} "
-            f"{answer.get('message') or data[:200].decode(errors='replace')}"
-        )
-        if status == 400 and NO_DRY_RUN in text:
-            raise DryRunUnsupported(text, status=status)
-        raise error_of(path, status, reason, details)(text, status=status)
+            raise ApiUnavailable(f"the watch on {path} sent something that is no event") from exc
+        data = bytes(event.object)
+        if not data.startswith(b"{"):
+            raise ApiUnavailable(f"the watch on {path} sent something that is no event")
+        if event.type == "ERROR":
+            code = self._decode("GET", path, data).get("code")
+            self._raise_for("GET", path, code if isinstance(code, int) else 500, data)
+        return event.type, data

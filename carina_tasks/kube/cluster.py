@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import structlog
 
-from carina_tasks.errors import NotFound
-from carina_tasks.kube import admission, event_history, paths, rights
-from carina_tasks.kube.api import Api, Listing, Raw
+from carina_tasks.errors import BadObject, NotFound
+from carina_tasks.kube import admission, event_history, kinds, paths, rights
+from carina_tasks.kube.api import Api, Raw
 from carina_tasks.kube.event_history import PastEvent
 from carina_tasks.kube.informer import Behind, Informer, WatchedKind
-from carina_tasks.kube.parsing import parse, parse_all
+from carina_tasks.kube.parsing import Named, Objects, key_of
 from carina_tasks.kube.rights import Right
 from carina_tasks.kube.shared import SharedReading
+from carina_tasks.kube.snapshots import Everything
 from carina_tasks.model import objects
 from carina_tasks.model.admission import AdmissionPolicy
-from carina_tasks.model.objects import Claim, Lease, LogicVolume, Node, PersistentVolume
-from carina_tasks.model.pods import claims_of
-from carina_tasks.model.snapshot import ClusterSnapshot, Unreadable
+from carina_tasks.model.objects import (
+    Claim,
+    Lease,
+    LogicVolume,
+    Node,
+    Pod,
+    WholePersistentVolume,
+)
+from carina_tasks.model.snapshot import ClusterSnapshot
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Listed(Generic[T]):
-    """A complete list of one kind."""
-
-    values: Mapping[str, T]
-    """The objects that can be read, by name."""
-    unreadable: Mapping[str, str]
-    """Why each of the others cannot, by name. They exist all the same."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Every name in the list."""
-        return frozenset({*self.values, *self.unreadable})
+N = TypeVar("N", bound=Named)
 
 
 class Cluster:
@@ -56,28 +49,33 @@ class Cluster:
         self.api, self._informer = api, informer
         self._snapshots = SharedReading(self._observe)
         self._pods = SharedReading(self._list_pods)
-        self._pods_on: dict[tuple[str, str], SharedReading[tuple[Raw, ...]]] = {}
+        self._pods_on: dict[tuple[str, str], SharedReading[_PodsOnNode]] = {}
         """By node and namespace."""
         self._lock = threading.Lock()
 
-    def nodes(self) -> Listed[Node]:
+    def nodes(self) -> Objects[Node]:
         """Return all nodes, from the watch when there is one.
 
         Raises the adapter's errors when a list is not complete.
         """
         watched = self._watched(lambda informer: informer.nodes)
-        return watched or self._listed(paths.NODES, objects.parse_node)
+        return watched if watched is not None else self.api.read_all(kinds.NODES)
 
-    def logic_volumes(self) -> Listed[LogicVolume]:
+    def logic_volumes(self) -> Objects[LogicVolume]:
         """Return all LogicVolumes, from the watch when there is one.
 
         Raises the adapter's errors when a list is not complete.
         """
         watched = self._watched(lambda informer: informer.logic_volumes)
-        return watched or self._listed(paths.LOGIC_VOLUMES, objects.parse_logic_volume)
+        return watched if watched is not None else self.api.read_all(kinds.LOGIC_VOLUMES)
 
     def is_named(self, node: str) -> bool:
         """Return whether a LogicVolume names `node`, also one that cannot be read otherwise."""
+        found = self.api.read_all(kinds.LOGIC_VOLUMES)
+        if any(logic_volume.node == node for logic_volume in found.values.values()):
+            return True
+        if not found.unreadable:
+            return False
         specs = (raw.get("spec") for raw in self.api.list(paths.LOGIC_VOLUMES).items)
         return any(isinstance(spec, dict) and spec.get("nodeName") == node for spec in specs)
 
@@ -154,12 +152,12 @@ class Cluster:
         """
         if not snapshot.watched:
             return snapshot
-        found = self._listed(paths.NODES, objects.parse_node)
+        found = self.api.read_all(kinds.NODES)
         others = tuple(one for one in snapshot.unreadable if one.kind != "Node")
-        bad = tuple(Unreadable("Node", name, why) for name, why in found.unreadable.items())
+        bad = kinds.NODES.unreadable(found.unreadable)
         return replace(snapshot, nodes=found.values, unreadable=(*others, *bad))
 
-    def pods_to_move(self, nodes: Iterable[str]) -> tuple[objects.Pod, ...]:
+    def pods_to_move(self, nodes: Iterable[str]) -> tuple[Pod, ...]:
         """Return the pods that are bound to these nodes, and those bound to none, read again.
 
         Args:
@@ -169,57 +167,28 @@ class Cluster:
             BadObject: A pod that cannot be read is no pod that may be overlooked.
         """
         return tuple(
-            parse(raw, objects.parse_pod)
+            pod
             for node in ("", *sorted(set(nodes)))
-            for raw in self.api.list(paths.PODS, {"fieldSelector": f"spec.nodeName={node}"}).items
+            for pod in self.api.read_all(kinds.PODS, _bound_to(node)).all()
         )
 
     def _observe(self) -> ClusterSnapshot:
         with ThreadPoolExecutor(4) as pool:
-            lists = {
-                path: pool.submit(self.api.list, path)
-                for path in (
-                    paths.NODES,
-                    paths.PODS,
-                    paths.CLAIMS,
-                    paths.STORAGE_CLASSES,
-                )
-            }
-            logic_volumes = self.api.list(paths.LOGIC_VOLUMES)
-            volumes = self.api.list(paths.PERSISTENT_VOLUMES)
-            got = {path: future.result() for path, future in lists.items()}
-        bad: list[Unreadable] = []
-
-        def each(kind: str, listing: Listing, parser: Callable[[Raw], T]) -> list[T]:
-            values, unreadable = parse_all(listing.items, parser)
-            bad.extend(
-                Unreadable(kind, key.rpartition("/")[2], why) for key, why in unreadable.items()
+            nodes = pool.submit(self.api.read_all, kinds.NODES)
+            pods = pool.submit(self.api.read_all, kinds.PODS)
+            claims = pool.submit(self.api.read_all, kinds.CLAIMS)
+            classes = pool.submit(self.api.read_all, kinds.STORAGE_CLASSES)
+            logic_volumes = self.api.read_all(kinds.LOGIC_VOLUMES)
+            pvs = self.api.read_all(kinds.PERSISTENT_VOLUMES)
+            everything = Everything(
+                nodes.result(),
+                pods.result(),
+                claims.result(),
+                pvs,
+                logic_volumes,
+                classes.result(),
             )
-            return list(values.values())
-
-        return ClusterSnapshot(
-            now=volumes.now,
-            nodes={n.name: n for n in each("Node", got[paths.NODES], objects.parse_node)},
-            pods=tuple(each("Pod", got[paths.PODS], objects.parse_pod)),
-            claims={
-                c.meta.key: c
-                for c in each("PersistentVolumeClaim", got[paths.CLAIMS], objects.parse_claim)
-            },
-            persistent_volumes={
-                v.meta.name: v
-                for v in each("PersistentVolume", volumes, objects.parse_persistent_volume)
-            },
-            logic_volumes={
-                v.name: v for v in each("LogicVolume", logic_volumes, objects.parse_logic_volume)
-            },
-            classes={
-                c.meta.name: c
-                for c in each(
-                    "StorageClass", got[paths.STORAGE_CLASSES], objects.parse_storage_class
-                )
-            },
-            unreadable=tuple(bad),
-        )
+        return everything.snapshot(pvs.now, watched=False)
 
     def node(self, name: str) -> tuple[Node | None, float]:
         """Return the node (None: the API server answers 404) and the API server's clock."""
@@ -227,7 +196,7 @@ class Cluster:
             raw, now = self.api.read(paths.node(name))
         except NotFound:
             return None, self.now()
-        return parse(raw, objects.parse_node), now
+        return objects.parse_node(raw), now
 
     def now(self) -> float:
         """Return the API server's clock (seconds since the epoch)."""
@@ -245,7 +214,7 @@ class Cluster:
         """
         return self._get(paths.logic_volume(name), objects.parse_logic_volume)
 
-    def persistent_volume(self, name: str) -> PersistentVolume | None:
+    def persistent_volume(self, name: str) -> WholePersistentVolume | None:
         """Return the PersistentVolume, or None when the API server answers 404.
 
         Raises:
@@ -261,7 +230,7 @@ class Cluster:
         """
         return self._get(paths.claim(namespace, name), objects.parse_claim)
 
-    def pods(self) -> tuple[objects.Pod, ...]:
+    def pods(self) -> tuple[Pod, ...]:
         """Return all pods, read again.
 
         Raises:
@@ -269,14 +238,14 @@ class Cluster:
         """
         return self._pods.get()
 
-    def _list_pods(self) -> tuple[objects.Pod, ...]:
-        return tuple(parse(raw, objects.parse_pod) for raw in self.api.list(paths.PODS).items)
+    def _list_pods(self) -> tuple[Pod, ...]:
+        return self.api.read_all(kinds.PODS).all()
 
     def pod_count(self) -> int | None:
         """Return how many pods the API server counts; None when it does not say."""
         return self.api.count(paths.PODS)
 
-    def pods_on(self, node: str, namespace: str, claim: str) -> tuple[objects.Pod, ...]:
+    def pods_on(self, node: str, namespace: str, claim: str) -> tuple[Pod, ...]:
         """Return the pods of `namespace` that are bound to `node` and use `claim`, read again.
 
         Args:
@@ -288,37 +257,46 @@ class Cluster:
             reading = self._pods_on.setdefault(
                 (node, namespace), SharedReading(partial(self._list_pods_on, node, namespace))
             )
-        # Only those of the claim are read in full: the volumes of a node ask one after the other.
-        pods = (parse(raw, objects.parse_pod) for raw in reading.get() if _may_use(raw, claim))
+        pods, unreadable = reading.get()
+        for raw in unreadable:
+            if _may_use(raw, claim):
+                objects.parse_pod(raw)
         return tuple(pod for pod in pods if claim in pod.claims)
 
-    def _list_pods_on(self, node: str, namespace: str) -> tuple[Raw, ...]:
-        query = {"fieldSelector": f"spec.nodeName={node}"}
-        return self.api.list(f"/api/v1/namespaces/{namespace}/pods", query).items
+    def _list_pods_on(self, node: str, namespace: str) -> _PodsOnNode:
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        found = self.api.read_all(kinds.PODS, _bound_to(node), path)
+        raws = self.api.list(path, _bound_to(node)).items if found.unreadable else ()
+        unreadable = tuple(raw for raw in raws if key_of(raw) in found.unreadable)
+        return tuple(found.values.values()), unreadable
 
-    def _watched(self, of: Callable[[Informer], WatchedKind[T]]) -> Listed[T] | None:
+    def _watched(self, of: Callable[[Informer], WatchedKind[N]]) -> Objects[N] | None:
         """Return one cluster-scoped kind from its watch; None when that shows nothing now."""
         if self._informer is None:
             return None
         kind = of(self._informer)
         if self._informer.behind(kind) is not None:
             return None
-        view = kind.view()
-        return Listed(view.values, view.unreadable)
-
-    def _listed(self, path: str, parser: Callable[[Raw], T]) -> Listed[T]:
-        return Listed(*parse_all(self.api.list(path).items, parser))
+        return kind.view()
 
     def _get(self, path: str, parser: Callable[[Raw], T]) -> T | None:
         try:
-            return parse(self.api.get(path), parser)
+            return parser(self.api.get(path))
         except NotFound:
             return None
+
+
+_PodsOnNode = tuple[tuple[Pod, ...], tuple[Raw, ...]]
+"""The pods that can be read, and the raw JSON of the others."""
+
+
+def _bound_to(node: str) -> dict[str, str]:
+    return {"fieldSelector": f"spec.nodeName={node}"}
 
 
 def _may_use(raw: Raw, claim: str) -> bool:
     """Return whether a pod uses the claim; True as well when only its reader can say."""
     try:
-        return claim in claims_of(raw["metadata"]["name"], raw.get("spec") or {})
-    except (TypeError, AttributeError, KeyError):
+        return claim in objects.claims_of_raw(raw)
+    except BadObject:
         return True

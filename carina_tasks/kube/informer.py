@@ -14,17 +14,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from carina_tasks.kube import paths
-from carina_tasks.kube.api import Api, Listing, Raw, WatchEvent
-from carina_tasks.kube.parsing import key_of, parse_all
+from carina_tasks.kube import kinds
+from carina_tasks.kube.api import Api
+from carina_tasks.kube.kinds import Kind
+from carina_tasks.kube.parsing import Change, Named, Objects
 from carina_tasks.kube.reflector import Reflector
-from carina_tasks.kube.slim import slim
-from carina_tasks.model import objects
-from carina_tasks.model.snapshot import ClusterSnapshot, Unreadable
+from carina_tasks.kube.snapshots import Everything
+from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.vital import VitalThread
 
 WATCH_SECONDS = 60
@@ -32,7 +32,7 @@ WATCH_SECONDS = 60
 shortly before the end, and ends it in order.
 """
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,61 +42,49 @@ class Behind:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class KindView(Generic[T]):
-    """The objects of one kind at one moment."""
-
-    values: Mapping[str, T]
-    """The objects that can be read, by key (``namespace/name``)."""
-    unreadable: Mapping[str, str]
-    """Why each of the others cannot be read, by key."""
-
-
 class WatchedKind(Generic[T]):
     """The objects of one kind, as the last list and the events after it left them."""
 
-    def __init__(
-        self, kind: str, parser: Callable[[Raw], T], monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, kind: Kind[T], monotonic: Callable[[], float]) -> None:
         """Make an empty one.
 
         Args:
-            kind: What reports call it, in the plural.
-            parser: Reads one object; raises BadObject.
+            kind: The kind.
             monotonic: A clock that never goes back (seconds).
         """
-        self.kind, self._parser, self._monotonic = kind, parser, monotonic
+        self.kind, self._monotonic = kind, monotonic
         self._lock = threading.Lock()
-        self._values: dict[str, T] = {}
-        self._unreadable: dict[str, str] = {}
+        self._found: Objects[T] = Objects()
+        self._shown = False
+        """Whether somebody else holds `_found`, so that it must be copied before it changes."""
         self._heard: float | None = None
-        self._view: KindView[T] | None = None
 
-    def listed(self, listing: Listing) -> None:
+    def listed(self, found: Objects[T]) -> None:
         """Replace everything by a complete list: what it lacks is gone."""
         at = self._monotonic()
-        values, unreadable = parse_all(listing.items, self._parser)
         with self._lock:
-            self._values, self._unreadable, self._view = values, unreadable, None
-            self._heard = at
+            self._found, self._shown, self._heard = found, True, at
 
-    def changed(self, event: WatchEvent) -> None:
+    def changed(self, event: Change[T]) -> None:
         """Take one event of the watch."""
         at = self._monotonic()
         with self._lock:
             self._heard = at
             if event.type == "BOOKMARK":
                 return
-            self._view = None
-            # A list's items do not repeat their kind; one that comes alone has it.
-            raw = slim({k: v for k, v in event.object.items() if k not in ("kind", "apiVersion")})
-            key = key_of(raw)
-            self._values.pop(key, None)
-            self._unreadable.pop(key, None)
-            if event.type != "DELETED":
-                values, unreadable = parse_all([raw], self._parser)
-                self._values |= values
-                self._unreadable |= unreadable
+            if self._shown:
+                # What was handed out never changes.
+                self._found = Objects(dict(self._found.values), dict(self._found.unreadable))
+                self._shown = False
+            values, unreadable = self._found.values, self._found.unreadable
+            values.pop(event.key, None)
+            unreadable.pop(event.key, None)
+            if event.type == "DELETED":
+                return
+            if event.value is None:
+                unreadable[event.key] = event.why
+            else:
+                values[event.key] = event.value
 
     def ended(self) -> None:
         """Take note that a watch ended in order: it showed whatever there was to show."""
@@ -109,12 +97,11 @@ class WatchedKind(Generic[T]):
         with self._lock:
             return None if self._heard is None else self._monotonic() - self._heard
 
-    def view(self) -> KindView[T]:
+    def view(self) -> Objects[T]:
         """Return the objects as they are now; what is returned never changes."""
         with self._lock:
-            if self._view is None:
-                self._view = KindView(dict(self._values), dict(self._unreadable))
-            return self._view
+            self._shown = True
+            return self._found
 
 
 class Informer:
@@ -140,30 +127,29 @@ class Informer:
         self._stopped = threading.Event()
         self._process = 0
 
-        def kind(name: str, parser: Callable[[Raw], T]) -> WatchedKind[T]:
-            return WatchedKind(name, parser, monotonic)
-
-        self.nodes = kind("nodes", objects.parse_node)
-        self.pods = kind("pods", objects.parse_pod)
-        self.claims = kind("claims", objects.parse_claim)
-        self.persistent_volumes = kind("PersistentVolumes", objects.parse_persistent_volume)
-        self.logic_volumes = kind("LogicVolumes", objects.parse_logic_volume)
-        self.classes = kind("StorageClasses", objects.parse_storage_class)
-        self.kinds: dict[str, WatchedKind[Any]] = {
-            paths.NODES: self.nodes,
-            paths.PODS: self.pods,
-            paths.CLAIMS: self.claims,
-            paths.PERSISTENT_VOLUMES: self.persistent_volumes,
-            paths.LOGIC_VOLUMES: self.logic_volumes,
-            paths.STORAGE_CLASSES: self.classes,
-        }
+        self.nodes = WatchedKind(kinds.NODES, monotonic)
+        self.pods = WatchedKind(kinds.PODS, monotonic)
+        self.claims = WatchedKind(kinds.CLAIMS, monotonic)
+        self.persistent_volumes = WatchedKind(kinds.PERSISTENT_VOLUMES, monotonic)
+        self.logic_volumes = WatchedKind(kinds.LOGIC_VOLUMES, monotonic)
+        self.classes = WatchedKind(kinds.STORAGE_CLASSES, monotonic)
+        watched: tuple[WatchedKind[Any], ...] = (
+            self.nodes,
+            self.pods,
+            self.claims,
+            self.persistent_volumes,
+            self.logic_volumes,
+            self.classes,
+        )
+        self.kinds = {one.kind.path: one for one in watched}
 
     def start(self) -> None:
         """Begin, in a thread for each kind."""
         self._process = os.getpid()
-        for path, sink in self.kinds.items():
-            reflector = Reflector(self._api, path, sink, WATCH_SECONDS, self._stopped)
-            VitalThread(f"informer of {sink.kind}", reflector.run, self._stopped.is_set).start()
+        for sink in self.kinds.values():
+            reflector = Reflector(self._api, sink.kind, sink, WATCH_SECONDS, self._stopped)
+            name = f"informer of {sink.kind.plural}"
+            VitalThread(name, reflector.run, self._stopped.is_set).start()
 
     def stop(self) -> None:
         """End the threads after their next event."""
@@ -176,9 +162,9 @@ class Informer:
         for one in kinds or self.kinds.values():
             silent = one.silent()
             if silent is None:
-                return Behind(f"{one.kind} are still being read")
+                return Behind(f"{one.kind.plural} are still being read")
             if silent > self._stale_after:
-                return Behind(f"the watch of {one.kind} has been silent for {silent:.0f} s")
+                return Behind(f"the watch of {one.kind.plural} has been silent for {silent:.0f} s")
         return None
 
     def snapshot(self, now: float) -> ClusterSnapshot | Behind:
@@ -195,28 +181,11 @@ class Informer:
         if behind is not None:
             return behind
         logic_volumes, pvs = self.logic_volumes.view(), self.persistent_volumes.view()
-        nodes, pods = self.nodes.view(), self.pods.view()
-        claims, classes = self.claims.view(), self.classes.view()
-        bad: dict[str, KindView[Any]] = {
-            "Node": nodes,
-            "Pod": pods,
-            "PersistentVolumeClaim": claims,
-            "PersistentVolume": pvs,
-            "LogicVolume": logic_volumes,
-            "StorageClass": classes,
-        }
-        return ClusterSnapshot(
-            now=now,
-            nodes=nodes.values,
-            pods=tuple(pods.values.values()),
-            claims=claims.values,
-            persistent_volumes=pvs.values,
-            logic_volumes=logic_volumes.values,
-            classes=classes.values,
-            unreadable=tuple(
-                Unreadable(kind, key.rpartition("/")[2], reason)
-                for kind, view in bad.items()
-                for key, reason in view.unreadable.items()
-            ),
-            watched=True,
-        )
+        return Everything(
+            nodes=self.nodes.view(),
+            pods=self.pods.view(),
+            claims=self.claims.view(),
+            persistent_volumes=pvs,
+            logic_volumes=logic_volumes,
+            classes=self.classes.view(),
+        ).snapshot(now, watched=True)

@@ -9,12 +9,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from carina_tasks.errors import ApiGone, ApiUnavailable, CarinaTasksError
-from carina_tasks.kube.api import Api, Listing, WatchEvent
+from carina_tasks.kube.api import Api
+from carina_tasks.kube.kinds import Kind
+from carina_tasks.kube.parsing import Change, Named, Objects
+
+T = TypeVar("T", bound=Named)
 
 PAUSES = (1, 2, 5, 10, 30)
 """Seconds between two tries to reach the API server."""
@@ -24,14 +28,14 @@ TURN = 0.5
 """
 
 
-class Sink(Protocol):
+class Sink(Protocol[T]):
     """Takes what the reflector hears."""
 
-    def listed(self, listing: Listing) -> None:
+    def listed(self, found: Objects[T]) -> None:
         """Replace everything by a complete list."""
         ...
 
-    def changed(self, event: WatchEvent) -> None:
+    def changed(self, event: Change[T]) -> None:
         """Take one event. A bookmark has no object, only the version up to which all is known."""
         ...
 
@@ -40,14 +44,14 @@ class Sink(Protocol):
         ...
 
 
-class Reflector:
-    """Lists and watches the objects at one path, in the thread that calls `run`."""
+class Reflector(Generic[T]):
+    """Lists and watches the objects of one kind, in the thread that calls `run`."""
 
     def __init__(
         self,
         api: Api,
-        path: str,
-        sink: Sink,
+        kind: Kind[T],
+        sink: Sink[T],
         seconds: int,
         stopped: threading.Event,
         monotonic: Callable[[], float] = time.monotonic,
@@ -56,13 +60,13 @@ class Reflector:
 
         Args:
             api: The API server.
-            path: Path of the kind in the API.
+            kind: The kind.
             sink: Takes lists and events.
             seconds: Seconds after which the API server ends a watch.
             stopped: Set to end `run` after its next event.
             monotonic: A clock that never goes back (seconds).
         """
-        self._api, self._path, self._sink, self._seconds = api, path, sink, seconds
+        self._api, self._kind, self._sink, self._seconds = api, kind, sink, seconds
         self._stopped, self._monotonic = stopped, monotonic
         self._version = ""
         """After which the next watch continues; empty: list first."""
@@ -91,7 +95,7 @@ class Reflector:
                 self._failures += 1
                 log.warning(
                     "a watch failed; trying again",
-                    path=self._path,
+                    path=self._kind.path,
                     error=exc.message,
                     seconds=pause,
                 )
@@ -99,10 +103,10 @@ class Reflector:
 
     def _watch(self) -> None:
         begun = self._monotonic()
-        for event in self._api.watch(self._path, self._version, self._seconds):
+        for event in self._api.follow(self._kind, self._version, self._seconds):
             self._failures = 0
             self._sink.changed(event)
-            self._version = version_of(event) or self._version
+            self._version = event.version or self._version
             if self._stopped.is_set():
                 return
         # A kind that is quiet may get no bookmark: the API server sends none while its etcd reports
@@ -111,19 +115,13 @@ class Reflector:
             self._sink.ended()
 
     def _list(self) -> str:
-        listing = self._api.list(self._path)
+        found = self._api.read_all(self._kind)
         # Something in between can cut a list short, and an object that it lacks counts as gone.
-        total = self._api.count(self._path, listing.version)
-        if total is not None and total != len(listing.items):
+        total = self._api.count(self._kind.path, found.version)
+        if total is not None and total != len(found):
             raise ApiUnavailable(
-                f"a list of {self._path} holds {len(listing.items)} objects and the API server "
+                f"a list of {self._kind.path} holds {len(found)} objects and the API server "
                 f"counts {total}: something cuts it short"
             )
-        self._sink.listed(listing)
-        return listing.version
-
-
-def version_of(event: WatchEvent) -> str:
-    """Return the version after which a watch may continue; empty when the event has none."""
-    meta = event.object.get("metadata")
-    return str(meta.get("resourceVersion") or "") if isinstance(meta, dict) else ""
+        self._sink.listed(found)
+        return found.version

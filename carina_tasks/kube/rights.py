@@ -9,11 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import kubernetes
+import msgspec
 
 from carina_tasks.errors import ApiDenied, ApiUnavailable
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api
-from carina_tasks.model import well_known
+from carina_tasks.kube.kinds import Kind
+from carina_tasks.model import shapes, well_known
+from carina_tasks.model.meta import ObjectMeta, meta_of
 
 CLIENT: str = kubernetes.__version__
 REVIEWS = "/apis/authorization.k8s.io/v1"
@@ -59,6 +62,29 @@ class Right:
             "name": self.name,
         }
         return {key: value for key, value in found.items() if value}
+
+
+class _Program(msgspec.Struct, frozen=True, gc=False):
+    """What runs in a pod, and as whom."""
+
+    meta: ObjectMeta
+    account: str
+    carinas_controller: bool
+
+
+def _program_of(found: shapes.PodProgram) -> _Program:
+    meta, spec = meta_of(found), found.spec or shapes.ProgramSpec()
+    words = (
+        str(word) for one in spec.containers or () for word in (one.name, one.image, one.command)
+    )
+    return _Program(
+        meta,
+        f"system:serviceaccount:{meta.namespace}:{spec.service_account_name or 'default'}",
+        any("carina-controller" in word for word in words),
+    )
+
+
+_PROGRAMS: Kind[_Program] = Kind("Pod", "pods", paths.PODS, shapes.PodProgram, _program_of)
 
 
 def needed(namespace: str) -> tuple[Right, ...]:
@@ -108,18 +134,8 @@ def has(api: Api, account: str, right: Right) -> bool | None:
 
 def carinas_controllers(api: Api) -> list[str]:
     """Return the users (``system:serviceaccount:…``) of Carina's own controller."""
-    accounts = set()
-    for pod in api.list(paths.PODS).items:
-        spec, meta = pod.get("spec") or {}, pod.get("metadata") or {}
-        words = [
-            w
-            for c in spec.get("containers") or ()
-            for w in (c.get("name"), c.get("image"), *(c.get("command") or ()))
-        ]
-        if any("carina-controller" in str(word) for word in words):
-            account = spec.get("serviceAccountName") or "default"
-            accounts.add(f"system:serviceaccount:{meta.get('namespace', '')}:{account}")
-    return sorted(accounts)
+    found = api.read_all(_PROGRAMS).values.values()
+    return sorted({one.account for one in found if one.carinas_controller})
 
 
 def _allowed(api: Api, kind: str, right: Right, more: dict[str, str]) -> bool:

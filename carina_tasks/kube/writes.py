@@ -13,10 +13,16 @@ from typing import Any
 from carina_tasks.errors import ApiConflict, LostMidway, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.dry_run import DryRun, Raw, TryApi, WriteApi
-from carina_tasks.kube.parsing import parse
 from carina_tasks.model import names, objects, progress, quantity, well_known
 from carina_tasks.model.journal import Journal
-from carina_tasks.model.objects import Claim, LogicVolume, ObjectMeta, PersistentVolume, Pod
+from carina_tasks.model.objects import (
+    Claim,
+    LogicVolume,
+    ObjectMeta,
+    PersistentVolume,
+    Pod,
+    WholePersistentVolume,
+)
 
 
 class ClusterWrites:
@@ -168,14 +174,14 @@ class ClusterWrites:
 
     # --- PersistentVolume ---
 
-    def retain(self, pv: PersistentVolume) -> PersistentVolume:
+    def retain(self, pv: PersistentVolume) -> WholePersistentVolume:
         """Set this PV's policy to Retain, and record that it was us; return it as it is now."""
         body = _guarded(pv.meta, {well_known.RETAINED: "true"}) | {
             "spec": {"persistentVolumeReclaimPolicy": "Retain"}
         }
         return _pv(self._api.merge(paths.persistent_volume(pv.meta.name), body))
 
-    def restore_policy(self, pv: PersistentVolume, policy: str) -> PersistentVolume:
+    def restore_policy(self, pv: PersistentVolume, policy: str) -> WholePersistentVolume:
         """Set the policy of this PV back to what it was before `retain`.
 
         Raises:
@@ -186,7 +192,7 @@ class ClusterWrites:
         }
         return _pv(self._api.merge(paths.persistent_volume(pv.meta.name), body))
 
-    def delete_persistent_volume(self, pv: PersistentVolume) -> PersistentVolume | None:
+    def delete_persistent_volume(self, pv: PersistentVolume) -> WholePersistentVolume | None:
         """Delete this PV, unchanged since it was read.
 
         Return it as finalizers keep it; None when it is gone.
@@ -231,7 +237,7 @@ class ClusterWrites:
             f"PersistentVolume {pv.meta.name} keeps its finalizers: another client puts them back"
         )
 
-    def create_persistent_volume(self, body: Raw) -> PersistentVolume:
+    def create_persistent_volume(self, body: Raw) -> WholePersistentVolume:
         """Make a PV, and return it.
 
         Raises:
@@ -271,8 +277,7 @@ class ClusterWrites:
         Raises:
             ApiConflict: The claim has changed.
         """
-        conditions = (claim.raw.get("status") or {}).get("conditions") or ()
-        left = [condition for condition in conditions if condition.get("type") not in types]
+        left = [dict(one) for one in claim.conditions if one.get("type") not in types]
         body = _guarded(claim.meta) | {"status": {"conditions": left or None}}
         path = paths.claim(claim.meta.namespace, claim.meta.name) + "/status"
         return _claim(self._api.merge(path, body))
@@ -334,12 +339,12 @@ def _guarded(meta: ObjectMeta, annotations: dict[str, str | None] | None = None)
 
 
 def _logic_volume(raw: Raw) -> LogicVolume:
-    return parse(raw, objects.parse_logic_volume)
+    return objects.parse_logic_volume(raw)
 
 
-def _pv(raw: Raw) -> PersistentVolume:
-    return parse(raw, objects.parse_persistent_volume)
+def _pv(raw: Raw) -> WholePersistentVolume:
+    return objects.parse_persistent_volume(raw)
 
 
 def _claim(raw: Raw) -> Claim:
-    return parse(raw, objects.parse_claim)
+    return objects.parse_claim(raw)

@@ -11,7 +11,10 @@
 ``maintenance``  maintenance of a node, as the ConfigMap holds it
 ``meta``         what every object has
 ``pods``         pods
+``pvs``          PersistentVolumes
 ``process``      what a process reports with its heartbeat
+``shapes``       the JSON of the API server, as far as it is read
+``sharing``      equal values held once
 ``snapshot``     the cluster as it was read at one moment
 ``task_names``   the names of all tasks
 ``times``        durations and times as text

@@ -1,34 +1,52 @@
 """Kubernetes objects as frozen values.
 
-Only the fields that a decision needs, plus raw JSON where it is copied back.
+Only the fields that a decision needs; strings, labels and other parts that objects have in common
+are shared between them.
 
-``parse_*`` take one object as raw JSON (a dict of the API server) and raise BadObject naming the
-field that is missing or wrong. Times are seconds since the epoch, sizes bytes. The fields of
-Carina's objects are those of its CRDs, v0.14.
+``*_of`` take one object as msgspec decoded it (`model.shapes`), ``parse_*`` take it as raw JSON (a
+dict of the API server). Both raise BadObject naming the field that is missing or wrong. Times are
+seconds since the epoch, sizes bytes. The fields of Carina's objects are those of its CRDs, v0.14.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from carina_tasks.errors import BadObject
-from carina_tasks.model import names, progress, quantity, well_known
+from carina_tasks.model import names, progress, quantity, shapes, sharing, well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.meta import ObjectMeta as ObjectMeta
 from carina_tasks.model.meta import Owner as Owner
-from carina_tasks.model.meta import Raw, amounts, checked, time_of
+from carina_tasks.model.meta import (
+    Raw,
+    amounts,
+    checked,
+    meta_of,
+    read,
+    remembered,
+    size_of,
+    time_of,
+)
 from carina_tasks.model.meta import parse_meta as parse_meta
 from carina_tasks.model.pods import Pod as Pod
+from carina_tasks.model.pods import claims_of_raw as claims_of_raw
 from carina_tasks.model.pods import parse_pod as parse_pod
+from carina_tasks.model.pods import pod_of as pod_of
 from carina_tasks.model.progress import PastFailover
+from carina_tasks.model.pvs import PersistentVolume as PersistentVolume
+from carina_tasks.model.pvs import WholePersistentVolume as WholePersistentVolume
+from carina_tasks.model.pvs import parse_persistent_volume as parse_persistent_volume
+from carina_tasks.model.pvs import persistent_volume_of as persistent_volume_of
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Taint:
+class Taint(msgspec.Struct, frozen=True, gc=False):
     """One taint of a node."""
 
     key: str
@@ -36,8 +54,7 @@ class Taint:
     effect: str
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True, gc=False):
     """A node: its readiness and what the scheduler's filters look at."""
 
     meta: ObjectMeta
@@ -77,15 +94,18 @@ class Node:
         return any(taint.key == well_known.TAINT_OUT_OF_SERVICE for taint in self.taints)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """A PersistentVolumeClaim."""
 
     meta: ObjectMeta
     pv_name: str
     """spec.volumeName, empty while unbound."""
     phase: str
-    raw: Raw
+    storage_class: str = ""
+    capacity: str | int | None = None
+    """What its status reports as its size, a quantity; None while it reports none."""
+    conditions: tuple[Raw, ...] = ()
+    """The conditions of its status, as raw JSON."""
 
     @property
     def pod(self) -> str:
@@ -99,38 +119,7 @@ class Claim:
         return owners[0].name if owners and all(owner.kind == "Pod" for owner in owners) else ""
 
 
-@dataclass(frozen=True, slots=True)
-class PersistentVolume:
-    """A PersistentVolume; `raw` is what a replacement is made from."""
-
-    meta: ObjectMeta
-    driver: str
-    handle: str
-    capacity: int
-    policy: str
-    phase: str
-    storage_class: str
-    nodes: tuple[str, ...]
-    """Values of its required node affinity for Carina's topology key; empty when it has none."""
-    claim_key: str
-    """``namespace/name`` of claimRef, empty without one."""
-    claim_uid: str
-    attributes: Mapping[str, str]
-    raw: Raw
-
-    @property
-    def ours(self) -> bool:
-        """It is a plain Carina volume under the names that Carina gives (handle, no bcache)."""
-        cached = any(key.startswith(well_known.ATTRIBUTE_CACHE) for key in self.attributes)
-        return (
-            self.driver == well_known.CSI_DRIVER
-            and self.handle == names.VOLUME_PREFIX + self.meta.name
-            and not cached
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class LogicVolume:
+class LogicVolume(msgspec.Struct, frozen=True, gc=False):
     """Carina's LogicVolume."""
 
     meta: ObjectMeta
@@ -191,16 +180,14 @@ class LogicVolume:
         return progress.parse_history(str(self.meta.annotations.get(well_known.HISTORY) or ""))
 
 
-@dataclass(frozen=True, slots=True)
-class StorageClass:
+class StorageClass(msgspec.Struct, frozen=True, gc=False):
     """A StorageClass: only its topology matters here."""
 
     meta: ObjectMeta
     allowed_topologies: tuple[Raw, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """A Lease: when its holder last renewed it."""
 
     meta: ObjectMeta
@@ -213,18 +200,26 @@ def parse_node(raw: Raw) -> Node:
     Raises:
         BadObject: An object in the cluster lacks a field or has a wrong one.
     """
-    meta, spec, status = parse_meta(raw), raw.get("spec") or {}, raw.get("status") or {}
-    ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
+    return read(raw, shapes.Node, node_of)
+
+
+def node_of(found: shapes.Node) -> Node:
+    """Return a Node.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
+    meta = meta_of(found)
+    spec, status = found.spec or shapes.NodeSpec(), found.status or shapes.NodeStatus()
+    ready = next((one for one in status.conditions or () if one.type == "Ready"), None)
     return Node(
         meta=meta,
-        ready=(ready or {}).get("status", "Unknown"),
-        ready_since=time_of((ready or {}).get("lastTransitionTime"), meta.name) or meta.created,
-        unschedulable=bool(spec.get("unschedulable")),
-        taints=tuple(
-            Taint(t.get("key", ""), t.get("value") or "", t.get("effect", ""))
-            for t in spec.get("taints") or ()
-        ),
-        allocatable=amounts(status.get("allocatable") or {}, meta.name),
+        ready=ready.status if ready else "Unknown",
+        ready_since=time_of(ready.last_transition_time if ready else None, meta.name)
+        or meta.created,
+        unschedulable=bool(spec.unschedulable),
+        taints=tuple(Taint(one.key, one.value or "", one.effect) for one in spec.taints or ()),
+        allocatable=amounts(status.allocatable, meta.name),
     )
 
 
@@ -234,41 +229,23 @@ def parse_claim(raw: Raw) -> Claim:
     Raises:
         BadObject: An object in the cluster lacks a field or has a wrong one.
     """
-    spec, status = raw.get("spec") or {}, raw.get("status") or {}
-    return Claim(parse_meta(raw), spec.get("volumeName") or "", status.get("phase") or "", raw)
+    return read(raw, shapes.Claim, claim_of)
 
 
-def parse_persistent_volume(raw: Raw) -> PersistentVolume:
-    """Return a PersistentVolume of any driver.
+def claim_of(found: shapes.Claim) -> Claim:
+    """Return a Claim.
 
     Raises:
         BadObject: An object in the cluster lacks a field or has a wrong one.
     """
-    meta, spec = parse_meta(raw), raw.get("spec") or {}
-    csi, ref = spec.get("csi") or {}, spec.get("claimRef") or {}
-    terms = ((spec.get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or ()
-    return PersistentVolume(
-        meta=meta,
-        driver=csi.get("driver") or "",
-        handle=csi.get("volumeHandle") or "",
-        capacity=checked(
-            lambda: quantity.to_bytes((spec.get("capacity") or {}).get("storage")), meta, "capacity"
-        ),
-        policy=spec.get("persistentVolumeReclaimPolicy") or "Retain",
-        phase=(raw.get("status") or {}).get("phase") or "",
-        storage_class=spec.get("storageClassName") or "",
-        nodes=tuple(
-            value
-            for term in terms
-            for expression in term.get("matchExpressions") or ()
-            if expression.get("key") == well_known.TOPOLOGY_NODE
-            and expression.get("operator") == "In"
-            for value in expression.get("values") or ()
-        ),
-        claim_key=f"{ref.get('namespace', '')}/{ref.get('name', '')}" if ref else "",
-        claim_uid=ref.get("uid") or "",
-        attributes=csi.get("volumeAttributes") or {},
-        raw=raw,
+    spec, status = found.spec or shapes.ClaimSpec(), found.status or shapes.ClaimStatus()
+    return Claim(
+        meta=meta_of(found),
+        pv_name=spec.volume_name or "",
+        phase=sharing.word(status.phase),
+        storage_class=sharing.word(spec.storage_class_name),
+        capacity=status.capacity.get("storage") if status.capacity else None,
+        conditions=status.conditions or (),
     )
 
 
@@ -278,9 +255,18 @@ def parse_logic_volume(raw: Raw) -> LogicVolume:
     Raises:
         BadObject: A required field is missing or is no valid name.
     """
-    meta, spec, status = parse_meta(raw), raw.get("spec") or {}, raw.get("status") or {}
-    current = status.get("currentSize")
-    text = meta.annotations.get(well_known.JOURNAL)
+    return read(raw, shapes.LogicVolume, logic_volume_of)
+
+
+def logic_volume_of(found: shapes.LogicVolume) -> LogicVolume:
+    """Return a LogicVolume.
+
+    Raises:
+        BadObject: A required field is missing or is no valid name.
+    """
+    meta = meta_of(found)
+    spec, status = found.spec or _NO_SPEC, found.status or _NO_STATUS
+    current, text = status.current_size, meta.annotations.get(well_known.JOURNAL)
     journal, journal_error = None, ""
     if text is not None:
         try:
@@ -289,21 +275,15 @@ def parse_logic_volume(raw: Raw) -> LogicVolume:
             journal_error = exc.message
     return LogicVolume(
         meta=meta,
-        node=checked(lambda: names.node_name(spec.get("nodeName")), meta, "spec.nodeName"),
-        group=checked(
-            lambda: names.volume_group_name(spec.get("deviceGroup")), meta, "spec.deviceGroup"
-        ),
-        size=checked(lambda: quantity.to_bytes(spec.get("size")), meta, "spec.size"),
-        claim=checked(lambda: names.object_name(spec.get("pvc")), meta, "spec.pvc"),
-        namespace=checked(
-            lambda: names.namespace_name(spec.get("nameSpace")), meta, "spec.nameSpace"
-        ),
-        manage_type=meta.annotations.get(well_known.MANAGE_TYPE) or "",
-        status=status.get("status") or "",
-        volume_id=status.get("volumeID") or "",
-        current_size=checked(lambda: quantity.to_bytes(current), meta, "status.currentSize")
-        if current
-        else 0,
+        node=checked(_node_name, spec.node_name, meta, "spec.nodeName"),
+        group=checked(_group_name, spec.device_group, meta, "spec.deviceGroup"),
+        size=checked(size_of, spec.size, meta, "spec.size"),
+        claim=checked(names.object_name, spec.pvc, meta, "spec.pvc"),
+        namespace=checked(_namespace, spec.name_space, meta, "spec.nameSpace"),
+        manage_type=sharing.word(meta.annotations.get(well_known.MANAGE_TYPE)),
+        status=sharing.word(status.status),
+        volume_id=status.volume_id or "",
+        current_size=checked(size_of, current, meta, "status.currentSize") if current else 0,
         journal=journal,
         journal_error=journal_error,
     )
@@ -315,7 +295,16 @@ def parse_storage_class(raw: Raw) -> StorageClass:
     Raises:
         BadObject: An object in the cluster lacks a field or has a wrong one.
     """
-    return StorageClass(parse_meta(raw), tuple(raw.get("allowedTopologies") or ()))
+    return read(raw, shapes.StorageClass, storage_class_of)
+
+
+def storage_class_of(found: shapes.StorageClass) -> StorageClass:
+    """Return a StorageClass.
+
+    Raises:
+        BadObject: An object in the cluster lacks a field or has a wrong one.
+    """
+    return StorageClass(meta_of(found), tuple(found.allowed_topologies or ()))
 
 
 def parse_lease(raw: Raw) -> Lease:
@@ -324,11 +313,26 @@ def parse_lease(raw: Raw) -> Lease:
     Raises:
         BadObject: An object in the cluster lacks a field or has a wrong one.
     """
-    meta = parse_meta(raw)
-    return Lease(meta, time_of((raw.get("spec") or {}).get("renewTime"), meta.name))
+    return read(raw, shapes.Lease, _lease_of)
+
+
+def _lease_of(found: shapes.Lease) -> Lease:
+    meta = meta_of(found)
+    return Lease(meta, time_of(found.spec.renew_time if found.spec else None, meta.name))
 
 
 def copy_of(raw: Raw) -> dict[str, Any]:
     """Return a deep, plain copy of raw JSON."""
     plain: dict[str, Any] = json.loads(json.dumps(raw))
     return plain
+
+
+_NO_CSI, _NO_SPEC, _NO_STATUS = (
+    shapes.CsiSource(),
+    shapes.LogicVolumeSpec(),
+    shapes.LogicVolumeStatus(),
+)
+
+
+_node_name, _group_name = remembered(names.node_name), remembered(names.volume_group_name)
+_namespace = remembered(names.namespace_name)

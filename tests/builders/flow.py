@@ -24,6 +24,8 @@ from carina_tasks.kube import paths
 from carina_tasks.kube.api import Listing
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
+from carina_tasks.kube.kinds import Kind
+from carina_tasks.kube.parsing import Objects
 from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import well_known
@@ -42,6 +44,7 @@ from carina_tasks.settings import Settings, load
 from carina_tasks.store.lock import HeldLock
 from tests.builders import kubernetes
 from tests.builders.kubernetes import Json
+from tests.builders.pages import objects_of
 
 COLLECTIONS = {
     "Node": lambda m: paths.node(m["name"]),
@@ -104,6 +107,13 @@ class FakeApi:
         if node:
             items = [raw for raw in items if _field(raw, "nodeName") == node]
         return Listing(tuple(items), str(self.version), kubernetes.NOW)
+
+    def read_all(
+        self, kind: Kind[Any], query: Mapping[str, str] | None = None, path: str = ""
+    ) -> Objects[Any]:
+        """Return what `list` has as the adapter would decode it."""
+        listing = self.list(path or kind.path, query) if query else self.list(path or kind.path)
+        return objects_of(kind, listing.items, listing.version, listing.now)
 
     def count(self, path: str) -> int | None:
         """Return how many objects there are below `path`, whatever its list says."""

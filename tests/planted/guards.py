@@ -638,7 +638,7 @@ GUARDS = (
             ),
             Edit(
                 D + "failback:judge_copy",
-                "zero_block and is_block(dict(pv.raw))",
+                "zero_block and pv.block",
                 "False",
                 "test_failback.py::test_a_smaller_copy_that_is_read_as_a_device_is_not_extended",
             ),
@@ -908,7 +908,7 @@ GUARDS = (
     ),
     Guard(
         "an error is never absence",
-        "Api._call, Api.list",
+        "Api._answer, Api._pages",
         "",
         "the task fails or is tried again",
         (
@@ -919,7 +919,7 @@ GUARDS = (
                 "test_kube_api.py::test_no_other_404_is_absence",
             ),
             Edit(
-                K + "api:Api.list",
+                K + "api:Api._pages",
                 "not more",
                 "True",
                 "test_kube_api.py::test_a_list_is_all_its_pages",

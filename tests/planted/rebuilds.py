@@ -42,7 +42,9 @@ def status_stays() -> AbstractContextManager[Any]:
     def next_step(view: rebuild.RebuildView) -> rebuild.Step:
         step = original(view)
         return (
-            original(replace(view, logic_volume=replace(view.logic_volume, status="")))
+            original(
+                replace(view, logic_volume=msgspec.structs.replace(view.logic_volume, status=""))
+            )
             if step == rebuild.ClearStatus()
             else step
         )
@@ -122,7 +124,7 @@ def journal_no_shield() -> AbstractContextManager[Any]:
     original = logic_volumes.judge_logic_volume
 
     def judge(volume: Any, pv: Any, claim: Any, now: float, grace: float) -> Any:
-        return original(replace(volume, journal=None), pv, None, now, grace)
+        return original(msgspec.structs.replace(volume, journal=None), pv, None, now, grace)
 
     return mock.patch.object(logic_volumes, "judge_logic_volume", judge)
 

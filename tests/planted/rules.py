@@ -19,9 +19,12 @@ from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.sweeps import removal
 from carina_tasks.flows.sweeps import rules as sweep_rules
-from carina_tasks.kube.api import Api, Listing
+from carina_tasks.kube import kinds
+from carina_tasks.kube.api import Api
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.informer import WatchedKind
+from carina_tasks.kube.kinds import Kind
+from carina_tasks.kube.parsing import Objects
 from carina_tasks.lvm import commands, report
 from carina_tasks.model.journal import Journal
 from tests.sim.control import ControlWorkers
@@ -53,16 +56,16 @@ def errors_are_absence() -> Iterator[None]:
         except CarinaTasksError:
             return None
 
-    def whole(self: Api, path: str, query: Any = None) -> Listing:
+    def whole(self: Api, kind: Kind[Any], query: Any = None, path: str = "") -> Objects[Any]:
         try:
-            return original_list(self, path, query)
+            return original_list(self, kind, query, path)
         except CarinaTasksError:
-            if path.endswith(("/logicvolumes", "/persistentvolumes")):
-                return Listing((), "0", self.read("/version")[1])
+            if kind in (kinds.LOGIC_VOLUMES, kinds.PERSISTENT_VOLUMES):
+                return Objects(version="0", now=self.read("/version")[1])
             raise
 
-    original_get, original_list = Cluster._get, Api.list
-    with mock.patch.object(Cluster, "_get", get), mock.patch.object(Api, "list", whole):
+    original_get, original_list = Cluster._get, Api.read_all
+    with mock.patch.object(Cluster, "_get", get), mock.patch.object(Api, "read_all", whole):
         yield
 
 

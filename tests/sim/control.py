@@ -16,7 +16,6 @@ from carina_tasks.decisions.hints import NodeWatchState
 from carina_tasks.errors import CarinaTasksError, TransientError
 from carina_tasks.flows.context import Context
 from carina_tasks.kube import paths
-from carina_tasks.kube.parsing import parse
 from carina_tasks.model import objects
 from carina_tasks.tasks import failover, sweep, trash
 from carina_tasks.tasks.base import PAUSES
@@ -158,7 +157,7 @@ class Watch:
             except CarinaTasksError:
                 self.actors.sleep(2.0)
                 continue
-            self.state.listed([parse(raw, objects.parse_node) for raw in listing.items], 0.0)
+            self.state.listed([objects.parse_node(raw) for raw in listing.items], 0.0)
             self._linked = True
             while self._linked:
                 self._say()
@@ -189,5 +188,5 @@ class Watch:
 
     def _seen(self, process: Process, type_: str, raw: Any) -> None:
         if self._linked and process is self.process:
-            node = parse(raw, objects.parse_node)
+            node = objects.parse_node(raw)
             (self.state.deleted if type_ == "DELETED" else self.state.seen)(node)

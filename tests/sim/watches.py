@@ -21,9 +21,9 @@ from carina_tasks.emulator.api_server.kinds import (
 )
 from carina_tasks.emulator.api_server.store import Change
 from carina_tasks.kube import paths
-from carina_tasks.kube.api import Listing, WatchEvent
 from carina_tasks.kube.informer import Behind, Informer, WatchedKind
 from carina_tasks.model.snapshot import ClusterSnapshot
+from tests.builders.pages import change_of, objects_of
 from tests.sim.actors import Actors, Process
 from tests.sim.chance import Chance
 
@@ -141,7 +141,8 @@ class _Fed:
         items = self.watches.emulator.store.items(self.watches.resources[path])
         stream.shown = len(self.watches.log[path])
         self.at = self.watches.actors.clock.now
-        self.informer.kinds[path].listed(Listing(tuple(raw for _, raw in items), "", 0.0))
+        kind = self.informer.kinds[path]
+        kind.listed(objects_of(kind.kind, (raw for _, raw in items)))
 
     def _follow(self, path: str, stream: _Stream, now: float) -> None:
         kind, log = self.informer.kinds[path], self.watches.log[path]
@@ -149,13 +150,13 @@ class _Fed:
         if stream.trouble not in ("watch-silent", "watch-bookmarks-only"):
             while stream.shown < len(log) and log[stream.shown][0] <= now - stream.lag:
                 self.at, change = log[stream.shown][0] + stream.lag, log[stream.shown][1]
-                kind.changed(WatchEvent(change.type, change.obj))
+                kind.changed(change_of(kind.kind, change.type, change.obj))
                 stream.shown += 1
         # Bookmarks come about every minute; a process that looks sees the last one.
         self.at = max(heard - 1.0, 0.0)
         silent = kind.silent()
         if silent is None or silent > 0:
-            kind.changed(WatchEvent("BOOKMARK", {"metadata": {}}))
+            kind.changed(change_of(kind.kind, "BOOKMARK", {"metadata": {}}))
         self.at = now
 
 

@@ -29,7 +29,6 @@ from carina_tasks.flows.report.status import status
 from carina_tasks.flows.sweeps.local_volumes import sweep_local_volumes
 from carina_tasks.flows.sweeps.logic_volumes import sweep_logic_volumes
 from carina_tasks.kube import paths
-from carina_tasks.kube.parsing import parse
 from carina_tasks.lvm import volumes
 from carina_tasks.lvm.command import Lvm, Reported
 from carina_tasks.lvm.report import parse as parse_report
@@ -160,7 +159,7 @@ def test_a_manifest_is_read_or_is_a_bad_object(valid, parser):
         RAN[f"manifests ({valid['kind']})"] += 1
         if isinstance(raw, dict):
             with contextlib.suppress(BadObject):
-                parse(raw, parser)
+                parser(raw)
 
     run()
 

@@ -6,14 +6,14 @@ import os
 import pytest
 
 from carina_tasks.errors import ApiGone, ApiUnavailable
-from carina_tasks.kube import paths
-from carina_tasks.kube.api import Listing, WatchEvent
+from carina_tasks.kube import kinds, paths
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.informer import Behind, Informer
 from carina_tasks.kube.reflector import Reflector
 from carina_tasks.model.snapshot import ClusterSnapshot
 from tests.builders.flow import FakeApi
 from tests.builders.kubernetes import claim, logic_volume, node, pod, pv
+from tests.builders.pages import change_of, objects_of
 
 STALE_AFTER = 90.0
 
@@ -31,12 +31,13 @@ class Watching:
         """Let every list arrive, but those of the paths `but`."""
         for path, kind in self.informer.kinds.items():
             if path not in but:
-                kind.listed(self.api.list(path))
+                kind.listed(self.api.read_all(kind.kind))
         return self
 
     def event(self, type_, path, raw):
         """Let an event arrive."""
-        self.informer.kinds[path].changed(WatchEvent(type_, raw))
+        kind = self.informer.kinds[path]
+        kind.changed(change_of(kind.kind, type_, raw))
 
     def bookmark(self, *but):
         """Let a bookmark arrive of every kind, but those of the paths `but`."""
@@ -120,7 +121,7 @@ def test_a_new_list_replaces_what_was_known():
     watching = Watching(*world()).listed()
     watching.api.objects.clear()
     kind = watching.informer.kinds[paths.PODS]
-    kind.listed(Listing((pod("other"),), "7", 0.0))
+    kind.listed(objects_of(kinds.PODS, [pod("other")], "7"))
     assert [p.meta.name for p in watching.seen().pods] == ["other"]
 
 
@@ -155,7 +156,7 @@ def test_the_cluster_is_listed_while_the_watches_show_nothing():
     watching.api.list = None  # Whatever lists now fails.
     assert cluster.nodes().names == {"n1"}
     assert cluster.logic_volumes().names == {"pvc-1"}
-    watching.informer.kinds[paths.PODS].listed(Listing((pod("web-0", "pvc-1"),), "7", 0.0))
+    watching.informer.pods.listed(objects_of(kinds.PODS, [pod("web-0", "pvc-1")], "7"))
     assert cluster.observe().watched
 
 
@@ -178,17 +179,17 @@ class Script:
         self.watches, self.lists, self.counts = list(watches), list(lists), list(counts)
         self.asked = []
 
-    def list(self, path, query=None):
+    def read_all(self, kind):
         """Return the next list."""
         self.asked.append("list")
-        return self.lists.pop(0) if self.lists else Listing((pod("a"),), "5", 0.0)
+        return self.lists.pop(0) if self.lists else pods("5", "a")
 
     def count(self, path, version=""):
         """Return the next count."""
         self.asked.append(f"count at {version}")
         return self.counts.pop(0) if self.counts else None
 
-    def watch(self, path, version, seconds):
+    def follow(self, kind, version, seconds):
         """Yield the next watch."""
         self.asked.append(f"watch {version}")
         for step in self.watches.pop(0):
@@ -205,9 +206,9 @@ class Heard:
     def __init__(self):
         self.said = []
 
-    def listed(self, listing):
+    def listed(self, found):
         """Take note of a list."""
-        self.said.append([raw["metadata"]["name"] for raw in listing.items])
+        self.said.append([one.meta.name for one in found.all()])
 
     def changed(self, event):
         """Take note of an event."""
@@ -245,14 +246,19 @@ def run(script, lives=1.0):
     heard = Heard()
     ticks = itertools.count()
     clock = lambda: next(ticks) * lives  # noqa: E731
-    script.reflector = Reflector(script, paths.PODS, heard, 60, Stopped(), clock)
+    script.reflector = Reflector(script, kinds.PODS, heard, 60, Stopped(), clock)
     script.reflector.run()
     return heard.said
 
 
 def event(version, type_="MODIFIED"):
     """Make an event of that version."""
-    return WatchEvent(type_, {"metadata": {"name": "a", "resourceVersion": version}})
+    return change_of(kinds.PODS, type_, {"metadata": {"name": "a", "resourceVersion": version}})
+
+
+def pods(version, *names):
+    """Make a list of pods."""
+    return objects_of(kinds.PODS, map(pod, names), version)
 
 
 def test_a_watch_continues_from_the_last_version_that_it_showed():
@@ -265,7 +271,7 @@ def test_a_watch_continues_from_the_last_version_that_it_showed():
 
 def test_after_a_version_that_is_too_old_all_is_listed_again():
     """What was deleted meanwhile is missing in the new list, and so it is gone."""
-    lists = [Listing((pod("a"), pod("b")), "5", 0.0), Listing((pod("b"),), "20", 0.0)]
+    lists = [pods("5", "a", "b"), pods("20", "b")]
     script = Script([[ApiGone("too old")], []], lists)
     assert run(script) == [["a", "b"], ["b"]]
     assert script.asked[-1] == "watch 20"
@@ -273,9 +279,7 @@ def test_after_a_version_that_is_too_old_all_is_listed_again():
 
 def test_a_list_that_was_cut_short_is_not_taken():
     """The API server counts more objects at that version: what the list lacks is not gone."""
-    script = Script(
-        [[]], [Listing((pod("a"),), "5", 0.0), Listing((pod("a"), pod("b")), "6", 0.0)], [2, 2]
-    )
+    script = Script([[]], [pods("5", "a"), pods("6", "a", "b")], [2, 2])
     assert run(script) == [["a", "b"]]
     assert script.asked.count("list") == 2
 
@@ -295,7 +299,7 @@ def test_a_quiet_kind_counts_as_heard_of():
     for kind in watching.informer.kinds.values():
         kind.ended()
     assert "StorageClasses are still being read" in watching.seen().reason
-    watching.informer.kinds[paths.STORAGE_CLASSES].listed(Listing((), "7", 0.0))
+    watching.informer.classes.listed(objects_of(kinds.STORAGE_CLASSES, [], "7"))
     assert isinstance(watching.seen(), ClusterSnapshot)
 
 

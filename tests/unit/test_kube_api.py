@@ -24,10 +24,11 @@ from carina_tasks.errors import (
     CarinaTasksError,
     NotFound,
 )
-from carina_tasks.kube import api as adapter
-from carina_tasks.kube import paths
+from carina_tasks.kube import http as adapter
+from carina_tasks.kube import kinds, paths
 from carina_tasks.kube.api import Api, connect
 from carina_tasks.kube.cluster import Cluster
+from carina_tasks.model.objects import PersistentVolume
 from tests.builders.http import Answer, page, serving, status
 from tests.builders.kubernetes import pv
 
@@ -113,7 +114,7 @@ def test_no_other_404_is_absence(answer):
         (Answer(cut=True), ApiUnavailable),
     ],
 )
-@pytest.mark.parametrize("verb", ["get", "list", "create", "merge", "delete"])
+@pytest.mark.parametrize("verb", ["get", "list", "read_all", "create", "merge", "delete"])
 def test_every_failure_is_one_error_of_ours(answer, error, verb):
     """Whatever the verb, a wrong answer is told by one error, and never by a stack trace of a
     library.
@@ -122,6 +123,7 @@ def test_every_failure_is_one_error_of_ours(answer, error, verb):
         call = {
             "get": lambda: api.get(PATH),
             "list": lambda: api.list(PATH),
+            "read_all": lambda: api.read_all(kinds.PERSISTENT_VOLUMES, path=PATH),
             "create": lambda: api.create(PATH, {}),
             "merge": lambda: api.merge(PATH, {}),
             "delete": lambda: api.delete(PATH, uid="u"),
@@ -163,6 +165,13 @@ def test_a_list_is_all_its_pages():
         ]
 
 
+BOTH = (
+    lambda api: api.list(paths.PERSISTENT_VOLUMES),
+    lambda api: api.read_all(kinds.PERSISTENT_VOLUMES),
+)
+"""A list as raw objects, and as values."""
+
+
 @pytest.mark.parametrize(
     ("second", "error"),
     [
@@ -178,8 +187,9 @@ def test_a_list_is_all_its_pages():
 )
 def test_half_a_list_is_no_list(second, error):
     """The second page fails: an error, never the first page alone."""
-    with serving(page("a", "b", more="t"), second) as (api, _), pytest.raises(error):
-        api.list(paths.PERSISTENT_VOLUMES)
+    for read in BOTH:
+        with serving(page("a", "b", more="t"), second) as (api, _), pytest.raises(error):
+            read(api)
 
 
 @pytest.mark.parametrize(
@@ -196,8 +206,9 @@ def test_half_a_list_is_no_list(second, error):
 )
 def test_what_is_not_a_list_is_not_an_empty_one(body):
     """Any 200 that is no list with metadata and items."""
-    with serving(Answer(body=body)) as (api, _), pytest.raises(ApiUnavailable, match="list"):
-        api.list(paths.PERSISTENT_VOLUMES)
+    for read in BOTH:
+        with serving(Answer(body=body)) as (api, _), pytest.raises(ApiUnavailable, match="list"):
+            read(api)
 
 
 @pytest.mark.parametrize(
@@ -228,16 +239,19 @@ def test_an_empty_list_may_have_no_items():
     """Go writes an empty slice as null."""
     with serving(Answer(body={"kind": "NodeList", "metadata": {}, "items": None})) as (api, _):
         assert api.list(paths.NODES).items == ()
+    with serving(Answer(body={"kind": "NodeList", "metadata": {}, "items": None})) as (api, _):
+        assert api.read_all(kinds.NODES).all() == ()
 
 
 def test_a_list_keeps_what_is_read_and_a_single_object_stays_whole():
     """What is written back is read by its name; a list of a large cluster must fit into memory."""
-    raw = pv()
-    raw["metadata"]["managedFields"] = [{"manager": "csi-provisioner"}]
-    listing = {"kind": "PersistentVolumeList", "metadata": {}, "items": [raw]}
-    with serving(Answer(body=listing), Answer(body=raw)) as (api, _):
-        assert api.list(paths.PERSISTENT_VOLUMES).items == (pv(),)
-        assert api.get(PATH) == raw
+    listing = {"kind": "PersistentVolumeList", "metadata": {}, "items": [pv()]}
+    with serving(Answer(body=listing), Answer(body=pv())) as (api, _):
+        (listed,) = api.read_all(kinds.PERSISTENT_VOLUMES).all()
+        assert type(listed) is PersistentVolume
+        whole = Cluster(api).persistent_volume("pvc-1")
+    assert whole.raw == pv()
+    assert all(getattr(whole, name) == getattr(listed, name) for name in listed.__struct_fields__)
 
 
 def test_a_partial_world_is_no_world():

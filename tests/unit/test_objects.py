@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carina_tasks.errors import BadObject
-from carina_tasks.kube.parsing import parse
 from carina_tasks.model import objects, well_known
 from carina_tasks.model.quantity import GIB
 from tests.builders.kubernetes import (
@@ -25,6 +24,7 @@ from tests.builders.kubernetes import (
     pod,
     pv,
 )
+from tests.builders.pages import paths_of
 
 
 def test_a_logic_volume_is_read_whole():
@@ -204,20 +204,6 @@ ODD = st.sampled_from(
 )
 
 
-def paths_of(value, path=()):
-    """Return the path of everything in raw JSON."""
-    yield path
-    inner = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    for key, child in inner:
-        yield from paths_of(child, (*path, key))
-
-
 @given(st.data())
 def test_any_field_of_any_type_is_read_or_refused(data):
     """One field anywhere replaced by anything: the object is read, or refused as BadObject; nothing
@@ -232,7 +218,7 @@ def test_any_field_of_any_type_is_read_or_refused(data):
     kind = raw["kind"]
     inner[last] = data.draw(ODD)
     try:
-        read = parse(raw, PARSERS[kind])
+        read = PARSERS[kind](raw)
     except BadObject:
         return
     assert isinstance(read.meta.name, str)

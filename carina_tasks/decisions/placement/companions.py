@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from carina_tasks.decisions.placement.selectors import NodeSelector, Requirement, node_selector
 from carina_tasks.decisions.placement.spec import NodeTerms, TopologyTerm, read
 from carina_tasks.errors import BadObject
@@ -69,7 +71,7 @@ def companion_of(
     key = f"{pod.meta.namespace}/{name}"
     claim = snapshot.claims.get(key)
     if claim is None:
-        if _is_ephemeral(pod, name):
+        if name in pod.ephemeral:
             return None  # made together with the pod
         raise BadObject(f'persistentvolumeclaim "{name}" not found (pod {pod.meta.key})')
     if claim.pod:
@@ -124,11 +126,11 @@ def _of_volume(
 
 def _affinity(pv: PersistentVolume) -> Demand | None:
     zones = _zones(pv)
-    raw = ((pv.raw.get("spec") or {}).get("nodeAffinity") or {}).get("required")
-    if raw is None:
+    if pv.affinity is None:
         return zones
     try:
-        nodes = node_selector(read(raw, NodeTerms).node_selector_terms)
+        terms = read(msgspec.to_builtins(pv.affinity), NodeTerms).node_selector_terms
+        nodes = node_selector(terms)
     except BadObject as exc:
         raise BadObject(f"nodeAffinity of persistentvolume {pv.meta.name}: {exc.message}") from exc
     reason = f"node(s) didn't match PersistentVolume's node affinity ({pv.meta.name})"
@@ -146,8 +148,7 @@ def _zones(pv: PersistentVolume) -> Demand | None:
 
 
 def _of_class(snapshot: ClusterSnapshot, claim: Claim) -> Demand | None:
-    name = (claim.raw.get("spec") or {}).get("storageClassName") or ""
-    return _topologies(snapshot, name)
+    return _topologies(snapshot, claim.storage_class)
 
 
 def _topologies(snapshot: ClusterSnapshot, name: str) -> Demand | None:
@@ -169,12 +170,4 @@ def _topologies(snapshot: ClusterSnapshot, name: str) -> Demand | None:
 def _labels_of(term: TopologyTerm) -> tuple[Requirement, ...]:
     return tuple(
         Requirement(one.key, "In", frozenset(one.values)) for one in term.match_label_expressions
-    )
-
-
-def _is_ephemeral(pod: Pod, claim: str) -> bool:
-    prefix = f"{pod.meta.name}-"
-    return any(
-        "ephemeral" in volume and prefix + str(volume.get("name", "")) == claim
-        for volume in pod.spec.get("volumes") or ()
     )

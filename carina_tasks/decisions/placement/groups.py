@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
+
+from msgspec import structs
 
 from carina_tasks.decisions.placement.companions import Demand, companion_of, zone_demands
 from carina_tasks.decisions.placement.constraints import Shape, shape
@@ -224,7 +226,7 @@ def _moves(pod: Pod, snapshot: ClusterSnapshot, left: frozenset[str]) -> bool:
 
 def _renewed(pod: Pod) -> Pod:
     """Return the pod as its controller will make it again: bound nowhere, and not terminating."""
-    return replace(pod, node="", meta=replace(pod.meta, deleting=None))
+    return structs.replace(pod, node="", meta=structs.replace(pod.meta, deleting=None))
 
 
 def _without_replaced(pods: Sequence[Pod]) -> tuple[Pod, ...]:

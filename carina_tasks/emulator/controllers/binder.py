@@ -103,14 +103,10 @@ class Binder:
     def _bound(self, claim: Claim, pv: PersistentVolume) -> None:
         if claim.phase == "Bound":
             return
-        status = copy.deepcopy(
-            {
-                "phase": "Bound",
-                "accessModes": pv.raw["spec"]["accessModes"],
-                "capacity": pv.raw["spec"]["capacity"],
-            }
-        )
-        self._status(claim, status)
+        spec = self._view.volumes.raw(pv.meta.name).get("spec")
+        if spec:
+            status = {key: copy.deepcopy(spec[key]) for key in ("accessModes", "capacity")}
+            self._status(claim, {"phase": "Bound", **status})
 
     def _lost(self, claim: Claim, message: str) -> None:
         if claim.phase != "Lost":

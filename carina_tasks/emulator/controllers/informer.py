@@ -40,6 +40,7 @@ class Informer(Generic[T]):
     ) -> None:
         self._api, self._path, self._parse, self._changed = api, path, parse, changed
         self._objects: dict[str, T] = {}
+        self._raws: dict[str, Mapping[str, Any]] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self.synced = threading.Event()
@@ -62,6 +63,11 @@ class Informer(Generic[T]):
         with self._lock:
             return self._objects.get(key)
 
+    def raw(self, key: str) -> Mapping[str, Any]:
+        """Return an object that `all` returned, whole; empty when it has gone since."""
+        with self._lock:
+            return self._raws.get(key, {})
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
@@ -73,9 +79,10 @@ class Informer(Generic[T]):
 
     def _list(self) -> str:
         listing = self._api.list(self._path)
-        found = (self._read(raw) for raw in listing.items)
+        found = [(self._read(raw), raw) for raw in listing.items]
         with self._lock:
-            self._objects = {one.meta.key: one for one in found if one is not None}
+            self._objects = {one.meta.key: one for one, _ in found if one is not None}
+            self._raws = {one.meta.key: raw for one, raw in found if one is not None}
         self.synced.set()
         self._changed()
         return listing.version
@@ -93,8 +100,10 @@ class Informer(Generic[T]):
             with self._lock:
                 if event.type == "DELETED":
                     self._objects.pop(one.meta.key, None)
+                    self._raws.pop(one.meta.key, None)
                 else:
                     self._objects[one.meta.key] = one
+                    self._raws[one.meta.key] = event.object
             self._changed()
         return version
 

@@ -9,6 +9,8 @@ that lost its power.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from carina_tasks.emulator.controllers.view import View, timestamp
 from carina_tasks.errors import NotFound
@@ -96,12 +98,13 @@ class Kubelets:
         if pod.meta.deleting is not None:
             self._view.api.delete(path, uid=pod.meta.uid, grace=0)
         elif pod.phase == "Pending":
+            spec = self._view.pods.raw(pod.meta.key).get("spec") or {}
             self._view.api.merge(
-                path + "/status", {"metadata": {"uid": pod.meta.uid}, "status": _running(pod)}
+                path + "/status", {"metadata": {"uid": pod.meta.uid}, "status": _running(spec)}
             )
 
 
-def _running(pod: Pod) -> dict[str, object]:
+def _running(spec: Mapping[str, Any]) -> dict[str, object]:
     now = timestamp()
     conditions = [
         {"type": kind, "status": "True", "lastTransitionTime": now}
@@ -117,7 +120,7 @@ def _running(pod: Pod) -> dict[str, object]:
             "restartCount": 0,
             "state": {"running": {"startedAt": now}},
         }
-        for one in pod.spec.get("containers") or ()
+        for one in spec.get("containers") or ()
     ]
     return {
         "phase": "Running",

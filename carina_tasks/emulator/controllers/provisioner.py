@@ -45,12 +45,13 @@ class Provisioner:
     def _provision(self, claim: Claim) -> None:
         api, meta = self._view.api, claim.meta
         name = meta.annotations.get(manifests.VOLUME_NAME) or f"pvc-{meta.uid}"
+        raw = self._view.claims.raw(meta.key)
+        if not raw or self._view.volumes.get(name) is not None:
+            return
         node, size = (
             meta.annotations[manifests.SELECTED_NODE],
-            claim.raw["spec"]["resources"]["requests"]["storage"],
+            raw["spec"]["resources"]["requests"]["storage"],
         )
-        if self._view.volumes.get(name) is not None:
-            return
         try:
             api.create(
                 paths.LOGIC_VOLUMES,
@@ -63,7 +64,7 @@ class Provisioner:
         status = manifests.logic_volume_status(name, size, lv.major, lv.minor)
         api.merge(paths.logic_volume(name) + "/status", status)
         body = manifests.persistent_volume(
-            name, node, size, dict(claim.raw), major=lv.major, minor=lv.minor
+            name, node, size, dict(raw), major=lv.major, minor=lv.minor
         )
         api.create(paths.PERSISTENT_VOLUMES, body)
 
@@ -97,5 +98,5 @@ def _waits(claim: Claim) -> bool:
         and not claim.pv_name
         and claim.meta.deleting is None
         and claim.phase == "Pending"
-        and (claim.raw.get("spec") or {}).get("storageClassName") == manifests.STORAGE_CLASS
+        and claim.storage_class == manifests.STORAGE_CLASS
     )

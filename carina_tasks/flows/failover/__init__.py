@@ -3,6 +3,7 @@
 ``lost_node``      a node is lost: which logic volumes, and the whole run from check to journal to
 ``loss``           is this node lost, and may its failover begin?
 ``planning``       where the logic volumes go, and the journals that record it
+``whole_pvs``      the PersistentVolumes of a plan, read by name
 ``replanning``     another target for those that the first one cannot take
 ``rehearse``       every write of a rebuild, tried as a dry run first
 ``advance``        the journalled logic volumes of one run, target by target

@@ -13,7 +13,6 @@ from typing import Literal
 
 from carina_tasks.decisions import failback as decide
 from carina_tasks.decisions import placement
-from carina_tasks.decisions.pv_manifest import is_block, wanted_size
 from carina_tasks.errors import BadInput, CarinaTasksError
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
@@ -206,5 +205,5 @@ def _copies(
 ) -> Copies:
     in_use = source.find(logic_volume.group, names.local_volume_of(logic_volume.name))
     pv = snapshot.persistent_volumes[logic_volume.name]
-    smaller = old.size < wanted_size(logic_volume, dict(pv.raw)) and not is_block(dict(pv.raw))
+    smaller = old.size < logic_volume.rebuilt_size(pv.capacity) and not pv.block
     return Copies(old.uuid, in_use.uuid if in_use else "", old.size if smaller else 0)

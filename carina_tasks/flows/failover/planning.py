@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -15,13 +15,13 @@ from carina_tasks.decisions import placement, pv_manifest, rebuild, selection
 from carina_tasks.errors import ApiConflict, CarinaTasksError, NotFound, PermanentError
 from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover import events
+from carina_tasks.flows.failover import events, whole_pvs
 from carina_tasks.flows.failover.rehearse import rehearse
 from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.flows.threads import spread
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import Inventory
-from carina_tasks.model.objects import LogicVolume
+from carina_tasks.model.objects import LogicVolume, WholePersistentVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
 
 Kind = Literal["rebuild", "migrate", "failback"]
@@ -76,7 +76,10 @@ def begin(
         cause: Why they leave their node.
         copies: The LVs of those that are failed back, by name.
     """
-    results: list[VolumeResult] = []
+    verdicts = tuple(verdicts)
+    places = [one for one in verdicts if isinstance(one, placement.Placement)]
+    pvs, results = whole_pvs.read(ctx, places, cause.node)
+    snapshot = replace(snapshot, persistent_volumes={**snapshot.persistent_volumes, **pvs})
     wanted: dict[str, tuple[LogicVolume, Journal]] = {}
     for verdict in verdicts:
         logic_volume = verdict.logic_volume
@@ -91,21 +94,21 @@ def begin(
                     claim=logic_volume.claim_key,
                 )
             )
-        else:
+        elif pv := pvs.get(logic_volume.name):
             wanted[logic_volume.name] = (
                 logic_volume,
-                _journal(snapshot, verdict, cause, copies.get(logic_volume.name)),
+                _journal(snapshot, verdict, pv, cause, copies.get(logic_volume.name)),
             )
             structlog.get_logger().info(
                 "planned", volume=logic_volume.name, target=verdict.node, reason=verdict.reason
             )
     views: dict[str, rebuild.RebuildView] = {}
-    for view in _write_all(ctx, snapshot, wanted):
+    for view in _write_all(ctx, snapshot, wanted, pvs):
         if isinstance(view, VolumeResult):
             results.append(view)
         else:
             views[view.logic_volume.name] = view
-    unwritten = wanted.keys() - views.keys()
+    unwritten = {place.logic_volume.name for place in places} - views.keys()
     parted = [name for name, one in views.items() if unwritten & set(one.journal.together)]
     for name in parted:
         reason = "another volume of its pod changed since the plan, and is journalled first"
@@ -115,7 +118,10 @@ def begin(
 
 
 def _write_all(
-    ctx: Context, snapshot: ClusterSnapshot, wanted: Mapping[str, tuple[LogicVolume, Journal]]
+    ctx: Context,
+    snapshot: ClusterSnapshot,
+    wanted: Mapping[str, tuple[LogicVolume, Journal]],
+    pvs: Mapping[str, WholePersistentVolume],
 ) -> list[rebuild.RebuildView | VolumeResult]:
     """Write the journals, several at a time, but those that the API server would refuse."""
     refused = rehearse(ctx, snapshot, wanted)
@@ -128,10 +134,8 @@ def _write_all(
         if isinstance(result, VolumeResult):
             return result
         events.planned(ctx, snapshot, logic_volume, journal)
-        pv = snapshot.persistent_volumes[logic_volume.name]
-        return rebuild.RebuildView(
-            result, journal, pv, snapshot.claims.get(logic_volume.claim_key), lv=None
-        )
+        claim = snapshot.claims.get(logic_volume.claim_key)
+        return rebuild.RebuildView(result, journal, pvs[logic_volume.name], claim, lv=None)
 
     if not wanted:
         return []
@@ -140,9 +144,12 @@ def _write_all(
 
 
 def _journal(
-    snapshot: ClusterSnapshot, verdict: placement.Placement, cause: Cause, copies: Copies | None
+    snapshot: ClusterSnapshot,
+    verdict: placement.Placement,
+    pv: WholePersistentVolume,
+    cause: Cause,
+    copies: Copies | None,
 ) -> Journal:
-    pv = snapshot.persistent_volumes[verdict.logic_volume.name]
     return Journal(
         intent=str(uuid.uuid4()),
         kind=cause.kind,

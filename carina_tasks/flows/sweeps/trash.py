@@ -15,7 +15,7 @@ from carina_tasks.errors import BadInput, CarinaTasksError, NodeFailed
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.sweeps.results import RestoreResult, TrashedVolume, TrashResult
-from carina_tasks.kube.cluster import Listed
+from carina_tasks.kube.parsing import Objects
 from carina_tasks.model import names, quantity, task_names, times, well_known
 from carina_tasks.model.local import Inventory, LocalVolume, TrashTags
 from carina_tasks.model.messages import LvInTrash, LvResults, LvTarget, RestoreLv, batch_time
@@ -107,7 +107,7 @@ def _trashed_volume(
     lv: LocalVolume,
     trashed: TrashTags,
     now: float,
-    wanting: Listed[LogicVolume],
+    wanting: Objects[LogicVolume],
 ) -> TrashedVolume:
     age = max(0, int(now) - trashed.at)
     conf = ctx.settings
