@@ -6,69 +6,70 @@ files that they name.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings
+from carina_tasks.setting_types import Check, setting
 
 SCHEMES: Final = ("redis://", "rediss://", "redis+socket://", "sentinel://", "memory://")
 
 
-class BrokerSettings(BaseSettings):
+@dataclass(frozen=True, kw_only=True)
+class BrokerSettings:
     """How a process reaches Redis or Valkey."""
 
     # --- broker ---
-    broker_url: str = Field(
+    broker_url: str = setting(
         "redis://127.0.0.1:6379/0",
         description="URL of Redis or Valkey: broker and result backend in one. redis://, "
         "rediss://, redis+socket:// or sentinel://. Default: a Redis on this machine, as Celery's "
         "own tutorial has it.",
     )
-    broker_master_name: str = Field(
+    broker_master_name: str = setting(
         "",
         description="Name of the Sentinel master, with a sentinel:// broker_url. Default: none.",
-        validate_default=True,
     )
-    sentinel_tls: bool = Field(
+    sentinel_tls: bool = setting(
         False,
         description="TLS to the Sentinels and to the Redis servers that they name, with a "
         "sentinel:// broker_url; that scheme has no form with TLS in Celery. Default false: as "
         "Redis installs them.",
     )
-    sentinel_user: str = Field(
+    sentinel_user: str = setting(
         "",
         description="User at the Sentinels themselves, where they have one. Default: none, as "
         "Redis installs them.",
     )
-    sentinel_password: str = Field(
+    sentinel_password: str = setting(
         "",
         description="Password of the Sentinels themselves; the one in broker_url is that of the "
         "Redis servers. Default: none, as Redis installs them.",
     )
-    broker_ca: str = Field(
+    broker_ca: str = setting(
         "",
         description="File with the certificates of the authorities that sign the broker's, PEM, "
         "for TLS. It is read at each new connection, so a renewed file needs no restart. Default: "
         "the system's own authorities.",
     )
-    broker_certificate: str = Field(
+    broker_certificate: str = setting(
         "",
         description="File with this process's own certificate, PEM, and those of the authorities "
         "between it and the root, for a broker that wants one from its clients "
         "(`tls-auth-clients`). Default: none, because users and passwords already identify "
         "clients.",
     )
-    broker_key: str = Field(
+    broker_key: str = setting(
         "",
         description="File with the private key of BROKER_CERTIFICATE, PEM. Default: the "
         "certificate's own file, where both are in one.",
     )
-    broker_key_password: str = Field(
+    broker_key_password: str = setting(
         "",
         description="Password of an encrypted BROKER_KEY. Default: none, the key is not encrypted.",
     )
-    broker_verify: Literal["full", "authority", "none"] = Field(
+    broker_verify: Literal["full", "authority", "none"] = setting(
         "full",
         description="What is verified of the broker's certificate. full: its authority, its dates, "
         "and that it is for the host in the URL (with Sentinel also for the address that the "
@@ -76,55 +77,6 @@ class BrokerSettings(BaseSettings):
         "can read the password and have volumes removed. Every process warns of the last two. "
         "Default full: without it, an attacker who can redirect the traffic can read it.",
     )
-
-    @field_validator("broker_url")
-    @classmethod
-    def _is_broker(cls, value: str) -> str:
-        value = value.strip()
-        check_url(value)
-        return value
-
-    @field_validator("broker_master_name")
-    @classmethod
-    def _is_for_sentinel(cls, value: str, info: ValidationInfo) -> str:
-        sentinel = str(info.data.get("broker_url", "")).startswith("sentinel://")
-        if sentinel != bool(value) and "broker_url" in info.data:
-            raise ValueError(
-                "it goes with a sentinel:// broker_url: the name that the Sentinels give to their "
-                "master"
-            )
-        return value
-
-    @field_validator("sentinel_tls")
-    @classmethod
-    def _is_sentinels_tls(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and not str(info.data.get("broker_url", "sentinel://")).startswith("sentinel://"):
-            raise ValueError(
-                "it goes with a sentinel:// broker_url; for TLS to one Redis begin BROKER_URL with "
-                "rediss://"
-            )
-        return value
-
-    @field_validator("broker_ca", "broker_certificate", "broker_key", "broker_key_password")
-    @classmethod
-    def _is_for_tls(cls, value: str, info: ValidationInfo) -> str:
-        if value:
-            _needs_tls(info)
-        return value
-
-    @field_validator("broker_key", "broker_key_password")
-    @classmethod
-    def _has_certificate(cls, value: str, info: ValidationInfo) -> str:
-        if value and info.data.get("broker_certificate") == "":
-            raise ValueError("a key is of no use without its certificate: set BROKER_CERTIFICATE")
-        return value
-
-    @field_validator("broker_verify")
-    @classmethod
-    def _verifies_tls(cls, value: str, info: ValidationInfo) -> str:
-        if value != "full":
-            _needs_tls(info)
-        return value
 
     @property
     def broker_tls(self) -> bool:
@@ -191,11 +143,67 @@ def _check_parts(url: str) -> None:
         )
 
 
-def _needs_tls(info: ValidationInfo) -> None:
-    url = info.data.get("broker_url")
-    if url is None or str(url).startswith("rediss://") or info.data.get("sentinel_tls", True):
+def _needs_tls(data: Mapping[str, Any]) -> None:
+    url = data.get("broker_url")
+    if url is None or str(url).startswith("rediss://") or data.get("sentinel_tls", True):
         return
     raise ValueError(
         "it is for TLS, and this connection has none: begin BROKER_URL with rediss://, or with "
         "sentinel:// set SENTINEL_TLS=true"
     )
+
+
+def _is_broker(value: str, _: Mapping[str, Any]) -> str:
+    value = value.strip()
+    check_url(value)
+    return value
+
+
+def _is_for_sentinel(value: str, data: Mapping[str, Any]) -> str:
+    sentinel = str(data.get("broker_url", "")).startswith("sentinel://")
+    if sentinel != bool(value) and "broker_url" in data:
+        raise ValueError(
+            "it goes with a sentinel:// broker_url: the name that the Sentinels give to their "
+            "master"
+        )
+    return value
+
+
+def _is_sentinels_tls(value: bool, data: Mapping[str, Any]) -> bool:
+    if value and not str(data.get("broker_url", "sentinel://")).startswith("sentinel://"):
+        raise ValueError(
+            "it goes with a sentinel:// broker_url; for TLS to one Redis begin BROKER_URL with "
+            "rediss://"
+        )
+    return value
+
+
+def _is_for_tls(value: str, data: Mapping[str, Any]) -> str:
+    if value:
+        _needs_tls(data)
+    return value
+
+
+def _has_certificate(value: str, data: Mapping[str, Any]) -> str:
+    if value and data.get("broker_certificate") == "":
+        raise ValueError("a key is of no use without its certificate: set BROKER_CERTIFICATE")
+    return value
+
+
+def _verifies_tls(value: str, data: Mapping[str, Any]) -> str:
+    if value != "full":
+        _needs_tls(data)
+    return value
+
+
+CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
+    "broker_url": (_is_broker,),
+    "broker_master_name": (_is_for_sentinel,),
+    "sentinel_tls": (_is_sentinels_tls,),
+    "broker_ca": (_is_for_tls,),
+    "broker_certificate": (_is_for_tls,),
+    "broker_key": (_is_for_tls, _has_certificate),
+    "broker_key_password": (_is_for_tls, _has_certificate),
+    "broker_verify": (_verifies_tls,),
+}
+"""What a setting must be beyond its type and bounds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from typing import Any, Final
+from typing import Final
 
 from carina_tasks.errors import BadSetting
 
@@ -52,21 +52,3 @@ def check_names(environ: Mapping[str, str], known: Set[str]) -> None:
         raise BadSetting(
             f"there is no setting {', '.join(unknown)}; all settings are in docs/settings.md"
         )
-
-
-def from_environment(environ: dict[str, str]) -> dict[str, Any]:
-    """Return the values of our variables by the name of their setting."""
-    values = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in environ.items()
-        if name.startswith(PREFIX)
-    }
-    if "NODE_NAME" in environ:
-        values["NODE_NAME"] = environ["NODE_NAME"]
-    return values
-
-
-def variable_of(loc: tuple[int | str, ...]) -> str:
-    """Return the variable that pydantic's error location `loc` is about."""
-    name = str(loc[0]) if loc else "?"
-    return name if name.isupper() else PREFIX + name.upper()

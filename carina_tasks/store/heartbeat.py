@@ -27,7 +27,7 @@ from carina_tasks.environment import PREFIX
 from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.liveness import OF_THIS_PROCESS
 from carina_tasks.model.process import Process, Role
-from carina_tasks.settings import Settings
+from carina_tasks.settings import FIELDS, Settings
 from carina_tasks.store.client import connection
 from carina_tasks.vital import VitalThread
 
@@ -186,11 +186,10 @@ def beat_is_alive(app: Celery, conf: Settings) -> None:
 
 def process(role: Role, conf: Settings) -> Process:
     """Return what this process reports about itself."""
-    fields = type(conf).model_fields
     changed = {
         PREFIX + name.upper(): str(getattr(conf, name))[:300]
-        for name in fields
-        if name not in OWN and getattr(conf, name) != fields[name].default
+        for name, setting in FIELDS.items()
+        if name not in OWN and getattr(conf, name) != setting.default
     }
     return Process(
         role=role,

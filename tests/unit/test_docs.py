@@ -22,7 +22,7 @@ from carina_tasks.cli import COMMANDS, carina
 from carina_tasks.cli.output import Command
 from carina_tasks.environment import PREFIX
 from carina_tasks.observability import metrics
-from carina_tasks.settings import Settings
+from carina_tasks.settings import FIELDS
 from tests.lab import parts
 from tools.reference import cli_page, metrics_page, settings_page, tasks_page
 
@@ -68,7 +68,7 @@ def test_settings_page_has_every_setting() -> None:
     rows = {
         row.split("`")[1]: row for row in settings_page.page().splitlines() if row.startswith("| `")
     }
-    assert rows.keys() == {settings_page.variable(name) for name in Settings.model_fields}
+    assert rows.keys() == {settings_page.variable(name) for name in FIELDS}
     assert all(row.split(" | ")[-1].strip("| ") for row in rows.values())
     vague = {name for name, row in rows.items() if "whole number" in row}
     assert vague == {PREFIX + "METRICS_PORT"}
@@ -167,7 +167,7 @@ def test_calls_fit_their_tasks() -> None:
 
 def test_settings_exist() -> None:
     """Every CARINA_TASKS_ variable is a setting."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {PREFIX + name.upper() for name in FIELDS}
     wrong = {
         (page, name)
         for page, name in found(rf"\b{PREFIX}[A-Z][A-Z_]*[A-Z]", code=False)
@@ -178,10 +178,7 @@ def test_settings_exist() -> None:
 
 def test_defaults_of_settings_are_right() -> None:
     """Wherever a page has a setting's seconds in brackets behind its name, they are its default."""
-    defaults = {
-        f"CARINA_TASKS_{name.upper()}": field.default
-        for name, field in Settings.model_fields.items()
-    }
+    defaults = {f"CARINA_TASKS_{name.upper()}": field.default for name, field in FIELDS.items()}
     told = found(r"`(CARINA_TASKS_[A-Z_]+)` \((\d+) s\)", code=False)
     assert len(told) > 5
     assert not {one for one in told if float(one[1][1]) != defaults[one[1][0]]}

@@ -42,7 +42,7 @@ from carina_tasks.model.messages import (
     RestoreLv,
     read_request,
 )
-from carina_tasks.settings import Settings, load
+from carina_tasks.settings import FIELDS, load
 from carina_tasks.tasks import failover as failover_tasks
 from carina_tasks.tasks import sweep as sweep_tasks
 from carina_tasks.tasks import trash as trash_tasks
@@ -460,10 +460,7 @@ def test_the_grammar_takes_nothing_else(line):
 
 
 ENVIRON = st.dictionaries(
-    st.sampled_from(
-        [PREFIX + name.upper() for name in Settings.model_fields]
-        + ["NODE_NAME", PREFIX + "NO_SUCH"]
-    ),
+    st.sampled_from([PREFIX + name.upper() for name in FIELDS] + ["NODE_NAME", PREFIX + "NO_SUCH"]),
     st.sampled_from(HOSTILE) | st.text(max_size=20) | st.integers().map(str) | st.floats().map(str),
     max_size=4,
 )

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
 import yaml
 
-from carina_tasks.settings import Settings
+from carina_tasks.setting_types import Setting
+from carina_tasks.settings import FIELDS
 from tools.reference import settings_page
 
 CHART: Final = Path(__file__).parents[2] / "deploy" / "helm" / "carina-tasks"
@@ -54,27 +55,37 @@ BEGIN, END = "<!-- values: made by python -m tools.reference.chart -->", "<!-- e
 
 def settings_schema() -> dict[str, Any]:
     """Return the JSON schema of the chart's `settings`."""
-    found = Settings.model_json_schema(by_alias=False)["properties"]
     return {
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            settings_page.variable(name).removeprefix("CARINA_TASKS_"): _setting(name, found[name])
-            for name in Settings.model_fields
+            settings_page.variable(name).removeprefix("CARINA_TASKS_"): _setting(field)
+            for name, field in FIELDS.items()
             if name not in BY_THE_CHART
         },
     }
 
 
-def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    described = {"description": schema["description"]}
-    if settings_page.UNITS.get(name) == "Kubernetes quantity":
+def _setting(field: Setting) -> dict[str, Any]:
+    described = {"description": field.description}
+    if settings_page.UNITS.get(field.name) == "Kubernetes quantity":
         return QUANTITY | described
-    if schema["type"] == "array":
+    if get_origin(field.type) is tuple:
         # The process reads a list from a text with commas.
-        return {"type": ["array", "string"], "items": schema["items"], "minItems": 1} | described
-    kept = ("type", "enum", "minimum", "maximum", "exclusiveMinimum")
-    return {key: schema[key] for key in kept if key in schema} | described
+        return {
+            "type": ["array", "string"],
+            "items": {"type": "string"},
+            "minItems": 1,
+        } | described
+    if get_origin(field.type) is Literal:
+        return {"type": "string", "enum": list(get_args(field.type))} | described
+    bounds = settings_page.bounds_of(field)
+    limits = {word: bounds[key] for key, word in BOUNDS.items() if key in bounds}
+    return {"type": TYPES[field.type], **limits} | described
+
+
+TYPES: Final = {str: "string", bool: "boolean", int: "integer", float: "number"}
+BOUNDS: Final = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum"}
 
 
 def schema() -> str:

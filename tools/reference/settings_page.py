@@ -9,13 +9,12 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from dataclasses import asdict
 from typing import Any, Final, Literal, get_args, get_origin
 
-from pydantic.fields import FieldInfo
-
-from carina_tasks.environment import PREFIX
 from carina_tasks.model import quantity
-from carina_tasks.settings import Settings
+from carina_tasks.setting_types import Setting
+from carina_tasks.settings import FIELDS, Settings
 
 UNITS: Final = {
     "answer_limit": "bytes",
@@ -50,7 +49,7 @@ def page() -> str:
     """Return the page, Markdown."""
     parts = [HEAD]
     for title, names in _groups():
-        rows = "\n".join(_row(name, Settings.model_fields[name]) for name in names)
+        rows = "\n".join(_row(name, FIELDS[name]) for name in names)
         parts.append(
             f"## {title[0].upper()}{title[1:]}\n\n| variable | value | default | what it is, and "
             f"why this default |\n|---|---|---|---|\n{rows}\n"
@@ -65,43 +64,39 @@ def _groups() -> list[tuple[str, list[str]]]:
     for line in "".join(map(inspect.getsource, classes)).splitlines():
         if heading := re.fullmatch(r"    # --- (.+) ---", line):
             groups.append((heading[1], []))
-        elif (field := re.match(r"    (\w+):", line)) and field[1] in Settings.model_fields:
+        elif (field := re.match(r"    (\w+):", line)) and field[1] in FIELDS:
             groups[-1][1].append(field[1])
     return groups
 
 
-def _row(name: str, field: FieldInfo) -> str:
-    cells = (f"`{variable(name)}`", _value(name, field), _default(field), field.description or "")
+def _row(name: str, field: Setting) -> str:
+    cells = (f"`{variable(name)}`", _value(name, field), _default(field), field.description)
     return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
 
 def variable(name: str) -> str:
     """Return the environment variable of the setting `name`."""
-    choices = getattr(Settings.model_fields[name].validation_alias, "choices", None)
-    return str(choices[0]) if choices else PREFIX + name.upper()
+    return FIELDS[name].variable
 
 
-def _value(name: str, field: FieldInfo) -> str:
-    if get_origin(field.annotation) is Literal:
-        return " or ".join(f"`{value}`" for value in get_args(field.annotation))
-    bounds = _bounds(field)
-    if field.annotation is float:
+def _value(name: str, field: Setting) -> str:
+    if get_origin(field.type) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(field.type))
+    bounds = bounds_of(field)
+    if field.type is float:
         return ("share of 1" if bounds.get("le") == 1 else "seconds") + _between(bounds)
-    if field.annotation is int:
+    if field.type is int:
         unit = UNITS.get(name, "whole number")
         return unit if unit == "Kubernetes quantity" else unit + _between(bounds)
-    if field.annotation is bool:
+    if field.type is bool:
         return "true or false"
-    return "text" if field.annotation is str else "list, comma separated"
+    return "text" if field.type is str else "list, comma separated"
 
 
-def _bounds(field: FieldInfo) -> dict[str, Any]:
-    return {
-        key: getattr(item, key)
-        for item in field.metadata
-        for key in ("gt", "ge", "le")
-        if hasattr(item, key)
-    }
+def bounds_of(field: Setting) -> dict[str, Any]:
+    """Return the bounds that a number has: ``gt``, ``ge``, ``le``."""
+    found = asdict(field.bounds) if field.bounds else {}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _between(bounds: dict[str, Any]) -> str:
@@ -117,7 +112,7 @@ def _between(bounds: dict[str, Any]) -> str:
     return f", {low}" if low else ""
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: Setting) -> str:
     value = field.default
     if value == "":
         return "none"
