@@ -6,9 +6,9 @@ import shlex
 from functools import cache
 
 from carina_tasks import settings
-from carina_tasks.lvm.command import Lvm
+from carina_tasks.lvm.command import Lvm, Observe
 from carina_tasks.lvm.zero import Zero
-from carina_tasks.observability import metrics
+from carina_tasks.settings import Settings
 
 
 @cache
@@ -18,7 +18,7 @@ def lvm() -> Lvm:
     return Lvm(
         binary=tuple(shlex.split(conf.lvm_command)),
         timeout=conf.lvm_timeout,
-        observe=metrics.observe_lvm,
+        observe=_observe(conf),
     )
 
 
@@ -27,3 +27,12 @@ def zero() -> Zero:
     """Return what this worker zeroes, as the settings name it."""
     conf = settings.current()
     return Zero(tuple(shlex.split(conf.zero_command)), conf.zero_timeout)
+
+
+def _observe(conf: Settings) -> Observe:
+    """Return what counts runs of lvm2; nothing where no endpoint shows the figures."""
+    if not conf.metrics_port:
+        return lambda subcommand, seconds, outcome: None
+    from carina_tasks.observability import metrics
+
+    return metrics.observe_lvm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -21,9 +21,12 @@ from carina_tasks.errors import (
 )
 from carina_tasks.model import names
 from carina_tasks.model.messages import LvResults
-from carina_tasks.runtime.node_calls import node_calls
 from carina_tasks.store import task_results
-from carina_tasks.views.results import ResultView, SentTask, with_result_view
+
+if TYPE_CHECKING:
+    from carina_tasks.views.results import SentTask
+
+# What sends tasks and shows results is imported where that happens: node workers do neither.
 
 PAUSES = (2, 5, 15, 30, 60)
 """Seconds before each retry of a transient failure; after them resume or the next sweep runs again
@@ -65,6 +68,8 @@ class ControlTask(Task):  # type: ignore[misc]
         """
         inspect.signature(self.run).bind(*(args or ()), **(kwargs or {}))
         self.check(*(args or ()), **(kwargs or {}))
+        from carina_tasks.views.results import with_result_view
+
         return with_result_view(self, super().apply_async(args, kwargs, **options))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -87,8 +92,12 @@ class ControlTask(Task):  # type: ignore[misc]
             # A guard's no is an answer and no failure: it runs again every 30 seconds while
             # an operator has paused us.
             return {"outcome": "refused", "reason": exc.message}
+        if not self.request.called_directly:
+            return msgspec.to_builtins(result)
         # Called as a function, in a shell, it is shown to the operator.
-        return ResultView(result) if self.request.called_directly else msgspec.to_builtins(result)
+        from carina_tasks.views.results import ResultView
+
+        return ResultView(result)
 
     def after_return(
         self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
@@ -159,6 +168,9 @@ class NodeTask(Task):  # type: ignore[misc]
             BadAnswer: The answer is not of the type that was asked for.
             BrokerUnavailable: Redis does not answer.
         """
+        from carina_tasks.runtime.node_calls import node_calls
+        from carina_tasks.views.results import ResultView
+
         return ResultView(node_calls().ask(names.node_name(node), self.name, request, self.answer))
 
 

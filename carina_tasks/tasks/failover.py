@@ -9,7 +9,8 @@ import structlog
 from celery import current_app, shared_task
 from kombu.exceptions import OperationalError
 
-import carina_tasks.views.status  # noqa: F401 - how a shell prints a Status
+import carina_tasks.views.inventory
+import carina_tasks.views.status  # noqa: F401 - how a shell prints an Inventory and a Status
 from carina_tasks.errors import BadInput
 from carina_tasks.flows.failover import failback as flow_failback
 from carina_tasks.flows.failover import lost_node

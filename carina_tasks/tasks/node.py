@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from celery import shared_task
 
-import carina_tasks.views.inventory  # noqa: F401 - how a shell prints an Inventory
 from carina_tasks.lvm import report
 from carina_tasks.model import task_names
 from carina_tasks.model.local import Inventory

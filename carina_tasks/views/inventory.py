@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from carina_tasks.decisions import whose
 from carina_tasks.model import names, quantity, times
 from carina_tasks.model.local import Inventory, LocalVolume
-from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.views import tables
+
+if TYPE_CHECKING:
+    from carina_tasks.model.snapshot import ClusterSnapshot
 
 
 @tables.of.register

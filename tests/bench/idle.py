@@ -25,6 +25,15 @@ app.Worker(pool="solo", queues=["celery"], hostname="bare@bare", without_gossip=
            without_mingle=True, without_heartbeat=True, loglevel="INFO").start()
 """
 """The least that takes messages from Redis: Celery's own worker, started as ours is."""
+OURS = """\
+import sys
+sys.modules |= {"rich": None, "colorama": None}
+from workers.node import main
+raise SystemExit(main())
+"""
+"""``python -m workers.node`` without what structlog loads where it is installed: developers have it,
+the image does not.
+"""
 
 
 def idle_node_worker(embedded: Embedded, seconds: float) -> Iterator[Figure]:
@@ -36,7 +45,7 @@ def idle_node_worker(embedded: Embedded, seconds: float) -> Iterator[Figure]:
         env[f"CARINA_TASKS_{name}"] = str(getattr(load({}), name.lower()))
     env |= {"NODE_NAME": "idle", "CARINA_TASKS_NODE_PROFILE": "sealed"}
 
-    ours = stage.children.start("node-idle", [sys.executable, "-m", "workers.node"], **env)
+    ours = stage.children.start("node-idle", [sys.executable, "-c", OURS], **env)
     embedded.eventually("the node worker lives", lambda: client.exists("alive.idle"), 30)
     bare = stage.children.start("bare", [sys.executable, "-c", BARE, stage.broker_url])
     embedded.eventually("the bare worker is ready", lambda: " ready." in bare.text(), 30)
