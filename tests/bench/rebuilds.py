@@ -48,7 +48,9 @@ from tests.lab.processes import wait_until
 THREADS = 8
 """As many as a control worker has."""
 LOST, TARGET, OTHER = "bench-lost", "bench-target", "bench-other"
-CONTROLLERS = "*,-node-lifecycle-controller,-taint-eviction-controller,-pod-garbage-collector-controller"
+CONTROLLERS = (
+    "*,-node-lifecycle-controller,-taint-eviction-controller,-pod-garbage-collector-controller"
+)
 """No kubelet reports for these nodes, and nobody but the measured code ends their pods."""
 
 Json = dict[str, Any]
