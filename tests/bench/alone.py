@@ -80,7 +80,7 @@ def rows(quick: bool) -> Iterator[Figure]:
 def child(work: str, nodes: int, count: int) -> dict[str, float]:
     """Do one work in a process of its own; return its CPU (seconds) and peak RSS (MB)."""
     volumes, pods = (0, count) if work.endswith("pods") else (count, 0)
-    with canned(nodes, volumes, pods) as url:
+    with canned(nodes, volumes, pods=pods, pod=users_pod()) as url:
         done = subprocess.run(
             [sys.executable, "-m", "tests.bench.alone", work, str(nodes), str(count), url],
             cwd=REPOSITORY,
@@ -94,18 +94,28 @@ def child(work: str, nodes: int, count: int) -> dict[str, float]:
 
 
 @contextmanager
-def canned(nodes: int, volumes: int, pods: int) -> Iterator[str]:
+def canned(
+    nodes: int, volumes: int, *, pods: int = 0, pod: kubernetes.Json | None = None
+) -> Iterator[str]:
     """Serve a cluster that never changes; yield its URL.
 
-    Volumes and pods are spread over the nodes in turn, and each volume has its claim.
+    All is spread over the nodes in turn, and each volume has its claim. A watch shows nothing.
+
+    Args:
+        nodes: How many nodes there are.
+        volumes: How many volumes.
+        pods: How many pods; each uses the volume of its number.
+        pod: What a pod looks like; None: one that has nothing but its volume.
     """
     items: dict[str, tuple[int, Callable[[int], bytes]]] = {
         paths.NODES: (nodes, _copies(kubernetes.node(NODE))),
         paths.LOGIC_VOLUMES: (volumes, _copies(kubernetes.logic_volume(VOLUME, NODE), nodes)),
         paths.PERSISTENT_VOLUMES: (volumes, _copies(kubernetes.pv(VOLUME, NODE), nodes)),
         paths.CLAIMS: (volumes, _copies(kubernetes.claim(VOLUME), nodes)),
-        paths.PODS: (pods, _copies(_pod(), nodes)),
+        paths.PODS: (pods, _copies(pod or kubernetes.pod(f"pod-{VOLUME}", VOLUME, on=NODE), nodes)),
     }
+
+    ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -113,8 +123,12 @@ def canned(nodes: int, volumes: int, pods: int) -> Iterator[str]:
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)
+            query = parse_qs(url.query)
+            if "watch" in query:
+                self._watch(float(query["timeoutSeconds"][0]))
+                return
             number, make = items.get(url.path, (0, lambda n: b""))
-            first = int(parse_qs(url.query).get("continue", ["0"])[0])
+            first = int(query.get("continue", ["0"])[0])
             end = min(first + PAGE, number)
             more = str(end) if end < number else ""
             meta = json.dumps({"resourceVersion": "1", "continue": more}).encode()
@@ -129,6 +143,13 @@ def canned(nodes: int, volumes: int, pods: int) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
+        def _watch(self, seconds: float) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            ended.wait(seconds)
+
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
@@ -137,6 +158,7 @@ def canned(nodes: int, volumes: int, pods: int) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}"
         finally:
+            ended.set()
             server.shutdown()
 
 
@@ -157,9 +179,9 @@ _WRITERS = [
 """Who wrote which field: in a real cluster a large part of every object."""
 
 
-def _pod() -> kubernetes.Json:
+def users_pod() -> kubernetes.Json:
     """Make a pod as a user's cluster has them: this project does not read most of its fields."""
-    raw = kubernetes.pod("pod-pvc-NUMBER", on=NODE, labels={"app": "web", "pod": "pvc-NUMBER"})
+    raw = kubernetes.pod(f"pod-{VOLUME}", VOLUME, on=NODE, labels={"app": "web", "pod": VOLUME})
     now = kubernetes.at(kubernetes.NOW)
     raw["spec"]["containers"] = [
         {
