@@ -31,8 +31,8 @@ sys.modules |= {"rich": None, "colorama": None}
 from workers.node import main
 raise SystemExit(main())
 """
-"""``python -m workers.node`` without what structlog loads where it is installed: developers have it,
-the image does not.
+"""``python -m workers.node`` without what structlog loads where it is installed: developers have
+that, the image does not.
 """
 
 

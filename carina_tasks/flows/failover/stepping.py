@@ -28,7 +28,7 @@ from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.flows.failover.steps import Advance, act, report_waiting, unfinished_result
 from carina_tasks.kube.events import About
 from carina_tasks.model.messages import LvResult
-from carina_tasks.model.objects import Claim, PersistentVolume
+from carina_tasks.model.objects import Claim, WholePersistentVolume
 from carina_tasks.observability import metrics
 
 MOST_STEPS = 60
@@ -50,7 +50,7 @@ class CreatedLv:
 class Seen:
     """What was read of a volume before its node was asked for the LV."""
 
-    pv: PersistentVolume | None
+    pv: WholePersistentVolume | None
     claim: Claim | None
 
 

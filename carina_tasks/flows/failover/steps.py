@@ -14,7 +14,7 @@ from carina_tasks.flows.failover import events, rehearse
 from carina_tasks.flows.failover.evict import evict
 from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.model.journal import Journal
-from carina_tasks.model.objects import Claim, LogicVolume, PersistentVolume
+from carina_tasks.model.objects import Claim, LogicVolume, WholePersistentVolume
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_volume
 
@@ -24,7 +24,7 @@ class NeedsLocalVolume:
     """The volume cannot continue until its target node has made the LV."""
 
     logic_volume: LogicVolume
-    pv: PersistentVolume | None
+    pv: WholePersistentVolume | None
     claim: Claim | None
     journal: Journal
     size: int
