@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from carina_tasks.enrolment.waiting import answer_probes
 from carina_tasks.environment import PREFIX
 from carina_tasks.errors import BadSetting, EnrolmentRefused, EnrolmentUnavailable
 from carina_tasks.settings import Settings, load
@@ -79,22 +80,26 @@ def ask(conf: Settings) -> str:
 def wait_for_url(conf: Settings, sleep: Callable[[float], None] = time.sleep) -> str:
     """Return the Redis URL of this node; try again, with growing pauses, until it is there.
 
+    Meanwhile the process answers its probes: it lives, and is not ready.
+
     Args:
         conf: The settings.
         sleep: What waits.
 
     Raises:
-        BadSetting: The authorities' file cannot be used.
+        BadSetting: The authorities' file cannot be used, or the port of the probes.
     """
     log, tries = structlog.get_logger(), 0
-    while True:
-        try:
-            return ask(conf)
-        except (EnrolmentRefused, EnrolmentUnavailable) as exc:
-            pause = PAUSES[min(tries, len(PAUSES) - 1)]
-            tries += 1
-            log.warning("enrolment failed; trying again", error=exc.message, seconds=pause)
-            sleep(pause)
+    with answer_probes(conf.metrics_port) as waiting:
+        while True:
+            try:
+                return ask(conf)
+            except (EnrolmentRefused, EnrolmentUnavailable) as exc:
+                pause = PAUSES[min(tries, len(PAUSES) - 1)]
+                tries += 1
+                waiting.reason = exc.message
+                log.warning("enrolment failed; trying again", error=exc.message, seconds=pause)
+                sleep(pause)
 
 
 class Renewal:

@@ -19,6 +19,7 @@ from carina_tasks import settings
 from carina_tasks.enrolment import bounds, client, passwords, verdict
 from carina_tasks.enrolment.server import THREADS, Certificate, Server
 from carina_tasks.enrolment.service import Enrolled, Enrolment
+from carina_tasks.enrolment.waiting import answer_probes
 from carina_tasks.errors import (
     ApiDenied,
     ApiUnavailable,
@@ -28,6 +29,7 @@ from carina_tasks.errors import (
     EnrolmentUnavailable,
 )
 from carina_tasks.store.acl_rules import digest
+from tests.lab import ports
 from tests.lab.tls import Certificates, certificates
 
 KEY = bytes(range(32))
@@ -457,6 +459,37 @@ def test_the_client_trusts_its_authority_only(
         client.ask(node_settings(server, other, str(tmp_path / "token")))
     with pytest.raises(EnrolmentUnavailable, match="No such file"):
         client.ask(node_settings(server, files, str(tmp_path / "none")))
+
+
+def test_a_worker_that_waits_lives_and_is_not_ready(
+    serving: tuple[Server, list[Any]], files: Certificates, tmp_path: Any
+) -> None:
+    """Its liveness probe passes however long enrolment takes, readiness says why it waits, and the
+    port is free for the worker afterwards.
+    """
+    server, answers = serving
+    answers[:] = [verdict.forbidden("the node does not exist")]
+    (tmp_path / "token").write_text("a.b.c")
+    (port,) = ports.free(1)
+    conf = node_settings(server, files, str(tmp_path / "token")).model_copy(
+        update={"metrics_port": port}
+    )
+    seen = []
+
+    def probe(_: float) -> None:
+        for path in ("/livez", "/readyz", "/metrics"):
+            link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            link.request("GET", path)
+            response = link.getresponse()
+            seen.append((path, response.status, response.read().decode()))
+            link.close()
+        answers[:] = [Enrolled("n1", "redis://n1:x@r/0", "1")]
+
+    assert client.wait_for_url(conf, probe)
+    assert [one[:2] for one in seen] == [("/livez", 200), ("/readyz", 503), ("/metrics", 503)]
+    assert "the node does not exist" in seen[1][2]
+    with answer_probes(port), pytest.raises(BadSetting, match=f"port {port} cannot be had"):
+        client.wait_for_url(conf, probe)
 
 
 def test_idle_connections_do_not_stop_the_server(
