@@ -29,6 +29,7 @@ TIMEOUT: Final = 20.0
 """Seconds that one request may take: longer than the service's own call to the API server."""
 PAUSES: Final = (1, 2, 5, 10, 20, 30, 60)
 """Seconds before each new try."""
+OF_THE_BROKER: Final = (f"{PREFIX}BROKER_", f"{PREFIX}SENTINEL_")
 LONGEST: Final = 65536
 """Bytes of an answer that are read."""
 
@@ -36,8 +37,9 @@ LONGEST: Final = 65536
 def settings_to_enrol(environ: dict[str, str]) -> Settings | None:
     """Return the settings of a process that has to enrol; None when it has a URL, or needs none.
 
-    Without those of the broker: how its certificate is checked, or what its Sentinels call their
-    master, can only be judged together with the URL that enrolment brings.
+    Without those of the broker: how its certificate is checked, what its Sentinels call their
+    master, or whether these speak TLS can only be judged together with the URL that enrolment
+    brings.
 
     Raises:
         BadSetting: It names each wrong one.
@@ -45,7 +47,7 @@ def settings_to_enrol(environ: dict[str, str]) -> Settings | None:
     if not environ.get(f"{PREFIX}ENROLMENT_URL") or environ.get(f"{PREFIX}BROKER_URL"):
         return None
     return load(
-        {key: value for key, value in environ.items() if not key.startswith(f"{PREFIX}BROKER_")}
+        {key: value for key, value in environ.items() if not key.startswith(OF_THE_BROKER)}
     )
 
 
