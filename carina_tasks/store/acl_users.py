@@ -18,7 +18,7 @@ from carina_tasks.store.heartbeat import KEY
 
 CUT_OFF: Final = "carina-tasks.cut-off."
 _FIELD: Final = re.compile(r"([a-z-]+)=(\S*)")
-_FIELDS: Final = frozenset({"id", "user", "age", "tot-mem", "cmd"})
+_FIELDS: Final = frozenset({"id", "addr", "user", "age", "tot-mem", "cmd"})
 
 
 class AclUsers:
@@ -110,7 +110,7 @@ class AclUsers:
         return any(line.split()[:3] == ["user", "default", "off"] for line in lines)
 
     def clients(self) -> list[dict[str, str]]:
-        """Return every connection of the server: id, user, age, tot-mem and cmd."""
+        """Return every connection of the server: id, addr, user, age, tot-mem and cmd."""
         with connection(self._app) as client:
             text = _text(client.execute_command("CLIENT", "LIST"))
         return [

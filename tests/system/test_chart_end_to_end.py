@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -71,6 +72,24 @@ class Release:
             if any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
                 found[name] += 1
         return found
+
+    def rebuilt(self, names: list[str], away_from: str) -> bool:
+        """Return whether these volumes are elsewhere, whole, and no journal is left."""
+        found = {one["metadata"]["name"]: one for one in self.lab.kube.list(k.LOGIC_VOLUMES)}
+        return not self.journals(names) and all(
+            found[name]["spec"]["nodeName"] != away_from
+            and found[name]["status"].get("status") == "Success"
+            for name in names
+        )
+
+    def journals(self, names: list[str]) -> list[str]:
+        """Return which of these volumes have a journal."""
+        return [
+            one["metadata"]["name"]
+            for one in self.lab.kube.list(k.LOGIC_VOLUMES)
+            if one["metadata"]["name"] in names
+            and well_known.JOURNAL in one["metadata"].get("annotations", {})
+        ]
 
     def plugin(self, *words: str) -> tuple[int, str]:
         """Run `kubectl carina`, which runs in a control pod; return its code and output."""
@@ -198,17 +217,7 @@ def test_a_deleted_node_is_rebuilt_and_a_node_that_joins_is_enrolled(release: Re
     volumes = [lab.world.add_volume(f"data-{n}", victim, "1Gi").name for n in range(3)]
     kubelet.lose(victim)
     lab.kubectl("delete", "node", victim)
-
-    def rebuilt() -> bool:
-        found = {one["metadata"]["name"]: one for one in lab.kube.list(k.LOGIC_VOLUMES)}
-        return all(
-            found[name]["spec"]["nodeName"] != victim
-            and found[name]["status"]["status"] == "Success"
-            and well_known.JOURNAL not in found[name]["metadata"].get("annotations", {})
-            for name in volumes
-        )
-
-    seconds = release.wait("the volumes are rebuilt", rebuilt, 60)
+    seconds = release.wait("the volumes are rebuilt", lambda: release.rebuilt(volumes, victim))
     print(f"\n3 volumes rebuilt {seconds:.1f} s after `kubectl delete node`")
     on = [lv for name, lvs in lab.lvs().items() if name != victim for lv in lvs]
     assert sorted(on) == sorted(f"volume-{name}" for name in volumes)
@@ -222,6 +231,51 @@ def test_a_deleted_node_is_rebuilt_and_a_node_that_joins_is_enrolled(release: Re
     code, said = release.plugin("doctor")
     assert code < 2, said
     assert "alive on all 3 nodes" in said
+
+
+def test_an_upgrade_during_a_failover_finishes_it(release: Release) -> None:
+    """`helm upgrade` to the next release while both targets stand still: pods of the old release
+    end in good order, and those of the new one finish what was begun.
+    """
+    lab, kubelet = release.lab, release.kubelet
+    (broker,) = kubelet.of("carina-tasks-redis")
+    victim = next(name for name in lab.names if name != broker.node)
+    volumes = [lab.world.add_volume(f"mid-{n}", victim, "1Gi").name for n in range(2)]
+    kubelet.images["localhost/carina-tasks:next"] = next_release(lab.folder)
+    old = kubelet.of("control")
+    kubelet.lose(victim)
+    lab.kubectl("delete", "node", victim)
+    release.wait("a journal is there", lambda: release.journals(volumes))
+    targets = [lab.nodes[name] for name in lab.names if name != victim]
+    for node in targets:
+        node.freeze()
+    try:
+        words = ("--reuse-values", "--set", "image.tag=next", "-n", NAMESPACE)
+        chart.helm("upgrade", chart.RELEASE, chart.CHART, *words, kubeconfig=lab.kubeconfig)
+        release.wait("a control worker was told to end", lambda: any(one.ending for one in old))
+        assert release.journals(volumes), "the failover was over before the upgrade began"
+    finally:
+        for node in targets:
+            node.thaw()
+    seconds = release.wait("the volumes are rebuilt", lambda: release.rebuilt(volumes, victim), 90)
+    print(f"\nrebuilt {seconds:.1f} s after the nodes ran again")
+    release.wait("no pod of the old release runs", lambda: all(one.ended for one in old), 90)
+    release.wait("the new control workers are ready", lambda: release.ready()["control"] == 2, 60)
+    code, said = release.plugin("doctor")
+    assert re.search(r"^control +OK +2 alive", said, re.M), said
+    kubelet.find_again(victim)
+    lab.world.add_node(victim)
+
+
+def next_release(folder: Path) -> Path:
+    """Return sources of a release that says of itself that it is the next one."""
+    made = folder / "src-next"
+    shutil.copytree(folder / "src", made)
+    package = made / "carina_tasks" / "__init__.py"
+    text = package.read_text()
+    assert "0.1.0" in text
+    package.write_text(text.replace("0.1.0", "0.2.0"))
+    return made
 
 
 def test_uninstall_refuses_during_a_rebuild_and_leaves_nothing(release: Release) -> None:

@@ -176,17 +176,32 @@ def test_a_node_floods_above_its_limits_only() -> None:
     assert isinstance(bounds.judge(0, (40 << 20) + 1, limits), bounds.Floods)
 
 
-def _open(number: int, user: str, age: float, said: bool = False) -> bounds.Connection:
-    return bounds.Connection(number, user, age, 0, said)
+def _open(
+    number: int, user: str, age: float, said: bool = False, source: str = ""
+) -> bounds.Connection:
+    return bounds.Connection(number, user, age, 0, said, source or f"10.0.0.{number}")
 
 
 def test_strangers_are_closed_after_ten_seconds() -> None:
-    """At once when there are many; never somebody who has logged in."""
+    """At once when there are many, of however many addresses; never somebody who has logged in."""
     few = [_open(1, "default", 11), _open(2, "default", 9), _open(3, "n1", 99)]
-    assert bounds.strangers(few, default_is_off=True) == [1]
+    assert bounds.strangers(few, default_is_off=True) == bounds.Strangers((1,), {})
     many = [_open(n, "default", 0, said=True) for n in range(101)] + [_open(200, "n1", 99)]
-    assert bounds.strangers(many, default_is_off=True) == list(range(101))
-    assert bounds.strangers(many, default_is_off=False) == []
+    assert bounds.strangers(many, default_is_off=True).ids == tuple(range(101))
+    assert bounds.strangers(many, default_is_off=False).ids == ()
+
+
+def test_one_address_that_holds_many_connections_loses_them() -> None:
+    """It is named, whoever connects from another address at that moment is let be, and neither
+    does it hide a flood from many others.
+    """
+    flood = [_open(n, "default", 0, source="10.0.9.9") for n in range(21)]
+    others = [_open(n, "default", 0) for n in range(100, 200)] + [_open(300, "n1", 0)]
+    found = bounds.strangers([*flood, *others], default_is_off=True)
+    assert found == bounds.Strangers(tuple(range(21)), {"10.0.9.9": 21})
+    assert bounds.strangers(flood[1:], default_is_off=True).ids == ()
+    more = [*flood, *others, _open(400, "default", 0)]
+    assert len(bounds.strangers(more, default_is_off=True).ids) == 21 + 101
 
 
 def test_a_rate_refills() -> None:

@@ -38,6 +38,8 @@ class Kubelet:
         server = (address.hostname or "", address.port or 443)
         self._network = PodNetwork(lab.network, self.folder / "hosts", server)
         self._reader = Reader(lab.kube, self.namespace, plane.ca.read_bytes())
+        self.images: dict[str, Path] = {}
+        """Sources by image; every other image is the lab's own copy."""
         self._pods: dict[str, RunningPod] = {}
         self._lost: set[str] = set()
         self._errors: list[str] = []
@@ -171,7 +173,9 @@ class Kubelet:
             self._network.remove(running.place.netns)
 
     def _place(self, pod: Json, node: str, folder: Path) -> Place:
-        hosts, sources = self._network.hosts, self._lab.folder / "src"
+        image = pod["spec"]["containers"][0]["image"]
+        sources = self.images.get(image, self._lab.folder / "src")
+        hosts = self._network.hosts
         if pod["spec"].get("hostPID"):
             machine = self._lab.nodes[node]
 

@@ -70,6 +70,11 @@ class RunningPod:
         return str(labels.get("app.kubernetes.io/component") or labels["app.kubernetes.io/name"])
 
     @property
+    def ending(self) -> bool:
+        """Return whether it was told to end."""
+        return self._end.is_set()
+
+    @property
     def ended(self) -> bool:
         """Return whether its thread has ended."""
         return not self._thread.is_alive()
