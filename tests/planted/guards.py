@@ -1055,6 +1055,20 @@ GUARDS = (
         ),
     ),
     Guard(
+        "a journal that cannot be read, of a later release perhaps, is left alone",
+        "objects.parse_logic_volume",
+        "",
+        "Event `JournalUnreadable`",
+        (
+            Edit(
+                "carina_tasks.model.objects:parse_logic_volume",
+                "exc.message",
+                "''",
+                "test_samples.py::test_a_journal_of_a_later_release_is_left_alone",
+            ),
+        ),
+    ),
+    Guard(
         "the source's pods are listed again before the journal is dropped",
         "rebuild.asks_for_pods",
         "",
