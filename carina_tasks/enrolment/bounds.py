@@ -99,9 +99,7 @@ def strangers(found: Iterable[Connection], default_is_off: bool) -> Strangers:
     everyone = len(unknown) - sum(crowds.values()) > UNKNOWN_MANY
     return Strangers(
         tuple(
-            one.id
-            for one in unknown
-            if everyone or one.source in crowds or one.age >= UNKNOWN_AGE
+            one.id for one in unknown if everyone or one.source in crowds or one.age >= UNKNOWN_AGE
         ),
         crowds,
     )

@@ -46,9 +46,7 @@ def settings_to_enrol(environ: dict[str, str]) -> Settings | None:
     """
     if not environ.get(f"{PREFIX}ENROLMENT_URL") or environ.get(f"{PREFIX}BROKER_URL"):
         return None
-    return load(
-        {key: value for key, value in environ.items() if not key.startswith(OF_THE_BROKER)}
-    )
+    return load({key: value for key, value in environ.items() if not key.startswith(OF_THE_BROKER)})
 
 
 def ask(conf: Settings) -> str:

@@ -85,7 +85,9 @@ def state() -> dict[str, str]:
 def enrolment(folder: Path) -> dict[str, str]:
     """Return a node worker's request and the service's answers, as they are on the wire."""
     files = certificates(folder / "tls")
-    server = Server(0, Certificate(files.certificate, files.key), lambda _: Enrolled(NODE, URL, "1"))
+    server = Server(
+        0, Certificate(files.certificate, files.key), lambda _: Enrolled(NODE, URL, "1")
+    )
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     (folder / "token").write_text("head.claims.signature")
 
@@ -199,7 +201,9 @@ def ask(app: Any, worker: Process) -> tuple[list[tuple[str, Any]], dict[str, Any
         return None
 
     create = messages.LvToCreate(VG, VOLUME, GIB, INTENT)
-    question("create", task_names.CREATE_VOLUMES, messages.CreateLvs(GIB, (create,), NOW), LvResults)
+    question(
+        "create", task_names.CREATE_VOLUMES, messages.CreateLvs(GIB, (create,), NOW), LvResults
+    )
     found = question("inventory", task_names.INVENTORY, None, Inventory)
     (volume,) = (one for one in found.volumes if one.name == VOLUME)
     target = messages.LvTarget(VG, VOLUME, volume.uuid)

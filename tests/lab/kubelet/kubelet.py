@@ -118,7 +118,9 @@ class Kubelet:
 
     def logs(self) -> dict[str, str]:
         """Return the ends of all pods' logs, by pod."""
-        found = {one.meta["name"]: f"{one.error}\n{one.log()[-3000:]}" for one in self._pods.values()}
+        found = {
+            one.meta["name"]: f"{one.error}\n{one.log()[-3000:]}" for one in self._pods.values()
+        }
         return found | {"kubelet": "\n".join(self._errors[-5:])}
 
     def _run(self) -> None:

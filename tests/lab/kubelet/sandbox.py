@@ -142,7 +142,9 @@ def enter_command(pid: int, command: Sequence[str]) -> list[str]:
     return ["nsenter", f"--target={pid}", "--mount", "--uts", "--net", "--root", "--wd", *command]
 
 
-def write_volume(folder: Path, files: Mapping[str, tuple[bytes, int]], owner: int, gid: int) -> None:
+def write_volume(
+    folder: Path, files: Mapping[str, tuple[bytes, int]], owner: int, gid: int
+) -> None:
     """Write the files of a volume; what is there already is exchanged in one step.
 
     Args:
