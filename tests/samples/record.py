@@ -135,14 +135,12 @@ def answering(files: Any, reply: bytes) -> Iterator[tuple[int, list[bytes]]]:
 def exchange(ca: Path, port: int, request: str) -> str:
     """Send the bytes of a request over TLS and return those of the answer."""
     context = ssl.create_default_context(cafile=str(ca))
-    with socket.create_connection(("127.0.0.1", port), 10) as link:
-        with context.wrap_socket(link, server_hostname="localhost") as secure:
-            secure.sendall(request.encode())
-            said = b""
-            while part := secure.recv(65536):
-                said += part
-                if said.endswith(b"}"):
-                    break
+    link = socket.create_connection(("127.0.0.1", port), 10)
+    with context.wrap_socket(link, server_hostname="localhost") as secure:
+        secure.sendall(request.encode())
+        said = b""
+        while not said.endswith(b"}") and (part := secure.recv(65536)):
+            said += part
     return said.decode()
 
 
@@ -244,7 +242,8 @@ def heartbeats_of(app: Any, server: RedisServer) -> dict[str, str]:
         one._info = msgspec.structs.replace(one._info, name="host")
         one._node = f"{role}.host"
         one.start()
-        wait_until(role, lambda: server.client.exists(f"{heartbeat.OTHERS}{role}.host"), 10)
+        key = f"{heartbeat.OTHERS}{role}.host"
+        wait_until(role, lambda key=key: server.client.exists(key), 10)
         one.stop()
     with server.client as redis:
         keys = [*redis.scan_iter("alive.*"), *redis.scan_iter(f"{heartbeat.OTHERS}*")]

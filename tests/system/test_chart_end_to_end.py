@@ -336,23 +336,15 @@ def test_uninstall_refuses_during_a_rebuild_and_leaves_nothing(release: Release)
     lab.kube.patch(path, mark)
     words = ("uninstall", chart.RELEASE, "-n", NAMESPACE)
     before = release.ready()
-    t = time.monotonic()
     with pytest.raises(LabError, match="carina-tasks-uninstall"):
         chart.helm(*words, kubeconfig=lab.kubeconfig)
     assert release.ready() == before
     lab.kube.patch(path, {"metadata": {"annotations": {well_known.JOURNAL: None}}})
     chart.helm(*words, kubeconfig=lab.kubeconfig)
-    print(f"hooks {time.monotonic() - t:.1f}")
-    seen = {}
-
-    def gone():
-        left = [p["metadata"]["name"] for p in lab.kube.list(k.pods(NAMESPACE)) if not _hook(p)]
-        for one in left:
-            seen[one] = time.monotonic() - t
-        return not left
-
-    release.wait("all pods have ended", gone)
-    print(seen)
+    release.wait(
+        "all pods have ended",
+        lambda: not [one for one in lab.kube.list(k.pods(NAMESPACE)) if not _hook(one)],
+    )
     meta = lab.kube.get(path)["metadata"]
     assert not [key for key in meta["annotations"] if key.startswith(well_known.OURS)]
     assert meta["finalizers"] == ["carina.storage.io/logicvolume"]

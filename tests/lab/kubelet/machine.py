@@ -38,7 +38,7 @@ class Machine:
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOME": "/root",
         }
-        self._node.start_worker(command, {**image, **self._environment}, "/tmp")  # noqa: S108
+        self._node.start_worker(command, {**image, **self._environment}, "/tmp")
 
     def exit_code(self) -> int | None:
         """Return None: the agent starts it again."""

@@ -26,12 +26,23 @@ RENEW_AT: Final = 0.8
 class Container(Protocol):
     """A container that can be started and ended: `sandbox.Sandbox` or `machine.Machine`."""
 
-    def start(self, command: list[str]) -> None: ...
-    def exit_code(self) -> int | None: ...
-    def stop(self, grace: float) -> None: ...
-    def kill(self) -> None: ...
-    def run(self, command: list[str], timeout: float) -> int: ...
-    def log(self) -> str: ...
+    def start(self, command: list[str]) -> None:
+        """Start its command."""
+
+    def exit_code(self) -> int | None:
+        """Return the code with which it ended, None while it runs."""
+
+    def stop(self, grace: float) -> None:
+        """End it with SIGTERM, and with SIGKILL after `grace` seconds."""
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+
+    def run(self, command: list[str], timeout: float) -> int:
+        """Run a command beside it and return its exit code."""
+
+    def log(self) -> str:
+        """Return what it has written."""
 
 
 @dataclass(frozen=True)
