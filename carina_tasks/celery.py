@@ -120,9 +120,10 @@ class Application(Celery):  # type: ignore[misc]
 
         Celery subscribes to the result of every message that is sent.
 
-        No caller needs it: a control worker polls for the answers of nodes, a task, beat and the
-        node watch ignore the result of what they send, and `AsyncResult.get` subscribes when it is
-        called. With Redis away, each subscription raises RuntimeError after 20 s.
+        No caller needs it: a control worker listens for the answers of nodes by itself, a task,
+        beat and the node watch ignore the result of what they send, and `AsyncResult.get`
+        subscribes when it is called. With Redis away, each subscription raises RuntimeError after
+        20 s.
         """
         backend = super()._get_backend()
         backend.on_task_call = lambda producer, task_id: {}

@@ -1,5 +1,7 @@
 """A control worker asks nodes and waits: straight-line code with a deadline.
 
+It listens for the answers, and looks for them now and then: a message can be lost.
+
 A node task's id is ``<node>:<slot>:<uuid>``, and its answer is in the key
 ``celery-task-meta-<node>:<slot>``. A node name has no colon, so one Redis ACL pattern ties a node
 to the few keys of its own answers.
@@ -18,11 +20,12 @@ from celery import Celery
 from kombu.exceptions import KombuError
 
 from carina_tasks import queues
-from carina_tasks.errors import BrokerUnavailable, CarinaTasksError, NodeSilent
+from carina_tasks.errors import BadInput, BrokerUnavailable, CarinaTasksError, NodeSilent
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import LvResults, describe_request, to_json
 from carina_tasks.store import trouble
-from carina_tasks.store.answers import fetch, new_task_id, read_answer
+from carina_tasks.store.answers import answer_key, fetch, new_task_id, read_answer
+from carina_tasks.store.listener import Listen, Listener, listening
 
 T = TypeVar("T", Inventory, LvResults)
 
@@ -31,9 +34,11 @@ BROKER_ERRORS: Final = (KombuError, redis.RedisError, OSError, RuntimeError)
 end in a RuntimeError.
 """
 _FIRST_POLL, _LAST_POLL = 0.001, 0.25
-"""Seconds between two looks for an answer: the pause grows by half, so a quick answer is noticed
-within half its own time and a slow one costs four reads a second.
+"""Seconds between two looks for an answer where none can be heard: the pause grows by half, so a
+quick answer is noticed within half its own time and a slow one costs four reads a second.
 """
+_LOOK = 1.0
+"""Seconds between two looks for an answer whose message may have been lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +60,13 @@ class NodeCalls:
         app: Celery,
         deadline: float,
         answer_limit: int,
-        sleep: Callable[[float], None] = time.sleep,
+        listen: Listen = listening,
         tell: Callable[[str, object], None] = lambda task_id, answer: None,
     ) -> None:
         self._app = app
         self._deadline = deadline
         self._limit = answer_limit
-        self._sleep = sleep
+        self._listen = listen
         self._tell = tell
 
     def ask(
@@ -108,29 +113,49 @@ class NodeCalls:
         """
         results: dict[str, T | CarinaTasksError] = {}
         pending: list[Pending[T]] = []
-        for node, request in requests.items():
-            try:
-                pending.append(self.send(node, task, request, answer, more))
-            except CarinaTasksError as exc:
-                results[node] = exc
-        results.update(self._wait(pending))
+        try:
+            ids = self._ids(requests, results)
+            with self._listen(self._app, list(ids.values())) as listener:
+                for node, task_id in ids.items():
+                    try:
+                        asked = self._send(task_id, node, task, requests[node], answer, more)
+                        pending.append(asked)
+                    except CarinaTasksError as exc:
+                        results[node] = exc
+                results.update(self._wait(pending, listener))
+        except BrokerUnavailable as exc:
+            results.update({node: exc for node in requests if node not in results})
         return results
 
-    def send(
-        self, node: str, task: str, request: msgspec.Struct | None, answer: type[T], more: float = 0
+    def _ids(
+        self,
+        requests: Mapping[str, msgspec.Struct | None],
+        results: dict[str, T | CarinaTasksError],
+    ) -> dict[str, str]:
+        """Return the id of each question; whom it cannot be put to goes into `results`."""
+        ids: dict[str, str] = {}
+        for node in requests:
+            try:
+                queues.node_queue(node)
+            except BadInput as exc:
+                results[node] = exc
+            else:
+                ids[node] = new_task_id(self._app, node)
+        return ids
+
+    def _send(
+        self,
+        task_id: str,
+        node: str,
+        task: str,
+        request: msgspec.Struct | None,
+        answer: type[T],
+        more: float,
     ) -> Pending[T]:
         """Send one request to a node.
 
         It expires with its deadline, so that a node that returns later does not run it.
-
-        Args:
-            node: Name of the node.
-            task: Name of the task.
-            request: What the control worker asks for.
-            answer: The type of the answer.
-            more: Seconds added to the deadline, for a batch.
         """
-        task_id = new_task_id(self._app, node)
         try:
             self._app.send_task(
                 task,
@@ -149,33 +174,34 @@ class NodeCalls:
             ) from exc
         return Pending(node, task_id, time.monotonic() + self._deadline + more, answer)
 
-    def _wait(self, pending: Sequence[Pending[T]]) -> dict[str, T | CarinaTasksError]:
+    def _wait(
+        self, pending: Sequence[Pending[T]], listener: Listener
+    ) -> dict[str, T | CarinaTasksError]:
         results: dict[str, T | CarinaTasksError] = {}
-        waiting, pause = list(pending), _FIRST_POLL
+        waiting = {answer_key(question.id): question for question in pending}
+        pause = _FIRST_POLL
         while waiting:
-            still = []
-            for question in waiting:
-                try:
-                    answer = self._poll(question)
-                except CarinaTasksError as exc:
-                    results[question.node] = exc
-                    continue
-                if answer is not None:
-                    results[question.node] = answer
-                elif time.monotonic() >= question.deadline:
-                    results[question.node] = NodeSilent(
-                        f"the worker of node {question.node} did not answer in time"
-                    )
-                else:
-                    still.append(question)
-            waiting = still
-            if waiting:
-                self._sleep(pause)
-                pause = min(pause * 1.5, _LAST_POLL)
+            left = min(question.deadline for question in waiting.values()) - time.monotonic()
+            heard = listener.wait(min(_LOOK if listener.hears else pause, max(left, 0.0)))
+            pause = min(pause * 1.5, _LAST_POLL)
+            # Nothing was heard: everything is looked at, for a message may have been lost.
+            for key in sorted(heard & waiting.keys() or waiting):
+                if (result := self._result(waiting[key])) is not None:
+                    results[waiting.pop(key).node] = result
         # Last: no caller waits for the monitoring.
         for question in pending:
             self._tell(question.id, results[question.node])
         return results
+
+    def _result(self, question: Pending[T]) -> T | CarinaTasksError | None:
+        """Return what became of a question, None while its node may still answer."""
+        try:
+            answer = self._poll(question)
+        except CarinaTasksError as exc:
+            return exc
+        if answer is None and time.monotonic() >= question.deadline:
+            return NodeSilent(f"the worker of node {question.node} did not answer in time")
+        return answer
 
     def _poll(self, question: Pending[T]) -> T | None:
         data = fetch(self._app, question.id, self._limit)

@@ -58,6 +58,7 @@ class Cluster:
         self._pods = SharedReading(self._list_pods)
         self._pods_on: dict[tuple[str, str], SharedReading[tuple[Raw, ...]]] = {}
         """By node and namespace."""
+        self._ready: dict[str, SharedReading[objects.Node | None]] = {}
         self._lock = threading.Lock()
 
     def nodes(self) -> Listed[Node]:
@@ -228,6 +229,21 @@ class Cluster:
         except NotFound:
             return None, self.now()
         return parse(raw, objects.parse_node), now
+
+    def is_ready(self, name: str) -> bool:
+        """Ask whether there is a node of that name, and whether it is Ready.
+
+        Threads that ask at the same time share an answer that began after they asked.
+
+        Raises:
+            BadObject: The node lacks a field or has a wrong one.
+        """
+        with self._lock:
+            reading = self._ready.setdefault(
+                name, SharedReading(lambda: self._get(paths.node(name), objects.parse_node))
+            )
+        found = reading.get()
+        return found is not None and found.is_ready
 
     def now(self) -> float:
         """Return the API server's clock (seconds since the epoch)."""

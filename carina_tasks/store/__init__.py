@@ -8,6 +8,7 @@
 ``latest_results``  what control tasks found last, for the metrics of all workers and for `carina
                     status`
 ``task_results``    what Celery's result backend still knows of control tasks
+``listener``        hears when nodes have answered
 ``lock``            one worker at a time per failover: saves double work, never carries safety
 ``server_info``     what the server reports about itself
 ``trouble``         why the broker cannot be used, in one sentence

@@ -77,10 +77,15 @@ def child(work: str, nodes: int, volumes: int) -> dict[str, float]:
 
 
 @contextmanager
-def canned(nodes: int, volumes: int) -> Iterator[str]:
+def canned(nodes: int, volumes: int, *, pods: bool = False) -> Iterator[str]:
     """Serve a cluster that never changes; yield its URL.
 
-    Volumes are spread over the nodes in turn, and each has its claim. There are no pods.
+    Volumes are spread over the nodes in turn, and each has its claim. A watch shows nothing.
+
+    Args:
+        nodes: How many nodes there are.
+        volumes: How many volumes.
+        pods: Whether each volume has a pod.
     """
     items: dict[str, tuple[int, Callable[[int], bytes]]] = {
         paths.NODES: (nodes, _copies(kubernetes.node(NODE))),
@@ -88,6 +93,11 @@ def canned(nodes: int, volumes: int) -> Iterator[str]:
         paths.PERSISTENT_VOLUMES: (volumes, _copies(kubernetes.pv(VOLUME, NODE), nodes)),
         paths.CLAIMS: (volumes, _copies(kubernetes.claim(VOLUME), nodes)),
     }
+    if pods:
+        pod = kubernetes.pod(f"pod-{VOLUME}", VOLUME, on=NODE)
+        items[paths.PODS] = (volumes, _copies(pod, nodes))
+
+    ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -95,8 +105,12 @@ def canned(nodes: int, volumes: int) -> Iterator[str]:
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)
+            query = parse_qs(url.query)
+            if "watch" in query:
+                self._watch(float(query["timeoutSeconds"][0]))
+                return
             number, make = items.get(url.path, (0, lambda n: b""))
-            first = int(parse_qs(url.query).get("continue", ["0"])[0])
+            first = int(query.get("continue", ["0"])[0])
             end = min(first + PAGE, number)
             more = str(end) if end < number else ""
             meta = json.dumps({"resourceVersion": "1", "continue": more}).encode()
@@ -111,6 +125,13 @@ def canned(nodes: int, volumes: int) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
+        def _watch(self, seconds: float) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            ended.wait(seconds)
+
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
@@ -119,6 +140,7 @@ def canned(nodes: int, volumes: int) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}"
         finally:
+            ended.set()
             server.shutdown()
 
 

@@ -5,7 +5,7 @@ messages go wrong.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -29,6 +29,30 @@ class Message:
     id: str
     expires: float
     retries: int = 0
+
+
+@dataclass
+class Listener:
+    """Notices answers to some questions within a quarter of a second."""
+
+    broker: Broker
+    keys: list[str]
+    hears: bool
+
+    def wait(self, seconds: float) -> frozenset[str]:
+        """Return the keys that were answered, after `seconds` at most."""
+        end = self.broker.actors.clock.now + seconds
+        if not self.hears:
+            self.broker.actors.sleep(seconds)
+            return frozenset()
+        while (left := end - self.broker.actors.clock.now) > 0:
+            self.broker.actors.sleep(min(left, 0.25))
+            heard = [key for key in self.keys if key in self.broker.answers]
+            for key in heard:
+                self.keys.remove(key)
+            if heard and not self.broker.chance.hits("answer-unheard"):
+                return frozenset(heard)
+        return frozenset()
 
 
 @dataclass
@@ -107,6 +131,16 @@ class Broker:
             # As Celery does, which knows by it whose answer stands in a slot.
             whose = b'{"task_id": "' + message.id.encode() + b'", '
             self.answers[answer_key(message.id)] = whose + data.removeprefix(b"{")
+
+    @contextmanager
+    def listening(self, _: object, task_ids: Sequence[str], hears: bool) -> Iterator[Listener]:
+        """Listen for answers; each message may be lost.
+
+        Args:
+            task_ids: Ids of the questions.
+            hears: Whether Redis lets this process subscribe.
+        """
+        yield Listener(self, [answer_key(task_id) for task_id in task_ids], hears)
 
     def empty(self) -> None:
         """Forget everything, as FLUSHALL does."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -96,6 +96,7 @@ FAULTS = (
     "message-twice",
     "message-overtakes",
     "answer-lost",
+    "answer-unheard",
     "node-killed-before-lvm",
     "node-killed-after-lvm",
     "lvm-timeout",
@@ -280,7 +281,7 @@ class History:
                 self.broker,
                 self.settings.node_deadline,
                 self.settings.answer_limit,
-                self.actors.sleep,
+                partial(self.broker.listening, hears=self.seed % 2 == 0),
             ),  # type: ignore[arg-type]
             audit=Audit(Events(api)),
             latest_results=LatestResults(self.broker),  # type: ignore[arg-type]

@@ -185,7 +185,7 @@ def test_what_is_wrong_is_one_sentence(secure: Secure, case: str) -> None:
     assert "\n" not in caught.value.message
     assert password not in caught.value.message
     with pytest.raises(BrokerUnavailable, match=words):
-        NodeCalls(app, 2, 1 << 20).send("n1", "carina.node.inventory", None, Inventory)
+        NodeCalls(app, 2, 1 << 20).ask("n1", "carina.node.inventory", None, Inventory)
 
 
 def test_verification_off_is_a_choice(secure: Secure) -> None:

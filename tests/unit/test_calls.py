@@ -181,7 +181,10 @@ class App:
         self.sent.append((name, options))
         node = options["task_id"].split(":")[0]
         if self.answer and (data := self.answer(node)):
-            self.client.set(answer_key(options["task_id"]), data)
+            key = answer_key(options["task_id"])
+            # As Celery's backend stores a result.
+            self.client.set(key, data)
+            self.client.publish(key, data)
 
 
 def answers(node):

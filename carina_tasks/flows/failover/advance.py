@@ -25,7 +25,6 @@ from carina_tasks.flows.threads import spread
 from carina_tasks.model import task_names
 from carina_tasks.model.messages import CreateLvs, LvResult, LvResults, LvToCreate, batch_time
 from carina_tasks.model.names import local_volume_of
-from carina_tasks.model.objects import Claim
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node
 
@@ -105,7 +104,7 @@ def _advance_group(
     done: list[VolumeResult | NeedsTarget] = []
     local: dict[str, CreatedLv] = {}
     waiting = names
-    claims: dict[str, Claim | None] = {}
+    seen: dict[str, stepping.Seen] = {}
     with ThreadPoolExecutor(min(len(names), ctx.settings.concurrency)) as pool:
         # Round one stops at the LV, round two goes to the end, a third is for a volume expanded
         # meanwhile.
@@ -114,13 +113,14 @@ def _advance_group(
                 ctx.check_pause(source)
             except Refused as exc:
                 return done + [unfinished_result(name, exc.message) for name in waiting]
-            steps = spread(pool, partial(stepping.advance, ctx, local, views, claims), waiting)
+            steps = spread(pool, partial(stepping.advance, ctx, local, views, seen), waiting)
             results = [
                 tally.ended(result) if isinstance(result, VolumeResult) else result
                 for result in steps
             ]
             needs = [result for result in results if isinstance(result, NeedsLocalVolume)]
-            views, claims = {}, {need.logic_volume.name: need.claim for need in needs}
+            views = {}
+            seen = {need.logic_volume.name: stepping.Seen(need.pv, need.claim) for need in needs}
             done += [result for result in results if not isinstance(result, NeedsLocalVolume)]
             # Another worker may have planned it again since `targets` was read: this node must not
             # make it.

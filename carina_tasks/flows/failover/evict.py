@@ -144,5 +144,4 @@ def source_alive(ctx: Context, node: str) -> bool:
 
     Then its kubelet ends the pods that are deleted.
     """
-    found, _ = ctx.cluster.node(node)
-    return found is not None and found.is_ready
+    return ctx.cluster.is_ready(node)

@@ -28,7 +28,7 @@ from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.flows.failover.steps import Advance, act, report_waiting, unfinished_result
 from carina_tasks.kube.events import About
 from carina_tasks.model.messages import LvResult
-from carina_tasks.model.objects import Claim
+from carina_tasks.model.objects import Claim, PersistentVolume
 from carina_tasks.observability import metrics
 
 MOST_STEPS = 60
@@ -46,11 +46,19 @@ class CreatedLv:
     done: LvResult
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of a volume before its node was asked for the LV."""
+
+    pv: PersistentVolume | None
+    claim: Claim | None
+
+
 def advance(
     ctx: Context,
     local: Mapping[str, CreatedLv],
     views: Mapping[str, rebuild.RebuildView],
-    claims: Mapping[str, Claim | None],
+    seen: Mapping[str, Seen],
     name: str,
 ) -> Advance:
     """Bring one journalled volume as far as it gets.
@@ -59,11 +67,11 @@ def advance(
         ctx: The outside world.
         local: What its target answered about its LV, by LogicVolume.
         views: Volumes whose journal has just been written, as they are since.
-        claims: Claims that were read in this run, by LogicVolume.
+        seen: PVs and claims that were read in this run, by LogicVolume.
         name: The volume.
     """
     with bound_contextvars(volume=name):
-        return _step_by_step(ctx, name, local.get(name), views.get(name), claims)
+        return _step_by_step(ctx, name, local.get(name), views.get(name), seen.get(name))
 
 
 def _step_by_step(
@@ -71,7 +79,7 @@ def _step_by_step(
     name: str,
     local: CreatedLv | None,
     known: rebuild.RebuildView | None,
-    claims: Mapping[str, Claim | None],
+    seen: Seen | None,
 ) -> Advance:
     """Do step after step.
 
@@ -80,7 +88,7 @@ def _step_by_step(
         name: The volume.
         local: What its target answered about its LV.
         known: The volume as its journal was written; None: it is read first.
-        claims: Claims that were read in this run.
+        seen: Its PV and claim, as they were read in this run.
     """
     log = structlog.get_logger()
     view: rebuild.RebuildView | VolumeResult | None = None
@@ -88,8 +96,8 @@ def _step_by_step(
     gone = False
     for _ in range(MOST_STEPS):
         try:
-            view = known or _view(ctx, name, local, claims)
-            known, claims = None, {}
+            view = known or _view(ctx, name, local, seen)
+            known = seen = None
             if isinstance(view, VolumeResult):
                 return view
             # Planned again, it has another id; the thread's next volume has its own.
@@ -146,7 +154,7 @@ def _view(
     ctx: Context,
     name: str,
     local: CreatedLv | None,
-    claims: Mapping[str, Claim | None],
+    seen: Seen | None,
 ) -> rebuild.RebuildView | VolumeResult:
     """Read the volume.
 
@@ -154,8 +162,9 @@ def _view(
         ctx: The outside world.
         name: The volume.
         local: What its target answered about its LV.
-        claims: Claims that were read in this run. One is read again only when its PV names the
-            target: before that, nothing of the claim counts.
+        seen: Its PV and claim, as they were read in this run. While that PV does not name the
+            target, nothing of the claim counts, and every write of the PV names the version that
+            was read: both are read again only when the PV names the target, or has changed.
     """
     logic_volume = ctx.cluster.logic_volume(name)
     if logic_volume is None:
@@ -165,10 +174,11 @@ def _view(
         if logic_volume.journal_error:
             return VolumeResult(name, "refused", logic_volume.journal_error)
         return VolumeResult(name, "rebuilt", "another worker finished it", target=logic_volume.node)
-    pv = ctx.cluster.persistent_volume(name)
-    if name in claims and (pv is None or pv.nodes != (journal.target,)):
-        claim = claims[name]
+    pv = seen.pv if seen is not None else None
+    if seen is not None and pv is not None and pv.nodes != (journal.target,):
+        claim = seen.claim
     else:
+        pv = ctx.cluster.persistent_volume(name)
         claim = ctx.cluster.claim(logic_volume.namespace, logic_volume.claim)
     return rebuild.RebuildView(
         logic_volume=logic_volume,

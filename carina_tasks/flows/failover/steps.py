@@ -14,7 +14,7 @@ from carina_tasks.flows.failover import events, rehearse
 from carina_tasks.flows.failover.evict import evict
 from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.model.journal import Journal
-from carina_tasks.model.objects import Claim, LogicVolume
+from carina_tasks.model.objects import Claim, LogicVolume, PersistentVolume
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_volume
 
@@ -24,6 +24,7 @@ class NeedsLocalVolume:
     """The volume cannot continue until its target node has made the LV."""
 
     logic_volume: LogicVolume
+    pv: PersistentVolume | None
     claim: Claim | None
     journal: Journal
     size: int
@@ -137,11 +138,14 @@ def _result_of(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> A
     logic_volume, journal, writes = view.logic_volume, view.journal, ctx.writes
     match step:
         case rebuild.CreateLocalVolume(size):
-            return NeedsLocalVolume(logic_volume, view.claim, journal, size, _zero(ctx, view))
+            return NeedsLocalVolume(
+                logic_volume, view.pv, view.claim, journal, size, _zero(ctx, view)
+            )
         case rebuild.RecordStaleLv(lv_uuid):
             named = msgspec.structs.replace(journal, stale=lv_uuid)
             return NeedsLocalVolume(
                 writes.write_journal(logic_volume, named, rebuild.PHASES[type(step)]),
+                view.pv,
                 view.claim,
                 named,
                 pv_manifest.wanted_size(logic_volume, journal.manifest),
