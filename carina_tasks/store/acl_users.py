@@ -19,7 +19,7 @@ from carina_tasks.store.heartbeat import KEY
 
 CUT_OFF: Final = "carina-tasks.cut-off."
 ANSWERED_FOR: Final = 60
-"""Seconds for which a node that was cut off has an answer: who waits looks four times a second."""
+"""Seconds for which a node that was cut off has an answer: who waits looks each second at least."""
 _FIELD: Final = re.compile(r"([a-z-]+)=(\S*)")
 _FIELDS: Final = frozenset({"id", "addr", "user", "age", "tot-mem", "cmd"})
 

@@ -28,10 +28,10 @@ from carina_tasks.model.messages import LvResults
 from carina_tasks.store import heartbeat
 from carina_tasks.store.answers import answer_key, read_answer
 from tests.builders import kubernetes as b
+from tests.builders.app import app
 from tests.builders.flow import FakeApi, FakeNodes, context
 from tests.lab.tls import certificates
 from tests.samples.record import answering, exchange
-from tests.unit.test_doctor import app
 
 RELEASES = sorted(one for one in (Path(__file__).parents[1] / "samples").iterdir() if one.is_dir())
 RELEASES = [one for one in RELEASES if (one / "annotations.json").exists()]
