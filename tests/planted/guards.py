@@ -960,12 +960,12 @@ GUARDS = (
     ),
     Guard(
         "every task expires",
-        "ControlTask, NodeCalls.send",
+        "ControlTask, NodeCalls._send",
         "NODE_DEADLINE",
         "the task is revoked",
         (
             Edit(
-                B + "calls:NodeCalls.send",
+                B + "calls:NodeCalls._send",
                 "self._deadline + more",
                 "None",
                 "test_calls.py::test_a_question_expires_with_its_deadline_and_names_its_node",
