@@ -89,6 +89,8 @@ class Kubelet:
         self._lab.nodes[node].forget_worker()
         for one in pods:
             one.lose()
+            if one.place.netns:
+                self._network.remove(one.place.netns)
 
     def find_again(self, node: str) -> None:
         """Give a lost node its power back; the caller makes its Node again."""
