@@ -7,6 +7,7 @@
 ``server``     HTTPS
 ``process``    the process ``python -m workers.enrolment``
 ``client``     the node worker's side; imports nothing of Kubernetes
+``waiting``    its probes, while it waits for its URL
 
 docs/enrolment.md says who can obtain what.
 """

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 UNKNOWN_AGE: Final = 10.0
 """Seconds that a connection may stay without a user. A client logs in with its first command."""
+UNKNOWN_PER_SOURCE: Final = 20
+"""Connections without a user that one address may have; above it all of that address are closed at
+once: it is filling `maxclients`. As many as a node may have with a user, by default.
+"""
 UNKNOWN_MANY: Final = 100
-"""Connections without a user above which all of them are closed at once: a client is filling
-`maxclients`.
+"""Connections without a user, of all other addresses together, above which all are closed at once:
+a flood from many addresses.
 """
 
 
@@ -26,6 +31,8 @@ class Connection:
     """Bytes that Redis keeps for it."""
     said: bool
     """Whether it has sent a command."""
+    source: str = ""
+    """Address of the other end, without its port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +75,17 @@ def judge(connections: int, memory: int, limits: Limits) -> Within | Floods:
     return Within(f"{connections} connections, {memory >> 20} MiB")
 
 
-def strangers(found: Iterable[Connection], default_is_off: bool) -> list[int]:
-    """Return the ids of the connections on which nobody has logged in, and that are to be closed.
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """The connections that are to be closed, because nobody has logged in on them."""
+
+    ids: tuple[int, ...]
+    crowds: Mapping[str, int]
+    """How many had each address that had more than it may: where a flood comes from."""
+
+
+def strangers(found: Iterable[Connection], default_is_off: bool) -> Strangers:
+    """Judge the connections on which nobody has logged in.
 
     Args:
         found: All connections.
@@ -78,8 +94,15 @@ def strangers(found: Iterable[Connection], default_is_off: bool) -> list[int]:
             stranger's.
     """
     unknown = [one for one in found if one.user == "default" and (default_is_off or not one.said)]
-    patience = 0.0 if len(unknown) > UNKNOWN_MANY else UNKNOWN_AGE
-    return [one.id for one in unknown if one.age >= patience]
+    counts = Counter(one.source for one in unknown)
+    crowds = {source: many for source, many in counts.items() if many > UNKNOWN_PER_SOURCE}
+    everyone = len(unknown) - sum(crowds.values()) > UNKNOWN_MANY
+    return Strangers(
+        tuple(
+            one.id for one in unknown if everyone or one.source in crowds or one.age >= UNKNOWN_AGE
+        ),
+        crowds,
+    )
 
 
 @dataclass

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from carina_tasks.enrolment.waiting import answer_probes
 from carina_tasks.environment import PREFIX
 from carina_tasks.errors import BadSetting, EnrolmentRefused, EnrolmentUnavailable
 from carina_tasks.settings import Settings, load
@@ -28,6 +29,7 @@ TIMEOUT: Final = 20.0
 """Seconds that one request may take: longer than the service's own call to the API server."""
 PAUSES: Final = (1, 2, 5, 10, 20, 30, 60)
 """Seconds before each new try."""
+OF_THE_BROKER: Final = (f"{PREFIX}BROKER_", f"{PREFIX}SENTINEL_")
 LONGEST: Final = 65536
 """Bytes of an answer that are read."""
 
@@ -35,17 +37,16 @@ LONGEST: Final = 65536
 def settings_to_enrol(environ: dict[str, str]) -> Settings | None:
     """Return the settings of a process that has to enrol; None when it has a URL, or needs none.
 
-    Without those of the broker: how its certificate is checked, or what its Sentinels call their
-    master, can only be judged together with the URL that enrolment brings.
+    Without those of the broker: how its certificate is checked, what its Sentinels call their
+    master, or whether these speak TLS can only be judged together with the URL that enrolment
+    brings.
 
     Raises:
         BadSetting: It names each wrong one.
     """
     if not environ.get(f"{PREFIX}ENROLMENT_URL") or environ.get(f"{PREFIX}BROKER_URL"):
         return None
-    return load(
-        {key: value for key, value in environ.items() if not key.startswith(f"{PREFIX}BROKER_")}
-    )
+    return load({key: value for key, value in environ.items() if not key.startswith(OF_THE_BROKER)})
 
 
 def ask(conf: Settings) -> str:
@@ -79,22 +80,26 @@ def ask(conf: Settings) -> str:
 def wait_for_url(conf: Settings, sleep: Callable[[float], None] = time.sleep) -> str:
     """Return the Redis URL of this node; try again, with growing pauses, until it is there.
 
+    Meanwhile the process answers its probes: it lives, and is not ready.
+
     Args:
         conf: The settings.
         sleep: What waits.
 
     Raises:
-        BadSetting: The authorities' file cannot be used.
+        BadSetting: The authorities' file cannot be used, or the port of the probes.
     """
     log, tries = structlog.get_logger(), 0
-    while True:
-        try:
-            return ask(conf)
-        except (EnrolmentRefused, EnrolmentUnavailable) as exc:
-            pause = PAUSES[min(tries, len(PAUSES) - 1)]
-            tries += 1
-            log.warning("enrolment failed; trying again", error=exc.message, seconds=pause)
-            sleep(pause)
+    with answer_probes(conf.metrics_port) as waiting:
+        while True:
+            try:
+                return ask(conf)
+            except (EnrolmentRefused, EnrolmentUnavailable) as exc:
+                pause = PAUSES[min(tries, len(PAUSES) - 1)]
+                tries += 1
+                waiting.reason = exc.message
+                log.warning("enrolment failed; trying again", error=exc.message, seconds=pause)
+                sleep(pause)
 
 
 class Renewal:

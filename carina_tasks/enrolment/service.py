@@ -163,9 +163,7 @@ class Enrolment:
             BrokerUnavailable: Redis does not answer.
         """
         found = [_connection(one) for one in self._users.clients()]
-        if unknown := bounds.strangers(found, self._users.default_is_off()):
-            self._users.close(unknown)
-            metrics.STRANGERS.inc(len(unknown))
+        self._close(bounds.strangers(found, self._users.default_is_off()))
         names = self._users.names()
         self._measure(sorted(names))
         for node in sorted(names):
@@ -174,6 +172,19 @@ class Enrolment:
             judged = bounds.judge(len(own), memory, self._limits)
             if isinstance(judged, bounds.Floods):
                 self._cut_off(node, judged.reason)
+
+    def _close(self, strangers: bounds.Strangers) -> None:
+        if not strangers.ids:
+            return
+        self._users.close(strangers.ids)
+        metrics.STRANGERS.inc(len(strangers.ids))
+        for source, many in sorted(strangers.crowds.items()):
+            # Said each second for as long as it lasts: the only sign of where it comes from.
+            self._log.warning(
+                "Redis: closed the connections of one address on which nobody logs in",
+                address=source,
+                connections=many,
+            )
 
     def _cut_off(self, node: str, reason: str) -> None:
         seconds = self._conf.cut_off_time
@@ -217,4 +228,5 @@ def _connection(fields: dict[str, str]) -> bounds.Connection:
         age=float(fields.get("age", 0)),
         memory=int(fields.get("tot-mem", 0)),
         said=fields.get("cmd", "NULL") != "NULL",
+        source=fields.get("addr", "").rpartition(":")[0],
     )

@@ -9,7 +9,7 @@ from memory.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -21,6 +21,8 @@ NodeName = Annotated[
     str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")
 ]
 Uid = Annotated[str, Meta(max_length=64)]
+VERSION: Final = 1
+"""Version of the journals that this release reads and writes."""
 
 
 class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -68,6 +70,9 @@ class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     was in use all the time.
     """
     version: Literal[1] = 1
+    """Raised when a field is added or changes its meaning: it is written then, and an older release
+    leaves the journal alone.
+    """
 
     @property
     def failback(self) -> bool:
@@ -83,9 +88,27 @@ class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         """Read the annotation's value.
 
         Raises:
-            BadObject: It is not a journal of a version that we know.
+            BadObject: It is not a journal of a version that we know. What a later release wrote is
+                for that release to finish: a step that this one does not know may be done already.
         """
         try:
             return msgspec.json.decode(text, type=Journal)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+            if (version := _version(text)) > VERSION:
+                raise BadObject(
+                    f"the journal is of version {version}, and this release knows {VERSION}: a "
+                    "later release began this rebuild, and has to finish it"
+                ) from exc
             raise BadObject(f"the journal does not parse: {str(exc)[:200]}") from exc
+
+
+class _Versioned(msgspec.Struct):
+    version: int = 0
+
+
+def _version(text: str) -> int:
+    """Return the version that a text claims to have, 0 when it claims none."""
+    try:
+        return msgspec.json.decode(text, type=_Versioned).version
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return 0

@@ -5,6 +5,7 @@ Only the enrolment service uses it: no other user may run ACL commands.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -17,8 +18,10 @@ from carina_tasks.store.client import connection
 from carina_tasks.store.heartbeat import KEY
 
 CUT_OFF: Final = "carina-tasks.cut-off."
+ANSWERED_FOR: Final = 60
+"""Seconds for which a node that was cut off has an answer: who waits looks each second at least."""
 _FIELD: Final = re.compile(r"([a-z-]+)=(\S*)")
-_FIELDS: Final = frozenset({"id", "user", "age", "tot-mem", "cmd"})
+_FIELDS: Final = frozenset({"id", "addr", "user", "age", "tot-mem", "cmd"})
 
 
 class AclUsers:
@@ -79,6 +82,9 @@ class AclUsers:
     def cut_off(self, node: str, seconds: float, reason: str) -> None:
         """Write down that a node may not enrol for some time, then remove its user.
 
+        Whoever waits for an answer of the node is told at once: a failover would wait for its
+        whole deadline (CARINA_TASKS_NODE_DEADLINE) otherwise.
+
         Args:
             node: Name of the node.
             seconds: For how long.
@@ -87,7 +93,13 @@ class AclUsers:
         # First the user: a Redis at its memory limit takes no new key.
         self.remove(node)
         with connection(self._app) as client:
-            client.set(CUT_OFF + node, reason, px=max(1, int(seconds * 1000)))
+            pipe = client.pipeline(transaction=False)
+            pipe.set(CUT_OFF + node, reason, px=max(1, int(seconds * 1000)))
+            failure = {"exc_type": "NodeCutOff", "exc_message": [reason], "exc_module": ""}
+            answer = json.dumps({"status": "FAILURE", "result": failure})
+            for key in _slots(node):
+                pipe.set(key, answer, ex=ANSWERED_FOR)
+            pipe.execute()
 
     def cut_off_for(self, node: str) -> float:
         """Return the seconds for which a node is cut off yet; 0 when it is not."""
@@ -110,7 +122,7 @@ class AclUsers:
         return any(line.split()[:3] == ["user", "default", "off"] for line in lines)
 
     def clients(self) -> list[dict[str, str]]:
-        """Return every connection of the server: id, user, age, tot-mem and cmd."""
+        """Return every connection of the server: id, addr, user, age, tot-mem and cmd."""
         with connection(self._app) as client:
             text = _text(client.execute_command("CLIENT", "LIST"))
         return [
@@ -145,7 +157,11 @@ class AclUsers:
 
 def _keys(node: str) -> list[str]:
     """Return every key that a node's user may write."""
-    return [*(f"{RESULT_KEY}{node}:{slot}" for slot in range(ANSWER_SLOTS)), KEY + node]
+    return [*_slots(node), KEY + node]
+
+
+def _slots(node: str) -> list[str]:
+    return [f"{RESULT_KEY}{node}:{slot}" for slot in range(ANSWER_SLOTS)]
 
 
 def _text(value: Any) -> str:

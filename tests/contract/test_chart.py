@@ -113,6 +113,7 @@ def test_the_api_server_takes_it(real: Server, prefix: str, values: Path | None)
         (["--set", "enrolment.brokerUrl=redis://me:secret@h"], "/enrolment/brokerUrl'"),
         (["--set", "enrolment.tls.existingSecret=a"], "go together"),
         (["--set", "broker.ca.existingSecret=a"], "are of an external broker"),
+        (["--set", "broker.clientCertificate.existingSecret=a"], "are of an external broker"),
         (["--set", "networkPolicy.metrics=true"], "name who may scrape"),
         (["--kube-version", "1.26.0"], "incompatible with Kubernetes v1.26.0"),
     ],

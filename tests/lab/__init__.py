@@ -7,6 +7,7 @@
 `control_plane`      etcd, kube-apiserver, kube-controller-manager, kube-scheduler on loopback
 `kube`               a small raw-JSON client for the lab's own use (the product has its own)
 `kwok`               one KWOK kubelet for each node: silence and resume it
+`kubelet`            runs the pods of the chart's namespace as their manifests say
 `network`            a network namespace with a bridge, taps, and a link to the host
 `redis`              a real redis-server with ACLs
 `uml`                nodes with a kernel of their own: real lvm2, crash, cut, freeze

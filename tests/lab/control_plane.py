@@ -120,6 +120,8 @@ class ControlPlane:
             "--service-cluster-ip-range=10.0.0.0/24",
             "--disable-admission-plugins=ServiceAccount,NodeRestriction",
             "--shutdown-delay-duration=0s",
+            # As on every cluster that runs a storage driver.
+            "--allow-privileged=true",
             *self.options.apiserver_arguments,
         )
         self._await("kube-apiserver is ready", self._is_ready)

@@ -8,12 +8,16 @@ makes a Node: one that was deleted stays deleted until a test creates it again.
 import signal
 from pathlib import Path
 
+import yaml
+
 from tests.lab import paths
 from tests.lab.errors import LabError
 from tests.lab.processes import Process, start
 
 ANNOTATION = "kwok.x-k8s.io/node"
 LEASE_SECONDS = 8
+RUN_FOR_REAL = "carina-tasks"
+"""Namespace whose pods KWOK leaves alone: `tests.lab.kubelet` runs them."""
 
 
 class KwokNode:
@@ -33,12 +37,14 @@ class KwokNode:
         if binary is None:
             raise LabError("no kwok: run tests/lab/install.sh")
         self._folder.mkdir(parents=True, exist_ok=True)
+        config = self._folder / f"stages-{self.name}.yaml"
+        config.write_text(_stages(binary.parent / "stages.yaml"))
         self._process = start(
             f"kwok-{self.name}",
             [
                 binary,
                 f"--kubeconfig={self._kubeconfig}",
-                f"--config={binary.parent / 'stages.yaml'}",
+                f"--config={config}",
                 "--manage-all-nodes=false",
                 f"--manage-nodes-with-annotation-selector={ANNOTATION}={self.name}",
                 f"--node-lease-duration-seconds={LEASE_SECONDS}",
@@ -66,3 +72,15 @@ class KwokNode:
         if self._process is None or not self._process.alive:
             raise LabError(f"kwok of {self.name} does not run")
         return self._process
+
+
+def _stages(file: Path) -> str:
+    """Return KWOK's stages, those of pods without the namespace that is left alone."""
+    stages = list(yaml.safe_load_all(file.read_text()))
+    for stage in stages:
+        if stage["spec"]["resourceRef"]["kind"] == "Pod":
+            selector = stage["spec"].setdefault("selector", {})
+            elsewhere = {"key": ".metadata.namespace", "operator": "NotIn"}
+            expressions = selector.setdefault("matchExpressions", [])
+            expressions.append(elsewhere | {"values": [RUN_FOR_REAL]})
+    return yaml.safe_dump_all(stages)

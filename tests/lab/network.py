@@ -61,6 +61,9 @@ class LabNetwork:
             _ip("link", "del", self._link)
         if Path("/run/netns", self.namespace).exists():
             _ip("netns", "del", self.namespace)
+        # Those of pods.
+        for one in Path("/run/netns").glob(f"{self.namespace}-*"):
+            _ip("netns", "del", one.name)
 
     def prefix_command(self) -> list[str]:
         """Return the words before a command that shall run inside the namespace."""

@@ -960,12 +960,12 @@ GUARDS = (
     ),
     Guard(
         "every task expires",
-        "ControlTask, NodeCalls.send",
+        "ControlTask, NodeCalls._send",
         "NODE_DEADLINE",
         "the task is revoked",
         (
             Edit(
-                B + "calls:NodeCalls.send",
+                B + "calls:NodeCalls._send",
                 "self._deadline + more",
                 "None",
                 "test_calls.py::test_a_question_expires_with_its_deadline_and_names_its_node",
@@ -1051,6 +1051,20 @@ GUARDS = (
                 "logic_volume is None or logic_volume.node != node",
                 "logic_volume is None",
                 "test_single_volume.py::test_a_message_that_comes_twice_moves_it_once",
+            ),
+        ),
+    ),
+    Guard(
+        "a journal that cannot be read, of a later release perhaps, is left alone",
+        "objects.parse_logic_volume",
+        "",
+        "Event `JournalUnreadable`",
+        (
+            Edit(
+                "carina_tasks.model.objects:parse_logic_volume",
+                "exc.message",
+                "''",
+                "test_samples.py::test_a_journal_of_a_later_release_is_left_alone",
             ),
         ),
     ),

@@ -19,6 +19,7 @@ from carina_tasks import settings
 from carina_tasks.enrolment import bounds, client, passwords, verdict
 from carina_tasks.enrolment.server import THREADS, Certificate, Server
 from carina_tasks.enrolment.service import Enrolled, Enrolment
+from carina_tasks.enrolment.waiting import answer_probes
 from carina_tasks.errors import (
     ApiDenied,
     ApiUnavailable,
@@ -28,6 +29,7 @@ from carina_tasks.errors import (
     EnrolmentUnavailable,
 )
 from carina_tasks.store.acl_rules import digest
+from tests.lab import ports
 from tests.lab.tls import Certificates, certificates
 
 KEY = bytes(range(32))
@@ -174,17 +176,32 @@ def test_a_node_floods_above_its_limits_only() -> None:
     assert isinstance(bounds.judge(0, (40 << 20) + 1, limits), bounds.Floods)
 
 
-def _open(number: int, user: str, age: float, said: bool = False) -> bounds.Connection:
-    return bounds.Connection(number, user, age, 0, said)
+def _open(
+    number: int, user: str, age: float, said: bool = False, source: str = ""
+) -> bounds.Connection:
+    return bounds.Connection(number, user, age, 0, said, source or f"10.0.0.{number}")
 
 
 def test_strangers_are_closed_after_ten_seconds() -> None:
-    """At once when there are many; never somebody who has logged in."""
+    """At once when there are many, of however many addresses; never somebody who has logged in."""
     few = [_open(1, "default", 11), _open(2, "default", 9), _open(3, "n1", 99)]
-    assert bounds.strangers(few, default_is_off=True) == [1]
+    assert bounds.strangers(few, default_is_off=True) == bounds.Strangers((1,), {})
     many = [_open(n, "default", 0, said=True) for n in range(101)] + [_open(200, "n1", 99)]
-    assert bounds.strangers(many, default_is_off=True) == list(range(101))
-    assert bounds.strangers(many, default_is_off=False) == []
+    assert bounds.strangers(many, default_is_off=True).ids == tuple(range(101))
+    assert bounds.strangers(many, default_is_off=False).ids == ()
+
+
+def test_one_address_that_holds_many_connections_loses_them() -> None:
+    """It is named, whoever connects from another address at that moment is let be, and neither
+    does it hide a flood from many others.
+    """
+    flood = [_open(n, "default", 0, source="10.0.9.9") for n in range(21)]
+    others = [_open(n, "default", 0) for n in range(100, 200)] + [_open(300, "n1", 0)]
+    found = bounds.strangers([*flood, *others], default_is_off=True)
+    assert found == bounds.Strangers(tuple(range(21)), {"10.0.9.9": 21})
+    assert bounds.strangers(flood[1:], default_is_off=True).ids == ()
+    more = [*flood, *others, _open(400, "default", 0)]
+    assert len(bounds.strangers(more, default_is_off=True).ids) == 21 + 101
 
 
 def test_a_rate_refills() -> None:
@@ -457,6 +474,37 @@ def test_the_client_trusts_its_authority_only(
         client.ask(node_settings(server, other, str(tmp_path / "token")))
     with pytest.raises(EnrolmentUnavailable, match="No such file"):
         client.ask(node_settings(server, files, str(tmp_path / "none")))
+
+
+def test_a_worker_that_waits_lives_and_is_not_ready(
+    serving: tuple[Server, list[Any]], files: Certificates, tmp_path: Any
+) -> None:
+    """Its liveness probe passes however long enrolment takes, readiness says why it waits, and the
+    port is free for the worker afterwards.
+    """
+    server, answers = serving
+    answers[:] = [verdict.forbidden("the node does not exist")]
+    (tmp_path / "token").write_text("a.b.c")
+    (port,) = ports.free(1)
+    conf = node_settings(server, files, str(tmp_path / "token")).model_copy(
+        update={"metrics_port": port}
+    )
+    seen = []
+
+    def probe(_: float) -> None:
+        for path in ("/livez", "/readyz", "/metrics"):
+            link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            link.request("GET", path)
+            response = link.getresponse()
+            seen.append((path, response.status, response.read().decode()))
+            link.close()
+        answers[:] = [Enrolled("n1", "redis://n1:x@r/0", "1")]
+
+    assert client.wait_for_url(conf, probe)
+    assert [one[:2] for one in seen] == [("/livez", 200), ("/readyz", 503), ("/metrics", 503)]
+    assert "the node does not exist" in seen[1][2]
+    with answer_probes(port), pytest.raises(BadSetting, match=f"port {port} cannot be had"):
+        client.wait_for_url(conf, probe)
 
 
 def test_idle_connections_do_not_stop_the_server(

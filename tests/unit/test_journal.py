@@ -30,7 +30,8 @@ def test_a_journal_comes_back_as_it_was(manifest):
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
+        {"version": "2"},
+        {"version": 0},
         {"intent": "x"},
         {"intent": "01234567-89ab-cdef-0123-456789abcdef\n"},
         {"kind": "repair"},

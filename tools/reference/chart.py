@@ -28,6 +28,8 @@ BY_THE_CHART: Final = {
     "broker_master_name": "broker.sentinel.masterName",
     "sentinel_user": "broker.sentinel.user",
     "sentinel_password": "broker.sentinel.existingSecret",
+    "broker_certificate": "broker.clientCertificate",
+    "broker_key": "broker.clientCertificate",
     "node_name": "the node of the pod",
     "node_profile": "node.credentials",
     "lvm_command": "node.lvmCommand",

@@ -87,7 +87,7 @@ class UmlNode:
         self.is_cut = False
         self._lab_folder = lab_folder
         self._network = network
-        self._uid = uid
+        self.uid = uid
         self._guest = guest
         self._tap = f"uml{config.index}"
         self._process: Process | None = None
@@ -129,8 +129,8 @@ class UmlNode:
                     *("taskset", "--cpu-list", str(self._processor())),
                     *(
                         "setpriv",
-                        f"--reuid={self._uid}",
-                        f"--regid={self._uid}",
+                        f"--reuid={self.uid}",
+                        f"--regid={self.uid}",
                         "--clear-groups",
                         "--",
                     ),
@@ -344,6 +344,10 @@ class UmlNode:
             return True
         return False
 
+    def forget_worker(self) -> None:
+        """Do not start the worker at the next boot: its pod is gone."""
+        self._worker = None
+
     def kill_worker(self, number: int = signal.SIGKILL) -> None:
         """Send a signal to the worker's process group; the service manager starts it again a second
         after its end.
@@ -420,13 +424,13 @@ class UmlNode:
         order.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        os.chown(self.folder, self._uid, self._uid)
+        os.chown(self.folder, self.uid, self.uid)
         # What a dead kernel left of its control socket.
         shutil.rmtree(self.folder / "uml", ignore_errors=True)
         tun = self.folder / "tun"
         if not tun.exists():
             os.mknod(tun, 0o600 | stat.S_IFCHR, os.makedev(*TUN))
-        os.chown(tun, self._uid, self._uid)
+        os.chown(tun, self.uid, self.uid)
         disks: list[Path] = []
         groups: dict[str, list[str]] = {}
         for vg, sizes in self.config.volume_groups.items():
@@ -436,7 +440,7 @@ class UmlNode:
                 if not disk.exists():
                     with disk.open("wb") as file:
                         file.truncate(size)
-                os.chown(disk, self._uid, self._uid)
+                os.chown(disk, self.uid, self.uid)
                 disks.append(disk)
         (self.folder / "node.json").write_text(
             json.dumps(
@@ -448,11 +452,11 @@ class UmlNode:
                 }
             )
         )
-        os.chown(self.folder / "node.json", self._uid, self._uid)
+        os.chown(self.folder / "node.json", self.uid, self.uid)
         (self.folder / "node.json").chmod(
             0o600
         )  # the worker's environment has the broker's password
-        self._network.add_tap(self._tap, self._uid)
+        self._network.add_tap(self._tap, self.uid)
         return disks
 
     def _kernel_command(

@@ -40,6 +40,6 @@ templates share.
 {{- include "carina-tasks.makeCredentials" . }}
 {{- printf "%s %s %s" .Values.made.control .Values.made.flower .Values.made.password | sha256sum }}
 {{- else }}
-{{- printf "%s %s %s" .Values.broker.existingSecret .Values.broker.ca.existingSecret .Values.broker.sentinel.existingSecret | sha256sum }}
+{{- printf "%s %s %s %s" .Values.broker.existingSecret .Values.broker.ca.existingSecret .Values.broker.clientCertificate.existingSecret .Values.broker.sentinel.existingSecret | sha256sum }}
 {{- end }}
 {{- end }}

@@ -142,6 +142,10 @@ envFrom:
 {{- if $broker.ca.existingSecret }}
 - {name: CARINA_TASKS_BROKER_CA, value: {{ printf "/etc/carina-tasks/broker-ca/%s" $broker.ca.key | quote }}}
 {{- end }}
+{{- if $broker.clientCertificate.existingSecret }}
+- {name: CARINA_TASKS_BROKER_CERTIFICATE, value: /etc/carina-tasks/broker-client/tls.crt}
+- {name: CARINA_TASKS_BROKER_KEY, value: /etc/carina-tasks/broker-client/tls.key}
+{{- end }}
 {{- with $broker.sentinel }}
 {{- if .masterName }}
 - {name: CARINA_TASKS_BROKER_MASTER_NAME, value: {{ .masterName | quote }}}
@@ -171,6 +175,9 @@ envFrom:
 {{- if .Values.broker.ca.existingSecret }}
 - {name: broker-ca, mountPath: /etc/carina-tasks/broker-ca, readOnly: true}
 {{- end }}
+{{- if .Values.broker.clientCertificate.existingSecret }}
+- {name: broker-client, mountPath: /etc/carina-tasks/broker-client, readOnly: true}
+{{- end }}
 {{- end }}
 
 {{- define "carina-tasks.volumes" -}}
@@ -178,6 +185,10 @@ envFrom:
   emptyDir: {}
 {{- with .Values.broker.ca.existingSecret }}
 - name: broker-ca
+  secret: {secretName: {{ . }}}
+{{- end }}
+{{- with .Values.broker.clientCertificate.existingSecret }}
+- name: broker-client
   secret: {secretName: {{ . }}}
 {{- end }}
 {{- end }}
