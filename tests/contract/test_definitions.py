@@ -170,7 +170,9 @@ def test_columns_agree(emulator: Server, real: Server, path: str) -> None:
     )
     since, newer = NEWER_COLUMNS.get(path, (0, []))
     if since and real.minor >= since:
-        ours = [dict(zip(("name", "type", "format", "priority"), one, strict=True)) for one in newer]
+        ours = [
+            dict(zip(("name", "type", "format", "priority"), one, strict=True)) for one in newer
+        ]
     assert ours == theirs
 
 

@@ -138,9 +138,7 @@ def keep(judged: Row) -> None:
     old = results.read(OUT) if OUT.exists() else None
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     machine = f"{os.cpu_count()} cores, {platform.machine()}"
-    new = Results(
-        day=today, release=carina_tasks.__version__, machine=machine, rows=(judged,)
-    )
+    new = Results(day=today, release=carina_tasks.__version__, machine=machine, rows=(judged,))
     order = {(row.part, row.version): place for place, row in enumerate(versions.all_versions())}
     merged = results.merge(old, new)
     # A row that is no version any more goes.

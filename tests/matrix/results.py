@@ -70,8 +70,7 @@ def outcome(passed: int, failed: int) -> Outcome:
 def merge(old: Results | None, new: Results) -> Results:
     """Return the new run, with the rows of an earlier one for what it did not look at.
 
-    Used by `--only`: a repeated row must not drop the others. A version that is not there now
-    does not take back what an earlier run saw of it *in the same file*.
+    With `--only` a repeated row must not drop the others.
     """
     if old is None:
         return new
