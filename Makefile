@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 LOCK   := deploy/requirements/dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test killpoints sim mutations fuzz chaos bench screenshots docs lint format lock lab matrix images sbom licences clean
+.PHONY: help demo test killpoints sim mutations fuzz chaos bench screenshots docs lint format lock lab matrix images arm64 sbom licences clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make docs   the documentation as a site, in build/site; a broken link fails"
 	@echo "make matrix  contract and system tests beside each supported version that this machine has; writes build/matrix.json"
 	@echo "make images  runtime, node and demo image (PLATFORMS=linux/amd64,linux/arm64, TWICE=1: both builds must be the same)"
+	@echo "make arm64  is there a file for arm64 of every package that the images pin?"
 	@echo "make sbom   a bill of materials of each image, CycloneDX, in build/sbom"
 	@echo "make lint   ruff, mypy, the layers, tables of contents and docstring sections"
 
@@ -88,6 +89,14 @@ matrix: $(VENV)/ready
 
 images:
 	@bash deploy/images.sh $(TARGETS)
+
+# pip takes only files whose sums the lock files have; it fails at the first package that has none for that processor.
+arm64: $(VENV)/ready
+	@for lock in node flower demo; do rm -rf build/arm64; \
+	  $(BIN)/pip download -q -d build/arm64 --no-deps --require-hashes --only-binary :all: \
+	    --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
+	    --python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none -r deploy/requirements/$$lock.txt || exit 1; \
+	  echo "arm64: $$lock.txt: $$(ls build/arm64 | wc -l) packages, $$(ls build/arm64 | grep -c aarch64) of them compiled, all there"; done
 
 sbom: $(VENV)/ready
 	@$(BIN)/python -m tools.sbom build/sbom
