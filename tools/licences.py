@@ -33,8 +33,8 @@ _SPDX: Final = {
 }
 
 
-# Packages that state no more than "BSD" have the three clauses in their licence files (looked at for
-# amqp, billiard, click-plugins, flower, prompt-toolkit and vine).
+# Packages that state no more than "BSD" have the three clauses in their licence files: amqp,
+# billiard, click-plugins, flower, prompt-toolkit and vine were looked at.
 
 
 class UnknownLicenceError(LookupError):

@@ -14,8 +14,10 @@ IMAGES: Final = {"node": "node.txt", "runtime": "flower.txt", "demo": "demo.txt"
 
 @dataclass(frozen=True)
 class Pin:
-    """One pinned package: name, version, marker (empty: everywhere) and SHA-256 sums of its
-    files, of which an installation takes one.
+    """One pinned package.
+
+    `marker` is empty where it is always installed; `hashes` are the SHA-256 sums of its files, of
+    which an installation takes one.
     """
 
     name: str

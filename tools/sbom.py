@@ -1,8 +1,8 @@
 """A bill of materials of each image, CycloneDX 1.6: ``python -m tools.sbom FOLDER``.
 
-Made from the lock files, which name every Python package of an image with the sums of its files, and
-from the packages' own metadata for licences. Debian's packages of the base image and of the node
-image are not in it: docs/images.md names what lists those. The same tree gives the same bytes.
+Made from the lock files, which name every Python package of an image with the sums of its files,
+and from the packages' own metadata for licences. Debian's packages of the base image and of the
+node image are not in it: docs/images.md names what lists those. The same tree gives the same bytes.
 """
 
 from __future__ import annotations

@@ -60,9 +60,7 @@ def test_a_bill_names_every_package():
         assert set(made["dependencies"][0]["dependsOn"]) == refs
         assert all(one["externalReferences"][0]["hashes"] for one in made["components"])
         assert json.dumps(made) == json.dumps(sbom.bill(image))
-        assert {url for url in re.findall(r"https?://[^/\"]+", json.dumps(made))} == {
-            "http://cyclonedx.org"
-        }
+        assert set(re.findall(r"https?://[^/\"]+", json.dumps(made))) == {"http://cyclonedx.org"}
 
 
 def test_another_content_is_another_bill(monkeypatch):

@@ -19,8 +19,7 @@ Made by `python -m tools.reference.support_page > docs/support.md`; do not edit 
 
 Each row is a run of tests beside that version (`make matrix`), and the version is what the program
 itself reported. **Tested** means that every test of the row passed. **Not tested** means that the
-run had no such version: it may well work. Between two tested versions of Kubernetes nothing is
-known to differ.
+run had no such version, or did not look at it: it may well work.
 """
 
 WHAT: Final = {
@@ -52,11 +51,12 @@ TAIL: Final = """\
 ## Other versions of Carina
 
 - **0.14** is what the definitions, manifests and volumes of all tests are made after.
-- **0.11**, the default of Carina's own chart, is not tested. Its definition of LogicVolume is
-  cluster-scoped like 0.14's and has the same fields that are read here. `carina doctor` names a
-  kind that the cluster lacks. Upgrade before you rely on it.
-- **Before 0.11** it cannot work: LogicVolume was a namespaced kind by mistake, and Carina 0.9 marks
-  pods that may move with `carina.io/rebuild-node-notready`, which is not read here.
+- **0.11**, the default of Carina's own chart, is not tested, and its source was not compared. From
+  its manual: LogicVolume is cluster-scoped, as here. `carina doctor` names a kind that the cluster
+  lacks, and a field that a volume lacks is that volume's error. Upgrade to 0.14 before you rely on
+  a failover.
+- **Before 0.11** it cannot work: LogicVolume was a namespaced kind, and Carina 0.9 marks pods that
+  may move with `carina.io/rebuild-node-notready`, which is not read here.
 
 ## Processors
 
