@@ -35,6 +35,8 @@ BROKER = (
     "tests/system/test_rebuild.py::test_all_volumes_come_back_under_their_names",
     "tests/system/test_rebuild.py::test_an_emptied_redis_loses_nothing",
 )
+WITHOUT_TLS = (*BROKER, "-k", "not TLS and not tls")
+"""For a server that is built without TLS."""
 PYTHON = (
     "tests/unit",
     "tests/integration/test_rebuild.py",
@@ -92,7 +94,7 @@ def all_versions() -> tuple[Version, ...]:
         Version("Redis", "7", BROKER, lambda: broker("7", [shutil.which("redis-server") or ""])),
         Version("Redis", "8", BROKER, lambda: broker("8", debian_13("redis-server"))),
         Version("Valkey", "8", BROKER, lambda: broker("8", debian_13("valkey-server"))),
-        Version("Valkey", "9", BROKER, lambda: broker("9", valkey_of_pip())),
+        Version("Valkey", "9", WITHOUT_TLS, lambda: broker("9", valkey_of_pip())),
         *(
             Version("Python", number, PYTHON, lambda number=number: python(number))
             for number in ("3.11", "3.12", "3.13", "3.14")
