@@ -5,23 +5,23 @@
 #   VERSION=0.1.0                       their tag; the release by default
 #   PLATFORMS=linux/amd64,linux/arm64   more than one makes a manifest list; needs an emulator for the foreign ones
 #   BASE=python:3.11-slim-bookworm      the base image; by digest (python@sha256:…) for an image that is published
-#   TWICE=1                             builds each a second time without a cache, and fails when the two differ
+#   TWICE=1                             builds each twice without a cache, and fails when the two differ: for what is published
 #
-# Files and history get the time of the newest commit (SOURCE_DATE_EPOCH overrides), so that one commit and one base image
-# give one digest.
+# Files and history get one fixed time (SOURCE_DATE_EPOCH overrides), so that one content and one base image give one digest.
+# podman's cache does not look at that time: layers of another build may come with theirs. Hence no cache with TWICE.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 repository=${REPOSITORY:-localhost/carina-tasks}
 version=${VERSION:-$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)}
 platforms=${PLATFORMS:-}
-epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || true)}
+epoch=${SOURCE_DATE_EPOCH:-315532800}   # 1980: the oldest time that a wheel can hold
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(runtime node demo)
 
 fail() { echo "images: $*" >&2; exit 1; }
 command -v podman >/dev/null || fail "podman is missing: install it, or build each target with docker buildx as docs/images.md shows"
-[ -n "$epoch" ] || fail "no git history to take the time from: set SOURCE_DATE_EPOCH to seconds since 1970"
+[[ $epoch =~ ^[0-9]+$ ]] || fail "SOURCE_DATE_EPOCH is '$epoch': want seconds since 1970"
 
 name_of() {
   case $1 in
@@ -31,12 +31,12 @@ name_of() {
   esac
 }
 
-# build TARGET NAME [OPTION…]
+# build TARGET NAME
 build() {
   local target=$1 name=$2
-  shift 2
-  local options=(--target "$target" --timestamp "$epoch" -f deploy/Dockerfile "$@")
+  local options=(--target "$target" --timestamp "$epoch" -f deploy/Dockerfile)
   [ -z "${BASE:-}" ] || options+=(--build-arg "BASE=$BASE")
+  [ -z "${TWICE:-}" ] || options+=(--no-cache)
   if [ -z "$platforms" ]; then
     podman build -q "${options[@]}" -t "$name" . >/dev/null
     return
@@ -55,7 +55,7 @@ for target in "${targets[@]}"; do
   fi
   first=$(podman image inspect --format '{{.Id}}' "$name")
   if [ -n "${TWICE:-}" ]; then
-    build "$target" "$name-twice" --no-cache
+    build "$target" "$name-twice"
     second=$(podman image inspect --format '{{.Id}}' "$name-twice")
     podman untag "$name-twice"
     [ "$first" = "$second" ] || fail "$name: two builds differ, $first and $second"
