@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 LOCK   := deploy/requirements/dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test killpoints sim mutations fuzz chaos bench screenshots docs lint format lock lab clean
+.PHONY: help demo test killpoints sim mutations fuzz chaos bench screenshots docs lint format lock lab matrix images arm64 sbom licences clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,10 @@ help:
 	@echo "make bench  what carina-tasks costs beside the bare work, side by side in one run, 4 minutes; prints a table"
 	@echo "make lab    install what the tests on real parts need (Debian, root)"
 	@echo "make docs   the documentation as a site, in build/site; a broken link fails"
+	@echo "make matrix  contract and system tests beside each supported version that this machine has; writes build/matrix.json"
+	@echo "make images  runtime, node and demo image (PLATFORMS=linux/amd64,linux/arm64, TWICE=1: both builds must be the same)"
+	@echo "make arm64  is there a file for arm64 of every package that the images pin?"
+	@echo "make sbom   a bill of materials of each image, CycloneDX, in build/sbom"
 	@echo "make lint   ruff, mypy, the layers, tables of contents and docstring sections"
 
 # The virtual environment is made again when the lock file changes.
@@ -79,12 +83,34 @@ format: $(VENV)/ready
 lab:
 	@bash tests/lab/install.sh
 
+# `bash tests/matrix/install.sh` gets the versions; ONLY="Valkey 8" is one row, the others stay as they were.
+matrix: $(VENV)/ready
+	@$(BIN)/python -m tests.matrix $(if $(ONLY),--only "$(ONLY)")
+
+images:
+	@bash deploy/images.sh $(TARGETS)
+
+# pip takes only files whose sums the lock files have; it fails at the first package that has none for that processor.
+arm64: $(VENV)/ready
+	@for lock in node flower demo; do rm -rf build/arm64; \
+	  $(BIN)/pip download -q -d build/arm64 --no-deps --require-hashes --only-binary :all: \
+	    --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
+	    --python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none -r deploy/requirements/$$lock.txt || exit 1; \
+	  echo "arm64: $$lock.txt: $$(ls build/arm64 | wc -l) packages, $$(ls build/arm64 | grep -c aarch64) of them compiled, all there"; done
+
+sbom: $(VENV)/ready
+	@$(BIN)/python -m tools.sbom build/sbom
+
+licences: $(VENV)/ready
+	@$(BIN)/python -m tools.reference.licences_page > docs/licences.md
+
 # The lock files name no index, so that any mirror serves them. Each holds the versions of the one before.
 lock: $(VENV)/ready
 	@$(BIN)/pip install -q uv
-	@cd deploy/requirements && for set in "runtime" "flower --extra flower -c runtime.txt" "demo --extra demo -c flower.txt" "dev --extra demo --extra dev -c demo.txt"; do \
+	@cd deploy/requirements && for set in "runtime" "node -c runtime.txt" "flower --extra flower -c runtime.txt" "demo --extra demo -c flower.txt" "dev --extra demo --extra dev -c demo.txt"; do \
 	  set -- $$set; name=$$1; shift; \
-	  env -u PIP_FIND_LINKS ../../$(BIN)/uv pip compile -q ../../pyproject.toml "$$@" --universal --python-version 3.11 --generate-hashes \
+	  source=../../pyproject.toml; [ ! -e $$name.in ] || source=$$name.in; \
+	  env -u PIP_FIND_LINKS ../../$(BIN)/uv pip compile -q $$source "$$@" --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o $$name.txt || exit 1; done
 
 clean:

@@ -21,6 +21,8 @@ from tests.lab import parts, paths, ports
 HERE = Path(__file__).parent
 LOST, LEFT = "10.20.9.154", "10.20.9.153"
 IMAGES = {"control": "localhost/carina-tasks:0.1.0", "api": "localhost/carina-tasks-demo:0.1.0"}
+NODE_IMAGE = "localhost/carina-tasks-node:0.1.0"
+IMAGES_SH = paths.REPOSITORY / "deploy" / "images.sh"
 SERVICES = {
     "redis",
     "api",
@@ -124,8 +126,8 @@ def run(argv: list[str], env: dict[str, str], timeout: float = 600) -> str:
 
 @pytest.fixture(scope="module")
 def up() -> Iterator[Compose]:
-    """Build both images and bring the project up on free ports, under a name of its own; take it
-    down at the end.
+    """Build the images (both of the compose file, and the node worker's as `make images` does) and
+    bring the project up on free ports, under a name of its own; take it down at the end.
     """
     parts.require("kubectl")
     api, flower = ports.free(2)
@@ -141,9 +143,14 @@ def up() -> Iterator[Compose]:
     }
     one = Compose(f"carina-tasks-test-{os.getpid()}", env)
     run([str(HERE / "base_images.sh")], env)
-    for service, image in IMAGES.items():
+    builds = {
+        image: ["podman-compose", "-p", one.project, "build", service]
+        for service, image in IMAGES.items()
+    }
+    builds[NODE_IMAGE] = ["bash", str(IMAGES_SH), "node"]
+    for image, command in builds.items():
         before = image_id(one, image)
-        one.compose("build", service)
+        run(command, env)
         if before and before != image_id(one, image):
             # Each build would leave the image before it behind, half a gigabyte without a name.
             subprocess.run(["podman", "rmi", before], env=env, capture_output=True, check=False)
@@ -170,6 +177,33 @@ def test_the_runtime_image_holds_no_emulator(up: Compose, module: str) -> None:
     found = f"from importlib.util import find_spec; print(find_spec({module!r}))"
     assert up.podman("run", "--rm", IMAGES["control"], "python", "-c", found).strip() == "None"
     assert up.podman("run", "--rm", IMAGES["api"], "python", "-c", found).strip() != "None"
+
+
+@pytest.mark.timeout(900)
+def test_the_images_hold_what_their_processes_need(up: Compose) -> None:
+    """The node worker's image has no client of Kubernetes, no Flower and no YAML, the runtime has
+    no generated models; neither has a pip or a setuptools in its environment.
+    """
+    modules = ("celery", "yaml", "flower", "kubernetes", "kubernetes.aio", "pip", "setuptools")
+    code = (
+        "from importlib.util import find_spec\n"
+        f"for name in {modules!r}:\n"
+        "  if find_spec(name.partition('.')[0]) and find_spec(name): print(name)\n"
+    )
+    there = {
+        image: up.podman("run", "--rm", image, "python", "-c", code).split()
+        for image in (NODE_IMAGE, IMAGES["control"])
+    }
+    assert there == {
+        NODE_IMAGE: ["celery"],
+        IMAGES["control"]: ["celery", "yaml", "flower", "kubernetes"],
+    }
+    sizes = {
+        image: int(up.podman("image", "inspect", "--format", "{{.Size}}", image))
+        for image in (NODE_IMAGE, *IMAGES.values())
+    }
+    print({image: f"{size / 1e6:.0f} MB" for image, size in sizes.items()})
+    assert sizes[NODE_IMAGE] < sizes[IMAGES["control"]] < sizes[IMAGES["api"]]
 
 
 @pytest.mark.timeout(900)
@@ -314,7 +348,7 @@ def test_a_node_pod_starts(up: Compose, tmp_path: Path) -> None:
             *env,
             f"--network={up.project}_default",
             f"--volume={url}:{mount}:ro",
-            IMAGES["control"],
+            NODE_IMAGE,
             *container["command"],
         )
         redis = f"{up.project}_redis_1"
@@ -339,7 +373,7 @@ def test_the_image_serves_nodes(up: Compose) -> None:
         "--rm",
         "--user",
         "0",
-        IMAGES["control"],
+        NODE_IMAGE,
         "sh",
         "-c",
         "command -v nsenter lvm celery && lvm version",

@@ -103,6 +103,11 @@ class Server:
             data = answer.data.decode()
         return Response(answer.status, data, answer.headers)
 
+    @property
+    def minor(self) -> int:
+        """Return the minor version of Kubernetes that the server reports: 34 of 1.34."""
+        return int(self.get("/version").ok()["minor"].rstrip("+"))
+
     def get(self, path: str, **query: Any) -> Response:
         """GET."""
         return self.http("GET", path, **query)

@@ -97,6 +97,10 @@ def test_the_api_server_takes_it(real: Server, prefix: str, values: Path | None)
         (["--set", "control.replicas=0"], "/control/replicas': minimum: got 0, want 1"),
         (["--set", "control.replica=1"], "/control': additional properties 'replica'"),
         (["--set", "image.digest=sha256:12"], "/image/digest': 'sha256:12' does not match"),
+        (
+            ["--set", f"image.digest=sha256:{'0' * 64}"],
+            "set node.image.digest, or node.image.tag",
+        ),
         (["--set", "broker.bundled.enabled=false"], "name the Secret that holds the broker's URLs"),
         (["--set", "broker.existingSecret=a"], "deploy/redis/acl.py makes"),
         (

@@ -38,6 +38,14 @@ ELSEWHERE = {
     r"make demo": ("tests/integration/test_demo.py", "it is a stack of its own"),
     r"make test( PYTEST_ARGS=.*)?$": (".ci/run", "it is what runs this"),
     r"make (lint|lab)$": (".ci/run", "takes minutes, and root"),
+    r"(\w+=\S+ )*make images": (
+        "tests/containers/test_compose.py",
+        "takes minutes and podman; the test runs deploy/images.sh",
+    ),
+    r"make (arm64|matrix)": (
+        "tests/unit/test_support.py",
+        "asks for packages, or takes an hour; what they do is tested in parts",
+    ),
     r"(docker|podman) build|podman push|cd deploy && kustomize": (
         "tests/containers/test_compose.py",
         "builds the image with the same file; there is no registry",

@@ -1,5 +1,7 @@
 """What the nodes run: a virtual environment of the system's Python, and a copy of the sources.
 
+The environment has what the node worker's image has: neither `kubernetes` nor Flower is there.
+
 Both lie where an unprivileged user may read them: a home folder is often closed, and so is a Python
 that was installed there. The environment is made once for each lock file; the sources are copied at
 each start of a lab, so nothing is installed again when a line changes.
@@ -16,7 +18,7 @@ from tests.lab import paths
 from tests.lab.errors import LabError
 
 PYTHON = "/usr/bin/python3"
-LOCK_FILE = paths.REPOSITORY / "deploy" / "requirements" / "runtime.txt"
+LOCK_FILE = paths.REPOSITORY / "deploy" / "requirements" / "node.txt"
 SOURCES = ("carina_tasks", "workers", "beat_schedule.py", "pyproject.toml")
 
 

@@ -48,6 +48,16 @@ annotations:
 {{ include "carina-tasks.image" (merge (dict "appVersion" .Chart.AppVersion) .Values.image) }}
 {{- end }}
 
+{{- define "carina-tasks.nodeImage" -}}
+{{- $own := .Values.node.image }}
+{{- if and .Values.image.digest (not $own.digest) (not $own.tag) }}
+{{- fail "image.digest names one image, and the node workers have another: set node.image.digest, or node.image.tag to take it by its tag" }}
+{{- end }}
+{{- $repository := $own.repository | default (printf "%s-node" .Values.image.repository) }}
+{{- $tag := $own.tag | default .Values.image.tag }}
+{{- include "carina-tasks.image" (dict "repository" $repository "tag" $tag "digest" $own.digest "appVersion" .Chart.AppVersion) }}
+{{- end }}
+
 {{/* Where a pod goes: root, values, component; spread: true is never two on one node. */}}
 {{- define "carina-tasks.placement" -}}
 {{- with .root.Values.imagePullSecrets }}

@@ -1,0 +1,79 @@
+"""What a run of the matrix found, as values and as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+RECORDED = Path(__file__).with_name("results.json")
+
+Outcome = Literal["passed", "failed", "not tested"]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of one part.
+
+    `exact` is what the program itself reported, empty when it was not there; `tests` are pytest's
+    arguments; `seconds` is the time of the whole run; `why` is a sentence for a version that was
+    not tested, and the names of the tests for one that failed.
+    """
+
+    part: str
+    version: str
+    exact: str = ""
+    outcome: Outcome
+    passed: int = 0
+    failed: int = 0
+    seconds: int = 0
+    tests: tuple[str, ...]
+    why: str = ""
+
+
+class Results(msgspec.Struct, frozen=True, kw_only=True):
+    """One run: the day it was made (ISO 8601, UTC), the release, the machine, and its rows."""
+
+    day: str
+    release: str
+    machine: str
+    rows: tuple[Row, ...]
+
+
+def read(path: Path = RECORDED) -> Results:
+    """Return what a file holds.
+
+    Raises:
+        OSError: there is no such file.
+        msgspec.ValidationError: it holds something else.
+    """
+    return msgspec.json.decode(path.read_bytes(), type=Results)
+
+
+def write(path: Path, found: Results) -> None:
+    """Write a run to a file, a line for each value.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+
+
+def outcome(passed: int, failed: int) -> Outcome:
+    """Return what a run says of its version: one in which nothing ran shows nothing."""
+    if failed:
+        return "failed"
+    return "passed" if passed else "not tested"
+
+
+def merge(old: Results | None, new: Results) -> Results:
+    """Return the new run, with the rows of an earlier one for what it did not look at.
+
+    With `--only` a repeated row must not drop the others.
+    """
+    if old is None:
+        return new
+    rows = {(row.part, row.version): row for row in old.rows}
+    rows.update({(row.part, row.version): row for row in new.rows})
+    return msgspec.structs.replace(new, rows=tuple(rows.values()))
