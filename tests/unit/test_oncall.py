@@ -1,6 +1,7 @@
 """What an on-call engineer types and reads: claims, pods and sentences, in every command."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -26,6 +27,7 @@ from carina_tasks.kube import paths
 from carina_tasks.kube.events import About
 from carina_tasks.model import progress
 from carina_tasks.store import heartbeat
+from tests import monitoring
 from tests.builders import kubernetes as b
 from tests.builders.flow import FakeApi, FakeNodes, context
 from tests.builders.trash import lying
@@ -204,6 +206,22 @@ def test_advice_says_where_a_program_is():
         "https://docs.example.com/ct/redis.html#users-and-profiles"
     )
     assert placed(page, "ops", "", nothing).do == page.do
+    quoted = Check("x", "WARN", "y", "docs/carina.md, Deny Carina's own failover")
+    assert placed(quoted, "ops", "https://docs.example.com", nothing).do == (
+        "https://docs.example.com/carina.html#deny-carinas-own-failover"
+    )
+
+
+def test_advice_names_pages_and_headings_that_exist():
+    """A link that leads nowhere is found here, and not at night."""
+    named = []
+    for part in ("decisions", "flows/report"):
+        text = (monitoring.ROOT / "carina_tasks" / part / "doctor.py").read_text()
+        named += re.findall(r"docs/([a-z-]+)\.md, ([A-Z][\w' ]*)[\")]", text)
+    assert len(named) >= 5
+    for page, heading in named:
+        headings = (monitoring.ROOT / "docs" / f"{page}.md").read_text().splitlines()
+        assert f"## {heading}" in headings, (page, heading)
 
 
 @pytest.mark.parametrize(
