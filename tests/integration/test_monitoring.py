@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from tests import monitoring
-from tests.integration.embedded import GIB, NODES, ONE, THREE, TWO, Embedded
+from tests.integration.embedded import NODES, THREE, TWO, Embedded
+from tests.integration.monitoring_story import story
 from tests.lab import parts
 from tests.lab.prometheus import Prometheus
 
@@ -100,40 +101,10 @@ def told(
     urls = embedded.stage.metrics_urls.values()
     prometheus = Prometheus(embedded.stage.children, folder, urls, monitoring.FOLDER / "rules.yml")
     try:
-        _story(embedded, prometheus)
+        story(embedded, prometheus)
         yield prometheus
     finally:
         embedded.stage.children.kill(prometheus.process)
-
-
-def _story(embedded: Embedded, prometheus: Prometheus) -> None:
-    def scraped() -> bool:
-        return len(prometheus.query("up == 1")) == len(embedded.stage.metrics_urls)
-
-    def followed() -> bool:
-        gone = not prometheus.query(f'carina_tasks_node_ready{{node="{ONE}"}}')
-        found = [
-            f"carina_tasks_{name} == 1"
-            for name in ("volumes_missing", "volumes_without_place", "trash_volumes")
-        ]
-        return gone and all(map(prometheus.query, found))
-
-    embedded.eventually("all are scraped", scraped, 30)
-    moved = [embedded.volume(f"data-{i}", ONE) for i in range(2)]
-    gone = embedded.volume("gone", TWO)
-    embedded.volume("big", TWO, size="60Gi")
-    embedded.nodes[THREE].create("volume-orphan", 5 * GIB)
-    embedded.nodes[TWO].remove(f"volume-{gone}")
-    embedded.eventually(
-        "the orphan lies in the trash", lambda: embedded.sweep()[THREE].get("trashed"), 40
-    )
-    embedded.world.delete_node(ONE)
-    embedded.wait_rebuilt(*moved, away_from=ONE)
-    embedded.nodes[THREE].create("volume-in-the-way", 40 * GIB)
-    embedded.call("carina.failover.readiness")
-    embedded.sweep()
-    embedded.call("carina.sweep.logic_volumes")
-    embedded.eventually("the gauges follow", followed, 60)
 
 
 @pytest.mark.parametrize("title", monitoring.panels())
