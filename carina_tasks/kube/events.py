@@ -75,8 +75,10 @@ class _Sent:
 class Events:
     """Writes Events. Safe to share between threads."""
 
-    def __init__(self, api: Api, now: Callable[[], float] = time.time) -> None:
-        self._api, self._now = api, now
+    def __init__(
+        self, api: Api, now: Callable[[], float] = time.time, controller: str = CONTROLLER
+    ) -> None:
+        self._api, self._now, self._controller = api, now, controller
         self._sent: dict[str, _Sent] = {}
         self._instance = platform.node()[:NAME_BYTES] or CONTROLLER
         self._ordering = threading.Lock()
@@ -108,7 +110,7 @@ class Events:
         now = self._tick()
         message = message.encode()[:TEXT_BYTES].decode(errors="ignore")
         event = _event(about, type_, reason, message, key, now)
-        event["reportingInstance"] = self._instance
+        event |= {"reportingController": self._controller, "reportingInstance": self._instance}
         if related is not None:
             event["related"] = _reference(related)
         self._deliver(lambda: self._say(event, now), wait=wait)
@@ -179,7 +181,6 @@ def _event(about: About, type_: str, reason: str, message: str, key: str, now: f
             "namespace": about.namespace or "default",
         },
         "eventTime": event_times.micro_time(now),
-        "reportingController": CONTROLLER,
         "action": reason,
         "reason": reason,
         "regarding": _reference(about),

@@ -98,12 +98,17 @@ def _failovers(logic_volume: LogicVolume, target: str) -> list[Record]:
             _seconds(one.at),
             f"LogicVolume {logic_volume.name}",
             one.kind,
-            f"{_of(logic_volume, target)}{one.source} -> {one.target}, new and empty: {one.reason} "
-            f"(intent {one.intent})",
+            f"{_of(logic_volume, target)}{one.source} -> {one.target}, {_holds(one.kind)}: "
+            f"{one.reason} (intent {one.intent})",
         )
         for one in progress.parse_history(logic_volume.meta.annotations.get(well_known.HISTORY, ""))
         if target in (logic_volume.name, one.source, one.target)
     ]
+
+
+def _holds(kind: str) -> str:
+    """Return what a volume holds after a failover of that kind."""
+    return "with its old copy's data" if kind == "failback" else "new and empty"
 
 
 def _under_way(snapshot: ClusterSnapshot, target: str) -> list[Record]:
