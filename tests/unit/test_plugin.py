@@ -68,7 +68,7 @@ def test_it_runs_the_command_in_the_control_pod(kubectl):
 
 
 def test_it_says_who_types(kubectl):
-    """The user of this machine, unless they have a name of their own; it is never run by a shell."""
+    """The user of this machine, unless they have a name of their own; no shell runs it."""
     _, asked = kubectl("pause", "racks", CARINA_OPERATOR="")
     assert f"<CARINA_OPERATOR={getpass.getuser()}@" in asked[-1]
     _, asked = kubectl("pause", "racks", CARINA_OPERATOR="a b; $(reboot)")
