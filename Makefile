@@ -65,9 +65,10 @@ docs: $(VENV)/ready
 bench: $(VENV)/ready
 	@$(BIN)/python -m tests.bench
 
-# Chromium at work: the pictures of docs/flower.md.
+# Chromium at work: the pictures of docs/flower.md. A Prometheus at work: that of docs/monitoring.md.
 screenshots: $(VENV)/ready
 	@$(BIN)/python -m tests.browser.screenshots
+	@$(BIN)/python -m tests.integration.dashboard_picture
 
 lint: $(VENV)/ready
 	@$(BIN)/ruff check .

@@ -28,6 +28,7 @@ Where to look, from the outside in:
 ``runtime``        what one process is made of
 ``setting_types``  types of settings: how a variable's text is read, and its bounds
 ``store``          the key-value store in Redis or Valkey: answers, heartbeats, results
+``notebook``       what operators ask, as functions for a Python shell or a notebook
 ``views``          how results look in a terminal, in a Python shell and in a notebook
 ``vital``          threads that end the process when they end
 =================  =================================================================================

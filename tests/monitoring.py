@@ -37,6 +37,11 @@ def panels() -> dict[str, dict[str, Any]]:
     return {panel["title"]: panel for panel in dashboard()["panels"] if panel["type"] != "row"}
 
 
+def query_of(expression: str) -> str:
+    """Return a query as Grafana sends it while all clusters and namespaces are selected."""
+    return re.sub(r"\$(cluster|namespace)\b", ".*", expression)
+
+
 def metric_names(expression: str) -> set[str]:
     """Return the metrics that an expression names, without what a histogram adds."""
     return {

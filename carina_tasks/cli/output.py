@@ -75,6 +75,16 @@ output_option = click.option(
 )
 
 
+by_option = click.option(
+    "--by",
+    envvar="CARINA_OPERATOR",
+    default="",
+    metavar="WHO",
+    help="Who you are, for the record; $CARINA_OPERATOR. The API server's name for this process is "
+    "recorded in any case.",
+)
+
+
 def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
     """Print an error of ours in one line and end with 2, in place of a stack trace."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from carina_tasks.cli.output import Command, one_line_errors
+from carina_tasks.cli.output import Command, by_option, one_line_errors
 from carina_tasks.decisions import guards
 from carina_tasks.errors import BadInput
+from carina_tasks.flows import stop
 from carina_tasks.flows.context import Context
 from carina_tasks.model import names
 from carina_tasks.runtime.context import context
@@ -22,8 +23,9 @@ from carina_tasks.runtime.context import context
     ),
 )
 @click.argument("nodes", nargs=-1)
+@by_option
 @one_line_errors
-def command(nodes: tuple[str, ...]) -> None:
+def command(nodes: tuple[str, ...], by: str) -> None:
     """Continue after a pause, or after the mass-failure guard stopped everything.
 
     Look at `status` first.
@@ -33,12 +35,12 @@ def command(nodes: tuple[str, ...]) -> None:
     """
     ctx = context()
     if nodes:
-        _approve(ctx, frozenset(nodes))
+        _approve(ctx, frozenset(nodes), by)
     else:
-        _resume(ctx)
+        _resume(ctx, by)
 
 
-def _approve(ctx: Context, nodes: frozenset[str]) -> None:
+def _approve(ctx: Context, nodes: frozenset[str], by: str) -> None:
     """Approve single nodes. Raises BadInput for one that is not lost.
 
     Approval is for a loss, not for a name.
@@ -58,7 +60,7 @@ def _approve(ctx: Context, nodes: frozenset[str]) -> None:
         )
     approved = nodes | (state.approved & lost)
     left = sorted(lost - approved)
-    ctx.state.write(approved=",".join(sorted(approved)), **({} if left else {"latched": None}))
+    stop.approve(ctx, approved, by, all_lost=not left)
     click.echo(f"approved as lost: {', '.join(sorted(approved))}")
     if left and state.latched:
         click.echo(
@@ -71,14 +73,8 @@ def _approve(ctx: Context, nodes: frozenset[str]) -> None:
         click.echo("their failover begins within 30 s")
 
 
-def _resume(ctx: Context) -> None:
-    before = ctx.state.read()
-    lost = (
-        sorted(guards.lost_nodes(ctx.cluster.observe(), planned=before.maintenance))
-        if before.latched
-        else []
-    )
-    ctx.state.write(paused=None, latched=None, **({"approved": ",".join(lost)} if lost else {}))
+def _resume(ctx: Context, by: str) -> None:
+    before, lost = stop.resume(ctx, by)
     if lost:
         click.echo(f"approved as lost: {', '.join(lost)}")
     for word, reason in (

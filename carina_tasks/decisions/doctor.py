@@ -261,7 +261,7 @@ PLACES: Mapping[str, str] = {
     "chronyc": "on that machine",
 }
 """Where a program is that the image of carina-tasks does not have."""
-_PAGE = re.compile(r"docs/([a-z-]+)\.md(?:, ([A-Z][\w ]*))?")
+_PAGE = re.compile(r"docs/([a-z-]+)\.md(?:, ([A-Z][\w' ]*))?")
 
 
 def placed(check: Check, namespace: str, docs_url: str, installed: Callable[[str], bool]) -> Check:
@@ -286,7 +286,8 @@ def placed(check: Check, namespace: str, docs_url: str, installed: Callable[[str
 
 
 def _address(docs_url: str, page: str, heading: str | None) -> str:
-    anchor = f"#{heading.strip().lower().replace(' ', '-')}" if heading else ""
+    words = (heading or "").strip().lower().replace("'", "")
+    anchor = f"#{words.replace(' ', '-')}" if words else ""
     return f"{docs_url.rstrip('/')}/{page}.html{anchor}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import Final, Literal, get_args
 
 import msgspec
@@ -56,6 +57,13 @@ class Verdict(msgspec.Struct, frozen=True):
     def exit_code(self) -> int:
         """What a command that shows it ends with."""
         return EXIT[self.level]
+
+    def __str__(self) -> str:
+        return self.line
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook; names of the cluster are escaped."""
+        return f"<p><strong>{escape(self.line)}</strong></p>"
 
 
 class Unplaced(msgspec.Struct, frozen=True):

@@ -124,7 +124,7 @@ def _stay(stage: Stage, screen: Screen) -> None:
     screen.say(
         "  kubectl get lv,pv,pvc,pods,nodes\n"
         f"  kubectl delete node {silent.THIRD_NODE}\n"
-        "  kubectl get events --sort-by=.lastTimestamp\n"
+        "  kubectl get events --sort-by=.eventTime\n"
         "  celery -A carina_tasks inspect ping\n"
         "  celery -A carina_tasks call carina.sweep.local_volumes\n"
         "  celery -A carina_tasks result <the id that was printed>\n"

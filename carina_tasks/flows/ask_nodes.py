@@ -15,6 +15,7 @@ from carina_tasks.model import task_names
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import LvInTrash, LvResult, LvResults, LvTarget, LvToCreate
 from carina_tasks.model.snapshot import ClusterSnapshot
+from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node
 
 LISTS = 3
@@ -72,6 +73,7 @@ def accepted_results(
 
 
 def _report_bad_answer(ctx: Context, node: str, message: str) -> None:
+    metrics.REJECTED.labels(node).set_to_current_time()
     ctx.audit.guarded("BadAnswer", message, about_node(node))
 
 

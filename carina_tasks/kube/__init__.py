@@ -10,6 +10,7 @@
 ``token_review``    whose token is this?
 ``state``          the ConfigMap that holds the pause
 ``dry_run``        writes that the API server only checks
+``event_times``    when an Event was said first and last, and how often
 ``event_history``  our Events, read back: what was reported about an object, and since when
 ``responses``      HTTP responses, as lists and as errors of ours
 ``rights``         the verbs of deploy/rbac.yaml, and whether the credentials at hand have them

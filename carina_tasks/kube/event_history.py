@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from carina_tasks.kube import paths
+from carina_tasks.kube import event_times, paths
 from carina_tasks.kube.api import Api, Raw
+from carina_tasks.kube.events import CONTROLLER
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class PastEvent:
     """When it was written first and last, seconds since the epoch."""
     last: float
     count: int
+    related: str = ""
+    """Name of the other object that it concerns."""
 
     @property
     def about(self) -> str:
@@ -39,14 +41,16 @@ def events(api: Api) -> tuple[PastEvent, ...]:
 
     The API server keeps them for an hour unless configured otherwise.
     """
-    found = api.list(paths.EVENTS, {"fieldSelector": "source=carina-tasks"}).items
+    # `source` stands for the reporting controller where an Event has no source.
+    found = api.list(paths.EVENTS, {"fieldSelector": f"source={CONTROLLER}"}).items
     return tuple(sorted(map(_past_event, found), key=lambda event: event.last))
 
 
 def _past_event(raw: Raw) -> PastEvent:
     about = raw.get("involvedObject")
     about = about if isinstance(about, dict) else {}
-    count = raw.get("count")
+    related = raw.get("related")
+    first, last = event_times.first_and_last(raw)
     return PastEvent(
         kind=str(about.get("kind") or ""),
         name=str(about.get("name") or ""),
@@ -54,14 +58,8 @@ def _past_event(raw: Raw) -> PastEvent:
         type=str(raw.get("type") or ""),
         reason=str(raw.get("reason") or ""),
         message=str(raw.get("message") or ""),
-        first=_seconds(raw.get("firstTimestamp")),
-        last=_seconds(raw.get("lastTimestamp")),
-        count=count if isinstance(count, int) else 1,
+        first=first,
+        last=last,
+        count=event_times.count(raw),
+        related=str(related.get("name") or "") if isinstance(related, dict) else "",
     )
-
-
-def _seconds(text: object) -> float:
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
-        return 0.0

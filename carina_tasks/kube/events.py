@@ -6,23 +6,27 @@ count goes up and its message is the newest. How often it is written again is li
 was written, as it is with client-go's limits. Writing an Event never fails the work that it reports
 of.
 
-Source: API conventions, "Events"; core/v1 validation (Events on cluster-scoped objects live in
-``default``); client-go's EventCorrelator.
+They are made as events.k8s.io/v1, whose times have microseconds, and are counted up as core/v1: the
+same object, and only core/v1 lets a repeated Event carry its newest text.
+
+Source: API conventions, "Events"; validation of events.k8s.io/v1 (Events on cluster-scoped objects
+live in ``default``; action and reporter are required; a text has 1024 bytes at most).
 """
 
 from __future__ import annotations
 
 import hashlib
+import platform
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 import structlog
 
 from carina_tasks.errors import AlreadyExists, CarinaTasksError
-from carina_tasks.kube import paths
+from carina_tasks.kube import event_times, paths
 from carina_tasks.kube.api import Api, Raw
 from carina_tasks.model import progress
 
@@ -31,6 +35,9 @@ SOONEST, LATEST = 30.0, 600.0
 been repeated for, 600 at most.
 An API server forgets an Event that was not written for an hour.
 """
+CONTROLLER = "carina-tasks"
+"""What our Events call their reporter; `kubectl get events --field-selector source=` takes it."""
+TEXT_BYTES, NAME_BYTES = 1000, 128
 REMEMBERED = 4096
 """Events of which a process remembers when they were written; client-go's own number."""
 
@@ -68,9 +75,14 @@ class _Sent:
 class Events:
     """Writes Events. Safe to share between threads."""
 
-    def __init__(self, api: Api, now: Callable[[], float] = time.time) -> None:
-        self._api, self._now = api, now
+    def __init__(
+        self, api: Api, now: Callable[[], float] = time.time, controller: str = CONTROLLER
+    ) -> None:
+        self._api, self._now, self._controller = api, now, controller
         self._sent: dict[str, _Sent] = {}
+        self._instance = platform.node()[:NAME_BYTES] or CONTROLLER
+        self._ordering = threading.Lock()
+        self._last = 0.0
 
     def say(
         self,
@@ -80,6 +92,7 @@ class Events:
         message: str,
         key: str = "",
         *,
+        related: About | None = None,
         wait: bool = False,
     ) -> None:
         """Write the Event, or count up the one that has the same object, reason and key.
@@ -90,55 +103,62 @@ class Events:
             reason: The reason, for users.
             message: The message, for users.
             key: Distinguishes Events of one object and reason.
+            related: The other object that it concerns.
             wait: Whether it must be written when this returns. Here it always is; `EventQueue`
                 writes others later.
         """
-        now, message = self._now(), message[:1000]
-        self._deliver(lambda: self._say(about, type_, reason, message, key, now), wait=wait)
+        now = self._tick()
+        message = message.encode()[:TEXT_BYTES].decode(errors="ignore")
+        event = _event(about, type_, reason, message, key, now)
+        event |= {"reportingController": self._controller, "reportingInstance": self._instance}
+        if related is not None:
+            event["related"] = _reference(related)
+        self._deliver(lambda: self._say(event, now), wait=wait)
+
+    def _tick(self) -> float:
+        """Return the time, later than that of the Event before: their order is that of the acts."""
+        with self._ordering:
+            now = self._now()
+            if 0 <= self._last - now < 1:
+                now = self._last + 2e-6  # one microsecond, and what a float loses
+            self._last = now
+        return now
 
     def _deliver(self, write: Callable[[], None], *, wait: bool) -> None:
         """Have the Event written."""
         write()
 
-    def _say(
-        self, about: About, type_: str, reason: str, message: str, key: str, now: float
-    ) -> None:
-        digest = hashlib.sha256(
-            "\0".join((about.kind, about.uid, type_, reason, key)).encode()
-        ).hexdigest()[:16]
-        name = f"{about.name[:200].rstrip('.-')}.{digest}"
+    def _say(self, event: Raw, now: float) -> None:
+        name = event["metadata"]["name"]
         before = self._sent.get(name)
-        if before is not None and not before.due(message, now):
+        if before is not None and not before.due(event["note"], now):
             return
         try:
-            self._remember(name, self._write(name, about, type_, reason, message, now))
+            self._remember(name, self._write(event, now))
         except CarinaTasksError as exc:
             structlog.get_logger().warning(
-                "an Event could not be written", about=about.name, reason=reason, error=exc.message
+                "an Event could not be written",
+                about=event["regarding"]["name"],
+                reason=event["reason"],
+                error=exc.message,
             )
 
-    def _write(
-        self, name: str, about: About, type_: str, reason: str, message: str, now: float
-    ) -> _Sent:
-        path = paths.events(about.namespace or "default")
+    def _write(self, event: Raw, now: float) -> _Sent:
+        namespace, message = event["metadata"]["namespace"], event["note"]
         try:
-            self._api.create(path, _event(name, about, type_, reason, message, now))
+            self._api.create(paths.new_events(namespace), event)
         except AlreadyExists:
             # By this process before it forgot, or by another worker.
-            old = self._api.get(f"{path}/{name}")
-            sent = _Sent(
-                _seconds(old, "firstTimestamp"),
-                _seconds(old, "lastTimestamp"),
-                str(old.get("message") or ""),
-            )
+            path = f"{paths.events(namespace)}/{event['metadata']['name']}"
+            old = self._api.get(path)
+            sent = _Sent(*event_times.first_and_last(old), str(old.get("message") or ""))
             if not sent.due(message, now):
                 return sent
-            again = {
-                "count": _count(old) + 1,
-                "lastTimestamp": progress.timestamp(now),
-                "message": message,
+            series = {
+                "count": event_times.count(old) + 1,
+                "lastObservedTime": event_times.micro_time(now),
             }
-            self._api.merge(f"{path}/{name}", again)
+            self._api.merge(path, {"series": series, "message": message})
             return _Sent(sent.first, now, message)
         return _Sent(now, now, message)
 
@@ -149,37 +169,32 @@ class Events:
         self._sent[name] = sent
 
 
-def _event(name: str, about: About, type_: str, reason: str, message: str, now: float) -> Raw:
+def _event(about: About, type_: str, reason: str, message: str, key: str, now: float) -> Raw:
+    digest = hashlib.sha256(
+        "\0".join((about.kind, about.uid, type_, reason, key)).encode()
+    ).hexdigest()[:16]
     return {
-        "apiVersion": "v1",
+        "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"name": name, "namespace": about.namespace or "default"},
-        "involvedObject": {
-            "apiVersion": about.api_version,
-            "kind": about.kind,
-            "name": about.name,
-            # kubectl looks for a node's Events by its name in place of the UID, as kubelets write
-            # them.
-            "uid": about.name if about.kind == "Node" else about.uid,
-            **({"namespace": about.namespace} if about.namespace else {}),
+        "metadata": {
+            "name": f"{about.name[:200].rstrip('.-')}.{digest}",
+            "namespace": about.namespace or "default",
         },
-        "type": type_,
+        "eventTime": event_times.micro_time(now),
+        "action": reason,
         "reason": reason,
-        "message": message,
-        "source": {"component": "carina-tasks"},
-        "firstTimestamp": progress.timestamp(now),
-        "lastTimestamp": progress.timestamp(now),
-        "count": 1,
+        "regarding": _reference(about),
+        "note": message,
+        "type": type_,
     }
 
 
-def _seconds(event: Raw, field: str) -> float:
-    try:
-        return datetime.fromisoformat(str(event.get(field))).timestamp()
-    except ValueError:
-        return 0.0
-
-
-def _count(event: Raw) -> int:
-    count = event.get("count")
-    return count if isinstance(count, int) else 1
+def _reference(about: About) -> Raw:
+    return {
+        "apiVersion": about.api_version,
+        "kind": about.kind,
+        "name": about.name,
+        # kubectl looks for a node's Events by its name in place of the UID, as kubelets write them.
+        "uid": about.name if about.kind == "Node" else about.uid,
+        **({"namespace": about.namespace} if about.namespace else {}),
+    }

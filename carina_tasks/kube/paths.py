@@ -18,6 +18,7 @@ ADMISSION_NAME: Final = "carina-tasks-no-carina-failover"
 ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 ADMISSION_POLICY: Final = f"{ADMISSION}/validatingadmissionpolicies/{ADMISSION_NAME}"
 ADMISSION_BINDING: Final = f"{ADMISSION}/validatingadmissionpolicybindings/{ADMISSION_NAME}"
+WHO_AM_I: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 NODE_LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
@@ -49,6 +50,11 @@ def pod(namespace: str, name: str) -> str:
 def events(namespace: str) -> str:
     """Return the path of the Events of `namespace`."""
     return f"/api/v1/namespaces/{segment(namespace)}/events"
+
+
+def new_events(namespace: str) -> str:
+    """Return the path under which Events of `namespace` are made; they are read by `events`."""
+    return f"/apis/events.k8s.io/v1/namespaces/{segment(namespace)}/events"
 
 
 def config_map(namespace: str, name: str) -> str:

@@ -31,7 +31,8 @@ _ALL = (
     (CARINA, "logicvolumes", "get list watch patch delete"),
     (CARINA, "logicvolumes/status", "patch"),
     ("storage.k8s.io", "storageclasses", "list watch"),
-    ("", "events", "create get list patch"),
+    ("events.k8s.io", "events", "create"),
+    ("", "events", "get list patch"),
     ("authorization.k8s.io", "subjectaccessreviews", "create"),
 )
 

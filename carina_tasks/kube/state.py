@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from carina_tasks.errors import BadObject, NotFound
+from carina_tasks.errors import BadObject, CarinaTasksError, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api
+from carina_tasks.kube.events import About
 from carina_tasks.model import maintenance, well_known
 from carina_tasks.model.maintenance import Maintenance
 
@@ -67,14 +68,28 @@ class StateMap:
             },
         )
 
-    def write(self, **changes: str | None) -> None:
-        """Set (text) or clear (None) keys.
+    def user(self) -> str:
+        """Return the user as which the API server knows this process; empty when it does not say.
 
-        They are ``paused``, ``latched``, ``approved`` (node names, comma separated) and
-        ``maintenance.<node>`` (`Maintenance.to_json`).
+        Source: SelfSubjectReview (authentication.k8s.io/v1), which each user may create.
+        """
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            answer = self._api.create(paths.WHO_AM_I, body)
+        except CarinaTasksError:
+            return ""
+        status = answer.get("status")
+        user = status.get("userInfo") if isinstance(status, dict) else None
+        return str(user.get("username") or "") if isinstance(user, dict) else ""
+
+    def write(self, **changes: str | None) -> About:
+        """Set (text) or clear (None) keys; return the ConfigMap, for an Event about it.
+
+        They are ``paused``, ``latched``, ``approved`` (node names, comma separated), ``resumed``
+        (who ended the last stop, and when) and ``maintenance.<node>`` (`Maintenance.to_json`).
         """
         try:
-            self._api.merge(
+            written = self._api.merge(
                 paths.config_map(self._namespace, well_known.STATE_CONFIG_MAP),
                 {"data": dict(changes)},
             )
@@ -85,4 +100,7 @@ class StateMap:
                 "metadata": {"name": well_known.STATE_CONFIG_MAP},
                 "data": {key: value for key, value in changes.items() if value},
             }
-            self._api.create(paths.config_maps(self._namespace), body)
+            written = self._api.create(paths.config_maps(self._namespace), body)
+        metadata = written.get("metadata")
+        uid = str(metadata.get("uid") or "") if isinstance(metadata, dict) else ""
+        return About("ConfigMap", well_known.STATE_CONFIG_MAP, uid, self._namespace)

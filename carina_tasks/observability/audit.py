@@ -30,6 +30,8 @@ class Audit:
         reason: str,
         key: str = "",
         *,
+        type_: Literal["Normal", "Warning"] = "Normal",
+        related: About | None = None,
         wait: bool = False,
         **facts: str | int,
     ) -> None:
@@ -44,13 +46,15 @@ class Audit:
             message: The message, for users.
             reason: The Event's reason.
             key: Distinguishes Events of one object and reason.
+            type_: ``Warning`` when data was lost.
+            related: The other object that it concerns.
             wait: Whether the Event is written when this returns, because it must not be lost.
             **facts: Further fields of the log line.
         """
         metrics.AUDIT.labels(action).inc()
         self._log.info(message, action=action, object=about.name, **facts)
         key = key or str(facts.get("volume", ""))
-        self._events.say(about, "Normal", reason, message, key, wait=wait)
+        self._events.say(about, type_, reason, message, key, related=related, wait=wait)
 
     def noted(self, action: str, message: str, **facts: str | int) -> None:
         """Record an act that concerns no object's Events: a log line and the metric.
@@ -63,17 +67,26 @@ class Audit:
         metrics.AUDIT.labels(action).inc()
         self._log.info(message, action=action, **facts)
 
-    def warn(self, about: About, reason: str, message: str, **facts: str | int) -> None:
+    def warn(
+        self,
+        about: About,
+        reason: str,
+        message: str,
+        *,
+        type_: Literal["Normal", "Warning"] = "Warning",
+        **facts: str | int,
+    ) -> None:
         """Record something that the operator should look at.
 
         Args:
             about: The object that it is about.
             reason: The Event's reason.
             message: The message, for users.
+            type_: The Event's type; ``Normal`` for what usually ends without the operator.
             **facts: Further fields of the log line.
         """
         self._log.warning(message, reason=reason, object=about.name, **facts)
-        self._events.say(about, "Warning", reason, message, wait=False)
+        self._events.say(about, type_, reason, message, wait=False)
 
     def guarded(self, guard: str, message: str, about: About | None = None) -> None:
         """Record that a guard refused.
@@ -95,6 +108,9 @@ class Audit:
         reason: str,
         message: str,
         key: str = "",
+        *,
+        related: About | None = None,
+        wait: bool = False,
     ) -> None:
         """Write only an Event: the act itself is recorded elsewhere.
 
@@ -104,8 +120,10 @@ class Audit:
             reason: The Event's reason.
             message: The message, for users.
             key: Distinguishes Events of one object and reason.
+            related: The other object that it concerns.
+            wait: Whether the Event is written when this returns.
         """
-        self._events.say(about, type_, reason, message, key, wait=False)
+        self._events.say(about, type_, reason, message, key, related=related, wait=wait)
 
 
 def about_volume(logic_volume: LogicVolume) -> About:

@@ -92,6 +92,12 @@ CUT_OFF = Gauge(
     ["node"],
     multiprocess_mode="max",
 )
+REJECTED = Gauge(
+    "carina_tasks_answer_rejected_timestamp_seconds",
+    "When this control worker last rejected an answer of a node's worker.",
+    ["node"],
+    multiprocess_mode="max",
+)
 STRANGERS = Counter(
     "carina_tasks_strangers_disconnected_total",
     "Connections of Redis that were closed because nobody had logged in on them.",
@@ -254,6 +260,20 @@ GAUGES: Mapping[str, Described] = {
         "Local volumes in the trash at the last sweep.", ("node",)
     ),
     "carina_tasks_trash_bytes": Described("Bytes of those volumes.", ("node",)),
+    "carina_tasks_old_copies_end_timestamp_seconds": Described(
+        "When the first old copy of a node may be removed.", ("node",)
+    ),
+    "carina_tasks_broker_memory_bytes": Described("Memory that the broker uses."),
+    "carina_tasks_broker_memory_limit_bytes": Described("Memory that it may use, if limited."),
+    "carina_tasks_claim_affected": Described(
+        "1 for the first claims, five at most for each cause: lost, rebuild (the oldest first), "
+        "missing, unplaced (of a node that must not be lost), unreadable (names of LogicVolumes).",
+        ("why", "claim", "node"),
+    ),
+    "carina_tasks_claim_emptied_timestamp_seconds": Described(
+        "When the failover began that made a claim's volume new and empty; the last five.",
+        ("claim", "node"),
+    ),
 }
 
 PROCESSES: Mapping[str, str] = {

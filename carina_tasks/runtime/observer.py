@@ -16,6 +16,7 @@ from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows.report import gauges
 from carina_tasks.observability.metrics import Families
 from carina_tasks.runtime.context import context
+from carina_tasks.store.server_info import memory
 from carina_tasks.vital import VitalThread
 
 INTERVAL = 15.0
@@ -94,8 +95,9 @@ class Observer(Collector):
             return None
 
     def _read_broker(self, families: Families) -> None:
-        ask = partial(queue_lengths, current_app._get_current_object())
-        gauges.of_broker(context(), families, self._nodes, ask, time.time())
+        app = current_app._get_current_object()
+        gauges.of_broker(context(), families, self._nodes, partial(queue_lengths, app), time.time())
+        gauges.of_memory(families, *memory(app))
 
     def _read(self, source: str, read: Callable[[Families], None]) -> None:
         log, families = structlog.get_logger(), Families()

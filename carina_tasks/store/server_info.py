@@ -91,6 +91,17 @@ def look(app: Celery) -> BrokerInfo:
     )
 
 
+def memory(app: Celery) -> tuple[int, int]:
+    """Return how many bytes the broker uses, and how many it may use (0: no limit).
+
+    Raises:
+        BrokerUnavailable: The broker did not answer.
+    """
+    with connection(app) as client:
+        info = client.info("memory")
+    return int(info.get("used_memory") or 0), int(info.get("maxmemory") or 0)
+
+
 def _others(client: Any, info: dict[str, Any]) -> tuple[int, ...]:
     """Return the other databases in which a process of ours has a heartbeat.
 

@@ -31,6 +31,15 @@ class ResultView(dict[str, Any]):
             raise AttributeError(name)
         return getattr(self._value, name)
 
+    def __dir__(self) -> list[str]:
+        """Return what Tab completes: the fields and properties of the result, then a dict's."""
+        own = [name for name in dir(self._value) if not name.startswith("_")]
+        return [*own, *super().__dir__()]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """Return what Tab completes after ``result["``."""
+        return list(self)
+
     def __repr__(self) -> str:
         return tables.text(tables.of(self._value), shutil.get_terminal_size((120, 24)).columns)
 

@@ -13,6 +13,7 @@ from html import escape
 
 import msgspec
 
+from carina_tasks.decisions.verdict import Verdict
 from carina_tasks.model.times import moment
 
 GAP = "   "
@@ -156,11 +157,13 @@ def _one_line(cell: object) -> str:
 def of(value: msgspec.Struct) -> list[Part]:
     """Return any result as tables: a line for each plain field, then a table for each list.
 
-    What is empty is left out.
+    What is empty is left out. The verdict, if it has one, is the first line, as in the commands.
 
     A field `reason` becomes the last column, because it is the one that holds sentences. A result
     that people know in another shape registers its own.
     """
+    verdict = getattr(value, "verdict", None)
+    first = [Headline(verdict.line, verdict.level)] if isinstance(verdict, Verdict) else []
     plain: list[str] = []
     tables: list[Part] = []
     for name in value.__struct_fields__:
@@ -170,7 +173,7 @@ def of(value: msgspec.Struct) -> list[Part]:
                 tables.append(_list(name, got))
         elif not _empty(got):
             plain.append(f"{_title(name)}: {moment(got) if name == 'at' else _cell(got)}")
-    return [*plain, *tables]
+    return [*first, *plain, *tables]
 
 
 def _list(name: str, items: tuple[object, ...]) -> Table:

@@ -18,6 +18,7 @@ import msgspec
 
 from carina_tasks.decisions.local_volume import KeepExisting, RestoreCopy, decide_create
 from carina_tasks.decisions.removal import RefuseLv
+from carina_tasks.emulator.api_server.kinds.event import to_core
 from carina_tasks.errors import AlreadyExists, ApiConflict, CarinaTasksError, NodeSilent, NotFound
 from carina_tasks.flows.context import Context
 from carina_tasks.kube import paths
@@ -127,8 +128,11 @@ class FakeApi:
             self.on_try("create", f"{path}/{body['metadata']['name']}")
             return body
         if path.endswith("/events"):
-            self.events.append(body)
+            # As the API server shows it to who reads core v1.
+            self.events.append(to_core(body))
             return body
+        if path == paths.WHO_AM_I:
+            return body | {"status": {"userInfo": {"username": "an-operator"}}}
         key = f"{path}/{body['metadata']['name']}"
         with self._write("create", key, body):
             if key in self.objects:

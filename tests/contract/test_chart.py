@@ -374,6 +374,16 @@ def test_alerts_and_dashboard_are_the_files(tmp_path: Path) -> None:
         "runbook_url: docs/runbooks/", "runbook_url: https://runbooks.example/carina/"
     )
     assert objects["PrometheusRule"]["spec"] == yaml.safe_load(text)
+    site = chart.rendered(
+        "ns", "--set", "monitoring.prometheusRule=true,settings.DOCS_URL=https://docs.example/ct/"
+    )
+    (rule,) = [o for o in site if o["kind"] == "PrometheusRule"]
+    links = {
+        one["alert"]: one["annotations"]["runbook_url"]
+        for group in rule["spec"]["groups"]
+        for one in group["rules"]
+    }
+    assert links == {name: f"https://docs.example/ct/runbooks/{name}.html" for name in links}
     monitor = yaml.safe_load((folder / "podmonitor.yaml").read_text())
     assert objects["PodMonitor"]["spec"] == monitor["spec"]
     boards = [

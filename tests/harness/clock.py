@@ -19,7 +19,7 @@ from carina_tasks.emulator.api_server import deletion
 from carina_tasks.emulator.api_server.kinds import custom, volumes
 from carina_tasks.emulator.lvm import program
 from carina_tasks.flows.failover import advance, planning, rehearse, whole_pvs
-from carina_tasks.kube import cluster, events
+from carina_tasks.kube import cluster
 
 START = 1_795_000_000.0
 
@@ -76,7 +76,7 @@ def use(clock: Clock) -> None:
 def virtual_world() -> Iterator[None]:
     """Replace clocks and thread pools for the time of the block, and silence the logs."""
     with ExitStack() as stack:
-        for module in (emulator, deletion, custom, volumes, events):
+        for module in (emulator, deletion, custom, volumes):
             stack.enter_context(mock.patch.object(module, "datetime", VirtualDatetime))
         for module in (advance, cluster, planning, rehearse, whole_pvs):
             stack.enter_context(mock.patch.object(module, "ThreadPoolExecutor", SerialExecutor))

@@ -22,6 +22,7 @@ from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model.journal import Journal
 from tests.integration import docs_commands as commands
+from tests.integration import tutorial
 from tests.integration.docs_commands import ROOT, Command
 from tests.integration.embedded import GIB, ONE, THREE, TWO, Embedded
 from tests.lab import parts
@@ -30,10 +31,14 @@ VOLUME = "pvc-177854eb-f811-4612-92c5-b8bb98126b94"
 TRASHED = "pvc-527b5989-3ac3-4d7a-a64d-24e0f665788b"
 WORDS = {"NODE": THREE, "OLD": THREE, "TARGET": TWO, "VOLUME": VOLUME, "NAME": VOLUME}
 EMULATOR = "docs/api-emulator.md"
+WHOLE = {EMULATOR, tutorial.PAGE}
+"""Pages that are run from their first line to their last: below, and by test_demo.py."""
 INTERRUPTED = 130
 """What a shell says of a command that ^C ended."""
 
-HERE = [c for c in commands.commands() if c.page != EMULATOR and commands.elsewhere(c.text) is None]
+HERE = [
+    c for c in commands.commands() if c.page not in WHOLE and commands.elsewhere(c.text) is None
+]
 PAGES = sorted({command.page for command in HERE})
 
 

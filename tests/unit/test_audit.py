@@ -15,7 +15,7 @@ class Said:
         self.events = []
         self.keys = []
 
-    def say(self, about, type_, reason, message, key="", *, wait):
+    def say(self, about, type_, reason, message, key="", *, related=None, wait):
         """Keep one."""
         self.events.append((about.kind, about.name, type_, reason, message))
         self.keys.append(key)

@@ -42,7 +42,7 @@ def test_nobody_waits_for_an_event():
     api.open.set()
     assert events.flush(5)
     assert said(api) == ["one", "two", "three"]
-    assert [event["firstTimestamp"][-3:-1] for event in api.events] == ["40", "20", "00"]
+    assert [event["eventTime"][17:19] for event in api.events] == ["40", "20", "00"]
 
 
 def test_what_must_not_be_lost_is_written_before_the_work_continues():
@@ -76,7 +76,7 @@ def test_an_event_that_cannot_be_written_stops_none_after_it():
     def create(path, body, *, dry_run=False):
         from carina_tasks.errors import ApiUnavailable
 
-        tries.append(body["message"])
+        tries.append(body["note"])
         if len(tries) == 1:
             raise ApiUnavailable("away")
         return real(path, body, dry_run=dry_run)

@@ -5,7 +5,9 @@ import itertools
 import pytest
 import structlog
 
+from carina_tasks.emulator.api_server.kinds.event import to_core
 from carina_tasks.errors import AlreadyExists, ApiDenied, ApiUnavailable
+from carina_tasks.kube.event_times import count, first_and_last
 from carina_tasks.kube.events import About, Events
 
 CLAIM = About("PersistentVolumeClaim", "data-0", "u1", "db")
@@ -19,11 +21,12 @@ class Api:
         self.events = {}
 
     def create(self, path, body):
-        """Make one."""
-        key = f"{path}/{body['metadata']['name']}"
+        """Make one, by events.k8s.io/v1; what is read and changed is core v1."""
+        assert path.startswith("/apis/events.k8s.io/v1/namespaces/")
+        key = f"{path.replace('/apis/events.k8s.io/', '/api/')}/{body['metadata']['name']}"
         if key in self.events:
             raise AlreadyExists(key)
-        self.events[key] = body
+        self.events[key] = to_core(body)
 
     def get(self, path):
         """Read one."""
@@ -56,7 +59,7 @@ def test_one_event_for_each_object_reason_and_key():
         clock.now += 60
     Events(api, clock).say(CLAIM, "Warning", "NoNodeFits", "m", key="another")
     Events(api, clock).say(CLAIM, "Normal", "Other", "m")
-    assert sorted((e["count"], e["message"]) for e in api.events.values()) == [
+    assert sorted((count(e), e["message"]) for e in api.events.values()) == [
         (1, "m"),
         (1, "m"),
         (3, "n2: NotReady for 120 s"),
@@ -114,7 +117,7 @@ def test_a_clock_that_was_set_back_silences_nothing():
     events.say(CLAIM, "Warning", "Why", "m")
     clock.now -= 86400
     events.say(CLAIM, "Warning", "Why", "m")
-    assert [e["count"] for e in api.events.values()] == [2]
+    assert [count(e) for e in api.events.values()] == [2]
 
 
 def test_an_event_stands_in_its_objects_namespace_and_otherwise_in_default():
@@ -141,13 +144,17 @@ def test_a_nodes_events_carry_its_name_as_uid():
 
 
 def test_long_names_and_messages_are_cut():
-    """253 characters for a name, 1 kB for a message."""
+    """253 characters for a name, 1024 bytes for a message, and never half a character."""
     api = Api()
     Events(api).say(About("Node", "a" * 199 + "." + "b" * 53, "u"), "Normal", "Why", "x" * 5000)
     (event,) = api.events.values()
     assert len(event["metadata"]["name"]) <= 253
     assert ".." not in event["metadata"]["name"]
     assert len(event["message"]) == 1000
+    Events(api).say(CLAIM, "Normal", "Why", "ä" + "→" * 5000)
+    long = list(api.events.values())[1]["message"]
+    assert 990 < len(long.encode()) <= 1000
+    assert long.endswith("→")
 
 
 @pytest.mark.parametrize("error", [ApiUnavailable, ApiDenied])
@@ -162,3 +169,28 @@ def test_an_event_that_cannot_be_written_fails_nothing(error):
     with structlog.testing.capture_logs() as said:
         Events(Broken()).say(CLAIM, "Normal", "Why", "m")
     assert [line["log_level"] for line in said] == ["warning"]
+
+
+def test_events_of_one_instant_keep_their_order():
+    """Times have microseconds and grow with each Event, so that a history is in causal order."""
+    api, clock = Api(), Time()
+    events = Events(api, clock)
+    for number in range(20):
+        events.say(CLAIM, "Normal", "Why", "m", str(number))
+    times = [e["eventTime"] for e in api.events.values()]
+    assert times == sorted(set(times))
+    assert all(len(each) == len("2027-01-15T08:00:00.000000Z") for each in times)
+
+
+def test_an_event_of_the_old_form_is_counted_up():
+    """Times and count are read in either form."""
+    api, clock = Api(), Time()
+    events = Events(api, clock)
+    events.say(CLAIM, "Warning", "Why", "m")
+    (old,) = api.events.values()
+    del old["eventTime"]
+    old |= {"firstTimestamp": "2027-01-15T07:00:00Z", "lastTimestamp": "2027-01-15T07:30:00Z"}
+    old["count"] = 7
+    Events(api, clock).say(CLAIM, "Warning", "Why", "m")
+    assert count(old) == 8
+    assert first_and_last(old) == (clock.now - 3600, clock.now)

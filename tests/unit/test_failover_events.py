@@ -1,4 +1,4 @@
-"""What users are told of a rebuild: on claim, LogicVolume and node, once, and without a flood."""
+"""What users are told of a rebuild: on claim and node, once, in order, and without a flood."""
 
 from collections import Counter
 
@@ -24,40 +24,48 @@ def told(api):
 
 
 def test_each_step_is_told_where_people_look():
-    """Claim and LogicVolume get what was planned, replaced and done; the pod's end is told on pod
-    and claim.
+    """A volume has four Events on its claim, in causal order, and its node one; only the loss of
+    data is a Warning. Each names the other object that it concerns.
     """
     api = deleted(1)
     rebuild_node(context(api, FakeNodes(inventory("n2"), inventory("n3"))), "n1")
-    both = {
-        (kind, reason): 1
-        for kind in ("PersistentVolumeClaim", "LogicVolume")
-        for reason in ("RebuildPlanned", "VolumeReplaced", "VolumeRebuiltEmpty")
+    steps = ["RebuildPlanned", "VolumeReplaced", "PodEvicted", "VolumeRebuiltEmpty"]
+    assert told(api) == {("PersistentVolumeClaim", reason): 1 for reason in steps} | {
+        ("Node", "VolumesRebuiltElsewhere"): 1
     }
-    rest = {
-        ("Pod", "PodEvicted"): 1,
-        ("PersistentVolumeClaim", "PodEvicted"): 1,
-        ("Node", "FailoverPlanned"): 1,
-        ("Node", "VolumesRebuiltElsewhere"): 1,
-    }
-    assert told(api) == both | rest
-    order = [e["reason"] for e in api.events if e["involvedObject"]["kind"] == "LogicVolume"]
-    assert order == ["RebuildPlanned", "VolumeReplaced", "VolumeRebuiltEmpty"]
+    in_time = sorted(api.events, key=lambda e: e["eventTime"])
+    assert [e["reason"] for e in in_time] == [*steps, "VolumesRebuiltElsewhere"]
+    warnings = [e["reason"] for e in api.events if e["type"] == "Warning"]
+    assert warnings == ["VolumeRebuiltEmpty"]
     assert all(e["involvedObject"]["uid"] for e in api.events)
+    assert {(e["reason"], e["related"]["kind"]) for e in api.events if "related" in e} == {
+        ("RebuildPlanned", "LogicVolume"),
+        ("VolumeReplaced", "LogicVolume"),
+        ("PodEvicted", "Pod"),
+        ("VolumeRebuiltEmpty", "LogicVolume"),
+    }
+
+
+def test_a_volume_without_a_claim_is_told_of_on_its_logic_volume():
+    """There is nothing else that outlives the failover."""
+    api = FakeApi(node("n2"), logic_volume("pvc-0"), pv("pvc-0"))
+    rebuild_node(context(api, FakeNodes(inventory("n2"))), "n1")
+    assert told(api)["LogicVolume", "VolumeRebuiltEmpty"] == 1
 
 
 def test_a_node_of_many_volumes_gets_one_summary():
-    """However many volumes it had, the node has two Events: what was planned, and what is done."""
+    """However many volumes it had, the node has one Event, and each volume no more than four."""
     api = deleted(50)
     rebuild_node(
         context(api, FakeNodes(inventory("n2", free=900), inventory("n3", free=900))), "n1"
     )
     said = {e["reason"]: e["message"] for e in api.events if e["involvedObject"]["kind"] == "Node"}
-    assert said.keys() == {"FailoverPlanned", "VolumesRebuiltElsewhere"}
+    assert said.keys() == {"VolumesRebuiltElsewhere"}
     assert said["VolumesRebuiltElsewhere"].startswith(
         "50 volumes of this node are back, new and empty: "
     )
-    assert sum(e["involvedObject"]["kind"] == "Node" for e in api.events) == 2
+    assert sum(e["involvedObject"]["kind"] == "Node" for e in api.events) == 1
+    assert len(api.events) == 1 + 50 * 4
 
 
 def test_volumes_without_a_place_are_one_warning_on_the_node():

@@ -81,7 +81,7 @@ def test_that_a_volume_is_empty_is_written_while_its_journal_is_there(monkeypatc
     api, fake = deleted(names=("pvc-1",)), nodes()
     said = []
 
-    def say(self, about, type_, reason, message, key="", *, wait):
+    def say(self, about, type_, reason, message, key="", *, related=None, wait):
         journalled = (
             well_known.JOURNAL in api.one("LogicVolume", "pvc-1")["metadata"]["annotations"]
         )

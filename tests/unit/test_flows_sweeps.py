@@ -304,7 +304,8 @@ def test_what_a_sweep_found_is_kept_for_the_metrics():
     ctx = context(FakeApi(node("n1"), node("n2"), logic_volume(), pv()), fake)
     sweep_local_volumes(ctx)
     found = ctx.latest_results.last("sweep.local_volumes", Swept)
-    assert (found.at, found.missing) == (int(NOW), (MissingVolume("pvc-1", "n1"),))
+    missing = MissingVolume("pvc-1", "n1", "default/claim-pvc-1")
+    assert (found.at, found.missing) == (int(NOW), (missing,))
     assert found.nodes == (
         SweptNode("n1", missing=1, trash=1, trash_bytes=trashed.size, at=int(NOW)),
         SweptNode("n2", over_cap=12, at=int(NOW)),

@@ -17,7 +17,8 @@ from carina_tasks.errors import ApiUnavailable, BadSetting, BrokerUnavailable, R
 from carina_tasks.flows.failover.lost_node import rebuild_node
 from carina_tasks.flows.report import gauges
 from carina_tasks.flows.report.readiness import readiness
-from carina_tasks.flows.sweeps.results import KeptVolumes, Swept, SweptNode
+from carina_tasks.flows.sweeps.results import KeptVolumes, MissingVolume, Swept, SweptNode
+from carina_tasks.model import progress, well_known
 from carina_tasks.observability import metrics
 from carina_tasks.observability.metrics import AboutProcess, Families
 from carina_tasks.runtime import observer as module
@@ -37,6 +38,12 @@ from tests.builders.kubernetes import (
 )
 from tests.builders.redis import away
 from tools.reference import metrics_page
+
+
+@pytest.fixture(autouse=True)
+def broker_memory(monkeypatch):
+    """Give the broker a memory, which no fake queue has."""
+    monkeypatch.setattr(module, "memory", lambda app: (1, 2))
 
 
 def values(families):
@@ -293,7 +300,7 @@ def test_a_failover_is_counted_with_its_result_and_its_steps():
 
 def test_no_metric_has_a_label_that_grows_with_the_volumes():
     """Labels are of a closed list; of these only the node's name grows, and a queue's, which is a
-    node's.
+    node's. Claims are the first five of each cause: see below.
     """
     few = {
         "action",
@@ -312,10 +319,72 @@ def test_no_metric_has_a_label_that_grows_with_the_volumes():
         "state",
         "why",
     }
-    grow = {"node", "queue"}
+    grow, bounded = {"node", "queue"}, {"claim"}
     labels = {label for one in metrics_page.counted() for label in one._labelnames}
     labels |= {label for one in metrics.GAUGES.values() for label in one.labels}
-    assert labels == few | grow
+    assert labels == few | grow | bounded
+    with_claims = {name for name, one in metrics.GAUGES.items() if "claim" in one.labels}
+    assert with_claims == {
+        "carina_tasks_claim_affected",
+        "carina_tasks_claim_emptied_timestamp_seconds",
+    }
+
+
+def test_the_first_claims_behind_a_number_are_named():
+    """For the text of an alert; however many volumes there are, five for each cause and no more."""
+    many = [logic_volume(f"lost-{i}", "gone") for i in range(30)]
+    moving = [
+        logic_volume(f"m{i}", "n2", journal=journal(f"m{i}", started=int(NOW) - i))
+        for i in range(30)
+    ]
+    moved = []
+    for i in range(30):
+        past = progress.add_failover("", journal(started=int(NOW) - i))
+        moved.append(logic_volume(f"e{i}", "n2", annotations={well_known.HISTORY: past}))
+    back = progress.add_failover("", journal(kind="failback", copy="uuid"))
+    moved.append(logic_volume("back", "n2", annotations={well_known.HISTORY: back}))
+    odd = [logic_volume(f"odd{i}", "n2", journal="{}") for i in range(9)]
+    found = of_api(node("n2"), *many, *moving, *moved, *odd)
+    named = {}
+    for _, why, *whose in [k for k in found if k[0] == "carina_tasks_claim_affected"]:
+        named.setdefault(why, []).append(tuple(whose))
+    assert {why: len(claims) for why, claims in named.items()} == {
+        "lost": 5,
+        "rebuild": 5,
+        "unreadable": 5,
+    }
+    assert ("default/claim-lost-0", "gone") in named["lost"]
+    assert ("default/claim-m29", "n2") in named["rebuild"], "the oldest is the one that is stuck"
+    emptied = {k[1]: v for k, v in found.items() if "emptied" in k[0]}
+    assert emptied == {f"default/claim-e{i}": int(NOW) - i for i in range(5)}
+
+
+def test_what_nodes_lack_is_named_by_claim():
+    """A missing local volume, and one that no node would fit."""
+    parts = [logic_volume(), pv(), claim(), pod("p", "pvc-1")]
+    ctx = context(
+        FakeApi(node("n1"), node("n2"), *parts), FakeNodes(inventory("n1"), inventory("n2", free=0))
+    )
+    readiness(ctx)
+    gone = (MissingVolume("pvc-9", "n1", "db/data-0"), MissingVolume("pvc-8", "gone", "db/x"))
+    nodes = (SweptNode("n1", old_copies=2, old_until=int(NOW) + 60), SweptNode("n2"))
+    ctx.latest_results.keep("sweep.local_volumes", Swept(int(NOW), gone, nodes), 60)
+    found = of_broker(ctx, "n1", "n2")
+    assert {k[1:] for k in found if k[0] == "carina_tasks_claim_affected"} == {
+        ("missing", "db/data-0", "n1"),
+        ("unplaced", "default/claim-pvc-1", "n1"),
+    }
+    ends = {k[1]: v for k, v in found.items() if k[0].startswith("carina_tasks_old_copies_end")}
+    assert ends == {"n1": int(NOW) + 60}
+
+
+def test_the_brokers_memory_has_a_limit_or_none():
+    """Used, and what may be used; without a limit the second is not there."""
+    families = Families()
+    gauges.of_memory(families, 7, 0)
+    assert values(families) == {("carina_tasks_broker_memory_bytes",): 7}
+    gauges.of_memory(families, 7, 10)
+    assert values(families)["carina_tasks_broker_memory_limit_bytes",] == 10
 
 
 def test_the_endpoint_serves_what_it_counts_and_what_it_reads():

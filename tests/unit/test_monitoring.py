@@ -7,11 +7,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from carina_tasks import cli as carina_cli
 from carina_tasks.observability import metrics
 from tests import monitoring
 from tools.reference import metrics_page
 
 EXPORTED = {metrics_page.name_of(one) for one in metrics_page.counted()} | metrics.GAUGES.keys()
+DOCTOR = "".join(
+    (monitoring.ROOT / "carina_tasks" / part / "doctor.py").read_text()
+    for part in ("decisions", "flows/report")
+)
 HEADINGS = ["What it means", "What to look at", "What to type", "When to leave it alone"]
 
 
@@ -40,6 +45,40 @@ def test_an_alert_says_what_a_person_needs(name):
     assert all(part.strip() for part in re.split(r"^## .+$", text, flags=re.M))
 
 
+COMMANDS = {*carina_cli.COMMANDS, "maintenance"}
+OF_CLAIMS = {
+    "CarinaTasksFailoverStuck",
+    "CarinaTasksVolumesLost",
+    "CarinaTasksVolumeMissing",
+    "CarinaTasksVolumeUnreadable",
+    "CarinaTasksNodeNotReadyForLoss",
+    "CarinaTasksVolumeRebuiltEmpty",
+}
+"""Alerts about somebody's data."""
+
+
+@pytest.mark.parametrize("name", monitoring.alerts())
+def test_the_text_of_an_alert_is_enough_to_begin(name):
+    """It has the cause, whose data it is, and a command that exists: there is no time to read a
+    page first. What a check of `carina doctor` is called is its name.
+    """
+    rule = monitoring.alerts()[name]
+    cause, _, todo = rule["annotations"]["description"].partition("Type: ")
+    assert len(cause) > 60
+    assert todo.startswith(("kubectl carina ", "kubectl get ", "kubectl apply ", "kubectl -n "))
+    typed = re.findall(r"kubectl carina (\w+)", cause + todo)
+    assert set(typed) <= COMMANDS
+    for check in re.findall(r"`([\w' -]+)`", todo):
+        assert f'"{check}"' in DOCTOR, check
+    if re.search(r"by \([^)]*\bnode\)", rule["expr"]):
+        assert "{{ $labels.node }}" in rule["annotations"]["summary"]
+    assert ("Whose: " in cause) == (name in OF_CLAIMS)
+    for one in monitoring.rule_tests():
+        if one["alertname"] == name:
+            for alert in one["exp_alerts"]:
+                assert ("Whose: " in alert["exp_annotations"]["description"]) == (name in OF_CLAIMS)
+
+
 @pytest.mark.parametrize("name", monitoring.alerts())
 def test_an_alert_is_tested_both_ways(name):
     """rules_test.yml shows it fire, and shows it quiet both in a healthy cluster and just before it
@@ -64,11 +103,19 @@ def test_rules_and_dashboard_name_metrics_that_exist():
 
 
 def test_the_dashboard_names_no_data_source():
-    """It asks for one: every panel and query takes the variable."""
+    """It asks for one, and for cluster and namespace: every panel and query takes the variables."""
     board = monitoring.dashboard()
     assert [(v["name"], v["type"]) for v in board["templating"]["list"]] == [
-        ("datasource", "datasource")
+        ("datasource", "datasource"),
+        ("cluster", "query"),
+        ("namespace", "query"),
     ]
+    chosen = '{cluster=~"$cluster",namespace=~"$namespace"}'
+    for panel in monitoring.panels().values():
+        for target in panel["targets"]:
+            named = re.findall(r"carina_tasks_\w+(\{[^}]*\})?", target["expr"])
+            assert named
+            assert all(one.endswith(chosen[1:]) for one in named), target["expr"]
     for panel in monitoring.panels().values():
         assert panel["datasource"]["uid"] == "${datasource}"
         assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])

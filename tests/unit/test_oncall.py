@@ -1,6 +1,7 @@
 """What an on-call engineer types and reads: claims, pods and sentences, in every command."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -8,19 +9,25 @@ from click.testing import CliRunner
 from carina_tasks.cli import failback as failback_command
 from carina_tasks.cli import failed as failed_command
 from carina_tasks.cli import history as history_command
+from carina_tasks.cli import pause as pause_command
 from carina_tasks.cli import plan as plan_command
 from carina_tasks.cli import rebuild as rebuild_command
+from carina_tasks.cli import resume as resume_command
 from carina_tasks.cli import status as status_command
 from carina_tasks.cli import trash as trash_command
 from carina_tasks.cli import volumes as volumes_command
 from carina_tasks.cli import where
 from carina_tasks.decisions.doctor import Check, placed, verdict_of
+from carina_tasks.errors import ApiDenied
 from carina_tasks.flower import rows
 from carina_tasks.flows.failover.lost_node import rebuild_node
+from carina_tasks.flows.report.history import history
 from carina_tasks.flows.report.problems import find_problems
 from carina_tasks.kube import paths
+from carina_tasks.kube.events import About
 from carina_tasks.model import progress
 from carina_tasks.store import heartbeat
+from tests import monitoring
 from tests.builders import kubernetes as b
 from tests.builders.flow import FakeApi, FakeNodes, context
 from tests.builders.trash import lying
@@ -199,6 +206,22 @@ def test_advice_says_where_a_program_is():
         "https://docs.example.com/ct/redis.html#users-and-profiles"
     )
     assert placed(page, "ops", "", nothing).do == page.do
+    quoted = Check("x", "WARN", "y", "docs/carina.md, Deny Carina's own failover")
+    assert placed(quoted, "ops", "https://docs.example.com", nothing).do == (
+        "https://docs.example.com/carina.html#deny-carinas-own-failover"
+    )
+
+
+def test_advice_names_pages_and_headings_that_exist():
+    """A link that leads nowhere is found here, and not at night."""
+    named = []
+    for part in ("decisions", "flows/report"):
+        text = (monitoring.ROOT / "carina_tasks" / part / "doctor.py").read_text()
+        named += re.findall(r"docs/([a-z-]+)\.md, ([A-Z][\w' ]*)[\")]", text)
+    assert len(named) >= 5
+    for page, heading in named:
+        headings = (monitoring.ROOT / "docs" / f"{page}.md").read_text().splitlines()
+        assert f"## {heading}" in headings, (page, heading)
 
 
 @pytest.mark.parametrize(
@@ -222,3 +245,70 @@ def test_a_word_that_is_no_volume_is_left_to_the_command(cluster):
     snapshot = context(cluster, FakeNodes()).cluster.observe()
     assert where.volumes(snapshot, "oldold-bbbb") == ("oldold-bbbb",)
     assert where.volumes(snapshot, POD) == ("pvc-1",)
+
+
+def test_a_pause_tells_who_and_when(cluster, monkeypatch):
+    """In the ConfigMap that everything shows, and in an Event; who ended what stays there, too."""
+    monkeypatch.setattr(pause_command, "context", lambda: context(cluster, FakeNodes()))
+    monkeypatch.setattr(resume_command, "context", lambda: context(cluster, FakeNodes()))
+    run = CliRunner().invoke
+    assert run(pause_command.command, ["moving racks", "--by", "alice"]).exit_code == 0
+    paused = context(cluster, FakeNodes()).state.read().paused
+    when = progress.timestamp(b.NOW)
+    assert paused == f"moving racks (by alice, as an-operator, at {when})"
+    resumed = run(resume_command.command, [], env={"CARINA_OPERATOR": "bob"})
+    assert "was paused: moving racks (by alice" in resumed.output
+    (state,) = [v for k, v in cluster.objects.items() if k.endswith("/carina-tasks-state")]
+    assert state["data"]["resumed"].startswith("by bob, as an-operator, at 20")
+    said = [(e["reason"], e["type"], e["message"]) for e in cluster.events]
+    assert said == [
+        (
+            "CarinaTasksPaused",
+            "Normal",
+            "carina-tasks is paused by alice, as an-operator: moving racks",
+        ),
+        (
+            "CarinaTasksResumed",
+            "Normal",
+            f"carina-tasks is resumed by bob, as an-operator; was: {paused}",
+        ),
+    ]
+    records = history(context(cluster, FakeNodes()), CLAIM).records
+    assert [r.what for r in records] == [], "a pause alone is nobody's history"
+
+
+def test_a_pause_is_in_the_history_of_what_waited_for_it(cluster):
+    """In causal order: planned before, paused, resumed, done."""
+    ctx = context(cluster, FakeNodes())
+    about = ctx.state.write(paused="x")
+    claim = About("PersistentVolumeClaim", "claim-pvc-1", "u", "default")
+    for what, reason in (
+        (claim, "RebuildPlanned"),
+        (about, "CarinaTasksPaused"),
+        (about, "CarinaTasksResumed"),
+        (claim, "VolumeRebuiltEmpty"),
+    ):
+        ctx.audit.event(what, "Normal", reason, f"told of {reason}")
+    cluster.events.reverse()
+    assert [r.what for r in history(ctx, CLAIM).records] == [
+        "RebuildPlanned",
+        "CarinaTasksPaused",
+        "CarinaTasksResumed",
+        "VolumeRebuiltEmpty",
+    ]
+
+
+def test_a_pause_without_a_name_for_the_operator(cluster, monkeypatch):
+    """An API server that does not say who asks is no reason not to pause."""
+    ctx = context(cluster, FakeNodes())
+    real = cluster.create
+
+    def create(path, body, **options):
+        if path == paths.WHO_AM_I:
+            raise ApiDenied("no")
+        return real(path, body, **options)
+
+    cluster.create = create
+    monkeypatch.setattr(pause_command, "context", lambda: ctx)
+    assert CliRunner().invoke(pause_command.command, ["racks"]).exit_code == 0
+    assert "by an unknown user" in ctx.state.read().paused

@@ -435,6 +435,19 @@ def told(target):
     ]
 
 
+def test_a_failback_is_not_called_empty():
+    """Its volume has the data of before; a rebuilt one is new and empty."""
+    lv = remembered(NAME, (b.NOW - 500, "n1", "n2"), (b.NOW - 300, "n2", "n1"))
+    annotations = lv["metadata"]["annotations"]
+    key = "tasks.carina.storage.io/history"
+    past = json.loads(annotations[key])
+    past[1]["kind"] = "failback"
+    annotations[key] = json.dumps(past)
+    rebuilt, back = history(context(FakeApi(b.node("n1"), lv), FakeNodes()), NAME).records
+    assert "n1 -> n2, new and empty: " in rebuilt.text
+    assert "n2 -> n1, with its old copy's data: " in back.text
+
+
 def test_a_volumes_history_is_in_order_of_time():
     """What it remembers and what was said of it and its claim, once though two objects carry the
     same words.

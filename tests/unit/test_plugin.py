@@ -3,6 +3,7 @@
 Run as its users run it, by sh, with a kubectl that writes down what it was asked.
 """
 
+import getpass
 import hashlib
 import os
 import subprocess
@@ -34,7 +35,13 @@ def kubectl(tmp_path):
 
     def run(*words, pods="ops carina-1 true\\n", by_name="", code=0, denied="", **env):
         asked.write_text("")
-        settings = {"PODS": pods, "BY_NAME": by_name, "CODE": str(code), "DENIED": denied}
+        settings = {
+            "CARINA_OPERATOR": "me",
+            "PODS": pods,
+            "BY_NAME": by_name,
+            "CODE": str(code),
+            "DENIED": denied,
+        }
         done = subprocess.run(
             ["sh", PLUGIN / "kubectl-carina", *words],
             env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "ASKED": asked, **settings, **env},
@@ -55,9 +62,17 @@ def test_it_runs_the_command_in_the_control_pod(kubectl):
     assert (done.returncode, done.stderr) == (0, "")
     assert "<-A><-l><app.kubernetes.io/part-of=carina-tasks," in asked[0]
     assert asked[-1] == (
-        "<-n><ops><exec><carina-1><--><env><NO_COLOR=><celery><-A><carina_tasks><carina>"
+        "<-n><ops><exec><carina-1><--><env><NO_COLOR=><CARINA_OPERATOR=me><celery><-A><carina_tasks><carina>"
         "<status><-o><json>"
     )
+
+
+def test_it_says_who_types(kubectl):
+    """The user of this machine, unless they have a name of their own; no shell runs it."""
+    _, asked = kubectl("pause", "racks", CARINA_OPERATOR="")
+    assert f"<CARINA_OPERATOR={getpass.getuser()}@" in asked[-1]
+    _, asked = kubectl("pause", "racks", CARINA_OPERATOR="a b; $(reboot)")
+    assert "<CARINA_OPERATOR=a b; $(reboot)>" in asked[-1]
 
 
 @pytest.mark.parametrize("code", [0, 1, 2])

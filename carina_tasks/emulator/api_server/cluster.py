@@ -141,11 +141,11 @@ _TOO_OLD_TO_CONTINUE = (
 
 
 def as_version(obj: JSON, resource: Resource) -> JSON:
-    """Return the object under the version it was asked by (definitions here do not convert)."""
+    """Return a stored object in the form and version it was asked by."""
     return (
         obj
         if obj["apiVersion"] == resource.api_version
-        else {**obj, "apiVersion": resource.api_version}
+        else {**resource.to_shown(obj), "apiVersion": resource.api_version}
     )
 
 

@@ -56,7 +56,7 @@ def delete(cluster: Cluster, target: Target, options: DeleteOptions = DEFAULT) -
     Return what the caller is answered.
     """
     resource = target.resource
-    obj = cluster.get(target)
+    obj = target.resource.to_stored(cluster.get(target))
     metadata = obj["metadata"]
     _check_preconditions(target, metadata, options)
     if resource is NAMESPACES and target.name in ("default", "kube-system"):

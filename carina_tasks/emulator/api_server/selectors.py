@@ -9,7 +9,8 @@ from typing import Any
 
 from .errors import JSON, bad_request
 
-Fields = Mapping[str, tuple[str, ...]]
+Path = tuple[str, ...] | Callable[[JSON], str]
+Fields = Mapping[str, Path]
 
 _SET = re.compile(r"^(?P<key>[^\s!=<>,()]+)\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)$")
 _EQUAL = re.compile(r"^(?P<key>[^\s!=<>,()]+)\s*(?P<op>==|=|!=|>|<)\s*(?P<value>[^\s!=<>,()]*)$")
@@ -22,7 +23,7 @@ class Selection:
     """What a request selects by; empty selects everything."""
 
     labels: tuple[Callable[[Mapping[str, str]], bool], ...] = ()
-    fields: tuple[tuple[tuple[str, ...], str, bool], ...] = ()  # path, value, wanted equal
+    fields: tuple[tuple[Path, str, bool], ...] = ()  # path, value, wanted equal
 
     def matches(self, obj: JSON) -> bool:
         """Return whether the object is selected."""
@@ -32,7 +33,9 @@ class Selection:
         )
 
 
-def _text(obj: JSON, path: tuple[str, ...]) -> str:
+def _text(obj: JSON, path: Path) -> str:
+    if callable(path):
+        return path(obj)
     value: Any = obj
     for part in path:
         value = value.get(part) if isinstance(value, dict) else None
@@ -88,9 +91,7 @@ def parse_labels(text: str) -> tuple[Callable[[Mapping[str, str]], bool], ...]:
     return tuple(_label_term(term) for term in terms)
 
 
-def parse_fields(
-    text: str, known: Fields, *, generic: bool
-) -> tuple[tuple[tuple[str, ...], str, bool], ...]:
+def parse_fields(text: str, known: Fields, *, generic: bool) -> tuple[tuple[Path, str, bool], ...]:
     """Parse a field selector over the `known` fields; StatusError 400 for any other.
 
     `generic` resources know nothing but name and namespace and say so in other words.

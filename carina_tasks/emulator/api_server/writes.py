@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .cluster import Cluster, Target, new_uid, now
+from .cluster import Cluster, Target, as_version, new_uid, now
 from .deletion import finish_if_released
 from .errors import (
     JSON,
@@ -84,6 +84,7 @@ def create(cluster: Cluster, target: Target, body: Any, options: WriteOptions = 
     if behaviour.generation:
         metadata["generation"] = 1
     _prune(target, obj, options)
+    obj = resource.to_stored(obj)
     behaviour.default(obj)
     behaviour.on_create(obj)
     _validate(target, obj, None)
@@ -91,10 +92,10 @@ def create(cluster: Cluster, target: Target, body: Any, options: WriteOptions = 
         raise already_exists(resource.plural, resource.group, target.name)
     _track(target, obj, None, options)
     if options.dry_run:
-        return obj
+        return as_version(obj, resource)
     if resource is DEFINITIONS:
         cluster.registry.define(obj)
-    return cluster.store.put(resource.id, target.key, obj)
+    return as_version(cluster.store.put(resource.id, target.key, obj), resource)
 
 
 def replace(
@@ -159,6 +160,7 @@ def update(
     elif target.subresource != "finalize":
         behaviour.on_main_write(obj, old)
     _prune(target, obj, options)
+    obj = resource.to_stored(obj)
     behaviour.default(obj)
     _validate(target, obj, old)
     if behaviour.generation and target.subresource != "status" and behaviour.changed(obj, old):
@@ -169,12 +171,12 @@ def update(
     else:
         _track(target, obj, old, options)
     if obj == old or options.dry_run:
-        return obj if options.dry_run else old
+        return as_version(obj if options.dry_run else old, resource)
     if resource is DEFINITIONS:
         cluster.registry.define(obj)
     if finish_if_released(cluster, target, obj):
-        return obj
-    return cluster.store.put(resource.id, target.key, obj)
+        return as_version(obj, resource)
+    return as_version(cluster.store.put(resource.id, target.key, obj), resource)
 
 
 def same(obj: JSON, old: JSON) -> bool:
@@ -206,15 +208,16 @@ def patch(
         return _apply(cluster, target, body, old, options)
     if old is None:
         raise target.not_found()
+    shown = as_version(old, resource)
     if content_type == JSON_PATCH:
-        obj = json_patch(old, body)
+        obj = json_patch(shown, body)
     else:
         if not isinstance(body, dict):
             raise bad_request("error decoding patch: the patch is not an object")
         merge: Callable[[Any, JSON], JSON] = (
             merge_patch if content_type == MERGE else strategic_merge
         )
-        obj = clone(merge(old, body))
+        obj = clone(merge(shown, body))
     _check_identity(target, obj)
     return update(cluster, target, obj, old, options), False
 
@@ -235,7 +238,7 @@ def _apply(
         raise conflict(target.resource.plural, target.resource.group, target.name)
     merged = clone(
         server_side_apply(
-            old,
+            as_version(old, target.resource) if old is not None else None,
             config,
             manager=options.manager,
             subresource=target.subresource,

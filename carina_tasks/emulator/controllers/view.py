@@ -26,7 +26,7 @@ class View:
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self.events = Events(api)
+        self.events = Events(api, controller="persistentvolume-controller")
         self.changed = threading.Event()
         self.errors: deque[str] = deque(maxlen=50)
         said = self.changed.set

@@ -1,14 +1,18 @@
 """The Events and annotations that report a rebuild.
 
-Events on claim, LogicVolume and node, and the progress on the LogicVolume.
+Events on the claim, and the progress on the LogicVolume.
 
-Each volume's own objects get the steps that the operator wants to know; a lost node gets one
-summary of each run, however many volumes it had. All but `finished` are written after the act, and
-are lost with a worker that dies in between: the journal, the history and `finished` are what can be
-relied on.
+A volume of a failover has at most four Events: planned, replaced, its pod evicted, and what it
+holds now. They are on the claim, which is what the operator knows (on the LogicVolume, if there is
+no claim), with the LogicVolume as the related object; a lost node gets one summary of each run.
+Lost data is a Warning, as is what needs the operator; all else is Normal. All but `finished` are
+written after the act, and are lost with a worker that dies in between: the journal, the history and
+`finished` are what can be relied on.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import structlog
 
@@ -43,11 +47,14 @@ def planned(
         f"{_subject(logic_volume, snapshot)} is {what_happens(journal)}, under its name: "
         f"{journal.source} -> {journal.target} ({but or journal.reason})"
     )
-    for about in _about(logic_volume, _claim(snapshot, logic_volume)):
-        if journal.failback:
-            ctx.audit.event(about, "Normal", "FailbackPlanned", message, key=journal.intent)
-        else:
-            ctx.audit.event(about, "Normal", "RebuildPlanned", message, key=journal.intent)
+    about = _about(logic_volume, _claim(snapshot, logic_volume))
+    event = "RebuildPlanned"
+    if journal.failback:
+        event = "FailbackPlanned"
+    related = about_volume(logic_volume)
+    # A volume that is planned again keeps its one Event, with the newest text.
+    key = f"{journal.source} {journal.started}"
+    ctx.audit.event(about, "Normal", event, message, key=key, related=related)
 
 
 def what_happens(journal: Journal) -> str:
@@ -78,7 +85,7 @@ def no_fit(
         f"is: {reason}"
     )
     ctx.audit.warn(
-        _about(logic_volume, _claim(snapshot, logic_volume))[0],
+        _about(logic_volume, _claim(snapshot, logic_volume)),
         "NoNodeFits",
         message,
         volume=logic_volume.name,
@@ -100,7 +107,7 @@ def blocked(
     """
     message = f"{_subject(logic_volume, snapshot)} stays on the NotReady node {node}: {reason}"
     ctx.audit.warn(
-        _about(logic_volume, _claim(snapshot, logic_volume))[0],
+        _about(logic_volume, _claim(snapshot, logic_volume)),
         "MigrationBlocked",
         message,
         volume=logic_volume.name,
@@ -125,7 +132,7 @@ def refused(
         f"every 30 s: {reason}"
     )
     ctx.audit.warn(
-        _about(logic_volume, _claim(snapshot, logic_volume))[0],
+        _about(logic_volume, _claim(snapshot, logic_volume)),
         "RebuildFailed",
         message,
         volume=logic_volume.name,
@@ -157,7 +164,7 @@ def failed(
         f"every 30 s: {reason}"
     )
     ctx.audit.warn(
-        _about(logic_volume, claim)[0],
+        _about(logic_volume, claim),
         "RebuildFailed",
         message,
         intent=journal.intent,
@@ -180,7 +187,7 @@ def sweep_failed(
     subject = _subject(logic_volume, snapshot)
     message = f"{subject} is as it was, and the next sweep tries it again: {reason}"
     ctx.audit.warn(
-        _about(logic_volume, _claim(snapshot, logic_volume))[0],
+        _about(logic_volume, _claim(snapshot, logic_volume)),
         "SweepFailed",
         message,
         volume=logic_volume.name,
@@ -198,6 +205,8 @@ def waits(
 ) -> None:
     """Report why the rebuild waits, when the reason changed.
 
+    A Normal Event: it ends by itself, or an alert says that it does not.
+
     Args:
         ctx: The outside world.
         logic_volume: The LogicVolume.
@@ -209,9 +218,10 @@ def waits(
     if report_progress(ctx, logic_volume, journal, phase, reason):
         message = f"the rebuild of {_subject(logic_volume)} on {journal.target} waits: {reason}"
         ctx.audit.warn(
-            _about(logic_volume, claim)[0],
+            _about(logic_volume, claim),
             "RebuildWaits",
             message,
+            type_="Normal",
             intent=journal.intent,
             volume=logic_volume.name,
             node=journal.target,
@@ -265,18 +275,16 @@ def replaced(
         f"{journal.source} -> {journal.target}: the claim is Lost for a moment, and that is part "
         "of it"
     )
-    first, *others = _about(logic_volume, claim)
     ctx.audit.acted(
         "delete-pv",
-        first,
+        _about(logic_volume, claim),
         message,
         "VolumeReplaced",
         key=journal.intent,
+        related=about_volume(logic_volume),
         intent=journal.intent,
         volume=logic_volume.name,
     )
-    for about in others:
-        ctx.audit.event(about, "Normal", "VolumeReplaced", message, key=journal.intent)
 
 
 def held_by(pod: Pod) -> str:
@@ -288,7 +296,7 @@ def held_by(pod: Pod) -> str:
 def evicted(
     ctx: Context, pod: Pod, logic_volume: LogicVolume, claim: Claim | None, journal: Journal
 ) -> None:
-    """Record that a pod was deleted: on the pod, and on the objects that outlive it.
+    """Record that a pod was deleted: on the claim, which outlives it.
 
     Args:
         ctx: The outside world.
@@ -305,15 +313,14 @@ def evicted(
     message += held_by(pod)
     ctx.audit.acted(
         "evict-pod",
-        about_pod(pod),
+        _about(logic_volume, claim),
         message,
         "PodEvicted",
+        key=pod.meta.uid,
+        related=about_pod(pod),
         intent=journal.intent,
         volume=logic_volume.name,
         node=journal.source,
-    )
-    ctx.audit.event(
-        _about(logic_volume, claim)[0], "Normal", "PodEvicted", message, key=pod.meta.uid
     )
 
 
@@ -328,9 +335,8 @@ def finished(
         claim: The claim, None when it does not exist.
         journal: The journal of the rebuild.
     """
-    first, *others = _about(logic_volume, claim)
-    key = journal.intent
-    facts = {
+    about, related, key = _about(logic_volume, claim), about_volume(logic_volume), journal.intent
+    facts: dict[str, Any] = {
         "volume": logic_volume.name,
         "source": journal.source,
         "target": journal.target,
@@ -342,7 +348,9 @@ def finished(
             f"{_subject(logic_volume)} stays on node {journal.target} with the data that it has: "
             f"{journal.reason}"
         )
-        ctx.audit.acted("give-up-failback", first, message, event, key, wait=True, **facts)
+        ctx.audit.acted(
+            "give-up-failback", about, message, event, key, related=related, wait=True, **facts
+        )
     elif journal.failback:
         event = "VolumeFailedBack"
         message = (
@@ -350,16 +358,26 @@ def finished(
             f"(LV {journal.copy}); what was written on {journal.source} is the old copy now "
             f"({journal.reason})"
         )
-        ctx.audit.acted("fail-back", first, message, event, key, wait=True, **facts)
+        ctx.audit.acted(
+            "fail-back", about, message, event, key, related=related, wait=True, **facts
+        )
     else:
         event = "VolumeRebuiltEmpty"
         message = (
             f"{_subject(logic_volume)} is new and empty on node {journal.target}: it was on "
             f"{journal.source}, and data does not travel ({journal.reason})"
         )
-        ctx.audit.acted("rebuild", first, message, event, key, wait=True, **facts)
-    for about in others:
-        ctx.audit.event(about, "Normal", event, message, key=journal.intent)
+        ctx.audit.acted(
+            "rebuild",
+            about,
+            message,
+            event,
+            key,
+            type_="Warning",
+            related=related,
+            wait=True,
+            **facts,
+        )
 
 
 def _subject(logic_volume: LogicVolume, snapshot: ClusterSnapshot | None = None) -> str:
@@ -368,13 +386,9 @@ def _subject(logic_volume: LogicVolume, snapshot: ClusterSnapshot | None = None)
     return f"volume {whose.titled(logic_volume)}" + (f" of pod {pod}" if pod else "")
 
 
-def _about(logic_volume: LogicVolume, claim: Claim | None) -> tuple[About, ...]:
-    """Return claim (where there is one) and LogicVolume: the Event is found at either."""
-    return (
-        (about_claim(claim), about_volume(logic_volume))
-        if claim is not None
-        else (about_volume(logic_volume),)
-    )
+def _about(logic_volume: LogicVolume, claim: Claim | None) -> About:
+    """Return the claim, or the LogicVolume where there is none."""
+    return about_claim(claim) if claim is not None else about_volume(logic_volume)
 
 
 def _claim(snapshot: ClusterSnapshot, logic_volume: LogicVolume) -> Claim | None:

@@ -182,7 +182,7 @@ def _rebuild(
     )
     stuck = [result for result in results if result.outcome == "no-fit"]
     targets = {name: view.journal.target for name, view in views.items()}
-    node_events.planned(ctx, node, list(targets.values()), stuck, reason)
+    node_events.stuck(ctx, node, stuck)
     return results + finish(ctx, advance_all(ctx, targets, node, views))
 
 

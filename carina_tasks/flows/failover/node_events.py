@@ -10,24 +10,14 @@ from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.observability.audit import about_node
 
 
-def planned(
-    ctx: Context, node: str, targets: Sequence[str], stuck: Sequence[VolumeResult], reason: str
-) -> None:
-    """Report on the lost node how many volumes are rebuilt and how many cannot be.
+def stuck(ctx: Context, node: str, stuck: Sequence[VolumeResult]) -> None:
+    """Report on the lost node how many of its volumes no node can take.
 
     Args:
         ctx: The outside world.
         node: Name of the node.
-        targets: The nodes that get logic volumes.
         stuck: Results of the logic volumes that no node fits.
-        reason: The reason, for users.
     """
-    if targets:
-        message = (
-            f"{_volumes(len(targets))} rebuilt elsewhere, new and empty: {_spread(targets)} "
-            f"({reason})"
-        )
-        ctx.audit.event(about_node(node), "Normal", "FailoverPlanned", message)
     if stuck:
         message = (
             f"{_volumes(len(stuck))} left as they are, no node fits: "

@@ -11,5 +11,6 @@
 ``doctor``         does everything that failover needs exist, and is it configured correctly?
 ``history``        the audit trail of a volume or a node
 ``gauges``         the state of the whole cluster, as Prometheus gauges
+``affected``       the first claims behind a gauge, for the text of an alert
 ``problem``        one problem, and the list of them
 """

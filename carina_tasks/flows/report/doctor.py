@@ -198,7 +198,7 @@ def _rights(ctx: Context) -> Iterator[Check]:
         return
     for right in lacking:
         yield Check(
-            "rights", "FAIL", f"these credentials may not {right}", "docs/install.md, Upgrade"
+            "rights", "FAIL", f"these credentials may not {right}", "docs/kustomize.md, Upgrade"
         )
     if not lacking:
         yield Check(

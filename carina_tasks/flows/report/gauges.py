@@ -13,7 +13,7 @@ from carina_tasks.broker.queue_lengths import QueueLength
 from carina_tasks.decisions import volume_state
 from carina_tasks.decisions.carina_failover import FailoverOn, FailoverUnknown
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.report import carina_failover, readiness
+from carina_tasks.flows.report import affected, carina_failover, readiness
 from carina_tasks.flows.sweeps import local_volumes, logic_volumes
 from carina_tasks.flows.sweeps.results import Swept
 from carina_tasks.observability.metrics import Families
@@ -21,6 +21,19 @@ from carina_tasks.observability.metrics import Families
 SWEEPS = {"local_volumes": local_volumes.RESULT_NAME, "logic_volumes": logic_volumes.RESULT_NAME}
 
 AskWaiting = Callable[[Iterable[str]], Mapping[str, QueueLength]]
+
+
+def of_memory(families: Families, used: int, limit: int) -> None:
+    """Add how much memory the broker uses.
+
+    Args:
+        families: Collects the gauges.
+        used: Bytes in use.
+        limit: Bytes that it may use; 0 without a limit.
+    """
+    families.put("carina_tasks_broker_memory_bytes", used)
+    if limit:
+        families.put("carina_tasks_broker_memory_limit_bytes", limit)
 
 
 def of_api(ctx: Context, families: Families) -> tuple[str, ...]:
@@ -32,6 +45,7 @@ def of_api(ctx: Context, families: Families) -> tuple[str, ...]:
     nodes |= dict.fromkeys(found.unreadable, False)
     listed = ctx.cluster.logic_volumes()
     logic_volumes = listed.values.values()
+    affected.of_logic_volumes(families, logic_volumes, listed.unreadable, nodes)
     states = Counter(volume_state.state(logic_volume, nodes) for logic_volume in logic_volumes)
     states["unreadable"] = len(listed.unreadable)
     for one in volume_state.STATES:
@@ -98,6 +112,7 @@ def _readiness(ctx: Context, families: Families, nodes: set[str]) -> None:
     if found is None:
         return
     families.put("carina_tasks_readiness_timestamp_seconds", found.at)
+    affected.of_readiness(families, [one for one in found.nodes if one.node in nodes])
     for one in found.nodes:
         # A node that went since is no longer one that might be lost.
         if one.node in nodes:
@@ -110,6 +125,7 @@ def _sweep(ctx: Context, families: Families, sweep: str, finding: str, nodes: se
     if found is None:
         return
     families.put("carina_tasks_sweep_last_success_timestamp_seconds", found.at, sweep)
+    affected.of_sweep(families, [one for one in found.missing if one.node in nodes])
     for kept in found.kept:
         families.put("carina_tasks_local_volumes_kept", kept.volumes, kept.why)
     for one in found.nodes:
@@ -120,3 +136,7 @@ def _sweep(ctx: Context, families: Families, sweep: str, finding: str, nodes: se
             families.put("carina_tasks_orphans_over_cap", one.over_cap, one.node)
             families.put("carina_tasks_trash_volumes", one.trash, one.node)
             families.put("carina_tasks_trash_bytes", one.trash_bytes, one.node)
+            if one.old_copies:
+                families.put(
+                    "carina_tasks_old_copies_end_timestamp_seconds", one.old_until, one.node
+                )

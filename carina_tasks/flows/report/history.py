@@ -19,8 +19,8 @@ from carina_tasks.model.snapshot import ClusterSnapshot
 class Record(msgspec.Struct, frozen=True):
     """One line of an audit trail."""
 
-    at: int
-    """Seconds since the epoch."""
+    at: float
+    """Seconds since the epoch. Events have microseconds, a LogicVolume remembers whole seconds."""
     about: str
     what: str
     text: str
@@ -39,7 +39,8 @@ def history(ctx: Context, target: str) -> HistoryResult:
     """Return what happened to `target`, a claim, pod, volume or node, the oldest first.
 
     LogicVolumes remember their last failovers for as long as they live, Events are kept for an hour
-    unless the API server is configured otherwise.
+    unless the API server is configured otherwise. Pauses are part of it: they are why nothing
+    happened.
 
     Raises:
         BadInput: Nothing is known of it.
@@ -63,6 +64,8 @@ def history(ctx: Context, target: str) -> HistoryResult:
             f"nothing is known of {target}: there is no volume, claim, pod or node of that name, "
             "and no Event of ours"
         )
+    if records:
+        records += _stops(events)
     records = list(dict.fromkeys(records))
     return HistoryResult(target, tuple(sorted(records, key=lambda record: record.at)), unknown)
 
@@ -76,18 +79,36 @@ def _of_one(snapshot: ClusterSnapshot, events: Sequence[PastEvent], name: str) -
     return records + _events_about(events, name, snapshot.logic_volumes.get(name))
 
 
+def _stops(events: Iterable[PastEvent]) -> list[Record]:
+    """Return who paused and resumed carina-tasks."""
+    return [
+        _record(event)
+        for event in events
+        if event.kind == "ConfigMap" and event.name == well_known.STATE_CONFIG_MAP
+    ]
+
+
+def _record(event: PastEvent) -> Record:
+    return Record(event.last, event.about, event.reason, event.message, event.count)
+
+
 def _failovers(logic_volume: LogicVolume, target: str) -> list[Record]:
     return [
         Record(
             _seconds(one.at),
             f"LogicVolume {logic_volume.name}",
             one.kind,
-            f"{_of(logic_volume, target)}{one.source} -> {one.target}, new and empty: {one.reason} "
-            f"(intent {one.intent})",
+            f"{_of(logic_volume, target)}{one.source} -> {one.target}, {_holds(one.kind)}: "
+            f"{one.reason} (intent {one.intent})",
         )
         for one in progress.parse_history(logic_volume.meta.annotations.get(well_known.HISTORY, ""))
         if target in (logic_volume.name, one.source, one.target)
     ]
+
+
+def _holds(kind: str) -> str:
+    """Return what a volume holds after a failover of that kind."""
+    return "with its old copy's data" if kind == "failback" else "new and empty"
 
 
 def _under_way(snapshot: ClusterSnapshot, target: str) -> list[Record]:
@@ -114,10 +135,12 @@ def _events_about(
     records: dict[tuple[str, str], Record] = {}
     claim = logic_volume.claim_key if logic_volume else ""
     for event in events:
-        mine = event.name == target or (claim and f"{event.namespace}/{event.name}" == claim)
-        if mine or (event.kind == "Pod" and _names(event.message, target)):
-            record = Record(int(event.last), event.about, event.reason, event.message, event.count)
-            records.setdefault((event.reason, event.message), record)
+        mine = target in (event.name, event.related)
+        mine = mine or bool(claim and f"{event.namespace}/{event.name}" == claim)
+        # Of a lost node: which pods were evicted from it, on their claims or on themselves.
+        evicted = event.reason == "PodEvicted" or event.kind == "Pod"
+        if mine or (evicted and _names(event.message, target)):
+            records.setdefault((event.reason, event.message), _record(event))
     return list(records.values())
 
 

@@ -137,7 +137,11 @@ def _keep(
     kept = Counter(verdict.why for one in judged for verdict in one.kept)
     swept = Swept(
         int(snapshot.now),
-        tuple(MissingVolume(name, node.node) for node in results for name in node.missing),
+        tuple(
+            MissingVolume(name, node.node, whose.claim_of(snapshot, name))
+            for node in results
+            for name in node.missing
+        ),
         tuple(sorted(now, key=lambda one: one.node)),
         tuple(KeptVolumes(*pair) for pair in sorted(kept.items())),
     )

@@ -2,7 +2,7 @@
 
 ``base``       what a served resource is
 ``custom``     customResourceDefinitions, and the resources that they make
-``event``      events of the core group
+``event``      events, of the core group and of events.k8s.io
 ``namespace``  namespaces
 ``node``       nodes
 ``plain``      kinds that are little more than data
@@ -13,7 +13,7 @@
 
 from .base import Behaviour, Column, Resource
 from .custom import DEFINITIONS, resources_of
-from .event import EVENTS
+from .event import EVENTS, EVENTS_V1
 from .namespace import NAMESPACES
 from .node import NODES
 from .plain import (
@@ -32,6 +32,7 @@ from .workloads import DEPLOYMENTS, STATEFUL_SETS
 BUILT_IN: tuple[Resource, ...] = (
     CONFIG_MAPS,
     EVENTS,
+    EVENTS_V1,
     NAMESPACES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import durations
 from ..errors import JSON, Cause
+from ..selectors import Fields
 from ..store import clone
 
 Cell = Callable[[JSON, datetime], Any]
@@ -137,17 +138,22 @@ class Resource:
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
-    fields: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NAME_FIELDS)
+    fields: Fields = field(default_factory=lambda: NAME_FIELDS)
     generic_fields: bool = True
     columns: tuple[Column, ...] = (NAME, AGE)
     behaviour: Behaviour = field(default_factory=Behaviour)
     schema: JSON | None = None
     """The structural schema, for custom resources only."""
+    stored_as: str = ""
+    """The id of another resource that has the same objects; empty for one of its own."""
+    to_stored: Callable[[JSON], JSON] = lambda obj: obj
+    to_shown: Callable[[JSON], JSON] = lambda obj: obj
+    """Between the form of this resource and the one that is stored."""
 
     @property
     def id(self) -> str:
         """The store's name of the resource; versions share it."""
-        return f"{self.plural}.{self.group}"
+        return self.stored_as or f"{self.plural}.{self.group}"
 
     @property
     def api_version(self) -> str:
