@@ -59,3 +59,13 @@ def config_map(namespace: str, name: str) -> str:
 def config_maps(namespace: str) -> str:
     """Return the path of the ConfigMaps of `namespace`."""
     return f"/api/v1/namespaces/{segment(namespace)}/configmaps"
+
+
+def failover_status(namespace: str, name: str) -> str:
+    """Return the path of a FailoverStatus."""
+    return f"{failover_statuses(namespace)}/{segment(name)}"
+
+
+def failover_statuses(namespace: str) -> str:
+    """Return the path of the FailoverStatuses of `namespace`."""
+    return f"/apis/tasks.carina.storage.io/v1/namespaces/{segment(namespace)}/failoverstatuses"

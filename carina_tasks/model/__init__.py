@@ -11,6 +11,7 @@
 ``maintenance``  maintenance of a node, as the ConfigMap holds it
 ``meta``         what every object has
 ``pods``         pods
+``published``    the status as viewers read it
 ``process``      what a process reports with its heartbeat
 ``snapshot``     the cluster as it was read at one moment
 ``task_names``   the names of all tasks

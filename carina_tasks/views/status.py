@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from carina_tasks.decisions.whose import detailed
-from carina_tasks.flows.report.readiness import NodeReadiness
 from carina_tasks.flows.report.status import Status
 from carina_tasks.flows.sweeps.results import Swept
 from carina_tasks.model.times import age, moment
@@ -67,20 +66,12 @@ def _nodes(now: Status) -> Table:
                 n.worker,
                 "-" if now.api else n.volumes,
                 "-" if missing is None else missing.count(n.node),
-                "-" if n.ready == "deleted" else _if_lost(ahead.get(n.node)),
+                "-" if n.ready == "deleted" or n.node not in ahead else ahead[n.node].in_short,
                 ("OVERDUE: " if n.overdue else "") + n.note,
             )
             for n in now.nodes
         ),
     )
-
-
-def _if_lost(node: NodeReadiness | None) -> str:
-    if node is None:
-        return "-"
-    if node.without_place:
-        return f"loses {node.without_place} volume{'' if node.without_place == 1 else 's'}"
-    return "stops failover" if node.stopped else "survives"
 
 
 def _nowhere(now: Status) -> Table | None:
