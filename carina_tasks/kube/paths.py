@@ -18,6 +18,8 @@ ADMISSION_NAME: Final = "carina-tasks-no-carina-failover"
 ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 ADMISSION_POLICY: Final = f"{ADMISSION}/validatingadmissionpolicies/{ADMISSION_NAME}"
 ADMISSION_BINDING: Final = f"{ADMISSION}/validatingadmissionpolicybindings/{ADMISSION_NAME}"
+GROUPS: Final = "/apis"
+"""The API groups that the server has."""
 NODE_LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from carina_tasks.decisions.verdict import Verdict
-from carina_tasks.errors import ApiDenied, ApiUnavailable, NotFound
+from carina_tasks.errors import ApiUnavailable
 from carina_tasks.flows.publish import bounded, compose, publish
 from carina_tasks.flows.report.loss_plan import PlannedVolume
 from carina_tasks.flows.report.problem import Problem
@@ -162,18 +162,6 @@ def test_an_api_server_that_is_away_writes_nothing(monkeypatch):
     with pytest.raises(ApiUnavailable):
         publish(ctx, beating, [])
     assert writes(api) == 1
-
-
-def test_without_its_definition_the_operator_learns_what_to_apply(monkeypatch):
-    """An update with kubectl may have left it out."""
-    api, nodes = cluster()
-
-    def unknown(path, body, **_):
-        raise NotFound(path)
-
-    monkeypatch.setattr(api, "create", unknown)
-    with pytest.raises(ApiDenied, match=r"deploy/crds/failoverstatuses\.yaml$"):
-        publish(context(api, nodes), beating, [])
 
 
 def large(nodes, volumes):
