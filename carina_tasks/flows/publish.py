@@ -38,7 +38,6 @@ from carina_tasks.store.task_results import TaskResult
 
 KEPT = 7 * 86400
 """Seconds for which Redis keeps the copy for Flower: it shows since when nobody writes it."""
-RESULT_NAME = "published"
 
 T = TypeVar("T")
 
@@ -70,7 +69,7 @@ def publish(
     body = msgspec.json.decode(msgspec.json.encode(now))
     before = ctx.published.read()
     line = f"{now.level}: {now.sentence}"
-    ctx.latest_results.keep(RESULT_NAME, now, KEPT)
+    ctx.latest_results.keep(published.RESULT, now, KEPT)
     if _same(before, body) and _age(before, body) < published.REWRITTEN:
         return PublishResult("unchanged", line)
     ctx.published.write(body)

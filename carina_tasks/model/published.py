@@ -14,6 +14,8 @@ import msgspec
 
 NAME: Final = "carina-tasks"
 """Name of the object."""
+RESULT: Final = "published"
+"""Name of the copy in Redis (`store.latest_results`)."""
 STALE_AFTER: Final = 180
 """Seconds after which nobody writes it any more: three minutes missed, one after the other."""
 REWRITTEN: Final = 60

@@ -80,20 +80,20 @@ def _nowhere(now: Status) -> Table | None:
     for node in now.readiness.nodes if now.readiness else ():
         rows += [
             (
-                node.node,
                 volume.claim or "-",
                 volume.pod or "-",
+                node.node,
                 detailed(volume.reason, volume.volume),
             )
             for volume in node.volumes
         ]
         if more := node.without_place - len(node.volumes):
             plan = f"celery -A carina_tasks carina plan {node.node}"
-            rows.append((node.node, f"and {more} more", "-", plan))
+            rows.append((f"and {more} more", "-", node.node, plan))
         if node.stopped:
             reason = f"the operator would have to resume: {node.stopped}"
-            rows.append((node.node, "-", "-", reason))
-    return Table(("IF LOST", "UNSCHEDULABLE", "POD", "REASON"), tuple(rows)) if rows else None
+            rows.append(("-", "-", node.node, reason))
+    return Table(("UNSCHEDULABLE", "POD", "IF LOST", "REASON"), tuple(rows)) if rows else None
 
 
 def _last_lines(now: Status) -> list[Part]:
