@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections import deque
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +26,8 @@ from carina_tasks.errors import BrokerUnavailable
 from carina_tasks.flower import pages, rows, templates
 from carina_tasks.store import client
 
+ROUTINE_KEPT = 500
+"""Routine tasks that Flower remembers, of the 10 000 tasks in all."""
 HEADINGS = {"args": "What", "uuid": "Details"}
 """What the columns are called; Flower's own headings of these are args and UUID."""
 
@@ -117,6 +120,19 @@ def _event(self: Any, event: Any) -> None:
     if state != task.state:
         task.state = state
         self.search_engine.upsert(task)
+    if state == "ROUTINE":
+        _forget_routine(self, task.uuid)
+
+
+def _forget_routine(self: Any, uuid: str) -> None:
+    """Keep the last routine tasks alone: thousands a day would push out what was done."""
+    kept = self.__dict__.setdefault("routine", deque())
+    if uuid not in kept:
+        kept.append(uuid)
+    while len(kept) > ROUTINE_KEPT:
+        old = kept.popleft()
+        self.tasks.pop(old, None)
+        self.search_engine.remove(old)
 
 
 _flowers_matching_ids = TaskSearchEngine.matching_ids

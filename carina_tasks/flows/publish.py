@@ -43,12 +43,13 @@ T = TypeVar("T")
 
 
 class PublishResult(msgspec.Struct, frozen=True):
-    """Whether the status was written."""
+    """Whether the status was written.
+
+    Nothing of the status itself: a search for a node in Flower would find every one of these tasks.
+    """
 
     outcome: str
     """``written`` or ``unchanged``."""
-    reason: str
-    """The verdict."""
 
 
 def publish(
@@ -68,12 +69,11 @@ def publish(
     now = compose(ctx, beating, stored)
     body = msgspec.json.decode(msgspec.json.encode(now))
     before = ctx.published.read()
-    line = f"{now.level}: {now.sentence}"
     ctx.latest_results.keep(published.RESULT, now, KEPT)
     if _same(before, body) and _age(before, body) < published.REWRITTEN:
-        return PublishResult("unchanged", line)
+        return PublishResult("unchanged")
     ctx.published.write(body)
-    return PublishResult("written", line)
+    return PublishResult("written")
 
 
 def compose(
