@@ -95,6 +95,7 @@ def run(api=None, broker=GOOD, found=ALL, swept=b.NOW - 60):
     ctx = context(api or Api(b.node("n1")), FakeNodes())
     for name in ("local", "logic"):
         ctx.latest_results.keep(f"sweep.{name}_volumes", Swept(int(swept)), 1)
+    ctx.published.write({"written": b.at(b.NOW - 9)})
     return [c for c in examine(ctx, HERE, broker, found) if c.verdict != "OK"]
 
 
