@@ -29,6 +29,11 @@ BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expires": 30},
     },
+    "publish-status": {
+        "task": task_names.PUBLISH,
+        "schedule": 30.0,
+        "options": {"expires": 30, "ignore_result": True},
+    },
     "readiness": {
         "task": task_names.READINESS,
         # Between the sweeps, which ask all nodes as well. The answer is kept elsewhere, and is no

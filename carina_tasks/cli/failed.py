@@ -63,16 +63,16 @@ def _show(found: ProblemsResult) -> None:
         return
     rows = [
         (
-            f.kind,
             f.claim or f.what,
             f.pod or "-",
             f.node or "-",
+            f.kind,
             age(found.now - f.since) if f.since else "-",
             detailed(f.reason, f.what) if f.claim else f.reason,
         )
         for f in found.findings
     ]
-    click.echo("\n" + table(("KIND", "WHAT", "POD", "NODE", "SINCE", "REASON"), rows))
+    click.echo("\n" + table(("WHAT", "POD", "NODE", "KIND", "SINCE", "REASON"), rows))
     if todo := dict.fromkeys(f"  {f.do}" for f in found.findings if f.do):
         click.echo("\nWhat to type or to do:")
         click.echo("\n".join(todo))

@@ -20,7 +20,7 @@ from carina_tasks.decisions.carina_failover import (
     FailoverUnknown,
 )
 from carina_tasks.decisions.verdict import Verdict
-from carina_tasks.model import times
+from carina_tasks.model import published, times
 from carina_tasks.model.process import Process
 
 CheckResult = Literal["OK", "WARN", "FAIL"]
@@ -160,6 +160,18 @@ def sweep(name: str, seconds: float | None) -> Check:
         f"{name}: the last one ended well {times.age(seconds)} ago",
         do if verdict != "OK" else "",
     )
+
+
+def published_status(seconds: float | None) -> Check:
+    """Judge how long ago the status was published; None: it never was."""
+    do = "celery -A carina_tasks call carina.failover.publish_status"
+    if seconds is None:
+        text = "none is published yet: `kubectl carina status` and Flower have nothing to show"
+        return Check("published status", "WARN", text, do)
+    written = f"written {times.age(seconds)} ago"
+    if seconds > published.STALE_AFTER:
+        return Check("published status", "WARN", f"{written}: nobody writes it any more", do)
+    return Check("published status", "OK", written)
 
 
 def clocks(api: float, others: Mapping[str, float], precision: float) -> list[Check]:

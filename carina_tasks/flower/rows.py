@@ -8,6 +8,7 @@ came.
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +23,8 @@ WORK: Mapping[str, str] = {
     task_names.RESUME: "resume what is unfinished",
     task_names.REBUILD_VOLUME: "rebuild volume",
     task_names.READINESS: "readiness of every node",
+    task_names.STATUS: "status",
+    task_names.PUBLISH: "publish the status",
     task_names.LIST_TRASH: "list the trash",
     task_names.RESTORE: "restore from the trash of node",
     task_names.SWEEP_LOCAL_VOLUMES: "sweep local volumes",
@@ -37,16 +40,61 @@ WORK: Mapping[str, str] = {
 words.
 """
 
-SHOWN = 3
-"""Names of volumes in a row; the task's own page has all of them."""
+ROUTINE = frozenset({task_names.INVENTORY, task_names.PUBLISH, task_names.READINESS})
+"""Tasks that run all the time: their good end is no news, and the page *Cluster* shows it."""
 
 OPEN = ("failed", "given-up", "no-fit", "refused", "unfinished")
 """Outcomes of a volume that the operator should check."""
+
+STATES: Mapping[str, str] = {
+    "no-fit": "NO-FIT",
+    "failed": "UNFINISHED",
+    "given-up": "UNFINISHED",
+    "unfinished": "UNFINISHED",
+    "refused": "REFUSED",
+}
+"""The state in which a task is shown that has such an outcome, the most urgent first."""
 
 LONGEST = 300
 """Characters of a row's result; an inventory that does not fit into its event is cut there too."""
 
 Json = dict[str, Any]
+
+
+def state_of(task: Any) -> str:
+    """Return the state of a task that ended well, as its row shows it.
+
+    Celery knows success and failure alone: a guard's no and a volume without a place would be green
+    beside what was done, and what found nothing to do would bury both.
+
+    Args:
+        task: Flower's task, with the event of its end taken in.
+
+    Returns:
+        ``REFUSED``, ``NO-FIT``, ``UNFINISHED``, ``ROUTINE``, or the state that it has.
+    """
+    if task.name in ROUTINE:
+        return "ROUTINE"
+    text = str(task.result or "")
+    idle = task.name == task_names.RESUME
+    if not idle and not any(f"'{word}'" in text for word in OPEN):
+        return str(task.state)
+    result = _read(text)
+    if not isinstance(result, dict):
+        return str(task.state)
+    outcomes = {str(result.get("outcome"))} | {
+        str(one.get("outcome"))
+        for field in (result.get("volumes"), result.get("nodes"))
+        if isinstance(field, list | tuple)
+        for one in field
+        if isinstance(one, dict)
+    }
+    if idle and (outcomes == {"refused"} or not any(result.values())):
+        return "ROUTINE"
+    for word, state in STATES.items():
+        if word in outcomes:
+            return state
+    return str(task.state)
 
 
 def format_row(task: Any) -> Any:
@@ -55,7 +103,7 @@ def format_row(task: Any) -> Any:
     What it does in `args`, what came of it in `result`.
     """
     came = _came(task)
-    task.args = _what(task, came.short)
+    task.args = _what(task, came.short or _asked(task))
     task.result = came.text if len(came.text) <= LONGEST else came.text[:LONGEST] + " …"
     return task
 
@@ -63,7 +111,7 @@ def format_row(task: Any) -> Any:
 def format_details(task: Any) -> Any:
     """Return Flower's `task` for its own page: the same, and a line for each volume or node."""
     came = _came(task)
-    task.args = _what(task, came.short)
+    task.args = _what(task, came.short or _asked(task))
     task.result = "\n".join([came.text, *came.lines]).strip()
     return task
 
@@ -89,16 +137,24 @@ def _what(task: Any, short: str) -> str:
     )
     words += [f"→ {short}"] if short else []
     if isinstance(kwargs, dict):
-        # What may be cut off comes last.
-        words += [_shortened(str(kwargs["volumes"]))] if kwargs.get("volumes") else []
+        # A node's task knows volumes by their LVs alone: their names are a detail, on its own page,
+        # and found by a search.
         words += [f"({kwargs['reason']})"] if kwargs.get("reason") else []
     return " ".join(words)
 
 
-def _shortened(volumes: str) -> str:
-    names = volumes.split(", ")
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+def _asked(task: Any) -> str:
+    """Return for how many volumes a node was asked.
+
+    The text of its request ends with how many it leaves out (`messages.describe_request`).
+    """
+    kwargs = _read(task.kwargs)
+    names = str(kwargs.get("volumes") or "") if isinstance(kwargs, dict) else ""
+    if not names:
+        return ""
+    *rest, last = names.split(", ")
+    more = re.fullmatch(r"and (\d+) more", last)
+    return _number(len(rest) + (int(more[1]) if more else 1), "volume")
 
 
 def _came(task: Any) -> _Came:

@@ -3,6 +3,7 @@
 ``failover``    a node is lost, or an operator moves a logic volume
 ``sweeps``      what nothing needs any more is removed
 ``leave``       before an uninstall: nothing is under way, and nothing of ours stays
+``publish``     the status, where viewers of the cluster read it
 ``report``      what operators ask; writes nothing
 ``context``     everything a flow works with, handed in, so that a test can hand in its own
 ``ask_nodes``   requests to node workers, and the check of their answers

@@ -10,6 +10,7 @@ from typing import Protocol
 from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.errors import MassFailure, Paused
 from carina_tasks.kube.cluster import Cluster
+from carina_tasks.kube.published import PublishedStatus
 from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.observability.audit import Audit
@@ -34,6 +35,7 @@ class Context:
     cluster: Cluster
     writes: ClusterWrites
     state: StateMap
+    published: PublishedStatus
     nodes: NodeCalls
     audit: Audit
     latest_results: LatestResults

@@ -8,6 +8,7 @@
 ``events``         Kubernetes Events, aggregated
 ``event_queue``    Events that no step waits for
 ``token_review``    whose token is this?
+``published``      the object FailoverStatus, which viewers read
 ``state``          the ConfigMap that holds the pause
 ``dry_run``        writes that the API server only checks
 ``event_times``    when an Event was said first and last, and how often

@@ -19,6 +19,8 @@ ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 ADMISSION_POLICY: Final = f"{ADMISSION}/validatingadmissionpolicies/{ADMISSION_NAME}"
 ADMISSION_BINDING: Final = f"{ADMISSION}/validatingadmissionpolicybindings/{ADMISSION_NAME}"
 WHO_AM_I: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+GROUPS: Final = "/apis"
+"""The API groups that the server has."""
 NODE_LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
@@ -65,3 +67,13 @@ def config_map(namespace: str, name: str) -> str:
 def config_maps(namespace: str) -> str:
     """Return the path of the ConfigMaps of `namespace`."""
     return f"/api/v1/namespaces/{segment(namespace)}/configmaps"
+
+
+def failover_status(namespace: str, name: str) -> str:
+    """Return the path of a FailoverStatus."""
+    return f"{failover_statuses(namespace)}/{segment(name)}"
+
+
+def failover_statuses(namespace: str) -> str:
+    """Return the path of the FailoverStatuses of `namespace`."""
+    return f"/apis/tasks.carina.storage.io/v1/namespaces/{segment(namespace)}/failoverstatuses"

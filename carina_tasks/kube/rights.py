@@ -15,12 +15,13 @@ from carina_tasks.errors import ApiDenied, ApiUnavailable
 from carina_tasks.kube import paths
 from carina_tasks.kube.api import Api
 from carina_tasks.kube.kinds import Kind
-from carina_tasks.model import shapes, well_known
+from carina_tasks.model import published, shapes, well_known
 from carina_tasks.model.meta import ObjectMeta, meta_of
 
 CLIENT: str = kubernetes.__version__
 REVIEWS = "/apis/authorization.k8s.io/v1"
 CARINA = "carina.storage.io"
+STATUSES = "tasks.carina.storage.io"
 _ALL = (
     ("", "nodes", "get list watch"),
     ("", "pods", "list watch delete"),
@@ -98,6 +99,11 @@ def needed(namespace: str) -> tuple[Right, ...]:
         for verb in ("get", "patch")
     ]
     rights.append(Right("", "configmaps", "create", namespace))
+    rights += [
+        Right(STATUSES, "failoverstatuses", verb, namespace, published.NAME)
+        for verb in ("get", "patch")
+    ]
+    rights.append(Right(STATUSES, "failoverstatuses", "create", namespace))
     rights += [
         Right("admissionregistration.k8s.io", kind, "get", name=paths.ADMISSION_NAME)
         for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")

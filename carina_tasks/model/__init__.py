@@ -11,8 +11,9 @@
 ``maintenance``  maintenance of a node, as the ConfigMap holds it
 ``meta``         what every object has
 ``pods``         pods
-``pvs``          PersistentVolumes
 ``process``      what a process reports with its heartbeat
+``published``    the status as viewers read it
+``pvs``          PersistentVolumes
 ``shapes``       the JSON of the API server, as far as it is read
 ``sharing``      equal values held once
 ``snapshot``     the cluster as it was read at one moment

@@ -15,6 +15,7 @@ PLAN: Final = "carina.failover.plan"
 READINESS: Final = "carina.failover.readiness"
 RESUME: Final = "carina.failover.resume"
 STATUS: Final = "carina.failover.status"
+PUBLISH: Final = "carina.failover.publish_status"
 LIST_TRASH: Final = "carina.trash.list"
 RESTORE: Final = "carina.trash.restore"
 

@@ -19,6 +19,7 @@ from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.event_queue import EventQueue
 from carina_tasks.kube.events import Events
 from carina_tasks.kube.informer import Informer
+from carina_tasks.kube.published import PublishedStatus
 from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.observability import metrics
@@ -69,6 +70,7 @@ def _context() -> Context:
         cluster=Cluster(api, informer),
         writes=ClusterWrites(api),
         state=StateMap(api, conf.namespace),
+        published=PublishedStatus(api, conf.namespace),
         nodes=node_calls(),
         audit=Audit(events),
         latest_results=LatestResults(app),

@@ -12,11 +12,13 @@ from kombu.exceptions import OperationalError
 import carina_tasks.views.inventory
 import carina_tasks.views.status  # noqa: F401 - how a shell prints an Inventory and a Status
 from carina_tasks.errors import BadInput
+from carina_tasks.flows import publish as flow_publish
 from carina_tasks.flows.failover import failback as flow_failback
 from carina_tasks.flows.failover import lost_node
 from carina_tasks.flows.failover import resume as flow_resume
 from carina_tasks.flows.failover import single_volume as flow_rebuild_volume
 from carina_tasks.flows.failover.results import FailoverResult, ResumeResult
+from carina_tasks.flows.publish import PublishResult
 from carina_tasks.flows.report import readiness as flow_readiness
 from carina_tasks.flows.report.loss_plan import PlanResult, plan_node
 from carina_tasks.flows.report.readiness import Readiness
@@ -24,7 +26,7 @@ from carina_tasks.flows.report.status import Status
 from carina_tasks.flows.report.status import status as flow_status
 from carina_tasks.model import names, task_names
 from carina_tasks.runtime.context import context
-from carina_tasks.store import heartbeat
+from carina_tasks.store import heartbeat, task_results
 from carina_tasks.tasks.base import ROUTINE, ControlTask
 
 MISSED = "LogicVolumes name it and it does not exist"
@@ -188,15 +190,17 @@ R = TypeVar("R", FailoverResult, ResumeResult)
 
 
 def _at_once(result: R) -> R:
-    """Send a resume when a volume may continue now.
+    """Send a resume when a volume may continue now, and have viewers see what was done.
 
-    A hint: without it the schedule runs again within 30 s.
+    Hints: without them the schedule runs both again within 30 s.
     """
-    if any(volume.again for volume in result.volumes):
-        try:
+    try:
+        if any(volume.again for volume in result.volumes):
             resume.send(True, reason="what could not continue may continue now")
-        except (OperationalError, OSError):
-            structlog.get_logger().warning("no resume was asked for: the broker does not take it")
+        if result.volumes:
+            publish_status.send(reason="volumes were rebuilt")
+    except (OperationalError, OSError):
+        structlog.get_logger().warning("no resume was asked for: the broker does not take it")
     return result
 
 
@@ -213,3 +217,15 @@ def status() -> Status:
     10.20.9.153   True    alive    3         0         survives
     """
     return flow_status(context(), lambda: heartbeat.beating(current_app))
+
+
+@shared_task(base=ControlTask, name=task_names.PUBLISH, expires=30, kept=ROUTINE)
+def publish_status() -> PublishResult:
+    """Write the status to the object FailoverStatus, which viewers read, and to Redis for Flower.
+
+    The schedule asks every 30 seconds; it is written when it changed or is a minute old.
+
+    >>> publish_status.delay()      # doctest: +SKIP
+    """
+    stored, _ = task_results.recent(current_app)
+    return flow_publish.publish(context(), lambda: heartbeat.beating(current_app), stored)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from carina_tasks.decisions.whose import detailed
-from carina_tasks.flows.report.readiness import NodeReadiness
 from carina_tasks.flows.report.status import Status
 from carina_tasks.flows.sweeps.results import Swept
 from carina_tasks.model.times import age, moment
@@ -67,20 +66,12 @@ def _nodes(now: Status) -> Table:
                 n.worker,
                 "-" if now.api else n.volumes,
                 "-" if missing is None else missing.count(n.node),
-                "-" if n.ready == "deleted" else _if_lost(ahead.get(n.node)),
+                "-" if n.ready == "deleted" or n.node not in ahead else ahead[n.node].in_short,
                 ("OVERDUE: " if n.overdue else "") + n.note,
             )
             for n in now.nodes
         ),
     )
-
-
-def _if_lost(node: NodeReadiness | None) -> str:
-    if node is None:
-        return "-"
-    if node.without_place:
-        return f"loses {node.without_place} volume{'' if node.without_place == 1 else 's'}"
-    return "stops failover" if node.stopped else "survives"
 
 
 def _nowhere(now: Status) -> Table | None:
@@ -89,20 +80,20 @@ def _nowhere(now: Status) -> Table | None:
     for node in now.readiness.nodes if now.readiness else ():
         rows += [
             (
-                node.node,
                 volume.claim or "-",
                 volume.pod or "-",
+                node.node,
                 detailed(volume.reason, volume.volume),
             )
             for volume in node.volumes
         ]
         if more := node.without_place - len(node.volumes):
             plan = f"celery -A carina_tasks carina plan {node.node}"
-            rows.append((node.node, f"and {more} more", "-", plan))
+            rows.append((f"and {more} more", "-", node.node, plan))
         if node.stopped:
             reason = f"the operator would have to resume: {node.stopped}"
-            rows.append((node.node, "-", "-", reason))
-    return Table(("IF LOST", "UNSCHEDULABLE", "POD", "REASON"), tuple(rows)) if rows else None
+            rows.append(("-", "-", node.node, reason))
+    return Table(("UNSCHEDULABLE", "POD", "IF LOST", "REASON"), tuple(rows)) if rows else None
 
 
 def _last_lines(now: Status) -> list[Part]:

@@ -60,3 +60,33 @@ def details(page: Page) -> dict[str, str]:
             strict=True,
         )
     )
+
+
+def find(page: Page, url: str, search: str, row: str) -> dict[str, str]:
+    """Search until a row that begins with `row` is shown, and return it; Flower hears of events a
+    moment later.
+    """
+    found: list[dict[str, str]] = []
+    for _ in range(30):
+        open_tasks(page, url, search)
+        found = rows(page)
+        for one in found:
+            if one.get("WHAT", "").startswith(row):
+                return one
+        page.wait_for_timeout(300)
+    raise AssertionError(f"no row begins with {row!r}: {found}")
+
+
+def badge(page: Page, row: str) -> str:
+    """Return the classes of the state's badge in the row that begins so."""
+    return (
+        page.locator("#tasks-table tbody tr", has_text=row)
+        .locator(".badge")
+        .first.get_attribute("class")
+        or ""
+    )
+
+
+def queue_names(page: Page) -> list[str]:
+    """Return the queues on the broker's page."""
+    return page.locator("#queue-table tbody td:first-child").all_inner_texts()

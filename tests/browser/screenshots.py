@@ -9,14 +9,16 @@ import signal
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import FloatRect, Page, sync_playwright
 
+from carina_tasks.kube import paths as kube_paths
 from tests.browser.browser import launch, open_tasks, rows
 from tests.integration.embedded import ONE, THREE, TWO, Embedded
 from tests.lab import parts, paths
 
 IMAGES = paths.REPOSITORY / "docs" / "images"
-WIDTH, HEIGHT = 1500, 760
+WIDTH, HEIGHT = 1440, 760
+PHONE = 390
 
 
 def main() -> int:
@@ -59,7 +61,7 @@ def _take(embedded: Embedded, page: Page, url: str) -> None:
         worker.popen.send_signal(signal.SIGCONT)
     embedded.wait_rebuilt(*volumes, away_from=THREE)
     _until(page, url, f"rebuild node {THREE} → 5 volumes", "SUCCESS")
-    _shoot(page, "tasks", height=640)
+    _shoot(page, "tasks", height=700)
     page.locator("#tasks-table tbody tr", has_text="→ 5 volumes").locator(
         "a[href*='/task/']"
     ).click()
@@ -68,11 +70,34 @@ def _take(embedded: Embedded, page: Page, url: str) -> None:
     open_tasks(page, url, volumes[0])
     _shoot(page, "search", height=480)
     open_tasks(page, url, "state:FAILURE")
-    _shoot(page, "failed", height=400)
+    _shoot(page, "failed", height=430)
     page.goto(f"{url}/workers")
     page.wait_for_selector("#workers-table tbody tr a")
     page.wait_for_timeout(1500)
-    _shoot(page, "workers", height=640)
+    _shoot(page, "workers", height=700)
+    _take_cluster(embedded, page, url)
+
+
+def _take_cluster(embedded: Embedded, page: Page, url: str) -> None:
+    """Lose a node while the others are cordoned: its volumes have no place."""
+    embedded.reset()
+    embedded.app("mysql", THREE, TWO)
+    embedded.volume("logs-0", THREE)
+    for node in (ONE, TWO):
+        embedded.api.merge(kube_paths.node(node), {"spec": {"unschedulable": True}})
+    embedded.world.delete_node(THREE)
+    _until(page, url, f"rebuild node {THREE} → 0 of 2 volumes", "NO-FIT")
+    embedded.sweep()
+    for task in ("carina.sweep.logic_volumes", "carina.failover.readiness"):
+        embedded.call(task)
+    embedded.call("carina.failover.publish_status")
+    page.goto(f"{url}/cluster")
+    _shoot(page, "cluster", height=1320)
+    page.goto(f"{url}/broker")
+    _shoot(page, "broker", height=460)
+    page.set_viewport_size({"width": PHONE, "height": 844})
+    page.goto(f"{url}/cluster")
+    _shoot(page, "cluster-phone", height=1180, width=PHONE)
 
 
 def _until(page: Page, url: str, what: str, state: str) -> None:
@@ -86,9 +111,10 @@ def _until(page: Page, url: str, what: str, state: str) -> None:
     raise AssertionError(f"no row {what} with {state}: {rows(page)}")
 
 
-def _shoot(page: Page, name: str, height: int = HEIGHT) -> None:
+def _shoot(page: Page, name: str, height: int = HEIGHT, width: int = WIDTH) -> None:
     path = Path(IMAGES / f"flower-{name}.png")
-    page.screenshot(path=path, clip={"x": 0, "y": 0, "width": WIDTH, "height": height})
+    clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": height}
+    page.screenshot(path=path, full_page=True, clip=clip)
     print(f"{path.relative_to(paths.REPOSITORY)}  {path.stat().st_size >> 10} KiB")
 
 

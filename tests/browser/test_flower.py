@@ -13,12 +13,13 @@ from playwright.sync_api import Browser, Error, Page
 
 from carina_tasks.demo.stage import Stage
 from carina_tasks.demo.world import World
-from tests.browser.browser import details, open_tasks, rows
+from tests.browser.browser import badge, details, find, queue_names, rows
 from tests.browser.conftest import PASSWORD, USER, Flowers, start_flower
 from tests.integration.embedded import ONE, THREE, TWO, Embedded
 
 PAGES = (
     "/",
+    "/cluster",
     "/workers",
     f"/worker/{ONE}@{ONE}",
     "/tasks",
@@ -44,23 +45,9 @@ def volumes(embedded: Embedded, flowers: Flowers) -> list[str]:
     embedded.wait_rebuilt(*names, away_from=THREE)
     with contextlib.suppress(Exception):
         embedded.call("carina.failover.rebuild_node", "../etc")
+    embedded.call("carina.failover.migrate_node", TWO)
     embedded.sweep()
     return names
-
-
-def find(page: Page, url: str, search: str, row: str) -> dict[str, str]:
-    """Search until a row that begins with `row` is shown, and return it; Flower hears of events a
-    moment later.
-    """
-    found: list[dict[str, str]] = []
-    for _ in range(30):
-        open_tasks(page, url, search)
-        found = rows(page)
-        for one in found:
-            if one.get("WHAT", "").startswith(row):
-                return one
-        page.wait_for_timeout(300)
-    raise AssertionError(f"no row begins with {row!r}: {found}")
 
 
 def test_a_row_says_what_was_done(
@@ -83,6 +70,8 @@ def test_a_row_says_what_was_done(
         ("state:FAILURE", "rebuild node ../etc"),
         (f"kwargs:node={ONE}", f"inventory of node {ONE}"),
         ("name:carina.sweep.local_volumes", "sweep local volumes"),
+        ("state:REFUSED", "migrate node"),
+        ("state:ROUTINE", "inventory of node"),
     ],
 )
 def test_the_search_finds(
@@ -169,6 +158,37 @@ def test_progress_is_seen_while_it_is_made(
             worker.popen.send_signal(signal.SIGCONT)
     embedded.wait_rebuilt(name, away_from=TWO)
     find(page, flowers.open, TWO, f"rebuild node {TWO} → 1 volume")
+
+
+# --- what is no success, and what is no news ---
+
+
+def test_a_refusal_is_not_green(flowers: Flowers, volumes: list[str], page: Page) -> None:
+    """A guard's no stands out in the list, under its button, and on its own page."""
+    find(page, flowers.open, "", f"migrate node {TWO} → refused")
+    assert "text-bg-warning" in badge(page, f"migrate node {TWO}")
+    assert "text-bg-success" in badge(page, f"rebuild node {THREE} → 5 volumes")
+    page.click("[data-task-state=REFUSED]")
+    page.wait_for_timeout(600)
+    assert {row["STATE"] for row in rows(page)} == {"REFUSED"}
+    pressed = page.locator(".task-state-filter.active").all_inner_texts()
+    assert pressed == ["Refused"]
+    page.locator("#tasks-table tbody a[href*='/task/']").first.click()
+    page.wait_for_selector("#task-page .badge")
+    assert "text-bg-warning" in (page.locator("#task-page .badge").get_attribute("class") or "")
+
+
+def test_routine_is_hidden_until_it_is_looked_for(
+    flowers: Flowers, volumes: list[str], page: Page
+) -> None:
+    """Inventories and idle resumes would bury what was done; their button brings them."""
+    find(page, flowers.open, "", f"rebuild node {THREE}")
+    assert not [row for row in rows(page) if row["STATE"] == "ROUTINE"]
+    shown = {row["STATE"] for row in rows(page) if row["WHAT"].startswith("inventory of node")}
+    assert shown <= {"UNANSWERED"}
+    page.click("[data-task-state=ROUTINE]")
+    page.wait_for_timeout(600)
+    assert {row["STATE"] for row in rows(page)} == {"ROUTINE"}
 
 
 # --- doors ---
@@ -292,10 +312,16 @@ def test_sealed_nodes_are_told_of_by_who_asked(page: Page) -> None:
         World(stage).register(ONE)
         stage.app.send_task("carina.sweep.local_volumes", queue="control").get(timeout=30)
         row = find(page, stage.flower_url, "carina.node.inventory", f"inventory of node {ONE}")
-        assert row["STATE"] == "ANSWERED"
+        assert row["STATE"] == "ROUTINE"
         assert "2 groups" in row["RESULT"]
         page.goto(f"{stage.flower_url}/workers")
         page.wait_for_selector("#workers-table tbody tr a")
         text = page.text_content("#workers-table") or ""
         assert "control@" in text
         assert ONE not in text
+        # The list says where the node is, and there it is, with its worker and its queue.
+        stage.app.send_task("carina.failover.publish_status", queue="control").get(timeout=30)
+        page.click("text=A node worker of the profile >> a")
+        page.wait_for_selector(f"#nodes tr:has-text('{ONE}') .badge:has-text('alive')")
+        page.goto(f"{stage.flower_url}/broker")
+        assert queue_names(page) == ["control", f"node.{ONE}"]

@@ -27,6 +27,7 @@ from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
 from carina_tasks.kube.kinds import Kind
 from carina_tasks.kube.parsing import Objects
+from carina_tasks.kube.published import PublishedStatus
 from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import well_known
@@ -54,6 +55,7 @@ COLLECTIONS = {
     "PersistentVolume": lambda m: paths.persistent_volume(m["name"]),
     "LogicVolume": lambda m: paths.logic_volume(m["name"]),
     "ConfigMap": lambda m: paths.config_map(m["namespace"], m["name"]),
+    "FailoverStatus": lambda m: paths.failover_status(m["namespace"], m["name"]),
 }
 
 
@@ -163,7 +165,7 @@ class FakeApi:
                 if path != key
                 else {**patch, "metadata": metadata}
             )
-            if path == key:
+            if path == key and raw.get("kind") != "FailoverStatus":
                 allowed.pop("status", None)
             _merge(raw, allowed)
             raw["metadata"]["resourceVersion"] = str(self.version)
@@ -471,6 +473,7 @@ def context(api: FakeApi, nodes: FakeNodes, *, held: bool = False, **settings: s
         cluster=Cluster(fake),
         writes=ClusterWrites(fake, sleep=sleep),
         state=StateMap(fake, conf.namespace),
+        published=PublishedStatus(fake, conf.namespace),
         nodes=asked,
         audit=Audit(Events(fake)),
         latest_results=latest_results,

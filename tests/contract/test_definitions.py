@@ -153,6 +153,7 @@ def test_discovery_agrees(emulator: Server, real: Server, group_version: str) ->
         "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
         "/apis/carina.storage.io/v1/logicvolumes",
         "/apis/carina.storage.io/v1beta1/nodestorageresources",
+        "/apis/tasks.carina.storage.io/v1/failoverstatuses",
     ],
 )
 def test_columns_agree(emulator: Server, real: Server, path: str) -> None:
@@ -206,4 +207,8 @@ def test_packaged_definitions_are_the_deployed_ones() -> None:
         path.name: path.read_text() for path in packaged.iterdir() if path.name.endswith(".yaml")
     } == deployed
     names = {yaml.safe_load(text)["metadata"]["name"] for text in deployed.values()}
-    assert names == {"logicvolumes.carina.storage.io", "nodestorageresources.carina.storage.io"}
+    assert names == {
+        "failoverstatuses.tasks.carina.storage.io",
+        "logicvolumes.carina.storage.io",
+        "nodestorageresources.carina.storage.io",
+    }

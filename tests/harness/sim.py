@@ -23,6 +23,7 @@ from carina_tasks.flows.sweeps.logic_volumes import sweep_logic_volumes
 from carina_tasks.flows.sweeps.trash import restore
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
+from carina_tasks.kube.published import PublishedStatus
 from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import well_known
@@ -168,6 +169,7 @@ class Sim:
             cluster=Cluster(self.api),
             writes=ClusterWrites(self.api, self.advance),
             state=StateMap(self.api, self.settings.namespace),
+            published=PublishedStatus(self.api, self.settings.namespace),
             nodes=InProcessCalls(self.nodes, self._gate, self.points, self.advance, self._later),
             audit=Audit(Events(self.api, lambda: self.clock.now)),
             latest_results=self._findings,

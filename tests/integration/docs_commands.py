@@ -65,6 +65,10 @@ ELSEWHERE = {
         "tests/system/test_rbac.py",
         "the emulator has no RBAC",
     ),
+    r"kubectl carina ": (
+        "tests/contract/test_published.py",
+        "a plugin that is not on PATH here",
+    ),
     r"kubectl get --raw /readyz": ("tests/system/test_rbac.py", "a real API server's own page"),
     r"(lvs|mount) ": ("tests/system/test_sweeps.py", "on a node, with real lvm2"),
     r"(vgs|lvremove|pvcreate|vgextend|pvchange) ": (

@@ -30,6 +30,7 @@ from carina_tasks.flows.sweeps.results import RestoreResult
 from carina_tasks.kube import cluster
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.events import Events
+from carina_tasks.kube.published import PublishedStatus
 from carina_tasks.kube.state import StateMap
 from carina_tasks.kube.writes import ClusterWrites
 from carina_tasks.model import well_known
@@ -277,6 +278,7 @@ class History:
             cluster=Cluster(api, self._watches()),
             writes=ClusterWrites(api, self.actors.sleep),
             state=StateMap(api, self.settings.namespace),
+            published=PublishedStatus(api, self.settings.namespace),
             nodes=NodeCalls(
                 self.broker,
                 self.settings.node_deadline,

@@ -137,6 +137,7 @@ def run(whole_lab: Lab) -> Iterator[Run]:
             lab.kubectl(
                 "-n", NAMESPACE, "delete", "configmap", "carina-tasks-state", "--ignore-not-found"
             )
+            lab.kubectl("-n", NAMESPACE, "delete", "failoverstatuses", "--all")
 
 
 def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
@@ -203,6 +204,11 @@ def work(lab: Lab, kubeconfigs: dict[str, Path]) -> None:
         if (e["reason"], e["involvedObject"]["name"]) == ("LocalVolumeMissing", lost)
     ]
     assert again == [3]
+
+    # The published status: created once, then patched because a volume came.
+    assert control.call("carina.failover.publish_status")["outcome"] == "written"
+    lab.world.add_volume("new", TWO, "1Gi", with_pod=False)
+    assert control.call("carina.failover.publish_status")["outcome"] == "written"
 
     # A node that may be NotReady: its Lease is asked.
     assert control.call("carina.failover.migrate_node", TWO)["outcome"] == "refused"
@@ -297,6 +303,8 @@ def test_each_verb_is_used(run: Run, account: str, right: Right) -> None:
         (CONTROL, "get configmap coredns -n kube-system"),
         (CONTROL, "delete configmap carina-tasks-state -n kube-system"),
         (CONTROL, "get leases -n kube-system"),
+        (CONTROL, "get failoverstatuses -A"),
+        (CONTROL, "delete failoverstatus carina-tasks -n kube-system"),
         (CONTROL, "create clusterrolebinding nobody --clusterrole=cluster-admin --user=nobody"),
         (NODE_WATCH, "delete node nobody"),
         (NODE_WATCH, "get node nobody"),
@@ -310,3 +318,29 @@ def test_what_is_not_granted_is_denied(run: Run, account: str, command: str) -> 
     """What neither needs is forbidden to it, though it knocks with its own token."""
     with pytest.raises(LabError, match=r"[Ff]orbidden"):
         run.lab.kubectl(*command.split(), f"--kubeconfig={run.kubeconfigs[account]}")
+
+
+def test_who_may_view_reads_the_published_status(run: Run) -> None:
+    """The role of deploy/ has been gathered into Kubernetes' own `view`: reading is all it adds."""
+    lab, name = run.lab, "rbac-viewer"
+    lab.kubectl(
+        "create", "rolebinding", name, f"-n={NAMESPACE}", "--clusterrole=view", f"--user={name}"
+    )
+    try:
+        for verb, may in (("get", True), ("watch", True), ("patch", False), ("create", False)):
+            answer = ("auth", "can-i", verb, "failoverstatuses", "-n", NAMESPACE, f"--as={name}")
+            lab.world.wait(
+                f"{verb}: {may}",
+                lambda answer=answer, may=may: may == said(lab, *answer),
+                20,
+            )
+    finally:
+        lab.kubectl("delete", "rolebinding", name, "-n", NAMESPACE)
+
+
+def said(lab: Lab, *question: str) -> bool:
+    """Return kubectl's yes or no; it ends with 1 when it says no."""
+    try:
+        return "yes" in lab.kubectl(*question)
+    except LabError:
+        return False

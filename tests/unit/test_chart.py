@@ -55,6 +55,7 @@ def test_nothing_is_copied():
     assert links.keys() == {
         "dashboard.json",
         "enrolment-rbac.yaml",
+        "failoverstatuses.yaml",
         "podmonitor.yaml",
         "policy.yaml",
         "rbac.yaml",

@@ -96,8 +96,8 @@ def test_progress_stands_as_it_was_told():
     )
 
 
-def test_a_batch_of_a_node_names_some_volumes_in_its_row_and_all_on_its_page():
-    """A row has little room, a page has it."""
+def test_a_batch_of_a_node_is_counted_in_its_row_and_named_on_its_page():
+    """Nodes know LVs alone, whose names say nothing to people: they are a detail."""
     names = [f"carina-vg-hdd/volume-{i} 5Gi" for i in range(7)]
     made = {
         "node": "n2",
@@ -112,12 +112,49 @@ def test_a_batch_of_a_node_names_some_volumes_in_its_row_and_all_on_its_page():
         kwargs={"node": "n2", "volumes": ", ".join(names), "reason": "their node is lost"},
     )
     shown = format_row(copy.copy(one))
-    assert shown.args.startswith("create on node n2 → 7 volumes")
-    assert shown.args.endswith("volume-2 5Gi and 4 more (their node is lost)")
+    assert shown.args == "create on node n2 → 7 volumes (their node is lost)"
     assert shown.result == "7 created"
     assert [f"g/volume-{i}  created" for i in range(7)] == format_details(
         copy.copy(one)
     ).result.splitlines()[1:]
+
+
+@pytest.mark.parametrize(("volumes", "counted"), [("a, b, and 7 more", 9), ("a", 1), ("", 0)])
+def test_what_a_node_is_at_is_counted_too(volumes, counted):
+    """Its request names fifty at most, and ends with how many more."""
+    one = task("carina.volume.create", ("n2",), None, "STARTED", {"volumes": volumes})
+    words = f" → {counted} volume{'' if counted == 1 else 's'}" if counted else ""
+    assert format_row(one).args == f"create on node n2{words}"
+
+
+@pytest.mark.parametrize(
+    ("name", "result", "state"),
+    [
+        ("carina.failover.rebuild_node", rebuilt("rebuilt", "rebuilt"), "SUCCESS"),
+        ("carina.failover.rebuild_node", rebuilt("rebuilt", "no-fit"), "NO-FIT"),
+        ("carina.failover.rebuild_node", rebuilt("failed", "no-fit"), "NO-FIT"),
+        ("carina.failover.rebuild_node", rebuilt("rebuilt", "unfinished"), "UNFINISHED"),
+        ("carina.failover.migrate_node", {"outcome": "refused", "reason": "Ready"}, "REFUSED"),
+        ("carina.sweep.local_volumes", {"nodes": ({"outcome": "failed"},)}, "UNFINISHED"),
+        ("carina.failover.plan", {"volumes": ({"outcome": "no-fit"},)}, "NO-FIT"),
+        ("carina.node.inventory", {"volumes": ()}, "ROUTINE"),
+        ("carina.failover.publish_status", {"outcome": "written"}, "ROUTINE"),
+        ("carina.failover.resume", {}, "ROUTINE"),
+        ("carina.failover.resume", {"outcome": "refused", "reason": "paused: x"}, "ROUTINE"),
+        ("carina.failover.resume", {"deleted_nodes": ("n9",)}, "SUCCESS"),
+        ("carina.failover.resume", {"volumes": ({"outcome": "unfinished"},)}, "UNFINISHED"),
+        ("carina.failover.resume", "", "SUCCESS"),
+        ("carina.failover.plan", "{'outcome': 'refused', 'vol", "SUCCESS"),
+        ("carina.failover.plan", "{'outcome': 'refused', 'volumes': 7}", "REFUSED"),
+        ("carina.failover.plan", "{'volumes': [{'outcome': []}, 'no-fit']}", "SUCCESS"),
+        (None, "{'outcome': 'refused'}", "REFUSED"),
+    ],
+)
+def test_what_is_no_success_is_not_shown_as_one(name, result, state):
+    """A guard's no, a volume without a place and unfinished work have states of their own; what
+    found nothing to do is routine.
+    """
+    assert rows.state_of(task(name, (), result)) == state
 
 
 def test_a_summary_is_taken_as_it_is():

@@ -7,16 +7,20 @@ import getpass
 import hashlib
 import os
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
+
+from carina_tasks.model import times
 
 PLUGIN = Path(__file__).parents[2] / "deploy/plugin"
 FAKE = """#!/bin/sh
 for word in "$@"; do printf '<%s>' "$word" >> "$ASKED"; done
 echo >> "$ASKED"
 case "$*" in
+*failoverstatuses*) printf '%b' "$PUBLISHED"; [ -n "$PUBLISHED" ] || exit 1 ;;
 *part-of=carina-tasks*) printf '%b' "$PODS" ;;
 *" get pods "*|"get pods "*) printf '%b' "$BY_NAME" ;;
 *) exit "$CODE" ;;
@@ -110,7 +114,7 @@ def test_several_releases_are_not_guessed_at(kubectl):
     done, asked = kubectl("resume", pods="a x true\\nb y true\\n")
     assert (done.returncode, len(asked)) == (2, 1)
     assert "say one of them with -n: a b" in done.stderr
-    _, asked = kubectl("-n", "ops", "status", NO_COLOR="1")
+    _, asked = kubectl("-n", "ops", "doctor", NO_COLOR="1")
     assert "<get><pods><-n><ops><-l>" in asked[0]
     assert "<NO_COLOR=1>" in asked[-1]
 
@@ -131,6 +135,61 @@ def test_what_is_wrong_is_said_and_nothing_is_run(kubectl, words, options, said)
     done, asked = kubectl(*words, **options)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert not [line for line in asked if "<exec>" in line]
+
+
+def lines(*since, level="DEGRADED", release="ops", written=None):
+    """Make what kubectl prints of the published object: a problem for each time of `since`."""
+    written = written or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    head = f"R\\t{release}\\nV\\t{level}\\twhy\\t{written}\\t1\\t1\\t9\\t0\\t0\\t\\t0\\n"
+    node = "N\\tn1\\tTrue\\talive\\t2\\t0\\tsurvives\\t\\tall fit\\n"
+    rows = (
+        f"A\\tns/c{i}\\t<nil>\\tn1\\tmissing\\t{one}\\twhy\\tdo\\n" for i, one in enumerate(since)
+    )
+    return head + node + "".join(rows)
+
+
+def test_ages_are_those_of_the_commands(kubectl):
+    """Times are read by awk, which knows no calendar: over leap days, months and years."""
+    moments = ("2024-02-29T23:59:59Z", "2024-03-01T00:00:00Z", "2000-12-31T12:00:00Z")
+    done, asked = kubectl("failed", PUBLISHED=lines(*moments))
+    now = datetime.now(UTC).timestamp()
+    ages = [line.split()[4] for line in done.stdout.splitlines() if line.startswith("ns/c")]
+    assert ages == [times.age(now - datetime.fromisoformat(one).timestamp()) for one in moments]
+    assert "<nil>" not in done.stdout
+    assert done.stdout.count("\n  do\n") == 1
+    assert not [line for line in asked if "<exec>" in line]
+
+
+@pytest.mark.parametrize(
+    ("level", "code"),
+    [
+        ("HEALTHY", 0),
+        ("AT RISK", 0),
+        ("WORKING", 0),
+        ("DEGRADED", 1),
+        ("STOPPED", 1),
+        ("UNKNOWN", 2),
+    ],
+)
+def test_the_exit_code_follows_the_published_verdict(kubectl, level, code):
+    """As that of the command in the pod does."""
+    done, _ = kubectl("status", PUBLISHED=lines(level=level))
+    assert (done.returncode, done.stdout.splitlines()[0]) == (code, f"{level}: why")
+
+
+def test_of_several_published_one_is_chosen(kubectl):
+    """They are named, and nothing is shown of either."""
+    done, _ = kubectl("status", PUBLISHED=lines() + lines(release="other"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "say one of them with -n: ops other" in done.stderr
+
+
+def test_what_may_not_be_read_is_asked_in_the_pod(kubectl):
+    """The API server's words and the way out are on standard error, the answer is the pod's."""
+    done, asked = kubectl("status", code=1)
+    assert done.returncode == 1
+    assert "no published status can be read; a control pod is asked" in done.stderr
+    assert asked[-1].endswith("<carina><status>")
 
 
 def test_the_krew_manifest_fits_its_archive(tmp_path):

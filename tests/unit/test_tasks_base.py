@@ -220,6 +220,8 @@ def test_a_failover_asks_for_a_resume_when_something_can_go_on_at_once(monkeypat
     """
     sent = []
     monkeypatch.setattr(failover.resume, "send", lambda *args, reason: sent.append(args))
+    shown = []
+    monkeypatch.setattr(failover.publish_status, "send", lambda reason: shown.append(reason))
     monkeypatch.setattr(failover, "context", lambda: None)
     volumes = (VolumeResult("pvc-1", "unfinished", "planned again", "n1", "n3", again=True),)
     failed = FailoverResult("n1", "unfinished", "why", volumes)
@@ -229,13 +231,14 @@ def test_a_failover_asks_for_a_resume_when_something_can_go_on_at_once(monkeypat
     assert failover.rebuild_node.run("n1") == failover.migrate_node.run("n1") == failed
     failover.resume.run()
     assert sent == [(True,)] * 3
+    assert len(shown) == 3
     failover.resume.run(hinted=True)
     assert len(sent) == 3
     monkeypatch.setattr(
         failover.lost_node, "rebuild_node", lambda *_: FailoverResult("n1", "unfinished", "no fit")
     )
     failover.rebuild_node.run("n1")
-    assert len(sent) == 3
+    assert (len(sent), len(shown)) == (3, 3)
 
     def away(*_, reason):
         raise OperationalError("no broker")

@@ -14,6 +14,7 @@ from carina_tasks.flows.report import carina_failover
 from carina_tasks.flows.sweeps import local_volumes, logic_volumes
 from carina_tasks.flows.sweeps.results import Swept
 from carina_tasks.kube import rights
+from carina_tasks.model import published
 from carina_tasks.model.process import Process
 from carina_tasks.store.server_info import BrokerInfo
 
@@ -175,6 +176,7 @@ def _api(
     if isinstance(broker, BrokerInfo):
         yield from doctor.workers(nodes, processes)
         yield from _sweeps(ctx, now)
+        yield from _published(ctx, now)
         others["the broker"] = broker.clock
         interval = ctx.settings.heartbeat_interval
         yield from doctor.clocks(
@@ -243,6 +245,15 @@ def _sweeps(ctx: Context, now: float) -> Iterator[Check]:
         except CarinaTasksError:
             continue
         yield doctor.sweep(name, None if last is None else max(0.0, now - last.at))
+
+
+def _published(ctx: Context, now: float) -> Iterator[Check]:
+    try:
+        written = published.seconds(str(ctx.published.read().get("written")))
+    except CarinaTasksError as exc:
+        yield Check("published status", "WARN", exc.message, "docs/status.md")
+        return
+    yield doctor.published_status(max(0.0, now - written) if written else None)
 
 
 def _carina(ctx: Context) -> Iterator[Check]:

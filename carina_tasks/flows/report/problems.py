@@ -35,28 +35,24 @@ from carina_tasks.store.task_results import TaskResult
 Inventories = dict[str, Inventory | CarinaTasksError]
 
 
-def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> ProblemsResult:
+def find_problems(
+    ctx: Context, stored: Sequence[TaskResult] | None, asked: Inventories | None = None
+) -> ProblemsResult:
     """Return what needs the operator, the most urgent first.
 
-    `stored` is what the broker knows, None when it is away.
+    `stored` is what the broker knows, None when it is away; `asked` what nodes have answered
+    already, None when they are to be asked now.
 
     Raises the adapters' errors when the API server cannot be asked.
     """
     snapshot, unknown = ctx.cluster.observe(), []
-    inventories: Inventories | None = None
-    if stored is not None:
+    inventories = asked
+    if stored is not None and asked is None:
         inventories = ask_nodes.inventories(
             ctx, [name for name, node in snapshot.nodes.items() if node.is_ready]
         )
-    else:
+    elif stored is None:
         unknown.append("failures of tasks, and what nodes hold: the broker is away")
-    try:
-        events: Sequence[PastEvent] = ctx.cluster.events()
-    except ApiDenied as exc:
-        events = ()
-        unknown.append(
-            f"our Events cannot be read, so `since` is not known for some: {exc.message}"
-        )
     away = Problem(
         "away",
         "broker",
@@ -74,6 +70,14 @@ def find_problems(ctx: Context, stored: Sequence[TaskResult] | None) -> Problems
         *_on_nodes(ctx, snapshot, inventories or {}),
         *_tasks(stored or ()),
     ]
+    events: Sequence[PastEvent] = ()
+    if not all(one.since for one in found):
+        try:
+            events = ctx.cluster.events()
+        except ApiDenied as exc:
+            unknown.append(
+                f"our Events cannot be read, so `since` is not known for some: {exc.message}"
+            )
     return ProblemsResult(
         now=int(snapshot.now),
         findings=tuple(_whose(snapshot, _since(item, events)) for item in found),

@@ -57,6 +57,13 @@ class NodeReadiness(msgspec.Struct, frozen=True, omit_defaults=True):
     state: str = ""
     """What the node was then: its Ready condition, and whether it was cordoned."""
 
+    @property
+    def in_short(self) -> str:
+        """What is shown under *if lost*: ``survives``, ``loses 5 volumes``, ``stops failover``."""
+        if self.without_place:
+            return f"loses {self.without_place} volume{'' if self.without_place == 1 else 's'}"
+        return "stops failover" if self.stopped else "survives"
+
 
 class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
     """For every node: would its loss now leave a volume that no node fits?"""

@@ -30,10 +30,13 @@ namespace: {{ .root.Release.Namespace }}
 {{ include "carina-tasks.clusterMetadata" . }}
 {{- end }}
 
-{{/* The same without name and namespace. */}}
+{{/* The same without name and namespace. labels: more of them. */}}
 {{- define "carina-tasks.clusterMetadata" -}}
 labels:
   {{- include "carina-tasks.labels" . | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- with merge dict ((.values).annotations | default dict) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
