@@ -48,10 +48,21 @@ class RandomCluster:
     def change(self) -> str:
         """Change one thing, and return what."""
         changes = [
-            self._add_node, self._drop_node, self._cordon, self._label, self._fill, self._silence,
-            self._add_volume, self._drop_volume, self._move_volume, self._begin, self._stray,
-            self._add_pod, self._drop_pod, self._bind_pod,
-        ]  # fmt: skip
+            self._add_node,
+            self._drop_node,
+            self._cordon,
+            self._label,
+            self._fill,
+            self._silence,
+            self._add_volume,
+            self._drop_volume,
+            self._move_volume,
+            self._begin,
+            self._stray,
+            self._add_pod,
+            self._drop_pod,
+            self._bind_pod,
+        ]
         one = self._dice.choice(changes)
         one()
         return one.__name__
@@ -101,9 +112,7 @@ class RandomCluster:
 
     def _label(self) -> None:
         raw = self.nodes[self._some(self.nodes)]
-        raw["metadata"]["labels"] = {
-            **raw["metadata"]["labels"], ZONE: self._dice.choice("xyz")
-        }  # fmt: skip
+        raw["metadata"]["labels"] = {**raw["metadata"]["labels"], ZONE: self._dice.choice("xyz")}
         self._new(raw)
 
     def _fill(self) -> None:
@@ -140,9 +149,14 @@ class RandomCluster:
         if name := self._some(self.volumes):
             raw, target = self.volumes[name], self._some(self.nodes)
             text = Journal(
-                intent="01234567-89ab-4def-8123-456789abcdef", kind="rebuild",
-                source=self._some(self.nodes), target=target, reason="lost", started=1, manifest={},
-            ).to_json()  # fmt: skip
+                intent="01234567-89ab-4def-8123-456789abcdef",
+                kind="rebuild",
+                source=self._some(self.nodes),
+                target=target,
+                reason="lost",
+                started=1,
+                manifest={},
+            ).to_json()
             raw["metadata"]["annotations"] = {"tasks.carina.storage.io/journal": text}
             raw["spec"]["nodeName"] = target
             self._new(raw)
@@ -153,9 +167,11 @@ class RandomCluster:
         if name and node:
             old = self.inventories[node]
             lv = build.local_volume(
-                f"volume-{name}", size=self._dice.randint(1, 9),
-                group=self.volumes[name]["spec"]["deviceGroup"], is_open=self._dice.random() < 0.3,
-            )  # fmt: skip
+                f"volume-{name}",
+                size=self._dice.randint(1, 9),
+                group=self.volumes[name]["spec"]["deviceGroup"],
+                is_open=self._dice.random() < 0.3,
+            )
             kept: tuple[LocalVolume, ...] = tuple(v for v in old.volumes if v.name != lv.name)
             self.inventories[node] = Inventory(node, old.groups, (*kept, lv))
 
@@ -170,10 +186,14 @@ class RandomCluster:
             spec["tolerations"] = [{"key": "only", "operator": "Exists"}]
         self.pods[name] = self._new(
             build.pod(
-                name, *used, on=on if dice.random() < 0.9 else "", labels={"app": app},
+                name,
+                *used,
+                on=on if dice.random() < 0.9 else "",
+                labels={"app": app},
                 owner={"kind": "StatefulSet", "name": app, "uid": f"uid-{app}"},
-                requests={"cpu": str(dice.randint(0, 3))}, **spec,
-            )  # fmt: skip
+                requests={"cpu": str(dice.randint(0, 3))},
+                **spec,
+            )
         )
 
     def _drop_pod(self) -> None:
@@ -218,21 +238,20 @@ def _selected(app: str) -> Json:
 def _apart(app: str) -> Json:
     term = {"topologyKey": build.HOSTNAME, **_selected(app)}
     return {
-        "affinity": {
-            "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
-        }
+        "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
     }
 
 
 def _near(app: str) -> Json:
     term = {"topologyKey": ZONE, **_selected(app)}
-    return {
-        "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
-    }
+    return {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
 
 
 def _spread(app: str) -> Json:
     rule = {
-        "maxSkew": 1, "topologyKey": ZONE, "whenUnsatisfiable": "DoNotSchedule", **_selected(app),
-    }  # fmt: skip
+        "maxSkew": 1,
+        "topologyKey": ZONE,
+        "whenUnsatisfiable": "DoNotSchedule",
+        **_selected(app),
+    }
     return {"topologySpreadConstraints": [rule]}

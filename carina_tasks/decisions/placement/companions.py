@@ -78,11 +78,7 @@ def companion_of(
         raise BadObject(f'persistentvolumeclaim "{name}" is being deleted (pod {pod.meta.key})')
     if not claim.pv_name:
         held = next(
-            (
-                v
-                for v in snapshot.persistent_volumes_of(key)
-                if v.claim_uid == claim.meta.uid
-            ),
+            (v for v in snapshot.persistent_volumes_of(key) if v.claim_uid == claim.meta.uid),
             None,
         )
         if held is None:

@@ -42,7 +42,9 @@ class Ledger:
         }
         self.pods = PodsByNode(snapshot)
         self.free = FreeSpace(snapshot, self.candidates, reserve)
-        self.volumes = Counter({name: len(snapshot.logic_volumes_on(name)) for name in snapshot.nodes})
+        self.volumes = Counter(
+            {name: len(snapshot.logic_volumes_on(name)) for name in snapshot.nodes}
+        )
         """Carina volumes by node."""
         self._ranked: dict[frozenset[str], Sequence[Rank]] = {}
 

@@ -69,12 +69,23 @@ class Plan:
     """The verdicts, and what they rest on."""
 
     verdicts: tuple[Placement | Unschedulable, ...]
-    looked: frozenset[str]
-    """Nodes that the filters were asked about."""
-    chosen: tuple[tuple[PodGroup, Score], ...]
-    """Each group that was placed, with the score of its node."""
-    wide: bool
-    """A group has constraints about pods of other nodes than its own: every node counts."""
+    looked: frozenset[str] = frozenset()
+    """Nodes that the filters were asked about; empty when `wide`."""
+    chosen: tuple[Chosen, ...] = ()
+    """What was placed."""
+    wide: bool = False
+    """Every node counts: a group has constraints about pods of other nodes, or fits nowhere."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """A group that was placed, as far as a score reads it, and the score of its node."""
+
+    logic_volumes: tuple[LogicVolume, ...]
+    needs: Mapping[str, int]
+    size: int
+    owners: frozenset[str]
+    score: Score
 
 
 def plan_with(
@@ -105,12 +116,12 @@ def plan_with(
     leaving = (pod for group in groups for pod in group.leaving)
     with ledger.pods.lend(snapshot.nodes, leaving):
         verdicts = planning.place_all(groups)
-    return Plan(
-        tuple(verdicts[logic_volume.name] for logic_volume in wanted),
-        frozenset(planning.looked),
-        tuple(planning.chosen),
-        any(one.affinity or one.anti_affinity or one.spread for g in groups for one in g.pods),
-    )
+    answer = tuple(verdicts[logic_volume.name] for logic_volume in wanted)
+    if planning.nowhere or any(
+        one.affinity or one.anti_affinity or one.spread for g in groups for one in g.pods
+    ):
+        return Plan(answer, wide=True)
+    return Plan(answer, frozenset(planning.looked), tuple(planning.chosen))
 
 
 class _Planning:
@@ -139,7 +150,9 @@ class _Planning:
         self._changed: dict[str, int] = {}
         self._volumes = ChainMap(self._changed, ledger.volumes)
         self.looked: set[str] = set()
-        self.chosen: list[tuple[PodGroup, Score]] = []
+        self.chosen: list[Chosen] = []
+        self.nowhere = False
+        """Whether a group was refused by every node."""
         for name in (v.name for group in groups for v in group.logic_volumes):
             found = snapshot.logic_volumes.get(name)
             if found is not None and found.node in ledger.volumes:
@@ -178,9 +191,12 @@ class _Planning:
             if score[-1] in self._names:
                 misfit = self._first_misfit(score[-1], group)
                 if misfit is None:
-                    self.chosen.append((group, score))
+                    self.chosen.append(
+                        Chosen(group.logic_volumes, group.needs, group.size, group.owners, score)
+                    )
                     return self._book(self._ledger.candidates[score[-1]], group)
                 misfits[score[-1]] = misfit
+        self.nowhere = True
         for name in self._names - misfits.keys():
             # It lacks a VG; which filter says no first is what people read.
             if (misfit := self._first_misfit(name, group)) is not None:

@@ -126,18 +126,11 @@ class PodsByNode:
 
     def owning(self, uids: Iterable[str]) -> set[str]:
         """Return the nodes that have pods of the controllers with those UIDs."""
-        return {
-            node
-            for uid in uids
-            for node, number in self._owned.get(uid, {}).items()
-            if number
-        }
+        return {node for uid in uids for node, number in self._owned.get(uid, {}).items() if number}
 
     def apart(self, node: str) -> tuple[AffinityTerm, ...]:
         """Return the required anti-affinity terms of the node's pods: they reach other nodes."""
-        return tuple(
-            term for key in self._pods[node] for term in self._where[key][1].anti_affinity
-        )
+        return tuple(term for key in self._pods[node] for term in self._where[key][1].anti_affinity)
 
     def used(self, node: str) -> Mapping[str, Decimal]:
         """Return the sum of what the node's pods request."""

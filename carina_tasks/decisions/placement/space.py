@@ -110,7 +110,11 @@ class Space:
         """Return the nodes whose room for the group is not what `FreeSpace.free` says."""
         return (
             {node for node, _ in self._changed}
-            | {node for v in group.logic_volumes for node, _ in self._before.claimed.get(v.name, ())}
+            | {
+                node
+                for v in group.logic_volumes
+                for node, _ in self._before.claimed.get(v.name, ())
+            }
             | {node for v in group.logic_volumes for node in self._before.strays(v)}
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -218,12 +218,12 @@ def plan(
     ctx: Context,
     snapshot: ClusterSnapshot,
     wanted: Sequence[LogicVolume],
-    source: str,
+    source: str | Set[str],
     inventories: Mapping[str, Inventory] | None = None,
 ) -> tuple[placement.Placement | placement.Unschedulable, ...]:
     """Choose a node for each logic volume, from the candidates' current inventories.
 
-    When `source` is lost, whatever else leaves it by a plan of its own is planned along, so that
+    When a source is lost, whatever else leaves it by a plan of its own is planned along, so that
     the volumes of one pod do not wait for each other forever when one is journalled and the other
     is not.
 
@@ -231,17 +231,38 @@ def plan(
         ctx: The outside world.
         snapshot: The cluster as it was read.
         wanted: The logic volumes to place, all of `source`.
-        source: The node that the logic volumes leave.
+        source: The node that they leave, or all the nodes that are lost together.
         inventories: What each node reported.
     """
+    sources = frozenset((source,) if isinstance(source, str) else source)
     if inventories is None:
-        candidates = [n.name for n in snapshot.nodes.values() if n.is_ready and n.name != source]
+        candidates = [
+            n.name for n in snapshot.nodes.values() if n.is_ready and n.name not in sources
+        ]
         inventories = ask_nodes.answered(ask_nodes.inventories(ctx, candidates))
-    lost = source not in snapshot.nodes or not snapshot.nodes[source].is_ready
-    along = (
-        selection.leaving(snapshot, source, {logic_volume.name for logic_volume in wanted})
-        if lost
-        else []
-    )
-    rules = placement.PlacementRules(reserve=ctx.settings.reserve)
-    return placement.plan(snapshot, inventories, [*wanted, *along], source, rules)[: len(wanted)]
+    every = [*wanted, *along(snapshot, wanted, sources)]
+    return placement.plan(snapshot, inventories, every, sources, rules(ctx))[: len(wanted)]
+
+
+def along(
+    snapshot: ClusterSnapshot, wanted: Sequence[LogicVolume], sources: Iterable[str]
+) -> list[LogicVolume]:
+    """Return what else leaves the lost ones of `sources` by a plan of its own.
+
+    Args:
+        snapshot: The cluster as it was read.
+        wanted: The logic volumes that are planned anyway.
+        sources: The nodes that they leave.
+    """
+    names = {logic_volume.name for logic_volume in wanted}
+    return [
+        logic_volume
+        for source in sorted(sources)
+        if source not in snapshot.nodes or not snapshot.nodes[source].is_ready
+        for logic_volume in selection.leaving(snapshot, source, names)
+    ]
+
+
+def rules(ctx: Context) -> placement.PlacementRules:
+    """Return what the settings say about placement."""
+    return placement.PlacementRules(reserve=ctx.settings.reserve)
