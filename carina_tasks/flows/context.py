@@ -44,6 +44,8 @@ class Context:
     monotonic: Callable[[], float]
     progress: Callable[[str], None] = lambda text: None
     """Reports the progress of this task. Never raises."""
+    ask_for_rebuild: Callable[[str], None] = lambda node: None
+    """Puts a message for a deleted node on the queue: a hint that may get lost. Never raises."""
     plans: PlanMemory[Any] = field(default_factory=PlanMemory)
     """What `readiness` found last in this process."""
 

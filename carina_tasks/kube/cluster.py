@@ -76,6 +76,15 @@ class Cluster:
         watched = self._watched(lambda informer: informer.logic_volumes)
         return watched or self._listed(paths.LOGIC_VOLUMES, objects.parse_logic_volume)
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether nodes and LogicVolumes are watched now, so that reading them costs no list."""
+        informer = self._informer
+        return (
+            informer is not None
+            and informer.behind(informer.nodes, informer.logic_volumes) is None
+        )
+
     def is_named(self, node: str) -> bool:
         """Return whether a LogicVolume names `node`, also one that cannot be read otherwise."""
         specs = (raw.get("spec") for raw in self.api.list(paths.LOGIC_VOLUMES).items)

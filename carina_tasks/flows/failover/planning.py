@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -57,7 +57,7 @@ def begin(
     ctx: Context,
     snapshot: ClusterSnapshot,
     verdicts: Iterable[placement.Placement | placement.Unschedulable],
-    cause: Cause,
+    cause_of: Callable[[str], Cause],
     copies: Mapping[str, Copies] = MappingProxyType({}),
 ) -> tuple[dict[str, rebuild.RebuildView], list[VolumeResult]]:
     """Write the journals of what was planned.
@@ -65,21 +65,22 @@ def begin(
     Return those that may continue, as they were written, and what became of the others.
 
     What the API server would refuse is left as it is, with what goes together with it. Every
-    journal is written before the first volume is touched. A volume whose companion could not be
-    journalled waits: resume journals the companion first. `copies` has the LVs of the volumes that
-    are failed back, by name.
+    journal, of all lost nodes, is written before the first volume is touched. A volume whose
+    companion could not be journalled waits: resume journals the companion first. `copies` has the
+    LVs of the volumes that are failed back, by name.
 
     Args:
         ctx: The outside world.
         snapshot: The cluster as it was read.
         verdicts: Where each logic volume goes.
-        cause: Why they leave their node.
+        cause_of: Returns why volumes leave the node of that name.
         copies: The LVs of those that are failed back, by name.
     """
     results: list[VolumeResult] = []
     wanted: dict[str, tuple[LogicVolume, Journal]] = {}
     for verdict in verdicts:
         logic_volume = verdict.logic_volume
+        cause = cause_of(logic_volume.node)
         if isinstance(verdict, placement.Unschedulable):
             events.no_fit(ctx, snapshot, logic_volume, cause.node, verdict.reason)
             results.append(
@@ -109,8 +110,10 @@ def begin(
     parted = [name for name, one in views.items() if unwritten & set(one.journal.together)]
     for name in parted:
         reason = "another volume of its pod changed since the plan, and is journalled first"
-        target = views.pop(name).journal.target
-        results.append(VolumeResult(name, "unfinished", reason, cause.node, target, again=True))
+        journal = views.pop(name).journal
+        results.append(
+            VolumeResult(name, "unfinished", reason, journal.source, journal.target, again=True)
+        )
     return views, results
 
 
