@@ -23,6 +23,7 @@ from carina_tasks.emulator.api_server.kinds import (
     PERSISTENT_VOLUMES,
 )
 from carina_tasks.emulator.lvm import program, state
+from carina_tasks.flows import threads
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import advance, planning, rehearse
 from carina_tasks.flows.failover.results import FailoverResult, ResumeResult
@@ -140,7 +141,7 @@ def simulated_world() -> Iterator[None]:
     """Replace clocks, ids, threads and the tasks' context for the time of the block."""
     with virtual_world(), ExitStack() as stack:
         _empty()
-        for module in (advance, cluster, planning, rehearse):
+        for module in (advance, cluster, planning, rehearse, threads):
             stack.enter_context(mock.patch.object(module, "ThreadPoolExecutor", Executor))
         stack.enter_context(mock.patch.object(cluster, "SharedReading", SimulatedReading))
         for module in (failover, sweep, trash):

@@ -6,14 +6,13 @@ The API server, the witnesses and the operator's entries are asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 from carina_tasks.decisions import guards, node_loss
 from carina_tasks.errors import CarinaTasksError, MassFailure
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover.results import FailoverResult
-from carina_tasks.flows.threads import spread
+from carina_tasks.flows.threads import each
 from carina_tasks.model.objects import Node
 from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.observability.audit import about_node
@@ -153,10 +152,7 @@ def _ask(
         except CarinaTasksError as exc:
             return name, exc
 
-    if len(nodes) < 2:
-        return [one(name) for name in nodes]
-    with ThreadPoolExecutor(min(len(nodes), ctx.settings.concurrency)) as pool:
-        return list(spread(pool, one, nodes))
+    return each(ctx.settings.concurrency, one, nodes)
 
 
 def judge_not_ready(

@@ -8,7 +8,6 @@ somebody is at it. None of them is needed: `resume` asks again for what is still
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import structlog
@@ -18,7 +17,7 @@ from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import one_object
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover.loss import confirm_absences, judge_not_ready
-from carina_tasks.flows.threads import spread
+from carina_tasks.flows.threads import each
 
 LEAD = "failover.deleted"
 """The lock of the worker that confirms which nodes are deleted."""
@@ -91,10 +90,7 @@ def not_ready(ctx: Context, node: str) -> dict[str, node_loss.Lost]:
             one_object.check(ctx, exc)
             return name, exc
 
-    if not suspects:
-        return {}
-    with ThreadPoolExecutor(min(len(suspects), ctx.settings.concurrency)) as pool:
-        found = list(spread(pool, judged, suspects))
+    found = each(ctx.settings.concurrency, judged, suspects)
     return {name: loss for name, loss in found if isinstance(loss, node_loss.Lost)}
 
 
