@@ -81,8 +81,7 @@ class Cluster:
         """Whether nodes and LogicVolumes are watched now, so that reading them costs no list."""
         informer = self._informer
         return (
-            informer is not None
-            and informer.behind(informer.nodes, informer.logic_volumes) is None
+            informer is not None and informer.behind(informer.nodes, informer.logic_volumes) is None
         )
 
     def is_named(self, node: str) -> bool:

@@ -56,6 +56,7 @@ from tests.sim.nodes import Machine, NodeWorkers, changing, skewed_time
 from tests.sim.nodes import load as load_disks
 from tests.sim.people import People
 from tests.sim.planned import Planned
+from tests.sim.racks import Racks
 from tests.sim.readings import SimulatedReading
 from tests.sim.undoing import Undoing
 from tests.sim.watches import Watches, resources_of
@@ -323,6 +324,7 @@ class History:
         actors.later(rng.uniform(100.0, 400.0), self.people.look)
         self.people.move_extents(Random(f"{self.seed}/pvmove"))
         self.planned.begin()
+        Racks(self).begin()
         self.undoing.begin()
         length = rng.uniform(300.0, 1500.0)
         self._choose_odds()
@@ -425,6 +427,7 @@ class History:
     def _done(self, message: Message, result: Any) -> None:
         if isinstance(result, FailoverResult):
             self.chance.did[f"failovers {result.outcome}"] += 1
+            self.chance.did["nodes failed over by the plan of another"] += len(result.along)
         if isinstance(result, RestoreResult):
             node, name = message.args
             local = self.machines[node].disks.by_uuid().get(name.removeprefix("trash-"))

@@ -98,7 +98,11 @@ def begin(
                 _journal(snapshot, verdict, cause, copies.get(logic_volume.name)),
             )
             structlog.get_logger().info(
-                "planned", volume=logic_volume.name, target=verdict.node, reason=verdict.reason
+                "planned",
+                volume=logic_volume.name,
+                node=cause.node,
+                target=verdict.node,
+                reason=verdict.reason,
             )
     views: dict[str, rebuild.RebuildView] = {}
     for view in _write_all(ctx, snapshot, wanted):
