@@ -48,13 +48,12 @@ def lost_nodes(
         after: Seconds for which a node must be NotReady to count.
         planned: Nodes whose absence is planned.
     """
-    named = {logic_volume.node for logic_volume in snapshot.logic_volumes.values()}
     sick = {
         n.name
         for n in snapshot.nodes.values()
         if not n.is_ready and snapshot.now - n.ready_since >= after
     }
-    return frozenset((sick | (named - snapshot.nodes.keys())) - set(planned))
+    return frozenset((sick | (snapshot.nodes_named - snapshot.nodes.keys())) - set(planned))
 
 
 def mass_failure(

@@ -41,14 +41,14 @@ class Skip:
 
 def of_deleted_node(snapshot: ClusterSnapshot, node: str) -> tuple[Wanted | Skip, ...]:
     """Judge every LogicVolume that names the deleted `node`."""
-    return tuple(_judge(snapshot, v, node) for v in _on(snapshot, node))
+    return tuple(_judge(snapshot, v, node) for v in snapshot.logic_volumes_on(node))
 
 
 def of_not_ready_node(snapshot: ClusterSnapshot, node: str) -> tuple[Wanted | Skip, ...]:
     """Judge every LogicVolume that names the NotReady `node`: only annotated pods may be moved."""
     return tuple(
         _only_annotated(snapshot, verdict, node) if isinstance(verdict, Wanted) else verdict
-        for verdict in (_judge(snapshot, v, node) for v in _on(snapshot, node))
+        for verdict in (_judge(snapshot, v, node) for v in snapshot.logic_volumes_on(node))
     )
 
 
@@ -115,7 +115,7 @@ def leaving(snapshot: ClusterSnapshot, node: str, but: Collection[str]) -> list[
     wanted = {verdict.logic_volume.name for verdict in verdicts if isinstance(verdict, Wanted)}
     return [
         v
-        for v in _on(snapshot, node)
+        for v in snapshot.logic_volumes_on(node)
         if v.name not in but
         and (
             v.name in wanted
@@ -133,12 +133,11 @@ def movable_pods(snapshot: ClusterSnapshot, node: str) -> tuple[Pod, ...]:
     DaemonSet's or a static pod belongs to its node. A generic ephemeral volume holds no pod: it
     goes with it, and the next pod gets a new one.
     """
-    on_node = {v.name for v in _on(snapshot, node) if not goes_with_pod(snapshot, v)}
+    on_node = {v.name for v in snapshot.logic_volumes_on(node) if not goes_with_pod(snapshot, v)}
     return tuple(
         pod
-        for pod in snapshot.pods
-        if pod.node == node
-        and pod.controller is not None
+        for pod in snapshot.pods_on(node)
+        if pod.controller is not None
         and isinstance(eviction.judge_pod(pod, "migrate", alive=False), eviction.EvictPod)
         and not any(_volume_of(snapshot, pod, claim) in on_node for claim in pod.claims)
     )
@@ -162,12 +161,6 @@ def managed(logic_volume: LogicVolume) -> bool:
     Old releases of Carina wrote no type; for those the PersistentVolume decides.
     """
     return not logic_volume.meta.owners and logic_volume.has_lv
-
-
-def _on(snapshot: ClusterSnapshot, node: str) -> list[LogicVolume]:
-    return sorted(
-        (v for v in snapshot.logic_volumes.values() if v.node == node), key=lambda v: v.name
-    )
 
 
 def _judge(snapshot: ClusterSnapshot, logic_volume: LogicVolume, node: str) -> Wanted | Skip:

@@ -8,6 +8,7 @@
 ``context``     everything a flow works with, handed in, so that a test can hand in its own
 ``ask_nodes``   requests to node workers, and the check of their answers
 ``one_object``  which errors concern one object only
+``plan_memory`` what `readiness` found last for each node, and whether it still holds
 ``stop``        the operator's pause, and its end: who, when and why
 ``threads``     several threads that log as one task
 """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.errors import MassFailure, Paused
+from carina_tasks.flows.plan_memory import PlanMemory
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.published import PublishedStatus
 from carina_tasks.kube.state import StateMap
@@ -45,6 +46,10 @@ class Context:
     monotonic: Callable[[], float]
     progress: Callable[[str], None] = lambda text: None
     """Reports the progress of this task. Never raises."""
+    ask_for_rebuild: Callable[[str], None] = lambda node: None
+    """Puts a message for a deleted node on the queue: a hint that may get lost. Never raises."""
+    plans: PlanMemory[Any] = field(default_factory=PlanMemory)
+    """What `readiness` found last in this process."""
 
     def check_pause(self, node: str = "") -> None:
         """Refuse to continue while carina-tasks is paused, or stopped by the mass-failure guard.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,3 +24,17 @@ def spread(pool: Executor, work: Callable[[T], R], items: Iterable[T]) -> Iterat
     """
     futures = [pool.submit(contextvars.copy_context().run, work, item) for item in items]
     return (future.result() for future in futures)
+
+
+def each(most: int, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Do `work` for each of `items` on threads that end with it, and return the results in order.
+
+    Args:
+        most: Threads at most; a single item needs none.
+        work: What is done with each item.
+        items: The items.
+    """
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(len(items), most)) as pool:
+        return list(spread(pool, work, items))

@@ -70,6 +70,14 @@ class Cluster:
         watched = self._watched(lambda informer: informer.logic_volumes)
         return watched if watched is not None else self.api.read_all(kinds.LOGIC_VOLUMES)
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether nodes and LogicVolumes are watched now, so that reading them costs no list."""
+        informer = self._informer
+        return (
+            informer is not None and informer.behind(informer.nodes, informer.logic_volumes) is None
+        )
+
     def is_named(self, node: str) -> bool:
         """Return whether a LogicVolume names `node`, also one that cannot be read otherwise."""
         found = self.api.read_all(kinds.LOGIC_VOLUMES)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 from carina_tasks.model.objects import (
     Claim,
@@ -14,6 +15,8 @@ from carina_tasks.model.objects import (
     Pod,
     StorageClass,
 )
+
+T = TypeVar("T")
 
 
 def unreadable_lines(unreadable: tuple[Unreadable, ...]) -> tuple[str, ...]:
@@ -53,11 +56,32 @@ class ClusterSnapshot:
 
     def without(self, node: str) -> ClusterSnapshot:
         """Return the same cluster with `node` deleted: all else is as it was."""
-        return replace(self, nodes={name: one for name, one in self.nodes.items() if name != node})
+        found = replace(self, nodes={name: one for name, one in self.nodes.items() if name != node})
+        # They hold nothing of the nodes, and readiness takes every node away in turn.
+        for index in INDEXES:
+            found.__dict__[index] = getattr(self, index)
+        return found
 
     def pods_of(self, claim_key: str) -> tuple[Pod, ...]:
         """Return the pods that use the claim ``namespace/name`` and have not run to their end."""
         return self._pods_by_claim.get(claim_key, ())
+
+    def pods_on(self, node: str) -> tuple[Pod, ...]:
+        """Return the pods that are bound to the node, finished ones too."""
+        return self._pods_by_node.get(node, ())
+
+    def logic_volumes_on(self, node: str) -> tuple[LogicVolume, ...]:
+        """Return the LogicVolumes that name the node, by name."""
+        return self._logic_volumes_by_node.get(node, ())
+
+    @property
+    def nodes_named(self) -> Set[str]:
+        """The nodes that LogicVolumes name, whether they exist or not."""
+        return self._logic_volumes_by_node.keys()
+
+    def persistent_volumes_of(self, claim_key: str) -> tuple[PersistentVolume, ...]:
+        """Return the PersistentVolumes that are reserved for the claim ``namespace/name``."""
+        return self._persistent_volumes_by_claim.get(claim_key, ())
 
     @cached_property
     def unreadable_names(self) -> frozenset[str]:
@@ -66,8 +90,38 @@ class ClusterSnapshot:
 
     @cached_property
     def _pods_by_claim(self) -> Mapping[str, tuple[Pod, ...]]:
-        found: dict[str, list[Pod]] = {}
-        for pod in self.pods:
-            for claim in dict.fromkeys(() if pod.finished else pod.claims):
-                found.setdefault(f"{pod.meta.namespace}/{claim}", []).append(pod)
-        return {key: tuple(pods) for key, pods in found.items()}
+        return _grouped(
+            (f"{pod.meta.namespace}/{claim}", pod)
+            for pod in self.pods
+            for claim in dict.fromkeys(() if pod.finished else pod.claims)
+        )
+
+    @cached_property
+    def _pods_by_node(self) -> Mapping[str, tuple[Pod, ...]]:
+        return _grouped((pod.node, pod) for pod in self.pods)
+
+    @cached_property
+    def _logic_volumes_by_node(self) -> Mapping[str, tuple[LogicVolume, ...]]:
+        return _grouped(
+            (self.logic_volumes[name].node, self.logic_volumes[name])
+            for name in sorted(self.logic_volumes)
+        )
+
+    @cached_property
+    def _persistent_volumes_by_claim(self) -> Mapping[str, tuple[PersistentVolume, ...]]:
+        return _grouped((pv.claim_key, pv) for pv in self.persistent_volumes.values())
+
+
+INDEXES = (
+    "_pods_by_claim",
+    "_pods_by_node",
+    "_logic_volumes_by_node",
+    "_persistent_volumes_by_claim",
+)
+
+
+def _grouped(pairs: Iterable[tuple[str, T]]) -> Mapping[str, tuple[T, ...]]:
+    found: dict[str, list[T]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in found.items()}

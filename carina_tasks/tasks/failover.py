@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -74,7 +75,8 @@ def rebuild_node(node: str) -> FailoverResult:
     VOLUME          OUTCOME   SOURCE        TARGET        REASON
     pvc-177854eb…   rebuilt   10.20.9.154   10.20.9.153   node 10.20.9.154 was deleted
     """
-    return _at_once(lost_node.rebuild_node(context(), node))
+    ctx = replace(context(), ask_for_rebuild=_ask_for_rebuild)
+    return _at_once(lost_node.rebuild_node(ctx, node))
 
 
 @shared_task(
@@ -184,6 +186,13 @@ def resume(hinted: bool = False) -> ResumeResult:
     for node in result.not_ready_nodes:
         migrate_node.send(node, reason="resume saw it NotReady")
     return result
+
+
+def _ask_for_rebuild(node: str) -> None:
+    try:
+        rebuild_node.send(node, reason="it was deleted while others were confirmed")
+    except (OperationalError, OSError):
+        structlog.get_logger().warning("no rebuild was asked for: the broker does not take it")
 
 
 R = TypeVar("R", FailoverResult, ResumeResult)

@@ -18,6 +18,7 @@ from carina_tasks.emulator.api_server import cluster as emulator
 from carina_tasks.emulator.api_server import deletion
 from carina_tasks.emulator.api_server.kinds import custom, volumes
 from carina_tasks.emulator.lvm import program
+from carina_tasks.flows import threads
 from carina_tasks.flows.failover import advance, planning, rehearse, whole_pvs
 from carina_tasks.kube import cluster
 
@@ -78,7 +79,7 @@ def virtual_world() -> Iterator[None]:
     with ExitStack() as stack:
         for module in (emulator, deletion, custom, volumes):
             stack.enter_context(mock.patch.object(module, "datetime", VirtualDatetime))
-        for module in (advance, cluster, planning, rehearse, whole_pvs):
+        for module in (advance, cluster, planning, rehearse, threads, whole_pvs):
             stack.enter_context(mock.patch.object(module, "ThreadPoolExecutor", SerialExecutor))
         stack.enter_context(
             mock.patch.object(program, "time", SimpleNamespace(time=lambda: _Current.clock.now))

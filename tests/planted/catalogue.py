@@ -22,7 +22,7 @@ from carina_tasks.decisions import (
 )
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover import lost_node, steps
+from carina_tasks.flows.failover import lost_together, steps
 from carina_tasks.flows.sweeps import local_volumes
 from carina_tasks.kube.state import StateMap
 from tests.planted import rebuilds, rules
@@ -116,8 +116,8 @@ BUGS: Final = (
             Simulation(),
             _chaos(
                 "flows.failover.loss:check_mass_failure",
-                "isinstance(verdict, guards.GuardStops)",
-                "False",
+                "isinstance(verdict, guards.GuardAllows)",
+                "True",
                 "test_nodes.py::test_two_of_three_nodes_fall_silent",
             ),
         ),
@@ -149,7 +149,12 @@ BUGS: Final = (
     Bug(
         "second-get-left-out",
         (Simulation(20),),
-        rules.patched(lost_node, "confirm_absence", rules.confirmed_at_once),
+        rules.patched(lost_together, "confirm_absences", rules.confirmed_at_once),
+    ),
+    Bug(
+        "others-unconfirmed",
+        (Simulation(300),),
+        rules.patched(lost_together, "confirm_absences", rules.others_unconfirmed),
     ),
     Bug("retention-ignored", (Simulation(),), rules.retention_ignored),
     Bug(

@@ -113,22 +113,22 @@ GUARDS = (
                 "test_guards.py::test_without_a_healthy_target_it_stops_whatever_the_share",
             ),
             Edit(
-                F + "failover.loss:check_mass_failure",
+                F + "failover.loss:_stop",
                 "ctx.state.write(latched=verdict.reason)",
                 "pass",
                 FAILOVER + "test_mass_failure_stops_and_latches",
             ),
             Edit(
-                F + "failover.lost_node:_rebuild_node",
-                "check_mass_failure(ctx, snapshot, node)",
-                "pass",
+                F + "failover.lost_node:_fail_over_allowed",
+                "check_mass_failure(ctx, snapshot, may)",
+                "frozenset(may)",
                 FAILOVER + "test_mass_failure_stops_and_latches",
             ),
             Edit(
-                F + "failover.lost_node:_migrate_node",
-                "check_mass_failure(ctx, snapshot, node)",
-                "pass",
-                FAILOVER + "test_mass_failure_stops_migration_and_resume_too",
+                F + "failover.lost_node:_fail_over_allowed",
+                "one.node in allowed",
+                "True",
+                "test_lost_together.py::test_too_many_at_once_stop_everything_but_what_is_approved",
             ),
             Edit(
                 F + "failover.resume:resume",
@@ -137,13 +137,13 @@ GUARDS = (
                 FAILOVER + "test_mass_failure_stops_migration_and_resume_too",
             ),
             Edit(
-                F + "failover.loss:check_mass_failure",
+                F + "failover.loss:_stop",
                 "isinstance(verdict, guards.GuardWaits)",
                 "False",
                 FAILOVER + "test_after_an_outage_of_the_api_server_nothing_latches",
             ),
             Edit(
-                F + "failover.loss:check_mass_failure",
+                F + "failover.loss:_stop",
                 "ctx.cluster.node(name)[0] is not None",
                 "False",
                 FAILOVER + "test_a_list_that_lacks_nodes_latches_nothing",
@@ -157,7 +157,7 @@ GUARDS = (
         GUARDED,
         (
             Edit(
-                F + "failover.lost_node:guarded",
+                F + "failover.lost_node:refusable",
                 "ctx.check_pause(node)",
                 "pass",
                 FAILOVER + "test_pause_and_latch_come_before_everything",
@@ -227,9 +227,9 @@ GUARDS = (
                 "test_node_loss.py::test_out_of_service_does_not_wait_unless_a_witness_answers",
             ),
             Edit(
-                F + "failover.loss:confirm_absence",
-                "if entry is not None:\n    return node_loss.in_maintenance(entry)",
-                "pass",
+                F + "failover.loss:_leave_out_planned",
+                "asked & entries.keys()",
+                "()",
                 "test_maintenance.py::test_nothing_of_a_node_in_maintenance_is_failed_over",
             ),
             Edit(

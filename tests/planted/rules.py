@@ -195,12 +195,23 @@ def first_look_counts(original: Any) -> Any:
     return judge
 
 
-def confirmed_at_once(original: Any) -> Any:
-    """Read a deleted node once instead of twice."""
+def others_unconfirmed(original: Any) -> Any:
+    """Confirm the node of the message, and take the others for deleted as they seem to be."""
 
-    def confirm(ctx: Context, node: str) -> Any:
-        first, _ = ctx.cluster.node(node)
-        return node_loss.absent(node, first, first, 0.0)
+    def confirm(ctx: Context, nodes: Any, more: Any = frozenset) -> Any:
+        verdicts = original(ctx, nodes)
+        seem = {node: node_loss.Lost(f"node {node} was deleted") for node in more()}
+        return seem | verdicts
+
+    return confirm
+
+
+def confirmed_at_once(original: Any) -> Any:
+    """Read deleted nodes once instead of twice."""
+
+    def confirm(ctx: Context, nodes: Any, more: Any = frozenset) -> Any:
+        found = {node: ctx.cluster.node(node)[0] for node in {*nodes, *more()}}
+        return {node: node_loss.absent(node, one, one, 0.0) for node, one in found.items()}
 
     return confirm
 

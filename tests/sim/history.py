@@ -23,6 +23,7 @@ from carina_tasks.emulator.api_server.kinds import (
     PERSISTENT_VOLUMES,
 )
 from carina_tasks.emulator.lvm import program, state
+from carina_tasks.flows import threads
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import advance, planning, rehearse, whole_pvs
 from carina_tasks.flows.failover.results import FailoverResult, ResumeResult
@@ -56,6 +57,7 @@ from tests.sim.nodes import Machine, NodeWorkers, changing, skewed_time
 from tests.sim.nodes import load as load_disks
 from tests.sim.people import People
 from tests.sim.planned import Planned
+from tests.sim.racks import Racks
 from tests.sim.readings import SimulatedReading
 from tests.sim.undoing import Undoing
 from tests.sim.watches import Watches, resources_of
@@ -142,7 +144,7 @@ def simulated_world() -> Iterator[None]:
     """Replace clocks, ids, threads and the tasks' context for the time of the block."""
     with virtual_world(), ExitStack() as stack:
         _empty()
-        for module in (advance, cluster, planning, rehearse, whole_pvs):
+        for module in (advance, cluster, planning, rehearse, threads, whole_pvs):
             stack.enter_context(mock.patch.object(module, "ThreadPoolExecutor", Executor))
         stack.enter_context(mock.patch.object(cluster, "SharedReading", SimulatedReading))
         for module in (failover, sweep, trash):
@@ -325,6 +327,7 @@ class History:
         actors.later(rng.uniform(100.0, 400.0), self.people.look)
         self.people.move_extents(Random(f"{self.seed}/pvmove"))
         self.planned.begin()
+        Racks(self).begin()
         self.undoing.begin()
         length = rng.uniform(300.0, 1500.0)
         self._choose_odds()
@@ -427,6 +430,7 @@ class History:
     def _done(self, message: Message, result: Any) -> None:
         if isinstance(result, FailoverResult):
             self.chance.did[f"failovers {result.outcome}"] += 1
+            self.chance.did["nodes failed over by the plan of another"] += len(result.along)
         if isinstance(result, RestoreResult):
             node, name = message.args
             local = self.machines[node].disks.by_uuid().get(name.removeprefix("trash-"))

@@ -454,7 +454,7 @@ def test_a_node_that_comes_back_in_the_confirmation_is_not_rebuilt():
         result = rebuild_node(ctx, "n1")
         assert (result.outcome, "uid-new" in result.reason) == ("refused", True), (back, gone)
         assert (sum(asleep) <= 10, api.log) == (True, [])
-        assert paths.LOGIC_VOLUMES not in api.reads
+        assert paths.PODS not in api.reads
 
 
 def test_mass_failure_stops_and_latches():

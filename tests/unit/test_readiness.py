@@ -6,6 +6,8 @@ import time
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from carina_tasks.errors import BrokerUnavailable, NodeSilent
 from carina_tasks.flows.failover.lost_node import rebuild_node
@@ -14,6 +16,7 @@ from carina_tasks.flows.report.loss_plan import plan_node
 from carina_tasks.flows.report.readiness import readiness
 from carina_tasks.flows.report.status import status
 from carina_tasks.kube import paths
+from tests.builders.clusters import RandomCluster
 from tests.builders.flow import FakeApi, FakeNodes, context
 from tests.builders.kubernetes import claim, inventory, journal, logic_volume, node, pod, pv
 
@@ -244,3 +247,50 @@ def test_what_a_round_costs():
         f"{time.process_time() - began:.1f} s CPU"
     )
     assert [(one.ready, one.places) for one in found.nodes] == [(True, 10)] * 50
+
+
+def kept_after(cluster, ctx):
+    """Judge the cluster again; return what was found, and how many plans were used again."""
+    before = dict(ctx.plans.kept)
+    found = flow.losses_of(ctx, cluster.snapshot(), cluster.inventories)
+    again = sum(before.get(name) is one for name, one in ctx.plans.kept.items())
+    return found, again
+
+
+@given(st.integers(0, 1 << 30), st.booleans())
+@settings(deadline=None, max_examples=40)
+def test_a_plan_that_is_used_again_is_what_a_new_one_would_be(seed, plain):
+    """A random cluster changes step by step: what is kept from the last look and what is planned
+    from nothing never differ.
+    """
+    cluster = RandomCluster(seed, plain=plain)
+    ctx = context(FakeApi(), FakeNodes(), reserve="1Gi")
+    for _ in range(6):
+        found, _ = kept_after(cluster, ctx)
+        assert found == flow.losses_of(
+            context(FakeApi(), FakeNodes(), reserve="1Gi"), cluster.snapshot(), cluster.inventories
+        )
+        cluster.change()
+
+
+def test_only_what_changed_is_planned_again():
+    """Nine nodes of a volume each: without a change no node is planned again, a node that no plan
+    looked at changes none but its own, and the node that all chose changes all.
+    """
+    names = [f"n{number}" for number in range(1, 10)]
+    parts = [one for name in names for one in on(name, f"v-{name}")]
+    api = FakeApi(*map(node, names), *parts)
+    ctx = context(api, FakeNodes(*(inventory(name, free=30) for name in names)))
+
+    def planned_again(*changed):
+        api.objects |= FakeApi(*changed).objects
+        before = dict(ctx.plans.kept)
+        readiness(ctx)
+        return {name for name, one in ctx.plans.kept.items() if before.get(name) is not one}
+
+    assert planned_again() == set(names)
+    assert planned_again() == set()
+    assert planned_again(pod("p9", on="n9", uid="of-n9", resourceVersion="77")) == set()
+    moved = pod("pod-v-n9", "v-n9", on="n9", resourceVersion="78")
+    assert planned_again(moved) == {"n9"}
+    assert planned_again(node("n1", unschedulable=True)) == set(names) - {"n1"}

@@ -6,7 +6,7 @@ affinity and zone labels; a claim that is still unbound brings its class's allow
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,7 +52,7 @@ class Demand:
 
 
 def companion_of(
-    snapshot: ClusterSnapshot, pod: Pod, name: str, wanted: set[str], source: str
+    snapshot: ClusterSnapshot, pod: Pod, name: str, wanted: Set[str], lost: Set[str]
 ) -> LogicVolume | Demand | None:
     """Return what the pod's claim `name` ties it to.
 
@@ -63,7 +63,7 @@ def companion_of(
         pod: The pod.
         name: Name of the claim.
         wanted: Names of the logic volumes that move.
-        source: The node that the logic volumes leave.
+        lost: The nodes that the logic volumes leave.
 
     Raises:
         BadObject: The pod cannot run anywhere with that claim as it is.
@@ -80,17 +80,13 @@ def companion_of(
         raise BadObject(f'persistentvolumeclaim "{name}" is being deleted (pod {pod.meta.key})')
     if not claim.pv_name:
         held = next(
-            (
-                v
-                for v in snapshot.persistent_volumes.values()
-                if v.claim_key == key and v.claim_uid == claim.meta.uid
-            ),
+            (v for v in snapshot.persistent_volumes_of(key) if v.claim_uid == claim.meta.uid),
             None,
         )
         if held is None:
             return _of_class(snapshot, claim)
-        return _of_volume(snapshot, pod, held.meta.name, wanted, source)
-    return _of_volume(snapshot, pod, claim.pv_name, wanted, source)
+        return _of_volume(snapshot, pod, held.meta.name, wanted, lost)
+    return _of_volume(snapshot, pod, claim.pv_name, wanted, lost)
 
 
 def zone_demands(
@@ -109,14 +105,14 @@ def zone_demands(
 
 
 def _of_volume(
-    snapshot: ClusterSnapshot, pod: Pod, name: str, wanted: set[str], source: str
+    snapshot: ClusterSnapshot, pod: Pod, name: str, wanted: Set[str], lost: Set[str]
 ) -> LogicVolume | Demand | None:
     if name in wanted:
         return None
     logic = snapshot.logic_volumes.get(name)
     if logic is not None:
-        if logic.node == source:
-            raise BadObject(f"pod {pod.meta.key} also uses {name}, which stays on {source}")
+        if logic.node in lost:
+            raise BadObject(f"pod {pod.meta.key} also uses {name}, which stays on {logic.node}")
         return logic
     pv = snapshot.persistent_volumes.get(name)
     if pv is None:

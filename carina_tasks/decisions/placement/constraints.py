@@ -76,6 +76,8 @@ class Footprint:
 
     anti_affinity: tuple[AffinityTerm, ...] = ()
     ports: tuple[HostPort, ...] = ()
+    problem: str = ""
+    """Why it cannot be read; then its node takes nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

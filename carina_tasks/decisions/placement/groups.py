@@ -8,7 +8,7 @@ a constraint that cannot be read) is its `refusal`; what ties it to certain node
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -68,17 +68,17 @@ def planned_size(logic_volume: LogicVolume, snapshot: ClusterSnapshot) -> int:
 
 
 def make_groups(
-    snapshot: ClusterSnapshot, wanted: Sequence[LogicVolume], source: str
+    snapshot: ClusterSnapshot, wanted: Sequence[LogicVolume], lost: Set[str]
 ) -> tuple[PodGroup, ...]:
     """Return the groups of these volumes; each volume is in exactly one.
 
     Args:
         snapshot: The cluster as it was read.
         wanted: The logic volumes that move.
-        source: The node that the logic volumes leave.
+        lost: The nodes that the logic volumes leave.
     """
     left = frozenset(
-        {source} | {logic_volume.journal.source for logic_volume in wanted if logic_volume.journal}
+        {*lost} | {logic_volume.journal.source for logic_volume in wanted if logic_volume.journal}
     )
     by_claim = {
         claim: logic_volume
@@ -100,7 +100,7 @@ def make_groups(
         for root in dict.fromkeys(joined.root(by_claim[claim].name) for claim in claims):
             pods.setdefault(root, []).append(pod)
     return tuple(
-        _group(snapshot, logic_volumes, pods.get(root, []), names, source, left)
+        _group(snapshot, logic_volumes, pods.get(root, []), names, lost, left)
         for root, logic_volumes in members.items()
     )
 
@@ -109,8 +109,8 @@ def _group(
     snapshot: ClusterSnapshot,
     logic_volumes: list[LogicVolume],
     users: list[Pod],
-    wanted: set[str],
-    source: str,
+    wanted: Set[str],
+    lost: Set[str],
     left: frozenset[str],
 ) -> PodGroup:
     logic_volumes = sorted(logic_volumes, key=lambda logic_volume: logic_volume.name)
@@ -130,7 +130,7 @@ def _group(
     follow = tuple(_renewed(pod) for pod in _without_replaced(leaving))
     try:
         shapes = tuple(shape(pod) for pod in follow)
-        pinned, demands = _companions(snapshot, follow, wanted, source)
+        pinned, demands = _companions(snapshot, follow, wanted, lost)
         demands += zone_demands(snapshot, logic_volumes)
     except BadObject as exc:
         return PodGroup(tuple(logic_volumes), needs, refusal=exc.message)
@@ -147,7 +147,7 @@ def _group(
 
 
 def _companions(
-    snapshot: ClusterSnapshot, pods: Sequence[Pod], wanted: set[str], source: str
+    snapshot: ClusterSnapshot, pods: Sequence[Pod], wanted: Set[str], lost: Set[str]
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Demand, ...]]:
     """Return what the other volumes of the pods tie them to.
 
@@ -157,7 +157,7 @@ def _companions(
     demands: list[Demand] = []
     for pod in pods:
         for name in pod.claims:
-            found = companion_of(snapshot, pod, name, wanted, source)
+            found = companion_of(snapshot, pod, name, wanted, lost)
             if isinstance(found, Demand):
                 demands.append(found)
             elif found is not None:
@@ -191,9 +191,8 @@ def _users(
     DaemonSets' and static pods of nodes that are gone are left out: nothing follows from them.
     """
     found = []
-    for pod in sorted(snapshot.pods, key=lambda p: (p.meta.key, p.meta.uid)):
-        if pod.finished or not pod.claims:
-            continue
+    users = {id(pod): pod for key in by_claim for pod in snapshot.pods_of(key)}
+    for pod in sorted(users.values(), key=lambda p: (p.meta.key, p.meta.uid)):
         claims = [
             key
             for key in dict.fromkeys(f"{pod.meta.namespace}/{c}" for c in pod.claims)

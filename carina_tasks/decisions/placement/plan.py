@@ -7,17 +7,17 @@ another (pod affinity) is asked again as long as others find a place.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections import ChainMap
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Final
 
-from carina_tasks.decisions.placement.candidate import Candidate, candidate
+from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.filter_input import FilterInput
 from carina_tasks.decisions.placement.filters import FILTERS
 from carina_tasks.decisions.placement.groups import PodGroup, make_groups
-from carina_tasks.decisions.placement.pods_by_node import PodsByNode
-from carina_tasks.decisions.placement.score import Score, score
+from carina_tasks.decisions.placement.ledger import Ledger
+from carina_tasks.decisions.placement.score import Score
 from carina_tasks.decisions.placement.space import Space, stale_of
 from carina_tasks.decisions.placement.verdict import (
     DoesNotFit,
@@ -42,48 +42,86 @@ def plan(
     snapshot: ClusterSnapshot,
     inventories: Mapping[str, Inventory],
     wanted: Sequence[LogicVolume],
-    source: str,
+    source: str | Set[str],
     rules: PlacementRules = PlacementRules(),  # noqa: B008  frozen
     only: str = "",
 ) -> tuple[Placement | Unschedulable, ...]:
     """Return one verdict for each wanted volume, in the order of `wanted`.
 
-    `source` is the node that they leave; it may or may not be in the world any more. A node without
-    an inventory is a node whose worker does not answer. With `only`, no other node is a candidate.
-    The same arguments give the same answer, in whatever order mappings are.
+    A node without an inventory is a node whose worker does not answer. With `only`, no other node
+    is a candidate. The same arguments give the same answer, in whatever order mappings are.
 
     Args:
         snapshot: The cluster as it was read.
         inventories: What each node reported.
         wanted: The logic volumes to place, all of `source`.
-        source: The node that the logic volumes leave.
+        source: The node that they leave, or all the nodes that are lost together. They may or may
+            not be in the snapshot any more.
         rules: What the settings allow.
         only: The only node that may be chosen; empty: any.
     """
+    ledger = Ledger(snapshot, inventories, rules.reserve)
+    return plan_with(ledger, snapshot, wanted, source, rules, only).verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The verdicts, and what they rest on."""
+
+    verdicts: tuple[Placement | Unschedulable, ...]
+    looked: frozenset[str] = frozenset()
+    """Nodes that the filters were asked about; empty when `wide`."""
+    chosen: tuple[Chosen, ...] = ()
+    """What was placed."""
+    wide: bool = False
+    """Every node counts: a group has constraints about pods of other nodes, or fits nowhere."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """A group that was placed, as far as a score reads it, and the score of its node."""
+
+    logic_volumes: tuple[LogicVolume, ...]
+    needs: Mapping[str, int]
+    size: int
+    owners: frozenset[str]
+    score: Score
+
+
+def plan_with(
+    ledger: Ledger,
+    snapshot: ClusterSnapshot,
+    wanted: Sequence[LogicVolume],
+    source: str | Set[str],
+    rules: PlacementRules,
+    only: str = "",
+) -> Plan:
+    """Plan as `plan` does, with a ledger that many plans share.
+
+    Args:
+        ledger: Made of the snapshot, or of one that had more nodes and was otherwise the same.
+        snapshot: The cluster as it was read.
+        wanted: The logic volumes to place, all of `source`.
+        source: The node that they leave, or all the nodes that are lost together.
+        rules: What the settings allow.
+        only: The only node that may be chosen; empty: any.
+    """
+    lost = frozenset((source,) if isinstance(source, str) else source)
     unique = {logic_volume.name: logic_volume for logic_volume in wanted}
     groups = sorted(
-        make_groups(snapshot, tuple(unique.values()), source), key=lambda group: group.rank
+        make_groups(snapshot, tuple(unique.values()), lost), key=lambda group: group.rank
     )
-    candidates = [
-        candidate(node, inventories.get(name))
-        for name, node in sorted(snapshot.nodes.items())
-        if name != source and only in ("", name)
-    ]
-    planning = _Planning(snapshot, candidates, groups, rules)
-    verdicts: dict[str, Placement | Unschedulable] = {}
-    open_groups = groups
-    while open_groups:
-        retry = []
-        placed = False
-        for group in open_groups:
-            found = planning.place(group)
-            verdicts.update(found)
-            fits = all(isinstance(verdict, Placement) for verdict in found.values())
-            placed = placed or fits
-            if not fits and any(pod.affinity for pod in group.pods):
-                retry.append(group)
-        open_groups = retry if placed else []
-    return tuple(verdicts[logic_volume.name] for logic_volume in wanted)
+    names = snapshot.nodes.keys() - lost
+    planning = _Planning(ledger, snapshot, names & {only} if only else names, groups, rules)
+    leaving = (pod for group in groups for pod in group.leaving)
+    with ledger.pods.lend(snapshot.nodes, leaving):
+        verdicts = planning.place_all(groups)
+    answer = tuple(verdicts[logic_volume.name] for logic_volume in wanted)
+    if planning.nowhere or any(
+        one.affinity or one.anti_affinity or one.spread for g in groups for one in g.pods
+    ):
+        return Plan(answer, wide=True)
+    return Plan(answer, frozenset(planning.looked), tuple(planning.chosen))
 
 
 class _Planning:
@@ -91,20 +129,51 @@ class _Planning:
 
     def __init__(
         self,
+        ledger: Ledger,
         snapshot: ClusterSnapshot,
-        candidates: Sequence[Candidate],
+        names: Set[str],
         groups: Sequence[PodGroup],
         rules: PlacementRules,
     ) -> None:
-        self._snapshot = snapshot
-        self._candidates = candidates
-        self._rules = rules
-        self._pods = PodsByNode(snapshot, (pod for group in groups for pod in group.leaving))
-        self._space = Space(snapshot, candidates, rules.reserve)
-        moving = {logic_volume.name for group in groups for logic_volume in group.logic_volumes}
-        self._volumes = Counter(
-            v.node for v in snapshot.logic_volumes.values() if v.name not in moving
-        )
+        """Begin a plan.
+
+        Args:
+            ledger: What is known of all nodes.
+            snapshot: The cluster as it was read.
+            names: The nodes that may be chosen.
+            groups: What goes together.
+            rules: What the settings allow.
+        """
+        self._ledger, self._snapshot, self._names = ledger, snapshot, names
+        self._rules, self._pods = rules, ledger.pods
+        self._space = Space(ledger.free)
+        self._changed: dict[str, int] = {}
+        self._volumes = ChainMap(self._changed, ledger.volumes)
+        self.looked: set[str] = set()
+        self.chosen: list[Chosen] = []
+        self.nowhere = False
+        """Whether a group was refused by every node."""
+        for name in (v.name for group in groups for v in group.logic_volumes):
+            found = snapshot.logic_volumes.get(name)
+            if found is not None and found.node in ledger.volumes:
+                self._volumes[found.node] -= 1
+
+    def place_all(self, groups: Sequence[PodGroup]) -> dict[str, Placement | Unschedulable]:
+        """Return the verdict for each volume of the groups, by name."""
+        verdicts: dict[str, Placement | Unschedulable] = {}
+        open_groups = groups
+        while open_groups:
+            retry = []
+            placed = False
+            for group in open_groups:
+                found = self.place(group)
+                verdicts.update(found)
+                fits = all(isinstance(verdict, Placement) for verdict in found.values())
+                placed = placed or fits
+                if not fits and any(pod.affinity for pod in group.pods):
+                    retry.append(group)
+            open_groups = retry if placed else []
+        return verdicts
 
     def place(self, group: PodGroup) -> dict[str, Placement | Unschedulable]:
         """Return the verdict for each volume of the group, and book it where it goes."""
@@ -116,11 +185,22 @@ class _Planning:
             }
         self._leave(group)
         misfits: dict[str, DoesNotFit] = {}
-        for one in sorted(self._candidates, key=self._score_for(group)):
-            misfit = self._first_misfit(one, group)
-            if misfit is None:
-                return self._book(one, group)
-            misfits[one.name] = misfit
+        for score in self._ledger.best_first(
+            group, self._space, self._volumes, self._changed.keys()
+        ):
+            if score[-1] in self._names:
+                misfit = self._first_misfit(score[-1], group)
+                if misfit is None:
+                    self.chosen.append(
+                        Chosen(group.logic_volumes, group.needs, group.size, group.owners, score)
+                    )
+                    return self._book(self._ledger.candidates[score[-1]], group)
+                misfits[score[-1]] = misfit
+        self.nowhere = True
+        for name in self._names - misfits.keys():
+            # It lacks a VG; which filter says no first is what people read.
+            if (misfit := self._first_misfit(name, group)) is not None:
+                misfits[name] = misfit
         self._stay(group)
         reason = _no_fit({name: misfit.reason for name, misfit in misfits.items()})
         obstacles = tuple(Obstacle(name, misfit.kind) for name, misfit in sorted(misfits.items()))
@@ -129,10 +209,9 @@ class _Planning:
             for logic_volume in group.logic_volumes
         }
 
-    def _score_for(self, group: PodGroup) -> Callable[[Candidate], Score]:
-        return lambda one: score(one, group, self._pods, self._space, self._volumes)
-
-    def _first_misfit(self, one: Candidate, group: PodGroup) -> DoesNotFit | None:
+    def _first_misfit(self, name: str, group: PodGroup) -> DoesNotFit | None:
+        self.looked.add(name)
+        one = self._ledger.candidates[name]
         given = FilterInput(one, group, self._pods, self._space, self._rules)
         for fit in FILTERS:
             verdict = fit(given)

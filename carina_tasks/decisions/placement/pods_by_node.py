@@ -8,7 +8,8 @@ there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import TypeVar
 
@@ -34,13 +35,14 @@ Matcher = tuple[AffinityTerm, ...]
 class PodsByNode:
     """Pods by node, with the sums and counts that the filters ask for.
 
-    `put` and `take` keep all of them up to date.
+    `put` and `take` keep all of them up to date. Plans of one snapshot share it, one after the
+    other: each begins with `lend`, and what it changed is undone at its end.
     """
 
-    def __init__(self, snapshot: ClusterSnapshot, moving: Iterable[Pod]) -> None:
+    def __init__(self, snapshot: ClusterSnapshot) -> None:
         self.nodes: Mapping[str, Node] = snapshot.nodes
-        self.unreadable: dict[str, str] = {}
-        """Nodes with a pod whose constraints cannot be read, and what is wrong with it."""
+        self._unreadable: dict[str, dict[int, str]] = {}
+        """Pods whose constraints cannot be read, by node, and what is wrong with each."""
         self._pods: dict[str, dict[int, Pod]] = {name: {} for name in snapshot.nodes}
         self._used: dict[str, dict[str, Decimal]] = {name: {} for name in snapshot.nodes}
         self._ports: dict[str, Counter[HostPort]] = {name: Counter() for name in snapshot.nodes}
@@ -50,12 +52,46 @@ class PodsByNode:
         self._census: dict[Label | None, dict[tuple[Matcher, bool], Counter[str]]] = {}
         self._domains: dict[tuple[Matcher, str], Counter[str]] = {}
         self._where: dict[int, tuple[str, Footprint]] = {}
+        self._undo: list[tuple[Pod, str, Footprint, int]] = []
+        """What a plan changed: pod, node, its footprint, and 1 when it was added, else -1."""
         self.spread_counts: dict[tuple[int, SpreadRule], dict[str, int]] = {}
         """What the topology spread filter worked out since the last change."""
-        leaving = {id(pod) for pod in moving}
         for pod in snapshot.pods:
-            if pod.node in snapshot.nodes and not pod.finished and id(pod) not in leaving:
+            if pod.node in snapshot.nodes and not pod.finished:
                 self.put(pod, pod.node)
+        self._undo.clear()
+
+    @contextmanager
+    def lend(self, nodes: Mapping[str, Node], moving: Iterable[Pod]) -> Iterator[PodsByNode]:
+        """Hold the pods as a plan finds them, and undo its changes at the end of the block.
+
+        Args:
+            nodes: The nodes that are there for this plan, by name.
+            moving: Pods that are about to leave their nodes.
+        """
+        every = self.nodes
+        self.spread_counts.clear()
+        self.nodes = nodes
+        try:
+            for name in every.keys() - nodes.keys():
+                for pod in tuple(self._pods[name].values()):
+                    self.take(pod)
+            for pod in moving:
+                self.take(pod)
+            yield self
+        finally:
+            for pod, node, marks, step in reversed(self._undo):
+                if step > 0:
+                    self._where.pop(id(pod), None)
+                else:
+                    self._where[id(pod)] = (node, marks)
+                self._count(pod, marks, node, -step)
+            self._undo.clear()
+            self.nodes = every
+            # Counts of all pods are kept up to date at every change, whatever its labels.
+            self._census.pop(None, None)
+            self._domains.clear()
+            self.spread_counts.clear()
 
     def put(self, pod: Pod, node: str, marks: Footprint | None = None) -> None:
         """Add a pod to a node.
@@ -71,15 +107,30 @@ class PodsByNode:
             try:
                 marks = footprint(pod)
             except BadObject as exc:
-                marks = Footprint()
-                self.unreadable[node] = exc.message
+                marks = Footprint(problem=exc.message)
         self._where[id(pod)] = (node, marks)
+        self._undo.append((pod, node, marks, 1))
         self._count(pod, marks, node, 1)
 
     def take(self, pod: Pod) -> None:
         """Remove it from its node, if it has one."""
         if found := self._where.pop(id(pod), None):
-            self._count(pod, found[1], found[0], -1)
+            node, marks = found
+            self._undo.append((pod, node, marks, -1))
+            self._count(pod, marks, node, -1)
+
+    def unreadable(self, node: str) -> str:
+        """Return what is wrong with a pod of the node that cannot be read; empty without one."""
+        found = self._unreadable.get(node)
+        return next(reversed(found.values())) if found else ""
+
+    def owning(self, uids: Iterable[str]) -> set[str]:
+        """Return the nodes that have pods of the controllers with those UIDs."""
+        return {node for uid in uids for node, number in self._owned.get(uid, {}).items() if number}
+
+    def apart(self, node: str) -> tuple[AffinityTerm, ...]:
+        """Return the required anti-affinity terms of the node's pods: they reach other nodes."""
+        return tuple(term for key in self._pods[node] for term in self._where[key][1].anti_affinity)
 
     def used(self, node: str) -> Mapping[str, Decimal]:
         """Return the sum of what the node's pods request."""
@@ -145,6 +196,14 @@ class PodsByNode:
             self._pods[node].pop(id(pod))
             for label in labels:
                 self._by_label[label].pop(id(pod))
+        if marks.problem:
+            unreadable = self._unreadable.setdefault(node, {})
+            if step > 0:
+                unreadable[id(pod)] = marks.problem
+            else:
+                del unreadable[id(pod)]
+                if not unreadable:
+                    del self._unreadable[node]
         used = self._used[node]
         for name, value in pod.requests.items():
             used[name] = used.get(name, Decimal(0)) + step * value

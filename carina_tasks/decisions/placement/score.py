@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from carina_tasks.decisions.placement.candidate import Candidate
-from carina_tasks.decisions.placement.groups import PodGroup
+from carina_tasks.decisions.placement.load import Load
 from carina_tasks.decisions.placement.pods_by_node import PodsByNode
 from carina_tasks.decisions.placement.space import Space
 
@@ -19,7 +19,7 @@ Score = tuple[int, int, int, str]
 
 
 def score(
-    one: Candidate, group: PodGroup, by_node: PodsByNode, space: Space, volumes: Mapping[str, int]
+    one: Candidate, group: Load, by_node: PodsByNode, space: Space, volumes: Mapping[str, int]
 ) -> Score:
     """Return the sort key of a node for a group, lowest is best.
 

@@ -13,71 +13,130 @@ counted back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 
 from carina_tasks.decisions.placement.candidate import Candidate
-from carina_tasks.decisions.placement.groups import PodGroup, planned_size
+from carina_tasks.decisions.placement.groups import planned_size
+from carina_tasks.decisions.placement.load import Load
 from carina_tasks.model import names
 from carina_tasks.model.local import LocalVolume
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
 
+Place = tuple[str, str]
+"""A node and a VG of it."""
 
-class Space:
-    """The ledger of free bytes by node and VG: `take` books, everything else only looks."""
+
+class FreeSpace:
+    """The free bytes by node and VG before anything is placed. It never changes."""
 
     def __init__(
-        self, snapshot: ClusterSnapshot, candidates: Sequence[Candidate], reserve: int
+        self, snapshot: ClusterSnapshot, candidates: Mapping[str, Candidate], reserve: int
     ) -> None:
-        self._free = {
+        """Work it out.
+
+        Args:
+            snapshot: The cluster as it was read.
+            candidates: Every node with what it reported.
+            reserve: Bytes of each VG that stay free.
+        """
+        self.free: dict[Place, int] = {
             (one.name, group.name): group.free - reserve
-            for one in candidates
+            for one in candidates.values()
             for group in one.groups.values()
         }
-        self._claims: dict[tuple[str, str], dict[str, int]] = {}
-        self._memo: dict[tuple[str, int], dict[str, int]] = {}
-        by_name = {one.name: one for one in candidates}
-        for one in candidates:
-            for (vg, _), lv in one.locals.items():
-                if lv.trashed is not None and (one.name, vg) in self._free:
-                    self._free[one.name, vg] += _given_back(one, lv, lv.trashed.name)
+        self.claims: dict[Place, dict[str, int]] = {}
+        """Bytes that LogicVolumes claim there and that the inventory does not have yet."""
+        self.claimed: dict[str, tuple[Place, ...]] = {}
+        """Where each LogicVolume claims something."""
+        self._strays: dict[Place, list[str]] = {}
+        for one in candidates.values():
+            for (vg, name), lv in one.locals.items():
+                if lv.trashed is not None and (one.name, vg) in self.free:
+                    self.free[one.name, vg] += _given_back(one, lv, lv.trashed.name)
+                self._note_stray(snapshot, one.name, vg, name)
         for logic_volume in snapshot.logic_volumes.values():
-            nodes = (
-                {logic_volume.node, logic_volume.journal.target}
-                if logic_volume.journal
-                else {logic_volume.node}
-            )
             if logic_volume.has_lv:
-                for node in nodes & by_name.keys():
-                    self._claim(by_name[node], logic_volume, planned_size(logic_volume, snapshot))
+                for node in _nodes_of(logic_volume):
+                    if node in candidates:
+                        size = planned_size(logic_volume, snapshot)
+                        self._claim(candidates[node], logic_volume, size)
 
-    def available(self, one: Candidate, group: PodGroup) -> dict[str, int]:
+    def strays(self, logic_volume: LogicVolume) -> Iterable[str]:
+        """Return the nodes that have an LV of that name and VG beside the one that it names."""
+        return self._strays.get((logic_volume.group, logic_volume.name), ())
+
+    def _note_stray(self, snapshot: ClusterSnapshot, node: str, vg: str, name: str) -> None:
+        volume = name.removeprefix(names.VOLUME_PREFIX)
+        found = snapshot.logic_volumes.get(volume)
+        if volume != name and (found is None or found.node != node):
+            self._strays.setdefault((vg, volume), []).append(node)
+
+    def _claim(self, one: Candidate, logic_volume: LogicVolume, size: int) -> None:
+        key = (one.name, logic_volume.group)
+        if key not in self.free:
+            return
+        there = stale_of(one, logic_volume)
+        missing = max(0, size - (there.size if there else 0))
+        if missing:
+            self.claims.setdefault(key, {})[logic_volume.name] = missing
+            self.claimed[logic_volume.name] = (*self.claimed.get(logic_volume.name, ()), key)
+            self.free[key] -= missing
+
+
+class Space:
+    """The free bytes as one plan leaves them: `take` books, everything else only looks."""
+
+    def __init__(self, before: FreeSpace) -> None:
+        self._before = before
+        self._changed: dict[Place, int] = {}
+        self._released: set[str] = set()
+        """LogicVolumes that are booked: what they claimed before is free again."""
+        self._memo: dict[tuple[str, int], dict[str, int]] = {}
+
+    def available(self, one: Candidate, group: Load) -> dict[str, int]:
         """Return the bytes that the group may take of each of its VGs on the node.
 
         Below zero when overbooked.
 
         The node must have those VGs.
         """
-        key = (one.name, id(group))  # score and filter ask the same, for each node
+        key = (one.name, id(group))  # score and filter ask the same
         if key not in self._memo:
             self._memo[key] = self._available(one, group)
         return self._memo[key]
 
-    def _available(self, one: Candidate, group: PodGroup) -> dict[str, int]:
+    def differs(self, group: Load) -> set[str]:
+        """Return the nodes whose room for the group is not what `FreeSpace.free` says."""
+        return (
+            {node for node, _ in self._changed}
+            | {
+                node
+                for v in group.logic_volumes
+                for node, _ in self._before.claimed.get(v.name, ())
+            }
+            | {node for v in group.logic_volumes for node in self._before.strays(v)}
+        )
+
+    def _available(self, one: Candidate, group: Load) -> dict[str, int]:
         found = {}
         for vg in group.needs:
-            claims = self._claims.get((one.name, vg), {})
+            claims = self._before.claims.get((one.name, vg), {})
             own = (
-                sum(claims.get(logic_volume.name, 0) for logic_volume in group.logic_volumes)
+                sum(
+                    claims.get(logic_volume.name, 0)
+                    for logic_volume in group.logic_volumes
+                    if logic_volume.name not in self._released
+                )
                 if claims
                 else 0
             )
-            found[vg] = self._free[one.name, vg] + own
+            found[vg] = self._free((one.name, vg)) + own
         for logic_volume in group.logic_volumes:
             found[logic_volume.group] += _given_back(one, stale_of(one, logic_volume))
         return found
 
-    def take(self, one: Candidate, group: PodGroup) -> dict[str, int]:
+    def take(self, one: Candidate, group: Load) -> dict[str, int]:
         """Book the group on the node and return the bytes left.
 
         What its volumes claimed anywhere is free again.
@@ -85,23 +144,26 @@ class Space:
         left = {
             vg: available - group.needs[vg] for vg, available in self.available(one, group).items()
         }
-        for (node, vg), claims in self._claims.items():
-            for logic_volume in group.logic_volumes:
-                self._free[node, vg] += claims.pop(logic_volume.name, 0)
+        for logic_volume in group.logic_volumes:
+            if logic_volume.name not in self._released:
+                self._released.add(logic_volume.name)
+                for place in self._before.claimed.get(logic_volume.name, ()):
+                    claimed = self._before.claims[place][logic_volume.name]
+                    self._changed[place] = self._free(place) + claimed
         for vg, free in left.items():
-            self._free[one.name, vg] = free
+            self._changed[one.name, vg] = free
         self._memo.clear()
         return left
 
-    def _claim(self, one: Candidate, logic_volume: LogicVolume, size: int) -> None:
-        key = (one.name, logic_volume.group)
-        if key not in self._free:
-            return
-        there = stale_of(one, logic_volume)
-        missing = max(0, size - (there.size if there else 0))
-        if missing:
-            self._claims.setdefault(key, {})[logic_volume.name] = missing
-            self._free[key] -= missing
+    def _free(self, place: Place) -> int:
+        changed = self._changed.get(place)
+        return self._before.free[place] if changed is None else changed
+
+
+def _nodes_of(logic_volume: LogicVolume) -> set[str]:
+    """Return the nodes where it takes room."""
+    journal = logic_volume.journal
+    return {logic_volume.node, journal.target} if journal else {logic_volume.node}
 
 
 def stale_of(one: Candidate, logic_volume: LogicVolume) -> LocalVolume | None:

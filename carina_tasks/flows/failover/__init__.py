@@ -1,6 +1,7 @@
 """Failover: what is lost, where it goes, and the steps that bring it there.
 
 ``lost_node``      a node is lost: which logic volumes, and the whole run from check to journal to
+``lost_together``  which other nodes are lost at the same moment, confirmed once for all
 ``loss``           is this node lost, and may its failover begin?
 ``planning``       where the logic volumes go, and the journals that record it
 ``whole_pvs``      the PersistentVolumes of a plan, read by name

@@ -61,7 +61,7 @@ class ProgressReporter:
 def advance_all(
     ctx: Context,
     targets: Mapping[str, str],
-    source: str = "",
+    sources: Mapping[str, str] = MappingProxyType({}),
     views: Mapping[str, rebuild.RebuildView] = MappingProxyType({}),
 ) -> list[VolumeResult | NeedsTarget]:
     """Bring the journalled volumes as far as they get.
@@ -71,8 +71,8 @@ def advance_all(
     Args:
         ctx: The outside world.
         targets: The target node of each volume.
-        source: The lost node that they leave; one of them when there are several that the operator
-            approved alone.
+        sources: The node that each volume leaves. While all is stopped but for nodes that the
+            operator approved, only volumes that leave one of these continue.
         views: Volumes whose journal has just been written, as they are since.
     """
     groups: dict[str, list[str]] = {}
@@ -84,7 +84,7 @@ def advance_all(
         tally = ProgressReporter(ctx.progress, len(targets))
         parts = spread(
             pool,
-            lambda item: _advance_group(ctx, item[0], item[1], tally, source, views),
+            lambda item: _advance_group(ctx, item[0], item[1], tally, sources, views),
             groups.items(),
         )
         return [result for part in parts for result in part]
@@ -98,7 +98,7 @@ def _advance_group(
     target: str,
     names: list[str],
     tally: ProgressReporter,
-    source: str,
+    sources: Mapping[str, str],
     views: Mapping[str, rebuild.RebuildView],
 ) -> list[VolumeResult | NeedsTarget]:
     done: list[VolumeResult | NeedsTarget] = []
@@ -109,10 +109,11 @@ def _advance_group(
         # Round one stops at the LV, round two goes to the end, a third is for a volume expanded
         # meanwhile.
         for _ in range(4):
-            try:
-                ctx.check_pause(source)
-            except Refused as exc:
-                return done + [unfinished_result(name, exc.message) for name in waiting]
+            stopped = _stopped(ctx, waiting, sources)
+            done += [unfinished_result(name, reason) for name, reason in stopped.items()]
+            waiting = [name for name in waiting if name not in stopped]
+            if not waiting:
+                return done
             steps = spread(pool, partial(stepping.advance, ctx, local, views, seen), waiting)
             results = [
                 tally.ended(result) if isinstance(result, VolumeResult) else result
@@ -140,6 +141,17 @@ def _advance_group(
     return done + [
         unfinished_result(name, "it keeps growing while it is rebuilt") for name in waiting
     ]
+
+
+def _stopped(ctx: Context, names: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:
+    """Return the volumes that may not continue now, each with why."""
+    reasons: dict[str, str] = {}
+    for source in {sources.get(name, "") for name in names}:
+        try:
+            ctx.check_pause(source)
+        except Refused as exc:
+            reasons[source] = exc.message
+    return {name: reasons[s] for name in names if (s := sources.get(name, "")) in reasons}
 
 
 def _create_all(

@@ -195,9 +195,11 @@ def _of_source(
     }
     uid = snapshot.nodes[source].meta.uid if source in snapshot.nodes else ""
     reason = f"an operator had the old copy on {node} restored"
-    views, left = begin(ctx, snapshot, places, Cause("failback", source, uid, reason), both)
+    cause = Cause("failback", source, uid, reason)
+    views, left = begin(ctx, snapshot, places, lambda _: cause, both)
     targets = {name: view.journal.target for name, view in views.items()}
-    return results + left + finish(ctx, advance_all(ctx, targets, source, views))
+    sources = dict.fromkeys(targets, source)
+    return results + left + finish(ctx, advance_all(ctx, targets, sources, views))
 
 
 def _copies(

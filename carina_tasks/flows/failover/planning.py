@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -57,7 +57,7 @@ def begin(
     ctx: Context,
     snapshot: ClusterSnapshot,
     verdicts: Iterable[placement.Placement | placement.Unschedulable],
-    cause: Cause,
+    cause_of: Callable[[str], Cause],
     copies: Mapping[str, Copies] = MappingProxyType({}),
 ) -> tuple[dict[str, rebuild.RebuildView], list[VolumeResult]]:
     """Write the journals of what was planned.
@@ -65,24 +65,25 @@ def begin(
     Return those that may continue, as they were written, and what became of the others.
 
     What the API server would refuse is left as it is, with what goes together with it. Every
-    journal is written before the first volume is touched. A volume whose companion could not be
-    journalled waits: resume journals the companion first. `copies` has the LVs of the volumes that
-    are failed back, by name.
+    journal, of all lost nodes, is written before the first volume is touched. A volume whose
+    companion could not be journalled waits: resume journals the companion first. `copies` has the
+    LVs of the volumes that are failed back, by name.
 
     Args:
         ctx: The outside world.
         snapshot: The cluster as it was read.
         verdicts: Where each logic volume goes.
-        cause: Why they leave their node.
+        cause_of: Returns why volumes leave the node of that name.
         copies: The LVs of those that are failed back, by name.
     """
     verdicts = tuple(verdicts)
     places = [one for one in verdicts if isinstance(one, placement.Placement)]
-    pvs, results = whole_pvs.read(ctx, places, cause.node)
+    pvs, results = whole_pvs.read(ctx, places)
     snapshot = replace(snapshot, persistent_volumes={**snapshot.persistent_volumes, **pvs})
     wanted: dict[str, tuple[LogicVolume, Journal]] = {}
     for verdict in verdicts:
         logic_volume = verdict.logic_volume
+        cause = cause_of(logic_volume.node)
         if isinstance(verdict, placement.Unschedulable):
             events.no_fit(ctx, snapshot, logic_volume, cause.node, verdict.reason)
             results.append(
@@ -100,7 +101,11 @@ def begin(
                 _journal(snapshot, verdict, pv, cause, copies.get(logic_volume.name)),
             )
             structlog.get_logger().info(
-                "planned", volume=logic_volume.name, target=verdict.node, reason=verdict.reason
+                "planned",
+                volume=logic_volume.name,
+                node=cause.node,
+                target=verdict.node,
+                reason=verdict.reason,
             )
     views: dict[str, rebuild.RebuildView] = {}
     for view in _write_all(ctx, snapshot, wanted, pvs):
@@ -112,8 +117,10 @@ def begin(
     parted = [name for name, one in views.items() if unwritten & set(one.journal.together)]
     for name in parted:
         reason = "another volume of its pod changed since the plan, and is journalled first"
-        target = views.pop(name).journal.target
-        results.append(VolumeResult(name, "unfinished", reason, cause.node, target, again=True))
+        journal = views.pop(name).journal
+        results.append(
+            VolumeResult(name, "unfinished", reason, journal.source, journal.target, again=True)
+        )
     return views, results
 
 
@@ -225,12 +232,12 @@ def plan(
     ctx: Context,
     snapshot: ClusterSnapshot,
     wanted: Sequence[LogicVolume],
-    source: str,
+    source: str | Set[str],
     inventories: Mapping[str, Inventory] | None = None,
 ) -> tuple[placement.Placement | placement.Unschedulable, ...]:
     """Choose a node for each logic volume, from the candidates' current inventories.
 
-    When `source` is lost, whatever else leaves it by a plan of its own is planned along, so that
+    When a source is lost, whatever else leaves it by a plan of its own is planned along, so that
     the volumes of one pod do not wait for each other forever when one is journalled and the other
     is not.
 
@@ -238,17 +245,38 @@ def plan(
         ctx: The outside world.
         snapshot: The cluster as it was read.
         wanted: The logic volumes to place, all of `source`.
-        source: The node that the logic volumes leave.
+        source: The node that they leave, or all the nodes that are lost together.
         inventories: What each node reported.
     """
+    sources = frozenset((source,) if isinstance(source, str) else source)
     if inventories is None:
-        candidates = [n.name for n in snapshot.nodes.values() if n.is_ready and n.name != source]
+        candidates = [
+            n.name for n in snapshot.nodes.values() if n.is_ready and n.name not in sources
+        ]
         inventories = ask_nodes.answered(ask_nodes.inventories(ctx, candidates))
-    lost = source not in snapshot.nodes or not snapshot.nodes[source].is_ready
-    along = (
-        selection.leaving(snapshot, source, {logic_volume.name for logic_volume in wanted})
-        if lost
-        else []
-    )
-    rules = placement.PlacementRules(reserve=ctx.settings.reserve)
-    return placement.plan(snapshot, inventories, [*wanted, *along], source, rules)[: len(wanted)]
+    every = [*wanted, *along(snapshot, wanted, sources)]
+    return placement.plan(snapshot, inventories, every, sources, rules(ctx))[: len(wanted)]
+
+
+def along(
+    snapshot: ClusterSnapshot, wanted: Sequence[LogicVolume], sources: Iterable[str]
+) -> list[LogicVolume]:
+    """Return what else leaves the lost ones of `sources` by a plan of its own.
+
+    Args:
+        snapshot: The cluster as it was read.
+        wanted: The logic volumes that are planned anyway.
+        sources: The nodes that they leave.
+    """
+    names = {logic_volume.name for logic_volume in wanted}
+    return [
+        logic_volume
+        for source in sorted(sources)
+        if source not in snapshot.nodes or not snapshot.nodes[source].is_ready
+        for logic_volume in selection.leaving(snapshot, source, names)
+    ]
+
+
+def rules(ctx: Context) -> placement.PlacementRules:
+    """Return what the settings say about placement."""
+    return placement.PlacementRules(reserve=ctx.settings.reserve)

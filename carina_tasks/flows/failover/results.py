@@ -59,6 +59,10 @@ class FailoverResult(msgspec.Struct, frozen=True, omit_defaults=True):
     stuck: tuple[str, ...] = ()
     """Pods that could not be evicted, each with its reason; tried again every 30 s."""
     unreadable: tuple[str, ...] = ()
+    along: tuple[str, ...] = ()
+    """Other nodes that were lost at the same time. Their volumes are among these, and were planned
+    together with those of `node`.
+    """
 
     @property
     def summary(self) -> str:
@@ -67,7 +71,8 @@ class FailoverResult(msgspec.Struct, frozen=True, omit_defaults=True):
         done = f"{counts['rebuilt']} of {len(self.volumes)} volumes rebuilt"
         if counts["failed-back"]:
             done = f"{counts['failed-back']} of {len(self.volumes)} volumes failed back"
-        return f"{self.node}: {self.outcome}, {done} ({self.reason})"
+        along = f" with {len(self.along)} other nodes" if self.along else ""
+        return f"{self.node}{along}: {self.outcome}, {done} ({self.reason})"
 
 
 class ResumeResult(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -6,7 +6,7 @@ of a message, a worker or the whole broker cost no more than its interval.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -24,7 +24,11 @@ from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
 from carina_tasks.flows.failover.advance import advance_all
-from carina_tasks.flows.failover.loss import check_mass_failure, confirm_absence, judge_not_ready
+from carina_tasks.flows.failover.loss import (
+    check_mass_failure,
+    confirm_absences,
+    judge_not_ready,
+)
 from carina_tasks.flows.failover.lost_node import count_logic_volumes, finish
 from carina_tasks.flows.failover.planning import Cause, begin, plan
 from carina_tasks.flows.failover.results import ResumeResult, VolumeResult, with_claims
@@ -76,8 +80,7 @@ def resume(ctx: Context) -> ResumeResult:
             raise
         with ctx.lock("resume") as hold:
             if hold is not None:
-                approved = min(only) if only else ""
-                results = _advance_journals(ctx, journalled, nodes, snapshot, approved)
+                results = _advance_journals(ctx, journalled, nodes, snapshot)
                 results = list(with_claims(snapshot, results))
     count_logic_volumes(results)
     return ResumeResult(
@@ -90,21 +93,17 @@ def _advance_journals(
     logic_volumes: list[LogicVolume],
     nodes: dict[str, Node | None],
     snapshot: ClusterSnapshot,
-    approved: str,
 ) -> list[VolumeResult]:
     stranded: list[NeedsTarget] = []
     waiting: list[VolumeResult] = []
-    losses = {
-        target: _target_loss(ctx, target, nodes)
-        for target in sorted({v.journal.target for v in logic_volumes if v.journal})
-    }
+    losses = _target_losses(ctx, {v.journal.target for v in logic_volumes if v.journal}, nodes)
     parted = colocation.separated(
         snapshot, logic_volumes, {target for target, loss in losses.items() if loss}
     )
     astray = {
         one.logic_volume.name: one.reason for one in parted if isinstance(one, colocation.Diverging)
     }
-    targets, left = _fetch(
+    going, left = _fetch(
         ctx, snapshot, [one for one in parted if isinstance(one, colocation.LeftBehind)], losses
     )
     for logic_volume in logic_volumes:
@@ -133,8 +132,10 @@ def _advance_journals(
                 )
             )
         else:
-            targets[logic_volume.name] = journal.target
-    return finish(ctx, [*waiting, *stranded, *advance_all(ctx, targets, approved)])
+            going[logic_volume.name] = journal
+    targets = {name: journal.target for name, journal in going.items()}
+    sources = {name: journal.source for name, journal in going.items()}
+    return finish(ctx, [*waiting, *stranded, *advance_all(ctx, targets, sources)])
 
 
 def _fetch(
@@ -142,12 +143,12 @@ def _fetch(
     snapshot: ClusterSnapshot,
     left_behind: Sequence[colocation.LeftBehind],
     losses: Mapping[str, str],
-) -> tuple[dict[str, str], dict[str, str]]:
+) -> tuple[dict[str, Journal], dict[str, str]]:
     """Journal the volumes that a failover left behind.
 
-    Return their targets, and why others could not be journalled.
+    Return the journals of those that may continue, and why others could not be journalled.
     """
-    targets: dict[str, str] = {}
+    journals: dict[str, Journal] = {}
     left: dict[str, str] = {}
     for leader in {one.leader.name: one.leader for one in left_behind}.values():
         journal = leader.journal
@@ -169,13 +170,12 @@ def _fetch(
                 if losses[journal.target]
                 else None
             )
-            fetched, stuck = begin(
-                ctx, snapshot, there or plan(ctx, snapshot, behind, journal.source), cause
-            )
+            places = there or plan(ctx, snapshot, behind, journal.source)
+            fetched, stuck = begin(ctx, snapshot, places, {journal.source: cause}.__getitem__)
             if not there:
-                targets |= {name: view.journal.target for name, view in fetched.items()}
+                journals |= {name: view.journal for name, view in fetched.items()}
             left |= {result.volume: result.reason for result in stuck}
-    return targets, left
+    return journals, left
 
 
 def _beside(logic_volume: LogicVolume, leader: str, journal: Journal) -> placement.Placement:
@@ -184,24 +184,34 @@ def _beside(logic_volume: LogicVolume, leader: str, journal: Journal) -> placeme
     return placement.Placement(logic_volume, journal.target, f"with {leader}", "", together)
 
 
-def _target_loss(ctx: Context, target: str, nodes: dict[str, Node | None]) -> str:
-    """Return why the target is lost, empty when it is not.
+def _target_losses(
+    ctx: Context, targets: Iterable[str], nodes: dict[str, Node | None]
+) -> dict[str, str]:
+    """Return why each target is lost, empty for one that is not.
 
-    Then its worker will answer sooner or later.
+    Then its worker will answer sooner or later. The confirmation is waited for once.
     """
-    node = nodes.get(target)
-    if target in nodes and (node is None or node.is_ready):
-        return ""
-    try:
-        loss = confirm_absence(ctx, target) if node is None else judge_not_ready(ctx, target)
-    except CarinaTasksError as exc:
-        # What is not known of one node holds no volume of another up.
-        one_object.check(ctx, exc)
-        structlog.get_logger().warning(
-            "whether a node is lost could not be asked", node=target, reason=exc.message
-        )
-        return ""
-    return loss.reason if isinstance(loss, node_loss.Lost) else ""
+    losses = dict.fromkeys(sorted(targets), "")
+    found: dict[str, object] = dict(
+        confirm_absences(ctx, {name for name in losses if name not in nodes})
+    )
+    for name in losses.keys() & nodes.keys():
+        node = nodes[name]
+        if node is not None and not node.is_ready:
+            try:
+                found[name] = judge_not_ready(ctx, name)
+            except CarinaTasksError as exc:
+                found[name] = exc
+    for name, loss in found.items():
+        if isinstance(loss, node_loss.Lost):
+            losses[name] = loss.reason
+        elif isinstance(loss, CarinaTasksError):
+            # What is not known of one node holds no volume of another up.
+            one_object.check(ctx, loss)
+            structlog.get_logger().warning(
+                "whether a node is lost could not be asked", node=name, reason=loss.message
+            )
+    return losses
 
 
 def _nodes(ctx: Context) -> dict[str, Node | None]:

@@ -9,7 +9,7 @@ from carina_tasks.decisions import guards, selection, single_volume
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover.loss import check_mass_failure
-from carina_tasks.flows.failover.lost_node import count_run, fail_over, guarded
+from carina_tasks.flows.failover.lost_node import Leaving, count_run, fail_over, guarded
 from carina_tasks.flows.failover.results import FailoverResult
 from carina_tasks.model import names
 from carina_tasks.model.local import Inventory
@@ -46,7 +46,7 @@ def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverR
     selected = selection.of_volume(snapshot, logic_volume)
     if isinstance(selected, selection.Skip):
         return FailoverResult(node, "refused", f"{name}: {selected.reason}")
-    check_mass_failure(ctx, snapshot, node)
+    check_mass_failure(ctx, snapshot, [node])
     for verdict in (
         single_volume.live(snapshot, logic_volume),
         single_volume.forced(logic_volume, force),
@@ -63,4 +63,4 @@ def _rebuild_volume(ctx: Context, node: str, name: str, force: str) -> FailoverR
         f"the operator had it rebuilt manually; its old copy stays on {node} until the sweeps "
         "remove it"
     )
-    return fail_over(ctx, node, snapshot, (selected,), "rebuild", reason)
+    return fail_over(ctx, snapshot, [Leaving(node, "rebuild", reason, (selected,))])

@@ -16,7 +16,7 @@ from carina_tasks.model.objects import WholePersistentVolume
 
 
 def read(
-    ctx: Context, places: Iterable[placement.Placement], source: str
+    ctx: Context, places: Iterable[placement.Placement]
 ) -> tuple[dict[str, WholePersistentVolume], list[VolumeResult]]:
     """Return the PVs by name, and the results of the volumes whose PV could not be read.
 
@@ -25,7 +25,6 @@ def read(
     Args:
         ctx: The outside world.
         places: Where the logic volumes go.
-        source: The node that they leave.
 
     Raises:
         CarinaTasksError: What concerns more than one volume.
@@ -34,15 +33,13 @@ def read(
     if not wanted:
         return {}, []
     with ThreadPoolExecutor(min(len(wanted), ctx.settings.concurrency)) as pool:
-        found = list(spread(pool, partial(_read, ctx, source), wanted))
+        found = list(spread(pool, partial(_read, ctx), wanted))
     pvs = {one.meta.name: one for one in found if isinstance(one, WholePersistentVolume)}
     return pvs, [one for one in found if isinstance(one, VolumeResult)]
 
 
-def _read(
-    ctx: Context, source: str, place: placement.Placement
-) -> WholePersistentVolume | VolumeResult:
-    name = place.logic_volume.name
+def _read(ctx: Context, place: placement.Placement) -> WholePersistentVolume | VolumeResult:
+    name, source = place.logic_volume.name, place.logic_volume.node
     try:
         pv = ctx.cluster.persistent_volume(name)
     except CarinaTasksError as exc:

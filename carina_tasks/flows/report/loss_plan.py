@@ -6,6 +6,7 @@ The same selection and placement as the real run, and nothing written.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -13,6 +14,8 @@ import msgspec.structs
 
 from carina_tasks.decisions import failback, placement, selection, whose
 from carina_tasks.decisions.advice import CARINA, for_no_fit
+from carina_tasks.decisions.placement.ledger import Ledger
+from carina_tasks.decisions.placement.plan import Plan, plan_with
 from carina_tasks.decisions.placement.verdict import Obstacle
 from carina_tasks.decisions.verdict import Verdict
 from carina_tasks.errors import BadInput
@@ -79,7 +82,8 @@ def plan_node(ctx: Context, node: str, not_ready: bool = False) -> PlanResult:
         )
     candidates = [n.name for n in snapshot.nodes.values() if n.is_ready and n.name != node]
     inventories = ask_nodes.answered(ask_nodes.inventories(ctx, candidates))
-    volumes = planned(ctx, snapshot, node, not_ready, inventories)
+    ledger = ledger_of(ctx, snapshot, inventories)
+    volumes = plan_loss(ctx, snapshot, node, ledger, not_ready).volumes
     places = sum(v.outcome == "place" for v in volumes)
     wanted = sum(v.outcome != "skipped" for v in volumes)
     what = f"if node {node} {'went NotReady' if not_ready else 'was deleted'}"
@@ -124,24 +128,38 @@ def _old_copies(snapshot: ClusterSnapshot, node: str, inventory: Inventory) -> s
     )
 
 
-def planned(
-    ctx: Context,
-    snapshot: ClusterSnapshot,
-    node: str,
-    not_ready: bool = False,
-    inventories: Mapping[str, Inventory] | None = None,
-) -> tuple[PlannedVolume, ...]:
-    """Return what would become of each volume of `node`, by claim.
+@dataclass(frozen=True, slots=True)
+class LossPlan:
+    """What would become of each volume of a node, by claim, and the plan that says so."""
 
-    The workers of the other nodes are asked, unless their answers are there already
-    (`inventories`).
+    volumes: tuple[PlannedVolume, ...]
+    plan: Plan
+
+
+def ledger_of(
+    ctx: Context, snapshot: ClusterSnapshot, inventories: Mapping[str, Inventory]
+) -> Ledger:
+    """Return the ledger that all plans of a snapshot share.
+
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was read.
+        inventories: What each node reported.
+    """
+    return Ledger(snapshot, inventories, ctx.settings.reserve)
+
+
+def plan_loss(
+    ctx: Context, snapshot: ClusterSnapshot, node: str, ledger: Ledger, not_ready: bool = False
+) -> LossPlan:
+    """Plan the loss of `node` with the ledger of the snapshot.
 
     Args:
         ctx: The outside world.
         snapshot: The cluster as it was read.
         node: Name of the node.
+        ledger: Made of that snapshot, with what each of the other nodes reported.
         not_ready: Whether the node is NotReady and not deleted.
-        inventories: What each node reported.
     """
     if not not_ready:
         # As the failover will see it: without the node, what its pods and labels give to others is
@@ -156,14 +174,18 @@ def planned(
         for s in selected
         if isinstance(s, selection.Skip)
     ]
-    for verdict in planning.plan(ctx, snapshot, wanted, node, inventories) if wanted else ():
+    made = Plan(())
+    if wanted:
+        every = [*wanted, *planning.along(snapshot, wanted, (node,))]
+        made = plan_with(ledger, snapshot, every, node, planning.rules(ctx))
+    for verdict in made.verdicts[: len(wanted)]:
         if isinstance(verdict, placement.Placement):
             one = _volume(snapshot, verdict.logic_volume, "place", verdict.reason, verdict.node)
         else:
             one = _volume(snapshot, verdict.logic_volume, "no-fit", verdict.reason)
             one = msgspec.structs.replace(one, obstacles=verdict.obstacles)
         volumes.append(one)
-    return tuple(sorted(volumes, key=lambda v: (v.claim, v.volume)))
+    return LossPlan(tuple(sorted(volumes, key=lambda v: (v.claim, v.volume))), made)
 
 
 def _volume(

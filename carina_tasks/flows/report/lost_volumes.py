@@ -15,7 +15,7 @@ from carina_tasks.errors import BrokerUnavailable, CarinaTasksError
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover.loss import not_ready_rules
-from carina_tasks.flows.report.loss_plan import planned
+from carina_tasks.flows.report.loss_plan import ledger_of, plan_loss
 from carina_tasks.flows.report.problem import PATIENCE
 from carina_tasks.kube.state import OperatorState
 from carina_tasks.model.snapshot import ClusterSnapshot
@@ -59,9 +59,10 @@ def of(ctx: Context, snapshot: ClusterSnapshot, state: OperatorState) -> LostVol
         return LostVolumes()
     unplaced: list[Unplaced] = []
     staying: dict[str, int] = {}
+    ledger = ledger_of(ctx, snapshot, inventories)
     for name in lost:
         there = name in snapshot.nodes
-        volumes = planned(ctx, snapshot, name, there, inventories)
+        volumes = plan_loss(ctx, snapshot, name, ledger, there).volumes
         unplaced += [
             Unplaced(v.claim, name, v.obstacles, v.reason, v.pod, v.volume)
             for v in volumes

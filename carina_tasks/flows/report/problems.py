@@ -21,7 +21,7 @@ from carina_tasks.errors import ApiDenied, CarinaTasksError
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover.loss import not_ready_rules
-from carina_tasks.flows.report.loss_plan import planned
+from carina_tasks.flows.report.loss_plan import ledger_of, plan_loss
 from carina_tasks.flows.report.problem import PATIENCE, Problem, ProblemsResult
 from carina_tasks.flows.sweeps.rules import orphan_rules
 from carina_tasks.kube.event_history import PastEvent
@@ -183,6 +183,10 @@ def _lost(
 ) -> Iterator[Problem]:
     """Yield the unschedulable logic volumes of lost nodes, and those the operator must check."""
     rules = not_ready_rules(ctx)
+    # Without the broker no worker reports its free space: what fits is not known, and nothing
+    # would be done.
+    answered = ask_nodes.answered(inventories) if inventories is not None else {}
+    ledger = ledger_of(ctx, snapshot, answered)
     for name in sorted(guards.lost_nodes(snapshot, planned=ctx.state.read().maintenance)):
         node = snapshot.nodes.get(name)
         since = int(node.ready_since) if node else 0
@@ -193,9 +197,6 @@ def _lost(
             if not isinstance(loss, node_loss.Lost):
                 yield Problem("waiting", name, loss.reason, node=name, since=since)
                 continue
-        # Without the broker no worker reports its free space: what fits is not known, and nothing
-        # would be done.
-        answered = ask_nodes.answered(inventories) if inventories is not None else {}
         waiting = 0
         for verdict in selection.of_not_ready_node(snapshot, name) if node is not None else ():
             if isinstance(verdict, selection.Skip) and verdict.blocked:
@@ -208,7 +209,7 @@ def _lost(
                     since=since,
                     do=do,
                 )
-        for volume in planned(ctx, snapshot, name, node is not None, answered):
+        for volume in plan_loss(ctx, snapshot, name, ledger, node is not None).volumes:
             if volume.outcome == "skipped":
                 if node is None and not _left_alone(snapshot, volume.volume):
                     do = f"kubectl get lv,pv {volume.volume} -o yaml"

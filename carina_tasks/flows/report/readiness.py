@@ -3,20 +3,24 @@
 Reported before anything has failed; nothing is written.
 
 The planner is that of `plan` and of the real run. The cluster is read once and each node's worker
-asked once, for all nodes.
+asked once, for all nodes; all plans share one ledger. A process keeps what it found, and plans a
+node again when something that its plan rests on is another than before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from carina_tasks.decisions import guards
+from carina_tasks.decisions.placement.reuse import facts_of, inputs_of
 from carina_tasks.errors import BrokerUnavailable, CarinaTasksError
 from carina_tasks.flows import ask_nodes
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.report.loss_plan import PlannedVolume, planned
+from carina_tasks.flows.plan_memory import Kept
+from carina_tasks.flows.report.loss_plan import PlannedVolume, ledger_of, plan_loss
 from carina_tasks.kube.state import OperatorState
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.snapshot import ClusterSnapshot, unreadable_lines
@@ -75,6 +79,17 @@ class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
     unreadable: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What the loss of one node would do to its volumes."""
+
+    places: int
+    stuck: int
+    skipped: int
+    named: tuple[PlannedVolume, ...]
+    """The first of those unschedulable."""
+
+
 def readiness(ctx: Context) -> Readiness:
     """Judge every node and keep the result for `last`.
 
@@ -86,8 +101,10 @@ def readiness(ctx: Context) -> Readiness:
     )
     _check_broker(answers)
     inventories = ask_nodes.answered(answers)
+    with ctx.plans.turn:
+        losses = losses_of(ctx, snapshot, inventories)
     nodes = tuple(
-        _judge(ctx, snapshot, inventories, name, state) for name in sorted(snapshot.nodes)
+        _judge(ctx, snapshot, losses[name], name, state) for name in sorted(snapshot.nodes)
     )
     not_ready = sum(not node.ready for node in nodes)
     result = Readiness(
@@ -126,23 +143,47 @@ def _check_broker(answers: Mapping[str, Inventory | CarinaTasksError]) -> None:
             raise answer
 
 
-def _judge(
-    ctx: Context,
-    snapshot: ClusterSnapshot,
-    inventories: Mapping[str, Inventory],
-    node: str,
-    state: OperatorState,
-) -> NodeReadiness:
-    volumes = planned(ctx, snapshot, node, inventories=inventories)
+def losses_of(
+    ctx: Context, snapshot: ClusterSnapshot, inventories: Mapping[str, Inventory]
+) -> dict[str, Loss]:
+    """Return what the loss of each node would do: as it was found last where that still holds."""
+    ledger, memory = ledger_of(ctx, snapshot, inventories), ctx.plans
+    facts = facts_of(snapshot, ledger, ctx.settings.reserve)
+    changed = facts.changed(memory.facts) if memory.facts is not None else None
+    losses: dict[str, Loss] = {}
+    kept: dict[str, Kept[Loss]] = {}
+    for node in snapshot.nodes:
+        inputs = inputs_of(snapshot, node)
+        found = memory.found(node, inputs, changed, ledger)
+        if found is not None:
+            kept[node] = memory.kept[node]
+        else:
+            made = plan_loss(ctx, snapshot, node, ledger)
+            found = _loss(made.volumes)
+            if inputs is not None:
+                kept[node] = Kept(inputs, replace(made.plan, verdicts=()), found)
+        losses[node] = found
+    memory.facts, memory.kept = facts, kept
+    return losses
+
+
+def _loss(volumes: Sequence[PlannedVolume]) -> Loss:
     stuck = tuple(v for v in volumes if v.outcome == "no-fit")
     places = sum(v.outcome == "place" for v in volumes)
     skipped = len(volumes) - len(stuck) - places
+    return Loss(places, len(stuck), skipped, stuck[:NAMED])
+
+
+def _judge(
+    ctx: Context, snapshot: ClusterSnapshot, loss: Loss, node: str, state: OperatorState
+) -> NodeReadiness:
+    stuck, places, skipped = loss.stuck, loss.places, loss.skipped
     planned_away = state.maintenance.keys() - {node}
     share = ctx.settings.mass_failure_share
     guard = guards.mass_failure(snapshot.without(node), share, state.approved, planned=planned_away)
-    stopped = guard.reason if isinstance(guard, guards.GuardStops) and places + len(stuck) else ""
+    stopped = guard.reason if isinstance(guard, guards.GuardStops) and places + stuck else ""
     if stuck:
-        reason = f"{len(stuck)} of {places + len(stuck)} volumes would be unschedulable"
+        reason = f"{stuck} of {places + stuck} volumes would be unschedulable"
     elif stopped:
         reason = f"the operator would have to resume: {stopped}"
     elif places:
@@ -154,10 +195,10 @@ def _judge(
         ready=not stuck and not stopped,
         reason=reason + (f", {skipped} are left alone" if skipped else ""),
         places=places,
-        without_place=len(stuck),
+        without_place=stuck,
         skipped=skipped,
         stopped=stopped,
-        volumes=stuck[:NAMED],
+        volumes=loss.named,
         state=_state(snapshot, node),
     )
 

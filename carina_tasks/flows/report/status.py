@@ -134,7 +134,7 @@ def _read(
                 node=name,
                 ready=snapshot.nodes[name].ready if name in snapshot.nodes else "deleted",
                 worker="unknown" if broker else "alive" if name in workers else "silent",
-                volumes=sum(v.node == name for v in snapshot.logic_volumes.values()),
+                volumes=len(snapshot.logic_volumes_on(name)),
                 note=_note(ctx, snapshot, name, state.maintenance.get(name)),
                 overdue=name in state.maintenance and state.maintenance[name].overdue(snapshot.now),
                 cordoned=name in snapshot.nodes and snapshot.nodes[name].cordoned,

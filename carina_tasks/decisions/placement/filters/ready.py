@@ -17,6 +17,6 @@ def ready(given: FilterInput) -> FilterVerdict:
         return DoesNotFit(f"is not ready (Ready is {given.candidate.node.ready})")
     if not given.candidate.answered:
         return DoesNotFit("its worker does not answer", "worker")
-    if reason := given.pods.unreadable.get(given.candidate.name):
+    if reason := given.pods.unreadable(given.candidate.name):
         return DoesNotFit(f"has a pod that cannot be read: {reason}")
     return FITS
