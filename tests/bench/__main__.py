@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import alone, idle, measures
+from tests.bench import alone, idle, many, measures
 from tests.bench.figures import Figure, conditions, record, table
 from tests.integration.embedded import ONE, Embedded
 from tests.lab import paths
@@ -40,6 +40,7 @@ def run(quick: bool) -> Iterator[Figure]:
     finally:
         embedded.stop()
     yield from alone.rows(quick)
+    yield from many.rows(quick)
     with measures.real_lvm() as lvm:
         if lvm is not None:
             yield measures.lvm_batch(lvm, "lvm2 on a loop device", "carina-vg-hdd", n, turns)

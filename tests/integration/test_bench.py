@@ -42,6 +42,8 @@ def test_it_runs(tmp_path: Path) -> None:
         "an idle node worker: memory",
         "CPU of reading",
         "CPU of the readiness",
+        "lost at once",
+        "CPU of the first readiness",
     ):
         assert any(what in row for row in rows), what
     assert "cores" in done.stdout

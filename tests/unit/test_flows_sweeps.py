@@ -1,5 +1,7 @@
 """The two sweeps on hand-made fakes: mark before remove, ask once more before anything goes."""
 
+import threading
+
 import pytest
 from prometheus_client import REGISTRY
 
@@ -9,6 +11,7 @@ from carina_tasks.errors import (
     ApiUnavailable,
     MassFailure,
     NodeFailed,
+    NodeSilent,
     Paused,
 )
 from carina_tasks.flows.sweeps.local_volumes import sweep_local_volumes
@@ -564,3 +567,24 @@ def test_old_copies_are_told_of_and_kept_though_there_is_no_trash():
     sweep_local_volumes(ctx)
     (listed,) = list_trash(ctx).volumes
     assert 86000 < listed.left <= 86400
+
+
+def test_a_node_that_does_not_answer_delays_no_other():
+    """n1 lets its request wait until both other nodes were asked: they are, in the meantime."""
+    api = FakeApi(*map(node, ("n1", "n2", "n3")))
+    fake = FakeNodes(*(inventory(name, *orphans(1)) for name in ("n1", "n2", "n3")))
+    done, ask = threading.Barrier(3), fake.ask
+
+    def waits(name, task, request, answer, more=0):
+        done.wait(timeout=20)
+        if name == "n1":
+            raise NodeSilent("n1 did not answer")
+        return ask(name, task, request, answer, more)
+
+    fake.ask = waits
+    result = sweep_local_volumes(context(api, fake, concurrency="3"))
+    assert {one.node: bool(one.marked) for one in result.nodes} == {
+        "n1": False,
+        "n2": True,
+        "n3": True,
+    }

@@ -9,6 +9,7 @@ read later. And before a volume is removed, both objects are asked for once more
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from carina_tasks.flows.sweeps.results import (
     SweptNode,
     summary_of,
 )
+from carina_tasks.flows.threads import each
 from carina_tasks.model import task_names
 from carina_tasks.model.local import Inventory, LocalVolume
 from carina_tasks.model.messages import (
@@ -70,18 +72,25 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     inventories = ask_nodes.inventories(ctx, ready)
     snapshot = ctx.cluster.observe()
     judged: list[_Judged] = []
-    for number, (name, inventory) in enumerate(sorted(inventories.items()), 1):
-        ctx.progress(f"node {number} of {len(inventories)}: {name}")
+    numbers = itertools.count(1)
+
+    def swept(item: tuple[str, Inventory | CarinaTasksError]) -> LocalSweepNode:
+        name, inventory = item
+        ctx.progress(f"node {next(numbers)} of {len(inventories)}: {name}")
         if isinstance(inventory, CarinaTasksError):
-            results.append(LocalSweepNode(name, "failed", inventory.message))
-            continue
+            return LocalSweepNode(name, "failed", inventory.message)
         try:
             # What was found counts whatever becomes of the requests to the node.
-            judged.append(_judge_node(ctx, inventory, snapshot, (confirm or {}).get(name, 0)))
-            results.append(_act_on(ctx, judged[-1], snapshot))
+            found = _judge_node(ctx, inventory, snapshot, (confirm or {}).get(name, 0))
+            judged.append(found)
+            return _act_on(ctx, found, snapshot)
         except CarinaTasksError as exc:
             # An error on one node stops no other node.
-            results.append(LocalSweepNode(name, "failed", exc.message))
+            return LocalSweepNode(name, "failed", exc.message)
+
+    # A node that does not answer holds one thread until its deadline, and no other node.
+    results += each(ctx.settings.concurrency, swept, sorted(inventories.items()))
+    judged.sort(key=lambda one: one.inventory.node)
     metrics.SWEEP_SECONDS.labels("local_volumes").observe(ctx.monotonic() - began)
     if judged or not ready:
         # A sweep that reached no node is no success.
