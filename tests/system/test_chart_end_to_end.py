@@ -135,17 +135,14 @@ def release(whole_lab: Lab) -> Iterator[Release]:
     with Kubelet(lab) as kubelet:
         made = Release(lab, kubelet)
         begun = time.monotonic()
-        made.helm_said = chart.helm(*words, *sets, kubeconfig=lab.kubeconfig)
         try:
-            made.wait("every pod is Ready", lambda: made.ready() == COUNTS, 90)
+            made.helm_said = chart.helm(*words, *sets, kubeconfig=lab.kubeconfig)
+            made.wait("every pod is Ready", lambda: made.ready() == COUNTS, 120)
             print(f"\nevery pod is Ready {time.monotonic() - begun:.1f} s after `helm install`")
             yield made
         finally:
-            arguments = ("uninstall", chart.RELEASE, "-n", NAMESPACE, "--no-hooks")
-            if chart.RELEASE in chart.helm(
-                "list", "-n", NAMESPACE, "-q", kubeconfig=lab.kubeconfig
-            ):
-                chart.helm(*arguments, kubeconfig=lab.kubeconfig)
+            remove = ("uninstall", chart.RELEASE, "--no-hooks", "--ignore-not-found")
+            chart.helm(*remove, "-n", NAMESPACE, kubeconfig=lab.kubeconfig)
             lab.kube.delete(f"/api/v1/namespaces/{NAMESPACE}")
 
 

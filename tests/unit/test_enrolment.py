@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import fakeredis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,8 +28,13 @@ from carina_tasks.errors import (
     BrokerUnavailable,
     EnrolmentRefused,
     EnrolmentUnavailable,
+    NodeFailed,
 )
-from carina_tasks.store.acl_rules import digest
+from carina_tasks.model.local import Inventory
+from carina_tasks.store.acl_rules import ANSWER_SLOTS, digest
+from carina_tasks.store.acl_users import AclUsers
+from carina_tasks.store.answers import answer_key, read_answer
+from tests.builders.app import app
 from tests.lab import ports
 from tests.lab.tls import Certificates, certificates
 
@@ -415,6 +421,22 @@ def test_a_flooding_node_is_cut_off() -> None:
         "5 connections, and 4 are allowed",
     ]
     assert [one[1] for one in said] == ["NodeCutOff"] * 2
+
+
+def test_who_waits_for_a_node_that_is_cut_off_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every slot: a failover would wait for its whole deadline otherwise."""
+    client = fakeredis.FakeRedis()
+    users = AclUsers(app(client))
+    # Its commands of the ACL are shown on a real Redis by tests/system.
+    monkeypatch.setattr(users, "remove", lambda node: None)
+    users.cut_off("n1", 600, "21 connections")
+    assert users.cut_off_for("n1") > 590
+    for slot in range(ANSWER_SLOTS):
+        question = f"n1:{slot}:0123"
+        data = client.get(answer_key(question))
+        with pytest.raises(NodeFailed, match="NodeCutOff: 21 connections"):
+            read_answer(data, "n1", Inventory, 1 << 20, question)
+        assert 0 < client.ttl(answer_key(question)) <= 60
 
 
 @pytest.fixture(scope="module")
