@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from celery import Celery
 from flower.views import BaseHandler
@@ -155,8 +154,8 @@ class Cluster(BaseHandler):  # type: ignore[misc]
 class Broker(BrokerView):  # type: ignore[misc]
     """The broker's queues: those of existing nodes, whether or not their workers send events."""
 
-    known: ClassVar[tuple[str, ...]] = ()
-    """The queues of the nodes of the last published status."""
+    known: tuple[str, ...] = ()
+    """The queues of the nodes of the published status."""
 
     @authenticated
     async def get(self) -> None:
@@ -167,7 +166,7 @@ class Broker(BrokerView):  # type: ignore[misc]
             logging.getLogger(__name__).warning("no status: %s", exc.message)
             status = None
         nodes = status.nodes if status else ()
-        type(self).known = tuple(
+        self.known = tuple(
             queues.NODE_PREFIX + node.node for node in nodes if node.ready != "deleted"
         )
         await super().get()

@@ -1,6 +1,6 @@
 """Flower's templates with pages and parts of our own.
 
-Flower has no option for it. A page of ours is a file in ``templates``; a part is put into Flower's
+Flower has no option for it. A page of ours is a file in ``web``; a part is put into Flower's
 own file, at a place that must be there exactly once: a release of Flower without it ends at start,
 and does not lose the part without a word.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tornado.template import Loader, Template
 
-OURS = Path(__file__).parent / "templates"
+OURS = Path(__file__).parent / "web"
 
 BUTTON = (
     '\n    <button class="task-state-filter" type="button" data-task-state="{}" '

@@ -105,6 +105,9 @@ def test_pods_go_where_they_must(lab: Lab) -> None:
     finally:
         lab.kubectl("delete", "-k", str(DEPLOY), "--ignore-not-found", "--wait=false")
         lab.world.wait("no pod is left", lambda: not drop(lab, pods), 30)
+        # It took a definition of the lab's along.
+        lab.kubectl("wait", "--for=delete", "crd/failoverstatuses.tasks.carina.storage.io")
+        lab.kubectl("apply", "-f", str(DEPLOY / "crds"))
 
 
 def drop(lab: Lab, pods: str) -> int:
