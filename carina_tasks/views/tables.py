@@ -13,7 +13,6 @@ from html import escape
 
 import msgspec
 
-from carina_tasks.decisions.verdict import Verdict
 from carina_tasks.model.times import moment
 
 GAP = "   "
@@ -162,8 +161,10 @@ def of(value: msgspec.Struct) -> list[Part]:
     A field `reason` becomes the last column, because it is the one that holds sentences. A result
     that people know in another shape registers its own.
     """
+    # Known by its level and not by its class: a node worker loads this, and no placement with it.
     verdict = getattr(value, "verdict", None)
-    first = [Headline(verdict.line, verdict.level)] if isinstance(verdict, Verdict) else []
+    known = getattr(verdict, "level", None) in COLOURS
+    first = [Headline(verdict.line, verdict.level)] if verdict is not None and known else []
     plain: list[str] = []
     tables: list[Part] = []
     for name in value.__struct_fields__:
