@@ -95,8 +95,8 @@ def lab_node(whole_lab: Lab, debian: str) -> Iterator[Node]:
     @contextmanager
     def lock(name: str) -> Iterator[None]:
         (found,) = guest.lvs(f"{VG}/{name}", "devices")
-        # +600: pvmove waits ten minutes before it looks at its progress for the first time. With 600
-        # it looks at once, and on a busy machine the copy was complete by then and pvmove ended.
+        # +600: pvmove waits ten minutes before it looks at its progress for the first time. With
+        # 600 it looks at once; on a busy machine the copy was complete by then, and pvmove ended.
         moving = (
             f"pvmove -i +600 -n {name} {found['devices'].partition('(')[0]} > /tmp/pvmove 2>&1 &"
         )
