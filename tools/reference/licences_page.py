@@ -24,8 +24,8 @@ the `*.dist-info` folder of each package. Debian's packages of the base image an
 in `/usr/share/doc/*/copyright`. `make sbom` writes the same as a bill of materials
 ([images.md](images.md#what-is-in-them)).
 
-A package with a condition is in an image only where that holds: Debian 12's own Python is 3.11.2, the
-published Python images have a newer one.
+A package with a condition is in an image only where that holds: Debian 12's own Python is 3.11.2,
+the published Python images have a newer one.
 """
 
 
