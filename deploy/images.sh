@@ -57,7 +57,7 @@ for target in "${targets[@]}"; do
   if [ -n "${TWICE:-}" ]; then
     build "$target" "$name-twice"
     second=$(podman image inspect --format '{{.Id}}' "$name-twice")
-    podman untag "$name-twice"
+    podman untag "$name-twice" "$name-twice"   # without the second word it takes every name
     [ "$first" = "$second" ] || fail "$name: two builds differ, $first and $second"
     echo "images: built again without a cache, the same"
   fi

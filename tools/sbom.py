@@ -77,8 +77,8 @@ def _component(pin: Pin) -> dict[str, Any]:
         "bom-ref": pin.purl,
         "name": pin.name,
         "version": pin.version,
-        # One with a marker is not in an image of Python 3.11.3 or newer on Linux.
-        "scope": "excluded" if pin.marker else "required",
+        # Whether one with a marker is in an image depends on the base's Python.
+        "scope": "optional" if pin.marker else "required",
         "licenses": [{"expression": licences.licence(pin)}],
         "purl": pin.purl,
         # Of these files an image has one: the wheel of its platform.

@@ -1,7 +1,8 @@
 """Judge every version that this machine has: ``python -m tests.matrix`` (``make matrix``).
 
 Each row is a pytest of its own in which a test that lacks a real part fails, as in CI. Its counts
-come from pytest's own report; that nothing ran is never a pass.
+come from pytest's own report; that nothing ran is never a pass. ``--again`` runs what failed once
+more by itself, for a machine that was busy, and the row keeps the names of those tests.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 
 import carina_tasks
@@ -37,6 +39,9 @@ def main() -> int:
         metavar="PART[ VERSION]",
         help="'Kubernetes', 'Valkey 8'; other rows stay as build/matrix.json has them",
     )
+    parser.add_argument(
+        "--again", action="store_true", help="only what failed in build/matrix.json, by itself"
+    )
     asked = parser.parse_args()
     rows = versions.all_versions()
     unknown = [one for one in asked.only if not any(fits(row, one) for row in rows)]
@@ -53,9 +58,13 @@ def main() -> int:
             print(f"{row.name:<20} {there}")
         return 0
     failed = False
+    old = {(one.part, one.version): one for one in results.read(OUT).rows} if OUT.exists() else {}
     for row in rows:
+        before = old.get((row.part, row.version))
+        if asked.again and (before is None or before.outcome != "failed"):
+            continue
         print(f"== {row.name}", flush=True)
-        judged = judge(row)
+        judged = judge_again(row, before) if asked.again and before else judge(row)
         print(f"== {line(judged)}", flush=True)
         failed = failed or judged.outcome == "failed"
         # Written after each row: what was judged is not lost when a later one is interrupted.
@@ -76,29 +85,42 @@ def judge(row: Version) -> Row:
             why=found.why,
         )
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
-        report = Path(folder) / "report.xml"
-        command = [found.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        subprocess.run(
-            [*command, f"--junit-xml={report}", *row.tests],
-            cwd=paths.REPOSITORY,
-            env=environment(found, Path(folder)),
-            check=False,
-        )
-        passed, broken = counts(report)
-    outcome = results.outcome(passed, len(broken))
-    why = ", ".join(broken) if broken else "" if passed else "no test ran"
+    passed, broken = run(found, row.tests)
+    outcome = results.outcome(len(passed), len(broken))
     return Row(
         part=row.part,
         version=row.version,
         exact=found.exact,
         outcome=outcome,
-        passed=passed,
+        passed=len(passed),
         failed=len(broken),
         seconds=round(time.monotonic() - begun),
         tests=row.tests,
-        why=why,
+        why="no test ran" if outcome == "not tested" else "",
+        broken=tuple(broken),
     )
+
+
+def judge_again(row: Version, before: Row) -> Row:
+    """Run the broken tests of a row once more, beside the same exact version."""
+    found = row.find()
+    if isinstance(found, Missing) or found.exact != before.exact:
+        return before
+    return results.repeated(before, set(run(found, before.broken)[0]))
+
+
+def run(found: There, tests: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Run tests beside a version; return those that passed and those that did not."""
+    with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
+        report = Path(folder) / "report.xml"
+        command = [found.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        subprocess.run(
+            [*command, f"--junit-xml={report}", *tests],
+            cwd=paths.REPOSITORY,
+            env=environment(found, Path(folder)),
+            check=False,
+        )
+        return counts(report)
 
 
 def environment(found: There, folder: Path) -> dict[str, str]:
@@ -117,19 +139,21 @@ def environment(found: There, folder: Path) -> dict[str, str]:
     return base | here | found.environment
 
 
-def counts(report: Path) -> tuple[int, list[str]]:
-    """Return how many tests passed, and the names of those that did not; one name when pytest wrote
-    no report.
+def counts(report: Path) -> tuple[list[str], list[str]]:
+    """Return the tests that passed and those that did not, as arguments of pytest; one that is none
+    when pytest wrote no report.
     """
     if not report.exists():
-        return 0, ["pytest wrote no report"]
-    passed, broken = 0, []
+        return [], ["pytest wrote no report"]
+    passed: list[str] = []
+    broken: list[str] = []
     for case in ET.parse(report).getroot().iter("testcase"):
+        name = f"{str(case.get('classname')).replace('.', '/')}.py::{case.get('name')}"
         kinds = {child.tag for child in case}
         if kinds & {"failure", "error"}:
-            broken.append(str(case.get("name")))
+            broken.append(name)
         elif "skipped" not in kinds:
-            passed += 1
+            passed.append(name)
     return passed, broken
 
 
@@ -155,7 +179,10 @@ def fits(row: Version, asked: str) -> bool:
 def line(row: Row) -> str:
     """Return a row for people who watch."""
     took = f"{row.passed} passed, {row.failed} failed, {row.seconds} s"
-    return f"{row.part} {row.version} ({row.exact or 'not here'}): {row.outcome}; {row.why or took}"
+    return (
+        f"{row.part} {row.version} ({row.exact or 'not here'}): {row.outcome}; {row.why or took}"
+        + ("".join(f"\n   {one}" for one in row.broken))
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     `exact` is what the program itself reported, empty when it was not there; `tests` are pytest's
     arguments; `seconds` is the time of the whole run; `why` is a sentence for a version that was
-    not tested, and the names of the tests for one that failed.
+    not tested; `broken` are the tests that failed, and `again` those that failed in the run and
+    passed when they were run again by themselves: they are among `passed`.
     """
 
     part: str
@@ -29,6 +30,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     seconds: int = 0
     tests: tuple[str, ...]
     why: str = ""
+    broken: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +68,25 @@ def outcome(passed: int, failed: int) -> Outcome:
     if failed:
         return "failed"
     return "passed" if passed else "not tested"
+
+
+def repeated(row: Row, passed: set[str]) -> Row:
+    """Return a row after its broken tests were run again.
+
+    Args:
+        row: What the whole run found.
+        passed: Tests that passed at the second try.
+    """
+    still = tuple(one for one in row.broken if one not in passed)
+    mended = tuple(one for one in row.broken if one in passed)
+    return msgspec.structs.replace(
+        row,
+        outcome=outcome(row.passed + len(mended), len(still)),
+        passed=row.passed + len(mended),
+        failed=len(still),
+        broken=still,
+        again=(*row.again, *mended),
+    )
 
 
 def merge(old: Results | None, new: Results) -> Results:

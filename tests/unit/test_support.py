@@ -56,12 +56,23 @@ def test_only_a_pass_is_called_tested():
         run_of(
             row("1.30", "not tested", why="no control plane"),
             row("1.34", passed=5, exact="v1.34.4"),
-            row("1.37", "failed", passed=4, failed=1, why="test_x", exact="v1.37.2"),
+            row("1.37", "failed", passed=4, failed=1, broken=("a.py::test_x",), exact="v1.37.2"),
         )
     )
     assert "| 1.30 | not tested | none |" in page
     assert "| 1.34 (v1.34.4) | tested | 5 passed |" in page
-    assert "| 1.37 (v1.37.2) | **1 failed** | 4 passed; failed: test_x |" in page
+    assert "| 1.37 (v1.37.2) | **1 failed** | 4 passed; failed: `test_x` |" in page
+
+
+def test_what_passes_by_itself_is_named():
+    """A second try mends a row, stays visible, and does not hide what fails twice."""
+    broken = row("1.37", "failed", passed=4, failed=2, broken=("a.py::x", "a.py::y"), exact="v")
+    once = results.repeated(broken, {"a.py::x", "a.py::z"})
+    assert (once.outcome, once.passed, once.failed, once.broken) == ("failed", 5, 1, ("a.py::y",))
+    both = results.repeated(once, {"a.py::y"})
+    assert (both.outcome, both.passed, both.again) == ("passed", 6, ("a.py::x", "a.py::y"))
+    page = support_page.page(run_of(both))
+    assert "| tested | 6 passed, 2 of them when run again by themselves |" in page
 
 
 def test_the_tests_of_the_matrix_exist():
@@ -75,19 +86,22 @@ def test_the_tests_of_the_matrix_exist():
 
 
 REPORT = """<testsuites><testsuite>
-<testcase name="good"/>
-<testcase name="left"><skipped/></testcase>
-<testcase name="bad"><failure/></testcase>
-<testcase name="worse"><error/></testcase>
+<testcase classname="tests.unit.a" name="good[1]"/>
+<testcase classname="tests.unit.a" name="left"><skipped/></testcase>
+<testcase classname="tests.unit.a" name="bad"><failure/></testcase>
+<testcase classname="tests.unit.a" name="worse"><error/></testcase>
 </testsuite></testsuites>"""
 
 
 def test_counts(tmp_path):
     """Skipped is not passed, an error is a failure, and no report is no pass."""
     report = tmp_path / "report.xml"
-    assert counts(report) == (0, ["pytest wrote no report"])
+    assert counts(report) == ([], ["pytest wrote no report"])
     report.write_text(REPORT)
-    assert counts(report) == (1, ["bad", "worse"])
+    assert counts(report) == (
+        ["tests/unit/a.py::good[1]"],
+        ["tests/unit/a.py::bad", "tests/unit/a.py::worse"],
+    )
 
 
 def test_a_repeated_row_leaves_the_others(tmp_path):

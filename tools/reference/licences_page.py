@@ -24,7 +24,8 @@ the `*.dist-info` folder of each package. Debian's packages of the base image an
 in `/usr/share/doc/*/copyright`. `make sbom` writes the same as a bill of materials
 ([images.md](images.md#what-is-in-them)).
 
-A package with a condition is not in the images: they have Linux and Python 3.11.3 or newer.
+A package with a condition is in an image only where that holds: Debian 12's own Python is 3.11.2,
+the published Python images have a newer one.
 """
 
 
@@ -46,7 +47,7 @@ def page() -> str:
 
 
 def _row(pin: Pin, images: list[str]) -> str:
-    where = f"none, only where `{pin.marker}`" if pin.marker else ", ".join(images)
+    where = ", ".join(images) + (f", only where `{pin.marker}`" if pin.marker else "")
     return f"| {pin.name} | {pin.version} | {licences.licence(pin)} | {where} |"
 
 

@@ -33,8 +33,9 @@ WHAT: Final = {
         "Users, TLS, Sentinel, enrolment, a flooding node, and rebuilds through that server."
     ),
     "Valkey": (
-        "The same tests with Valkey in place of Redis. The chart's own broker is Valkey 8. Valkey 9 "
-        "is the build that the demo's package ships, which has no TLS: TLS is not tested with it."
+        "The same tests with Valkey in place of Redis. The chart's own broker is Valkey 8. "
+        "Valkey 9 is the build that the demo's package ships, which has no TLS: TLS is not tested "
+        "with it."
     ),
     "Python": (
         "Unit tests, and the processes on the embedded default. The images have Python 3.11."
@@ -93,8 +94,10 @@ def _row(row: Row) -> str:
     if row.outcome == "not tested":
         return f"| {version} | not tested | none |"
     if row.outcome == "failed":
-        return f"| {version} | **{row.failed} failed** | {row.passed} passed; failed: {row.why} |"
-    return f"| {version} | tested | {row.passed} passed |"
+        names = ", ".join(f"`{one.partition('::')[2]}`" for one in row.broken)
+        return f"| {version} | **{row.failed} failed** | {row.passed} passed; failed: {names} |"
+    tries = f", {len(row.again)} of them when run again by themselves" if row.again else ""
+    return f"| {version} | tested | {row.passed} passed{tries} |"
 
 
 if __name__ == "__main__":
