@@ -99,5 +99,7 @@ def _step(command: str, wanted: str, env: Mapping[str, str], folder: Path) -> No
             print(f"{command} ({time.monotonic() - begun:.1f} s)")
             return
         late = time.monotonic() - begun > SECONDS
-        assert not once and not late, f"{command}: {done.returncode}: {done.stdout}{done.stderr}"
+        said = f"{command}: {done.returncode}: {done.stdout}{done.stderr}"
+        assert not once, said
+        assert not late, said
         time.sleep(0.5)
