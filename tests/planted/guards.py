@@ -1056,12 +1056,12 @@ GUARDS = (
     ),
     Guard(
         "a journal that cannot be read, of a later release perhaps, is left alone",
-        "objects.parse_logic_volume",
+        "objects.logic_volume_of",
         "",
         "Event `JournalUnreadable`",
         (
             Edit(
-                "carina_tasks.model.objects:parse_logic_volume",
+                "carina_tasks.model.objects:logic_volume_of",
                 "exc.message",
                 "''",
                 "test_samples.py::test_a_journal_of_a_later_release_is_left_alone",

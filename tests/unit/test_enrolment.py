@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -508,9 +509,7 @@ def test_a_worker_that_waits_lives_and_is_not_ready(
     answers[:] = [verdict.forbidden("the node does not exist")]
     (tmp_path / "token").write_text("a.b.c")
     (port,) = ports.free(1)
-    conf = node_settings(server, files, str(tmp_path / "token")).model_copy(
-        update={"metrics_port": port}
-    )
+    conf = replace(node_settings(server, files, str(tmp_path / "token")), metrics_port=port)
     seen = []
 
     def probe(_: float) -> None:

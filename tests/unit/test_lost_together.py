@@ -117,8 +117,8 @@ def test_each_lost_node_has_its_own_journals_and_events():
     assert {name: f'"source":"{name[:2]}"' in text for name, text in written.items()} == {
         v.volume: True for v in result.volumes
     }
-    planned = {e["involvedObject"]["name"] for e in api.events if e["reason"] == "FailoverPlanned"}
-    assert planned == {"n1", "n2", "n3"}
+    summed = [e for e in api.events if e["reason"] == "VolumesRebuiltElsewhere"]
+    assert {e["involvedObject"]["name"] for e in summed} == {"n1", "n2", "n3"}
 
 
 def test_every_journal_of_all_nodes_is_written_before_the_first_volume_is_touched():

@@ -12,6 +12,7 @@ from carina_tasks.errors import ApiUnavailable, BadInput, CarinaTasksError, Mass
 from carina_tasks.flows.failover.results import FailoverResult, ResumeResult, VolumeResult
 from carina_tasks.tasks import base, failover, node, sweep, trash, volume
 from carina_tasks.tasks.base import PAUSES, ControlTask, this_node
+from tests.builders.flow import FakeApi, FakeNodes, context
 
 OURS = [
     failover.rebuild_node,
@@ -222,7 +223,7 @@ def test_a_failover_asks_for_a_resume_when_something_can_go_on_at_once(monkeypat
     monkeypatch.setattr(failover.resume, "send", lambda *args, reason: sent.append(args))
     shown = []
     monkeypatch.setattr(failover.publish_status, "send", lambda reason: shown.append(reason))
-    monkeypatch.setattr(failover, "context", lambda: None)
+    monkeypatch.setattr(failover, "context", lambda: context(FakeApi(), FakeNodes()))
     volumes = (VolumeResult("pvc-1", "unfinished", "planned again", "n1", "n3", again=True),)
     failed = FailoverResult("n1", "unfinished", "why", volumes)
     monkeypatch.setattr(failover.lost_node, "rebuild_node", lambda *_: failed)
