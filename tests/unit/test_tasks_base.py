@@ -246,3 +246,24 @@ def test_a_failover_asks_for_a_resume_when_something_can_go_on_at_once(monkeypat
 
     monkeypatch.setattr(failover.resume, "send", away)
     assert failover.migrate_node.run("n1") == failed
+
+
+def test_what_a_confirmation_left_is_asked_for_by_a_message(monkeypatch):
+    """The flow names the node; a broker that does not take the message is no error."""
+    sent = []
+    monkeypatch.setattr(failover, "context", lambda: context(FakeApi(), FakeNodes()))
+    monkeypatch.setattr(failover.rebuild_node, "send", lambda *args, reason: sent.append(args))
+
+    def flow(ctx, node):
+        ctx.ask_for_rebuild("n2")
+        return FailoverResult(node, "done", "why")
+
+    monkeypatch.setattr(failover.lost_node, "rebuild_node", flow)
+    failover.rebuild_node.run("n1")
+    assert sent == [("n2",)]
+
+    def away(*_, reason):
+        raise OperationalError("no broker")
+
+    monkeypatch.setattr(failover.rebuild_node, "send", away)
+    assert failover.rebuild_node.run("n1").outcome == "done"

@@ -155,6 +155,10 @@ def _migrate_node(ctx: Context, node: str) -> FailoverResult:
             losses[node] = loss
             mine = (node, *others)
             snapshot = ask_nodes.confirmed(ctx, ctx.cluster.observe(), mine)
+            # Judging many takes a moment, in which one may have come back.
+            back = {one.name for one in snapshot.nodes.values() if one.is_ready}
+            if node in back:
+                return FailoverResult(node, "refused", f"node {node} is Ready again")
             leaving = [
                 Leaving(
                     name,
@@ -163,6 +167,7 @@ def _migrate_node(ctx: Context, node: str) -> FailoverResult:
                     selection.of_not_ready_node(snapshot, name),
                 )
                 for name in mine
+                if name not in back
             ]
             return _fail_over_allowed(ctx, node, snapshot, leaving, None)
 
