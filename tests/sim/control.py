@@ -31,6 +31,7 @@ TASKS: dict[str, Any] = {
     "carina.failover.migrate_node": failover.migrate_node,
     "carina.failover.failback": failover.failback,
     "carina.failover.resume": failover.resume,
+    "carina.failover.publish_status": failover.publish_status,
     "carina.failover.readiness": failover.readiness,
     "carina.sweep.local_volumes": sweep.sweep_local_volumes,
     "carina.sweep.logic_volumes": sweep.sweep_logic_volumes,

@@ -150,6 +150,11 @@ def simulated_world() -> Iterator[None]:
         for module in (failover, sweep, trash):
             stack.enter_context(mock.patch.object(module, "context", _of_running))
         stack.enter_context(mock.patch.object(ControlTask, "send", _send))
+        # What publish_status reads from Redis beside the cluster.
+        beating = SimpleNamespace(beating=lambda app: History.running.beating())
+        stack.enter_context(mock.patch.object(failover, "heartbeat", beating))
+        results = SimpleNamespace(recent=lambda app: ([], False))
+        stack.enter_context(mock.patch.object(failover, "task_results", results))
         stack.enter_context(mock.patch.object(uuid, "uuid4", _uuid4))
         for module in (state, program, killpoint_nodes):
             stack.enter_context(mock.patch.object(module, "new_uuid", _lv_uuid))
@@ -294,6 +299,10 @@ class History:
             sleep=self.actors.sleep,
             monotonic=lambda: self.clock.now,
         )
+
+    def beating(self) -> list[str]:
+        """Return the nodes whose workers send heartbeats."""
+        return [name for name in sorted(self.nodes.machines) if self.nodes.alive(name)]
 
     def _watches(self) -> Watches | None:
         """Return what control workers watch; in every fifth history they list, as commands do."""
