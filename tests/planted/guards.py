@@ -965,7 +965,7 @@ GUARDS = (
         "the task is revoked",
         (
             Edit(
-                B + "calls:NodeCalls.send",
+                B + "calls:NodeCalls._send",
                 "self._deadline + more",
                 "None",
                 "test_calls.py::test_a_question_expires_with_its_deadline_and_names_its_node",
