@@ -39,6 +39,8 @@ class RebuildView:
     """Pods that use the claim and are bound to the journal's source."""
     source_alive: bool = False
     """The journal's source is Ready: its kubelet ends the pods that are deleted."""
+    planned_pods: tuple[Pod, ...] | None = None
+    """Such pods as they were listed for the plan; None: they are listed before the eviction."""
 
     @property
     def leavings(self) -> tuple[eviction.EvictPod | eviction.LeavePod, ...]:
@@ -304,18 +306,28 @@ AFTER_EVICTION = (RemoveClaimAnnotation, ClearResize, SetSuccess, DropJournal)
 
 
 def asks_for_pods(step: Step, *, gone: bool) -> bool:
-    """Return whether the source's pods must be listed before `step` is done.
+    """Return whether the source's pods must be known before `step` is done.
 
-    They are listed before the first step that follows the eviction, and once more before the
-    journal is dropped, for a pod that was bound to the source meanwhile. No other step looks at
-    them, so a volume costs three lists at most, however many steps it has: one more when a pod
-    was evicted.
+    They are looked at before the first step that follows the eviction. No other step looks at
+    them, but for the last look (`asks_for_last_look`).
 
     Args:
         step: What `next_step` returns of a view without pods.
-        gone: Whether they were listed in this run, and none was left to evict.
+        gone: Whether they were looked at in this run, and those to be evicted were.
     """
-    return isinstance(step, DropJournal) or (isinstance(step, AFTER_EVICTION) and not gone)
+    return isinstance(step, AFTER_EVICTION) and not gone
+
+
+def asks_for_last_look(step: Step) -> bool:
+    """Return whether the source's pods are listed once more before `step` is done.
+
+    A pod may have been bound to the source since they were looked at. The volumes of a run that
+    have come so far share the list, so that its cost does not grow with their square.
+
+    Args:
+        step: What `next_step` returns of a view without pods.
+    """
+    return isinstance(step, DropJournal)
 
 
 def _local_step(view: RebuildView, on_target: bool) -> Step | None:

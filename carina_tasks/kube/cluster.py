@@ -36,6 +36,34 @@ T = TypeVar("T")
 N = TypeVar("N", bound=Named)
 
 
+class PodsOnNode:
+    """The pods of one node and namespace."""
+
+    def __init__(self, pods: Iterable[Pod], unreadable: tuple[Raw, ...] = ()) -> None:
+        """Make the list.
+
+        Args:
+            pods: Those that can be read.
+            unreadable: The others.
+        """
+        self._unreadable = unreadable
+        self._by_claim: dict[str, list[Pod]] = {}
+        for pod in pods:
+            for claim in pod.claims:
+                self._by_claim.setdefault(claim, []).append(pod)
+
+    def using(self, claim: str) -> tuple[Pod, ...]:
+        """Return the pods that use `claim`.
+
+        Raises:
+            BadObject: A pod that may use it cannot be read.
+        """
+        for raw in self._unreadable:
+            if _may_use(raw, claim):
+                objects.parse_pod(raw)
+        return tuple(self._by_claim.get(claim, ()))
+
+
 class Cluster:
     """What the API server knows, as frozen values. Safe to share between threads."""
 
@@ -49,7 +77,7 @@ class Cluster:
         self.api, self._informer = api, informer
         self._snapshots = SharedReading(self._observe)
         self._pods = SharedReading(self._list_pods)
-        self._pods_on: dict[tuple[str, str], SharedReading[_PodsOnNode]] = {}
+        self._pods_on: dict[tuple[str, str], SharedReading[PodsOnNode]] = {}
         """By node and namespace."""
         self._ready: dict[str, SharedReading[objects.Node | None]] = {}
         self._lock = threading.Lock()
@@ -269,30 +297,25 @@ class Cluster:
         """Return how many pods the API server counts; None when it does not say."""
         return self.api.count(paths.PODS)
 
-    def pods_on(self, node: str, namespace: str, claim: str) -> tuple[Pod, ...]:
-        """Return the pods of `namespace` that are bound to `node` and use `claim`, read again.
+    def pods_on(self, node: str, namespace: str) -> PodsOnNode:
+        """Return the pods of `namespace` that are bound to `node`, listed again.
 
         Args:
             node: Name of the node.
             namespace: Namespace of the objects.
-            claim: Name of the claim.
         """
         with self._lock:
             reading = self._pods_on.setdefault(
                 (node, namespace), SharedReading(partial(self._list_pods_on, node, namespace))
             )
-        pods, unreadable = reading.get()
-        for raw in unreadable:
-            if _may_use(raw, claim):
-                objects.parse_pod(raw)
-        return tuple(pod for pod in pods if claim in pod.claims)
+        return reading.get()
 
-    def _list_pods_on(self, node: str, namespace: str) -> _PodsOnNode:
+    def _list_pods_on(self, node: str, namespace: str) -> PodsOnNode:
         path = f"/api/v1/namespaces/{namespace}/pods"
         found = self.api.read_all(kinds.PODS, _bound_to(node), path)
         raws = self.api.list(path, _bound_to(node)).items if found.unreadable else ()
         unreadable = tuple(raw for raw in raws if key_of(raw) in found.unreadable)
-        return tuple(found.values.values()), unreadable
+        return PodsOnNode(tuple(found.values.values()), unreadable)
 
     def _watched(self, of: Callable[[Informer], WatchedKind[N]]) -> Objects[N] | None:
         """Return one cluster-scoped kind from its watch; None when that shows nothing now."""
@@ -308,10 +331,6 @@ class Cluster:
             return parser(self.api.get(path))
         except NotFound:
             return None
-
-
-_PodsOnNode = tuple[tuple[Pod, ...], tuple[Raw, ...]]
-"""The pods that can be read, and the raw JSON of the others."""
 
 
 def _bound_to(node: str) -> dict[str, str]:

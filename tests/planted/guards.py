@@ -1070,15 +1070,14 @@ GUARDS = (
     ),
     Guard(
         "the source's pods are listed again before the journal is dropped",
-        "rebuild.asks_for_pods",
+        "rebuild.asks_for_last_look",
         "",
         "the pod is evicted too",
         (
             Edit(
-                D + "rebuild:asks_for_pods",
-                "isinstance(step, DropJournal) or (isinstance(step, AFTER_EVICTION) and "
-                "(not gone))",
-                "isinstance(step, AFTER_EVICTION) and (not gone)",
+                D + "rebuild:asks_for_last_look",
+                "isinstance(step, DropJournal)",
+                "False",
                 FAILOVER
                 + "test_a_pod_that_is_bound_to_the_source_at_the_last_moment_is_evicted_too",
             ),

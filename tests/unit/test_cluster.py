@@ -67,7 +67,9 @@ def test_pods_on_a_node_are_those_that_use_the_claim():
     """Read again, by node, in the claim's own namespace."""
     other = pod("b", "pvc-1", namespace="other")
     api = FakeApi(pod("a", "pvc-1"), other, pod("c", "pvc-2"), pod("d", "pvc-1", on="n2"))
-    assert [p.meta.name for p in Cluster(api).pods_on("n1", "default", "claim-pvc-1")] == ["a"]
+    assert [p.meta.name for p in Cluster(api).pods_on("n1", "default").using("claim-pvc-1")] == [
+        "a"
+    ]
 
 
 def test_a_pod_on_the_node_whose_claims_cannot_be_read_is_no_pod_to_overlook():
@@ -75,7 +77,7 @@ def test_a_pod_on_the_node_whose_claims_cannot_be_read_is_no_pod_to_overlook():
     odd = pod("odd", "pvc-2")
     odd["spec"]["volumes"] = 7
     with pytest.raises(BadObject, match="odd"):
-        Cluster(FakeApi(pod("a", "pvc-1"), odd)).pods_on("n1", "default", "claim-pvc-1")
+        Cluster(FakeApi(pod("a", "pvc-1"), odd)).pods_on("n1", "default").using("claim-pvc-1")
 
 
 def test_a_node_comes_with_the_servers_clock_even_when_it_is_absent():

@@ -3,6 +3,7 @@ process.
 """
 
 import copy
+import itertools
 
 import pytest
 from msgspec import structs
@@ -94,22 +95,19 @@ def test_that_a_volume_is_empty_is_written_while_its_journal_is_there(monkeypatc
 
 
 def test_a_pod_is_left_alone_when_another_worker_has_finished_meanwhile(monkeypatch):
-    """Its list took long, and without a broker there are no locks: the pods that it shows are none
+    """A look took long, and without a broker there are no locks: the pods that it shows are none
     of this rebuild's any more (simulation, seed 784).
     """
     api, fake = deleted(names=("pvc-1",)), nodes()
-    real = Cluster.pods_on
+    real = Cluster.is_ready
 
-    def pods_on(self, node, namespace, claim):
-        found, meta = (
-            real(self, node, namespace, claim),
-            api.one("LogicVolume", "pvc-1")["metadata"],
-        )
+    def is_ready(self, node):
+        found, meta = real(self, node), api.one("LogicVolume", "pvc-1")["metadata"]
         if meta["annotations"].pop(well_known.JOURNAL, None):
             meta["resourceVersion"] = "9999"
         return found
 
-    monkeypatch.setattr(Cluster, "pods_on", pods_on)
+    monkeypatch.setattr(Cluster, "is_ready", is_ready)
     (result,) = rebuild_node(context(api, fake), "n1").volumes
     assert "another worker finished it" in result.reason
     assert [raw for raw in api.objects.values() if raw["kind"] == "Pod"]
@@ -134,13 +132,48 @@ def test_a_pod_that_is_bound_to_the_source_at_the_last_moment_is_evicted_too():
     assert not [raw for raw in api.objects.values() if raw["kind"] == "Pod"]
 
 
-def test_the_pods_of_the_source_are_listed_for_their_eviction_and_at_the_end():
-    """A list for each step of each volume made the cost grow with the square of the volumes."""
-    api, fake = deleted(), nodes()
-    rebuild_node(context(api, fake), "n1")
+@pytest.mark.parametrize("volumes", [1, 20])
+def test_the_pods_of_a_deleted_node_are_listed_once_for_each_target(volumes):
+    """Those of the plan are evicted, and one list shows whom all journals of a group must wait for:
+    a list for each volume made the cost grow with the square of the volumes.
+    """
+    api = deleted(names=[f"pvc-{number}" for number in range(volumes)])
+    result = rebuild_node(context(api, nodes()), "n1")
+    assert {one.outcome for one in result.volumes} == {"rebuilt"}
     lists = api.reads.count("/api/v1/namespaces/default/pods")
-    # Before the eviction, after it, and before the journal goes.
-    assert lists <= 3 * len(VOLUMES)
+    assert lists == len({one.target for one in result.volumes})
+
+
+def test_a_pod_that_has_changed_since_the_plan_is_read_again():
+    """It has run to its end by itself meanwhile: it is left alone, and its volume is rebuilt."""
+    api, fake = deleted(names=("pvc-1",)), nodes()
+
+    def ended(verb, path):
+        raw = api.objects.get(paths.pod("default", "pod-pvc-1"))
+        if verb == "create" and path.startswith(paths.PERSISTENT_VOLUMES) and raw is not None:
+            raw["status"]["phase"] = "Succeeded"
+            raw["metadata"]["resourceVersion"] = "9999"
+
+    api.on_write = ended
+    assert rebuild_node(context(api, fake), "n1").outcome == "done"
+    assert api.objects[paths.pod("default", "pod-pvc-1")]["status"]["phase"] == "Succeeded"
+
+
+def test_a_pod_that_is_bound_to_the_source_again_and_again_leaves_its_volume_for_resume():
+    """The run ends, and says why."""
+    api, fake = deleted(names=("pvc-1",)), nodes()
+    whole, number = api.list, itertools.count()
+
+    def another(path, query=None):
+        if path == "/api/v1/namespaces/default/pods":
+            name = f"late-{next(number)}"
+            api.objects[paths.pod("default", name)] = pod(name, "pvc-1", uid=f"uid-{name}")
+        return whole(path, query)
+
+    api.list = another
+    (result,) = rebuild_node(context(api, fake), "n1").volumes
+    assert result.outcome == "unfinished"
+    assert "keep being bound to its source" in result.reason
 
 
 def test_no_pv_is_ever_deleted_with_a_status_set():

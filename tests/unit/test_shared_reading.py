@@ -89,7 +89,7 @@ def test_eight_threads_cost_two_readings():
         (paths.PODS, lambda cluster: cluster.pods(), lambda cluster: cluster._pods),
         (
             "/api/v1/namespaces/default/pods",
-            lambda cluster: cluster.pods_on("n1", "default", "claim-pvc-1"),
+            lambda cluster: cluster.pods_on("n1", "default").using("claim-pvc-1"),
             lambda cluster: cluster._pods_on["n1", "default"],
         ),
     ],

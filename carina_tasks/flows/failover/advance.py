@@ -20,14 +20,24 @@ from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events, stepping
 from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.flows.failover.stepping import CreatedLv
-from carina_tasks.flows.failover.steps import NeedsLocalVolume, NeedsTarget, unfinished_result
+from carina_tasks.flows.failover.steps import (
+    Advance,
+    AwaitsLastLook,
+    NeedsLocalVolume,
+    NeedsTarget,
+    unfinished_result,
+)
 from carina_tasks.flows.threads import spread
 from carina_tasks.model import task_names
 from carina_tasks.model.messages import CreateLvs, LvResult, LvResults, LvToCreate, batch_time
 from carina_tasks.model.names import local_volume_of
+from carina_tasks.model.objects import Pod
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_node
 
+LAST_LOOKS = 3
+"""Looks at the pods of the source before a volume is left for resume: it had a new one each time.
+"""
 BATCH = 50
 """Volumes of one request to a node: a node that falls silent is noticed within two minutes, however
 many there are.
@@ -117,11 +127,14 @@ def _advance_group(
             steps = spread(pool, partial(stepping.advance, ctx, local, views, seen), waiting)
             results = [
                 tally.ended(result) if isinstance(result, VolumeResult) else result
-                for result in steps
+                for result in _looked_at(ctx, pool, local, list(steps))
             ]
             needs = [result for result in results if isinstance(result, NeedsLocalVolume)]
             views = {}
-            seen = {need.logic_volume.name: stepping.Seen(need.pv, need.claim) for need in needs}
+            seen = {
+                need.logic_volume.name: stepping.Seen(need.pv, need.claim, need.planned_pods)
+                for need in needs
+            }
             done += [result for result in results if not isinstance(result, NeedsLocalVolume)]
             # Another worker may have planned it again since `targets` was read: this node must not
             # make it.
@@ -141,6 +154,52 @@ def _advance_group(
     return done + [
         unfinished_result(name, "it keeps growing while it is rebuilt") for name in waiting
     ]
+
+
+def _looked_at(
+    ctx: Context, pool: ThreadPoolExecutor, local: Mapping[str, CreatedLv], results: list[Advance]
+) -> list[VolumeResult | NeedsLocalVolume | NeedsTarget]:
+    """Bring on the volumes that wait for the last look at the pods of their source.
+
+    A list serves `BATCH` of them, which are done within a second or two of it.
+
+    Args:
+        ctx: The outside world.
+        pool: The threads.
+        local: What the target answered about each LV, by LogicVolume.
+        results: How far the volumes came.
+    """
+    for _ in range(LAST_LOOKS):
+        waits = [result for result in results if isinstance(result, AwaitsLastLook)]
+        results = [result for result in results if not isinstance(result, AwaitsLastLook)]
+        for start in range(0, len(waits), BATCH):
+            batch = waits[start : start + BATCH]
+            looks = {key: _last_look(ctx, *key) for key in dict.fromkeys(map(_look_of, batch))}
+            results += spread(pool, partial(stepping.finish, ctx, local, looks), batch)
+    reason = "pods that use it keep being bound to its source"
+    return [
+        unfinished_result(result.view.logic_volume.name, reason, result.view.journal)
+        if isinstance(result, AwaitsLastLook)
+        else result
+        for result in results
+    ]
+
+
+def _look_of(waits: AwaitsLastLook) -> tuple[str, str]:
+    return waits.view.journal.source, waits.view.logic_volume.namespace
+
+
+def _last_look(ctx: Context, node: str, namespace: str) -> stepping.LastLook:
+    """List the pods; what cannot be listed is the error of each volume that asks for it."""
+    try:
+        return ctx.cluster.pods_on(node, namespace).using
+    except CarinaTasksError as exc:
+        error = exc
+
+    def fail(claim: str) -> tuple[Pod, ...]:
+        raise error
+
+    return fail
 
 
 def _stopped(ctx: Context, names: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:

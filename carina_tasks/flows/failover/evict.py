@@ -30,7 +30,7 @@ from carina_tasks.observability.audit import about_pod
 
 def evict_users(ctx: Context, logic_volume: LogicVolume, journal: Journal) -> None:
     """Evict the pods that use the volume and are bound to the journal's source."""
-    pods = ctx.cluster.pods_on(journal.source, logic_volume.namespace, logic_volume.claim)
+    pods = ctx.cluster.pods_on(journal.source, logic_volume.namespace).using(logic_volume.claim)
     alive = bool(pods) and source_alive(ctx, journal.source)
     verdicts = [eviction.judge_pod(pod, journal.kind, alive=alive) for pod in pods]
     evicted = [verdict for verdict in verdicts if isinstance(verdict, eviction.EvictPod)]

@@ -21,7 +21,7 @@ from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.flows.threads import spread
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.local import Inventory
-from carina_tasks.model.objects import LogicVolume, WholePersistentVolume
+from carina_tasks.model.objects import LogicVolume, Pod, WholePersistentVolume
 from carina_tasks.model.snapshot import ClusterSnapshot
 
 Kind = Literal["rebuild", "migrate", "failback"]
@@ -142,12 +142,33 @@ def _write_all(
             return result
         events.planned(ctx, snapshot, logic_volume, journal)
         claim = snapshot.claims.get(logic_volume.claim_key)
-        return rebuild.RebuildView(result, journal, pvs[logic_volume.name], claim, lv=None)
+        return rebuild.RebuildView(
+            result,
+            journal,
+            pvs[logic_volume.name],
+            claim,
+            lv=None,
+            planned_pods=_planned_pods(snapshot, logic_volume, journal),
+        )
 
     if not wanted:
         return []
     with ThreadPoolExecutor(min(len(wanted), ctx.settings.concurrency)) as pool:
         return list(spread(pool, begun, wanted.values()))
+
+
+def _planned_pods(
+    snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal
+) -> tuple[Pod, ...] | None:
+    """Return the pods that were listed on the source for the plan, None when they do not count.
+
+    A deleted node starts no pod and changes none. On a node that is there, the annotation that
+    lets a pod move may have been taken off since.
+    """
+    if journal.kind != "rebuild" or journal.source in snapshot.nodes:
+        return None
+    users = snapshot.pods_of(logic_volume.claim_key)
+    return tuple(pod for pod in users if pod.node == journal.source)
 
 
 def _journal(

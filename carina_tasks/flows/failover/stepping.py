@@ -6,7 +6,7 @@ does it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -25,11 +25,20 @@ from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
 from carina_tasks.flows.failover.evict import source_alive
 from carina_tasks.flows.failover.results import VolumeResult
-from carina_tasks.flows.failover.steps import Advance, act, report_waiting, unfinished_result
+from carina_tasks.flows.failover.steps import (
+    Advance,
+    AwaitsLastLook,
+    act,
+    report_waiting,
+    unfinished_result,
+)
 from carina_tasks.kube.events import About
 from carina_tasks.model.messages import LvResult
-from carina_tasks.model.objects import Claim, WholePersistentVolume
+from carina_tasks.model.objects import Claim, Pod, WholePersistentVolume
 from carina_tasks.observability import metrics
+
+LastLook = Callable[[str], tuple[Pod, ...]]
+"""Returns the pods that use a claim on one node, or raises why that is not known."""
 
 MOST_STEPS = 60
 """Steps of one volume in one run: the path has 12; more means that another client keeps changing
@@ -52,6 +61,7 @@ class Seen:
 
     pv: WholePersistentVolume | None
     claim: Claim | None
+    planned_pods: tuple[Pod, ...] | None = None
 
 
 def advance(
@@ -74,12 +84,34 @@ def advance(
         return _step_by_step(ctx, name, local.get(name), views.get(name), seen.get(name))
 
 
+def finish(
+    ctx: Context,
+    local: Mapping[str, CreatedLv],
+    looks: Mapping[tuple[str, str], LastLook],
+    waits: AwaitsLastLook,
+) -> Advance:
+    """Bring a volume on that waited for the last look at its source's pods.
+
+    Args:
+        ctx: The outside world.
+        local: What its target answered about its LV, by LogicVolume.
+        looks: The pods, by source and namespace.
+        waits: The volume.
+    """
+    view = waits.view
+    name = view.logic_volume.name
+    look = looks[view.journal.source, view.logic_volume.namespace]
+    with bound_contextvars(volume=name):
+        return _step_by_step(ctx, name, local.get(name), view, None, look)
+
+
 def _step_by_step(
     ctx: Context,
     name: str,
     local: CreatedLv | None,
     known: rebuild.RebuildView | None,
     seen: Seen | None,
+    look: LastLook | None = None,
 ) -> Advance:
     """Do step after step.
 
@@ -89,6 +121,7 @@ def _step_by_step(
         local: What its target answered about its LV.
         known: The volume as its journal was written; None: it is read first.
         seen: Its PV and claim, as they were read in this run.
+        look: Returns the pods that use a claim on its source, listed a moment ago.
     """
     log = structlog.get_logger()
     view: rebuild.RebuildView | VolumeResult | None = None
@@ -105,10 +138,14 @@ def _step_by_step(
                 intent=view.journal.intent, node=view.journal.source, target=view.journal.target
             )
             step = rebuild.next_step(view)
-            if rebuild.asks_for_pods(step, gone=gone):
+            if rebuild.asks_for_last_look(step):
+                if look is None:
+                    return AwaitsLastLook(view)
+                view = _with_pods(ctx, view, look)
+                look, step = None, rebuild.next_step(view)
+            elif rebuild.asks_for_pods(step, gone=gone):
                 view = _with_pods(ctx, view)
-                step = rebuild.next_step(view)
-                gone = not isinstance(step, rebuild.EvictPods)
+                step, gone = rebuild.next_step(view), True
             log.debug("next step", step=rebuild.METRIC_LABELS[type(step)])
             result = _timed(ctx, view, step)
             if result is None or isinstance(result, rebuild.RebuildView):
@@ -117,6 +154,7 @@ def _step_by_step(
                 return result
         except (ApiConflict, NotFound):
             # An object changed or went between our read and our write: read again, decide again.
+            gone = False
             continue
         except ApiUnauthorized as exc:
             return unfinished_result(name, exc.message)
@@ -188,12 +226,29 @@ def _view(
         # Planned again since the node was asked, it has another id: then the answer is about
         # another LV.
         lv=local.done if local is not None and local.intent == journal.intent else None,
+        planned_pods=seen.planned_pods if seen is not None else None,
     )
 
 
-def _with_pods(ctx: Context, view: rebuild.RebuildView) -> rebuild.RebuildView:
+def _with_pods(
+    ctx: Context, view: rebuild.RebuildView, look: LastLook | None = None
+) -> rebuild.RebuildView:
+    """Return the view with the pods that use the volume on its source.
+
+    Args:
+        ctx: The outside world.
+        view: What was observed.
+        look: Returns them; None: those of the plan are taken where the source is still away, and
+            listed again otherwise. One that has changed since the plan is not evicted: its
+            eviction names the version that was read.
+    """
     logic_volume, source = view.logic_volume, view.journal.source
-    pods = ctx.cluster.pods_on(source, logic_volume.namespace, logic_volume.claim)
+    planned = view.planned_pods if look is None else None
+    if planned is not None and not (planned and source_alive(ctx, source)):
+        return replace(view, pods=planned, source_alive=False)
+    if look is None:
+        look = ctx.cluster.pods_on(source, logic_volume.namespace).using
+    pods = look(logic_volume.claim)
     return replace(view, pods=pods, source_alive=bool(pods) and source_alive(ctx, source))
 
 

@@ -14,7 +14,7 @@ from carina_tasks.flows.failover import events, rehearse
 from carina_tasks.flows.failover.evict import evict
 from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.model.journal import Journal
-from carina_tasks.model.objects import Claim, LogicVolume, WholePersistentVolume
+from carina_tasks.model.objects import Claim, LogicVolume, Pod, WholePersistentVolume
 from carina_tasks.observability import metrics
 from carina_tasks.observability.audit import about_volume
 
@@ -30,6 +30,8 @@ class NeedsLocalVolume:
     size: int
     zero: bool = False
     """Its pod would read what other volumes wrote there, and has not got it yet."""
+    planned_pods: tuple[Pod, ...] | None = None
+    """The pods on its source, as they were listed for the plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,14 @@ class NeedsTarget:
     reason: str
 
 
-Advance = VolumeResult | NeedsLocalVolume | NeedsTarget
+@dataclass(frozen=True, slots=True)
+class AwaitsLastLook:
+    """The volume is done but for its journal: the pods of its source are listed once more first."""
+
+    view: rebuild.RebuildView
+
+
+Advance = VolumeResult | NeedsLocalVolume | NeedsTarget | AwaitsLastLook
 
 
 def act(
@@ -139,7 +148,13 @@ def _result_of(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> A
     match step:
         case rebuild.CreateLocalVolume(size):
             return NeedsLocalVolume(
-                logic_volume, view.pv, view.claim, journal, size, _zero(ctx, view)
+                logic_volume,
+                view.pv,
+                view.claim,
+                journal,
+                size,
+                _zero(ctx, view),
+                view.planned_pods,
             )
         case rebuild.RecordStaleLv(lv_uuid):
             named = msgspec.structs.replace(journal, stale=lv_uuid)
@@ -150,6 +165,7 @@ def _result_of(ctx: Context, view: rebuild.RebuildView, step: rebuild.Step) -> A
                 named,
                 pv_manifest.wanted_size(logic_volume, journal.manifest),
                 _zero(ctx, view),
+                view.planned_pods,
             )
         case rebuild.DropJournal():
             # The Event comes first. A worker that dies in between leaves the journal, and the next
