@@ -306,10 +306,7 @@ AFTER_EVICTION = (RemoveClaimAnnotation, ClearResize, SetSuccess, DropJournal)
 
 
 def asks_for_pods(step: Step, *, gone: bool) -> bool:
-    """Return whether the source's pods must be known before `step` is done.
-
-    They are looked at before the first step that follows the eviction. No other step looks at
-    them, but for the last look (`asks_for_last_look`).
+    """Return whether `step` is the first after the eviction, which looks at the source's pods.
 
     Args:
         step: What `next_step` returns of a view without pods.
@@ -319,14 +316,7 @@ def asks_for_pods(step: Step, *, gone: bool) -> bool:
 
 
 def asks_for_last_look(step: Step) -> bool:
-    """Return whether the source's pods are listed once more before `step` is done.
-
-    A pod may have been bound to the source since they were looked at. The volumes of a run that
-    have come so far share the list, so that its cost does not grow with their square.
-
-    Args:
-        step: What `next_step` returns of a view without pods.
-    """
+    """Return whether the source's pods are listed again first: one may have been bound since."""
     return isinstance(step, DropJournal)
 
 

@@ -180,7 +180,7 @@ def _rights() -> frozenset[tuple[str, str, str]]:
 @cache
 def allowed(verb: str, path: str) -> bool:
     """Return whether some role of the product may do that."""
-    if path == "/version":
+    if path in ("/version", "/apis"):
         return True
     words = path.strip("/").split("/")
     group, rest = ("", words[2:]) if words[0] == "api" else (words[1], words[3:])

@@ -63,7 +63,7 @@ class Judge:
 
     def before(self, verb: str, path: str, body: JSON | None) -> None:
         """Judge a write of the product that is about to take effect."""
-        if "/events" in path or "/configmaps" in path:
+        if any(kind in path for kind in ("/events", "/configmaps", "/failoverstatuses")):
             return
         kind, name = path.removesuffix("/status").split("/")[-2:]
         version = ((body or {}).get("metadata") or {}).get("resourceVersion")

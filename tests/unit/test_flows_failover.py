@@ -144,6 +144,28 @@ def test_the_pods_of_a_deleted_node_are_listed_once_for_each_target(volumes):
     assert lists == len({one.target for one in result.volumes})
 
 
+def test_an_annotation_that_is_taken_off_while_the_rebuild_is_tried_keeps_the_volume():
+    """The dry runs take their time; before the journal is written the pods are looked at again, and
+    nothing has been touched.
+    """
+    parts = (logic_volume("pvc-1"), pv("pvc-1"), claim("pvc-1"))
+    movable = pod("pod-pvc-1", "pvc-1", annotated=True)
+    lost = node("n1", ready="Unknown", since=NOW - 900)
+    api = FakeApi(lost, node("n2"), node("n3"), *parts, movable)
+    whole = api.create
+
+    def create(path, body, *, dry_run=False):
+        if dry_run:
+            api.objects[paths.pod("default", "pod-pvc-1")]["metadata"]["annotations"] = {}
+        return whole(path, body, dry_run=dry_run)
+
+    api.create = create
+    (result,) = migrate_node(context(api, nodes()), "n1").volumes
+    assert result.outcome == "unfinished"
+    assert "it changed since the plan" in result.reason
+    assert api.log == []
+
+
 def test_a_pod_that_has_changed_since_the_plan_is_read_again():
     """It has run to its end by itself meanwhile: it is left alone, and its volume is rebuilt."""
     api, fake = deleted(names=("pvc-1",)), nodes()
@@ -751,7 +773,8 @@ def test_a_pod_that_comes_while_pods_are_counted_is_listed_then():
     api = not_ready(pod("willing", "pvc-1", annotated=True))
     seen = cut_pods(api, "willing", lists=(0, 1))
     assert migrate_node(context(api, nodes()), "n1").outcome == "done"
-    assert len(seen) == 3
+    # And once more before the journal is written: those of the node, and those of none.
+    assert len(seen) == 3 + 2
 
 
 def test_a_worker_that_still_answers_gives_the_node_more_time():

@@ -132,9 +132,15 @@ def _write_all(
 ) -> list[rebuild.RebuildView | VolumeResult]:
     """Write the journals, several at a time, but those that the API server would refuse."""
     refused = rehearse(ctx, snapshot, wanted)
+    held = _no_longer_movable(ctx, snapshot, [journal for _, journal in wanted.values()])
 
     def begun(item: tuple[LogicVolume, Journal]) -> rebuild.RebuildView | VolumeResult:
         logic_volume, journal = item
+        for name in (logic_volume.name, *journal.together):
+            if name in held:
+                return VolumeResult(
+                    logic_volume.name, "unfinished", held[name], journal.source, journal.target
+                )
         result = _refused(ctx, snapshot, logic_volume, journal, refused) or write_journal(
             ctx, snapshot, logic_volume, journal
         )
@@ -155,6 +161,35 @@ def _write_all(
         return []
     with ThreadPoolExecutor(min(len(wanted), ctx.settings.concurrency)) as pool:
         return list(spread(pool, begun, wanted.values()))
+
+
+def _no_longer_movable(
+    ctx: Context, snapshot: ClusterSnapshot, journals: Iterable[Journal]
+) -> dict[str, str]:
+    """Return the volumes of NotReady nodes whose pods must stay by now, with why.
+
+    A plan, its dry runs and the reading of its PVs may take a minute, in which an operator may take
+    the annotation off a pod.
+
+    Args:
+        ctx: The outside world.
+        snapshot: The cluster as it was planned for.
+        journals: The journals that are to be written.
+
+    Raises:
+        CarinaTasksError: The pods could not be listed.
+    """
+    sources = {journal.source for journal in journals if journal.kind == "migrate"}
+    if not sources:
+        return {}
+    pods = {pod.meta.uid: pod for pod in (*snapshot.pods, *ctx.cluster.pods_to_move(sources))}
+    now = replace(snapshot, pods=tuple(pods.values()))
+    return {
+        verdict.logic_volume.name: f"it changed since the plan: {verdict.reason}"
+        for source in sources
+        for verdict in selection.of_not_ready_node(now, source)
+        if isinstance(verdict, selection.Skip)
+    }
 
 
 def _planned_pods(
