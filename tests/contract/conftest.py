@@ -8,7 +8,7 @@ import pytest
 import urllib3
 
 from carina_tasks.emulator.api_server import ApiServer
-from tests.contract.server import LOGIC_VOLUMES, NODE_STORAGE, Server
+from tests.contract.server import FAILOVER_STATUSES, LOGIC_VOLUMES, NODE_STORAGE, Server
 from tests.lab import parts, paths
 from tests.lab.control_plane import ControlPlane, Options
 from tests.lab.processes import wait_until
@@ -48,7 +48,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
         server = Server("real", plane.url, plane.kubeconfig, forget_history, plane.token, plane.ca)
         server.kubectl("apply", "-f", str(CRDS))
-        for path in (LOGIC_VOLUMES, NODE_STORAGE):
+        for path in (LOGIC_VOLUMES, NODE_STORAGE, FAILOVER_STATUSES):
             wait_until(
                 f"{path} is served", lambda path=path: server.get(path).code == 200, 30, every=0.1
             )

@@ -23,6 +23,7 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 LOGIC_VOLUMES = "/apis/carina.storage.io/v1/logicvolumes"
 NODE_STORAGE = "/apis/carina.storage.io/v1beta1/nodestorageresources"
+FAILOVER_STATUSES = "/apis/tasks.carina.storage.io/v1/failoverstatuses"
 NODES = "/api/v1/nodes"
 VOLUMES = "/api/v1/persistentvolumes"
 
