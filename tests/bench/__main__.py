@@ -1,4 +1,8 @@
-"""``make bench``: print the table. Needs nothing; with root and lvm2 it measures real lvm2 too."""
+"""``make bench``: print the table.
+
+Needs nothing; with root and lvm2 it measures real lvm2 too, with ``LAB=1`` rebuilds on the real
+control plane.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import alone, idle, many, measures
+from tests.bench import alone, idle, many, measures, rebuilds
 from tests.bench.figures import Figure, conditions, record, table
 from tests.integration.embedded import ONE, Embedded
 from tests.lab import paths
@@ -26,11 +30,9 @@ def run(quick: bool) -> Iterator[Figure]:
         embedded.reset()
         yield measures.node_ask(embedded, 5 if quick else 200)
         yield from idle.idle_node_worker(embedded, 2 if quick else 30)
-        # The task is called by the measurement, once, and no other message comes in between.
+        # Tasks are called by the measurement, and no other message comes in between.
         for process in ("watch", "beat"):
             embedded.end(process)
-        for volumes in (n // 4, n) if quick else (10, 40, 90):
-            yield measures.rebuild(embedded, volumes, turns)
         yield measures.lvm_batch(
             measures.simulated_lvm(embedded, ONE), "simulated lvm", measures.GROUP, n, turns
         )
@@ -39,6 +41,7 @@ def run(quick: bool) -> Iterator[Figure]:
         yield measures.threads(embedded, n, 1 if quick else 3)
     finally:
         embedded.stop()
+    yield from rebuilds.rows(quick)
     yield from alone.rows(quick)
     yield from many.rows(quick)
     with measures.real_lvm() as lvm:

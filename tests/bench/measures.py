@@ -5,7 +5,6 @@ minute.
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -13,19 +12,14 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import redis
 
 from carina_tasks.broker.calls import NodeCalls
 from carina_tasks.demo import manifests
 from carina_tasks.demo.nodes import GROUP
-from carina_tasks.demo.world import CLAIMS
 from carina_tasks.emulator.lvm import state as disk
-from carina_tasks.errors import NotFound
 from carina_tasks.kube import paths
 from carina_tasks.lvm.command import Lvm
 from carina_tasks.model.local import Inventory
@@ -37,99 +31,6 @@ THREADS = 8
 """As many as a control worker has."""
 
 MIB = 1 << 20
-
-
-def rebuild(embedded: Embedded, volumes: int, turns: int) -> Figure:
-    """Measure the task `rebuild_node`, and nothing but the API writes of a rebuild: no decision, no
-    look, no LVM.
-    """
-
-    def prepared() -> list[str]:
-        embedded.reset_objects()
-        return _volumes(embedded, volumes)
-
-    def ours() -> float:
-        names = prepared()
-        embedded.api.delete(
-            paths.node(THREE), uid=embedded.api.get(paths.node(THREE))["metadata"]["uid"]
-        )
-        begun = time.monotonic()
-        result = embedded.call("carina.failover.rebuild_node", THREE)
-        seconds = time.monotonic() - begun
-        assert [v["outcome"] for v in result["volumes"]] == ["rebuilt"] * len(names), result
-        return seconds
-
-    def bare() -> float:
-        names = prepared()
-        volumes = {
-            raw["metadata"]["name"]: raw
-            for raw in embedded.api.list(paths.PERSISTENT_VOLUMES).items
-        }
-        begun = time.monotonic()
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda name: _bare_rebuild(embedded, volumes[name]), names))
-        return time.monotonic() - begun
-
-    figure = by_turns(
-        f"rebuild of {volumes} volumes", "the API writes alone, 8 at a time", ours, bare, turns
-    )
-    return replace(figure, series="rebuild of volumes", size=volumes)
-
-
-def _volumes(embedded: Embedded, number: int) -> list[str]:
-    claims = [f"data-{i}" for i in range(number)]
-    for claim in claims:
-        embedded.world.claim(claim, "1Gi", THREE)
-    found: dict[str, str] = {}
-
-    def bound() -> bool:
-        items = embedded.api.list(CLAIMS).items
-        found.update(
-            {
-                c["metadata"]["name"]: c["spec"].get("volumeName", "")
-                for c in items
-                if (c.get("status") or {}).get("phase") == "Bound"
-            }
-        )
-        return len(found) == number and all(
-            (v.get("status") or {}).get("status") == "Success"
-            for v in embedded.api.list(paths.LOGIC_VOLUMES).items
-        )
-
-    embedded.wait(f"{number} claims are Bound", bound, 60)
-    return list(found.values())
-
-
-def _bare_rebuild(embedded: Embedded, pv: dict[str, Any]) -> None:
-    """Do the writes of one rebuild, in their order, and wait until the claim is Bound again."""
-    api, name = embedded.api, pv["metadata"]["name"]
-    logic_volume, volume = paths.logic_volume(name), paths.persistent_volume(name)
-    reference = pv["spec"]["claimRef"]
-    claim = f"{CLAIMS}/{reference['name']}"
-    api.merge(
-        logic_volume,
-        {"metadata": {"annotations": {"bare": json.dumps(pv["spec"])}}, "spec": {"nodeName": TWO}},
-    )
-    api.merge(logic_volume + "/status", {"status": {"status": "", "code": 0}})
-    api.merge(volume, {"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
-    api.delete(volume, uid=pv["metadata"]["uid"])
-    with contextlib.suppress(NotFound):
-        api.merge(volume, {"metadata": {"finalizers": None}})
-    spec = json.loads(json.dumps(pv["spec"]).replace(THREE, TWO))
-    reference = {key: value for key, value in reference.items() if key != "resourceVersion"}
-    made = {
-        "metadata": {"name": name, "annotations": pv["metadata"]["annotations"]},
-        "spec": {**spec, "claimRef": reference},
-    }
-    api.create(paths.PERSISTENT_VOLUMES, {"apiVersion": "v1", "kind": "PersistentVolume", **made})
-    while True:
-        api.merge(claim, {"metadata": {"annotations": {"bare": str(time.monotonic())}}})
-        if api.get(claim)["status"]["phase"] == "Bound":
-            break
-        time.sleep(0.1)
-    api.merge(claim, {"metadata": {"annotations": {"bare": None}}})
-    api.merge(logic_volume + "/status", {"status": {"status": "Success"}})
-    api.merge(logic_volume, {"metadata": {"annotations": {"bare": None}}})
 
 
 def lvm_batch(lvm: Lvm, kind: str, group: str, volumes: int, turns: int) -> Figure:

@@ -374,7 +374,9 @@ class CountingApi(Api):
         elif verb == "GET":
             what = "lists" if "limit" in (query or {}) else "reads"
         else:
-            what = "dry runs" if query and "dryRun" in query else "writes"
+            # A deletion has its options in the body.
+            tried = any("dryRun" in part for part in (query, more[0]) if part)
+            what = "dry runs" if tried else "writes"
         self.asked[what] += 1
         return super()._once(verb, path, query, *more)
 

@@ -35,7 +35,8 @@ def test_it_runs(tmp_path: Path) -> None:
     assert len(rows) >= 5
     for what in (
         "a question to a node",
-        "rebuild of",
+        "rebuild of 3 volumes with their pods on the emulator; requests a volume:",
+        "rebuild of 3 volumes beside 20 other pods",
         "lvcreate in one lvm shell",
         "a sweep of",
         "dry runs",
