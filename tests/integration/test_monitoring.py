@@ -16,6 +16,7 @@ from tests import monitoring
 from tests.integration.embedded import NODES, THREE, TWO, Embedded
 from tests.integration.monitoring_story import story
 from tests.lab import parts
+from tests.lab.processes import wait_until
 from tests.lab.prometheus import Prometheus
 
 Values = dict[tuple[str, ...], float]
@@ -145,8 +146,15 @@ def test_prometheus_evaluates_every_alert(told: Prometheus) -> None:
 
 def test_the_text_of_an_alert_names_whose_data_it_is(told: Prometheus) -> None:
     """As Prometheus itself renders it, from the metrics of this story."""
-    alerts = told.get("alerts")["alerts"]
-    texts = {one["labels"]["alertname"]: one["annotations"]["description"] for one in alerts}
+
+    def texts_now() -> dict[str, str]:
+        alerts = told.get("alerts")["alerts"]
+        return {one["labels"]["alertname"]: one["annotations"]["description"] for one in alerts}
+
+    wanted = {"CarinaTasksVolumeMissing", "CarinaTasksNodeNotReadyForLoss"}
+    # A rule is evaluated after its metric was scraped.
+    wait_until("Prometheus has the alerts", lambda: wanted <= texts_now().keys(), 30)
+    texts = texts_now()
     print(texts)
     assert "Whose: default/gone. " in texts["CarinaTasksVolumeMissing"]
     assert f"Type: kubectl carina plan {TWO} " in texts["CarinaTasksNodeNotReadyForLoss"]
