@@ -37,6 +37,10 @@ from carina_tasks.model.messages import LvResult
 from carina_tasks.model.objects import Claim, Pod, WholePersistentVolume
 from carina_tasks.observability import metrics
 
+for _label in rebuild.METRIC_LABELS.values():
+    # From the start, at zero: rate() does not see a counter that appears with its first steps.
+    metrics.STEP_SECONDS.labels(_label)
+
 LastLook = Callable[[str], tuple[Pod, ...]]
 """Returns the pods that use a claim on one node, or raises why that is not known."""
 
