@@ -236,7 +236,7 @@ def test_flower_lists_tasks_with_readable_arguments(lab: Lab) -> None:
     lab.world.wait(
         "Flower has the task",
         lambda: any(
-            t["name"] == "carina.failover.rebuild_node" and t["state"] == "SUCCESS"
+            t["name"] == "carina.failover.rebuild_node" and t["state"] == "REFUSED"
             for t in get("/tasks").values()
         ),
         20,

@@ -111,6 +111,8 @@ def run(whole_lab: Lab) -> Iterator[Run]:
     """
     lab, log = whole_lab, whole_lab.folder / "audit.log"
     lab.clean()
+    # A worker of an earlier test left one, and nobody would create it again.
+    lab.kubectl("-n", NAMESPACE, "delete", "failoverstatuses", "--all")
     log.unlink(missing_ok=True)
     policy = lab.folder / "audit-policy.json"
     policy.write_text(json.dumps(POLICY))
