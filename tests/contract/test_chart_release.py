@@ -15,7 +15,7 @@ import pytest
 
 from carina_tasks.model import well_known
 from tests.contract import objects
-from tests.contract.server import LOGIC_VOLUMES, Server
+from tests.contract.server import FAILOVER_STATUSES, LOGIC_VOLUMES, Server
 from tests.lab import chart, parts, paths
 from tests.lab.errors import LabError
 from tests.lab.processes import wait_until
@@ -143,11 +143,15 @@ def release(real: Server, prefix: str, tmp_path: Path) -> Iterator[Release]:
         real.patch(path, {"metadata": {"finalizers": None}})
         real.delete(path)
     found = Release(real, prefix, tmp_path)
-    said = found.helm("install", chart.CHART, "--create-namespace", *QUICK)
-    assert "carina doctor" in said
-    yield found
-    if found.left():
-        found.helm("uninstall", "--no-hooks")
+    with chart.definition_left_to_it(real.kubectl):
+        said = found.helm("install", chart.CHART, "--create-namespace", *QUICK)
+        assert "carina doctor" in said
+        yield found
+        if found.left():
+            found.helm("uninstall", "--no-hooks")
+    wait_until(
+        "the definition is served", lambda: real.get(FAILOVER_STATUSES).code == 200, 30, every=0.1
+    )
 
 
 def test_an_upgrade_keeps_what_was_made_and_what_was_decided(release: Release) -> None:

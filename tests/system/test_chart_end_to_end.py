@@ -132,7 +132,7 @@ def release(whole_lab: Lab) -> Iterator[Release]:
     _, *words = shlex.split(line.replace("REGISTRY", "localhost"))
     words = [str(chart.CHART) if word.startswith("deploy/") else word for word in words]
     sets = [part for value in LAB_VALUES for part in ("--set", value)]
-    with Kubelet(lab) as kubelet:
+    with chart.definition_left_to_it(lab.kubectl), Kubelet(lab) as kubelet:
         made = Release(lab, kubelet)
         begun = time.monotonic()
         try:
