@@ -126,7 +126,7 @@ BUGS: Final = (
     Bug("open-volume-removed", (Simulation(20),), rules.open_removed),
     Bug(
         "mark-age-ignored",
-        (Simulation(300), KillPoints("another sweep")),
+        (Simulation(), KillPoints("another sweep")),
         rules.patched(orphans, "OrphanRules", lambda o: lambda **r: o(**r | {"mark_age": 0.0})),
     ),
     Bug(
