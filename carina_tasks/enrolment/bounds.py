@@ -77,7 +77,7 @@ def judge(connections: int, memory: int, limits: Limits) -> Within | Floods:
 
 @dataclass(frozen=True, slots=True)
 class Strangers:
-    """The connections that are to be closed, because nobody has logged in on them."""
+    """The connections to close: no client has logged in on them."""
 
     ids: tuple[int, ...]
     crowds: Mapping[str, int]
@@ -85,7 +85,7 @@ class Strangers:
 
 
 def strangers(found: Iterable[Connection], default_is_off: bool) -> Strangers:
-    """Judge the connections on which nobody has logged in.
+    """Judge the connections on which no client has logged in.
 
     Args:
         found: All connections.

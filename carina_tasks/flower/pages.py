@@ -47,7 +47,7 @@ class Shown:
 
     @property
     def age(self) -> float:
-        """For how many seconds nobody has written the status."""
+        """Seconds since a control worker wrote the status."""
         return max(0.0, self.now - published.seconds(self.status.written)) if self.status else 0.0
 
     @property
@@ -57,7 +57,7 @@ class Shown:
 
     @property
     def stale(self) -> bool:
-        """Nobody writes it any more."""
+        """No control worker writes it any more."""
         return self.age > published.STALE_AFTER
 
     @property
@@ -118,7 +118,7 @@ class Shown:
 
 
 def read(app: Celery) -> Published | None:
-    """Return the published status, None when nobody has written one.
+    """Return the published status, None when no control worker has written one.
 
     Raises:
         BrokerUnavailable: The broker did not answer.

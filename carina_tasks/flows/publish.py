@@ -37,7 +37,7 @@ from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.store.task_results import TaskResult
 
 KEPT = 7 * 86400
-"""Seconds for which Redis keeps the copy for Flower: it shows since when nobody writes it."""
+"""Seconds for which Redis keeps the copy for Flower: it shows when it was written last."""
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ NAME: Final = "carina-tasks"
 RESULT: Final = "published"
 """Name of the copy in Redis (`store.latest_results`)."""
 STALE_AFTER: Final = 180
-"""Seconds after which nobody writes it any more: three minutes missed, one after the other."""
+"""Seconds after which the status counts as stale: control workers write it every minute."""
 REWRITTEN: Final = 60
 """Seconds after which it is written again though nothing changed: its age shows who still works."""
 

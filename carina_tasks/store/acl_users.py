@@ -82,8 +82,8 @@ class AclUsers:
     def cut_off(self, node: str, seconds: float, reason: str) -> None:
         """Write down that a node may not enrol for some time, then remove its user.
 
-        Whoever waits for an answer of the node is told at once: a failover would wait for its
-        whole deadline (CARINA_TASKS_NODE_DEADLINE) otherwise.
+        A control worker that waits for the node gets an answer at once: a failover would wait for
+        its whole deadline (CARINA_TASKS_NODE_DEADLINE) otherwise.
 
         Args:
             node: Name of the node.

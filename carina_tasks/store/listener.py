@@ -1,7 +1,7 @@
 """Notices that nodes answered: Celery's Redis backend publishes each result under its key.
 
-Redis keeps nothing of what it publishes, so a message can be lost: whoever listens also looks, less
-often. What a node publishes is not read here, only under which key.
+Redis keeps nothing of what it publishes, so a message can be lost: the caller also looks for the
+answer, less often. What a node publishes is not read here, only under which key.
 """
 
 from __future__ import annotations

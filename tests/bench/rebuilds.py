@@ -135,15 +135,8 @@ def _growing(server: Server, size: int, turns: int) -> Figure:
     ours, bare = _turns(server, size, turns)
     each = {kind: round(number / size, 1) for kind, number in ours[-1].requests.items()}
     asked = ", ".join(f"{number:g} {kind}" for kind, number in sorted(each.items()) if number)
-    return Figure(
-        f"rebuild of {size} volumes with their pods on {server.name}; requests a volume: {asked}",
-        tuple(run.seconds for run in ours),
-        tuple(bare),
-        "the API writes alone, 8 at a time",
-        series="rebuild of volumes with pods",
-        size=size,
-        peak=max(run.peak for run in ours),
-    )
+    what = f"rebuild of {size} volumes with their pods on {server.name}; requests a volume: {asked}"
+    return _figure(what, "rebuild of volumes with pods", size, ours, bare)
 
 
 def _beside(server: Server, number: int, turns: int) -> Figure:
@@ -151,13 +144,27 @@ def _beside(server: Server, number: int, turns: int) -> Figure:
     _each(names, lambda name: _make_pod(server.api, name, OTHER))
     ours, bare = _turns(server, 3, turns)
     _each(names, lambda name: _remove(server.api, f"{PODS}/{name}"))
+    what = f"rebuild of 3 volumes beside {number} other pods on {server.name}"
+    return _figure(what, "rebuild of 3 volumes beside pods", number, ours, bare)
+
+
+def _figure(what: str, series: str, size: int, ours: list[Run], bare: list[float]) -> Figure:
+    """Return what was measured at one size, as a row.
+
+    Args:
+        what: What was done, with its size.
+        series: The same without its size.
+        size: The size.
+        ours: Our runs.
+        bare: Seconds of the API writes alone.
+    """
     return Figure(
-        f"rebuild of 3 volumes beside {number} other pods on {server.name}",
+        what,
         tuple(run.seconds for run in ours),
         tuple(bare),
-        "the API writes alone, 8 at a time",
-        series="rebuild of 3 volumes beside pods",
-        size=number,
+        f"the API writes alone, {THREADS} at a time",
+        series=series,
+        size=size,
         peak=max(run.peak for run in ours),
     )
 

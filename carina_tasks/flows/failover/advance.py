@@ -170,12 +170,13 @@ def _looked_at(
         results: How far the volumes came.
     """
     for _ in range(LAST_LOOKS):
-        waits = [result for result in results if isinstance(result, AwaitsLastLook)]
+        waits = [result.view for result in results if isinstance(result, AwaitsLastLook)]
         results = [result for result in results if not isinstance(result, AwaitsLastLook)]
         for start in range(0, len(waits), BATCH):
             batch = waits[start : start + BATCH]
             looks = {key: _last_look(ctx, *key) for key in dict.fromkeys(map(_look_of, batch))}
-            results += spread(pool, partial(stepping.finish, ctx, local, looks), batch)
+            looked = [(looks[_look_of(view)], view) for view in batch]
+            results += spread(pool, lambda one: stepping.finish(ctx, local, *one), looked)
     reason = "pods that use it keep being bound to its source"
     return [
         unfinished_result(result.view.logic_volume.name, reason, result.view.journal)
@@ -185,8 +186,9 @@ def _looked_at(
     ]
 
 
-def _look_of(waits: AwaitsLastLook) -> tuple[str, str]:
-    return waits.view.journal.source, waits.view.logic_volume.namespace
+def _look_of(view: rebuild.RebuildView) -> tuple[str, str]:
+    """Return the node and the namespace whose pods are listed."""
+    return view.journal.source, view.logic_volume.namespace
 
 
 def _last_look(ctx: Context, node: str, namespace: str) -> stepping.LastLook:

@@ -1,8 +1,8 @@
 """Which other nodes are lost at the same moment: a rack, a zone.
 
-A message names one node. Whoever takes it looks for all that are lost with it, so that one plan
-covers them and the confirmation is waited for once. Messages about the others then find that
-somebody is at it. None of them is needed: `resume` asks again for what is still lost.
+A message names one node. The worker that takes it looks for all that are lost with it, so that one
+plan covers them and the confirmation is waited for once. Messages about the others then find that
+another worker is at it. None of them is needed: `resume` asks again for what is still lost.
 """
 
 from __future__ import annotations

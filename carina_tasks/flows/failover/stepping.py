@@ -91,20 +91,18 @@ def advance(
 def finish(
     ctx: Context,
     local: Mapping[str, CreatedLv],
-    looks: Mapping[tuple[str, str], LastLook],
-    waits: AwaitsLastLook,
+    look: LastLook,
+    view: rebuild.RebuildView,
 ) -> Advance:
     """Bring a volume on that waited for the last look at its source's pods.
 
     Args:
         ctx: The outside world.
         local: What its target answered about its LV, by LogicVolume.
-        looks: The pods, by source and namespace.
-        waits: The volume.
+        look: Returns the pods that use a claim on its source, listed a moment ago.
+        view: The volume as it waited.
     """
-    view = waits.view
     name = view.logic_volume.name
-    look = looks[view.journal.source, view.logic_volume.namespace]
     with bound_contextvars(volume=name):
         return _step_by_step(ctx, name, local.get(name), view, None, look)
 
