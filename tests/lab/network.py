@@ -12,6 +12,10 @@ from pathlib import Path
 from tests.lab.errors import LabError
 
 BRIDGE = "br0"
+BRIDGE_MAC = "02:00:00:00:98:01"
+"""Fixed: a bridge without one of its own takes the lowest of its ports', and with a port that comes
+or goes it would be gone for those that know the old one, for as long as ARP keeps it.
+"""
 
 
 class LabNetwork:
@@ -31,7 +35,7 @@ class LabNetwork:
         """
         _ip("netns", "add", self.namespace)
         self._inside("link", "set", "lo", "up")
-        self._inside("link", "add", BRIDGE, "type", "bridge")
+        self._inside("link", "add", BRIDGE, "address", BRIDGE_MAC, "type", "bridge")
         self._inside("addr", "add", f"{self.bridge_address}/24", "dev", BRIDGE)
         self._inside("link", "set", BRIDGE, "up")
         _ip(

@@ -13,6 +13,7 @@ from tests.lab import kube as k
 from tests.lab import parts, paths
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab, wait_for
+from tests.lab.network import BRIDGE
 from tests.lab.uml.node import UmlNode
 
 ONE, TWO, THREE = "10.20.9.151", "10.20.9.152", "10.20.9.153"
@@ -80,6 +81,35 @@ def test_a_cut_is_only_of_the_network(lab: Lab) -> None:
     assert not reaches()
     node.heal()
     wait_for("the node reaches the broker again", reaches, 10)
+
+
+def test_the_broker_keeps_its_hardware_address(lab: Lab) -> None:
+    """A port with a lower address that joins the bridge and leaves it, as that of a pod does,
+    leaves the bridge's own address alone: what a node knows of the broker stays true.
+    """
+
+    def ip(*words: str) -> str:
+        argv = ["ip", "-n", lab.network.namespace, *words]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+    address = ip("-brief", "link", "show", BRIDGE).split()[2]
+    ip(
+        "link",
+        "add",
+        "low0",
+        "address",
+        "02:00:00:00:00:01",
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "low1",
+    )
+    try:
+        ip("link", "set", "low0", "master", BRIDGE, "up")
+        assert ip("-brief", "link", "show", BRIDGE).split()[2] == address
+    finally:
+        ip("link", "del", "low0")
 
 
 def test_a_frozen_node_goes_on_where_it_stood(lab: Lab) -> None:
