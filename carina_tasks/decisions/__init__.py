@@ -1,6 +1,7 @@
 """Pure functions on frozen values: no I/O, no Celery, no clock, no randomness.
 
 ``placement``      where can the volumes of a lost node go?
+``admission_classes`` which rebuilds does the API server look at alike?
 ``advice``         what helps a volume that no node fits
 ``answers``        which results in a node's answer are accepted
 ``broker_trouble`` what an error of the connection to the broker means, and what to do

@@ -41,6 +41,8 @@ class RebuildView:
     """The journal's source is Ready: its kubelet ends the pods that are deleted."""
     planned_pods: tuple[Pod, ...] | None = None
     """Such pods as they were listed for the plan; None: they are listed before the eviction."""
+    just_written: bool = False
+    """The request before this wrote the LogicVolume: the journal is the one of this view."""
 
     @property
     def leavings(self) -> tuple[eviction.EvictPod | eviction.LeavePod, ...]:
@@ -69,10 +71,8 @@ class CreateLocalVolume:
 class RecordStaleLv:
     """Write the UUID of the LV that has the wanted name on the target into the journal.
 
-    The node puts it aside then.
-
-    Only the journal shows that no pod can use that LV. A message that comes late does not, so the
-    node leaves it alone.
+    The node puts it aside then. Only the journal shows that no pod can use that LV. A message that
+    comes late does not, so the node leaves it alone.
     """
 
     uuid: str
@@ -89,10 +89,8 @@ class RefreshManifest:
 class RetainPersistentVolume:
     """Set the PV's policy to Retain, so that no provisioner acts on its deletion.
 
-    The journal has the original.
-
-    An annotation reports that it was us, so that what the operator sets meanwhile is distinguished
-    and kept.
+    The journal has the original. An annotation reports that it was us, so that what the operator
+    sets meanwhile is distinguished and kept.
     """
 
 
@@ -161,7 +159,10 @@ class ReportCapacity:
 
 @dataclass(frozen=True, slots=True)
 class SetSuccess:
-    """Write the LogicVolume's status: Success, size and device numbers."""
+    """Write the LogicVolume's status: Success, size and device numbers.
+
+    Right before the pods go: that it is taken shows that no other worker has finished the journal.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,14 +237,13 @@ PHASES: dict[type[Step], int] = {
     RestorePolicy: 2,
     ReportCapacity: 2,
     RefuseRebuild: 2,
+    SetSuccess: 2,
     EvictPods: 3,
     RemoveClaimAnnotation: 4,
     ClearResize: 4,
-    SetSuccess: 4,
     DropJournal: 4,
 }
-"""Where in `progress.PHASES` each step is. Only the local volume waits or is planned again.
-"""
+"""Where in `progress.PHASES` each step is. Only the local volume waits or is planned again."""
 
 METRIC_LABELS: dict[type[Step], str] = {
     ClearStatus: "clear-status",
@@ -302,17 +302,17 @@ def next_step(view: RebuildView) -> Step:
     return _step_after_replacement(view, pv)
 
 
-AFTER_EVICTION = (RemoveClaimAnnotation, ClearResize, SetSuccess, DropJournal)
+NEEDS_PODS = (SetSuccess, RemoveClaimAnnotation, ClearResize, DropJournal)
 
 
 def asks_for_pods(step: Step, *, gone: bool) -> bool:
-    """Return whether `step` is the first after the eviction, which looks at the source's pods.
+    """Return whether the pods of the source are looked at before `step`: they go first, or next.
 
     Args:
         step: What `next_step` returns of a view without pods.
         gone: Whether they were looked at in this run, and those to be evicted were.
     """
-    return isinstance(step, AFTER_EVICTION) and not gone
+    return isinstance(step, NEEDS_PODS) and not gone
 
 
 def asks_for_last_look(step: Step) -> bool:
@@ -375,6 +375,11 @@ def _step_after_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
         return RestorePolicy(pv_manifest.policy_of(pv, view.journal.manifest))
     if claim is not None and ours and 0 < view.journal.copy_bytes < pv.capacity:
         return ReportCapacity(view.journal.copy_bytes)
+    if (
+        view.logic_volume.status != well_known.STATUS_SUCCESS
+        or view.logic_volume.current_size < view.logic_volume.size
+    ):
+        return SetSuccess()
     if evicted := tuple(
         verdict for verdict in view.leavings if isinstance(verdict, eviction.EvictPod)
     ):
@@ -383,11 +388,6 @@ def _step_after_replacement(view: RebuildView, pv: PersistentVolume) -> Step:
         return RemoveClaimAnnotation()
     if claim is not None and ours and _resize_is_stale(claim, pv):
         return ClearResize()
-    if (
-        view.logic_volume.status != well_known.STATUS_SUCCESS
-        or view.logic_volume.current_size < view.logic_volume.size
-    ):
-        return SetSuccess()
     return DropJournal()
 
 

@@ -27,6 +27,7 @@ from carina_tasks.model.objects import (
     Lease,
     LogicVolume,
     Node,
+    PersistentVolume,
     Pod,
     WholePersistentVolume,
 )
@@ -254,6 +255,13 @@ class Cluster:
         """Return the API server's clock (seconds since the epoch)."""
         return self.api.read("/version")[1]
 
+    def time_of_last_answer(self) -> float:
+        """Return the API server's clock in its last answer (seconds since the epoch).
+
+        For what is only shown: it may be older than the moment.
+        """
+        return self.api.heard_at or self.now()
+
     def lease(self, name: str) -> Lease | None:
         """Return the node's Lease, or None."""
         return self._get(f"{paths.NODE_LEASES}/{name}", objects.parse_lease)
@@ -281,6 +289,25 @@ class Cluster:
             BadObject: An object in the cluster lacks a field or has a wrong one.
         """
         return self._get(paths.claim(namespace, name), objects.parse_claim)
+
+    def claim_by_watch(self, namespace: str, name: str) -> Claim | None:
+        """Return the claim as its watch shows it; None without a watch, or when it is not there.
+
+        Args:
+            namespace: Its namespace.
+            name: Its name.
+        """
+        informer = self._informer
+        if informer is None or informer.behind(informer.claims) is not None:
+            return None
+        return informer.claims.get(f"{namespace}/{name}")
+
+    def pv_by_watch(self, name: str) -> PersistentVolume | None:
+        """Return the PV as its watch shows it; None without a watch, or when it is not there."""
+        informer = self._informer
+        if informer is None or informer.behind(informer.persistent_volumes) is not None:
+            return None
+        return informer.persistent_volumes.get(name)
 
     def pods(self) -> tuple[Pod, ...]:
         """Return all pods, read again.

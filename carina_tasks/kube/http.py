@@ -34,6 +34,9 @@ Observe = Callable[[str, str, float, int], None]
 class Http:
     """The API server. Safe to share between threads."""
 
+    heard_at: float = 0.0
+    """The API server's clock in its last answer (seconds since the epoch); 0 before the first."""
+
     def __init__(
         self,
         api_client: client.ApiClient,
@@ -88,7 +91,8 @@ class Http:
             time.sleep(min(pause, BUSY_LONGEST))
         if not 200 <= status < 300:
             self._raise_for(verb, path, status, data)
-        return data, date_of(headers.get("Date"))
+        self.heard_at = date_of(headers.get("Date"))
+        return data, self.heard_at
 
     def _once(
         self,

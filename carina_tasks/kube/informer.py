@@ -97,6 +97,15 @@ class WatchedKind(Generic[T]):
         with self._lock:
             return None if self._heard is None else self._monotonic() - self._heard
 
+    def get(self, key: str) -> T | None:
+        """Return one object as it is now; None when there is none that can be read.
+
+        Args:
+            key: Its name, or ``namespace/name``.
+        """
+        with self._lock:
+            return self._found.values.get(key)
+
     def view(self) -> Objects[T]:
         """Return the objects as they are now; what is returned never changes."""
         with self._lock:

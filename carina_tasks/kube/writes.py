@@ -247,15 +247,19 @@ class ClusterWrites:
 
     # --- claim and pods ---
 
-    def annotate_claim(self, claim: Claim, now: float) -> None:
+    def annotate_claim(self, claim: Claim, now: float) -> str:
         """Change the claim's touch annotation, so that the volume controller looks at it now.
+
+        Return what it is now.
 
         Raises:
             ApiConflict: The claim has changed: another worker may have finished, and no worker
                 would take a touch off that came after it.
         """
-        body = _guarded(claim.meta, {well_known.TOUCH: f"{now:.3f}"})
+        touch = f"{now:.3f}"
+        body = _guarded(claim.meta, {well_known.TOUCH: touch})
         self._api.merge(paths.claim(claim.meta.namespace, claim.meta.name), body)
+        return touch
 
     def remove_claim_annotation(self, claim: Claim) -> Claim:
         """Take the touch annotation off, and return the claim as it is now."""

@@ -81,6 +81,7 @@ class FakeApi:
         self.on_try: Callable[[str, str], None] = lambda verb, path: None
         """Called with every dry run."""
         self.version = 100
+        self.heard_at = kubernetes.NOW
 
     # --- reads ---
 

@@ -74,6 +74,16 @@ class Watches:
         """The LogicVolumes as the calling process sees them."""
         return self._fed().informer.logic_volumes
 
+    @property
+    def claims(self) -> WatchedKind[Any]:
+        """The claims as the calling process sees them."""
+        return self._fed().informer.claims
+
+    @property
+    def persistent_volumes(self) -> WatchedKind[Any]:
+        """The PVs as the calling process sees them."""
+        return self._fed().informer.persistent_volumes
+
     def _fed(self) -> _Fed:
         process = self.actors.process
         assert process is not None

@@ -24,12 +24,12 @@ def told(api):
 
 
 def test_each_step_is_told_where_people_look():
-    """A volume has four Events on its claim, in causal order, and its node one; only the loss of
+    """A volume has three Events on its claim, in causal order, and its node one; only the loss of
     data is a Warning. Each names the other object that it concerns.
     """
     api = deleted(1)
     rebuild_node(context(api, FakeNodes(inventory("n2"), inventory("n3"))), "n1")
-    steps = ["RebuildPlanned", "VolumeReplaced", "PodEvicted", "VolumeRebuiltEmpty"]
+    steps = ["RebuildPlanned", "PodEvicted", "VolumeRebuiltEmpty"]
     assert told(api) == {("PersistentVolumeClaim", reason): 1 for reason in steps} | {
         ("Node", "VolumesRebuiltElsewhere"): 1
     }
@@ -40,7 +40,6 @@ def test_each_step_is_told_where_people_look():
     assert all(e["involvedObject"]["uid"] for e in api.events)
     assert {(e["reason"], e["related"]["kind"]) for e in api.events if "related" in e} == {
         ("RebuildPlanned", "LogicVolume"),
-        ("VolumeReplaced", "LogicVolume"),
         ("PodEvicted", "Pod"),
         ("VolumeRebuiltEmpty", "LogicVolume"),
     }
@@ -54,7 +53,7 @@ def test_a_volume_without_a_claim_is_told_of_on_its_logic_volume():
 
 
 def test_a_node_of_many_volumes_gets_one_summary():
-    """However many volumes it had, the node has one Event, and each volume no more than four."""
+    """However many volumes it had, the node has one Event, and each volume no more than three."""
     api = deleted(50)
     rebuild_node(
         context(api, FakeNodes(inventory("n2", free=900), inventory("n3", free=900))), "n1"
@@ -65,7 +64,7 @@ def test_a_node_of_many_volumes_gets_one_summary():
         "50 volumes of this node are back, new and empty: "
     )
     assert sum(e["involvedObject"]["kind"] == "Node" for e in api.events) == 1
-    assert len(api.events) == 1 + 50 * 4
+    assert len(api.events) == 1 + 50 * 3
 
 
 def test_volumes_without_a_place_are_one_warning_on_the_node():

@@ -34,9 +34,9 @@ def test_the_whole_way_of_one_volume():
         "StripFinalizers",
         "CreatePersistentVolume",
         "BindClaim",
+        "SetSuccess",
         "EvictPods",
         "RemoveClaimAnnotation",
-        "SetSuccess",
         "DropJournal",
     ]
 

@@ -2,12 +2,12 @@
 
 Events on the claim, and the progress on the LogicVolume.
 
-A volume of a failover has at most four Events: planned, replaced, its pod evicted, and what it
-holds now. They are on the claim, which is what the operator knows (on the LogicVolume, if there is
-no claim), with the LogicVolume as the related object; a lost node gets one summary of each run.
-Lost data is a Warning, as is what needs the operator; all else is Normal. All but `finished` are
-written after the act, and are lost with a worker that dies in between: the journal, the history and
-`finished` are what can be relied on.
+A volume of a failover has at most three Events: planned, its pod evicted, and what it holds now.
+They are on the claim, which is what the operator knows (on the LogicVolume, if there is no claim),
+with the LogicVolume as the related object; a lost node gets one summary of each run. Lost data is a
+Warning, as is what needs the operator; all else is Normal. All but `finished` are written after the
+act, and are lost with a worker that dies in between: the journal, the history and `finished` are
+what can be relied on.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import Claim, LogicVolume, Pod
 from carina_tasks.model.snapshot import ClusterSnapshot
 from carina_tasks.observability.audit import about_claim, about_pod, about_volume
+
+CLAIM_LOST = (
+    "Its PersistentVolume is replaced, so Kubernetes reports ClaimLost for a moment: that is part "
+    "of it"
+)
 
 
 def planned(
@@ -47,6 +52,8 @@ def planned(
         f"{_subject(logic_volume, snapshot)} is {what_happens(journal)}, under its name: "
         f"{journal.source} -> {journal.target} ({but or journal.reason})"
     )
+    if not journal.given_up:
+        message += f". {CLAIM_LOST}"
     about = _about(logic_volume, _claim(snapshot, logic_volume))
     event = "RebuildPlanned"
     if journal.failback:
@@ -257,31 +264,21 @@ def report_progress(
     return True
 
 
-def replaced(
-    ctx: Context, logic_volume: LogicVolume, claim: Claim | None, journal: Journal
-) -> None:
+def replaced(ctx: Context, logic_volume: LogicVolume, journal: Journal) -> None:
     """Record that the PV was deleted, to be created again.
 
-    Its claim gets a ClaimLost of Kubernetes' own at this moment.
+    Its claim gets a ClaimLost of Kubernetes' own at this moment; the Event of the plan explains it.
 
     Args:
         ctx: The outside world.
         logic_volume: The LogicVolume.
-        claim: The claim, None when it does not exist.
         journal: The journal of the rebuild.
     """
-    message = (
-        f"{_subject(logic_volume)}: its PersistentVolume is replaced under its name, "
-        f"{journal.source} -> {journal.target}: the claim is Lost for a moment, and that is part "
-        "of it"
-    )
-    ctx.audit.acted(
+    ctx.audit.noted(
         "delete-pv",
-        _about(logic_volume, claim),
-        message,
-        "VolumeReplaced",
-        key=journal.intent,
-        related=about_volume(logic_volume),
+        f"{_subject(logic_volume)}: its PersistentVolume is replaced under its name, "
+        f"{journal.source} -> {journal.target}",
+        object=logic_volume.claim_key or logic_volume.name,
         intent=journal.intent,
         volume=logic_volume.name,
     )

@@ -126,7 +126,7 @@ def end_pod(ctx: Context, verdict: eviction.EvictPod, why: str) -> bool:
     pod = verdict.pod
     if verdict.fail:
         try:
-            ctx.writes.fail_pod(pod, why, ctx.cluster.now())
+            ctx.writes.fail_pod(pod, why, ctx.cluster.time_of_last_answer())
         except NotFound:
             return False
         except (ApiDenied, ApiInvalid) as exc:

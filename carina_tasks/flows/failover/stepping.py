@@ -247,11 +247,16 @@ def _with_pods(
     logic_volume, source = view.logic_volume, view.journal.source
     planned = view.planned_pods if look is None else None
     if planned is not None and not (planned and source_alive(ctx, source)):
-        return replace(view, pods=planned, source_alive=False)
+        return replace(view, pods=planned, source_alive=False, just_written=False)
     if look is None:
         look = ctx.cluster.pods_on(source, logic_volume.namespace).using
     pods = look(logic_volume.claim)
-    return replace(view, pods=pods, source_alive=bool(pods) and source_alive(ctx, source))
+    return replace(
+        view,
+        pods=pods,
+        source_alive=bool(pods) and source_alive(ctx, source),
+        just_written=False,
+    )
 
 
 def _timed(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec.structs
 
 from carina_tasks.decisions import eviction, pv_manifest, rebuild
-from carina_tasks.errors import LostMidway
+from carina_tasks.errors import ApiConflict, LostMidway
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events, rehearse
 from carina_tasks.flows.failover.evict import evict
 from carina_tasks.flows.failover.results import VolumeResult
+from carina_tasks.model import well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import Claim, LogicVolume, Pod, WholePersistentVolume
 from carina_tasks.observability import metrics
@@ -50,6 +52,10 @@ class AwaitsLastLook:
     view: rebuild.RebuildView
 
 
+FIRST_LOOK = 0.01
+"""Seconds from the touch of a claim to the first look at the watches; each pause doubles."""
+
+
 Advance = VolumeResult | NeedsLocalVolume | NeedsTarget | AwaitsLastLook
 
 
@@ -82,14 +88,15 @@ def act(
             return replace(view, logic_volume=written, journal=fresh)
         case rebuild.SetSuccess():
             major, minor = (view.lv.major, view.lv.minor) if view.lv else (-1, -1)
-            return replace(view, logic_volume=writes.set_success(logic_volume, major, minor))
+            written = writes.set_success(logic_volume, major, minor)
+            return replace(view, logic_volume=written, just_written=True)
         case rebuild.EvictPods(pods):
             # Another worker may have finished since the journal was read, and then these pods are
             # none of the rebuild's any more.
-            if not _is_unchanged(ctx, logic_volume):
+            if not (view.just_written or _is_unchanged(ctx, logic_volume)):
                 return None
             evict(ctx, pods, logic_volume, view.claim, journal)
-            return replace(view, pods=())
+            return replace(view, pods=(), just_written=False)
         case _ if pv is not None or isinstance(step, rebuild.CreatePersistentVolume):
             return _with_pv(ctx, view, step)
     raise LostMidway(f"{logic_volume.name}: an object went away between reading and acting")
@@ -107,9 +114,9 @@ def _with_pv(
             if reason := _parted_from(ctx, view.journal):
                 return NeedsTarget(logic_volume, view.journal, reason)
             # The last moment at which nothing is lost.
-            rehearse.replacement(ctx, pv, pv_manifest.replacement(view.journal, view.lv))
+            rehearse.replacement(ctx, pv_manifest.replacement(view.journal, view.lv))
             left = writes.delete_persistent_volume(pv)
-            events.replaced(ctx, logic_volume, claim, view.journal)
+            events.replaced(ctx, logic_volume, view.journal)
             return replace(view, pv=left)
         case rebuild.StripFinalizers() if pv is not None:
             writes.strip_finalizers(pv)
@@ -121,8 +128,8 @@ def _with_pv(
             return replace(view, pv=writes.create_persistent_volume(body))
         case rebuild.RestorePolicy(policy) if pv is not None:
             return replace(view, pv=writes.restore_policy(pv, policy))
-        case rebuild.BindClaim() if claim is not None:
-            return _bind(ctx, view, claim)
+        case rebuild.BindClaim() if pv is not None and claim is not None:
+            return _bind(ctx, view, pv, claim)
         case rebuild.RemoveClaimAnnotation() if claim is not None:
             return replace(view, claim=writes.remove_claim_annotation(claim))
         case rebuild.ClearResize() if claim is not None:
@@ -239,35 +246,85 @@ def _held(view: rebuild.RebuildView) -> str:
     return "".join(f"; pod {leave.pod.meta.key}: {leave.reason}" for leave in leaves)
 
 
-def _bind(ctx: Context, view: rebuild.RebuildView, claim: Claim) -> rebuild.RebuildView | None:
+def _bind(
+    ctx: Context, view: rebuild.RebuildView, pv: WholePersistentVolume, claim: Claim
+) -> rebuild.RebuildView | None:
     """Touch the claim until it and the PV are Bound.
 
-    Return the view with both, None when one of them went.
+    Return the view with both, None when one of them went. The watches are asked first, because
+    they cost nothing; what they do not show in time is read by name.
+
+    Args:
+        ctx: The outside world.
+        view: What was observed.
+        pv: The PV that was made for it.
+        claim: The claim.
 
     Raises:
         LostMidway: That takes too long.
     """
-    name = view.logic_volume.name
     end = ctx.monotonic() + ctx.settings.bind_timeout
-    # The volume controller has seen the PV go, and marked the claim.
-    fresh = ctx.cluster.claim(claim.meta.namespace, claim.meta.name)
-    while fresh is not None and ctx.monotonic() < end:
-        ctx.writes.annotate_claim(fresh, ctx.monotonic())
-        ctx.sleep(ctx.settings.touch_interval)
+    touched = _touch_as_watched(ctx, claim)
+    while True:
+        if touched and (bound := _wait_for_watches(ctx, pv, claim, touched)) is not None:
+            return replace(view, claim=bound[0], pv=bound[1])
+        # The volume controller has seen the PV go, and marked the claim.
         fresh = ctx.cluster.claim(claim.meta.namespace, claim.meta.name)
-        if fresh is None or fresh.phase != "Bound":
-            continue
-        pv = ctx.cluster.persistent_volume(name)
-        if pv is None:
+        if fresh is None:
             return None
-        if pv.phase == "Bound":
-            return replace(view, claim=fresh, pv=pv)
-    if fresh is None:
-        return None
-    raise LostMidway(
-        f"claim {claim.meta.key} is not Bound {ctx.settings.bind_timeout:.0f} s after its volume "
-        "was made: is kube-controller-manager running?"
-    )
+        if touched and fresh.phase == "Bound":
+            now = ctx.cluster.persistent_volume(pv.meta.name)
+            if now is None:
+                return None
+            if now.phase == "Bound":
+                return replace(view, claim=fresh, pv=now)
+        if ctx.monotonic() >= end:
+            raise LostMidway(
+                f"claim {claim.meta.key} is not Bound {ctx.settings.bind_timeout:.0f} s after its "
+                "volume was made: is kube-controller-manager running?"
+            )
+        touched = ctx.writes.annotate_claim(fresh, ctx.monotonic())
+
+
+def _touch_as_watched(ctx: Context, claim: Claim) -> str:
+    """Touch the claim in the version that its watch shows.
+
+    Return the touch, empty when the watch is behind or shows none: then it must be read.
+    """
+    seen = ctx.cluster.claim_by_watch(claim.meta.namespace, claim.meta.name)
+    if seen is None or seen.meta.uid != claim.meta.uid:
+        return ""
+    with suppress(ApiConflict):
+        return ctx.writes.annotate_claim(seen, ctx.monotonic())
+    return ""
+
+
+def _wait_for_watches(
+    ctx: Context, pv: WholePersistentVolume, claim: Claim, touched: str
+) -> tuple[Claim, WholePersistentVolume] | None:
+    """Wait until the watches show both Bound; None when they do not before the next touch.
+
+    Args:
+        ctx: The outside world.
+        pv: The PV that was made: one of another UID is another's.
+        claim: The claim.
+        touched: The touch that it must show: without it, this is what it was before.
+    """
+    end, pause = ctx.monotonic() + ctx.settings.touch_interval, FIRST_LOOK
+    while (left := end - ctx.monotonic()) > 0:
+        ctx.sleep(min(pause, left))
+        pause *= 2
+        seen = ctx.cluster.claim_by_watch(claim.meta.namespace, claim.meta.name)
+        now = ctx.cluster.pv_by_watch(pv.meta.name)
+        if (
+            seen is not None
+            and now is not None
+            and seen.meta.annotations.get(well_known.TOUCH) == touched
+            and now.meta.uid == pv.meta.uid
+            and seen.phase == now.phase == "Bound"
+        ):
+            return seen, msgspec.structs.replace(pv, meta=now.meta, phase=now.phase)
+    return None
 
 
 def report_waiting(ctx: Context, view: rebuild.RebuildView, phase: int, reason: str) -> None:
