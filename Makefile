@@ -38,9 +38,11 @@ $(VENV)/ready: $(LOCK) pyproject.toml
 demo: $(VENV)/ready
 	@$(BIN)/python -m carina_tasks.demo $(if $(KEEP),--keep) $(DEMO_ARGS)
 
+# Two tests at a time: most of them wait. PROCESSES=0 runs one, as a debugger or `-s` needs it.
+PROCESSES ?= 2
 test: $(VENV)/ready
 	@$(BIN)/python -m tests.lab.parts
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup $(PYTEST_ARGS)
 
 killpoints: $(VENV)/ready
 	@$(BIN)/python -m tests.killpoints
