@@ -62,12 +62,8 @@ class Context:
             Paused: The operator paused carina-tasks.
             MassFailure: The guard stopped it, and the operator did not approve `node`.
         """
-        only = self.approved_alone()
-        if only is not None and node not in only:
-            raise MassFailure(
-                f"stopped until the operator resumes it: only {', '.join(sorted(only))} may be "
-                "failed over"
-            )
+        if reason := not_approved(self.approved_alone(), node):
+            raise MassFailure(reason)
 
     def approved_alone(self) -> frozenset[str] | None:
         """Return the only nodes that may be failed over; None means all.
@@ -84,3 +80,18 @@ class Context:
         if state.latched and not state.approved:
             raise MassFailure(f"stopped until the operator resumes it: {state.latched}")
         return state.approved if state.latched else None
+
+
+def not_approved(only: frozenset[str] | None, node: str) -> str:
+    """Return why work about `node` may not continue; empty when it may.
+
+    Args:
+        only: What `Context.approved_alone` returned: the nodes that may be failed over, None for
+            all.
+        node: Name of the node.
+    """
+    if only is None or node in only:
+        return ""
+    return (
+        f"stopped until the operator resumes it: only {', '.join(sorted(only))} may be failed over"
+    )

@@ -195,9 +195,9 @@ GUARDS = (
         GUARDED,
         (
             Edit(
-                F + "context:Context.check_pause",
-                "only is not None and node not in only",
-                "False",
+                F + "context:not_approved",
+                "only is None or node in only",
+                "True",
                 "test_maintenance.py::test_one_approved_node_is_failed_over_and_no_other",
             ),
             Edit(

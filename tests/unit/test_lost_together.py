@@ -101,6 +101,20 @@ def test_a_message_about_one_node_brings_all_that_are_deleted():
         }
 
 
+def test_whether_all_is_stopped_is_asked_once_for_all_of_them():
+    """A round of one target reads the operator's state once, however many nodes were lost."""
+    lost = [f"n1{number}" for number in range(8)]
+    reads = {}
+    for number in (2, 8):
+        api = rack(lost=tuple(lost[:number]))
+        fakes = FakeNodes(inventory("n4", free=900))
+        rebuild_node(context(api, fakes, mass_failure_share="0.9"), lost[0])
+        path = paths.config_map("kube-system", well_known.STATE_CONFIG_MAP)
+        reads[number] = api.reads.count(path)
+    # What is read for each node is asked before it is confirmed.
+    assert reads[8] - reads[2] <= 8 - 2
+
+
 def test_each_lost_node_has_its_own_journals_and_events():
     """The journal, the reason and the Events of each volume name the node that it left."""
     api, fake = rack(), living()

@@ -16,7 +16,7 @@ import msgspec.structs
 from carina_tasks.decisions import answers, rebuild
 from carina_tasks.errors import CarinaTasksError, NodeSilent, Refused
 from carina_tasks.flows import ask_nodes
-from carina_tasks.flows.context import Context
+from carina_tasks.flows.context import Context, not_approved
 from carina_tasks.flows.failover import events, stepping
 from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.flows.failover.stepping import CreatedLv
@@ -206,13 +206,12 @@ def _last_look(ctx: Context, node: str, namespace: str) -> stepping.LastLook:
 
 def _stopped(ctx: Context, names: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:
     """Return the volumes that may not continue now, each with why."""
-    reasons: dict[str, str] = {}
-    for source in {sources.get(name, "") for name in names}:
-        try:
-            ctx.check_pause(source)
-        except Refused as exc:
-            reasons[source] = exc.message
-    return {name: reasons[s] for name in names if (s := sources.get(name, "")) in reasons}
+    try:
+        only = ctx.approved_alone()
+    except Refused as exc:
+        return dict.fromkeys(names, exc.message)
+    reasons = {name: not_approved(only, sources.get(name, "")) for name in names}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _create_all(
