@@ -209,6 +209,46 @@ GUARDS = (
         ),
     ),
     Guard(
+        "a binding that a watch shows is news",
+        "steps._wait_for_watches",
+        "",
+        "the claim and the PV are read by name",
+        (
+            Edit(
+                F + "failover.steps:_wait_for_watches",
+                "seen.meta.annotations.get(well_known.TOUCH) == touched",
+                "True",
+                "test_bind.py::test_a_bound_of_before_is_no_news",
+            ),
+            Edit(
+                F + "failover.steps:_wait_for_watches",
+                "now.meta.uid == pv.meta.uid",
+                "True",
+                "test_bind.py::test_the_pv_of_before_is_no_news",
+            ),
+        ),
+    ),
+    Guard(
+        "one is tried for all only where nothing can be kept",
+        "rehearse._class_of",
+        "",
+        "every volume is tried",
+        (
+            Edit(
+                F + "failover.rehearse:_class_of",
+                "journal.kind == 'rebuild'",
+                "True",
+                "test_admission_classes.py::test_each_volume_of_a_node_that_may_come_back_is_tried",
+            ),
+            Edit(
+                F + "failover.rehearse:_class_of",
+                "not journal.together",
+                "True",
+                "test_one_object.py::test_nothing_of_a_pod_moves_when_one_of_its_volumes_may_not",
+            ),
+        ),
+    ),
+    Guard(
         "planned absence",
         "node_loss.in_maintenance, node_loss.not_ready",
         "NOT_READY_CORDONED",

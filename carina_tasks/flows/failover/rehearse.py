@@ -91,7 +91,7 @@ class _Answer:
 
 def _class_of(snapshot: ClusterSnapshot, logic_volume: LogicVolume, journal: Journal) -> Hashable:
     """Return what the volumes share of which one is tried for all."""
-    if journal.kind == "rebuild" and journal.source not in snapshot.nodes and not journal.together:
+    if journal.kind == "rebuild" and not journal.together:
         return admission_class(snapshot, logic_volume, journal)
     return logic_volume.name
 
