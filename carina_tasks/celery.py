@@ -25,7 +25,7 @@ from redis.retry import Retry
 from carina_tasks import environment, queues, settings
 from carina_tasks.broker import tls
 from carina_tasks.broker.connection import ExplainedAMQP
-from carina_tasks.broker.loop import Turns
+from carina_tasks.broker.loop import CloseIdleConnections, Turns
 from carina_tasks.broker.queue_lengths import SENT_AT
 from carina_tasks.errors import BadSetting
 from carina_tasks.observability import (
@@ -209,6 +209,7 @@ def make_app(conf: Settings, role: Role) -> Celery:
         enable_utc=True,
     )
     app.steps["worker"].add(Turns)
+    app.steps["consumer"].add(CloseIdleConnections)
     return app
 
 

@@ -1,8 +1,4 @@
-"""Celery's own loop writes down that it turns: a step of the worker's blueprint, for every pool.
-
-Celery's timer runs in the loop of a worker whose transport is asynchronous, which Redis is, with
-the *solo* and the *threads* pool alike; see Celery's "Extensions and Bootsteps".
-"""
+"""Steps of a worker's blueprints; see Celery's "Extensions and Bootsteps"."""
 
 from __future__ import annotations
 
@@ -15,7 +11,11 @@ from carina_tasks.liveness import INTERVAL, OF_THIS_PROCESS
 
 
 class Turns(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Calls `Liveness.turned` from the worker's loop."""
+    """Calls `Liveness.turned` from the worker's own loop, so that it is seen when that hangs.
+
+    Celery's timer runs in the loop of a worker whose transport is asynchronous, which Redis is,
+    with the *solo* and the *threads* pool alike.
+    """
 
     requires = ("celery.worker.components:Timer", "celery.worker.components:Pool")
 
@@ -37,6 +37,20 @@ class Turns(bootsteps.StartStopStep):  # type: ignore[misc]
         """End with the worker."""
         if self._entry is not None:
             self._entry.cancel()
+
+
+class CloseIdleConnections(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Closes what declaring the queues left open, each time that the consumer has connected.
+
+    A node worker then has two connections, one that waits for messages and one for heartbeats and
+    answers: ten thousand nodes are what a Redis takes by default as clients (`maxclients`).
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        """Close them; whoever needs one again opens it again."""
+        consumer.task_consumer.channel.pool.disconnect(inuse_connections=False)
 
 
 def _began(**_: Any) -> None:

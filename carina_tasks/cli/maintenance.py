@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from carina_tasks.cli.output import Command, as_json, one_line_errors, output_option, table
+from carina_tasks.cli.output import (
+    Command,
+    as_json,
+    by_option,
+    one_line_errors,
+    output_option,
+    table,
+)
 from carina_tasks.flows.failover import maintenance
 from carina_tasks.model.maintenance import duration
 from carina_tasks.model.times import age, moment
@@ -37,10 +44,11 @@ def command() -> None:
     "--for", "time", required=True, metavar="TIME", help="how long it will take: 45m, 2h, 1d12h."
 )
 @click.option("--reason", required=True, help="why; the next operator on call reads it.")
+@by_option
 @one_line_errors
-def start(node: str, time: str, reason: str) -> None:
+def start(node: str, time: str, reason: str, by: str) -> None:
     """Announce maintenance of NODE. Announced again, it ends at the new time."""
-    entry = maintenance.start(context(), node, duration(time), reason)
+    entry = maintenance.start(context(), node, duration(time), reason, by)
     click.echo(f"node {node} is {entry}")
     click.echo(
         f"nothing of it is failed over until: celery -A carina_tasks carina maintenance end {node}"
@@ -75,11 +83,12 @@ def list_(output: str) -> None:
                 moment(n.since),
                 moment(n.until),
                 _left(n, found.at),
+                n.by,
                 n.error or n.reason,
             )
             for n in found.nodes
         ]
-        click.echo(table(("NODE", "READY", "SINCE", "UNTIL", "LEFT", "REASON"), rows))
+        click.echo(table(("NODE", "READY", "SINCE", "UNTIL", "LEFT", "BY", "REASON"), rows))
     else:
         click.echo("no node is in maintenance")
     if any(n.overdue for n in found.nodes):
@@ -99,8 +108,9 @@ def _left(entry: maintenance.MaintenanceEntry, now: int) -> str:
     examples=("celery -A carina_tasks carina maintenance end 10.20.9.153",),
 )
 @click.argument("node")
+@by_option
 @one_line_errors
-def end(node: str) -> None:
+def end(node: str, by: str) -> None:
     """End the maintenance of NODE. If it is still NotReady or deleted, its failover begins now."""
-    entry = maintenance.end(context(), node)
+    entry = maintenance.end(context(), node, by)
     click.echo(f"ended: node {node} was {entry}")

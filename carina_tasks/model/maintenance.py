@@ -28,12 +28,13 @@ _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 Moment = Annotated[datetime, Meta(tz=True)]
 
 
-class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+class _Entry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """What the ConfigMap holds of one node."""
 
     until: Moment
     since: Moment
     reason: Annotated[str, Meta(min_length=1, max_length=1000)]
+    by: Annotated[str, Meta(max_length=300)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Maintenance:
     fires meanwhile.
     """
     reason: str
+    by: str = ""
+    """Who announced it; empty when that is not known."""
     error: str = ""
     """Why the entry cannot be read; then the node counts as in maintenance, because that loses
     nothing.
@@ -64,16 +67,17 @@ class Maintenance:
     def to_json(self) -> str:
         """Return the entry as it is stored."""
         moments = [datetime.fromtimestamp(int(at), UTC) for at in (self.until, self.since)]
-        return msgspec.json.encode(_Entry(moments[0], moments[1], self.reason)).decode()
+        return msgspec.json.encode(_Entry(moments[0], moments[1], self.reason, self.by)).decode()
 
     def __str__(self) -> str:
         """Return what users read: until when, and why."""
         if self.error:
             return f"in maintenance, but its entry cannot be read ({self.error})"
-        return f"in maintenance until {times.moment(int(self.until))} ({self.reason})"
+        who = f", by {self.by}" if self.by else ""
+        return f"in maintenance until {times.moment(int(self.until))} ({self.reason}{who})"
 
 
-def new(node: str, now: float, seconds: float, reason: str) -> Maintenance:
+def new(node: str, now: float, seconds: float, reason: str, by: str = "") -> Maintenance:
     """Return the maintenance of `node` that begins now.
 
     Args:
@@ -81,6 +85,7 @@ def new(node: str, now: float, seconds: float, reason: str) -> Maintenance:
         now: Seconds since the epoch, by the API server's clock.
         seconds: How long the machine may be away.
         reason: The reason, for users.
+        by: Who announces it.
 
     Raises:
         BadInput: It explains what to change.
@@ -96,7 +101,7 @@ def new(node: str, now: float, seconds: float, reason: str) -> Maintenance:
             f"the name of node {node} is too long for a key of a ConfigMap: use `carina pause` "
             "instead"
         )
-    return Maintenance(node, now, now + seconds, reason.strip()[:1000])
+    return Maintenance(node, now, now + seconds, reason.strip()[:1000], by[:300])
 
 
 def parse(node: str, text: str) -> Maintenance:
@@ -107,8 +112,9 @@ def parse(node: str, text: str) -> Maintenance:
     try:
         entry = msgspec.json.decode(text, type=_Entry)
     except (msgspec.DecodeError, msgspec.ValidationError) as exc:
-        return Maintenance(node, 0.0, 0.0, "", str(exc)[:200])
-    return Maintenance(node, entry.since.timestamp(), entry.until.timestamp(), entry.reason)
+        return Maintenance(node, 0.0, 0.0, "", error=str(exc)[:200])
+    since, until = entry.since.timestamp(), entry.until.timestamp()
+    return Maintenance(node, since, until, entry.reason, entry.by)
 
 
 def duration(text: str) -> float:

@@ -53,6 +53,9 @@ def test_it_runs(tmp_path: Path) -> None:
     assert written["machine"]["cores"]
     assert written["versions"]["celery"]
     assert next(row for row in written["rows"] if row["series"].startswith("reading"))["peak"] > 10
+    # One waits for messages, one sends heartbeats and answers: no matter of speed.
+    connections = next(row for row in written["rows"] if row["unit"] == "connections")
+    assert connections["ours"] == [2.0]
 
 
 def test_both_meet_the_same_machine() -> None:

@@ -226,6 +226,30 @@ def test_the_commands(monkeypatch):
     assert (late.exit_code, "OVERDUE by 60m" in late.output) == (1, True)
 
 
+def test_who_announced_it_and_who_ended_it_is_recorded(monkeypatch):
+    """In their own words and as the API server knows them: in the list, in the reason of what is
+    refused, and in both Events.
+    """
+    api = lost()
+    ctx = context(api, workers())
+    monkeypatch.setattr(maintenance_cli, "context", lambda: ctx)
+    run = lambda *words: CliRunner().invoke(maintenance_cli.command, words)  # noqa: E731
+    run("start", "n1", "--for", "2h", "--reason", "BIOS", "--by", "Ada")
+    assert "Ada, as an-operator" in run("list").output
+    assert "(BIOS, by Ada, as an-operator)" in migrate_node(ctx, "n1").reason
+    run("end", "n1", "--by", "Bob")
+    texts = {one["reason"]: one["message"] for one in api.events}
+    assert "by Ada, as an-operator" in texts["MaintenanceStarted"]
+    assert "was ended by Bob, as an-operator" in texts["MaintenanceEnded"]
+
+
+def test_an_entry_without_a_name_is_read():
+    """As an earlier release wrote it, or an operator with kubectl."""
+    text = '{"until":"2026-11-28T08:00:00Z","since":"2026-11-28T06:00:00Z","reason":"RAID"}'
+    entry = model.parse("n1", text)
+    assert (entry.by, entry.error, entry.reason) == ("", "", "RAID")
+
+
 def test_a_cordoned_node_is_announced_as_waiting():
     """Drained, and its machine is away for ten minutes: nothing moves, an Event and the status name
     the time.

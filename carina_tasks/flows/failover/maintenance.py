@@ -5,12 +5,14 @@ The operator announces that its machine may be away, and nothing of it is failed
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import msgspec
 
 from carina_tasks.errors import BadInput
 from carina_tasks.flows.context import Context
+from carina_tasks.flows.stop import operator
 from carina_tasks.model import maintenance, names
 from carina_tasks.model.maintenance import Maintenance
 from carina_tasks.observability.audit import about_node
@@ -23,6 +25,8 @@ class MaintenanceEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     since: int
     until: int
     reason: str
+    by: str
+    """Who announced it; empty when that is not known."""
     ready: Literal["True", "False", "Unknown", "deleted"]
     """The node's Ready condition, ``deleted`` without a node."""
     overdue: bool = False
@@ -39,7 +43,7 @@ class MaintenanceList(msgspec.Struct, frozen=True):
     nodes: tuple[MaintenanceEntry, ...]
 
 
-def start(ctx: Context, node: str, seconds: float, reason: str) -> Maintenance:
+def start(ctx: Context, node: str, seconds: float, reason: str, by: str = "") -> Maintenance:
     """Announce that `node` is in maintenance from now on.
 
     An announcement that is there already gets the new end.
@@ -49,6 +53,7 @@ def start(ctx: Context, node: str, seconds: float, reason: str) -> Maintenance:
         node: The node; it need not exist any more while LogicVolumes name it.
         seconds: How long it will take.
         reason: Why, for the next operator.
+        by: Who the operator is, in their own words.
 
     Raises:
         BadInput: There is no such node, or the time or the reason is none.
@@ -60,9 +65,9 @@ def start(ctx: Context, node: str, seconds: float, reason: str) -> Maintenance:
             f"there is no node {node}, and no LogicVolume names it: see kubectl get nodes"
         )
     before = ctx.state.read().maintenance.get(node)
-    entry = maintenance.new(node, now, seconds, reason)
+    entry = maintenance.new(node, now, seconds, reason, operator(ctx, by))
     if before is not None and not before.error:
-        entry = Maintenance(node, before.since, entry.until, entry.reason)
+        entry = replace(entry, since=before.since)
     ctx.state.write(**{entry.key: entry.to_json()})
     ctx.audit.event(
         about_node(node),
@@ -73,8 +78,13 @@ def start(ctx: Context, node: str, seconds: float, reason: str) -> Maintenance:
     return entry
 
 
-def end(ctx: Context, node: str) -> Maintenance:
+def end(ctx: Context, node: str, by: str = "") -> Maintenance:
     """End the maintenance of `node`; return what it was.
+
+    Args:
+        ctx: The outside world.
+        node: The node.
+        by: Who the operator is, in their own words.
 
     Raises:
         BadInput: The node is in none.
@@ -84,7 +94,10 @@ def end(ctx: Context, node: str) -> Maintenance:
     if entry is None:
         raise BadInput(f"node {node} is not in maintenance: see `carina maintenance list`")
     ctx.state.write(**{entry.key: None})
-    message = f"the maintenance of node {node} is over: it is failed over like any other"
+    message = (
+        f"the maintenance of node {node} was ended by {operator(ctx, by)}: it is failed over like "
+        "any other"
+    )
     ctx.audit.event(about_node(node), "Normal", "MaintenanceEnded", message)
     return entry
 
@@ -100,6 +113,7 @@ def listed(ctx: Context) -> MaintenanceList:
                 since=int(entry.since),
                 until=int(entry.until),
                 reason=entry.reason,
+                by=entry.by,
                 ready="deleted" if node is None else node.ready,  # type: ignore[arg-type]
                 overdue=entry.overdue(now),
                 error=entry.error,
