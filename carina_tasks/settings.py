@@ -206,8 +206,9 @@ class Settings(BrokerSettings, EnrolmentSettings):
     )
     touch_interval: PositiveSeconds = setting(
         0.1,
-        description="Seconds between two touches of a claim while it is Lost. Default 0.1: the "
-        "controller looks at a claim again only when it changes, or every 15 s.",
+        description="Seconds from the first touch of a claim that is Lost to the second; each "
+        "further pause is twice as long, 1 s at most. Default 0.1: the controller looks at a claim "
+        "again only when it changes, or every 15 s.",
     )
     concurrency: Annotated[int, Bounds(ge=1, le=64)] = setting(
         8,

@@ -54,6 +54,10 @@ class AwaitsLastLook:
 
 FIRST_LOOK = 0.01
 """Seconds from the touch of a claim to the first look at the watches; each pause doubles."""
+LONGEST_WAIT = 1.0
+"""Seconds between two touches at most: where the volume controller has much to do, more touches
+only give it more.
+"""
 
 
 Advance = VolumeResult | NeedsLocalVolume | NeedsTarget | AwaitsLastLook
@@ -263,11 +267,13 @@ def _bind(
     Raises:
         LostMidway: That takes too long.
     """
-    end = ctx.monotonic() + ctx.settings.bind_timeout
+    end, wait = ctx.monotonic() + ctx.settings.bind_timeout, ctx.settings.touch_interval
     touched = _touch_as_watched(ctx, claim)
     while True:
-        if touched and (bound := _wait_for_watches(ctx, pv, claim, touched)) is not None:
-            return replace(view, claim=bound[0], pv=bound[1])
+        if touched:
+            if (bound := _wait_for_watches(ctx, pv, touched, wait)) is not None:
+                return replace(view, claim=bound[0], pv=bound[1])
+            wait = min(2 * wait, LONGEST_WAIT)
         # The volume controller has seen the PV go, and marked the claim.
         fresh = ctx.cluster.claim(claim.meta.namespace, claim.meta.name)
         if fresh is None:
@@ -300,21 +306,22 @@ def _touch_as_watched(ctx: Context, claim: Claim) -> str:
 
 
 def _wait_for_watches(
-    ctx: Context, pv: WholePersistentVolume, claim: Claim, touched: str
+    ctx: Context, pv: WholePersistentVolume, touched: str, seconds: float
 ) -> tuple[Claim, WholePersistentVolume] | None:
-    """Wait until the watches show both Bound; None when they do not before the next touch.
+    """Wait until the watches show both Bound; None when they do not in time.
 
     Args:
         ctx: The outside world.
         pv: The PV that was made: one of another UID is another's.
-        claim: The claim.
-        touched: The touch that it must show: without it, this is what it was before.
+        touched: The touch that its claim must show: without it, this is what it was before.
+        seconds: How long.
     """
-    end, pause = ctx.monotonic() + ctx.settings.touch_interval, FIRST_LOOK
+    end, pause = ctx.monotonic() + seconds, FIRST_LOOK
+    namespace, _, name = pv.claim_key.partition("/")
     while (left := end - ctx.monotonic()) > 0:
         ctx.sleep(min(pause, left))
         pause *= 2
-        seen = ctx.cluster.claim_by_watch(claim.meta.namespace, claim.meta.name)
+        seen = ctx.cluster.claim_by_watch(namespace, name)
         now = ctx.cluster.pv_by_watch(pv.meta.name)
         if (
             seen is not None
