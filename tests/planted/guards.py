@@ -210,18 +210,18 @@ GUARDS = (
     ),
     Guard(
         "a binding that a watch shows is news",
-        "steps._wait_for_watches",
+        "binding.shown",
         "",
         "the claim and the PV are read by name",
         (
             Edit(
-                F + "failover.steps:_wait_for_watches",
-                "seen.meta.annotations.get(well_known.TOUCH) == touched",
+                F + "failover.binding:shown",
+                "seen.meta.annotations.get(well_known.TOUCH) == binding.touched",
                 "True",
                 "test_bind.py::test_a_bound_of_before_is_no_news",
             ),
             Edit(
-                F + "failover.steps:_wait_for_watches",
+                F + "failover.binding:shown",
                 "now.meta.uid == pv.meta.uid",
                 "True",
                 "test_bind.py::test_the_pv_of_before_is_no_news",

@@ -10,13 +10,14 @@ import pytest
 
 from carina_tasks.decisions import rebuild
 from carina_tasks.errors import LostMidway
-from carina_tasks.flows.failover import steps
+from carina_tasks.flows.failover import advance, steps
+from carina_tasks.flows.failover.lost_node import rebuild_node
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import Cluster
 from carina_tasks.kube.informer import Informer
 from carina_tasks.model import objects, well_known
 from tests.builders.flow import FakeApi, FakeNodes, context
-from tests.builders.kubernetes import claim, inventory, journal, logic_volume, node, pv
+from tests.builders.kubernetes import claim, inventory, journal, logic_volume, node, pod, pv
 from tests.builders.pages import change_of
 
 CLAIM, PV = paths.claim("default", "claim-pvc-1"), paths.persistent_volume("pvc-1")
@@ -69,7 +70,12 @@ class Bench:
             objects.parse_claim(self.api.one("PersistentVolumeClaim", "claim-pvc-1")),
             lv=None,
         )
-        return steps.act(self.ctx, view, rebuild.BindClaim())
+        result = steps.act(self.ctx, view, rebuild.BindClaim())
+        while isinstance(result, steps.AwaitsBinding):
+            self.ctx.sleep(0.01)
+            if steps.may_continue(self.ctx, result):
+                result = steps.act(self.ctx, result.view, rebuild.BindClaim(), result.binding)
+        return result
 
     @property
     def touches(self):
@@ -152,3 +158,31 @@ def test_a_claim_that_nobody_binds_is_left_after_the_timeout():
     with pytest.raises(LostMidway, match="is kube-controller-manager running"):
         bench.bind()
     assert bench.touches == 23
+
+
+def test_a_volume_that_waits_for_its_claim_keeps_no_other_from_its_step(monkeypatch):
+    """One thread: while the first waits for the volume controller, the second is brought as far,
+    and a third is not begun before there is room.
+    """
+    names = [f"pvc-{number}" for number in range(6)]
+    parts = [node("n2")]
+    for name in names:
+        parts += [logic_volume(name), pv(name), claim(name), pod(f"pod-{name}", name)]
+    api = FakeApi(*parts)
+    bind, api._control = api._control, lambda key: None
+    monkeypatch.setattr(advance, "AT_ONCE", 2)
+    ctx = context(api, FakeNodes(inventory("n2")), concurrency="1")
+    begun = {}
+
+    def sleep(seconds):
+        # The volume controller comes to it when every thread waits.
+        ctx.sleep(seconds)
+        touched = {path for _, path, _ in api.log if "persistentvolumeclaims" in path}
+        for path in touched - begun.keys():
+            begun[path] = len(touched)
+            bind(path)
+
+    rebuild_node(replace(ctx, sleep=sleep), "n1")
+    assert not [one for one in api.objects.values() if one["kind"] == "Pod"]
+    # Two at a time, whatever becomes of the others.
+    assert sorted(begun.values()) == [2, 2, 4, 4, 6, 6]

@@ -10,6 +10,7 @@
 ``advance``        the journalled logic volumes of one run, target by target
 ``stepping``       one journalled logic volume, step by step
 ``steps``          one step, done
+``binding``        until a claim is Bound to its new PV
 ``evict``          pods that are ended, because their logic volume leaves its node
 ``resume``         every journal that is not finished, and what the node watch missed
 ``single_volume``  one logic volume of a live node, rebuilt elsewhere for an operator

@@ -6,7 +6,8 @@ Whatever fails leaves the journal where it is: resume, or another worker, contin
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
@@ -22,9 +23,11 @@ from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.flows.failover.stepping import CreatedLv
 from carina_tasks.flows.failover.steps import (
     Advance,
+    AwaitsBinding,
     AwaitsLastLook,
     NeedsLocalVolume,
     NeedsTarget,
+    may_continue,
     unfinished_result,
 )
 from carina_tasks.flows.threads import spread
@@ -42,6 +45,13 @@ BATCH = 50
 """Volumes of one request to a node: a node that falls silent is noticed within two minutes, however
 many there are.
 """
+
+
+AT_ONCE = 4
+"""Volumes under way for each thread: one is worked on, the others wait for the volume controller.
+"""
+FIRST_LOOK, LONGEST_PAUSE = 0.01, 0.1
+"""Seconds between two looks at the watches, when there is nothing else to do."""
 
 
 class ProgressReporter:
@@ -124,10 +134,10 @@ def _advance_group(
             waiting = [name for name in waiting if name not in stopped]
             if not waiting:
                 return done
-            steps = spread(pool, partial(stepping.advance, ctx, local, views, seen), waiting)
+            begin = [partial(stepping.advance, ctx, local, views, seen, name) for name in waiting]
             results = [
                 tally.ended(result) if isinstance(result, VolumeResult) else result
-                for result in _looked_at(ctx, pool, local, list(steps))
+                for result in _looked_at(ctx, pool, local, _brought_on(ctx, pool, local, begin))
             ]
             needs = [result for result in results if isinstance(result, NeedsLocalVolume)]
             views = {}
@@ -156,6 +166,48 @@ def _advance_group(
     ]
 
 
+def _brought_on(
+    ctx: Context,
+    pool: ThreadPoolExecutor,
+    local: Mapping[str, CreatedLv],
+    begin: Iterable[Callable[[], Advance]],
+) -> list[Advance]:
+    """Bring volumes on until none waits for its claim any more.
+
+    A volume whose claim is not Bound yet keeps no thread: the next one begins meanwhile. Not all
+    begin at once, because the first should be done long before the last.
+
+    Args:
+        ctx: The outside world.
+        pool: The threads.
+        local: What the target answered about each LV, by LogicVolume.
+        begin: Begins with each volume.
+    """
+    todo, waits, done = deque(begin), list[AwaitsBinding](), list[Advance]()
+    pause = FIRST_LOOK
+    while todo or waits:
+        room = max(0, AT_ONCE * ctx.settings.concurrency - len(waits))
+        jobs = [todo.popleft() for _ in range(min(room, len(todo)))]
+        ready = [may_continue(ctx, one) for one in waits]
+        jobs += [
+            partial(stepping.bound, ctx, local, one)
+            for one, now in zip(waits, ready, strict=True)
+            if now
+        ]
+        waits = [one for one, now in zip(waits, ready, strict=True) if not now]
+        if not jobs:
+            ctx.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            continue
+        pause = FIRST_LOOK
+        for result in spread(pool, lambda job: job(), jobs):
+            if isinstance(result, AwaitsBinding):
+                waits.append(result)
+            else:
+                done.append(result)
+    return done
+
+
 def _looked_at(
     ctx: Context, pool: ThreadPoolExecutor, local: Mapping[str, CreatedLv], results: list[Advance]
 ) -> list[VolumeResult | NeedsLocalVolume | NeedsTarget]:
@@ -175,12 +227,14 @@ def _looked_at(
         for start in range(0, len(waits), BATCH):
             batch = waits[start : start + BATCH]
             looks = {key: _last_look(ctx, *key) for key in dict.fromkeys(map(_look_of, batch))}
-            looked = [(looks[_look_of(view)], view) for view in batch]
-            results += spread(pool, lambda one: stepping.finish(ctx, local, *one), looked)
+            finish = [
+                partial(stepping.finish, ctx, local, looks[_look_of(view)], view) for view in batch
+            ]
+            results += _brought_on(ctx, pool, local, finish)
     reason = "pods that use it keep being bound to its source"
     return [
         unfinished_result(result.view.logic_volume.name, reason, result.view.journal)
-        if isinstance(result, AwaitsLastLook)
+        if isinstance(result, AwaitsLastLook | AwaitsBinding)
         else result
         for result in results
     ]

@@ -23,10 +23,12 @@ from carina_tasks.errors import (
 )
 from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import events
+from carina_tasks.flows.failover.binding import Binding
 from carina_tasks.flows.failover.evict import source_alive
 from carina_tasks.flows.failover.results import VolumeResult
 from carina_tasks.flows.failover.steps import (
     Advance,
+    AwaitsBinding,
     AwaitsLastLook,
     act,
     report_waiting,
@@ -107,6 +109,19 @@ def finish(
         return _step_by_step(ctx, name, local.get(name), view, None, look)
 
 
+def bound(ctx: Context, local: Mapping[str, CreatedLv], waiting: AwaitsBinding) -> Advance:
+    """Bring a volume on that waited until its claim is Bound.
+
+    Args:
+        ctx: The outside world.
+        local: What its target answered about its LV, by LogicVolume.
+        waiting: The volume as it waited.
+    """
+    name = waiting.view.logic_volume.name
+    with bound_contextvars(volume=name):
+        return _step_by_step(ctx, name, local.get(name), waiting.view, None, begun=waiting.binding)
+
+
 def _step_by_step(
     ctx: Context,
     name: str,
@@ -114,6 +129,7 @@ def _step_by_step(
     known: rebuild.RebuildView | None,
     seen: Seen | None,
     look: LastLook | None = None,
+    begun: Binding | None = None,
 ) -> Advance:
     """Do step after step.
 
@@ -124,6 +140,7 @@ def _step_by_step(
         known: The volume as its journal was written; None: it is read first.
         seen: Its PV and claim, as they were read in this run.
         look: Returns the pods that use a claim on its source, listed a moment ago.
+        begun: The binding that it waits for.
     """
     log = structlog.get_logger()
     view: rebuild.RebuildView | VolumeResult | None = None
@@ -149,7 +166,7 @@ def _step_by_step(
                 view = _with_pods(ctx, view)
                 step, gone = rebuild.next_step(view), True
             log.debug("next step", step=rebuild.METRIC_LABELS[type(step)])
-            result = _timed(ctx, view, step)
+            result, begun = _timed(ctx, view, step, begun), None
             if result is None or isinstance(result, rebuild.RebuildView):
                 known = result
             else:
@@ -260,10 +277,11 @@ def _with_pods(
 
 
 def _timed(
-    ctx: Context, view: rebuild.RebuildView, step: rebuild.Step
+    ctx: Context, view: rebuild.RebuildView, step: rebuild.Step, begun: Binding | None
 ) -> Advance | rebuild.RebuildView | None:
-    if isinstance(step, rebuild.CreateLocalVolume):
-        # Done for all volumes of the target at once, and timed there.
-        return act(ctx, view, step)
+    if isinstance(step, rebuild.CreateLocalVolume | rebuild.BindClaim):
+        # The one is done for all volumes of the target at once, the other in several looks: both
+        # are timed there.
+        return act(ctx, view, step, begun)
     with metrics.STEP_SECONDS.labels(rebuild.METRIC_LABELS[type(step)]).time():
         return act(ctx, view, step)

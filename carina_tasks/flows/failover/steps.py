@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec.structs
 
 from carina_tasks.decisions import eviction, pv_manifest, rebuild
-from carina_tasks.errors import ApiConflict, LostMidway
+from carina_tasks.errors import LostMidway
 from carina_tasks.flows.context import Context
-from carina_tasks.flows.failover import events, rehearse
+from carina_tasks.flows.failover import binding, events, rehearse
+from carina_tasks.flows.failover.binding import Binding
 from carina_tasks.flows.failover.evict import evict
 from carina_tasks.flows.failover.results import VolumeResult
-from carina_tasks.model import well_known
 from carina_tasks.model.journal import Journal
 from carina_tasks.model.objects import Claim, LogicVolume, Pod, WholePersistentVolume
 from carina_tasks.observability import metrics
@@ -52,19 +51,20 @@ class AwaitsLastLook:
     view: rebuild.RebuildView
 
 
-FIRST_LOOK = 0.01
-"""Seconds from the touch of a claim to the first look at the watches; each pause doubles."""
-LONGEST_WAIT = 1.0
-"""Seconds between two touches at most: where the volume controller has much to do, more touches
-only give it more.
-"""
+@dataclass(frozen=True, slots=True)
+class AwaitsBinding:
+    """The volume continues when its claim is Bound."""
+
+    view: rebuild.RebuildView
+    pv: WholePersistentVolume
+    binding: Binding
 
 
-Advance = VolumeResult | NeedsLocalVolume | NeedsTarget | AwaitsLastLook
+Advance = VolumeResult | NeedsLocalVolume | NeedsTarget | AwaitsLastLook | AwaitsBinding
 
 
 def act(
-    ctx: Context, view: rebuild.RebuildView, step: rebuild.Step
+    ctx: Context, view: rebuild.RebuildView, step: rebuild.Step, begun: Binding | None = None
 ) -> Advance | rebuild.RebuildView | None:
     """Do one step.
 
@@ -77,6 +77,7 @@ def act(
         ctx: The outside world.
         view: What was observed.
         step: What `rebuild.next_step` returns of it.
+        begun: The binding that is waited for, when the step is that.
     """
     result = _result_of(ctx, view, step)
     if result is not None:
@@ -102,12 +103,12 @@ def act(
             evict(ctx, pods, logic_volume, view.claim, journal)
             return replace(view, pods=(), just_written=False)
         case _ if pv is not None or isinstance(step, rebuild.CreatePersistentVolume):
-            return _with_pv(ctx, view, step)
+            return _with_pv(ctx, view, step, begun)
     raise LostMidway(f"{logic_volume.name}: an object went away between reading and acting")
 
 
 def _with_pv(
-    ctx: Context, view: rebuild.RebuildView, step: rebuild.Step
+    ctx: Context, view: rebuild.RebuildView, step: rebuild.Step, begun: Binding | None
 ) -> Advance | rebuild.RebuildView | None:
     """Do a step of the PV or its claim."""
     logic_volume, pv, claim, writes = view.logic_volume, view.pv, view.claim, ctx.writes
@@ -133,7 +134,7 @@ def _with_pv(
         case rebuild.RestorePolicy(policy) if pv is not None:
             return replace(view, pv=writes.restore_policy(pv, policy))
         case rebuild.BindClaim() if pv is not None and claim is not None:
-            return _bind(ctx, view, pv, claim)
+            return _bind(ctx, view, pv, claim, begun)
         case rebuild.RemoveClaimAnnotation() if claim is not None:
             return replace(view, claim=writes.remove_claim_annotation(claim))
         case rebuild.ClearResize() if claim is not None:
@@ -251,87 +252,40 @@ def _held(view: rebuild.RebuildView) -> str:
 
 
 def _bind(
-    ctx: Context, view: rebuild.RebuildView, pv: WholePersistentVolume, claim: Claim
-) -> rebuild.RebuildView | None:
-    """Touch the claim until it and the PV are Bound.
+    ctx: Context,
+    view: rebuild.RebuildView,
+    pv: WholePersistentVolume,
+    claim: Claim,
+    begun: Binding | None,
+) -> AwaitsBinding | rebuild.RebuildView | None:
+    """Bring the binding of claim and PV on.
 
-    Return the view with both, None when one of them went. The watches are asked first, because
-    they cost nothing; what they do not show in time is read by name.
+    Return the view with both once they are Bound, None when one of them went.
 
     Args:
         ctx: The outside world.
         view: What was observed.
         pv: The PV that was made for it.
         claim: The claim.
+        begun: What is waited for since an earlier look; None: it begins.
 
     Raises:
         LostMidway: That takes too long.
     """
-    end, wait = ctx.monotonic() + ctx.settings.bind_timeout, ctx.settings.touch_interval
-    touched = _touch_as_watched(ctx, claim)
-    while True:
-        if touched:
-            if (bound := _wait_for_watches(ctx, pv, touched, wait)) is not None:
-                return replace(view, claim=bound[0], pv=bound[1])
-            wait = min(2 * wait, LONGEST_WAIT)
-        # The volume controller has seen the PV go, and marked the claim.
-        fresh = ctx.cluster.claim(claim.meta.namespace, claim.meta.name)
-        if fresh is None:
-            return None
-        if touched and fresh.phase == "Bound":
-            now = ctx.cluster.persistent_volume(pv.meta.name)
-            if now is None:
-                return None
-            if now.phase == "Bound":
-                return replace(view, claim=fresh, pv=now)
-        if ctx.monotonic() >= end:
-            raise LostMidway(
-                f"claim {claim.meta.key} is not Bound {ctx.settings.bind_timeout:.0f} s after its "
-                "volume was made: is kube-controller-manager running?"
-            )
-        touched = ctx.writes.annotate_claim(fresh, ctx.monotonic())
+    found = binding.look(ctx, pv, claim, begun) if begun else binding.begin(ctx, claim)
+    if isinstance(found, Binding):
+        return AwaitsBinding(view, pv, found)
+    if begun is None or found is None:
+        return None
+    seconds = metrics.STEP_SECONDS.labels(rebuild.METRIC_LABELS[rebuild.BindClaim])
+    seconds.observe(ctx.monotonic() - begun.since)
+    return replace(view, claim=found.claim, pv=found.pv)
 
 
-def _touch_as_watched(ctx: Context, claim: Claim) -> str:
-    """Touch the claim in the version that its watch shows.
-
-    Return the touch, empty when the watch is behind or shows none: then it must be read.
-    """
-    seen = ctx.cluster.claim_by_watch(claim.meta.namespace, claim.meta.name)
-    if seen is None or seen.meta.uid != claim.meta.uid:
-        return ""
-    with suppress(ApiConflict):
-        return ctx.writes.annotate_claim(seen, ctx.monotonic())
-    return ""
-
-
-def _wait_for_watches(
-    ctx: Context, pv: WholePersistentVolume, touched: str, seconds: float
-) -> tuple[Claim, WholePersistentVolume] | None:
-    """Wait until the watches show both Bound; None when they do not in time.
-
-    Args:
-        ctx: The outside world.
-        pv: The PV that was made: one of another UID is another's.
-        touched: The touch that its claim must show: without it, this is what it was before.
-        seconds: How long.
-    """
-    end, pause = ctx.monotonic() + seconds, FIRST_LOOK
-    namespace, _, name = pv.claim_key.partition("/")
-    while (left := end - ctx.monotonic()) > 0:
-        ctx.sleep(min(pause, left))
-        pause *= 2
-        seen = ctx.cluster.claim_by_watch(namespace, name)
-        now = ctx.cluster.pv_by_watch(pv.meta.name)
-        if (
-            seen is not None
-            and now is not None
-            and seen.meta.annotations.get(well_known.TOUCH) == touched
-            and now.meta.uid == pv.meta.uid
-            and seen.phase == now.phase == "Bound"
-        ):
-            return seen, msgspec.structs.replace(pv, meta=now.meta, phase=now.phase)
-    return None
+def may_continue(ctx: Context, waiting: AwaitsBinding) -> bool:
+    """Return whether there is something to do: both are Bound, or it is time to read them."""
+    due = ctx.monotonic() >= waiting.binding.due
+    return due or binding.shown(ctx, waiting.pv, waiting.binding) is not None
 
 
 def report_waiting(ctx: Context, view: rebuild.RebuildView, phase: int, reason: str) -> None:
