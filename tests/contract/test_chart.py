@@ -166,6 +166,18 @@ def test_each_process_starts_with_its_environment(values: Path | None) -> None:
         settings.load({"CARINA_TASKS_BROKER_URL": url, "CARINA_TASKS_FLOWER_PORT": "tcp://1"})
 
 
+def test_the_certificate_that_it_makes_is_taken_by_the_strict(tmp_path: Path) -> None:
+    """Python 3.13 and newer refuse what breaks RFC 5280."""
+    made = {one["metadata"]["name"]: one for one in chart.rendered("ns")}
+    authority, certificate = tmp_path / "ca.crt", tmp_path / "tls.crt"
+    authority.write_text(made["carina-tasks-enrolment-ca"]["data"]["ca.crt"])
+    certificate.write_text(made["carina-tasks-enrolment-tls"]["stringData"]["tls.crt"])
+    strict = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver"]
+    files = ["-verify_hostname", "carina-tasks-enrolment", "-CAfile", authority, certificate]
+    done = subprocess.run([*strict, *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def pods(objects: list[dict]) -> Iterator[tuple[str, dict]]:
     """Yield the name and the pod spec of whatever makes pods, and of pods."""
     for one in objects:
