@@ -47,6 +47,20 @@ def test_every_value_is_in_the_schema_and_each_of_the_schema_in_the_values():
     assert set(keys(SCHEMA)) - {"global"} == leaves
 
 
+def test_no_section_of_the_values_can_be_taken_away():
+    """`control:` with nothing behind it is named, before a template stumbles over it."""
+
+    def sections(schema, values, before=""):
+        for key, one in schema["properties"].items():
+            if "properties" in one and key not in ("settings", "global"):
+                assert key in schema["required"], before + key
+                yield before + key
+                yield from sections(one, values[key], f"{before}{key}.")
+
+    found = set(sections(SCHEMA, DEFAULTS))
+    assert {"control", "broker.bundled", "networkPolicy.egress"} <= found
+
+
 def test_nothing_is_copied():
     """Roles, alerts, dashboard, redis.conf and the policy are links to the files of deploy/."""
     links = {path.name: path for path in (chart.CHART / "files").iterdir()}

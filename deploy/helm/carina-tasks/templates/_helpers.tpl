@@ -37,14 +37,14 @@ labels:
   {{- with .labels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with merge dict ((.values).annotations | default dict) .root.Values.commonAnnotations }}
+{{- with merge dict ((.values).annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
 {{- define "carina-tasks.image" -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default .appVersion }}{{ end }}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default .appVersion | required (printf "the image %s needs a tag or a digest" .repository) }}{{ end }}
 {{- end }}
 
 {{- define "carina-tasks.ourImage" -}}
@@ -105,7 +105,7 @@ checksum/credentials: {{ include "carina-tasks.credentialsSum" .root }}
 prometheus.io/scrape: "true"
 prometheus.io/port: "9108"
 {{- end }}
-{{- with merge dict .values.podAnnotations .root.Values.commonAnnotations }}
+{{- with merge dict (.values.podAnnotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
@@ -178,7 +178,7 @@ envFrom:
 {{- end }}
 
 {{- define "carina-tasks.extraEnv" -}}
-{{- with concat .root.Values.extraEnv .values.extraEnv }}
+{{- with concat (.root.Values.extraEnv | default list) (.values.extraEnv | default list) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
