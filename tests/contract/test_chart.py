@@ -154,6 +154,18 @@ def test_the_api_server_takes_it(real: Server, prefix: str, values: Path | None)
         (["--set", "broker.bundled.image.tag="], "valkey/valkey needs a tag or a digest"),
         (["--set", "flower=null"], "missing property 'flower'"),
         (["--set", "broker.sentinel=null"], "missing property 'sentinel'"),
+        (
+            ["--set", "node.extraEnv[0].name=NODE_NAME,node.extraEnv[0].value=n1"],
+            "node.extraEnv: NODE_NAME is made by the chart",
+        ),
+        (
+            ["--set", "extraEnv[0].name=CARINA_TASKS_BROKER_URL,extraEnv[0].value=redis://h"],
+            " extraEnv: CARINA_TASKS_BROKER_URL is made by the chart",
+        ),
+        (
+            ["--kube-version", "1.29.0", "--set", "carina.denyFailover=true"],
+            "v1.29.0 has no ValidatingAdmissionPolicy",
+        ),
         (["--kube-version", "1.26.0"], "incompatible with Kubernetes v1.26.0"),
     ],
 )
@@ -175,6 +187,18 @@ def test_an_empty_line_of_a_values_file_is_nothing() -> None:
     names += ["extraEnv", "commonAnnotations", "imagePullSecrets", "settings"]
     objects = chart.rendered("ns", "--set", ",".join(f"{name}=null" for name in names))
     assert len(objects) > 20
+
+
+def test_no_pod_has_a_variable_twice() -> None:
+    """A component's own wins over that of all; a server-side apply refuses a list with both."""
+    both = "extraEnv[0].name=TZ,extraEnv[0].value=a,control.extraEnv[0].name=TZ"
+    objects = chart.rendered("ns", "--set", f"{both},control.extraEnv[0].value=b")
+    found = {}
+    for name, spec in pods(objects):
+        names = [one["name"] for one in spec["containers"][0].get("env", ())]
+        assert len(names) == len(set(names)), name
+        found[name] = environment(spec, objects).get("TZ")
+    assert (found["carina-tasks-control"], found["carina-tasks-node"]) == ("b", "a")
 
 
 def test_settings_arrive_as_a_process_takes_them() -> None:

@@ -1,6 +1,7 @@
 """The Helm chart's generated parts are those of the code, and nothing in it is a copy."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -24,6 +25,15 @@ def test_each_setting_is_a_value_or_set_by_the_chart():
     values = {name.lower() for name in chart.settings_schema()["properties"]}
     assert values | chart.BY_THE_CHART.keys() == set(FIELDS)
     assert not values & chart.BY_THE_CHART.keys()
+
+
+def test_extra_env_cannot_be_what_the_chart_makes():
+    """The list in validate.yaml; what is fixed in the program as well may be set for a try."""
+    text = (chart.CHART / "templates" / "validate.yaml").read_text()
+    refused = set(re.search(r'splitList " " "(.*)"', text)[1].split())
+    made = {n.upper() for n, source in chart.BY_THE_CHART.items() if source != "fixed"}
+    own = {"NODE_NAME", "ENROLMENT_CERTIFICATE", "ENROLMENT_PRIVATE_KEY", "ENROLMENT_MASTER_KEY"}
+    assert refused == made - own | {"METRICS_PORT"}
 
 
 def test_the_table_is_that_of_the_values():

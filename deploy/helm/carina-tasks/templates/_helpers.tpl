@@ -177,8 +177,20 @@ envFrom:
 - {name: CARINA_TASKS_METRICS_PORT, value: "9108"}
 {{- end }}
 
+{{/* A component's own variable wins over that of all: a name may be in a list once. */}}
 {{- define "carina-tasks.extraEnv" -}}
-{{- with concat (.root.Values.extraEnv | default list) (.values.extraEnv | default list) }}
+{{- $own := .values.extraEnv | default list }}
+{{- $names := list }}
+{{- range $own }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- $all := list }}
+{{- range .root.Values.extraEnv }}
+{{- if not (has .name $names) }}
+{{- $all = append $all . }}
+{{- end }}
+{{- end }}
+{{- with concat $all $own }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
