@@ -96,6 +96,14 @@ class Release:
         done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=90)
         return done.returncode, done.stdout + done.stderr
 
+    def celery(self, *words: str) -> str:
+        """Run `celery -A carina_tasks` in a control pod and return its output."""
+        kubectl = self.kubelet.kubectl(self.lab.folder / "bin")
+        pod = self.kubelet.of("control")[0].meta["name"]
+        argv = [kubectl, "exec", pod, "--", "celery", "-A", "carina_tasks", *words]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False)
+        return done.stdout + done.stderr
+
     def secret(self, name: str, key: str) -> str:
         """Return a value of one of the chart's Secrets."""
         data = self.lab.kube.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}")["data"]
