@@ -31,6 +31,15 @@ MEANINGS: Final = (
         "CARINA_TASKS_BROKER_URL, or give the server a certificate for this one",
     ),
     (
+        # What OpenSSL says of a certificate when it is strict, as Python asks for since 3.13.
+        r"does not include key usage|Missing (Authority|Subject) Key Identifier"
+        r"|not marked critical|Identifier marked critical|Path length (given|invalid)"
+        r"|keyCertSign invalid",
+        "its certificate or its authority's breaks RFC 5280, which Python 3.13 and newer refuse: "
+        "make the authority again with keyUsage (keyCertSign) and critical basicConstraints, and "
+        "the certificate with authorityKeyIdentifier",
+    ),
+    (
         r"CERTIFICATE_VERIFY_FAILED",
         "its certificate comes from an authority that is not trusted: set CARINA_TASKS_BROKER_CA "
         "to a file with that authority's certificate",

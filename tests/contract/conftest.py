@@ -1,6 +1,7 @@
 """Both servers, started once; a namespace and a prefix for names for each test."""
 
 import contextlib
+import subprocess
 import uuid
 from collections.abc import Iterator
 
@@ -14,6 +15,10 @@ from tests.lab.control_plane import ControlPlane, Options
 from tests.lab.processes import wait_until
 
 CRDS = paths.REPOSITORY / "deploy" / "crds"
+SNAPSHOTS = 33
+"""Minor version of the first API server that knows the gate ListFromCacheSnapshot; an older one
+does not start with it.
+"""
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +27,13 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with ApiServer() as server:
         config = server.kubeconfig(tmp_path_factory.mktemp("emulator") / "kubeconfig")
         yield Server("emulator", server.url, config, server.forget_history)
+
+
+def _minor() -> int:
+    """Return the minor version of the API server, as its program reports it."""
+    program = str(paths.control_plane_binary("kube-apiserver"))
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return int(said.stdout.split(".")[1])
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +45,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     # Without snapshots a continue token is read from etcd, which a test can make forget; with them
     # it takes minutes.
     # Privileged pods: as in every cluster with a CSI driver.
-    arguments = ("--feature-gates=ListFromCacheSnapshot=false", "--allow-privileged=true")
+    gates = ("--feature-gates=ListFromCacheSnapshot=false",) if _minor() >= SNAPSHOTS else ()
+    arguments = (*gates, "--allow-privileged=true")
     options = Options(controllers="", scheduler=False, apiserver_arguments=arguments)
     plane = ControlPlane(tmp_path_factory.mktemp("real"), options)
     with contextlib.ExitStack() as stack:

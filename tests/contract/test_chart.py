@@ -25,6 +25,12 @@ FILES = sorted(VALUES.glob("*.yaml"))
 OPERATOR = "monitoring.coreos.com/v1"
 """Kinds of the Prometheus operator: this API server does not have them."""
 ACCOUNTS = ("carina-tasks-control", "carina-tasks-node-watch", "carina-tasks-enrolment")
+OWN = (
+    "--set",
+    "broker.bundled.enabled=false,broker.existingSecret=a,enrolment.existingSecret=b",
+    "--set",
+)
+"""A broker of the user's own; the next word is what else is set."""
 DENIED = (
     "get secrets",
     "list secrets",
@@ -119,6 +125,47 @@ def test_the_api_server_takes_it(real: Server, prefix: str, values: Path | None)
         (["--set", "broker.ca.existingSecret=a"], "are of an external broker"),
         (["--set", "broker.clientCertificate.existingSecret=a"], "are of an external broker"),
         (["--set", "networkPolicy.metrics=true"], "name who may scrape"),
+        (["--set", "networkPolicy.metricsFrom[0].ipBlock.cidr=192.0.2.1/32"], "restricts nobody"),
+        (
+            ["--set", "networkPolicy.egress.apiServer[0].ipBlock.cidr=192.0.2.1/32"],
+            "until networkPolicy.egress.enabled is true",
+        ),
+        (
+            ["--set", "networkPolicy.egress.apiServerPorts=null"],
+            "missing property 'apiServerPorts'",
+        ),
+        (["--set", "enrolment.existingSecret=a"], "the chart makes the users of its own broker"),
+        (["--set", "settings.SENTINEL_TLS=true"], "set broker.sentinel.masterName, or"),
+        (["--set", "broker.sentinel.existingSecret=a"], "nobody asks a Sentinel"),
+        ([*OWN, "enrolment.brokerUrl=sentinel://h"], "when broker.sentinel.masterName is set"),
+        (
+            [*OWN, "enrolment.brokerUrl=redis://h,broker.sentinel.masterName=m"],
+            "when broker.sentinel.masterName is set",
+        ),
+        ([*OWN, "enrolment.brokerUrl=redis://h,broker.ca.existingSecret=a"], "with rediss://"),
+        (
+            [
+                *OWN,
+                "enrolment.brokerUrl=sentinel://h,broker.sentinel.masterName=m,"
+                "broker.clientCertificate.existingSecret=a",
+            ],
+            "switched on by settings.SENTINEL_TLS=true",
+        ),
+        (["--set", "broker.bundled.image.tag="], "valkey/valkey needs a tag or a digest"),
+        (["--set", "flower=null"], "missing property 'flower'"),
+        (["--set", "broker.sentinel=null"], "missing property 'sentinel'"),
+        (
+            ["--set", "node.extraEnv[0].name=NODE_NAME,node.extraEnv[0].value=n1"],
+            "node.extraEnv: NODE_NAME is made by the chart",
+        ),
+        (
+            ["--set", "extraEnv[0].name=CARINA_TASKS_BROKER_URL,extraEnv[0].value=redis://h"],
+            " extraEnv: CARINA_TASKS_BROKER_URL is made by the chart",
+        ),
+        (
+            ["--kube-version", "1.29.0", "--set", "carina.denyFailover=true"],
+            "v1.29.0 has no ValidatingAdmissionPolicy",
+        ),
         (["--kube-version", "1.26.0"], "incompatible with Kubernetes v1.26.0"),
     ],
 )
@@ -127,6 +174,31 @@ def test_a_wrong_value_is_named(arguments: list[str], words: str) -> None:
     with pytest.raises(LabError) as caught:
         chart.template("ns", *arguments)
     assert words in str(caught.value)
+
+
+def test_an_empty_line_of_a_values_file_is_nothing() -> None:
+    """`extraEnv:` with nothing behind it is no variable, not an error of the template: so for every
+    list and every mapping of the user's own.
+    """
+    free = ["extraEnv", "annotations", "podAnnotations", "resources"]
+    free += ["nodeSelector", "tolerations", "affinity", "topologySpreadConstraints"]
+    names = [f"{part}.{one}" for part in ("control", "flower", "enrolment") for one in free]
+    names += [f"broker.bundled.{one}" for one in free]
+    names += ["extraEnv", "commonAnnotations", "imagePullSecrets", "settings"]
+    objects = chart.rendered("ns", "--set", ",".join(f"{name}=null" for name in names))
+    assert len(objects) > 20
+
+
+def test_no_pod_has_a_variable_twice() -> None:
+    """A component's own wins over that of all; a server-side apply refuses a list with both."""
+    both = "extraEnv[0].name=TZ,extraEnv[0].value=a,control.extraEnv[0].name=TZ"
+    objects = chart.rendered("ns", "--set", f"{both},control.extraEnv[0].value=b")
+    found = {}
+    for name, spec in pods(objects):
+        names = [one["name"] for one in spec["containers"][0].get("env", ())]
+        assert len(names) == len(set(names)), name
+        found[name] = environment(spec, objects).get("TZ")
+    assert (found["carina-tasks-control"], found["carina-tasks-node"]) == ("b", "a")
 
 
 def test_settings_arrive_as_a_process_takes_them() -> None:
@@ -145,6 +217,7 @@ def test_each_process_starts_with_its_environment(values: Path | None) -> None:
     """What a pod of ours has for its environment is what its process loads."""
     objects = chart.rendered("elsewhere", *(["-f", values] if values else []))
     urls = {"external-tls": "rediss://h:6380/0", "sentinel": "sentinel://h:26379/0"}
+    urls["sentinel-tls"] = urls["sentinel"]
     url = urls.get(values.stem if values else "", "redis://h:6379/0")
     given = {"CARINA_TASKS_BROKER_URL": url, "NODE_NAME": "n1", "CARINA_TASKS_NAMESPACE": "x"}
     count = 0
@@ -164,6 +237,56 @@ def test_each_process_starts_with_its_environment(values: Path | None) -> None:
     assert count >= 6
     with pytest.raises(BadSetting):
         settings.load({"CARINA_TASKS_BROKER_URL": url, "CARINA_TASKS_FLOWER_PORT": "tcp://1"})
+
+
+def test_a_pod_may_reach_the_services_that_it_names() -> None:
+    """With all network policies on: whatever a pod's command or environment says of a Service of
+    ours, an egress rule for that pod names the pods behind it and their port.
+    """
+    objects = chart.rendered("ns", "--set", "networkPolicy.egress.enabled=true")
+    policies = [o["spec"] for o in objects if o["kind"] == "NetworkPolicy"]
+    egress = [one for one in policies if "Egress" in one["policyTypes"]]
+    services = {o["metadata"]["name"]: o["spec"] for o in objects if o["kind"] == "Service"}
+    asked = set()
+    for one in objects:
+        pod = one if one["kind"] == "Pod" else one.get("spec", {}).get("template")
+        if not pod or not pod.get("spec"):
+            continue
+        labels = pod["metadata"]["labels"].items()
+        words = json.dumps(pod["spec"]["containers"])
+        for name, service in services.items():
+            if f"//{name}:" in words:
+                asked.add((one["metadata"]["name"], name))
+                ways = [
+                    (to["podSelector"]["matchLabels"], port["port"])
+                    for policy in egress
+                    if policy["podSelector"]["matchLabels"].items() <= labels
+                    for rule in policy.get("egress", ())
+                    for to in rule.get("to", ())
+                    for port in rule["ports"]
+                ]
+                (port,) = service["ports"]
+                targets = (port["targetPort"], port["port"])
+                assert any(
+                    way == (service["selector"], target) for target in targets for way in ways
+                )
+    assert asked == {
+        ("carina-tasks-node", "carina-tasks-enrolment"),
+        ("carina-tasks-enrolment", "carina-tasks-redis"),
+        ("carina-tasks-test-flower", "carina-tasks-flower"),
+    }
+
+
+def test_the_certificate_that_it_makes_is_taken_by_the_strict(tmp_path: Path) -> None:
+    """Python 3.13 and newer refuse what breaks RFC 5280."""
+    made = {one["metadata"]["name"]: one for one in chart.rendered("ns")}
+    authority, certificate = tmp_path / "ca.crt", tmp_path / "tls.crt"
+    authority.write_text(made["carina-tasks-enrolment-ca"]["data"]["ca.crt"])
+    certificate.write_text(made["carina-tasks-enrolment-tls"]["stringData"]["tls.crt"])
+    strict = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver"]
+    files = ["-verify_hostname", "carina-tasks-enrolment", "-CAfile", authority, certificate]
+    done = subprocess.run([*strict, *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def pods(objects: list[dict]) -> Iterator[tuple[str, dict]]:

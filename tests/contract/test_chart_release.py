@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import subprocess
@@ -169,6 +170,26 @@ def test_an_upgrade_keeps_what_was_made_and_what_was_decided(release: Release) -
     assert after.keys() == before.keys()
     changed = {name for name in after if after[name] != before[name]}
     assert changed == after.keys() - {"carina-tasks-redis"}
+
+
+def test_a_password_that_was_taken_away_is_made_anew(release: Release) -> None:
+    """The way to other passwords: the Secret is deleted, and an upgrade makes URL, password and the
+    broker's digest of it again, and starts every process with them. A rollback takes all back.
+    """
+    before, sum_before, acl = release.secrets(), sums(release), "carina-tasks-redis-acl/users.acl"
+    name = "carina-tasks-redis"
+    release.server.kubectl("delete", "secret", name, "-n", release.namespace)
+    release.helm("upgrade", chart.CHART, *QUICK)
+    after, sum_after = release.secrets(), sums(release)
+    for user, key in (("control", "url"), ("flower", "flower-url")):
+        password = after[f"{name}/{user}-password"]
+        assert password != before[f"{name}/{user}-password"]
+        assert f":{password}@" in after[f"{name}/{key}"]
+        assert f"#{hashlib.sha256(password.encode()).hexdigest()} " in after[acl]
+    assert all(sum_after[one] != sum_before[one] for one in sum_before)
+    assert after["carina-tasks-enrolment/url"] == before["carina-tasks-enrolment/url"]
+    release.helm("rollback", "1")
+    assert (release.secrets(), sums(release)) == (before, sum_before)
 
 
 def sums(release: Release) -> dict[str, dict]:

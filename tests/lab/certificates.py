@@ -33,7 +33,8 @@ class Authority:
         self._pair = Pair(folder / f"{name}.pem", folder / f"{name}.key")
         _openssl(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2",
-            *("-subj", f"/CN={name}"),
+            # Python 3.13 takes no authority that does not say what its key is for.
+            *("-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign"),
             *("-keyout", str(self._pair.key), "-out", str(self._pair.certificate)),
         )
 
@@ -65,7 +66,8 @@ class Authority:
         """
         pair = Pair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         request, extra = self.folder / f"{name}.csr", self.folder / f"{name}.ext"
-        extra.write_text(f"subjectAltName={names}\n")
+        # The second line is for Python 3.13 as well.
+        extra.write_text(f"subjectAltName={names}\nauthorityKeyIdentifier=keyid\n")
         _openssl(
             "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes",
             *("-subj", f"/CN={name}", "-keyout", str(pair.key), "-out", str(request)),

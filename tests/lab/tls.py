@@ -20,9 +20,11 @@ def certificates(folder: Path, name: str = "localhost") -> Certificates:
     """Make an authority and a certificate for `name` and 127.0.0.1 in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    ca = ["-x509", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"]
-    _openssl(folder, "req", *key, *ca)
+    # Python 3.13 takes no authority that does not say what its key is for.
+    ca = ["-x509", "-subj", "/CN=authority", "-addext", "keyUsage=critical,keyCertSign"]
+    _openssl(folder, "req", *key, *ca, "-keyout", "ca.key", "-out", "ca.pem")
     own = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"]
+    own += ["-addext", "basicConstraints=critical,CA:FALSE"]
     files = ["-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "tls.key", "-out", "tls.crt"]
     _openssl(folder, "req", "-x509", *key, *own, *files)
     return Certificates(folder / "ca.pem", folder / "tls.crt", folder / "tls.key")

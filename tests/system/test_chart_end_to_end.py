@@ -12,113 +12,31 @@ import json
 import os
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 
 from carina_tasks.enrolment import passwords
-from carina_tasks.model import well_known
+from carina_tasks.model import task_names, well_known
 from tests.lab import chart, parts, paths
 from tests.lab import kube as k
 from tests.lab.errors import LabError
 from tests.lab.kubelet.kubelet import Kubelet
+from tests.lab.kubelet.pod import RunningPod
 from tests.lab.lab import Lab
-from tests.lab.processes import start, wait_until
+from tests.lab.processes import start
+from tests.system.chart_release import COUNTS, NAMESPACE, Release, next_release
 
-NAMESPACE = "carina-tasks"
-COUNTS = {
-    "control": 2,
-    "node-watch": 2,
-    "beat": 1,
-    "flower": 1,
-    "enrolment": 2,
-    "node": 3,
-    "carina-tasks-redis": 1,
-}
+NEXT = "localhost/carina-tasks:next"
 LAB_VALUES = (
     # The node's process 1 has no /dev of its own here: the worker is on the machine already.
     "node.lvmCommand=lvm",
     "node.zeroCommand=blkdiscard",
     "settings.CONFIRM_ABSENCE=1",
 )
-
-
-class Release:
-    """The installed chart, its pods, and the cluster."""
-
-    def __init__(self, lab: Lab, kubelet: Kubelet) -> None:
-        self.lab, self.kubelet = lab, kubelet
-        self.helm_said = ""
-
-    def wait(self, what: str, check: Callable[[], object], timeout: float = 60) -> float:
-        """Wait; show what the pods wrote when it does not come."""
-        try:
-            return wait_until(what, check, timeout, every=0.2)
-        except LabError as error:
-            logs = self.kubelet.logs().items()
-            raise LabError(f"{error}" + "".join(f"\n--- {n}\n{t}" for n, t in logs)) from None
-
-    def ready(self) -> dict[str, int]:
-        """Return how many pods of each component are Ready."""
-        found = dict.fromkeys(COUNTS, 0)
-        for pod in self.lab.kube.list(k.pods(NAMESPACE)):
-            labels = pod["metadata"]["labels"]
-            name = labels.get("app.kubernetes.io/component") or labels["app.kubernetes.io/name"]
-            conditions = pod.get("status", {}).get("conditions", ())
-            ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-            if name in found and ready:
-                found[name] += 1
-        return found
-
-    def rebuilt(self, names: list[str], away_from: str) -> bool:
-        """Return whether these volumes are elsewhere, whole, and no journal is left."""
-        found = {one["metadata"]["name"]: one for one in self.lab.kube.list(k.LOGIC_VOLUMES)}
-        return not self.journals(names) and all(
-            found[name]["spec"]["nodeName"] != away_from
-            and found[name]["status"].get("status") == "Success"
-            for name in names
-        )
-
-    def journals(self, names: list[str]) -> list[str]:
-        """Return which of these volumes have a journal."""
-        return [
-            one["metadata"]["name"]
-            for one in self.lab.kube.list(k.LOGIC_VOLUMES)
-            if one["metadata"]["name"] in names
-            and well_known.JOURNAL in one["metadata"].get("annotations", {})
-        ]
-
-    def plugin(self, *words: str) -> tuple[int, str]:
-        """Run `kubectl carina`, which runs in a control pod; return its code and output."""
-        folder = self.lab.folder / "bin"
-        self.kubelet.kubectl(folder)
-        env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "NO_COLOR": "1"}
-        argv = ["sh", str(paths.REPOSITORY / "deploy" / "plugin" / "kubectl-carina"), *words]
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=90)
-        return done.returncode, done.stdout + done.stderr
-
-    def secret(self, name: str, key: str) -> str:
-        """Return a value of one of the chart's Secrets."""
-        data = self.lab.kube.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}")["data"]
-        return base64.b64decode(data[key]).decode()
-
-    def node_users(self) -> dict[str, str]:
-        """Return the Redis users of nodes with their rules and the digests of their passwords.
-
-        Asked as the enrolment service's own user.
-        """
-        url = self.secret("carina-tasks-enrolment", "url")
-        (broker,) = self.kubelet.of("carina-tasks-redis")
-        with redis.Redis.from_url(re.sub("@[^:]*", f"@{broker.place.address}", url)) as client:
-            lines = self.kubelet.inside(client.acl_list)
-        users = {line.split()[1]: line for line in lines}
-        return {name: users[name] for name in self.lab.names if name in users}
 
 
 @pytest.fixture(scope="module")
@@ -210,21 +128,26 @@ def claims_of(token: str) -> dict:
     return dict(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))))
 
 
-def test_a_deleted_node_is_rebuilt_and_a_node_that_joins_is_enrolled(release: Release) -> None:
-    """`kubectl delete node` with the power off: its volumes are on other nodes. The machine comes
-    back as a new Node: it is enrolled with nothing done, with another password, and serves again.
+def test_the_broker_s_node_is_lost_and_joins_again(release: Release) -> None:
+    """The broker's node loses its power and is deleted: the broker is elsewhere, empty, each node
+    has its user again, and that node's volumes are rebuilt. The machine comes back as a new Node:
+    it is enrolled with nothing done, with another password, and serves again.
     """
     lab, kubelet = release.lab, release.kubelet
     (broker,) = kubelet.of("carina-tasks-redis")
-    victim = next(name for name in lab.names if name != broker.node)
+    victim = broker.node
+    others = [name for name in lab.names if name != victim]
     volumes = [lab.world.add_volume(f"data-{n}", victim, "1Gi").name for n in range(3)]
+    before, begun = release.node_users()[victim], time.monotonic()
     kubelet.lose(victim)
+    release.wait("the broker is elsewhere", lambda: kubelet.of("carina-tasks-redis"))
+    print(f"\nthe broker is elsewhere {time.monotonic() - begun:.1f} s after the power was cut")
     lab.kubectl("delete", "node", victim)
     seconds = release.wait("the volumes are rebuilt", lambda: release.rebuilt(volumes, victim))
-    print(f"\n3 volumes rebuilt {seconds:.1f} s after `kubectl delete node`")
+    print(f"3 volumes rebuilt {seconds:.1f} s after `kubectl delete node`")
     on = [lv for name, lvs in lab.lvs().items() if name != victim for lv in lvs]
     assert sorted(on) == sorted(f"volume-{name}" for name in volumes)
-    before = release.node_users().get(victim)
+    assert list(release.node_users()) == others
     kubelet.find_again(victim)
     lab.world.add_node(victim)
     lab.report_storage(victim)
@@ -233,9 +156,9 @@ def test_a_deleted_node_is_rebuilt_and_a_node_that_joins_is_enrolled(release: Re
     )
     release.wait("its worker is Ready", lambda: release.ready()["node"] == 3, 60)
     print(f"a node that joined has a user of its own after {seconds:.1f} s")
-    code, said = release.plugin("doctor")
-    assert code < 2, said
-    assert "alive on all 3 nodes" in said
+    # Beat is seen again when it has sent something, which it does every half minute.
+    release.wait("doctor is content", lambda: release.plugin("doctor")[0] < 2)
+    assert "alive on all 3 nodes" in release.plugin("doctor")[1]
 
 
 def test_an_upgrade_during_a_failover_finishes_it(release: Release) -> None:
@@ -246,7 +169,7 @@ def test_an_upgrade_during_a_failover_finishes_it(release: Release) -> None:
     (broker,) = kubelet.of("carina-tasks-redis")
     victim = next(name for name in lab.names if name != broker.node)
     volumes = [lab.world.add_volume(f"mid-{n}", victim, "1Gi").name for n in range(2)]
-    kubelet.images["localhost/carina-tasks:next"] = next_release(lab.folder)
+    kubelet.images[NEXT] = next_release(lab.folder)
     old = kubelet.of("control")
     kubelet.lose(victim)
     lab.kubectl("delete", "node", victim)
@@ -255,8 +178,7 @@ def test_an_upgrade_during_a_failover_finishes_it(release: Release) -> None:
     for node in targets:
         node.freeze()
     try:
-        words = ("--reuse-values", "--set", "image.tag=next", "-n", NAMESPACE)
-        chart.helm("upgrade", chart.RELEASE, chart.CHART, *words, kubeconfig=lab.kubeconfig)
+        release.helm("upgrade", chart.CHART, "--reuse-values", "--set", "image.tag=next")
         release.wait("a control worker was told to end", lambda: any(one.ending for one in old))
         assert release.journals(volumes), "the failover was over before the upgrade began"
     finally:
@@ -275,6 +197,62 @@ def test_an_upgrade_during_a_failover_finishes_it(release: Release) -> None:
     # The heartbeat of one that has ended is there for 20 s more.
     assert re.search(r"^control +OK +[2-4] alive", said, re.M), said
     assert "0.2.0" in said
+
+
+def test_a_rollback_leaves_a_newer_journal_alone(release: Release) -> None:
+    """`helm rollback` while the newer release rebuilds a volume: the older one changes nothing of
+    it, and says so by name. The newer one comes back and finishes it.
+    """
+    lab, kubelet = release.lab, release.kubelet
+    assert NEXT in kubelet.images, "this test goes back from the upgrade of the one before"
+    (broker,) = kubelet.of("carina-tasks-redis")
+    victim = next(name for name in lab.names if name != broker.node)
+    volume = lab.world.add_volume("newer", victim, "1Gi").name
+    targets = [lab.nodes[name] for name in lab.names if name != victim]
+    url, newer = release.secret("carina-tasks-redis", "url"), kubelet.of("control")
+    kubelet.lose(victim)
+    lab.kubectl("delete", "node", victim)
+    release.wait("a journal is there", lambda: release.journals([volume]))
+    for node in targets:
+        node.cut()
+    try:
+        release.helm("rollback")
+        release.wait("the older control workers run alone", lambda: replaced(release, newer), 90)
+    finally:
+        for node in targets:
+            node.heal()
+    journal = release.journal(volume)
+    assert json.loads(journal)["version"] == 2
+    release.celery("call", task_names.RESUME)
+    release.wait("it is told", lambda: events(lab, "JournalUnreadable") == {volume})
+    said = release.celery("carina", "failed")
+    assert "the journal is of version 2, and this release knows 1" in said, said
+    assert release.journal(volume) == journal
+    assert release.secret("carina-tasks-redis", "url") == url
+    older = kubelet.of("control")
+    release.helm("rollback", "2")
+    release.wait("the newer control workers are there", lambda: replaced(release, older), 90)
+    release.celery("call", task_names.RESUME)
+    release.wait("the volume is rebuilt", lambda: release.rebuilt([volume], victim), 90)
+    kubelet.find_again(victim)
+    lab.world.add_node(victim)
+
+
+def replaced(release: Release, old: list[RunningPod]) -> bool:
+    """Return whether these control workers have ended and others are Ready in their place.
+
+    Those that are told to end are killed: one that waits for a node may take a minute for that.
+    """
+    for one in old:
+        if one.ending and not one.ended:
+            one.started[-1][1].kill()
+    return all(one.ended for one in old) and release.ready()["control"] == COUNTS["control"]
+
+
+def events(lab: Lab, reason: str) -> set[str]:
+    """Return the names of the objects that have an Event of this reason."""
+    found = lab.kube.list(k.events())
+    return {one["involvedObject"]["name"] for one in found if one["reason"] == reason}
 
 
 def test_a_failover_next_to_a_node_that_floods(release: Release) -> None:
@@ -308,21 +286,8 @@ def test_a_failover_next_to_a_node_that_floods(release: Release) -> None:
     finally:
         flood.kill()
     print(f"\nnext to a flood: rebuilt {seconds:.1f} s after `kubectl delete node`")
-    events = lab.kube.list(k.events())
-    cut = [one for one in events if one["reason"] == "NodeCutOff"]
-    assert {one["involvedObject"]["name"] for one in cut} == {flooder}
+    assert events(lab, "NodeCutOff") == {flooder}
     assert flooder not in release.node_users()
-
-
-def next_release(folder: Path) -> Path:
-    """Return sources of a release that says of itself that it is the next one."""
-    made = folder / "src-next"
-    shutil.copytree(folder / "src", made)
-    package = made / "carina_tasks" / "__init__.py"
-    text = package.read_text()
-    assert "0.1.0" in text
-    package.write_text(text.replace("0.1.0", "0.2.0"))
-    return made
 
 
 def test_uninstall_refuses_during_a_rebuild_and_leaves_nothing(release: Release) -> None:
@@ -336,10 +301,10 @@ def test_uninstall_refuses_during_a_rebuild_and_leaves_nothing(release: Release)
     mark = {"metadata": {"annotations": {well_known.JOURNAL: "{}", well_known.HISTORY: "[]"}}}
     lab.kube.patch(path, mark)
     words = ("uninstall", chart.RELEASE, "-n", NAMESPACE)
-    before = release.ready()
+    before = release.ready() | {"node": 0}
     with pytest.raises(LabError, match="carina-tasks-uninstall"):
         chart.helm(*words, kubeconfig=lab.kubeconfig)
-    assert release.ready() == before
+    assert release.ready() | {"node": 0} == before
     lab.kube.patch(path, {"metadata": {"annotations": {well_known.JOURNAL: None}}})
     chart.helm(*words, kubeconfig=lab.kubeconfig)
     release.wait(

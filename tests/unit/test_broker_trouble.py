@@ -19,6 +19,8 @@ SAID = {
     FAILED + "unable to get local issuer certificate (_ssl.c:1006).": "BROKER_CA",
     FAILED + "certificate has expired (_ssl.c:1006).": "has expired: renew it",
     FAILED + "certificate is not yet valid (_ssl.c:1006).": "set the clock",
+    FAILED + "CA cert does not include key usage extension (_ssl.c:1020).": "again with keyUsage",
+    FAILED + "Missing Authority Key Identifier (_ssl.c:1032).": "with authorityKeyIdentifier",
     FAILED + "Hostname mismatch, certificate is not valid for 'h'. (_ssl.c:1006).": "another host",
     FAILED + "IP address mismatch, certificate is not valid for '10.0.0.1'.": "another host",
     "(1, '[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert')": "wants a certificate",

@@ -1,6 +1,7 @@
 """The Helm chart's generated parts are those of the code, and nothing in it is a copy."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -26,6 +27,15 @@ def test_each_setting_is_a_value_or_set_by_the_chart():
     assert not values & chart.BY_THE_CHART.keys()
 
 
+def test_extra_env_cannot_be_what_the_chart_makes():
+    """The list in validate.yaml; what is fixed in the program as well may be set for a try."""
+    text = (chart.CHART / "templates" / "validate.yaml").read_text()
+    refused = set(re.search(r'splitList " " "(.*)"', text)[1].split())
+    made = {n.upper() for n, source in chart.BY_THE_CHART.items() if source != "fixed"}
+    own = {"NODE_NAME", "ENROLMENT_CERTIFICATE", "ENROLMENT_PRIVATE_KEY", "ENROLMENT_MASTER_KEY"}
+    assert refused == made - own | {"METRICS_PORT"}
+
+
 def test_the_table_is_that_of_the_values():
     """Run `python -m tools.reference.chart` after a change of values.yaml."""
     assert chart.README.read_text() == chart.readme()
@@ -45,6 +55,20 @@ def test_every_value_is_in_the_schema_and_each_of_the_schema_in_the_values():
         "settings" if name.startswith("settings") else name for name, _ in chart.leaves(DEFAULTS)
     }
     assert set(keys(SCHEMA)) - {"global"} == leaves
+
+
+def test_no_section_of_the_values_can_be_taken_away():
+    """`control:` with nothing behind it is named, before a template stumbles over it."""
+
+    def sections(schema, values, before=""):
+        for key, one in schema["properties"].items():
+            if "properties" in one and key not in ("settings", "global"):
+                assert key in schema["required"], before + key
+                yield before + key
+                yield from sections(one, values[key], f"{before}{key}.")
+
+    found = set(sections(SCHEMA, DEFAULTS))
+    assert {"control", "broker.bundled", "networkPolicy.egress"} <= found
 
 
 def test_nothing_is_copied():

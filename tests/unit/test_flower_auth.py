@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,7 @@ def test_celery_flower_ends_without_credentials(tmp_path):
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
+        "PYTHONPATH": str(Path(auth.__file__).parents[2]),
         "CARINA_TASKS_BROKER_URL": "memory://",
     }
     done = subprocess.run(

@@ -38,7 +38,10 @@ WHAT: Final = {
         "with it."
     ),
     "Python": (
-        "Unit tests, and the processes on the embedded default. The images have Python 3.11."
+        "Unit tests, and the processes on the embedded default. The images have Python 3.11. "
+        "Python 3.13 and newer refuse certificates that break RFC 5280 (an authority without "
+        "keyUsage, a certificate without authorityKeyIdentifier): the broker's, the enrolment "
+        "service's and the API server's. Those that the chart makes are in order."
     ),
     "lvm2": (
         "Create, adopt, remove, extend, power cuts and full pools on a real device mapper, in "

@@ -373,10 +373,11 @@ class UmlNode:
             self.thaw()
         if self.is_cut:
             self.heal()
-        try:
-            self.run("true", timeout=5)
-        except LabError:
-            self._boot_again()
+        if self.up:
+            with contextlib.suppress(LabError):
+                self.run("true", timeout=5)
+                return
+        self._boot_again()
 
     def reset(self) -> None:
         """Give the node new disks and boot it: for what `wipe` cannot undo."""

@@ -37,14 +37,14 @@ labels:
   {{- with .labels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with merge dict ((.values).annotations | default dict) .root.Values.commonAnnotations }}
+{{- with merge dict ((.values).annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
 {{- define "carina-tasks.image" -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default .appVersion }}{{ end }}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default .appVersion | required (printf "the image %s needs a tag or a digest" .repository) }}{{ end }}
 {{- end }}
 
 {{- define "carina-tasks.ourImage" -}}
@@ -105,7 +105,7 @@ checksum/credentials: {{ include "carina-tasks.credentialsSum" .root }}
 prometheus.io/scrape: "true"
 prometheus.io/port: "9108"
 {{- end }}
-{{- with merge dict .values.podAnnotations .root.Values.commonAnnotations }}
+{{- with merge dict (.values.podAnnotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
@@ -177,8 +177,20 @@ envFrom:
 - {name: CARINA_TASKS_METRICS_PORT, value: "9108"}
 {{- end }}
 
+{{/* A component's own variable wins over that of all: a name may be in a list once. */}}
 {{- define "carina-tasks.extraEnv" -}}
-{{- with concat .root.Values.extraEnv .values.extraEnv }}
+{{- $own := .values.extraEnv | default list }}
+{{- $names := list }}
+{{- range $own }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- $all := list }}
+{{- range .root.Values.extraEnv }}
+{{- if not (has .name $names) }}
+{{- $all = append $all . }}
+{{- end }}
+{{- end }}
+{{- with concat $all $own }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
