@@ -82,7 +82,7 @@ def measure(volumes: int) -> dict[str, float]:
                 timeout=3600,
                 check=False,
             )
-            assert done.returncode == 0, done.stderr
+            print(done.stderr[-600:]); assert done.returncode == 0, done.stderr
             return dict(json.loads(done.stdout.splitlines()[-1]))
         finally:
             responder.kill()
@@ -108,6 +108,7 @@ def worker(number: int, api_url: str, broker: str) -> int:
     informer.start()
     timed("read", lambda: wait_until("all is read", lambda: not informer.behind(), 3000))
     cluster = Cluster(api, informer)
+    found["peak_read"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     timed("snapshot", cluster.observe)
     ctx = replace(
         context(FakeApi(), FakeNodes()),
@@ -116,7 +117,6 @@ def worker(number: int, api_url: str, broker: str) -> int:
         worker_alive=lambda node: True,
         monotonic=time.monotonic,
     )
-    timed("plan", lambda: plan_node(ctx, NODE.replace("NUMBER", "0")))
     store.set("bench.asked", 0)
     before = store.info()
     result = None
@@ -129,12 +129,14 @@ def worker(number: int, api_url: str, broker: str) -> int:
     after = store.info()
     assert result is not None
     assert sum(node.kept for node in result.nodes) == number * PER_NODE, result.summary
+    found["peak_sweep"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    timed("plan", lambda: plan_node(ctx, NODE.replace("NUMBER", "0")))
     found["messages"] = 2 * float(store.get("bench.asked") or 0)
     found["bytes"] = sum(
         after[key] - before[key] for key in ("total_net_input_bytes", "total_net_output_bytes")
     )
     found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(found))
+    print(json.dumps(found)); print(found, file=sys.stderr)
     return 0
 
 

@@ -73,6 +73,17 @@ def remove_all(
     )
 
 
+def world_of(doomed: Iterable[LocalVolume], snapshot: ClusterSnapshot) -> ClusterSnapshot:
+    """Return only what `remove_all` looks at of the cluster.
+
+    Args:
+        doomed: The LVs to remove.
+        snapshot: The cluster as it was read.
+    """
+    found = (snapshot.logic_volumes.get(lv.name.removeprefix(VOLUME_PREFIX)) for lv in doomed)
+    return ClusterSnapshot(now=snapshot.now, logic_volumes={v.name: v for v in found if v})
+
+
 def is_old_copy(lv: LocalVolume, node: str, snapshot: ClusterSnapshot) -> bool:
     """Return whether a failover left this LV of `node` as the old copy of a volume.
 
@@ -143,15 +154,21 @@ def _remove(
     return _done(node, results)
 
 
-def purge(ctx: Context, inventory: Inventory, snapshot: ClusterSnapshot) -> Done:
-    """Remove permanently what has been in the trash for long enough."""
+def purge(ctx: Context, inventory: Inventory, now: float) -> Done:
+    """Remove permanently what has been in the trash for long enough.
+
+    Args:
+        ctx: The outside world.
+        inventory: What the node reported.
+        now: Seconds since the epoch, by the API server's clock.
+    """
     reasons: dict[tuple[str, str], str] = {}
     failed: list[str] = []
     for lv in inventory.volumes:
         if lv.trashed is None:
             continue
         try:
-            verdict = sweep_rules.judge_trash(ctx, lv, inventory, snapshot.now)
+            verdict = sweep_rules.judge_trash(ctx, lv, inventory, now)
         except CarinaTasksError as exc:
             one_object.check(ctx, exc)
             failed.append(f"{lv.group}/{lv.name}: {exc.message}")
@@ -163,7 +180,7 @@ def purge(ctx: Context, inventory: Inventory, snapshot: ClusterSnapshot) -> Done
     if not doomed:
         return not_judged
     request = PurgeLvs(
-        trashed_before=int(snapshot.now - ctx.settings.trash_retention),
+        trashed_before=int(now - ctx.settings.trash_retention),
         volumes=tuple(LvInTrash(v.group, v.name, v.uuid) for v in doomed),
     )
     node = inventory.node
