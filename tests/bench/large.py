@@ -79,7 +79,7 @@ def row(volumes: int, found: dict[str, float | str]) -> str:
 def measure(volumes: int) -> None:
     """Run one size: a canned API server, a Redis, the nodes, and the control worker."""
     number = volumes // PER_NODE
-    with canned(number, volumes, pods=volumes) as url, valkey() as broker:
+    with canned(number, volumes, pods=volumes, pod=users_pod()) as url, valkey() as broker:
         words = [sys.executable, "-m", "tests.bench.large"]
         responder = subprocess.Popen([*words, "nodes", str(number), broker], cwd=REPOSITORY)
         worker = subprocess.Popen(
@@ -97,6 +97,13 @@ def measure(volumes: int) -> None:
             worker.kill()
             responder.kill()
             responder.wait()
+
+
+def users_pod() -> kubernetes.Json:
+    """Make a pod with an owner of its own: one of a million replicas would be no user's."""
+    raw = kubernetes.pod(f"pod-{VOLUME}", VOLUME, on=NODE)
+    raw["metadata"]["ownerReferences"][0] |= {"name": VOLUME, "uid": f"uid-set-{VOLUME}"}
+    return raw
 
 
 class Worker:

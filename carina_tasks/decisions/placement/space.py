@@ -107,16 +107,27 @@ class Space:
         return self._memo[key]
 
     def differs(self, group: Load) -> set[str]:
-        """Return the nodes whose room for the group is not what `FreeSpace.free` says."""
-        return (
-            {node for node, _ in self._changed}
-            | {
-                node
-                for v in group.logic_volumes
-                for node, _ in self._before.claimed.get(v.name, ())
-            }
-            | {node for v in group.logic_volumes for node in self._before.strays(v)}
-        )
+        """Return the nodes whose room for this group is not that for any other.
+
+        They hold something of its volumes already.
+        """
+        return {
+            node
+            for v in group.logic_volumes
+            for node in (
+                *(node for node, _ in self._before.claimed.get(v.name, ())),
+                *self._before.strays(v),
+            )
+        }
+
+    def free(self, node: str, vg: str) -> int:
+        """Return the free bytes of a VG of a node, below zero when overbooked.
+
+        Args:
+            node: Name of the node.
+            vg: One of its VGs.
+        """
+        return self._free((node, vg))
 
     def _available(self, one: Candidate, group: Load) -> dict[str, int]:
         found = {}
