@@ -1,6 +1,8 @@
 """The sweep of local volumes as a stream: what came is judged, acted on and forgotten."""
 
 import gc
+import threading
+import time
 from unittest import mock
 
 import pytest
@@ -177,8 +179,6 @@ def test_listed_clusters_are_looked_at_seldom():
 
 def test_a_crew_has_no_more_in_hand_than_it_may():
     """A place is free when any work has ended, not the oldest; each result comes once."""
-    import threading
-
     first, running, most = threading.Event(), [], []
 
     def work(number):
@@ -186,6 +186,7 @@ def test_a_crew_has_no_more_in_hand_than_it_may():
         most.append(len(running))
         if number == 0:
             first.wait(20)
+        time.sleep(0.005)
         running.remove(number)
         return number
 
