@@ -13,12 +13,11 @@ no node waits for a silent one.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from carina_tasks.decisions import answers, guards, orphans, whose
+from carina_tasks.decisions import guards, orphans, whose
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
@@ -26,22 +25,15 @@ from carina_tasks.flows.failover import events
 from carina_tasks.flows.sweeps import removal
 from carina_tasks.flows.sweeps import rules as sweep_rules
 from carina_tasks.flows.sweeps.results import (
-    KeptVolumes,
     LocalSweepNode,
     LocalSweepResult,
     MissingVolume,
-    Swept,
     SweptNode,
     summary_of,
 )
+from carina_tasks.flows.sweeps.tally import Tally
 from carina_tasks.flows.threads import Crew, crew, each
-from carina_tasks.model import task_names
 from carina_tasks.model.local import Inventory, LocalVolume
-from carina_tasks.model.messages import (
-    LvResults,
-    MarkLvs,
-    batch_time,
-)
 from carina_tasks.model.names import TRASH_PREFIX, VOLUME_PREFIX
 from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot, unreadable_lines
@@ -82,7 +74,7 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
         for name, node in nodes.values.items()
         if not node.is_ready
     ]
-    tally = _Tally()
+    tally = Tally()
     ctx.progress(f"asking {len(ready)} nodes what they hold")
     with crew(ACTING * ctx.settings.concurrency, BATCH) as acting:
         for come in _batches(ctx, ready):
@@ -94,26 +86,12 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     snapshot = tally.snapshot or ctx.cluster.observe()
     if tally.found or not ready:
         # A sweep that reached no node is no success.
-        _keep(ctx, snapshot, tally)
+        tally.keep(ctx, snapshot, RESULT_NAME, KEPT)
     return LocalSweepResult(
         nodes=tuple(results),
         unreadable=unreadable_lines(snapshot.unreadable),
         summary=summary_of(results, {one.volume: one.claim for one in tally.missing}),
     )
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What a sweep knows of all nodes: what its result and the metrics tell, and no inventory."""
-
-    nodes: int = 0
-    results: list[LocalSweepNode] = field(default_factory=list)
-    found: list[SweptNode] = field(default_factory=list)
-    missing: list[MissingVolume] = field(default_factory=list)
-    kept: Counter[str] = field(default_factory=Counter)
-    """Local volumes that stay, by the kind of reason."""
-    snapshot: ClusterSnapshot | None = None
-    """The last look at the cluster."""
 
 
 def _batches(ctx: Context, nodes: Sequence[str]) -> Iterator[_Answers]:
@@ -135,7 +113,7 @@ def _sweep_some(
     ctx: Context,
     come: _Answers,
     confirm: Mapping[str, int],
-    tally: _Tally,
+    tally: Tally,
     acting: Crew[LocalSweepNode],
 ) -> None:
     """Judge what some nodes answered, and begin to act on it.
@@ -236,22 +214,6 @@ class _Judged:
         return [v for _, v in self.verdicts if isinstance(v, orphans.KeepLv)]
 
 
-def _keep(ctx: Context, snapshot: ClusterSnapshot, tally: _Tally) -> None:
-    """Keep what was found, and of nodes that were not swept this time what was found there last."""
-    before = ctx.latest_results.last(RESULT_NAME, Swept)
-    now = list(tally.found)
-    reached = {one.node for one in now}
-    if before:
-        now += [n for n in before.nodes if n.node not in reached and n.node in snapshot.nodes]
-    swept = Swept(
-        int(snapshot.now),
-        tuple(sorted(tally.missing, key=lambda one: (one.node, one.volume))),
-        tuple(sorted(now, key=lambda one: one.node)),
-        tuple(KeptVolumes(*pair) for pair in sorted(tally.kept.items())),
-    )
-    ctx.latest_results.keep(RESULT_NAME, swept, KEPT)
-
-
 def _judge_node(
     ctx: Context,
     inventory: Inventory,
@@ -291,7 +253,13 @@ def _act_on(ctx: Context, judged: _Judged) -> LocalSweepNode:
     not_judged = removal.Done(failed=tuple(v.error for v in judged.kept if v.error))
     done = (
         not_judged
-        + _mark(ctx, judged)
+        + removal.mark(
+            ctx,
+            node,
+            int(judged.world.now),
+            judged.lvs(orphans.MarkOrphan),
+            judged.lvs(orphans.UnmarkOrphan),
+        )
         + removal.remove_all(ctx, judged.inventory, judged.world, doomed)
         + removal.purge(ctx, judged.inventory, judged.world.now)
     )
@@ -309,33 +277,6 @@ def _act_on(ctx: Context, judged: _Judged) -> LocalSweepNode:
         purged=done.purged,
         failed=done.failed,
         missing=judged.missing,
-    )
-
-
-def _mark(ctx: Context, judged: _Judged) -> removal.Done:
-    mark, unmark = judged.lvs(orphans.MarkOrphan), judged.lvs(orphans.UnmarkOrphan)
-    if not mark and not unmark:
-        return removal.Done()
-    node = judged.inventory.node
-    request = MarkLvs(
-        at=int(judged.world.now),
-        mark=tuple(map(removal.target_of, mark)),
-        unmark=tuple(map(removal.target_of, unmark)),
-    )
-    asked = (*request.mark, *request.unmark)
-    results = ask_nodes.accepted_results(
-        ctx,
-        node,
-        asked,
-        answers.MARK,
-        lambda: ctx.nodes.ask(
-            node, task_names.MARK_VOLUMES, request, LvResults, more=batch_time(len(asked))
-        ),
-    )
-    return removal.Done(
-        marked=tuple(f"{lv.group}/{lv.name}" for lv in mark),
-        unmarked=tuple(f"{lv.group}/{lv.name}" for lv in unmark),
-        failed=tuple(f"{r.group}/{r.name}: {r.reason}" for r in results if r.outcome == "failed"),
     )
 
 

@@ -20,6 +20,7 @@ from carina_tasks.model.messages import (
     LvResults,
     LvTarget,
     LvToRemove,
+    MarkLvs,
     PurgeLvs,
     RemoveLvs,
     batch_time,
@@ -43,6 +44,40 @@ class Done:
     def __add__(self, other: Done) -> Done:
         """Return both together."""
         return Done(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+def mark(
+    ctx: Context, node: str, at: int, found: list[LocalVolume], wanted: list[LocalVolume]
+) -> Done:
+    """Mark orphans of one node, and remove the mark of what is wanted again.
+
+    Args:
+        ctx: The outside world.
+        node: Name of the node.
+        at: Seconds since the epoch that the mark notes, by the API server's clock.
+        found: What is marked.
+        wanted: What is marked and wanted.
+    """
+    if not found and not wanted:
+        return Done()
+    request = MarkLvs(
+        at=at, mark=tuple(map(target_of, found)), unmark=tuple(map(target_of, wanted))
+    )
+    asked = (*request.mark, *request.unmark)
+    results = ask_nodes.accepted_results(
+        ctx,
+        node,
+        asked,
+        answers.MARK,
+        lambda: ctx.nodes.ask(
+            node, task_names.MARK_VOLUMES, request, LvResults, more=batch_time(len(asked))
+        ),
+    )
+    return Done(
+        marked=tuple(f"{lv.group}/{lv.name}" for lv in found),
+        unmarked=tuple(f"{lv.group}/{lv.name}" for lv in wanted),
+        failed=tuple(f"{r.group}/{r.name}: {r.reason}" for r in results if r.outcome == "failed"),
+    )
 
 
 def remove_all(
