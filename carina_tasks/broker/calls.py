@@ -53,7 +53,7 @@ _LULL = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Pending(Generic[T]):
+class Pending:
     """A question that was sent."""
 
     node: str
@@ -70,10 +70,11 @@ class _Round(Generic[T]):
     requests: Mapping[str, msgspec.Struct | None]
     task: str
     answer: type[T]
-    more: float
+    seconds: float
+    """How long each node has to answer."""
     left: deque[str]
     """Nodes that were not asked yet."""
-    waiting: dict[str, Pending[T]] = field(default_factory=dict)
+    waiting: dict[str, Pending] = field(default_factory=dict)
     """By the key of the answer, the oldest question first."""
     pause: float = _FIRST_POLL
     heard: float = 0.0
@@ -177,7 +178,7 @@ class NodeCalls:
             more: Seconds added to the deadline, for a batch.
             most: Answers that are handed on together; more when they come at the same moment.
         """
-        now: _Round[T] = _Round(requests, task, answer, more, deque(requests))
+        now: _Round[T] = _Round(requests, task, answer, self._deadline + more, deque(requests))
         told, come = set[str](), dict[str, T | CarinaTasksError]()
         try:
             with self._listen(self._app) as listener:
@@ -209,18 +210,21 @@ class NodeCalls:
         listener.add(list(ids.values()))
         for node, task_id in ids.items():
             try:
-                now.waiting[answer_key(task_id)] = self._send(now, node, task_id)
+                self._send(now, node, task_id)
             except CarinaTasksError as exc:
                 failed[node] = exc
+                continue
+            asked = time.monotonic()
+            now.waiting[answer_key(task_id)] = Pending(node, task_id, asked, asked + now.seconds)
         now.pause, now.heard = _FIRST_POLL, time.monotonic()
         return failed
 
-    def _send(self, now: _Round[T], node: str, task_id: str) -> Pending[T]:
+    def _send(self, now: _Round[T], node: str, task_id: str) -> None:
         """Send one request to a node.
 
         It expires with its deadline, so that a node that returns later does not run it.
         """
-        request, seconds = now.requests[node], self._deadline + now.more
+        request = now.requests[node]
         try:
             self._app.send_task(
                 now.task,
@@ -230,15 +234,13 @@ class NodeCalls:
                 kwargsrepr=repr(describe_request(node, request)),
                 queue=queues.node_queue(node),
                 task_id=task_id,
-                expires=seconds,
+                expires=now.seconds,
                 retry_policy={"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5},
             )
         except BROKER_ERRORS as exc:
             raise BrokerUnavailable(
                 f"the broker does not take a message for {node}: {trouble.of_app(self._app, exc)}"
             ) from exc
-        asked = time.monotonic()
-        return Pending(node, task_id, asked, asked + seconds)
 
     def _take(
         self, now: _Round[T], listener: Listener, patience: float
@@ -260,7 +262,7 @@ class NodeCalls:
                 self._tell(question.id, result)
         return come
 
-    def _result(self, question: Pending[T], answer: type[T]) -> T | CarinaTasksError | None:
+    def _result(self, question: Pending, answer: type[T]) -> T | CarinaTasksError | None:
         """Return what became of a question, None while its node may still answer."""
         try:
             found: T | CarinaTasksError | None = self._poll(question, answer)
@@ -276,7 +278,7 @@ class NodeCalls:
             return NodeSilent(f"the worker of node {question.node} did not answer in time")
         return found
 
-    def _poll(self, question: Pending[T], answer: type[T]) -> T | None:
+    def _poll(self, question: Pending, answer: type[T]) -> T | None:
         data = fetch(self._app, question.id, self._limit)
         if not data:
             return None

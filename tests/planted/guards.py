@@ -972,7 +972,7 @@ GUARDS = (
         (
             Edit(
                 B + "calls:NodeCalls._send",
-                "self._deadline + more",
+                "now.seconds",
                 "None",
                 "test_calls.py::test_a_question_expires_with_its_deadline_and_names_its_node",
             ),

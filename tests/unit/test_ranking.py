@@ -9,6 +9,8 @@ import pytest
 from carina_tasks.decisions.placement import ranking
 from carina_tasks.decisions.placement.ranking import Ranking
 from carina_tasks.decisions.placement.score import score
+from carina_tasks.model import well_known
+from tests.builders.kubernetes import journal
 from tests.builders.placement import (
     LOST,
     VG,
@@ -20,7 +22,6 @@ from tests.builders.placement import (
     pod,
     world,
 )
-from tests.unit.test_placement_plan import journal
 
 pytestmark = pytest.mark.unit
 SSD = "carina-vg-ssd"
@@ -56,7 +57,8 @@ def test_the_order_is_that_of_the_scores(seed: int) -> None:
         name, on = f"v{number}", LOST if rng.random() < 0.6 else rng.choice(names)
         group, meta = rng.choice((VG, VG, SSD)), {}
         if on == LOST and rng.random() < 0.2:
-            meta = {"annotations": journal(rng.choice(names))}
+            begun = journal(name, LOST, rng.choice(names))
+            meta = {"annotations": {well_known.JOURNAL: begun.to_json()}}
         if rng.random() < 0.4:
             held[rng.choice(names)].append(
                 local_volume(f"volume-{name}", size=rng.randint(1, 9), group=group)
