@@ -1,6 +1,7 @@
 """A control worker asks nodes and waits: straight-line code with a deadline.
 
-It listens for the answers, and looks for them now and then: a message can be lost.
+It listens for the answers, and looks for them now and then: a message can be lost. Many nodes are
+asked a window at a time, and what each answered is handed on as it comes.
 
 A node task's id is ``<node>:<slot>:<uuid>``, and its answer is in the key
 ``celery-task-meta-<node>:<slot>``. A node name has no colon, so one Redis ACL pattern ties a node
@@ -10,8 +11,10 @@ to the few keys of its own answers.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -24,7 +27,7 @@ from carina_tasks.errors import BadInput, BrokerUnavailable, CarinaTasksError, N
 from carina_tasks.model.local import Inventory
 from carina_tasks.model.messages import LvResults, describe_request, to_json
 from carina_tasks.store import trouble
-from carina_tasks.store.answers import answer_key, fetch, new_task_id, read_answer
+from carina_tasks.store.answers import answer_key, drop, fetch, new_task_id, read_answer
 from carina_tasks.store.listener import Listen, Listener, listening
 
 T = TypeVar("T", Inventory, LvResults)
@@ -39,17 +42,57 @@ quick answer is noticed within half its own time and a slow one costs four reads
 """
 _LOOK = 1.0
 """Seconds between two looks for an answer whose message may have been lost."""
+WINDOW: Final = 64
+"""Nodes that are being asked at once. Redis sends each answer to whoever listens for it, and cuts
+off a listener who is 32 MB behind (client-output-buffer-limit): 64 answers of 500 kB, 650 volumes.
+"""
+_YOUNG = 1.0
+"""Seconds after which a question holds no place in the window: its node is slow or silent."""
+_LULL = 0.25
+"""Seconds without an answer after which those that came are handed on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pending(Generic[T]):
+class Pending:
     """A question that was sent."""
 
     node: str
     id: str
+    asked: float
+    """By `time.monotonic`, as the deadline."""
     deadline: float
-    """By `time.monotonic`."""
+
+
+@dataclass(slots=True)
+class _Round(Generic[T]):
+    """The questions of one call, and what has become of them."""
+
+    requests: Mapping[str, msgspec.Struct | None]
+    task: str
     answer: type[T]
+    seconds: float
+    """How long each node has to answer."""
+    left: deque[str]
+    """Nodes that were not asked yet."""
+    waiting: dict[str, Pending] = field(default_factory=dict)
+    """By the key of the answer, the oldest question first."""
+    pause: float = _FIRST_POLL
+    heard: float = 0.0
+    """When an answer came last, by `time.monotonic`."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to ask or to wait for."""
+        return not self.left and not self.waiting
+
+    def room(self, now: float) -> int:
+        """Return how many nodes may be asked now."""
+        young = 0
+        for question in reversed(self.waiting.values()):
+            if now - question.asked >= _YOUNG:
+                break
+            young += 1
+        return WINDOW - young
 
 
 class NodeCalls:
@@ -111,100 +154,132 @@ class NodeCalls:
             answer: The type of the answer.
             more: Seconds added to the deadline, for a batch.
         """
-        results: dict[str, T | CarinaTasksError] = {}
-        pending: list[Pending[T]] = []
-        try:
-            ids = self._ids(requests, results)
-            with self._listen(self._app, list(ids.values())) as listener:
-                for node, task_id in ids.items():
-                    try:
-                        asked = self._send(task_id, node, task, requests[node], answer, more)
-                        pending.append(asked)
-                    except CarinaTasksError as exc:
-                        results[node] = exc
-                results.update(self._wait(pending, listener))
-        except BrokerUnavailable as exc:
-            results.update({node: exc for node in requests if node not in results})
-        return results
+        come = self.stream(requests, task, answer, more)
+        return {node: result for some in come for node, result in some.items()}
 
-    def _ids(
+    def stream(
         self,
         requests: Mapping[str, msgspec.Struct | None],
-        results: dict[str, T | CarinaTasksError],
-    ) -> dict[str, str]:
-        """Return the id of each question; whom it cannot be put to goes into `results`."""
+        task: str,
+        answer: type[T],
+        more: float = 0,
+        most: int = WINDOW,
+    ) -> Iterator[dict[str, T | CarinaTasksError]]:
+        """Ask every node of `requests`, and yield the answers as they come, some at a time.
+
+        Each node comes once, with its answer or why there is none. What has come is handed on when
+        no more comes for a moment, so no answer waits for a node that is silent. Nor does such a
+        node keep others from being asked: after a second it holds no place in the window.
+
+        Args:
+            requests: The request for each node.
+            task: Name of the task.
+            answer: The type of the answer.
+            more: Seconds added to the deadline, for a batch.
+            most: Answers that are handed on together; more when they come at the same moment.
+        """
+        now: _Round[T] = _Round(requests, task, answer, self._deadline + more, deque(requests))
+        told, come = set[str](), dict[str, T | CarinaTasksError]()
+        try:
+            with self._listen(self._app) as listener:
+                while not now.ended:
+                    come |= self._put(now, listener)
+                    come |= self._take(now, listener, _LULL if come else _LOOK)
+                    lull = time.monotonic() - now.heard >= _LULL
+                    if come and (lull or len(come) >= most or now.ended):
+                        told |= come.keys()
+                        yield come
+                        come = {}
+        except BrokerUnavailable as exc:
+            yield come | {node: exc for node in requests if node not in told | come.keys()}
+
+    def _put(self, now: _Round[T], listener: Listener) -> dict[str, T | CarinaTasksError]:
+        """Ask the next nodes, as many as there is room for; return those that cannot be asked."""
+        room = min(now.room(time.monotonic()), len(now.left))
+        if not now.left or (room < len(now.left) and room < WINDOW // 2):
+            return {}
+        failed: dict[str, T | CarinaTasksError] = {}
         ids: dict[str, str] = {}
-        for node in requests:
+        for node in [now.left.popleft() for _ in range(room)]:
             try:
                 queues.node_queue(node)
             except BadInput as exc:
-                results[node] = exc
+                failed[node] = exc
             else:
                 ids[node] = new_task_id(self._app, node)
-        return ids
+        listener.add(list(ids.values()))
+        for node, task_id in ids.items():
+            try:
+                self._send(now, node, task_id)
+            except CarinaTasksError as exc:
+                failed[node] = exc
+                continue
+            asked = time.monotonic()
+            now.waiting[answer_key(task_id)] = Pending(node, task_id, asked, asked + now.seconds)
+        now.pause, now.heard = _FIRST_POLL, time.monotonic()
+        return failed
 
-    def _send(
-        self,
-        task_id: str,
-        node: str,
-        task: str,
-        request: msgspec.Struct | None,
-        answer: type[T],
-        more: float,
-    ) -> Pending[T]:
+    def _send(self, now: _Round[T], node: str, task_id: str) -> None:
         """Send one request to a node.
 
         It expires with its deadline, so that a node that returns later does not run it.
         """
+        request = now.requests[node]
         try:
             self._app.send_task(
-                task,
+                now.task,
                 args=[] if request is None else [to_json(request)],
                 # For people alone: the node's worker reads the message itself.
                 argsrepr=repr((node,)),
                 kwargsrepr=repr(describe_request(node, request)),
                 queue=queues.node_queue(node),
                 task_id=task_id,
-                expires=self._deadline + more,
+                expires=now.seconds,
                 retry_policy={"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5},
             )
         except BROKER_ERRORS as exc:
             raise BrokerUnavailable(
                 f"the broker does not take a message for {node}: {trouble.of_app(self._app, exc)}"
             ) from exc
-        return Pending(node, task_id, time.monotonic() + self._deadline + more, answer)
 
-    def _wait(
-        self, pending: Sequence[Pending[T]], listener: Listener
+    def _take(
+        self, now: _Round[T], listener: Listener, patience: float
     ) -> dict[str, T | CarinaTasksError]:
-        results: dict[str, T | CarinaTasksError] = {}
-        waiting = {answer_key(question.id): question for question in pending}
-        pause = _FIRST_POLL
-        while waiting:
-            left = min(question.deadline for question in waiting.values()) - time.monotonic()
-            heard = listener.wait(min(_LOOK if listener.hears else pause, max(left, 0.0)))
-            pause = min(pause * 1.5, _LAST_POLL)
-            # Nothing was heard: everything is looked at, for a message may have been lost.
-            for key in sorted(heard & waiting.keys() or waiting):
-                if (result := self._result(waiting[key])) is not None:
-                    results[waiting.pop(key).node] = result
-        # Last: no caller waits for the monitoring.
-        for question in pending:
-            self._tell(question.id, results[question.node])
-        return results
+        """Wait for answers, `patience` seconds at most; return what has become of questions."""
+        if not now.waiting:
+            return {}
+        # All have the same time, so the oldest question's ends first.
+        left = next(iter(now.waiting.values())).deadline - time.monotonic()
+        most = patience if listener.hears else now.pause
+        heard = listener.wait(min(most, max(left, 0.0)))
+        now.pause = min(now.pause * 1.5, _LAST_POLL)
+        come: dict[str, T | CarinaTasksError] = {}
+        # Nothing was heard: everything is looked at, for a message may have been lost.
+        for key in sorted(heard & now.waiting.keys() or now.waiting):
+            if (result := self._result(now.waiting[key], now.answer)) is not None:
+                question = now.waiting.pop(key)
+                come[question.node], now.heard = result, time.monotonic()
+                self._tell(question.id, result)
+        return come
 
-    def _result(self, question: Pending[T]) -> T | CarinaTasksError | None:
+    def _result(self, question: Pending, answer: type[T]) -> T | CarinaTasksError | None:
         """Return what became of a question, None while its node may still answer."""
         try:
-            answer = self._poll(question)
-        except CarinaTasksError as exc:
+            found: T | CarinaTasksError | None = self._poll(question, answer)
+        except BrokerUnavailable as exc:
             return exc
-        if answer is None and time.monotonic() >= question.deadline:
+        except CarinaTasksError as exc:
+            found = exc
+        if found is not None:
+            # Else the answers to the last questions of every node would fill Redis for an hour.
+            with suppress(BrokerUnavailable):
+                drop(self._app, question.id)
+        elif time.monotonic() >= question.deadline:
             return NodeSilent(f"the worker of node {question.node} did not answer in time")
-        return answer
+        return found
 
-    def _poll(self, question: Pending[T]) -> T | None:
+    def _poll(self, question: Pending, answer: type[T]) -> T | None:
         data = fetch(self._app, question.id, self._limit)
         if not data:
             return None
-        return read_answer(data, question.node, question.answer, self._limit, question.id)
+        return read_answer(data, question.node, answer, self._limit, question.id)

@@ -8,7 +8,7 @@ docs/design.md, section 5; carina issues 53, 95, 177 (volumes removed that shoul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
@@ -20,7 +20,6 @@ from carina_tasks.model import names, times, well_known
 if TYPE_CHECKING:
     from carina_tasks.model.local import Inventory, LocalVolume
     from carina_tasks.model.objects import LogicVolume, PersistentVolume
-    from carina_tasks.model.snapshot import ClusterSnapshot
 
 
 KeepReason = Literal[
@@ -290,7 +289,7 @@ class MissingLocalVolume:
 
 
 def missing_local_volumes(
-    snapshot: ClusterSnapshot, inventory: Inventory, grace: float
+    logic_volumes: Iterable[LogicVolume], inventory: Inventory, now: float, grace: float
 ) -> Sequence[MissingLocalVolume]:
     """Return the LogicVolumes of `inventory.node` whose local volume is not there.
 
@@ -298,12 +297,14 @@ def missing_local_volumes(
     loss of data (carina issue 14).
 
     Args:
-        snapshot: The cluster as it was read.
+        logic_volumes: Those that may name the node.
         inventory: What the node reported.
+        now: Seconds since the epoch, by the API server's clock.
         grace: Seconds for which a new LogicVolume is left alone.
     """
     found, groups = [], {group.name for group in inventory.groups}
-    for logic_volume in snapshot.logic_volumes.values():
+    there = {(lv.group, lv.name) for lv in inventory.volumes}
+    for logic_volume in logic_volumes:
         if (
             logic_volume.node != inventory.node
             or logic_volume.status != well_known.STATUS_SUCCESS
@@ -312,10 +313,10 @@ def missing_local_volumes(
             continue
         if not selection.managed(logic_volume) or logic_volume.meta.deleting is not None:
             continue
-        if snapshot.now - logic_volume.meta.created < grace:
+        if now - logic_volume.meta.created < grace:
             continue
         name = names.VOLUME_PREFIX + logic_volume.name
-        if inventory.find(logic_volume.group, name) is None:
+        if (logic_volume.group, name) not in there:
             reason, trouble = (
                 f"node {inventory.node} has no {logic_volume.group}/{name}; its data is lost or "
                 "elsewhere",

@@ -5,9 +5,10 @@ What is wrong with an answer is reported here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from carina_tasks.broker.calls import WINDOW
 from carina_tasks.decisions import answers
 from carina_tasks.errors import ApiUnavailable, BadAnswer, CarinaTasksError, NodeSilent
 from carina_tasks.flows.context import Context
@@ -27,18 +28,33 @@ def inventories(ctx: Context, nodes: Iterable[str]) -> dict[str, Inventory | Car
 
     A node whose worker sends no heartbeat is not waited for.
     """
-    results: dict[str, Inventory | CarinaTasksError] = {}
+    return {node: one for come in arriving(ctx, nodes) for node, one in come.items()}
+
+
+def arriving(
+    ctx: Context, nodes: Iterable[str], most: int = WINDOW
+) -> Iterator[dict[str, Inventory | CarinaTasksError]]:
+    """Yield the same as they come, some at a time, so that nobody need keep all of them.
+
+    Args:
+        ctx: The outside world.
+        nodes: Names of the nodes.
+        most: Inventories that are handed on together, about.
+    """
+    silent: dict[str, Inventory | CarinaTasksError] = {}
     asked: dict[str, None] = {}
     for node in nodes:
         if ctx.worker_alive(node):
             asked[node] = None
         else:
-            results[node] = NodeSilent(f"the worker of node {node} sends no heartbeat")
-    results.update(ctx.nodes.ask_all(asked, task_names.INVENTORY, Inventory))
-    for node, result in results.items():
-        if isinstance(result, BadAnswer):
-            _report_bad_answer(ctx, node, result.message)
-    return results
+            silent[node] = NodeSilent(f"the worker of node {node} sends no heartbeat")
+    if silent:
+        yield silent
+    for come in ctx.nodes.stream(asked, task_names.INVENTORY, Inventory, most=most):
+        for node, result in come.items():
+            if isinstance(result, BadAnswer):
+                _report_bad_answer(ctx, node, result.message)
+        yield come
 
 
 def accepted_results(

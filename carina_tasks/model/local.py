@@ -110,6 +110,8 @@ class LocalVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def old_name(self) -> str:
         """Its name before it went into the trash, also while a restore is half done."""
         name = self._tag(well_known.TAG_TRASH_NAME)
+        if not name:
+            return ""
         try:
             names.local_volume_of(names.logic_volume_of(name))
         except BadInput:

@@ -74,6 +74,13 @@ class ClusterSnapshot:
         """Return the LogicVolumes that name the node, by name."""
         return self._logic_volumes_by_node.get(node, ())
 
+    def logic_volumes_by_node(self, nodes: Set[str]) -> Mapping[str, tuple[LogicVolume, ...]]:
+        """Return the LogicVolumes that name one of these nodes, by node.
+
+        One pass, where the index of all nodes would be made for a few of them.
+        """
+        return _grouped((v.node, v) for v in self.logic_volumes.values() if v.node in nodes)
+
     @property
     def nodes_named(self) -> Set[str]:
         """The nodes that LogicVolumes name, whether they exist or not."""

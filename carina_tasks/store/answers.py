@@ -85,6 +85,20 @@ def fetch(app: Celery, task_id: str, limit: int) -> bytes:
         return data
 
 
+def drop(app: Celery, task_id: str) -> None:
+    """Remove the answer to a task, which was read.
+
+    Args:
+        app: The Celery application.
+        task_id: The task's id, ``<node>:<slot>:<uuid>``.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+    """
+    with connection(app) as client:
+        client.unlink(answer_key(task_id))
+
+
 def read_answer(data: bytes, node: str, answer: type[T], limit: int, task_id: str = "") -> T | None:
     """Return the answer in `data`, or None while the task still runs.
 

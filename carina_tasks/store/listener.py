@@ -7,7 +7,7 @@ answer, less often. What a node publishes is not read here, only under which key
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, Protocol
 
@@ -27,22 +27,22 @@ class Listener(Protocol):
     hears: bool
     """Whether answers are noticed when they come. Otherwise `wait` only lets time pass."""
 
+    def add(self, task_ids: Sequence[str]) -> None:
+        """Listen for the answers to these tasks too, from before they are sent."""
+        ...
+
     def wait(self, seconds: float) -> frozenset[str]:
         """Return the keys that were answered, after `seconds` at most; none when time passed."""
         ...
 
 
-Listen = Callable[[Celery, Sequence[str]], AbstractContextManager[Listener]]
-"""Begins to listen for the answers to the tasks with these ids."""
+Listen = Callable[[Celery], AbstractContextManager[Listener]]
+"""Gives a listener, which listens for nothing yet."""
 
 
 @contextmanager
-def listening(app: Celery, task_ids: Sequence[str]) -> Iterator[Listener]:
-    """Listen for the answers to some tasks, from before they are sent.
-
-    Args:
-        app: The Celery application.
-        task_ids: Ids of the tasks, ``<node>:<slot>:<uuid>``.
+def listening(app: Celery) -> Iterator[Listener]:
+    """Give a listener for the time of the block.
 
     Raises:
         BrokerUnavailable: Redis does not answer.
@@ -50,10 +50,8 @@ def listening(app: Celery, task_ids: Sequence[str]) -> Iterator[Listener]:
     with connection(app) as client:
         # A connection of its own: keeping one for each thread was no quicker in `make bench`.
         pubsub = client.pubsub()
-    subscription = Subscription(pubsub)
     try:
-        subscription.begin([answer_key(task_id) for task_id in task_ids])
-        yield subscription
+        yield Subscription(pubsub)
     finally:
         pubsub.close()
 
@@ -67,24 +65,35 @@ class Subscription:
         Args:
             pubsub: The `PubSub` of redis-py.
         """
-        self.hears = False
+        self.hears = True
         self._pubsub = pubsub
         self._unheard = set[str]()
+        self._heard = set[str]()
+        """What was answered while a subscription was confirmed."""
 
-    def begin(self, keys: Sequence[str]) -> None:
-        """Subscribe, and wait until Redis confirms it: an answer must not come before."""
-        if not keys:
+    def add(self, task_ids: Sequence[str]) -> None:
+        """Subscribe, and wait until Redis confirms it: an answer must not come before.
+
+        Args:
+            task_ids: Ids of the tasks, ``<node>:<slot>:<uuid>``.
+        """
+        keys = {answer_key(task_id) for task_id in task_ids}
+        if not keys or not self.hears:
             return
+        self._unheard |= keys
         end, missing = time.monotonic() + _CONFIRMED, set(keys)
         try:
-            self._pubsub.subscribe(*keys)
+            self._pubsub.subscribe(*sorted(keys))
             while missing and (left := end - time.monotonic()) > 0:
                 message = self._pubsub.get_message(timeout=left)
                 if message and message["type"] == "subscribe":
                     missing.discard(_text(message["channel"]))
+                elif key := self._answered(message):
+                    self._heard.add(key)
         except (redis.RedisError, OSError):
-            return
-        self.hears, self._unheard = not missing, set(keys)
+            self.hears = False
+        # Without a confirmation the caller polls.
+        self.hears = self.hears and not missing
 
     def wait(self, seconds: float) -> frozenset[str]:
         """Return the keys that were answered, after `seconds` at most; none when time passed.
@@ -94,23 +103,32 @@ class Subscription:
         Args:
             seconds: How long to wait.
         """
+        if self._heard:
+            heard, self._heard = frozenset(self._heard), set()
+            return heard
         if not self.hears:
             time.sleep(seconds)
             return frozenset()
         end = time.monotonic() + seconds
         try:
             while (left := end - time.monotonic()) > 0:
-                message = self._pubsub.get_message(timeout=left)
-                if message and message["type"] == "message":
-                    key = _text(message["channel"])
-                    if key in self._unheard:
-                        self._unheard.remove(key)
-                        self._pubsub.unsubscribe(key)
-                        return frozenset({key})
+                if key := self._answered(self._pubsub.get_message(timeout=left)):
+                    return frozenset({key})
         except (redis.RedisError, OSError):
             # The look that follows reports a Redis that is away.
             self.hears = False
         return frozenset()
+
+    def _answered(self, message: Mapping[str, Any] | None) -> str:
+        """Return the key that a message is about; empty when that was heard before, or none was."""
+        if not message or message["type"] != "message":
+            return ""
+        key = _text(message["channel"])
+        if key not in self._unheard:
+            return ""
+        self._unheard.remove(key)
+        self._pubsub.unsubscribe(key)
+        return key
 
 
 def _text(channel: bytes | str) -> str:

@@ -8,6 +8,7 @@ no reason to stop.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -56,19 +57,63 @@ def hold(app: Celery, name: str, ttl: float) -> Iterator[HeldLock | None]:
         lock = candidate
     except (redis.RedisError, OSError):
         lock = None
-    held, ended = HeldLock(lock), threading.Event()
-    threading.Thread(
-        target=_renew, args=(held, ttl / 3, ended), name=f"lock {name}", daemon=True
-    ).start()
+    held = HeldLock(lock)
+    _RENEWER.add(held, ttl / 3)
     try:
         yield held
     finally:
-        ended.set()
+        _RENEWER.remove(held)
         if lock is not None:
             with suppress(LockError, redis.RedisError, OSError):
                 lock.release()
 
 
-def _renew(held: HeldLock, every: float, ended: threading.Event) -> None:
-    while not ended.wait(every):
-        held.renew()
+class _Renewer:
+    """One thread for all locks of this process: a zone is thousands of nodes, each with its own."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: dict[HeldLock, tuple[float, float]] = {}
+        """When each is renewed next, by `time.monotonic`, and every how many seconds."""
+        self._thread: threading.Thread | None = None
+
+    def add(self, held: HeldLock, every: float) -> None:
+        """Renew a lock from now on.
+
+        Args:
+            held: The lock.
+            every: Seconds between two renewals.
+        """
+        with self._changed:
+            self._due[held] = time.monotonic() + every, every
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="locks", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def remove(self, held: HeldLock) -> None:
+        """Renew a lock no longer."""
+        with self._changed:
+            self._due.pop(held, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._due:
+                    # The next lock begins another thread.
+                    self._thread = None
+                    return
+                now = time.monotonic()
+                left = min(at for at, _ in self._due.values()) - now
+                if left > 0:
+                    self._changed.wait(left)
+                    continue
+                late = [held for held, (at, _) in self._due.items() if at <= now]
+                for held in late:
+                    every = self._due[held][1]
+                    self._due[held] = now + every, every
+            for held in late:
+                held.renew()
+
+
+_RENEWER = _Renewer()

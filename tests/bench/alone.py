@@ -107,8 +107,10 @@ def canned(
         pods: How many pods; each uses the volume of its number.
         pod: What a pod looks like; None: one that has nothing but its volume.
     """
+    node = kubernetes.node(NODE)
+    node["status"]["allocatable"]["pods"] = "250"
     items: dict[str, tuple[int, Callable[[int], bytes]]] = {
-        paths.NODES: (nodes, _copies(kubernetes.node(NODE))),
+        paths.NODES: (nodes, _copies(node)),
         paths.LOGIC_VOLUMES: (volumes, _copies(kubernetes.logic_volume(VOLUME, NODE), nodes)),
         paths.PERSISTENT_VOLUMES: (volumes, _copies(kubernetes.pv(VOLUME, NODE), nodes)),
         paths.CLAIMS: (volumes, _copies(kubernetes.claim(VOLUME), nodes)),

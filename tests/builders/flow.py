@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -317,6 +318,14 @@ class FakeNodes:
     ) -> dict[str, Any]:
         """Answer each."""
         return {node: self._one(node, task, request) for node, request in requests.items()}
+
+    def stream(
+        self, requests: Mapping[str, Any], task: str, answer: type[Any], most: int = 64
+    ) -> Iterator[dict[str, Any]]:
+        """Answer each, so many at a time."""
+        come = iter(self.ask_all(requests, task, answer).items())
+        while some := dict(itertools.islice(come, most)):
+            yield some
 
     def _one(self, node: str, task: str, request: Any) -> Any:
         self.asked.append((node, task, request))

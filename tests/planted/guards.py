@@ -175,6 +175,12 @@ GUARDS = (
                 SWEEPS + "test_pause_and_latch_come_before_everything",
             ),
             Edit(
+                F + "sweeps.local_volumes:_sweep_some",
+                "ctx.check_pause()",
+                "pass",
+                "test_sweep_stream.py::test_a_pause_ends_a_sweep_that_is_under_way",
+            ),
+            Edit(
                 F + "sweeps.logic_volumes:sweep_logic_volumes",
                 "ctx.check_pause()",
                 "pass",
@@ -1006,7 +1012,7 @@ GUARDS = (
         (
             Edit(
                 B + "calls:NodeCalls._send",
-                "self._deadline + more",
+                "now.seconds",
                 "None",
                 "test_calls.py::test_a_question_expires_with_its_deadline_and_names_its_node",
             ),

@@ -36,8 +36,12 @@ class Listener:
     """Notices answers to some questions within a quarter of a second."""
 
     broker: Broker
-    keys: list[str]
     hears: bool
+    keys: list[str] = field(default_factory=list)
+
+    def add(self, task_ids: Sequence[str]) -> None:
+        """Listen for the answers to these questions too."""
+        self.keys += [answer_key(task_id) for task_id in task_ids]
 
     def wait(self, seconds: float) -> frozenset[str]:
         """Return the keys that were answered, after `seconds` at most."""
@@ -133,14 +137,13 @@ class Broker:
             self.answers[answer_key(message.id)] = whose + data.removeprefix(b"{")
 
     @contextmanager
-    def listening(self, _: object, task_ids: Sequence[str], hears: bool) -> Iterator[Listener]:
+    def listening(self, _: object, hears: bool) -> Iterator[Listener]:
         """Listen for answers; each message may be lost.
 
         Args:
-            task_ids: Ids of the questions.
             hears: Whether Redis lets this process subscribe.
         """
-        yield Listener(self, [answer_key(task_id) for task_id in task_ids], hears)
+        yield Listener(self, hears)
 
     def empty(self) -> None:
         """Forget everything, as FLUSHALL does."""

@@ -210,12 +210,14 @@ class Product:
         """Let the node's worker answer one inventory and stop it before its next task; it continues
         afterwards.
         """
-        lab, client = self.lab, self.lab.redis.client
-        stop = threading.Event()
+        lab, stop = self.lab, threading.Event()
+        # The answer itself is removed as soon as it was read.
+        answers = lab.redis.client.pubsub(ignore_subscribe_messages=True)
+        answers.psubscribe(f"celery-task-meta-{node}:*")
 
         def watch() -> None:
-            while not stop.wait(0.01):
-                if any(True for _ in client.scan_iter(f"celery-task-meta-{node}:*")):
+            while not stop.is_set():
+                if answers.get_message(timeout=0.1):
                     lab.nodes[node].freeze()
                     return
 
@@ -226,6 +228,7 @@ class Product:
         finally:
             stop.set()
             thread.join()
+            answers.close()
             lab.nodes[node].thaw()
 
     def versions(self, *claims: str) -> dict[str, str]:

@@ -36,7 +36,8 @@ def client():
 
 def test_an_answer_is_heard_at_once_and_under_its_key(client):
     """Neither the other question nor the time to the next look plays a part."""
-    with listening(app_of(client), IDS) as listener:
+    with listening(app_of(client)) as listener:
+        listener.add(IDS)
         assert listener.hears
         threading.Timer(0.05, client.publish, (KEYS[1], b"x")).start()
         begun = time.monotonic()
@@ -46,14 +47,16 @@ def test_an_answer_is_heard_at_once_and_under_its_key(client):
 
 def test_what_was_published_before_the_wait_is_heard(client):
     """Redis confirmed the subscription before the question is sent."""
-    with listening(app_of(client), IDS) as listener:
+    with listening(app_of(client)) as listener:
+        listener.add(IDS)
         client.publish(KEYS[0], b"x")
         assert listener.wait(5) == {KEYS[0]}
 
 
 def test_time_passes_without_an_answer(client):
     """Nothing is heard after the given seconds, and not much later."""
-    with listening(app_of(client), IDS) as listener:
+    with listening(app_of(client)) as listener:
+        listener.add(IDS)
         begun = time.monotonic()
         assert listener.wait(0.1) == frozenset()
         assert 0.1 <= time.monotonic() - begun < 2
@@ -61,10 +64,22 @@ def test_time_passes_without_an_answer(client):
 
 def test_a_node_that_publishes_without_end_is_heard_once(client):
     """Its thousand messages wake the control worker one time; the other node is still heard."""
-    with listening(app_of(client), IDS) as listener:
+    with listening(app_of(client)) as listener:
+        listener.add(IDS)
         for _ in range(1000):
             client.publish(KEYS[0], b"flood")
         assert listener.wait(1) == {KEYS[0]}
+        client.publish(KEYS[1], b"x")
+        assert listener.wait(5) == {KEYS[1]}
+
+
+def test_what_comes_while_more_is_listened_for_is_heard(client):
+    """The answer to an earlier question arrives before Redis confirms the next subscription."""
+    with listening(app_of(client)) as listener:
+        listener.add(IDS[:1])
+        client.publish(KEYS[0], b"x")
+        listener.add(IDS[1:])
+        assert listener.wait(0) == {KEYS[0]}
         client.publish(KEYS[1], b"x")
         assert listener.wait(5) == {KEYS[1]}
 
@@ -80,14 +95,18 @@ def test_a_redis_that_refuses_subscriptions_is_polled(client):
             """Be closed."""
 
     client.pubsub = Refusing
-    with listening(app_of(client), IDS) as listener:
+    with listening(app_of(client)) as listener:
+        listener.add(IDS)
         assert not listener.hears
         assert listener.wait(0.01) == frozenset()
+        listener.add(["n3:1:c"])
+        assert not listener.hears
 
 
 def test_a_connection_that_ends_is_polled_from_then_on(client):
     """No error: the look that follows reports a Redis that is away."""
-    with listening(app_of(client), IDS) as listener:
+    with listening(app_of(client)) as listener:
+        listener.add(IDS)
         listener._pubsub.get_message = lambda timeout: away().ping()
         assert listener.wait(0.01) == frozenset()
         assert not listener.hears

@@ -1,6 +1,8 @@
 """One worker at a time, and no broker is no reason to stop."""
 
+import threading
 import time
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -88,3 +90,16 @@ def test_it_is_renewed_while_the_block_runs_and_free_after_it():
             assert second is None
     with hold(app(client), "failover.n1", 0.3) as third:
         assert third is not None
+
+
+def test_many_locks_are_renewed_by_one_thread():
+    """A zone is lost: 40 locks stay held for longer than their time to live, by one more thread."""
+    client = Scripted()
+    before = threading.active_count()
+    with ExitStack() as stack:
+        for number in range(40):
+            stack.enter_context(hold(app(client), f"failover.n{number}", 1))
+        assert threading.active_count() <= before + 1
+        time.sleep(1.5)
+        assert len(client.keys()) == 40
+    assert client.keys() == []

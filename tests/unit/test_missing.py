@@ -2,7 +2,7 @@
 
 import pytest
 
-from carina_tasks.decisions.orphans import missing_local_volumes
+from carina_tasks.decisions import orphans
 from carina_tasks.model import objects
 from carina_tasks.model.local import Inventory
 from tests.builders.kubernetes import (
@@ -15,6 +15,11 @@ from tests.builders.kubernetes import (
     logic_volume,
     world,
 )
+
+
+def missing_local_volumes(cluster, found, grace):
+    """Return what is missing of the volumes of a cluster."""
+    return orphans.missing_local_volumes(cluster.logic_volumes.values(), found, cluster.now, grace)
 
 
 def names(found):

@@ -10,7 +10,8 @@
 ``score``         which of the nodes that fit is best
 ``pods_by_node``  ledger of pods: those of the cluster, and those that the plan placed
 ``space``         ledger of bytes: what each VG can still give
-``ledger``        both of every node of a snapshot, for all its plans; nodes by their score
+``ledger``        both of every node of a snapshot, for all its plans
+``ranking``       the nodes in the order of their score, as one plan leaves them
 ``load``          what score and space read of a group
 ``reuse``         may the plan of a node be used again?
 ``constraints``   one pod's constraints, read once

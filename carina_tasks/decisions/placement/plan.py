@@ -17,6 +17,7 @@ from carina_tasks.decisions.placement.filter_input import FilterInput
 from carina_tasks.decisions.placement.filters import FILTERS
 from carina_tasks.decisions.placement.groups import PodGroup, make_groups
 from carina_tasks.decisions.placement.ledger import Ledger
+from carina_tasks.decisions.placement.ranking import Ranking
 from carina_tasks.decisions.placement.score import Score
 from carina_tasks.decisions.placement.space import Space, stale_of
 from carina_tasks.decisions.placement.verdict import (
@@ -157,6 +158,8 @@ class _Planning:
             found = snapshot.logic_volumes.get(name)
             if found is not None and found.node in ledger.volumes:
                 self._volumes[found.node] -= 1
+        self._ranking = Ranking(ledger, self._space, self._volumes)
+        self._ranking.moved(self._changed)
 
     def place_all(self, groups: Sequence[PodGroup]) -> dict[str, Placement | Unschedulable]:
         """Return the verdict for each volume of the groups, by name."""
@@ -185,9 +188,7 @@ class _Planning:
             }
         self._leave(group)
         misfits: dict[str, DoesNotFit] = {}
-        for score in self._ledger.best_first(
-            group, self._space, self._volumes, self._changed.keys()
-        ):
+        for score in self._ranking.best_first(group):
             if score[-1] in self._names:
                 misfit = self._first_misfit(score[-1], group)
                 if misfit is None:
@@ -224,6 +225,7 @@ class _Planning:
         for pod in group.pods:
             self._pods.put(pod.pod, one.name, pod.footprint)
         self._volumes[one.name] += len(group.logic_volumes)
+        self._ranking.moved({one.name, *self._space.differs(group)})
         reason = f"{self._volumes[one.name]} Carina volumes there with it"
         for vg, free in sorted(left.items()):
             reason += f", {readable(free)} left in {vg}"

@@ -13,7 +13,7 @@ counted back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from carina_tasks.decisions.placement.candidate import Candidate
 from carina_tasks.decisions.placement.groups import planned_size
@@ -49,7 +49,9 @@ class FreeSpace:
         """Bytes that LogicVolumes claim there and that the inventory does not have yet."""
         self.claimed: dict[str, tuple[Place, ...]] = {}
         """Where each LogicVolume claims something."""
+        self._logic_volumes = snapshot.logic_volumes
         self._strays: dict[Place, list[str]] = {}
+        """Nodes that have an LV of that VG and volume beside the one that its LogicVolume names."""
         for one in candidates.values():
             for (vg, name), lv in one.locals.items():
                 if lv.trashed is not None and (one.name, vg) in self.free:
@@ -62,9 +64,14 @@ class FreeSpace:
                         size = planned_size(logic_volume, snapshot)
                         self._claim(candidates[node], logic_volume, size)
 
-    def strays(self, logic_volume: LogicVolume) -> Iterable[str]:
-        """Return the nodes that have an LV of that name and VG beside the one that it names."""
-        return self._strays.get((logic_volume.group, logic_volume.name), ())
+    def concerned(self, logic_volume: LogicVolume) -> set[str]:
+        """Return the nodes that a logic volume claims room on, and those that may have its LV."""
+        named = self._logic_volumes.get(logic_volume.name)
+        return {
+            *(node for node, _ in self.claimed.get(logic_volume.name, ())),
+            *self._strays.get((logic_volume.group, logic_volume.name), ()),
+            *((named.node,) if named is not None else ()),
+        }
 
     def _note_stray(self, snapshot: ClusterSnapshot, node: str, vg: str, name: str) -> None:
         volume = name.removeprefix(names.VOLUME_PREFIX)
@@ -107,16 +114,20 @@ class Space:
         return self._memo[key]
 
     def differs(self, group: Load) -> set[str]:
-        """Return the nodes whose room for the group is not what `FreeSpace.free` says."""
-        return (
-            {node for node, _ in self._changed}
-            | {
-                node
-                for v in group.logic_volumes
-                for node, _ in self._before.claimed.get(v.name, ())
-            }
-            | {node for v in group.logic_volumes for node in self._before.strays(v)}
-        )
+        """Return the nodes whose room for this group is not that for any other.
+
+        They hold something of its volumes already.
+        """
+        return {node for v in group.logic_volumes for node in self._before.concerned(v)}
+
+    def free(self, node: str, vg: str) -> int:
+        """Return the free bytes of a VG of a node, below zero when overbooked.
+
+        Args:
+            node: Name of the node.
+            vg: One of its VGs.
+        """
+        return self._free((node, vg))
 
     def _available(self, one: Candidate, group: Load) -> dict[str, int]:
         found = {}

@@ -312,7 +312,8 @@ def _on_nodes(
             do = start_worker(ctx.settings.namespace, name)
             yield Problem("silent", name, inventory.message, node=name, do=do)
             continue
-        for item in orphans.missing_local_volumes(snapshot, inventory, ctx.settings.orphan_grace):
+        here, grace = snapshot.logic_volumes_on(name), ctx.settings.orphan_grace
+        for item in orphans.missing_local_volumes(here, inventory, snapshot.now, grace):
             yield Problem(
                 "missing",
                 item.logic_volume.name,

@@ -4,6 +4,7 @@
 ``logic_volumes``  LogicVolumes against PersistentVolumes
 ``trash``          what the sweeps removed, and how an operator restores it
 ``results``        what the tasks return
-``removal``        what the sweep of local volumes asks a node to remove
+``removal``        what the sweep of local volumes asks a node to mark, remove or purge
+``tally``          what a sweep of local volumes knows of all nodes
 ``rules``          rules that the sweep and the trash share
 """

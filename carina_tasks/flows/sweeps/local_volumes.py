@@ -5,19 +5,19 @@ Each node's LVs against the cluster's LogicVolumes and PersistentVolumes.
 The order is part of the safety: inventories first, the cluster's lists after them. Carina makes the
 LogicVolume before the LV, so an LV that an inventory shows has its LogicVolume in a list that is
 read later. And before a volume is removed, both objects are asked for once more by name.
+
+It is a stream: what some nodes answered is judged by one look at the cluster that follows, acted
+on, and forgotten but for what the result tells. So its memory does not grow with the cluster, and
+no node waits for a silent one.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
-
-from carina_tasks.decisions import answers, guards, orphans, whose
+from carina_tasks.decisions import guards, orphans, whose
 from carina_tasks.errors import CarinaTasksError
 from carina_tasks.flows import ask_nodes, one_object
 from carina_tasks.flows.context import Context
@@ -25,23 +25,17 @@ from carina_tasks.flows.failover import events
 from carina_tasks.flows.sweeps import removal
 from carina_tasks.flows.sweeps import rules as sweep_rules
 from carina_tasks.flows.sweeps.results import (
-    KeptVolumes,
     LocalSweepNode,
     LocalSweepResult,
     MissingVolume,
-    Swept,
     SweptNode,
     summary_of,
 )
-from carina_tasks.flows.threads import each
-from carina_tasks.model import task_names
+from carina_tasks.flows.sweeps.tally import Tally
+from carina_tasks.flows.threads import Crew, crew, each
 from carina_tasks.model.local import Inventory, LocalVolume
-from carina_tasks.model.messages import (
-    LvResults,
-    MarkLvs,
-    batch_time,
-)
 from carina_tasks.model.names import TRASH_PREFIX, VOLUME_PREFIX
+from carina_tasks.model.objects import LogicVolume
 from carina_tasks.model.snapshot import ClusterSnapshot, unreadable_lines
 from carina_tasks.model.times import moment
 from carina_tasks.observability import metrics
@@ -51,6 +45,18 @@ RESULT_NAME = "sweep.local_volumes"
 KEPT = 86400
 """Seconds for which the last good sweep is remembered: after a day its age no longer matters.
 """
+BATCH = 128
+"""Nodes that are judged together, and those that are acted on meanwhile: what they reported is all
+that a sweep keeps in memory (100 KB for a node of 100 volumes).
+"""
+LISTED = 1000
+"""Nodes that are judged by one look at the cluster while that must be listed."""
+ACTING = 8
+"""Nodes that are acted on at the same time for each thread of the setting ``CONCURRENCY``: they
+wait for the node.
+"""
+
+_Answers = dict[str, Inventory | CarinaTasksError]
 
 
 def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) -> LocalSweepResult:
@@ -61,45 +67,111 @@ def sweep_local_volumes(ctx: Context, confirm: Mapping[str, int] | None = None) 
     ctx.check_pause()
     began = ctx.monotonic()
     nodes = ctx.cluster.nodes()
-    ready = [node.name for node in nodes.values.values() if node.is_ready]
-    results = [LocalSweepNode(name, "failed", why) for name, why in nodes.unreadable.items()]
-    results += [
+    ready = sorted(node.name for node in nodes.values.values() if node.is_ready)
+    left_out = [LocalSweepNode(name, "failed", why) for name, why in nodes.unreadable.items()]
+    left_out += [
         LocalSweepNode(name, "skipped", "the node is not Ready")
         for name, node in nodes.values.items()
         if not node.is_ready
     ]
+    tally = Tally()
     ctx.progress(f"asking {len(ready)} nodes what they hold")
-    inventories = ask_nodes.inventories(ctx, ready)
-    snapshot = ctx.cluster.observe()
-    judged: list[_Judged] = []
-    numbers = itertools.count(1)
-
-    def swept(item: tuple[str, Inventory | CarinaTasksError]) -> LocalSweepNode:
-        name, inventory = item
-        ctx.progress(f"node {next(numbers)} of {len(inventories)}: {name}")
-        if isinstance(inventory, CarinaTasksError):
-            return LocalSweepNode(name, "failed", inventory.message)
-        try:
-            # What was found counts whatever becomes of the requests to the node.
-            found = _judge_node(ctx, inventory, snapshot, (confirm or {}).get(name, 0))
-            judged.append(found)
-            return _act_on(ctx, found, snapshot)
-        except CarinaTasksError as exc:
-            # An error on one node stops no other node.
-            return LocalSweepNode(name, "failed", exc.message)
-
-    # A node that does not answer holds one thread until its deadline, and no other node.
-    results += each(ctx.settings.concurrency, swept, sorted(inventories.items()))
-    judged.sort(key=lambda one: one.inventory.node)
+    with crew(ACTING * ctx.settings.concurrency, BATCH) as acting:
+        for come in _batches(ctx, ready):
+            _sweep_some(ctx, come, confirm or {}, tally, acting)
+            ctx.progress(f"{tally.nodes} of {len(ready)} nodes")
+        swept = [*tally.results, *acting.results()]
+    results = [*left_out, *sorted(swept, key=lambda one: one.node)]
     metrics.SWEEP_SECONDS.labels("local_volumes").observe(ctx.monotonic() - began)
-    if judged or not ready:
+    snapshot = tally.snapshot or ctx.cluster.observe()
+    if tally.found or not ready:
         # A sweep that reached no node is no success.
-        _keep(ctx, snapshot, judged, results)
+        tally.keep(ctx, snapshot, RESULT_NAME, KEPT)
     return LocalSweepResult(
         nodes=tuple(results),
         unreadable=unreadable_lines(snapshot.unreadable),
-        summary=summary_of(results, {v.name: v.claim_key for v in snapshot.logic_volumes.values()}),
+        summary=summary_of(results, {one.volume: one.claim for one in tally.missing}),
     )
+
+
+def _batches(ctx: Context, nodes: Sequence[str]) -> Iterator[_Answers]:
+    """Yield what nodes answered, as much at a time as one look at the cluster judges.
+
+    While the cluster is not watched, each look costs complete lists, so more is waited for.
+    """
+    held: _Answers = {}
+    for come in ask_nodes.arriving(ctx, nodes, BATCH):
+        held |= come
+        if len(held) >= LISTED or ctx.cluster.is_watched:
+            yield held
+            held = {}
+    if held:
+        yield held
+
+
+def _sweep_some(
+    ctx: Context,
+    come: _Answers,
+    confirm: Mapping[str, int],
+    tally: Tally,
+    acting: Crew[LocalSweepNode],
+) -> None:
+    """Judge what some nodes answered, and begin to act on it.
+
+    Args:
+        ctx: The outside world.
+        come: What they answered.
+        confirm: The operator's yes to a number of orphans above the cap, by node.
+        tally: Takes what is known of all nodes.
+        acting: Asks nodes for what is to be done: one that does not answer holds one of its threads
+            until the deadline, and no other node.
+    """
+    tally.nodes += len(come)
+    tally.results += [
+        LocalSweepNode(name, "failed", answer.message)
+        for name, answer in come.items()
+        if isinstance(answer, CarinaTasksError)
+    ]
+    inventories = ask_nodes.answered(come)
+    if not inventories:
+        return
+    # A long sweep ends soon after it was paused.
+    ctx.check_pause()
+    # The next look lets the first go: its lists were copied when the cluster changed.
+    tally.snapshot = None
+    tally.snapshot = snapshot = ctx.cluster.observe()
+    here = snapshot.logic_volumes_by_node(inventories.keys())
+
+    def judged(inventory: Inventory) -> _Judged | LocalSweepNode:
+        node = inventory.node
+        try:
+            return _judge_node(ctx, inventory, snapshot, here.get(node, ()), confirm.get(node, 0))
+        except CarinaTasksError as exc:
+            # An error on one node stops no other node.
+            return LocalSweepNode(node, "failed", exc.message)
+
+    def acted(found: _Judged) -> LocalSweepNode:
+        try:
+            return _act_on(ctx, found)
+        except CarinaTasksError as exc:
+            return LocalSweepNode(found.inventory.node, "failed", exc.message)
+
+    ordered = [one for _, one in sorted(inventories.items())]
+    for found in each(ctx.settings.concurrency, judged, ordered):
+        if isinstance(found, LocalSweepNode):
+            tally.results.append(found)
+            continue
+        # What was found counts whatever becomes of the requests to the node.
+        tally.found.append(found.found)
+        tally.kept.update(verdict.why for verdict in found.kept)
+        tally.missing += [
+            MissingVolume(name, found.inventory.node, whose.claim_of(snapshot, name))
+            for name in found.missing
+        ]
+        if found.asks_nothing:
+            tally.results.append(acted(found))
+        else:
+            acting.add(acted, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +179,10 @@ class _Judged:
     """What the sweep found on one node, before it asks the node for anything."""
 
     inventory: Inventory
+    world: ClusterSnapshot
+    """What the removal looks at: the LogicVolumes of the LVs to remove. The whole cluster would be
+    kept alive until the node has answered.
+    """
     verdicts: tuple[tuple[LocalVolume, orphans.OrphanVerdict], ...]
     missing: tuple[str, ...]
     """LogicVolumes whose LV the node has not."""
@@ -126,53 +202,48 @@ class _Judged:
         return [(lv, v.reason) for lv, v in self.verdicts if isinstance(v, orphans.RemoveOrphan)]
 
     @property
+    def asks_nothing(self) -> bool:
+        """Whether nothing is to be done on the node."""
+        return all(isinstance(verdict, orphans.KeepLv) for _, verdict in self.verdicts) and all(
+            lv.trashed is None for lv in self.inventory.volumes
+        )
+
+    @property
     def kept(self) -> list[orphans.KeepLv]:
         """The verdicts about the LVs that stay."""
         return [v for _, v in self.verdicts if isinstance(v, orphans.KeepLv)]
 
 
-def _keep(
-    ctx: Context,
-    snapshot: ClusterSnapshot,
-    judged: Sequence[_Judged],
-    results: Sequence[LocalSweepNode],
-) -> None:
-    """Keep what was found, and of nodes that were not swept this time what was found there last."""
-    before = ctx.latest_results.last(RESULT_NAME, Swept)
-    now = [msgspec.structs.replace(one.found, at=int(snapshot.now)) for one in judged]
-    reached = {one.node for one in now}
-    if before:
-        now += [n for n in before.nodes if n.node not in reached and n.node in snapshot.nodes]
-    kept = Counter(verdict.why for one in judged for verdict in one.kept)
-    swept = Swept(
-        int(snapshot.now),
-        tuple(
-            MissingVolume(name, node.node, whose.claim_of(snapshot, name))
-            for node in results
-            for name in node.missing
-        ),
-        tuple(sorted(now, key=lambda one: one.node)),
-        tuple(KeptVolumes(*pair) for pair in sorted(kept.items())),
-    )
-    ctx.latest_results.keep(RESULT_NAME, swept, KEPT)
-
-
 def _judge_node(
-    ctx: Context, inventory: Inventory, snapshot: ClusterSnapshot, confirmed: int
+    ctx: Context,
+    inventory: Inventory,
+    snapshot: ClusterSnapshot,
+    here: Iterable[LogicVolume],
+    confirmed: int,
 ) -> _Judged:
+    """Judge all LVs of one node.
+
+    Args:
+        ctx: The outside world.
+        inventory: What the node reported.
+        snapshot: The cluster as it was read after that.
+        here: The LogicVolumes of `snapshot` that name the node.
+        confirmed: The number of orphans that the operator said yes to.
+    """
     verdicts = tuple((lv, _judge_alone(ctx, lv, inventory, snapshot)) for lv in inventory.volumes)
-    missing, troubles = _report_missing(ctx, snapshot, inventory)
-    doomed = sum(isinstance(verdict, orphans.RemoveOrphan) for _, verdict in verdicts)
+    missing, troubles = _report_missing(ctx, here, inventory, snapshot.now)
+    doomed = [lv for lv, verdict in verdicts if isinstance(verdict, orphans.RemoveOrphan)]
     lvs = sum(lv.name.startswith(VOLUME_PREFIX) for lv in inventory.volumes)
     cap = guards.orphan_cap(
-        doomed, lvs, ctx.settings.orphan_limit, ctx.settings.orphan_share, confirmed
+        len(doomed), lvs, ctx.settings.orphan_limit, ctx.settings.orphan_share, confirmed
     )
-    over = doomed if isinstance(cap, guards.GuardStops) else 0
+    over = len(doomed) if isinstance(cap, guards.GuardStops) else 0
     found = _found(ctx, inventory, snapshot, len(missing), over)
-    return _Judged(inventory, verdicts, missing, troubles, cap, found)
+    world = removal.world_of(doomed, snapshot)
+    return _Judged(inventory, world, verdicts, missing, troubles, cap, found)
 
 
-def _act_on(ctx: Context, judged: _Judged, snapshot: ClusterSnapshot) -> LocalSweepNode:
+def _act_on(ctx: Context, judged: _Judged) -> LocalSweepNode:
     node, doomed = judged.inventory.node, judged.doomed
     outcome: Literal["swept", "refused"] = "swept"
     reason = "; ".join(judged.troubles)
@@ -182,9 +253,15 @@ def _act_on(ctx: Context, judged: _Judged, snapshot: ClusterSnapshot) -> LocalSw
     not_judged = removal.Done(failed=tuple(v.error for v in judged.kept if v.error))
     done = (
         not_judged
-        + _mark(ctx, judged, snapshot)
-        + removal.remove_all(ctx, judged.inventory, snapshot, doomed)
-        + removal.purge(ctx, judged.inventory, snapshot)
+        + removal.mark(
+            ctx,
+            node,
+            int(judged.world.now),
+            judged.lvs(orphans.MarkOrphan),
+            judged.lvs(orphans.UnmarkOrphan),
+        )
+        + removal.remove_all(ctx, judged.inventory, judged.world, doomed)
+        + removal.purge(ctx, judged.inventory, judged.world.now)
     )
     for what in ("marked", "unmarked", "trashed", "removed", "purged", "failed"):
         metrics.ORPHANS.labels(what).inc(len(getattr(done, what)))
@@ -200,33 +277,6 @@ def _act_on(ctx: Context, judged: _Judged, snapshot: ClusterSnapshot) -> LocalSw
         purged=done.purged,
         failed=done.failed,
         missing=judged.missing,
-    )
-
-
-def _mark(ctx: Context, judged: _Judged, snapshot: ClusterSnapshot) -> removal.Done:
-    mark, unmark = judged.lvs(orphans.MarkOrphan), judged.lvs(orphans.UnmarkOrphan)
-    if not mark and not unmark:
-        return removal.Done()
-    node = judged.inventory.node
-    request = MarkLvs(
-        at=int(snapshot.now),
-        mark=tuple(map(removal.target_of, mark)),
-        unmark=tuple(map(removal.target_of, unmark)),
-    )
-    asked = (*request.mark, *request.unmark)
-    results = ask_nodes.accepted_results(
-        ctx,
-        node,
-        asked,
-        answers.MARK,
-        lambda: ctx.nodes.ask(
-            node, task_names.MARK_VOLUMES, request, LvResults, more=batch_time(len(asked))
-        ),
-    )
-    return removal.Done(
-        marked=tuple(f"{lv.group}/{lv.name}" for lv in mark),
-        unmarked=tuple(f"{lv.group}/{lv.name}" for lv in unmark),
-        failed=tuple(f"{r.group}/{r.name}: {r.reason}" for r in results if r.outcome == "failed"),
     )
 
 
@@ -258,6 +308,7 @@ def _found(
         sum(sizes),
         old_copies=len(old) if kept else 0,
         old_until=until,
+        at=int(snapshot.now),
     )
 
 
@@ -308,10 +359,17 @@ def _judge_alone(
 
 
 def _report_missing(
-    ctx: Context, snapshot: ClusterSnapshot, inventory: Inventory
+    ctx: Context, here: Iterable[LogicVolume], inventory: Inventory, now: float
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the LogicVolumes whose LV is missing, and what is wrong with the node itself."""
-    found = orphans.missing_local_volumes(snapshot, inventory, ctx.settings.orphan_grace)
+    """Return the LogicVolumes whose LV is missing, and what is wrong with the node itself.
+
+    Args:
+        ctx: The outside world.
+        here: The LogicVolumes that name the node.
+        inventory: What the node reported.
+        now: Seconds since the epoch, by the API server's clock.
+    """
+    found = orphans.missing_local_volumes(here, inventory, now, ctx.settings.orphan_grace)
     for item in found:
         ctx.audit.warn(
             about_volume(item.logic_volume),

@@ -20,6 +20,7 @@ from carina_tasks.model.messages import (
     LvResults,
     LvTarget,
     LvToRemove,
+    MarkLvs,
     PurgeLvs,
     RemoveLvs,
     batch_time,
@@ -43,6 +44,40 @@ class Done:
     def __add__(self, other: Done) -> Done:
         """Return both together."""
         return Done(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+def mark(
+    ctx: Context, node: str, at: int, found: list[LocalVolume], wanted: list[LocalVolume]
+) -> Done:
+    """Mark orphans of one node, and remove the mark of what is wanted again.
+
+    Args:
+        ctx: The outside world.
+        node: Name of the node.
+        at: Seconds since the epoch that the mark notes, by the API server's clock.
+        found: What is marked.
+        wanted: What is marked and wanted.
+    """
+    if not found and not wanted:
+        return Done()
+    request = MarkLvs(
+        at=at, mark=tuple(map(target_of, found)), unmark=tuple(map(target_of, wanted))
+    )
+    asked = (*request.mark, *request.unmark)
+    results = ask_nodes.accepted_results(
+        ctx,
+        node,
+        asked,
+        answers.MARK,
+        lambda: ctx.nodes.ask(
+            node, task_names.MARK_VOLUMES, request, LvResults, more=batch_time(len(asked))
+        ),
+    )
+    return Done(
+        marked=tuple(f"{lv.group}/{lv.name}" for lv in found),
+        unmarked=tuple(f"{lv.group}/{lv.name}" for lv in wanted),
+        failed=tuple(f"{r.group}/{r.name}: {r.reason}" for r in results if r.outcome == "failed"),
+    )
 
 
 def remove_all(
@@ -71,6 +106,17 @@ def remove_all(
     return _remove(ctx, inventory, others, now if conf.trash_retention else 0) + _remove(
         ctx, inventory, old, now if kept else 0
     )
+
+
+def world_of(doomed: Iterable[LocalVolume], snapshot: ClusterSnapshot) -> ClusterSnapshot:
+    """Return only what `remove_all` looks at of the cluster.
+
+    Args:
+        doomed: The LVs to remove.
+        snapshot: The cluster as it was read.
+    """
+    found = (snapshot.logic_volumes.get(lv.name.removeprefix(VOLUME_PREFIX)) for lv in doomed)
+    return ClusterSnapshot(now=snapshot.now, logic_volumes={v.name: v for v in found if v})
 
 
 def is_old_copy(lv: LocalVolume, node: str, snapshot: ClusterSnapshot) -> bool:
@@ -143,15 +189,21 @@ def _remove(
     return _done(node, results)
 
 
-def purge(ctx: Context, inventory: Inventory, snapshot: ClusterSnapshot) -> Done:
-    """Remove permanently what has been in the trash for long enough."""
+def purge(ctx: Context, inventory: Inventory, now: float) -> Done:
+    """Remove permanently what has been in the trash for long enough.
+
+    Args:
+        ctx: The outside world.
+        inventory: What the node reported.
+        now: Seconds since the epoch, by the API server's clock.
+    """
     reasons: dict[tuple[str, str], str] = {}
     failed: list[str] = []
     for lv in inventory.volumes:
         if lv.trashed is None:
             continue
         try:
-            verdict = sweep_rules.judge_trash(ctx, lv, inventory, snapshot.now)
+            verdict = sweep_rules.judge_trash(ctx, lv, inventory, now)
         except CarinaTasksError as exc:
             one_object.check(ctx, exc)
             failed.append(f"{lv.group}/{lv.name}: {exc.message}")
@@ -163,7 +215,7 @@ def purge(ctx: Context, inventory: Inventory, snapshot: ClusterSnapshot) -> Done
     if not doomed:
         return not_judged
     request = PurgeLvs(
-        trashed_before=int(snapshot.now - ctx.settings.trash_retention),
+        trashed_before=int(now - ctx.settings.trash_retention),
         volumes=tuple(LvInTrash(v.group, v.name, v.uuid) for v in doomed),
     )
     node = inventory.node
