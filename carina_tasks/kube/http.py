@@ -21,6 +21,10 @@ from carina_tasks.kube.responses import NO_DRY_RUN, date_of, error_of, retry_aft
 
 IN_FLIGHT = 32
 """Requests of one process that the API server has at a time, six watches among them."""
+CREDENTIALS_KEPT = 1.0
+"""Seconds for which the client's configuration is not asked again for its token: with a kubeconfig
+each question reads the whole environment, a quarter of the CPU of a request (measured).
+"""
 BUSY_TRIES = 5
 """Tries of a request that the API server answers with 429; client-go makes ten."""
 BUSY_LONGEST = 10.0
@@ -56,6 +60,8 @@ class Http:
         self._timeout = timeout
         self._page_size = page_size
         self._observe = observe
+        self._credentials: tuple[float, dict[str, str]] = (0.0, {})
+        """Until when they are used (monotonic seconds), and the headers."""
 
     @property
     def host(self) -> str:
@@ -89,6 +95,8 @@ class Http:
                 break
             # API priority and fairness has not let it in, so nothing was done, whatever the verb.
             time.sleep(min(pause, BUSY_LONGEST))
+        if status == 401:
+            self._credentials = (0.0, {})
         if not 200 <= status < 300:
             self._raise_for(verb, path, status, data)
         self.heard_at = date_of(headers.get("Date"))
@@ -131,7 +139,7 @@ class Http:
         headers: dict[str, str] = {"Accept": "application/json", "User-Agent": "carina-tasks"}
         if body is not None:
             headers["Content-Type"] = content_type
-        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, verb, body)
+        headers |= self._authorization()
         url = self._host + path + ("?" + urlencode(query) if query else "")
         data = None if body is None else json.dumps(body).encode()
         try:
@@ -147,6 +155,15 @@ class Http:
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise ApiUnavailable(f"the API server at {self._host} does not answer: {exc}") from exc
         return response
+
+    def _authorization(self) -> dict[str, str]:
+        """Return the headers with our credentials; the client's configuration renews a token."""
+        until, found = self._credentials
+        if (now := time.monotonic()) >= until:
+            found = {}
+            self._client.update_params_for_auth(found, [], ["BearerToken"], "", "", None)
+            self._credentials = (now + CREDENTIALS_KEPT, found)
+        return found
 
     @staticmethod
     def _decode(verb: str, path: str, data: bytes) -> Raw:

@@ -8,6 +8,7 @@ measured is what the cluster's API is asked for.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import subprocess
@@ -23,6 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import structlog
 from kubernetes import config
 
 from carina_tasks.demo import manifests
@@ -336,6 +338,8 @@ def _ours(server: Server, size: int) -> Run:
 def main() -> int:
     """Rebuild the volumes of the lost node as a control worker does; print a `Run` as JSON."""
     size = int(sys.argv[1])
+    # As the product is configured by default: without debug lines.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     api = CountingApi(config.new_client_from_config(os.environ["KUBECONFIG"]), 60, 500)
     informer = Informer(api, 90)
     informer.start()
