@@ -1,4 +1,4 @@
-"""With what a request shows who we are: asked of the client's configuration, which renews tokens."""
+"""How a request shows who we are: asked of the client's configuration, which renews tokens."""
 
 import io
 import time
