@@ -25,6 +25,7 @@ from carina_tasks.flows.failover.steps import (
     Advance,
     AwaitsBinding,
     AwaitsLastLook,
+    Brought,
     NeedsLocalVolume,
     NeedsTarget,
     may_continue,
@@ -171,7 +172,7 @@ def _brought_on(
     pool: ThreadPoolExecutor,
     local: Mapping[str, CreatedLv],
     begin: Iterable[Callable[[], Advance]],
-) -> list[Advance]:
+) -> list[Brought]:
     """Bring volumes on until none waits for its claim any more.
 
     A volume whose claim is not Bound yet keeps no thread: the next one begins meanwhile. Not all
@@ -183,7 +184,7 @@ def _brought_on(
         local: What the target answered about each LV, by LogicVolume.
         begin: Begins with each volume.
     """
-    todo, waits, done = deque(begin), list[AwaitsBinding](), list[Advance]()
+    todo, waits, done = deque(begin), list[AwaitsBinding](), list[Brought]()
     pause = FIRST_LOOK
     while todo or waits:
         room = max(0, AT_ONCE * ctx.settings.concurrency - len(waits))
@@ -209,7 +210,7 @@ def _brought_on(
 
 
 def _looked_at(
-    ctx: Context, pool: ThreadPoolExecutor, local: Mapping[str, CreatedLv], results: list[Advance]
+    ctx: Context, pool: ThreadPoolExecutor, local: Mapping[str, CreatedLv], results: list[Brought]
 ) -> list[VolumeResult | NeedsLocalVolume | NeedsTarget]:
     """Bring on the volumes that wait for the last look at the pods of their source.
 
@@ -234,7 +235,7 @@ def _looked_at(
     reason = "pods that use it keep being bound to its source"
     return [
         unfinished_result(result.view.logic_volume.name, reason, result.view.journal)
-        if isinstance(result, AwaitsLastLook | AwaitsBinding)
+        if isinstance(result, AwaitsLastLook)
         else result
         for result in results
     ]

@@ -60,7 +60,9 @@ class AwaitsBinding:
     binding: Binding
 
 
-Advance = VolumeResult | NeedsLocalVolume | NeedsTarget | AwaitsLastLook | AwaitsBinding
+Brought = VolumeResult | NeedsLocalVolume | NeedsTarget | AwaitsLastLook
+"""How far a volume came, as far as it depends on us."""
+Advance = Brought | AwaitsBinding
 
 
 def act(
