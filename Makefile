@@ -42,7 +42,7 @@ demo: $(VENV)/ready
 PROCESSES ?= 2
 test: $(VENV)/ready
 	@$(BIN)/python -m tests.lab.parts
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -p tests.two_at_a_time -n $(PROCESSES) --dist loadscope $(PYTEST_ARGS)
 
 killpoints: $(VENV)/ready
 	@$(BIN)/python -m tests.killpoints

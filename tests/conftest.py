@@ -13,16 +13,6 @@ HERE = Path(__file__).parent
 # Tests of these folders use the tier's parts as a whole; the others call `parts.require` for what
 # they need.
 WHOLE_TIER = {"browser", "system", "containers"}
-GROUPS = {
-    "browser": "stage",
-    "integration": "stage",
-    "contract": "servers",
-    "system": "lab",
-    "containers": "lab",
-}
-"""Tests of one group share what they run on, so `make test`, which runs two tests at a time, gives
-a group to one process. Unit tests need nothing and fill the rest.
-"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,8 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if tier := tier_of(item):
             item.add_marker(tier)
-            if tier in GROUPS:
-                item.add_marker(pytest.mark.xdist_group(GROUPS[tier]))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

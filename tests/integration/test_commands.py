@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from carina_tasks.kube import paths
 from tests.integration.embedded import CELERY, GIB, NODES, ONE, THREE, TWO, Embedded
@@ -88,6 +89,11 @@ def test_a_volume_without_a_place_is_seen_and_retried(embedded: Embedded) -> Non
     # No schedule shall bring it back: the operator's command does.
     embedded.end("beat")
     embedded.end("watch")
+    client = redis.Redis.from_url(embedded.stage.broker_url)
+    embedded.eventually(
+        "what they sent has ended",
+        lambda: not client.llen("control") and not client.keys("carina-tasks.lock.*"),
+    )
     for node in (TWO, THREE):
         embedded.api.merge(paths.node(node), {"spec": {"unschedulable": None}})
     sent = json.loads(shown(embedded, "retry", "default/data", "-o", "json"))
