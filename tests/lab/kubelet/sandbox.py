@@ -126,8 +126,12 @@ class Sandbox:
         fixed = [*image, (self.sources, "/src", False), (self.hosts, "/etc/hosts", False)]
         lines = ["set -e", f"hostname {self.folder.name}", "mount --make-rprivate /"]
         lines.append(f"mount --bind {quote(str(root))} {root}")
-        for source, path, writable in [*fixed, *self.mounts]:
+        # The outer first: a pod's /tmp would hide an image that lies below the host's.
+        for source, path, writable in sorted(
+            [*fixed, *self.mounts], key=lambda one: one[1].count("/")
+        ):
             target = quote(f"{root}{path}")
+            lines.append(f"[ -e {target} ] || mkdir -p {target}")
             lines.append(f"mount --bind {quote(str(source))} {target}")
             if not writable:
                 lines.append(f"mount -o remount,bind,ro {target}")
