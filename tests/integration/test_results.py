@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 
+from carina_tasks import queues
+from carina_tasks.model import task_names
 from carina_tasks.store.answers import RESULT_KEY
 from tests.integration.embedded import ONE, Embedded
 
@@ -13,14 +15,20 @@ HOUR, DAY = 3600, 86400
 
 
 def test_each_kind_of_result_has_its_time(embedded: Embedded) -> None:
-    """Answers of nodes and results of routine tasks an hour, what became of a failover a day;
-    nothing is kept forever.
+    """Answers of nodes that nobody read and results of routine tasks an hour, what became of a
+    failover a day; nothing is kept forever, and an answer that was read not at all.
     """
-    client = embedded.stage.app.backend.client
+    app, client = embedded.stage.app, embedded.stage.app.backend.client
     embedded.call("carina.failover.status")
     embedded.call("carina.failover.resume")
     embedded.call("carina.failover.rebuild_node", "no-such-node")
     embedded.call("carina.sweep.local_volumes")
+    answers = f"{RESULT_KEY}*:*"
+    embedded.eventually("all are read", lambda: not [*client.scan_iter(match=answers)])
+    # Whoever asked this is gone.
+    unread = {"queue": queues.node_queue(ONE), "task_id": f"{ONE}:0:unread", "expires": 60}
+    app.send_task(task_names.INVENTORY, **unread)
+    embedded.eventually("it is answered", lambda: client.exists(f"{RESULT_KEY}{ONE}:0"))
     lifetimes: dict[str, set[str]] = {"hour": set(), "day": set(), "other": set()}
     for key in client.scan_iter(match=RESULT_KEY + "*", count=1000):
         left, task = client.ttl(key), key.decode().removeprefix(RESULT_KEY)
