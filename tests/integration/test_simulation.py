@@ -18,7 +18,7 @@ HISTORIES = 100
 """
 
 FOUND_WITHIN = {
-    bug.name: finder.within
+    bug.name: finder
     for bug in BUGS
     for finder in bug.found_by
     if isinstance(finder, Simulation) and finder.within
@@ -69,7 +69,9 @@ def test_a_seed_is_a_history() -> None:
 @pytest.mark.parametrize("bug", FOUND_WITHIN)
 def test_a_planted_bug_is_found(bug: str, capsys: pytest.CaptureFixture[str]) -> None:
     """With the bug in the product's code some history breaks, and its log is printed."""
-    done = _simulate("--plant", bug, "--histories", str(FOUND_WITHIN[bug]))
+    finder = FOUND_WITHIN[bug]
+    seeds = ("--seed", str(finder.first), "--histories", str(finder.within))
+    done = _simulate("--plant", bug, *seeds)
     last = done.stdout.splitlines()[-1] if done.stdout else done.stderr[-500:]
     with capsys.disabled():
         print(f"\nplanted: {bug}: {last}")
