@@ -43,8 +43,9 @@ quick answer is noticed within half its own time and a slow one costs four reads
 _LOOK = 1.0
 """Seconds between two looks for an answer whose message may have been lost."""
 WINDOW: Final = 64
-"""Nodes that are being asked at once. Redis sends each answer to whoever listens for it, and cuts
-off a listener who is 32 MB behind (client-output-buffer-limit): 64 answers of 500 kB, 650 volumes.
+"""Nodes that are being asked at once. Redis sends each answer to the process that subscribed to it,
+and cuts off a subscriber that is 32 MB behind (client-output-buffer-limit): 64 answers of 500 kB,
+650 volumes.
 """
 _YOUNG = 1.0
 """Seconds after which a question holds no place in the window: its node is slow or silent."""
@@ -76,12 +77,14 @@ class _Round(Generic[T]):
     """Nodes that were not asked yet."""
     waiting: dict[str, Pending] = field(default_factory=dict)
     """By the key of the answer, the oldest question first."""
+    ended: list[tuple[str, object]] = field(default_factory=list)
+    """Id and result of each question whose result is handed on next."""
     pause: float = _FIRST_POLL
     heard: float = 0.0
     """When an answer came last, by `time.monotonic`."""
 
     @property
-    def ended(self) -> bool:
+    def is_over(self) -> bool:
         """Whether nothing is left to ask or to wait for."""
         return not self.left and not self.waiting
 
@@ -182,16 +185,33 @@ class NodeCalls:
         told, come = set[str](), dict[str, T | CarinaTasksError]()
         try:
             with self._listen(self._app) as listener:
-                while not now.ended:
+                while not now.is_over:
                     come |= self._put(now, listener)
                     come |= self._take(now, listener, _LULL if come else _LOOK)
                     lull = time.monotonic() - now.heard >= _LULL
-                    if come and (lull or len(come) >= most or now.ended):
+                    if come and (lull or len(come) >= most or now.is_over):
                         told |= come.keys()
-                        yield come
+                        yield from self._hand_on(now, come)
                         come = {}
         except BrokerUnavailable as exc:
-            yield come | {node: exc for node in requests if node not in told | come.keys()}
+            rest = {node: exc for node in requests if node not in told | come.keys()}
+            yield from self._hand_on(now, come | rest)
+
+    def _hand_on(
+        self, now: _Round[T], come: dict[str, T | CarinaTasksError]
+    ) -> Iterator[dict[str, T | CarinaTasksError]]:
+        """Yield what has come; remove the answers first, and report them to the monitoring last."""
+        ended, now.ended = now.ended, []
+        # Else the answers to the last questions of every node would fill Redis for an hour.
+        read = [id_ for id_, result in ended if not isinstance(result, BrokerUnavailable)]
+        with suppress(BrokerUnavailable):
+            drop(self._app, read)
+        try:
+            yield come
+        finally:
+            # The caller does not wait for the monitoring.
+            for id_, result in ended:
+                self._tell(id_, result)
 
     def _put(self, now: _Round[T], listener: Listener) -> dict[str, T | CarinaTasksError]:
         """Ask the next nodes, as many as there is room for; return those that cannot be asked."""
@@ -259,22 +279,16 @@ class NodeCalls:
             if (result := self._result(now.waiting[key], now.answer)) is not None:
                 question = now.waiting.pop(key)
                 come[question.node], now.heard = result, time.monotonic()
-                self._tell(question.id, result)
+                now.ended.append((question.id, result))
         return come
 
     def _result(self, question: Pending, answer: type[T]) -> T | CarinaTasksError | None:
         """Return what became of a question, None while its node may still answer."""
         try:
-            found: T | CarinaTasksError | None = self._poll(question, answer)
-        except BrokerUnavailable as exc:
-            return exc
+            found = self._poll(question, answer)
         except CarinaTasksError as exc:
-            found = exc
-        if found is not None:
-            # Else the answers to the last questions of every node would fill Redis for an hour.
-            with suppress(BrokerUnavailable):
-                drop(self._app, question.id)
-        elif time.monotonic() >= question.deadline:
+            return exc
+        if found is None and time.monotonic() >= question.deadline:
             return NodeSilent(f"the worker of node {question.node} did not answer in time")
         return found
 

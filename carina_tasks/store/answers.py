@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -85,18 +86,19 @@ def fetch(app: Celery, task_id: str, limit: int) -> bytes:
         return data
 
 
-def drop(app: Celery, task_id: str) -> None:
-    """Remove the answer to a task, which was read.
+def drop(app: Celery, task_ids: Sequence[str]) -> None:
+    """Remove the answers to some tasks, which were read.
 
     Args:
         app: The Celery application.
-        task_id: The task's id, ``<node>:<slot>:<uuid>``.
+        task_ids: Ids of the tasks, ``<node>:<slot>:<uuid>``.
 
     Raises:
         BrokerUnavailable: Redis does not answer.
     """
-    with connection(app) as client:
-        client.unlink(answer_key(task_id))
+    if task_ids:
+        with connection(app) as client:
+            client.unlink(*map(answer_key, task_ids))
 
 
 def read_answer(data: bytes, node: str, answer: type[T], limit: int, task_id: str = "") -> T | None:

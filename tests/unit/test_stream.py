@@ -31,12 +31,17 @@ class Nodes:
         """Let the nodes of `silent` never answer."""
         self.now, self.silent, self.hears = 1000.0, frozenset(silent), hears
         self.kept, self.due, self.open_, self.most = {}, [], set(), 0
-        self.backend, self.conf = self, CONF
+        self.backend, self.conf, self.unlinked = self, CONF, []
         self.client = SimpleNamespace(
             incr=lambda key: 1,
-            unlink=lambda key: self.kept.pop(key, None),
+            unlink=self.unlink,
             getrange=lambda key, start, end: self.kept.get(key, b""),
         )
+
+    def unlink(self, *keys):
+        """Remove keys, and note those that were there."""
+        there = [key for key in keys if self.kept.pop(key, None)]
+        self.unlinked += [there] if there else []
 
     def send_task(self, name, *, task_id, **_):
         """Note when the answer comes."""
@@ -134,6 +139,19 @@ def test_an_answer_that_was_read_is_removed(monkeypatch):
     nodes = Nodes()
     assert len(list(stream(nodes, ["n1", "n2"], monkeypatch))) == 1
     assert nodes.kept == {}
+
+
+def test_the_answers_of_a_part_are_removed_at_once_and_reported_last(monkeypatch):
+    """One command for all of them; the caller has them before the monitoring has."""
+    nodes, log = Nodes(), []
+    monkeypatch.setattr(calls, "time", SimpleNamespace(monotonic=lambda: nodes.now))
+    asking = NodeCalls(
+        nodes, DEADLINE, 1 << 20, nodes.listening, lambda task_id, answer: log.append("told")
+    )
+    for some in asking.stream(dict.fromkeys(["n1", "n2", "n3"]), TASK, Inventory):
+        log.append(len(some))
+    assert [len(keys) for keys in nodes.unlinked] == [3]
+    assert log == [3, "told", "told", "told"]
 
 
 def test_a_broker_that_goes_away_is_the_answer_of_all_that_are_left(monkeypatch):
