@@ -49,7 +49,7 @@ class CloseIdleConnections(bootsteps.StartStopStep):  # type: ignore[misc]
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def start(self, consumer: Any) -> None:
-        """Close them; whoever needs one again opens it again."""
+        """Close them; a command that needs one opens it again."""
         consumer.task_consumer.channel.pool.disconnect(inuse_connections=False)
 
 

@@ -237,7 +237,7 @@ PHASES: dict[type[Step], int] = {
     RestorePolicy: 2,
     ReportCapacity: 2,
     RefuseRebuild: 2,
-    SetSuccess: 2,
+    SetSuccess: 3,
     EvictPods: 3,
     RemoveClaimAnnotation: 4,
     ClearResize: 4,

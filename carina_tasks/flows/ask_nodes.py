@@ -34,7 +34,7 @@ def inventories(ctx: Context, nodes: Iterable[str]) -> dict[str, Inventory | Car
 def arriving(
     ctx: Context, nodes: Iterable[str], most: int = WINDOW
 ) -> Iterator[dict[str, Inventory | CarinaTasksError]]:
-    """Yield the same as they come, some at a time, so that nobody need keep all of them.
+    """Yield the same as they come, some at a time, so that the caller need not keep all of them.
 
     Args:
         ctx: The outside world.

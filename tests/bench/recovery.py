@@ -122,7 +122,6 @@ def _other_pods(lab: Lab, number: int) -> Iterator[None]:
 
 def _add_pod(lab: Lab, at: int) -> None:
     container = {"name": "main", "image": "none", "env": [{"name": "A", "value": "x" * 500}]}
-    # The grace is that of a node which is never NotReady here.
     spec = {"nodeName": OTHER, "containers": [container], "terminationGracePeriodSeconds": 0}
     meta = {"name": f"other-{at}"}
     lab.kube.create(k.pods(), {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})

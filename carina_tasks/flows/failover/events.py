@@ -278,7 +278,7 @@ def replaced(ctx: Context, logic_volume: LogicVolume, journal: Journal) -> None:
         "delete-pv",
         f"{_subject(logic_volume)}: its PersistentVolume is replaced under its name, "
         f"{journal.source} -> {journal.target}",
-        object=logic_volume.claim_key or logic_volume.name,
+        object=logic_volume.claim or logic_volume.name,
         intent=journal.intent,
         volume=logic_volume.name,
     )
