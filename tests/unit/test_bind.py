@@ -160,6 +160,23 @@ def test_a_claim_that_nobody_binds_is_left_after_the_timeout():
     assert bench.touches == 23
 
 
+def test_a_claim_that_changes_with_each_look_is_left_after_the_timeout_too():
+    """Another client writes it between our read and our touch: each touch is refused, and the time
+    does not begin anew.
+    """
+    bench = Bench()
+    read, bench.api._control = bench.api.get, lambda key: None
+
+    def get(path, *query):
+        raw = read(path, *query)
+        bench.api.objects[path]["metadata"]["resourceVersion"] += "0"
+        return raw
+
+    bench.api.get = get
+    with pytest.raises(LostMidway, match="is kube-controller-manager running"):
+        bench.bind()
+
+
 def test_a_volume_that_waits_for_its_claim_keeps_no_other_from_its_step(monkeypatch):
     """One thread: while the first waits for the volume controller, the second is brought as far,
     and a third is not begun before there is room.

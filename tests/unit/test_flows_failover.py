@@ -114,6 +114,27 @@ def test_a_pod_is_left_alone_when_another_worker_has_finished_meanwhile(monkeypa
     assert not [path for verb, path, _ in api.log if "/pods/" in path]
 
 
+def test_a_pod_of_the_last_look_is_left_alone_when_another_worker_has_finished(monkeypatch):
+    """The status was written long before that look: what it proved then it does not prove now."""
+    api, fake = deleted(names=("pvc-1",)), nodes()
+    for path in [path for path, raw in api.objects.items() if raw["kind"] == "Pod"]:
+        del api.objects[path]
+    real, late = Cluster.pods_on, paths.pod("default", "late")
+
+    def pods_on(self, node, namespace):
+        api.objects[late] = copy.deepcopy(pod("late", "pvc-1"))
+        meta = api.one("LogicVolume", "pvc-1")["metadata"]
+        if meta["annotations"].pop(well_known.JOURNAL, None):
+            meta["resourceVersion"] = "9999"
+        return real(self, node, namespace)
+
+    monkeypatch.setattr(Cluster, "pods_on", pods_on)
+    (result,) = rebuild_node(context(api, fake), "n1").volumes
+    assert "another worker finished it" in result.reason
+    assert late in api.objects
+    assert not [path for _, path, _ in api.log if path.startswith(late)]
+
+
 def test_a_pod_that_is_bound_to_the_source_at_the_last_moment_is_evicted_too():
     """It tolerates everything and names the node: the pods are listed again before the journal
     goes, and its volume is no longer there.

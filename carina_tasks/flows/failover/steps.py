@@ -103,7 +103,7 @@ def act(
             if not (view.just_written or _is_unchanged(ctx, logic_volume)):
                 return None
             evict(ctx, pods, logic_volume, view.claim, journal)
-            return replace(view, pods=(), just_written=False)
+            return replace(view, pods=())
         case _ if pv is not None or isinstance(step, rebuild.CreatePersistentVolume):
             return _with_pv(ctx, view, step, begun)
     raise LostMidway(f"{logic_volume.name}: an object went away between reading and acting")
