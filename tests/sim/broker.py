@@ -82,7 +82,7 @@ class Broker:
             get=self.answers.get,
             set=lambda key, value, ex: self.answers.update({key: value}),
             incr=lambda key: next(self._slots),
-            unlink=lambda key: self.answers.pop(key, None),
+            unlink=lambda *keys: [self.answers.pop(key, None) for key in keys],
         )
         self.backend = SimpleNamespace(client=client)
         self.conf = SimpleNamespace(broker_use_ssl=None)
