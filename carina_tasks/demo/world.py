@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from carina_tasks.demo import manifests
 from carina_tasks.demo.stage import Stage
@@ -27,6 +27,10 @@ Raw = dict[str, Any]
 CLAIMS = f"/api/v1/namespaces/{manifests.NAMESPACE}/persistentvolumeclaims"
 PODS = f"/api/v1/namespaces/{manifests.NAMESPACE}/pods"
 SETS = f"/apis/apps/v1/namespaces/{manifests.NAMESPACE}/statefulsets"
+PATIENCE: Final = 120.0
+"""Seconds that something may take, several times what a small machine needs: a wait ends as soon as
+what it waits for is there.
+"""
 
 
 class NotInTime(Exception):
@@ -50,7 +54,7 @@ class World:
         for name in nodes:
             self._ensure(paths.NODES, manifests.node(name))
         for name in nodes:
-            self.wait(f"node {name} is Ready", partial(self._is_ready, name), 20)
+            self.wait(f"node {name} is Ready", partial(self._is_ready, name))
 
     def claim(self, name: str, size: str, node: str, volume: str = "", **labels: str) -> None:
         """Make a claim whose volume goes to `node`, under the name `volume` if that is given."""
@@ -148,8 +152,11 @@ class World:
             versions[what] = f"{meta['uid']}/{meta['resourceVersion']}"
         return versions
 
-    def wait(self, what: str, check: Callable[[], object], timeout: float) -> float:
-        """Call `check` until it is true; return the seconds. Raises NotInTime."""
+    def wait(self, what: str, check: Callable[[], object], timeout: float = PATIENCE) -> float:
+        """Call `check` until it is true; return the seconds.
+
+        Raises NotInTime after `timeout` seconds.
+        """
         begun = time.monotonic()
         while not check():
             if time.monotonic() - begun > timeout:

@@ -46,9 +46,9 @@ def idle_node_worker(embedded: Embedded, seconds: float) -> Iterator[Figure]:
     env |= {"NODE_NAME": "idle", "CARINA_TASKS_NODE_PROFILE": "sealed"}
 
     ours = stage.children.start("node-idle", [sys.executable, "-c", OURS], **env)
-    embedded.eventually("the node worker lives", lambda: client.exists("alive.idle"), 30)
+    embedded.wait("the node worker lives", lambda: client.exists("alive.idle"), 30)
     bare = stage.children.start("bare", [sys.executable, "-c", BARE, stage.broker_url])
-    embedded.eventually("the bare worker is ready", lambda: " ready." in bare.text(), 30)
+    embedded.wait("the bare worker is ready", lambda: " ready." in bare.text(), 30)
     time.sleep(1)
     try:
         spent = [_cpu(child) for child in (ours, bare)]

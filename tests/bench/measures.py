@@ -103,7 +103,7 @@ def node_ask(embedded: Embedded, turns: int) -> Figure:
     worker = embedded.stage.children.start(
         "node-bench", [sys.executable, "-m", "workers.node"], **env
     )
-    embedded.eventually("the worker lives", lambda: embedded.stage.redis.exists("alive.bench"), 30)
+    embedded.wait("the worker lives", lambda: embedded.stage.redis.exists("alive.bench"), 30)
     calls = NodeCalls(embedded.stage.app, 30, 1 << 20)
     end = threading.Event()
     echo = threading.Thread(target=_echo, args=(embedded.stage.broker_url, end), daemon=True)

@@ -71,7 +71,6 @@ exec /usr/sbin/lvm "$@"
 """
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["rebuild", "migrate"])
 def test_the_control_worker_is_killed_at_each_write(story: Story, proxy: Proxy, kind: str) -> None:
     """One failover in which the control worker gets SIGKILL at each kind of write, in three ways:

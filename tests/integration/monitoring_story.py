@@ -25,13 +25,13 @@ def story(embedded: Embedded, prometheus: Prometheus) -> None:
         ]
         return gone and all(map(prometheus.query, found))
 
-    embedded.eventually("all are scraped", scraped, 30)
+    embedded.wait("all are scraped", scraped, 30)
     moved = [embedded.volume(f"data-{i}", ONE) for i in range(2)]
     gone = embedded.volume("gone", TWO)
     embedded.volume("big", TWO, size="60Gi")
     embedded.nodes[THREE].create("volume-orphan", 5 * GIB)
     embedded.nodes[TWO].remove(f"volume-{gone}")
-    embedded.eventually(
+    embedded.wait(
         "the orphan lies in the trash", lambda: embedded.sweep()[THREE].get("trashed"), 40
     )
     embedded.world.delete_node(ONE)
@@ -40,4 +40,4 @@ def story(embedded: Embedded, prometheus: Prometheus) -> None:
     embedded.call("carina.failover.readiness")
     embedded.sweep()
     embedded.call("carina.sweep.logic_volumes")
-    embedded.eventually("the gauges follow", followed, 60)
+    embedded.wait("the gauges follow", followed, 60)

@@ -74,9 +74,7 @@ def test_a_volume_without_a_place_is_seen_and_retried(embedded: Embedded) -> Non
     for node in (TWO, THREE):
         embedded.api.merge(paths.node(node), {"spec": {"unschedulable": True}})
     embedded.world.delete_node(ONE)
-    embedded.eventually(
-        "a task has found no place", lambda: "no-fit" in run(embedded, "failed").stdout
-    )
+    embedded.wait("a task has found no place", lambda: "no-fit" in run(embedded, "failed").stdout)
     finding = json.loads(shown(embedded, "failed", "-o", "json", code=1))["findings"][0]
     assert (finding["kind"], finding["what"], finding["node"]) == ("no-fit", name, ONE)
     assert "unschedulable" in finding["reason"]
@@ -90,7 +88,7 @@ def test_a_volume_without_a_place_is_seen_and_retried(embedded: Embedded) -> Non
     embedded.end("beat")
     embedded.end("watch")
     client = redis.Redis.from_url(embedded.stage.broker_url)
-    embedded.eventually(
+    embedded.wait(
         "what they sent has ended",
         lambda: not client.llen("control") and not client.keys("carina-tasks.lock.*"),
     )
@@ -110,7 +108,7 @@ def test_the_history_of_a_rebuild(embedded: Embedded) -> None:
     assert "nothing happened" in shown(embedded, "history", name)
     embedded.world.delete_node(ONE)
     embedded.wait_rebuilt(name, away_from=ONE)
-    embedded.eventually(
+    embedded.wait(
         "its Events are written",
         lambda: "VolumeRebuiltEmpty" in run(embedded, "history", name).stdout,
     )
@@ -142,7 +140,7 @@ def test_retry_of_nothing_says_so(embedded: Embedded, target: str) -> None:
 def test_a_task_that_failed_is_retried_by_its_id(embedded: Embedded) -> None:
     """Only its name and its node count: the objects say that there is nothing to fail over."""
     task_id = embedded.send("carina.failover.rebuild_node", TWO)
-    embedded.eventually("it ends", lambda: embedded.stage.app.AsyncResult(task_id).ready())
+    embedded.wait("it ends", lambda: embedded.stage.app.AsyncResult(task_id).ready())
     (sent,) = json.loads(shown(embedded, "retry", task_id, "-o", "json"))
     assert sent["task"] == "carina.sweep.local_volumes"
     assert "Ready" in sent["reason"]
@@ -186,7 +184,7 @@ def test_doctor_finds_a_control_worker_that_is_gone(embedded: Embedded) -> None:
     """
     embedded.call("carina.sweep.local_volumes")
     embedded.call("carina.sweep.logic_volumes")
-    embedded.eventually(
+    embedded.wait(
         "beat has published", lambda: embedded.stage.redis.keys("carina-tasks.alive.beat.*"), 40
     )
     checks = json.loads(shown(embedded, "doctor", "-o", "json", code=1))
@@ -194,7 +192,7 @@ def test_doctor_finds_a_control_worker_that_is_gone(embedded: Embedded) -> None:
         checks
     )
     embedded.end("control")
-    embedded.eventually(
+    embedded.wait(
         "its heartbeat is over",
         lambda: not embedded.stage.redis.keys("carina-tasks.alive.control.*"),
     )
@@ -228,7 +226,7 @@ def test_the_result_of_a_failed_task_is_a_sentence(embedded: Embedded) -> None:
     An id that has no result is said to be waited for.
     """
     task_id = embedded.send("carina.failover.rebuild_node", "Bad Name")
-    embedded.eventually("it ends", lambda: embedded.stage.app.AsyncResult(task_id).ready())
+    embedded.wait("it ends", lambda: embedded.stage.app.AsyncResult(task_id).ready())
     done = celery(embedded, "result", task_id)
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1)
     assert done.stderr.startswith("Error: BadInput: 'Bad Name' is not a node name")

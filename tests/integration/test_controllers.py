@@ -20,23 +20,21 @@ def test_a_claim_whose_volume_was_replaced_stays_lost_until_touched(embedded: Em
     name, path = embedded.volume("data", ONE), f"{CLAIMS}/data"
     # Away from the resync, at which every claim is looked at.
     binder = embedded.stage.controllers.binder
-    embedded.eventually("the resync is far", lambda: binder.next_resync - time.monotonic() > 6)
+    embedded.wait("the resync is far", lambda: binder.next_resync - time.monotonic() > 6)
     raw = embedded.api.get(paths.persistent_volume(name))
     embedded.api.delete(paths.persistent_volume(name), uid=raw["metadata"]["uid"])
     embedded.api.merge(paths.persistent_volume(name), {"metadata": {"finalizers": None}})
-    embedded.eventually(
-        "the claim is Lost", lambda: embedded.api.get(path)["status"]["phase"] == "Lost"
-    )
+    embedded.wait("the claim is Lost", lambda: embedded.api.get(path)["status"]["phase"] == "Lost")
     # The claim has just changed, by its own turning Lost: let that be looked at first.
     assert embedded.stays(lambda: embedded.api.get(path)["status"]["phase"] == "Lost", 0.5)
     meta = {"name": name, "annotations": raw["metadata"]["annotations"]}
     embedded.api.create(paths.PERSISTENT_VOLUMES, {**raw, "metadata": meta, "status": {}})
     assert embedded.stays(lambda: embedded.api.get(path)["status"]["phase"] == "Lost", 2)
     embedded.api.merge(path, {"metadata": {"annotations": {"touched": "1"}}})
-    embedded.eventually(
+    embedded.wait(
         "the claim is Bound", lambda: embedded.api.get(path)["status"]["phase"] == "Bound", 2
     )
-    embedded.eventually(
+    embedded.wait(
         "and its volume",
         lambda: embedded.api.get(paths.persistent_volume(name))["status"]["phase"] == "Bound",
         2,
@@ -51,7 +49,7 @@ def test_a_pod_follows_its_volume_and_nothing_else(embedded: Embedded) -> None:
     path = f"{PODS}/plain-0"
     first = embedded.api.get(path)["metadata"]["uid"]
     embedded.api.delete(path, uid=first)
-    embedded.eventually(
+    embedded.wait(
         "it runs again",
         lambda: _uid(embedded) not in ("", first) and embedded.world.running("plain-0", on=ONE),
     )
@@ -65,7 +63,7 @@ def test_a_pod_follows_its_volume_and_nothing_else(embedded: Embedded) -> None:
         conditions = embedded.api.get(path)["status"].get("conditions") or []
         return any("node affinity" in condition.get("message", "") for condition in conditions)
 
-    embedded.eventually("it cannot be scheduled", unschedulable)
+    embedded.wait("it cannot be scheduled", unschedulable)
     assert embedded.stays(lambda: not parse_pod(embedded.api.get(path)).node, 1)
 
 
@@ -78,7 +76,7 @@ def test_a_claim_without_a_volume_waits_for_its_pod(embedded: Embedded) -> None:
         lambda: embedded.api.get(f"{CLAIMS}/data-late-0")["status"]["phase"] == "Pending", 1
     )
     embedded.world.stateful_set("late", "2Gi", 1)
-    embedded.eventually(
+    embedded.wait(
         "it runs",
         lambda: (
             "late-0" in embedded.world.pods() and embedded.world.pods()["late-0"].phase == "Running"
@@ -101,12 +99,8 @@ def test_a_deleted_claim_takes_its_volume_with_it(embedded: Embedded) -> None:
     workload = embedded.api.get(f"{SETS}/plain")["metadata"]["uid"]
     embedded.api.delete(f"{SETS}/plain", uid=workload)
     embedded.api.delete(f"{PODS}/plain-0", uid=_uid(embedded))
-    embedded.eventually(
-        "all of it is gone", lambda: not embedded.table() and not embedded.world.claims()
-    )
-    embedded.eventually(
-        "and the volume", lambda: not embedded.api.list(paths.PERSISTENT_VOLUMES).items
-    )
+    embedded.wait("all of it is gone", lambda: not embedded.table() and not embedded.world.claims())
+    embedded.wait("and the volume", lambda: not embedded.api.list(paths.PERSISTENT_VOLUMES).items)
     assert embedded.sizes()[ONE] == {}
     assert name not in embedded.table()
 
@@ -117,14 +111,14 @@ def test_a_silent_node_is_unknown_and_tainted_until_it_returns(embedded: Embedde
     """
     embedded.app("plain", TWO)
     embedded.stage.power_off(TWO)
-    embedded.eventually("it is Unknown", lambda: embedded.world.ready(TWO) == "Unknown")
-    embedded.eventually(
+    embedded.wait("it is Unknown", lambda: embedded.world.ready(TWO) == "Unknown")
+    embedded.wait(
         "it is tainted",
         lambda: {t.effect for t in _taints(embedded)} == {"NoSchedule", "NoExecute"},
     )
     assert embedded.world.running("plain-0", on=TWO)
     embedded.stage.power_on(TWO)
-    embedded.eventually(
+    embedded.wait(
         "it is Ready and free",
         lambda: embedded.world.ready(TWO) == "True" and not _taints(embedded),
     )

@@ -51,7 +51,6 @@ def test_what_is_not_run_here_is_tried_elsewhere() -> None:
     assert len(HERE) > 60
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_work(embedded: Embedded, page: str, tmp_path: Path) -> None:
     """Each ends as it should: with 0, with 1 where that is an answer, or when the operator

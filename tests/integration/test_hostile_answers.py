@@ -158,7 +158,7 @@ def test_a_control_worker_survives_every_lie(
         if raw["reason"] == "CarinaTasksRefused"
     ]
     assert any(f"node {ONE}" in message for message in told), told
-    embedded.eventually(
+    embedded.wait(
         "the node is swept again", lambda: embedded.sweep()[ONE]["outcome"] == "swept", 20
     )
     assert embedded.nodes[ONE].find(f"volume-{owned}") is not None

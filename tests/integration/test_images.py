@@ -121,7 +121,6 @@ def test_the_hook_hides() -> None:
     assert "No module named 'kubernetes' in the image" in done.stderr
 
 
-@pytest.mark.timeout(90)
 def test_a_node_worker_runs_on_its_lock_file_alone(broker: redis.Redis, tmp_path: Path) -> None:
     """With only the packages of node.txt a node worker gives its sign, runs lvm and answers: no
     kubernetes, no Flower, no YAML.
@@ -155,7 +154,6 @@ def test_a_node_worker_runs_on_its_lock_file_alone(broker: redis.Redis, tmp_path
             worker.wait()
 
 
-@pytest.mark.timeout(90)
 def test_control_processes_need_no_models(broker: redis.Redis, tmp_path: Path) -> None:
     """Without the client's generated models and its asyncio twin, every module of the control
     worker is imported, and the API server of a kubeconfig is read.

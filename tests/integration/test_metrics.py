@@ -56,7 +56,7 @@ def test_every_process_has_an_endpoint(embedded: Embedded, process: str) -> None
     lacking.
     """
     url = embedded.stage.metrics_urls[process]
-    embedded.eventually(
+    embedded.wait(
         "it answers", lambda: value(url, "carina_tasks_build_info", process=PROCESSES[process]) == 1
     )
     assert value(url, "carina_tasks_metrics_complete") == 1
@@ -71,11 +71,11 @@ def test_promtool_finds_nothing_to_say(embedded: Embedded, process: str) -> None
     if process == "control":
         embedded.volume("data", ONE)
         embedded.world.delete_node(ONE)
-        embedded.eventually("it is rebuilt", lambda: not embedded.journals(), 40)
+        embedded.wait("it is rebuilt", lambda: not embedded.journals(), 40)
         embedded.call("carina.failover.readiness")
         embedded.call("carina.sweep.local_volumes")
     url = embedded.stage.metrics_urls[process]
-    embedded.eventually("it answers", lambda: value(url, "carina_tasks_build_info") == 1)
+    embedded.wait("it answers", lambda: value(url, "carina_tasks_build_info") == 1)
     text = scrape(url)
     assert "carina_tasks_" in text
     done = subprocess.run(
@@ -97,11 +97,11 @@ def test_a_failover_is_seen_in_the_metrics(embedded: Embedded) -> None:
     }
     name = embedded.volume("data", ONE)
     gauge = "carina_tasks_logic_volumes"
-    embedded.eventually("it is counted", lambda: value(control, gauge, state="success") == 1, 40)
+    embedded.wait("it is counted", lambda: value(control, gauge, state="success") == 1, 40)
     embedded.world.delete_node(ONE)
     embedded.wait_rebuilt(name, away_from=ONE)
     done = "carina_tasks_failovers_total"
-    embedded.eventually(
+    embedded.wait(
         "the run", lambda: value(control, done, kind="rebuild", outcome="done") > before["runs"]
     )
     assert value(watch, "carina_tasks_hints_total", kind="deleted") > before["hints"]
@@ -114,7 +114,7 @@ def test_a_failover_is_seen_in_the_metrics(embedded: Embedded) -> None:
         )
         >= 1
     )
-    embedded.eventually("the node is gone", lambda: not left_of(control, ONE), 40)
+    embedded.wait("the node is gone", lambda: not left_of(control, ONE), 40)
     assert value(control, "carina_tasks_node_worker_up", node=TWO) == 1
     assert (
         value(urls["beat"], "carina_tasks_schedule_last_run_timestamp_seconds", entry="resume")
@@ -131,7 +131,7 @@ def test_readiness_and_trash_reach_the_metrics(embedded: Embedded) -> None:
     for node in NODES[1:]:
         embedded.nodes[node].create("volume-in-the-way", 25 * GIB)
     embedded.call("carina.failover.readiness")
-    embedded.eventually(
+    embedded.wait(
         "it is shown",
         lambda: value(control, "carina_tasks_volumes_without_place", node=ONE) == 1,
         40,
@@ -143,7 +143,7 @@ def test_readiness_and_trash_reach_the_metrics(embedded: Embedded) -> None:
         embedded.sweep()
         return value(control, "carina_tasks_trash_bytes", node=TWO) == 25 * GIB
 
-    embedded.eventually("the orphan lies in the trash", in_the_trash, 60)
+    embedded.wait("the orphan lies in the trash", in_the_trash, 60)
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared folder", "no shared folder"])
@@ -175,14 +175,14 @@ def test_a_pool_that_forks(embedded: Embedded, shared: bool, tmp_path: Path) -> 
         "prefork", [*argv, "-n", f"prefork-{shared}@%h"], **embedded.stage.env, **extra
     )
     try:
-        embedded.eventually("it takes tasks", lambda: "ready." in child.text(), 30)
+        embedded.wait("it takes tasks", lambda: "ready." in child.text(), 30)
         assert embedded.call("carina.failover.migrate_node", ONE)["outcome"] == "refused"
         counted = value(url, "carina_tasks_failovers_total", kind="migrate", outcome="refused")
         assert (counted, value(url, "carina_tasks_metrics_complete")) == (
             (1, 1) if shared else (0, 0)
         )
         assert ("the pool forks" in child.text()) is not shared
-        embedded.eventually(
+        embedded.wait(
             "it reads the gauges", lambda: value(url, "carina_tasks_node_ready", node=ONE) == 1, 20
         )
     finally:

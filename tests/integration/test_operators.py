@@ -20,7 +20,7 @@ def test_a_node_queue_runs_lvm(embedded: Embedded) -> None:
     """
     embedded.nodes[ONE].create("volume-x", 3 * GIB)
     task_id = embedded.celery("call", "carina.node.inventory", "--queue", f"node.{ONE}").split()[-1]
-    embedded.eventually("the node answers", lambda: embedded.stage.app.AsyncResult(task_id).ready())
+    embedded.wait("the node answers", lambda: embedded.stage.app.AsyncResult(task_id).ready())
     text = embedded.celery("result", task_id)
     assert f"'node': '{ONE}'" in text
     assert "'name': 'volume-x'" in text
@@ -30,7 +30,7 @@ def test_a_node_queue_runs_lvm(embedded: Embedded) -> None:
 def test_a_control_task_is_called_from_the_command_line(embedded: Embedded) -> None:
     """D5: `celery call` and `celery result` carry a sweep's outcome, with a line for each node."""
     task_id = embedded.celery("call", "carina.sweep.local_volumes").split()[-1]
-    embedded.eventually("the sweep ends", lambda: embedded.stage.app.AsyncResult(task_id).ready())
+    embedded.wait("the sweep ends", lambda: embedded.stage.app.AsyncResult(task_id).ready())
     text = embedded.celery("result", task_id)
     assert all(node in text for node in NODES)
     assert "swept" in text
@@ -69,7 +69,7 @@ def test_flower_shows_readable_arguments(embedded: Embedded) -> None:
         task = embedded.flower("/api/tasks").get(task_id)
         return bool(task) and task["state"] == "REFUSED" and task["name"] is not None
 
-    embedded.eventually("Flower shows the task", shown)
+    embedded.wait("Flower shows the task", shown)
     task = embedded.flower("/api/tasks")[task_id]
     assert task["name"] == "carina.failover.migrate_node"
     assert ONE in task["args"]

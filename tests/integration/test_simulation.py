@@ -65,7 +65,6 @@ def test_a_seed_is_a_history() -> None:
     assert re.findall("history [0-9a-f]{16}", first) != re.findall("history [0-9a-f]{16}", other)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", FOUND_WITHIN)
 def test_a_planted_bug_is_found(bug: str, capsys: pytest.CaptureFixture[str]) -> None:
     """With the bug in the product's code some history breaks, and its log is printed."""

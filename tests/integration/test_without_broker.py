@@ -50,7 +50,6 @@ def away(request: pytest.FixtureRequest) -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 
 
-@pytest.mark.timeout(600)
 def test_every_command_answers_soon_and_in_few_lines(embedded: Embedded, away: str) -> None:
     """None prints a stack trace, none takes longer than a human waits, and each has the exit code
     that scripts rely on.

@@ -11,7 +11,5 @@ def test_beat_sends_the_schedule(embedded: Embedded) -> None:
     """D1: beat runs with beat_schedule.py: it sends `resume` every 30 seconds, and the control
     worker runs it.
     """
-    embedded.eventually(
-        "beat sends resume", lambda: "carina.failover.resume" in embedded.log("beat"), 35
-    )
-    embedded.eventually("it is run", lambda: "carina.failover.resume" in embedded.log("control"), 5)
+    embedded.wait("beat sends resume", lambda: "carina.failover.resume" in embedded.log("beat"), 35)
+    embedded.wait("it is run", lambda: "carina.failover.resume" in embedded.log("control"), 5)

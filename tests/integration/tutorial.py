@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.integration import docs_commands
+from tests.patience import LOAD
 
 PAGE = "docs/tutorial.md"
 CARINA = "celery -A carina_tasks carina"
@@ -43,7 +44,7 @@ STEPS: tuple[tuple[str, str], ...] = (
 )
 """Each command of the page with what it must say; empty: what it does is seen in a later step."""
 CHANGES = ("delete", "create", "failback", "cordon", "uncordon", "start", "end", "pause", "resume")
-SECONDS = 25
+SECONDS = 25 * LOAD
 """How long a question may be asked again before it must have its answer."""
 
 
@@ -91,7 +92,7 @@ def _step(command: str, wanted: str, env: Mapping[str, str], folder: Path) -> No
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=60 * LOAD,
             check=False,
         )
         if re.search(wanted, done.stdout):

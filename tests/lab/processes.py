@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.lab.errors import LabError
+from tests.patience import LOAD
 
 PR_SET_CHILD_SUBREAPER = 36
 DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
@@ -137,8 +138,8 @@ def wait_until(
 ) -> float:
     """Call `check` until it returns something true; return the seconds it took.
 
-    Raises LabError after `timeout` seconds, and at once when one of `watch` ends, with the tail of
-    its log.
+    Raises LabError after `timeout` seconds (on a quiet machine: see `LOAD`), and at once when one
+    of `watch` ends, with the tail of its log.
     """
     begun = time.monotonic()
     while True:
@@ -147,9 +148,9 @@ def wait_until(
         for process in watch:
             if not process.alive:
                 raise LabError(f"{process.name} ended while waiting for: {what}\n{process.tail()}")
-        if time.monotonic() - begun > timeout:
+        if time.monotonic() - begun > timeout * LOAD:
             tails = "".join(f"\n--- {process.name}\n{process.tail()}" for process in watch)
-            raise LabError(f"not within {timeout:g} s: {what}{tails}")
+            raise LabError(f"not within {timeout * LOAD:g} s: {what}{tails}")
         time.sleep(every)
 
 

@@ -48,7 +48,6 @@ ANNOTATED = ("mysql",)
 """Applications whose pods allow migration; a deleted node's volumes come back whether they do or
 not.
 """
-TIMEOUT = 45.0
 
 
 def prepare(scene: Scene) -> None:
@@ -63,7 +62,8 @@ def prepare(scene: Scene) -> None:
         world.stateful_set(app, mine[0].size, len(mine), "true" if app in ANNOTATED else None)
     for row in ROWS:
         world.wait(
-            f"{row.pod} runs on {row.node}", partial(world.running, row.pod, on=row.node), 20
+            f"{row.pod} runs on {row.node}",
+            partial(world.running, row.pod, on=row.node),
         )
 
 
@@ -80,7 +80,6 @@ def play(scene: Scene) -> None:
     seconds = scene.follow(
         "all volumes are rebuilt and all pods run",
         lambda: world.rebuilt(*names, away_from=LOST_NODE) and world.running(*pods, on=KEPT_NODE),
-        TIMEOUT,
     )
     after = scene.show_volumes()
     confirm = float(scene.stage.env["CARINA_TASKS_CONFIRM_ABSENCE"])

@@ -23,7 +23,8 @@ FOREIGN = "backup-of-somebody"
 WITHOUT_PV = "pvc-00000000-0000-4000-8000-00000000000d"
 WITHOUT_LV = "data-lost-0"
 LOCAL_SWEEP, LOGIC_SWEEP = task_names.SWEEP_LOCAL_VOLUMES, task_names.SWEEP_LOGIC_VOLUMES
-TIMEOUT = 12.0
+SWEEPING = 25.0
+"""Seconds in which a sweep removes what it may remove."""
 
 
 def play(scene: Scene) -> None:
@@ -37,7 +38,7 @@ def play(scene: Scene) -> None:
     stale = set(scene.stage.nodes[SILENT_NODE].sizes()) & set(node.sizes())
     missing = _make(scene)
     _show_local(scene)
-    world.wait(f"{SILENT_NODE} is Ready", lambda: world.ready(SILENT_NODE) == "True", 20)
+    world.wait(f"{SILENT_NODE} is Ready", lambda: world.ready(SILENT_NODE) == "True")
     scene.stage.wait_ready()
     time.sleep(float(scene.stage.env["CARINA_TASKS_ORPHAN_GRACE"]) + 1)
 
@@ -124,16 +125,16 @@ def _make(scene: Scene) -> str:
     status = manifests.logic_volume_status(WITHOUT_PV, "2Gi", lv.major, lv.minor)
     world.api.merge(paths.logic_volume(WITHOUT_PV) + "/status", status)
     world.claim(WITHOUT_LV, "1Gi", THIRD_NODE)
-    world.wait("the claim is Bound", lambda: world.claims()[WITHOUT_LV].phase == "Bound", 10)
+    world.wait("the claim is Bound", lambda: world.claims()[WITHOUT_LV].phase == "Bound")
     missing = world.claims()[WITHOUT_LV].pv_name
     node.remove(f"volume-{missing}")
     return missing
 
 
 def _sweep_until_removed(scene: Scene, wanted: set[str]) -> list[str]:
-    """Call the sweep until all of `wanted` are removed, or TIMEOUT; return what was removed."""
+    """Call the sweep until all of `wanted` are removed, or for SWEEPING; return the removed."""
     removed: list[str] = []
-    end = time.monotonic() + TIMEOUT
+    end = time.monotonic() + SWEEPING
     age = float(scene.stage.env["CARINA_TASKS_ORPHAN_MARK_AGE"])
     while time.monotonic() < end and not wanted <= set(removed):
         # A mark must stand for a while before the volume goes.

@@ -13,7 +13,7 @@ from carina_tasks.demo.stage import Stage
 from carina_tasks.demo.world import World
 from carina_tasks.kube import paths
 
-TASK_SECONDS = 30
+TASK_SECONDS = 60
 SWEEP_EVERY = 600
 """Seconds between two of the schedule's sweeps, by the clock (``beat_schedule.py``)."""
 
@@ -56,7 +56,7 @@ class Scene:
         )
         return result.get(timeout=TASK_SECONDS)
 
-    def follow(self, what: str, done: Callable[[], bool], timeout: float) -> float:
+    def follow(self, what: str, done: Callable[[], bool]) -> float:
         """Print how the volumes change until `done`; return the seconds. Raises NotInTime."""
         shown: dict[str, str] = {}
 
@@ -74,5 +74,5 @@ class Scene:
             return done()
 
         begun = time.monotonic()
-        self.world.wait(what, look, timeout)
+        self.world.wait(what, look)
         return time.monotonic() - begun

@@ -11,7 +11,6 @@ from carina_tasks.model import quantity, well_known
 from carina_tasks.model.names import local_volume_of
 
 THIRD_NODE, SILENT_NODE = "10.20.9.152", KEPT_NODE
-TIMEOUT = 45.0
 
 
 def play(scene: Scene) -> None:
@@ -30,7 +29,7 @@ def play(scene: Scene) -> None:
         f"annotated {well_known.MIGRATION_ALLOWED}=true: {', '.join(r.pod for r in moving)}"
     )
     scene.stage.power_off(SILENT_NODE)
-    world.wait(f"{SILENT_NODE} is NotReady", lambda: world.ready(SILENT_NODE) != "True", 20)
+    world.wait(f"{SILENT_NODE} is NotReady", lambda: world.ready(SILENT_NODE) != "True")
     before = {row.claim: world.versions(row.claim) for row in staying}
     after = float(scene.stage.env["CARINA_TASKS_NOT_READY_AFTER"])
     screen.progress(
@@ -44,7 +43,6 @@ def play(scene: Scene) -> None:
         lambda: (
             world.rebuilt(*names, away_from=SILENT_NODE) and world.running(*pods, on=THIRD_NODE)
         ),
-        TIMEOUT,
     )
     screen.progress(f"NotReady to Running: {seconds:.1f} s")
     scene.show_volumes()
