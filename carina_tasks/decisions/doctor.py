@@ -30,6 +30,10 @@ a minute too early.
 """
 CERTIFICATE_WARN = 14 * 86400
 """Seconds before the end of the broker's certificate: time to find who renews it, and to do so."""
+SETTLING = 60.0
+"""Seconds after the broker's start in which a process that is at work may not have sent a heartbeat
+yet: beat sends one with its most frequent task, every 30 s.
+"""
 OVERDUE = 1500
 """Seconds after which a sweep is overdue: two and a half of its intervals."""
 
@@ -70,19 +74,30 @@ def connection(tls: str, verified: str, ends: float | None, now: float) -> Check
     return Check(area, "OK", f"{tls}, certificate and host name are verified; valid until {day}")
 
 
-def workers(nodes: Collection[str], processes: Sequence[Process]) -> list[Check]:
-    """Judge whether each node has its worker, and no worker serves a node that is not there."""
+def workers(
+    nodes: Collection[str], processes: Sequence[Process], broker_runs: float | None
+) -> list[Check]:
+    """Judge whether each node has its worker, and no worker serves a node that is not there.
+
+    Args:
+        nodes: The cluster's nodes.
+        processes: The processes that send heartbeats.
+        broker_runs: Seconds since the broker started; None when that is not known.
+    """
     alive = {p.name for p in processes if p.role == "node"}
     silent, strange = sorted(set(nodes) - alive), sorted(alive - set(nodes))
     checks = []
     if silent:
         checks.append(
-            Check(
-                "node workers",
-                "WARN" if set(nodes) & alive else "FAIL",
-                f"silent on {len(silent)} of {len(nodes)} nodes: {_some(silent)}. Nothing can be "
-                "rebuilt there, and nothing is swept.",
-                "kubectl get pods -A -o wide | grep carina-tasks-node",
+            _silent(
+                Check(
+                    "node workers",
+                    "WARN" if set(nodes) & alive else "FAIL",
+                    f"silent on {len(silent)} of {len(nodes)} nodes: {_some(silent)}. Nothing can "
+                    "be rebuilt there, and nothing is swept.",
+                    "kubectl get pods -A -o wide | grep carina-tasks-node",
+                ),
+                broker_runs,
             )
         )
     else:
@@ -106,8 +121,13 @@ def workers(nodes: Collection[str], processes: Sequence[Process]) -> list[Check]
     return checks
 
 
-def roles(processes: Sequence[Process]) -> list[Check]:
-    """Judge whether control workers, beat and node watch are at work."""
+def roles(processes: Sequence[Process], broker_runs: float | None) -> list[Check]:
+    """Judge whether control workers, beat and node watch are at work.
+
+    Args:
+        processes: The processes that send heartbeats.
+        broker_runs: Seconds since the broker started; None when that is not known.
+    """
     found = {
         role: sorted(p.name for p in processes if p.role == role)
         for role in ("control", "beat", "node-watch")
@@ -136,14 +156,31 @@ def roles(processes: Sequence[Process]) -> list[Check]:
             checks.append(Check(role, "OK", f"{len(names)} alive: {_some(names)}"))
         else:
             checks.append(
-                Check(
-                    role,
-                    verdict,
-                    f"none alive: {means}",
-                    f"kubectl get deployments -A | grep {workload}",
+                _silent(
+                    Check(
+                        role,
+                        verdict,
+                        f"none alive: {means}.",
+                        f"kubectl get deployments -A | grep {workload}",
+                    ),
+                    broker_runs,
                 )
             )
     return checks
+
+
+def _silent(check: Check, broker_runs: float | None) -> Check:
+    """Judge missing heartbeats mildly after a start of the broker.
+
+    One that keeps nothing on a disk starts without any.
+    """
+    if broker_runs is None or broker_runs >= SETTLING:
+        return check
+    finding = (
+        f"{check.finding} But the broker started only {times.age(broker_runs)} ago: ask again in "
+        "a minute."
+    )
+    return replace(check, verdict="WARN", finding=finding)
 
 
 def sweep(name: str, seconds: float | None) -> Check:

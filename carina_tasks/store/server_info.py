@@ -49,6 +49,8 @@ class BrokerInfo(msgspec.Struct, frozen=True):
     certificate_ends: float | None = None
     """When the broker's certificate expires, seconds since the epoch; None when it is not verified.
     """
+    runs: float | None = None
+    """Seconds since it started; None when it does not report that."""
 
 
 def look(app: Celery) -> BrokerInfo:
@@ -88,6 +90,7 @@ def look(app: Celery) -> BrokerInfo:
         stranger=_stranger(client),
         tls=protocol,
         certificate_ends=ends,
+        runs=info.get("uptime_in_seconds"),
     )
 
 

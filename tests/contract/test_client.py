@@ -28,6 +28,7 @@ def test_core_objects(cluster: Server, namespace: str, prefix: str) -> None:
     assert core.read_persistent_volume(prefix).spec.persistent_volume_reclaim_policy == "Retain"
 
 
+@pytest.mark.since(31, "a definition's selectableFields select")
 def test_custom_objects(cluster: Server, prefix: str) -> None:
     """LogicVolumes are made, listed, patched and deleted as plain dictionaries."""
     api = kubernetes.client.CustomObjectsApi(cluster.client())

@@ -219,6 +219,7 @@ def test_node_keeps_its_status(cluster: Server, prefix: str) -> None:
     assert made["status"]["nodeInfo"]["kubeletVersion"] == ""
 
 
+@pytest.mark.since(34, "pods have a generation")
 def test_pod_defaults(cluster: Server, pods: str) -> None:
     """A pod gets the API's defaults, and starts Pending whatever status was sent."""
     made = cluster.create(pods, {**pod("one"), "status": {"phase": "Running"}})

@@ -88,6 +88,7 @@ def test_field_selectors_of_pods(cluster: Server, pods: str) -> None:
     assert names(cluster.get(pods, fieldSelector="status.phase==Running")) == ["a"]
 
 
+@pytest.mark.since(31, "a definition's selectableFields select")
 def test_field_selector_of_logic_volumes(cluster: Server, prefix: str) -> None:
     """LogicVolumes are selected by spec.nodeName, which the definition makes selectable."""
     cluster.create(LOGIC_VOLUMES, logic_volume(f"{prefix}-a", nodeName=prefix))
@@ -133,6 +134,7 @@ def test_event_in_other_namespace(cluster: Server, namespace: str) -> None:
     cluster.http("POST", path, event("a", "default", "Pod", "one")).refused(422, "Invalid")
 
 
+@pytest.mark.since(34, "a version that is no number is a bad request and no internal error")
 def test_resource_version_of_lists(cluster: Server) -> None:
     """A version that is no number is a bad request, one to come is a Timeout that reports it."""
     cluster.get(NODES, resourceVersion="abc").refused(400, "BadRequest")

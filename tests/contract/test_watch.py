@@ -10,6 +10,7 @@ from tests.contract.objects import config_map, logic_volume
 from tests.contract.server import LOGIC_VOLUMES, TABLE, Server
 
 pytestmark = pytest.mark.contract
+WATCH_LIST = pytest.mark.since(34, "a watch may begin with sendInitialEvents")
 
 
 def version(cluster: Server, path: str) -> str:
@@ -69,6 +70,7 @@ def test_selector_transitions(cluster: Server, config_maps: str) -> None:
         ]
 
 
+@pytest.mark.since(31, "a definition's selectableFields select")
 def test_field_selector(cluster: Server, prefix: str) -> None:
     """A watch on a node's LogicVolumes sees one move away as deleted."""
     start = version(cluster, LOGIC_VOLUMES)
@@ -117,6 +119,7 @@ def test_too_old(cluster: Server) -> None:
     assert error["object"]["message"].startswith("too old resource version: 1 (")
 
 
+@pytest.mark.since(34, "a bookmark has no empty creationTimestamp")
 def test_bookmark_before_the_end(cluster: Server, config_maps: str) -> None:
     """A watch that saw nothing of what was written gets a bookmark before it times out, and the
     next continues there.
@@ -150,6 +153,7 @@ def test_timeout(cluster: Server, config_maps: str) -> None:
         assert list(events) == []
 
 
+@WATCH_LIST
 def test_initial_events(cluster: Server, config_maps: str) -> None:
     """SendInitialEvents begins with what is there and marks its end by a bookmark."""
     cluster.create(config_maps, config_map("a"))
@@ -165,6 +169,7 @@ def test_initial_events(cluster: Server, config_maps: str) -> None:
     assert end["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
+@WATCH_LIST
 def test_initial_events_by_default(cluster: Server, config_maps: str) -> None:
     """A watch from no version is one with sendInitialEvents: a bookmark tells where these end."""
     with cluster.watch(config_maps, allowWatchBookmarks="true") as events:
@@ -176,6 +181,7 @@ def test_initial_events_by_default(cluster: Server, config_maps: str) -> None:
 NO_OLDER = {"resourceVersionMatch": "NotOlderThan"}
 
 
+@WATCH_LIST
 @pytest.mark.parametrize("query", [{}, {"resourceVersion": "0"}])
 def test_no_initial_events(cluster: Server, config_maps: str, query: dict[str, str]) -> None:
     """With sendInitialEvents=false a watch sees only what comes."""
@@ -185,6 +191,7 @@ def test_no_initial_events(cluster: Server, config_maps: str, query: dict[str, s
         assert seen([next(events)]) == [("ADDED", "b")]
 
 
+@WATCH_LIST
 def test_initial_events_of_a_version_to_come(cluster: Server, config_maps: str) -> None:
     """SendInitialEvents from a version that is not there yet is one ERROR event with a 504."""
     query = {"resourceVersion": "99999999", "sendInitialEvents": "true", **NO_OLDER}
@@ -204,11 +211,15 @@ ONLY = 'Unsupported value: "Exact": supported values: "NotOlderThan"'
 @pytest.mark.parametrize(
     ("query", "messages"),
     [
-        ({"watch": "1", "sendInitialEvents": "true"}, [NEEDS_MATCH]),
-        ({"watch": "1", "sendInitialEvents": "false"}, [NEEDS_MATCH]),
+        pytest.param({"watch": "1", "sendInitialEvents": "true"}, [NEEDS_MATCH], marks=WATCH_LIST),
+        pytest.param({"watch": "1", "sendInitialEvents": "false"}, [NEEDS_MATCH], marks=WATCH_LIST),
         ({"watch": "1", **NO_OLDER}, [NEEDS_INITIAL]),
         ({"watch": "1", "resourceVersionMatch": "Exact"}, [NEEDS_INITIAL, ONLY]),
-        ({"watch": "1", "sendInitialEvents": "1", "continue": "x", **NO_OLDER}, [NO_TOKEN]),
+        pytest.param(
+            {"watch": "1", "sendInitialEvents": "1", "continue": "x", **NO_OLDER},
+            [NO_TOKEN],
+            marks=WATCH_LIST,
+        ),
         ({"sendInitialEvents": "false"}, [LIST_ONLY]),
         (NO_OLDER, ["resourceVersionMatch is forbidden unless resourceVersion is provided"]),
         ({"resourceVersion": "1", "continue": "x", **NO_OLDER}, [NO_TOKEN]),

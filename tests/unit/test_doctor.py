@@ -47,6 +47,11 @@ GOOD = BrokerInfo(
 )
 
 
+def started(seconds):
+    """Return a good broker that started so long ago."""
+    return msgspec.structs.replace(GOOD, runs=seconds)
+
+
 class Api(FakeApi):
     """A cluster with Carina installed, that answers access reviews: no for what stands in
     `denied`.
@@ -163,6 +168,11 @@ ACCOUNT = "system:serviceaccount:default:carina-csi-controller"
             "WARN",
             "RESERVE",
         ),
+        ({"found": ALL[:1], "broker": started(5)}, "WARN", "started only 5s ago"),
+        ({"found": ALL[:1], "broker": started(59)}, "WARN", "no sweep and no resume"),
+        ({"found": ALL[:1], "broker": started(60)}, "FAIL", "no sweep and no resume"),
+        ({"found": ALL[:3], "broker": started(59)}, "WARN", "silent on 1 of 1 nodes: n1"),
+        ({"found": ALL[:3], "broker": started(60)}, "FAIL", "silent on 1 of 1 nodes: n1"),
         ({"swept": b.NOW - 3600}, "WARN", "60m ago"),
         (
             {"api": Api(b.node("n1"), denied=[("pods", "delete", "")])},

@@ -46,8 +46,6 @@ BATCH = 50
 """Volumes of one request to a node: a node that falls silent is noticed within two minutes, however
 many there are.
 """
-
-
 AT_ONCE = 4
 """Volumes under way for each thread: one is worked on, the others wait for the volume controller.
 """

@@ -48,7 +48,7 @@ def examine(
     api = list(_api(ctx, broker, processes))
     checks += api
     if isinstance(broker, BrokerInfo):
-        checks += doctor.roles(processes)
+        checks += doctor.roles(processes, broker.runs)
         checks += doctor.versions(here, processes)
         checks += doctor.settings(here, processes)
     text = f"of this process: kubernetes client {rights.CLIENT}, Python {platform.python_version()}"
@@ -174,7 +174,7 @@ def _api(
     )
     others = {"this machine": mine}
     if isinstance(broker, BrokerInfo):
-        yield from doctor.workers(nodes, processes)
+        yield from doctor.workers(nodes, processes, broker.runs)
         yield from _sweeps(ctx, now)
         yield from _published(ctx, now)
         others["the broker"] = broker.clock
