@@ -29,6 +29,11 @@ class KwokNode:
         self._folder = folder
         self._process: Process | None = None
 
+    @property
+    def pid(self) -> int:
+        """Return the process of the kubelet that runs."""
+        return self._running().pid
+
     def start(self) -> None:
         """Start the kubelet; nothing happens when it runs already."""
         if self._process and self._process.alive:
@@ -51,6 +56,16 @@ class KwokNode:
             ],
             folder=self._folder,
         )
+
+    def start_anew(self) -> None:
+        """End the kubelet and start it.
+
+        Each time its node is deleted and registered, kwok 0.8.0 may keep one more loop that renews
+        the Lease. After some they conflict with each other, and renew it hundreds of times a
+        second: the API server takes a processor for that.
+        """
+        self.stop()
+        self.start()
 
     def silence(self) -> None:
         """Stop the process where it stands: no status, no Lease; the node is `Unknown` after the

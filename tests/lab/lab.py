@@ -242,7 +242,6 @@ class Lab:
             self.times[f"boot of {name}"] = time.monotonic()
         for kubelet in self.kubelets.values():
             self._stack.callback(kubelet.stop)
-            kubelet.start()
         self.kubectl("apply", "-f", str(paths.REPOSITORY / "deploy" / "crds"))
         self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
         for name, node in self.nodes.items():
@@ -260,6 +259,9 @@ class Lab:
     def _furnish(self) -> None:
         """Add what every test finds: nodes, driver and class, storage reports."""
         self.kubectl("apply", "-f", str(MANIFESTS / "storage.yaml"))
+        # In this thread: a process that is to die with its parent dies with the thread it is of.
+        for kubelet in self.kubelets.values():
+            kubelet.start_anew()
         with ThreadPoolExecutor(len(self.names)) as pool:
             list(pool.map(self.world.add_node, self.names))
             list(pool.map(self.report_storage, self.names))

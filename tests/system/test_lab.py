@@ -33,6 +33,29 @@ def test_it_is_up(lab: Lab) -> None:
         assert report["status"]["allocatable"]["carina.storage.io/carina-vg-hdd"] == "29"
 
 
+def test_every_test_has_new_kubelets_that_cost_little(lab: Lab) -> None:
+    """A kwok that has lost its node some times may renew the Lease hundreds of times a second,
+    which takes the API server a processor: each test begins with others, which renew it every two
+    seconds.
+    """
+    before = {name: kubelet.pid for name, kubelet in lab.kubelets.items()}
+    lab.clean()
+    assert all(kubelet.pid != before[name] for name, kubelet in lab.kubelets.items())
+    begun, renewed = time.monotonic(), lease_writes(lab)
+    time.sleep(4)
+    rate = (lease_writes(lab) - renewed) / (time.monotonic() - begun)
+    print(f"{rate:.1f} Leases a second, of three nodes and an API server")
+    assert rate < 10
+
+
+def lease_writes(lab: Lab) -> float:
+    """Return how many Leases were updated since the API server started."""
+    rows = lab.kubectl("get", "--raw", "/metrics").splitlines()
+    mine = [row for row in rows if row.startswith("apiserver_request_total")]
+    writes = [row for row in mine if 'resource="leases"' in row and 'verb="PUT"' in row]
+    return sum(float(row.rpartition(" ")[2]) for row in writes)
+
+
 def test_a_crash_keeps_what_is_on_the_disks(lab: Lab) -> None:
     """An LV with a synced file is there after the machine lost its power; what lay in memory only
     is not.
