@@ -336,7 +336,7 @@ class UmlNode:
             wait_until(
                 f"{self.name}: the worker's end",
                 lambda: self.worker_status()["starts"] > starts,
-                10,
+                5,
                 every=0.2,
             )
         except LabError:
