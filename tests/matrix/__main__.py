@@ -85,7 +85,7 @@ def judge(row: Version) -> Row:
             why=found.why,
         )
     begun = time.monotonic()
-    passed, broken = run(found, row.tests)
+    passed, broken, skipped = run(found, row.tests)
     outcome = results.outcome(len(passed), len(broken))
     return Row(
         part=row.part,
@@ -94,6 +94,7 @@ def judge(row: Version) -> Row:
         outcome=outcome,
         passed=len(passed),
         failed=len(broken),
+        skipped=skipped,
         seconds=round(time.monotonic() - begun),
         tests=row.tests,
         why="no test ran" if outcome == "not tested" else "",
@@ -109,8 +110,10 @@ def judge_again(row: Version, before: Row) -> Row:
     return results.repeated(before, set(run(found, before.broken)[0]))
 
 
-def run(found: There, tests: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Run tests beside a version; return those that passed and those that did not."""
+def run(found: There, tests: Sequence[str]) -> tuple[list[str], list[str], int]:
+    """Run tests beside a version; return those that passed, those that did not, and how many were
+    skipped.
+    """
     with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
         report = Path(folder) / "report.xml"
         command = [found.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
@@ -139,22 +142,25 @@ def environment(found: There, folder: Path) -> dict[str, str]:
     return base | here | found.environment
 
 
-def counts(report: Path) -> tuple[list[str], list[str]]:
-    """Return the tests that passed and those that did not, as arguments of pytest; one that is none
-    when pytest wrote no report.
+def counts(report: Path) -> tuple[list[str], list[str], int]:
+    """Return the tests that passed and those that did not, as arguments of pytest (one that is none
+    when pytest wrote no report), and the number of those that were skipped.
     """
     if not report.exists():
-        return [], ["pytest wrote no report"]
+        return [], ["pytest wrote no report"], 0
     passed: list[str] = []
     broken: list[str] = []
+    skipped = 0
     for case in ET.parse(report).getroot().iter("testcase"):
         name = f"{str(case.get('classname')).replace('.', '/')}.py::{case.get('name')}"
         kinds = {child.tag for child in case}
         if kinds & {"failure", "error"}:
             broken.append(name)
-        elif "skipped" not in kinds:
+        elif "skipped" in kinds:
+            skipped += 1
+        else:
             passed.append(name)
-    return passed, broken
+    return passed, broken, skipped
 
 
 def keep(judged: Row) -> None:

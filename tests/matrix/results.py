@@ -16,9 +16,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One version of one part.
 
     `exact` is what the program itself reported, empty when it was not there; `tests` are pytest's
-    arguments; `seconds` is the time of the whole run; `why` is a sentence for a version that was
-    not tested; `broken` are the tests that failed, and `again` those that failed in the run and
-    passed when they were run again by themselves: they are among `passed`.
+    arguments; `skipped` counts those that say themselves that they do not fit that version;
+    `seconds` is the time of the whole run; `why` is a sentence for a version that was not tested;
+    `broken` are the tests that failed, and `again` those that failed in the run and passed when
+    they were run again by themselves: they are among `passed`.
     """
 
     part: str
@@ -27,6 +28,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     passed: int = 0
     failed: int = 0
+    skipped: int = 0
     seconds: int = 0
     tests: tuple[str, ...]
     why: str = ""

@@ -96,11 +96,12 @@ REPORT = """<testsuites><testsuite>
 def test_counts(tmp_path):
     """Skipped is not passed, an error is a failure, and no report is no pass."""
     report = tmp_path / "report.xml"
-    assert counts(report) == ([], ["pytest wrote no report"])
+    assert counts(report) == ([], ["pytest wrote no report"], 0)
     report.write_text(REPORT)
     assert counts(report) == (
         ["tests/unit/a.py::good[1]"],
         ["tests/unit/a.py::bad", "tests/unit/a.py::worse"],
+        1,
     )
 
 
