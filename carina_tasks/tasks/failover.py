@@ -14,6 +14,7 @@ import carina_tasks.views.inventory
 import carina_tasks.views.status  # noqa: F401 - how a shell prints an Inventory and a Status
 from carina_tasks.errors import BadInput
 from carina_tasks.flows import publish as flow_publish
+from carina_tasks.flows.context import Context
 from carina_tasks.flows.failover import failback as flow_failback
 from carina_tasks.flows.failover import lost_node
 from carina_tasks.flows.failover import resume as flow_resume
@@ -31,6 +32,9 @@ from carina_tasks.store import heartbeat, task_results
 from carina_tasks.tasks.base import ROUTINE, ControlTask
 
 MISSED = "LogicVolumes name it and it does not exist"
+MOVED = ("rebuilt", "failed-back")
+SETTLED = 2
+"""Seconds between volumes that have moved and the question whether each node may be lost now."""
 
 
 def _check_node(node: object) -> None:
@@ -57,6 +61,11 @@ def _check_plan(node: object, not_ready: object = False) -> None:
         raise BadInput("not_ready is True or False")
 
 
+def _check_readiness(after: object = 0) -> None:
+    if type(after) is not int:
+        raise BadInput("after is a whole number of seconds since the epoch")
+
+
 @shared_task(
     base=ControlTask,
     name=task_names.REBUILD_NODE,
@@ -76,7 +85,7 @@ def rebuild_node(node: str) -> FailoverResult:
     pvc-177854eb…   rebuilt   10.20.9.154   10.20.9.153   node 10.20.9.154 was deleted
     """
     ctx = replace(context(), ask_for_rebuild=_ask_for_rebuild)
-    return _at_once(lost_node.rebuild_node(ctx, node))
+    return _at_once(ctx, lost_node.rebuild_node(ctx, node))
 
 
 @shared_task(
@@ -93,7 +102,8 @@ def migrate_node(node: str) -> FailoverResult:
     outcome: refused
     reason: node 10.20.9.154 is Ready
     """
-    return _at_once(lost_node.migrate_node(context(), node))
+    ctx = context()
+    return _at_once(ctx, lost_node.migrate_node(ctx, node))
 
 
 @shared_task(
@@ -112,7 +122,8 @@ def rebuild_volume(node: str, volume: str, force: str = "") -> FailoverResult:
 
     >>> rebuild_volume.delay("n1", "pvc-527b5989", force="pvc-527b5989").get()  # doctest: +SKIP
     """
-    return _at_once(flow_rebuild_volume.rebuild_volume(context(), node, volume, force))
+    ctx = context()
+    return _at_once(ctx, flow_rebuild_volume.rebuild_volume(ctx, node, volume, force))
 
 
 @shared_task(
@@ -130,7 +141,8 @@ def failback(node: str, volumes: Sequence[str] = (), confirm: Sequence[str] = ()
     >>> failback.delay("n1", ["default/data-0"], confirm=["pvc-527b5989"]).get()  # doctest: +SKIP
     """
     _check_failback(node, volumes, confirm)
-    return _at_once(flow_failback.failback(context(), node, volumes, confirm))
+    ctx = context()
+    return _at_once(ctx, flow_failback.failback(ctx, node, volumes, confirm))
 
 
 @shared_task(
@@ -155,17 +167,26 @@ def plan(node: str, not_ready: bool = False) -> PlanResult:
     return plan_node(context(), node, not_ready)
 
 
-@shared_task(base=ControlTask, name=task_names.READINESS, expires=300, kept=ROUTINE)
-def readiness() -> Readiness:
+@shared_task(
+    base=ControlTask,
+    name=task_names.READINESS,
+    expires=300,
+    kept=ROUTINE,
+    check=staticmethod(_check_readiness),
+)
+def readiness(after: int = 0) -> Readiness:
     """Return for every node whether its loss now would leave a volume that no node fits.
 
     Nothing is written.
 
-    `carina status` and the metrics show the last answer; the schedule asks every five minutes.
+    `carina status` and the metrics show the last answer. The schedule asks every five minutes, the
+    node watch when nodes change, and a failover when it has moved volumes. `after` are seconds
+    since the epoch: an answer of that time or later is returned as it is.
 
     >>> readiness.delay().get(timeout=60)      # doctest: +SKIP
     """
-    return flow_readiness.readiness(context())
+    _check_readiness(after)
+    return flow_readiness.readiness(context(), after)
 
 
 @shared_task(base=ControlTask, name=task_names.RESUME, expires=60, kept=ROUTINE)
@@ -177,10 +198,11 @@ def resume(hinted: bool = False) -> ResumeResult:
 
     >>> resume.delay()      # doctest: +SKIP
     """
-    result = flow_resume.resume(context())
+    ctx = context()
+    result = flow_resume.resume(ctx)
     if hinted is True:
-        return result
-    _at_once(result)
+        return _shown(ctx, result)
+    _at_once(ctx, result)
     for node in result.deleted_nodes:
         rebuild_node.send(node, reason=MISSED)
     for node in result.not_ready_nodes:
@@ -198,18 +220,34 @@ def _ask_for_rebuild(node: str) -> None:
 R = TypeVar("R", FailoverResult, ResumeResult)
 
 
-def _at_once(result: R) -> R:
+def _at_once(ctx: Context, result: R) -> R:
     """Send a resume when a volume may continue now, and have viewers see what was done.
 
-    Hints: without them the schedule runs both again within 30 s.
+    A hint: without it the schedule runs one within 30 s.
+    """
+    if any(volume.again for volume in result.volumes):
+        try:
+            resume.send(True, reason="what could not continue may continue now")
+        except (OperationalError, OSError):
+            structlog.get_logger().warning("no resume was asked for: the broker does not take it")
+    return _shown(ctx, result)
+
+
+def _shown(ctx: Context, result: R) -> R:
+    """Have viewers see what was done.
+
+    Hints: without them the schedule publishes the status within 30 s, and judges whether nodes may
+    be lost within five minutes.
     """
     try:
-        if any(volume.again for volume in result.volumes):
-            resume.send(True, reason="what could not continue may continue now")
         if result.volumes:
             publish_status.send(reason="volumes were rebuilt")
+        if any(volume.outcome in MOVED for volume in result.volumes):
+            # The moment is for the watches, and for other nodes that were lost together.
+            after = int(ctx.cluster.time_of_last_answer()) + 1
+            readiness.send(after, reason="volumes are on other nodes now", countdown=SETTLED)
     except (OperationalError, OSError):
-        structlog.get_logger().warning("no resume was asked for: the broker does not take it")
+        structlog.get_logger().warning("no status was asked for: the broker does not take it")
     return result
 
 

@@ -203,6 +203,33 @@ def test_a_broker_that_is_away_is_no_answer():
     assert readiness(ctx) != before
 
 
+def test_an_answer_of_a_later_time_answers_all_who_ask():
+    """Nodes that were lost together ask for one each: the first answer serves those that ended
+    before it, and none that ended in the same second or after it.
+    """
+    fake = FakeNodes(inventory("n1"), inventory("n2"))
+    ctx = context(FakeApi(node("n1"), node("n2"), *on("n1", "a")), fake)
+    found = readiness(ctx)
+    fake.asked.clear()
+    assert readiness(ctx, after=found.at) == readiness(ctx, after=found.at - 9) == found
+    assert fake.asked == []
+    readiness(ctx, after=found.at + 1)
+    readiness(ctx)
+    assert len(fake.asked) == 4
+
+
+def test_an_answer_that_took_longer_does_not_replace_a_newer_one():
+    """A control worker that was slow read the cluster before another one did."""
+    ctx = context(FakeApi(node("n1")), FakeNodes(inventory("n1")))
+    newer = msgspec.structs.replace(readiness(ctx), at=readiness(ctx).at + 5, reason="newer")
+    ctx.latest_results.keep(flow.RESULT_NAME, newer, flow.KEPT)
+    readiness(ctx)
+    assert flow.last(ctx) == newer
+    same = msgspec.structs.replace(newer, at=newer.at - 5)
+    ctx.latest_results.keep(flow.RESULT_NAME, same, flow.KEPT)
+    assert readiness(ctx) == flow.last(ctx)
+
+
 def test_many_volumes_without_a_place_are_counted_and_some_named():
     """The number is whole; the names are the first ten, so that a full cluster does not fill the
     broker.

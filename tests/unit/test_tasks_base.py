@@ -132,6 +132,8 @@ def test_a_node_task_refuses_a_body_before_lvm_hears_of_it(monkeypatch, made, bo
         (failover.migrate_node, ("",), {}),
         (failover.plan, ("n1",), {"not_ready": "yes"}),
         (failover.plan, ("../n1",), {}),
+        (failover.readiness, ("now",), {}),
+        (failover.readiness, (True,), {}),
         (failover.rebuild_volume, ("n1", "Bad_Name"), {}),
         (failover.rebuild_volume, ("n1", "pvc-x"), {"force": True}),
         (trash.list_trash, ("n1", "Bad_Name"), {}),
@@ -234,18 +236,52 @@ def test_a_failover_asks_for_a_resume_when_something_can_go_on_at_once(monkeypat
     assert sent == [(True,)] * 3
     assert len(shown) == 3
     failover.resume.run(hinted=True)
-    assert len(sent) == 3
+    assert (len(sent), len(shown)) == (3, 4)
     monkeypatch.setattr(
         failover.lost_node, "rebuild_node", lambda *_: FailoverResult("n1", "unfinished", "no fit")
     )
     failover.rebuild_node.run("n1")
-    assert (len(sent), len(shown)) == (3, 3)
+    assert (len(sent), len(shown)) == (3, 4)
 
     def away(*_, reason):
         raise OperationalError("no broker")
 
     monkeypatch.setattr(failover.resume, "send", away)
     assert failover.migrate_node.run("n1") == failed
+
+
+@pytest.mark.parametrize(
+    ("outcome", "asked"), [("rebuilt", True), ("failed-back", True), ("unfinished", False)]
+)
+def test_what_has_moved_volumes_asks_whether_nodes_may_be_lost_now(monkeypatch, outcome, asked):
+    """Each task that can move some, also the resume that was asked for: an answer from before the
+    last of them would show the volumes where they were until the schedule asks again.
+    """
+    sent, ctx = [], context(FakeApi(), FakeNodes())
+    monkeypatch.setattr(
+        failover.readiness, "send", lambda after, **options: sent.append((after, options))
+    )
+    monkeypatch.setattr(failover.publish_status, "send", lambda reason: None)
+    monkeypatch.setattr(failover, "context", lambda: ctx)
+    volumes = (VolumeResult("pvc-1", outcome, "why", "n1", "n2"),)
+    result = FailoverResult("n1", "done", "why", volumes)
+    for flow, name in (
+        (failover.lost_node, "rebuild_node"),
+        (failover.lost_node, "migrate_node"),
+        (failover.flow_rebuild_volume, "rebuild_volume"),
+        (failover.flow_failback, "failback"),
+    ):
+        monkeypatch.setattr(flow, name, lambda *_: result)
+    monkeypatch.setattr(failover.flow_resume, "resume", lambda _: ResumeResult(volumes))
+    failover.rebuild_node.run("n1")
+    failover.migrate_node.run("n1")
+    failover.rebuild_volume.run("n1", "pvc-1")
+    failover.failback.run("n1")
+    failover.resume.run()
+    failover.resume.run(hinted=True)
+    later = int(ctx.cluster.now()) + 1
+    options = {"reason": "volumes are on other nodes now", "countdown": failover.SETTLED}
+    assert sent == ([(later, options)] * 6 if asked else [])
 
 
 def test_what_a_confirmation_left_is_asked_for_by_a_message(monkeypatch):
