@@ -79,7 +79,7 @@ def knowing_node(request: pytest.FixtureRequest, whole_lab: Lab) -> Iterator[Nod
 
 @contextmanager
 def lab_node(whole_lab: Lab, debian: str) -> Iterator[Node]:
-    """Lend a node of the laboratory, with the lvm2 of that Debian."""
+    """Lend an empty node of the laboratory, with the lvm2 of that Debian."""
     guest = next(iter(whole_lab.nodes.values()))
     guest.restore()
     guest.wipe()
@@ -116,7 +116,6 @@ def lab_node(whole_lab: Lab, debian: str) -> Iterator[Node]:
         hold,
         lock,
     )
-    guest.wipe()
 
 
 def test_a_lock_that_is_never_released(tmp_path: Path):
