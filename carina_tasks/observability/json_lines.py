@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import io
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterable
@@ -33,6 +34,11 @@ class JsonLines(io.TextIOBase):
     def __init__(self, stream: TextIO, name: str, hidden: Iterable[str]) -> None:
         """Wrap `stream`; `hidden` are passwords that are never shown."""
         self._stream, self._name, self._hidden = stream, name, frozenset(hidden)
+        self._begin()
+        # Another thread may be writing when a pool forks: its child would wait for it forever.
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
         self._lock, self._rest = threading.RLock(), ""
 
     @property

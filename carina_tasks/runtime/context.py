@@ -1,10 +1,11 @@
 """The connections of this process, shared by all its threads.
 
-They are made when the first task needs them.
+They are made when the first task needs them. A process that is forked makes its own.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -35,6 +36,23 @@ FLUSH = 10.0
 _once = threading.Lock()
 _long_lived = threading.Event()
 """Whether this process lives long enough to watch the cluster; a command lists it once."""
+
+
+def _forget() -> None:
+    """Make everything anew in a child of a pool that forks.
+
+    Threads do not live on in it, so a lock that one of them holds would never be released, and a
+    watch or a queue of Events would stand still. Two processes on one connection would read each
+    other's answers.
+    """
+    global _once
+    _once = threading.Lock()
+    if _context.cache_info().currsize:
+        _context.cache_clear()
+        current_app.after_run = None
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def watch_cluster() -> None:

@@ -7,6 +7,7 @@ no reason to stop.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -117,3 +118,12 @@ class _Renewer:
 
 
 _RENEWER = _Renewer()
+
+
+def _forget() -> None:
+    """Begin with no lock in a forked child: what its parent holds, its parent renews."""
+    global _RENEWER
+    _RENEWER = _Renewer()
+
+
+os.register_at_fork(after_in_child=_forget)

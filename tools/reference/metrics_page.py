@@ -35,7 +35,8 @@ everything. With `celery -A carina_tasks worker -P processes` each child counts 
 prefork` is celery's word for "as configured", and stays with threads). Set
 `PROMETHEUS_MULTIPROC_DIR` to a folder that is empty at each start, and the endpoint adds the
 children up. Without it `carina_tasks_metrics_complete` is 0, a line in the log reports it, and
-counters and histograms of tasks are lacking; the gauges are right.
+counters and histograms of tasks are lacking; the gauges are right. Each child watches the cluster
+by itself, so the memory of [scale.md](scale.md) counts once for each.
 
 Alerts and a dashboard over these: [monitoring.md](monitoring.md).
 """
