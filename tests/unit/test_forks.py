@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from celery import current_app
 
-from carina_tasks.celery import app
 from carina_tasks.observability.json_lines import JsonLines
 from carina_tasks.runtime import context as runtime
 from carina_tasks.store import lock
@@ -71,11 +71,15 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     runtime._context.cache_clear()
 
 
-def test_a_child_makes_connections_of_its_own(made: list[int]) -> None:
+def test_a_child_makes_connections_of_its_own(
+    made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two processes on one connection would read each other's answers; what flushes the Events of
     its parent after each task has no thread there.
     """
-    app.after_run = print
+    # An earlier test may have made another application the current one.
+    app = current_app._get_current_object()
+    monkeypatch.setattr(app, "after_run", print, raising=False)
     mine = runtime.context().cluster
     assert made == [os.getpid()]
     assert in_a_child(lambda: (runtime.context().cluster is not mine, len(made))) == "(True, 2)"

@@ -71,7 +71,9 @@ def test_an_error_is_told_once_and_the_next_question_begins_again(tmp_path: Path
     found = ended(zero)
     assert isinstance(found, NotZeroed)
     assert ("Device or resource busy" in found.reason, found.late) == (True, False)
-    assert isinstance(zero.look(LV), Zeroing)
+    assert len((tmp_path / "calls").read_text().splitlines()) == 1
+    assert isinstance(ended(zero), NotZeroed)
+    assert len((tmp_path / "calls").read_text().splitlines()) == 2
 
 
 def test_a_command_that_is_missing_is_an_error(tmp_path: Path):
