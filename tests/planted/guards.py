@@ -128,7 +128,7 @@ GUARDS = (
                 F + "failover.lost_node:_fail_over_allowed",
                 "one.node in allowed",
                 "True",
-                "test_lost_together.py::test_too_many_at_once_stop_everything_but_what_is_approved",
+                "test_lost_together.py::test_only_what_the_guard_lets_go_is_failed_over",
             ),
             Edit(
                 F + "failover.resume:resume",

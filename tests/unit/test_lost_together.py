@@ -1,14 +1,17 @@
 """Nodes that are lost at the same moment: one confirmation, one look, one plan."""
 
 import contextlib
+import types
 from collections import Counter
 
 import pytest
 
 from carina_tasks.errors import ApiUnavailable
+from carina_tasks.flows.failover import lost_node
 from carina_tasks.flows.failover.loss import confirm_absences
 from carina_tasks.flows.failover.lost_node import migrate_node, rebuild_node
 from carina_tasks.flows.failover.lost_together import LEAD
+from carina_tasks.flows.failover.results import FailoverResult
 from carina_tasks.flows.failover.resume import resume
 from carina_tasks.kube import paths
 from carina_tasks.kube.cluster import Cluster
@@ -219,6 +222,24 @@ def test_too_many_at_once_stop_everything_but_what_is_approved():
     api = rack(state(latched="too many", approved="n1"), lost=lost)
     result = rebuild_node(context(api, living()), "n1")
     assert (result.outcome, sources(result), result.along) == ("done", {"n1": 2}, ())
+
+
+def test_only_what_the_guard_lets_go_is_failed_over(monkeypatch):
+    """Of two nodes that are lost together it lets one go: the other is not planned, whoever asked
+    for both.
+    """
+    planned = []
+
+    def fail_over(ctx, snapshot, going):
+        planned.extend(one.node for one in going)
+        return FailoverResult("n1", "done", "why")
+
+    monkeypatch.setattr(lost_node, "fail_over", fail_over)
+    monkeypatch.setattr(lost_node, "check_mass_failure", lambda *_: frozenset({"n1"}))
+    ctx = context(rack(lost=("n1", "n2")), living())
+    both = [types.SimpleNamespace(node=name, kind="rebuild") for name in ("n1", "n2")]
+    lost_node._fail_over_allowed(ctx, "n1", ctx.cluster.observe(), both, None)
+    assert planned == ["n1"]
 
 
 def test_stragglers_are_waited_for_for_two_seconds_and_no_longer():
