@@ -10,6 +10,7 @@ import fcntl
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +22,10 @@ from tests.lab.uml.software import open_folder
 
 PLACES = 16
 FIRST_UID = 64000
+DYING = 5.0
+"""Seconds in which the kernel lets go of the lock of a process that it ends: it may close the
+guardian's pipe first. A lock that is held for longer is a new holder's.
+"""
 
 
 class Slot:
@@ -59,12 +64,9 @@ def take() -> Slot:
     open_folder(_folder(0).parent)
     for number in range(PLACES):
         lock = (_folder(0).parent / f"{number}.lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        return Slot(number, lock)
+        if _locked(lock):
+            return Slot(number, lock)
+        lock.close()
     raise LabError(f"all {PLACES} labs of this machine are in use")
 
 
@@ -74,11 +76,21 @@ def guard(number: int) -> None:
     """
     sys.stdin.read()
     with (_folder(0).parent / f"{number}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
+        end = time.monotonic() + DYING
+        while not _locked(lock):
+            if time.monotonic() > end:
+                return
+            time.sleep(0.05)
         _end_leftovers(number)
+
+
+def _locked(lock: TextIO) -> bool:
+    """Lock a file; return False when another process holds it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _end_leftovers(number: int) -> None:
