@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
-from tests.lab.errors import LabError, NodeSilent
+from tests.lab.errors import GuestStoodStill, LabError
 
 PIECE, PAUSE = 1024, 0.02
 """Bytes of one write, and seconds between two: the guest's terminal holds 4096 bytes and loses what
@@ -54,8 +54,8 @@ class Channel:
     def call(self, operation: str, patience: float, **arguments: Any) -> Any:
         """Ask the node to do something and return its answer.
 
-        Raises LabError when the node reports an error or has ended, NodeSilent when it does not
-        answer within `patience` seconds.
+        Raises LabError when the node reports an error or has ended, GuestStoodStill when it does
+        not answer within `patience` seconds.
         """
         answer: Future[Any] = Future()
         number = next(self._ids)
@@ -74,7 +74,7 @@ class Channel:
         try:
             return answer.result(patience)
         except FutureTimeout:
-            raise NodeSilent(
+            raise GuestStoodStill(
                 f"the node did not answer within {patience:g} s: {operation} {arguments}"
             ) from None
         finally:
