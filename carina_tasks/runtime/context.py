@@ -39,11 +39,11 @@ _long_lived = threading.Event()
 
 
 def _forget() -> None:
-    """Make everything anew in a child of a pool that forks.
+    """Drop the parent's connections in a forked child, so that its first task makes new ones.
 
-    Threads do not live on in it, so a lock that one of them holds would never be released, and a
-    watch or a queue of Events would stand still. Two processes on one connection would read each
-    other's answers.
+    A fork copies no thread. A lock that a thread of the parent holds would never be released in the
+    child, and a watch or a queue of Events would stand still. Two processes on one connection would
+    read each other's answers.
     """
     global _once
     _once = threading.Lock()

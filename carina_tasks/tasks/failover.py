@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -32,7 +33,6 @@ from carina_tasks.store import heartbeat, task_results
 from carina_tasks.tasks.base import ROUTINE, ControlTask
 
 MISSED = "LogicVolumes name it and it does not exist"
-MOVED = ("rebuilt", "failed-back")
 SETTLED = 2
 """Seconds between volumes that have moved and the question whether each node may be lost now."""
 
@@ -211,10 +211,8 @@ def resume(hinted: bool = False) -> ResumeResult:
 
 
 def _ask_for_rebuild(node: str) -> None:
-    try:
+    with _hint("rebuild"):
         rebuild_node.send(node, reason="it was deleted while others were confirmed")
-    except (OperationalError, OSError):
-        structlog.get_logger().warning("no rebuild was asked for: the broker does not take it")
 
 
 R = TypeVar("R", FailoverResult, ResumeResult)
@@ -226,10 +224,8 @@ def _at_once(ctx: Context, result: R) -> R:
     A hint: without it the schedule runs one within 30 s.
     """
     if any(volume.again for volume in result.volumes):
-        try:
+        with _hint("resume"):
             resume.send(True, reason="what could not continue may continue now")
-        except (OperationalError, OSError):
-            structlog.get_logger().warning("no resume was asked for: the broker does not take it")
     return _shown(ctx, result)
 
 
@@ -239,16 +235,27 @@ def _shown(ctx: Context, result: R) -> R:
     Hints: without them the schedule publishes the status within 30 s, and judges whether nodes may
     be lost within five minutes.
     """
-    try:
+    with _hint("status"):
         if result.volumes:
             publish_status.send(reason="volumes were rebuilt")
-        if any(volume.outcome in MOVED for volume in result.volumes):
+        if any(volume.moved for volume in result.volumes):
             # The moment is for the watches, and for other nodes that were lost together.
             after = int(ctx.cluster.time_of_last_answer()) + 1
             readiness.send(after, reason="volumes are on other nodes now", countdown=SETTLED)
-    except (OperationalError, OSError):
-        structlog.get_logger().warning("no status was asked for: the broker does not take it")
     return result
+
+
+@contextmanager
+def _hint(what: str) -> Iterator[None]:
+    """Send hints in the block. A broker that does not take one is only logged.
+
+    Args:
+        what: What they ask for.
+    """
+    try:
+        yield
+    except (OperationalError, OSError):
+        structlog.get_logger().warning(f"no {what} was asked for: the broker does not take it")
 
 
 @shared_task(base=ControlTask, name=task_names.STATUS, expires=60, kept=ROUTINE)

@@ -1,7 +1,6 @@
 """Both servers, started once; a namespace and a prefix for names for each test."""
 
 import contextlib
-import functools
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -30,7 +29,6 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield Server("emulator", server.url, config, server.forget_history)
 
 
-@functools.cache
 def _minor() -> int:
     """Return the minor version of the API server, as its program reports it."""
     program = str(paths.control_plane_binary("kube-apiserver"))
@@ -86,8 +84,10 @@ def cluster(request: pytest.FixtureRequest) -> Server:
     if server.name == "real":
         for mark in request.node.iter_markers("since"):
             minor, what = mark.args
-            if _minor() < minor:
-                pytest.skip(f"Kubernetes 1.{_minor()} is older than 1.{minor}, since which {what}")
+            if server.minor < minor:
+                pytest.skip(
+                    f"Kubernetes 1.{server.minor} is older than 1.{minor}, since which {what}"
+                )
     return server
 
 

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.integration import tutorial
+from tests.integration.waiting import until
 from tests.lab import parts
-from tests.patience import LOAD
 
 ROWS = (
     ("pvc-177854eb-f811-4612-92c5-b8bb98126b94", "5Gi", "154"),
@@ -81,7 +81,7 @@ def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
         assert len(_left(tmp_path)) > 5
         demo.kill()
         demo.wait(10)
-    _until(lambda: not _left(tmp_path), 5)
+    assert until(lambda: not _left(tmp_path), 5)
 
 
 def test_the_demo_keeps_every_promise_and_stays(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_demo_keeps_every_promise_and_stays(tmp_path: Path) -> None:
     with _running(tmp_path, "--keep") as demo:
         _wait_for(demo, tmp_path, "keeps running until Ctrl-C", 120)
         seconds = time.monotonic() - begun
-        _until(lambda: "celery -A carina_tasks shell" in _output(tmp_path), 5)
+        assert until(lambda: "celery -A carina_tasks shell" in _output(tmp_path), 5)
         text = _output(tmp_path)
         _try_what_it_prints(tmp_path, text[text.index("keeps running") :])
         demo.send_signal(signal.SIGINT)
@@ -160,16 +160,9 @@ def _output(folder: Path) -> str:
 
 
 def _wait_for(demo: subprocess.Popen[bytes], folder: Path, text: str, seconds: float = 60) -> str:
-    _until(lambda: text in _output(folder) or demo.poll() is not None, seconds)
+    until(lambda: text in _output(folder) or demo.poll() is not None, seconds)
     assert text in _output(folder), _output(folder)
     return _output(folder)
-
-
-def _until(check: Callable[[], object], seconds: float) -> None:
-    end = time.monotonic() + seconds * LOAD
-    while not check():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.05)
 
 
 def _left(folder: Path) -> list[str]:

@@ -175,9 +175,6 @@ class Lab:
         # First of all, so that the node workers find nothing more to do.
         self.redis.restore()
         self.redis.flushall()
-        for kubelet in self.kubelets.values():
-            kubelet.start()
-            kubelet.resume()
         with ThreadPoolExecutor(len(self.nodes) + 1) as pool:
             cleared = pool.submit(self.world.clear)
             list(pool.map(_empty, self.nodes.values()))

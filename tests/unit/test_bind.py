@@ -161,8 +161,8 @@ def test_a_claim_that_nobody_binds_is_left_after_the_timeout():
 
 
 def test_a_claim_that_changes_with_each_look_is_left_after_the_timeout_too():
-    """Another client writes it between our read and our touch: each touch is refused, and the time
-    does not begin anew.
+    """Another client writes the claim between our read and our touch, each time: every touch is
+    refused, and the timeout still counts from the first touch.
     """
     bench = Bench()
     read, bench.api._control = bench.api.get, lambda key: None

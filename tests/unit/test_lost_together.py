@@ -225,8 +225,8 @@ def test_too_many_at_once_stop_everything_but_what_is_approved():
 
 
 def test_only_what_the_guard_lets_go_is_failed_over(monkeypatch):
-    """Of two nodes that are lost together it lets one go: the other is not planned, whoever asked
-    for both.
+    """Two nodes are lost together, and the mass-failure guard allows the failover of one: the other
+    is not planned.
     """
     planned = []
 

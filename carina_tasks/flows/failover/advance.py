@@ -69,7 +69,7 @@ class ProgressReporter:
 
     def ended(self, result: VolumeResult) -> VolumeResult:
         """Count a volume that is rebuilt, and hand it on."""
-        if result.outcome in ("rebuilt", "failed-back"):
+        if result.moved:
             self._progress(
                 f"{next(self._rebuilt)} of {self._volumes} volumes {result.outcome}, the last "
                 f"{result.claim or result.volume}"

@@ -30,6 +30,11 @@ class VolumeResult(msgspec.Struct, frozen=True, omit_defaults=True):
     pod: str = ""
     """The pod that uses it, in the claim's namespace; empty without one."""
 
+    @property
+    def moved(self) -> bool:
+        """Return whether it is on another node now."""
+        return self.outcome in ("rebuilt", "failed-back")
+
 
 def with_claims(
     snapshot: ClusterSnapshot, results: Iterable[VolumeResult]
